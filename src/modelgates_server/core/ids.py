@@ -1,0 +1,32 @@
+"""Public identifiers. The randomness is the caller's; here is only how it is written."""
+
+import re
+import zlib
+
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+ACCOUNT_ID = re.compile(r"user_[0-9A-Za-z]{22}", re.ASCII)
+ACCOUNT_ID_BYTES = 16
+CHECKSUM_CHARS = 6
+REFERENCE_MAX_CHARS = 255
+
+
+def base62(number: int, width: int) -> str:
+    """Write a number in base 62 with leading zeros; the width must hold it."""
+    digits = []
+    for _ in range(width):
+        number, digit = divmod(number, 62)
+        digits.append(_ALPHABET[digit])
+    assert number == 0, "the width must hold the number"
+    return "".join(reversed(digits))
+
+
+def account_id(random: bytes) -> str:
+    """`user_` and 22 base62 characters from 16 random bytes."""
+    assert len(random) == ACCOUNT_ID_BYTES
+    return f"user_{base62(int.from_bytes(random), 22)}"
+
+
+def checksum(text: str) -> str:
+    """Six base62 characters of CRC-32: tells a typo from a secret, as GitHub's tokens do."""
+    return base62(zlib.crc32(text.encode()), CHECKSUM_CHARS)

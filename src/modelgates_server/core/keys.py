@@ -1,0 +1,182 @@
+"""Keys: their text form, what each kind may do, and how a key's limit counts.
+
+Text: `sk-mg-v1-` + 43 base62 characters of 256 random bits + 6 of checksum. Only the SHA-256 of the
+whole text is stored; the text is shown once, when the key is created.
+"""
+
+import hashlib
+import re
+from enum import StrEnum
+
+import msgspec
+
+from modelgates_server.core.errors import KeyDisabled, KeyExpired, UnknownKey
+from modelgates_server.core.ids import CHECKSUM_CHARS, base62, checksum
+from modelgates_server.core.times import LimitReset, day_of, month_of, resets_at_ms, week_of
+
+PREFIX = "sk-mg-v1-"
+SECRET_BYTES = 32
+_SECRET_CHARS = 43
+KEY_TEXT_CHARS = len(PREFIX) + _SECRET_CHARS + CHECKSUM_CHARS
+KEY_HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+class KeyKind(StrEnum):
+    """What a key is for. A viewer reads credits and usage and can do nothing else."""
+
+    MANAGEMENT = "management"
+    INFERENCE = "inference"
+    VIEWER = "viewer"
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One key as stored: never its text. Instants in ms; `usage_day` is the day of the last charge.
+
+    `held_pico` is the sum of its open holds. The three window figures are true for the windows that
+    contain `usage_day`; `spent_in` tells what is left of them at another time.
+    """
+
+    hash: str
+    account_id: str
+    kind: KeyKind
+    name: str
+    label: str
+    created_at_ms: int
+    limit_pico: int | None = None
+    limit_reset: LimitReset | None = None
+    include_byok_in_limit: bool = False
+    disabled: bool = False
+    expires_at: str | None = None
+    expires_at_ms: int | None = None
+    updated_at_ms: int | None = None
+    deleted_at_ms: int | None = None
+    last_used_at_ms: int | None = None
+    held_pico: int = 0
+    usage_pico: int = 0
+    usage_day: int = 0
+    usage_daily_pico: int = 0
+    usage_weekly_pico: int = 0
+    usage_monthly_pico: int = 0
+
+
+class WindowUsage(msgspec.Struct, frozen=True):
+    """What a key has spent in the UTC day, week and month of one instant."""
+
+    daily_pico: int
+    weekly_pico: int
+    monthly_pico: int
+
+
+def key_text(secret: bytes) -> str:
+    """Write 256 random bits as a key."""
+    assert len(secret) == SECRET_BYTES
+    body = PREFIX + base62(int.from_bytes(secret), _SECRET_CHARS)
+    return body + checksum(body)
+
+
+def is_key_shaped(text: str) -> bool:
+    """Whether the text has the form of a key; says nothing about whether it was ever issued."""
+    return (
+        len(text) == KEY_TEXT_CHARS
+        and text.startswith(PREFIX)
+        and text[len(PREFIX) :].isalnum()
+        and text.isascii()
+    )
+
+
+def has_true_checksum(text: str) -> bool:
+    """Whether a key-shaped text is free of typos."""
+    return checksum(text[:-CHECKSUM_CHARS]) == text[-CHECKSUM_CHARS:]
+
+
+def key_hash(text: str) -> str:
+    """SHA-256 of the whole text, 64 hex digits: the key's public name."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def key_label(text: str) -> str:
+    """What may be shown of a key: `sk-mg-v1-abc...123`."""
+    return f"{text[: len(PREFIX) + 3]}...{text[-3:]}"
+
+
+def check_usable(
+    *, disabled: bool, deleted: bool, expires_at_ms: int | None, closed: bool, at_ms: int
+) -> None:
+    """Raise `UnknownKey`, `KeyDisabled` or `KeyExpired` when the key opens nothing at `at_ms`."""
+    if deleted:
+        raise UnknownKey
+    if disabled or closed:
+        raise KeyDisabled
+    if expires_at_ms is not None and expires_at_ms <= at_ms:
+        raise KeyExpired
+
+
+def windows_at(key: Key, at_ms: int) -> WindowUsage:
+    """The key's window figures at an instant.
+
+    A clock that steps back never reopens a window: the day counted is never before the last charge.
+    """
+    day = day_of(at_ms)
+    if day <= key.usage_day:
+        return WindowUsage(key.usage_daily_pico, key.usage_weekly_pico, key.usage_monthly_pico)
+    return WindowUsage(
+        daily_pico=0,
+        weekly_pico=key.usage_weekly_pico if week_of(day) == week_of(key.usage_day) else 0,
+        monthly_pico=key.usage_monthly_pico if month_of(day) == month_of(key.usage_day) else 0,
+    )
+
+
+def spent_pico(key: Key, at_ms: int) -> int:
+    """What counts against the key's limit at an instant: its window, or its whole life."""
+    if key.limit_reset is None:
+        return key.usage_pico
+    windows = windows_at(key, at_ms)
+    return {
+        LimitReset.DAILY: windows.daily_pico,
+        LimitReset.WEEKLY: windows.weekly_pico,
+        LimitReset.MONTHLY: windows.monthly_pico,
+    }[key.limit_reset]
+
+
+def limit_resets_at_ms(key: Key, at_ms: int) -> int | None:
+    """When the key's limit starts afresh; None for a lifetime limit."""
+    if key.limit_reset is None:
+        return None
+    return resets_at_ms(key.limit_reset, max(key.usage_day, day_of(at_ms)))
+
+
+def charge_key(key: Key, *, charged_pico: int, released_pico: int, at_ms: int) -> Key:
+    """Count a charge in all windows and free what was held for it."""
+    windows = windows_at(key, at_ms)
+    return msgspec.structs.replace(
+        key,
+        held_pico=key.held_pico - released_pico,
+        usage_pico=key.usage_pico + charged_pico,
+        usage_day=max(key.usage_day, day_of(at_ms)),
+        usage_daily_pico=windows.daily_pico + charged_pico,
+        usage_weekly_pico=windows.weekly_pico + charged_pico,
+        usage_monthly_pico=windows.monthly_pico + charged_pico,
+    )
+
+
+class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What a change sets; members left out stay as they are. `deleted` cannot be undone."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    disabled: bool | msgspec.UnsetType = msgspec.UNSET
+    limit_pico: int | None | msgspec.UnsetType = msgspec.UNSET
+    limit_reset: LimitReset | None | msgspec.UnsetType = msgspec.UNSET
+    include_byok_in_limit: bool | msgspec.UnsetType = msgspec.UNSET
+    deleted: bool = False
+
+
+def change_key(key: Key, change: KeyChange, at_ms: int) -> Key:
+    """The key after a change. What it spent and holds is never part of one."""
+    members = {
+        name: value
+        for name, value in msgspec.structs.asdict(change).items()
+        if name != "deleted" and value is not msgspec.UNSET
+    }
+    return msgspec.structs.replace(
+        key, **members, updated_at_ms=at_ms, deleted_at_ms=at_ms if change.deleted else None
+    )

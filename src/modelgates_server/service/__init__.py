@@ -1,0 +1,1 @@
+"""Verbs. They orchestrate the rules over the ports; no SQL, no HTTP."""

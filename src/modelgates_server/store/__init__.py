@@ -1,0 +1,1 @@
+"""Way out: SQL. One package per database, each passing the same contract suite."""

@@ -1,0 +1,105 @@
+"""Many commands, one commit: load the rows, apply the commands in order, hand over what changed.
+
+Shared by the databases: they differ in how rows are loaded and saved, not in what happens between.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from modelgates_server.core import commands as c
+from modelgates_server.core.books import Account, Entry, Hold
+from modelgates_server.core.errors import GatewayError
+from modelgates_server.core.keys import Key
+from modelgates_server.core.ledger import Change, Receipt, State, apply, replay
+
+Result = Receipt | Exception
+"""What one command of a batch comes to. An exception here has changed nothing."""
+
+
+class Rows(Protocol):
+    """Reads rows inside the open transaction."""
+
+    def account(self, account_id: str) -> Account | None:
+        """One account."""
+
+    def key(self, key_hash: str) -> Key | None:
+        """One key."""
+
+    def hold(self, account_id: str, hold_id: str) -> Hold | None:
+        """One hold."""
+
+    def prior(self, account_id: str, reference: str) -> Entry | None:
+        """The entry that bears a reference."""
+
+
+class WorkingSet:
+    """The rows of one batch: each is read once and written once, however often it changes."""
+
+    def __init__(self, rows: Rows, total_cap_pico: int | None) -> None:
+        self._rows = rows
+        self._cap = total_cap_pico
+        self._accounts: dict[str, Account | None] = {}
+        self._keys: dict[str, Key | None] = {}
+        self._holds: dict[tuple[str, str], Hold | None] = {}
+        self._priors: dict[tuple[str, str], Entry] = {}
+        self.entries: list[Entry] = []
+        self.new_accounts: dict[str, Account] = {}
+        self.changed_accounts: dict[str, Account] = {}
+        self.changed_keys: dict[str, Key] = {}
+        self.new_holds: dict[tuple[str, str], Hold] = {}
+        self.changed_holds: dict[tuple[str, str], Hold] = {}
+
+    def run(self, commands: Sequence[c.Command]) -> list[Result]:
+        """Apply the commands in order; one refusal or mistake of ours does not touch the others."""
+        return [self._run_one(command) for command in commands]
+
+    def _run_one(self, command: c.Command) -> Result:
+        try:
+            state = self._state(command)
+            if state.prior is not None:
+                return replay(state, command)
+            change = apply(state, command, self._cap)
+        except (GatewayError, AssertionError) as refusal:
+            return refusal
+        self._keep(state, change)
+        return Receipt(change.entry, replayed=False)
+
+    def _state(self, command: c.Command) -> State:
+        account_id = command.account_id
+        if account_id not in self._accounts:
+            self._accounts[account_id] = self._rows.account(account_id)
+        reference = (account_id, command.reference)
+        prior = self._priors.get(reference) or self._rows.prior(*reference)
+        if prior is not None:
+            return State(self._accounts[account_id], prior=prior)
+        if not isinstance(command, c.HoldCommand):
+            return State(self._accounts[account_id])
+        hold = self._hold((account_id, command.hold_id))
+        if isinstance(command, c.PlaceHold):
+            return State(self._accounts[account_id], self._key(command.key_hash), hold)
+        return State(self._accounts[account_id], self._key(hold.key_hash) if hold else None, hold)
+
+    def _key(self, key_hash: str) -> Key | None:
+        if key_hash not in self._keys:
+            self._keys[key_hash] = self._rows.key(key_hash)
+        return self._keys[key_hash]
+
+    def _hold(self, name: tuple[str, str]) -> Hold | None:
+        if name not in self._holds:
+            self._holds[name] = self._rows.hold(*name)
+        return self._holds[name]
+
+    def _keep(self, state: State, change: Change) -> None:
+        account, key, hold = change.account, change.key, change.hold
+        new = state.account is None or account.id in self.new_accounts
+        (self.new_accounts if new else self.changed_accounts)[account.id] = account
+        self._accounts[account.id] = account
+        if key is not None:
+            self._keys[key.hash] = self.changed_keys[key.hash] = key
+        if hold is not None:
+            name = (hold.account_id, hold.id)
+            new = state.hold is None or name in self.new_holds
+            (self.new_holds if new else self.changed_holds)[name] = hold
+            self._holds[name] = hold
+        self.entries.append(change.entry)
+        self._priors[account.id, change.entry.reference] = change.entry

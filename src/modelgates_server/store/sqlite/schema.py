@@ -1,0 +1,89 @@
+"""Which schema a file has, and the numbered migrations that bring it to ours."""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from importlib import resources
+
+from modelgates_server.core.errors import StoreUnavailable
+from modelgates_server.store.sqlite.connection import Connection, writing
+
+APPLICATION_ID = 0x4D474C31
+"""`MGL1`, written into the file's header: nobody's other database is taken for ours."""
+
+_FILE = re.compile(r"(\d{4})_\w+\.sql")
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Number and text of every migration, in order."""
+    folder = resources.files(__package__).joinpath("migrations")
+    found = [(match, file) for file in folder.iterdir() if (match := _FILE.fullmatch(file.name))]
+    return sorted((int(match[1]), file.read_text(encoding="utf-8")) for match, file in found)
+
+
+def newest_version() -> int:
+    """The schema this program works with."""
+    return migrations()[-1][0]
+
+
+def version_of(connection: Connection) -> int:
+    """The schema of a file, 0 for an empty one; raises `StoreUnavailable` for a foreign database."""
+    version: int = connection.execute("pragma user_version").fetchone()[0]
+    application: int = connection.execute("pragma application_id").fetchone()[0]
+    if application == APPLICATION_ID:
+        return version
+    if version or connection.execute("select count(*) from sqlite_schema").fetchone()[0]:
+        raise StoreUnavailable(
+            "this file is some other program's SQLite database; point MODELGATES_DATABASE_URL "
+            "to a ModelGates database or to a file that does not exist yet"
+        )
+    return 0
+
+
+def check_version(connection: Connection) -> None:
+    """Raise `StoreUnavailable` unless the file has exactly our schema."""
+    version, newest = version_of(connection), newest_version()
+    if version > newest:
+        raise StoreUnavailable(
+            f"the database has schema {version}, this program knows {newest}: it was opened by a "
+            "newer ModelGates; upgrade this one"
+        )
+    if version < newest:
+        raise StoreUnavailable(
+            f"the database has schema {version}, this program needs {newest}: back it up "
+            "(modelgates db backup FILE), then run modelgates db migrate"
+        )
+
+
+def migrate(connection: Connection) -> list[int]:
+    """Apply the missing migrations in one transaction; returns their numbers.
+
+    Safe to call from several processes at once: the version is read again under the write lock.
+    """
+    connection.execute("pragma busy_timeout = 5000")
+    if version_of(connection) == 0:
+        connection.execute("pragma journal_mode = wal").fetchone()
+    applied = []
+    with writing(connection):
+        have = version_of(connection)
+        for number, script in migrations():
+            if number > have:
+                for statement in _statements(script):
+                    connection.execute(statement)
+                applied.append(number)
+        if applied:
+            connection.execute(f"pragma application_id = {APPLICATION_ID}")
+            connection.execute(f"pragma user_version = {applied[-1]}")
+    connection.execute("pragma busy_timeout = 0")
+    return applied
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script; a trigger has semicolons inside, so SQLite is asked where statements end."""
+    lines: list[str] = []
+    for line in script.splitlines(keepends=True):
+        lines.append(line)
+        if sqlite3.complete_statement("".join(lines)):
+            yield "".join(lines)
+            lines.clear()
+    assert not "".join(lines).strip(), "a migration ends with a complete statement"

@@ -1,0 +1,223 @@
+"""The port `Store` on one SQLite file."""
+
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from modelgates_server.core.books import Account, Entry, Hold
+from modelgates_server.core.commands import Command
+from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
+from modelgates_server.core.keys import Key, KeyChange, KeyKind
+from modelgates_server.core.ledger import Receipt
+from modelgates_server.service.ports import Caller, Issuance, IssuedKey
+from modelgates_server.store import rows
+from modelgates_server.store.sql import load_statements
+from modelgates_server.store.sqlite import keys
+from modelgates_server.store.sqlite.connection import (
+    Connect,
+    Connection,
+    connect_stdlib,
+    explained,
+    prepare,
+)
+from modelgates_server.store.sqlite.schema import check_version, migrate, version_of
+from modelgates_server.store.sqlite.writer import Writer
+
+T = TypeVar("T")
+
+_READS = load_statements(__package__, "reads.sql")
+_PAGE = 1000
+
+
+class SqliteStore:
+    """Reads run inline on the caller's thread, writes go through the writer.
+
+    Build one with `open_store`.
+    """
+
+    def __init__(self, path: Path, connect: Connect, reader: Connection) -> None:
+        self._path = path
+        self._connect = connect
+        self._reader = reader
+        self._inode = path.stat().st_ino
+        self._writer = Writer(path, connect)
+
+    async def execute(self, command: Command) -> Receipt:
+        """See `Ledger.execute`."""
+        receipt: Receipt = await self._writer.submit(command)
+        return receipt
+
+    async def account(self, account_id: str) -> Account | None:
+        """See `Ledger.account`."""
+        return self._one(rows.account_of, "account", account_id)
+
+    async def accounts(self, *, after: str, limit: int) -> list[Account]:
+        """See `Ledger.accounts`."""
+        return self._many(rows.account_of, "accounts", after, limit)
+
+    async def entries(self, account_id: str, *, after_seq: int, limit: int) -> list[Entry]:
+        """See `Ledger.entries`."""
+        return self._many(rows.entry_of, "entries", account_id, after_seq, limit)
+
+    async def expired_holds(self, at_ms: int, limit: int) -> list[Hold]:
+        """See `Ledger.expired_holds`."""
+        return self._many(rows.hold_of, "expired_holds", at_ms, limit)
+
+    async def caller(self, key_hash: str) -> Caller | None:
+        """See `Keys.caller`."""
+        return self._one(rows.caller_of, "caller", key_hash)
+
+    async def key(self, key_hash: str) -> Key | None:
+        """See `Keys.key`."""
+        return self._one(rows.key_of, "key", key_hash)
+
+    async def keys(
+        self,
+        account_id: str,
+        *,
+        kinds: Sequence[KeyKind],
+        include_disabled: bool,
+        offset: int,
+        limit: int,
+    ) -> list[Key]:
+        """See `Keys.keys`."""
+        kind_list = json.dumps(kinds)
+        return self._many(
+            rows.key_of, "keys", account_id, include_disabled, kind_list, limit, offset
+        )
+
+    async def create_key(self, key: Key, issuance: Issuance | None = None) -> IssuedKey:
+        """See `Keys.create_key`."""
+        issued: IssuedKey = await self._writer.submit(
+            lambda connection: keys.create(connection, key, issuance)
+        )
+        return issued
+
+    async def change_key(self, key_hash: str, change: KeyChange, at_ms: int) -> Key:
+        """See `Keys.change_key`."""
+        key: Key = await self._writer.submit(
+            lambda connection: keys.change(connection, key_hash, change, at_ms)
+        )
+        return key
+
+    async def forget_issuances(self, before_ms: int) -> int:
+        """See `Keys.forget_issuances`."""
+        count: int = await self._writer.submit(
+            lambda connection: keys.forget_issuances(connection, before_ms)
+        )
+        return count
+
+    @asynccontextmanager
+    async def books(self, account_id: str) -> AsyncIterator["SqliteBooks"]:
+        """See `Journal.books`. A connection of its own: the snapshot must not hold up the readers."""
+        with explained(self._path):
+            connection = prepare(self._connect(self._path), read_only=True)
+            try:
+                connection.execute("begin")
+                yield SqliteBooks(connection, account_id)
+            finally:
+                connection.close()
+
+    async def damage(self) -> list[str]:
+        """See `Journal.damage`."""
+        with explained(self._path):
+            execute = self._reader.execute
+            found = [f"the file is damaged: {row[0]}" for row in execute("pragma integrity_check")]
+            if found == ["the file is damaged: ok"]:
+                found = []
+            strays = execute(_READS["strays"]).fetchall()
+        return found + [f"account {name} is missing, yet it has an {kind}" for name, kind in strays]
+
+    async def ping(self) -> None:
+        """See `Store.ping`."""
+        if not self._path.exists() or os.stat(self._path).st_ino != self._inode:
+            raise StoreUnavailable(f"database {self._path} was moved or replaced while in use")
+        with explained(self._path):
+            check_version(self._reader)
+
+    async def status(self) -> dict[str, int | str]:
+        """What `modelgates db status` shows."""
+        with explained(self._path):
+            accounts, key_count, entries, holds = self._reader.execute(_READS["counts"]).fetchone()
+            return {
+                "path": str(self._path.resolve()),
+                "bytes": self._path.stat().st_size,
+                "schema": version_of(self._reader),
+                "accounts": accounts,
+                "keys": key_count,
+                "entries": entries,
+                "open_holds": holds,
+            }
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        await self._writer.close()
+        self._reader.close()
+
+    def _one(self, read: Callable[[rows.Row], T], name: str, *parameters: object) -> T | None:
+        with explained(self._path):
+            row = self._reader.execute(_READS[name], parameters).fetchone()
+        return None if row is None else read(row)
+
+    def _many(self, read: Callable[[rows.Row], T], name: str, *parameters: object) -> list[T]:
+        with explained(self._path):
+            found = self._reader.execute(_READS[name], parameters).fetchall()
+        return [read(row) for row in found]
+
+
+class SqliteBooks:
+    """The port `Books` on an open read transaction."""
+
+    def __init__(self, connection: Connection, account_id: str) -> None:
+        self._connection = connection
+        self._account_id = account_id
+        row = connection.execute(_READS["account"], (account_id,)).fetchone()
+        if row is None:
+            raise AccountNotFound(f"there is no account {account_id}")
+        self.account = rows.account_of(row)
+        self.keys = [rows.key_of(r) for r in connection.execute(_READS["all_keys"], (account_id,))]
+
+    def entries(self) -> AsyncIterator[Sequence[Entry]]:
+        """See `Books.entries`."""
+        return self._pages(rows.entry_of, "all_entries")
+
+    def hold_entries(self) -> AsyncIterator[Sequence[Entry]]:
+        """See `Books.hold_entries`."""
+        return self._pages(rows.entry_of, "hold_entries")
+
+    def holds(self) -> AsyncIterator[Sequence[Hold]]:
+        """See `Books.holds`."""
+        return self._pages(rows.hold_of, "holds")
+
+    async def _pages(self, read: Callable[[rows.Row], T], name: str) -> AsyncIterator[Sequence[T]]:
+        cursor: Iterator[Any] = iter(self._connection.execute(_READS[name], (self._account_id,)))
+        page: list[T] = []
+        for row in cursor:
+            page.append(read(row))
+            if len(page) == _PAGE:
+                yield page
+                page = []
+        yield page
+
+
+def open_store(path: Path, *, connect: Connect = connect_stdlib) -> SqliteStore:
+    """Open a database, creating an empty one; raises `StoreUnavailable` with one clear line.
+
+    A database of an older schema is refused: its operator backs it up and migrates it first.
+    """
+    with explained(path):
+        setup = prepare(connect(path), read_only=False)
+        try:
+            if version_of(setup) == 0:
+                migrate(setup)
+            check_version(setup)
+            # Fails here, with a clear line, rather than at the first write of a customer.
+            setup.execute("begin immediate")
+            setup.execute("rollback")
+        finally:
+            setup.close()
+        reader = prepare(connect(path), read_only=True)
+    return SqliteStore(path, connect, reader)
