@@ -112,8 +112,13 @@ class Keys(Protocol):
 class Books(Protocol):
     """All rows of one account as of one moment, in pages, for checking and export."""
 
-    account: Account
-    keys: Sequence[Key]
+    @property
+    def account(self) -> Account:
+        """The account's row."""
+
+    @property
+    def keys(self) -> Sequence[Key]:
+        """All keys, deleted ones included."""
 
     def entries(self) -> AsyncIterator[Sequence[Entry]]:
         """The journal in the order of `seq`."""

@@ -14,8 +14,8 @@ Row = Sequence[Any]
 _KEY_KINDS = {kind.value: kind for kind in KeyKind}
 _HOLD_STATES = {state.value: state for state in HoldState}
 _ENTRY_KINDS = {kind.value: kind for kind in EntryKind}
-_PLATFORM = {None: None, **{platform.value: platform for platform in Platform}}
-_LIMIT_RESETS = {None: None, **{reset.value: reset for reset in LimitReset}}
+_PLATFORM = {platform.value: platform for platform in Platform}
+_LIMIT_RESETS = {reset.value: reset for reset in LimitReset}
 
 
 def account_of(row: Row) -> Account:
@@ -31,19 +31,10 @@ def hold_of(row: Row) -> Hold:
 
 def entry_of(row: Row) -> Entry:
     """`select * from entry`."""
-    account_id, seq, kind, *middle, platform, platform_pico, overrun, hold, key, reason = row
-    return Entry(
-        account_id,
-        seq,
-        _ENTRY_KINDS[kind],
-        *middle,
-        _PLATFORM[platform],
-        platform_pico,
-        overrun,
-        hold,
-        key,
-        reason,
-    )
+    values: list[Any] = list(row)
+    values[2] = _ENTRY_KINDS[row[2]]
+    values[9] = row[9] and _PLATFORM[row[9]]
+    return Entry(*values)
 
 
 def key_of(row: Row) -> Key:
@@ -57,7 +48,7 @@ def key_of(row: Row) -> Key:
         label,
         created,
         limit,
-        _LIMIT_RESETS[reset],
+        reset and _LIMIT_RESETS[reset],
         bool(byok),
         bool(disabled),
         *rest,

@@ -138,20 +138,6 @@ class SqliteStore:
         with explained(self._path):
             check_version(self._reader)
 
-    async def status(self) -> dict[str, int | str]:
-        """What `modelgates db status` shows."""
-        with explained(self._path):
-            accounts, key_count, entries, holds = self._reader.execute(_READS["counts"]).fetchone()
-            return {
-                "path": str(self._path.resolve()),
-                "bytes": self._path.stat().st_size,
-                "schema": version_of(self._reader),
-                "accounts": accounts,
-                "keys": key_count,
-                "entries": entries,
-                "open_holds": holds,
-            }
-
     async def close(self) -> None:
         """See `Store.close`."""
         await self._writer.close()

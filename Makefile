@@ -1,0 +1,118 @@
+# Every target works alone on a fresh checkout: it needs make and Python 3.11 or newer, nothing else.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+OLD_SDK := 0.11.46
+SDK := openrouter-$(OLD_SDK)
+UV := $(VENV)/lock/bin/uv
+UV_VERSION := 0.13.9
+RUNS := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" $(RUNS) && { echo "$$p"; break; }; done)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+PIP_INSTALL := $(BIN)/python -m pip install -qq
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: setup
+setup: $(VENV)/run.stamp ## install what `modelgates` needs to run into .venv
+	@:
+
+.PHONY: setup-dev
+setup-dev: $(VENV)/dev.stamp $(VENV)/sdk.stamp ## install what tests and checks need as well
+	@:
+
+.PHONY: demo
+demo: setup ## start a demo: a throw-away ledger with an account, credits and keys
+	@$(BIN)/modelgates demo
+
+.PHONY: serve
+serve: setup ## start the server on this folder's database
+	@$(BIN)/modelgates serve
+
+.PHONY: test
+test: setup-dev ## run the whole test suite
+	@$(BIN)/pytest -n auto --dist=worksteal
+
+.PHONY: test-one
+test-one: setup-dev ## run some tests: make test-one T=tests/core/test_ledger.py
+	@test -n "$(T)" || { echo 'Say which: make test-one T=tests/core/test_ledger.py'; exit 1; }
+	@$(BIN)/pytest $(T)
+
+.PHONY: check
+check: setup-dev ## check format, lint, types and layers, without network
+	@$(BIN)/ruff format --check --quiet . || { echo 'Not formatted: run make fix'; exit 1; }
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: fix
+fix: setup-dev ## format, and repair what the linter can repair
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+.PHONY: bench
+bench: setup-dev ## run the benchmarks and print ratios
+	@$(BIN)/python -m benchmarks
+
+.PHONY: crash
+crash: setup-dev ## kill the server 1,000 times and count lost commits
+	@$(BIN)/python -m tests.crash.kills --kills 1000
+
+.PHONY: lock
+lock: $(UV) ## pin the newest dependencies that are old enough (pyproject.toml, [tool.uv])
+	@$(COMPILE) --group dev -o requirements/dev.txt pyproject.toml
+	@$(COMPILE) --group build -c requirements/dev.txt -o requirements/run.txt pyproject.toml
+	@echo 'openrouter==$(OLD_SDK)' | $(COMPILE) -o requirements/sdk-$(SDK).txt -
+
+.PHONY: clean
+clean: ## delete the environment and all caches
+	@rm -rf $(VENV) .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+COMPILE = $(UV) pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+
+# A virtual environment is bound to its path: one that was copied with the checkout is made anew.
+ifneq ($(shell cat $(VENV)/made-in 2>/dev/null),$(CURDIR))
+.PHONY: $(VENV)/made-in
+endif
+$(VENV)/made-in:
+	@"$(PYTHON)" $(RUNS) || { echo 'ModelGates needs Python 3.11 or newer, and found none:' \
+		'install it, or name it with make PYTHON=/path/to/python3'; exit 1; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { echo '$(PYTHON) has no venv module:' \
+		'install it (Debian, Ubuntu: apt install python3-venv)'; exit 1; }
+	@echo 'Making $(VENV) ...'
+	@rm -rf $(VENV)
+	@"$(PYTHON)" -m venv $(VENV)
+	@echo '$(CURDIR)' > $@
+
+define install
+	@echo "Installing $$(grep -c '^[a-z]' $<) pinned packages ..."
+	@$(PIP_INSTALL) --require-hashes -r $<
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+endef
+
+$(VENV)/run.stamp: requirements/run.txt pyproject.toml $(VENV)/made-in
+	$(install)
+
+$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml $(VENV)/made-in
+	$(install)
+	@touch $(VENV)/run.stamp
+
+$(VENV)/sdk.stamp: requirements/sdk-$(SDK).txt $(VENV)/made-in
+	@echo 'Installing the $(SDK) client ...'
+	@rm -rf $(VENV)/sdks/$(SDK)
+	@$(PIP_INSTALL) --require-hashes --target $(VENV)/sdks/$(SDK) -r $<
+	@touch $@
+
+$(UV): $(VENV)/made-in
+	@$(BIN)/python -m venv $(VENV)/lock
+	@$(VENV)/lock/bin/pip install -qq uv==$(UV_VERSION)

@@ -1,0 +1,106 @@
+"""The one place that reads settings, builds adapters and hands them to services."""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from modelgates_server.core.errors import InvalidInput
+from modelgates_server.service.accounts import Accounts
+from modelgates_server.service.credits import Credits
+from modelgates_server.service.holds import Holds
+from modelgates_server.service.keys import KeyRing
+from modelgates_server.service.ports import Store
+from modelgates_server.service.upkeep import Upkeep
+from modelgates_server.settings import Settings
+from modelgates_server.store.sqlite import admin
+from modelgates_server.store.sqlite.store import open_store
+
+_SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The services over one open store."""
+
+    store: Store
+    accounts: Accounts
+    credits: Credits
+    keys: KeyRing
+    holds: Holds
+    upkeep: Upkeep
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """What an operator may do to the database the settings name; see `store.sqlite.admin`."""
+
+    path: Path
+
+    def status(self) -> dict[str, int | str | bool]:
+        """Figures for people and scripts."""
+        return admin.status(self.path)
+
+    def migrate(self) -> list[int]:
+        """Numbers of the migrations that were applied now."""
+        return admin.migrate_file(self.path)
+
+    def backup(self, target: Path, on_progress: Callable[[int, int], None]) -> None:
+        """Write a consistent copy to a new file."""
+        admin.backup(self.path, target, on_progress)
+
+
+def now_ms() -> int:
+    """The clock of the program: milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def load_settings(**given: Any) -> Settings:
+    """The settings; members given and not None stand over the environment. Raises `InvalidInput`."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        problems = (
+            f"MODELGATES_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        )
+        raise InvalidInput("; ".join(problems)) from None
+
+
+def database(settings: Settings | None = None) -> Database:
+    """The database that the settings name; raises `InvalidInput` for a URL of another kind."""
+    url = (settings or load_settings()).database_url
+    if not url.startswith(_SQLITE) or len(url) == len(_SQLITE):
+        raise InvalidInput(
+            "MODELGATES_DATABASE_URL must look like sqlite:///modelgates.db, "
+            "or sqlite:////var/lib/modelgates/modelgates.db for an absolute path"
+        )
+    return Database(Path(url.removeprefix(_SQLITE)))
+
+
+def build_gateway(store: Store) -> Gateway:
+    """The services over a store, with the real clock and the system's randomness."""
+    random_bytes = secrets.token_bytes
+    return Gateway(
+        store=store,
+        accounts=Accounts(store, now_ms, random_bytes),
+        credits=Credits(store, now_ms, random_bytes),
+        keys=KeyRing(store, now_ms, random_bytes),
+        holds=Holds(store, now_ms),
+        upkeep=Upkeep(store, now_ms),
+    )
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings | None = None) -> AsyncIterator[Gateway]:
+    """Open the database for the length of a block. Raises `StoreUnavailable` with one clear line."""
+    store = open_store(database(settings).path)
+    try:
+        yield build_gateway(store)
+    finally:
+        await store.close()

@@ -1,0 +1,62 @@
+"""Accounts: who owns credits."""
+
+from collections.abc import AsyncIterator
+
+from modelgates_server.core.books import Account
+from modelgates_server.core.commands import CloseAccount, OpenAccount
+from modelgates_server.core.errors import AccountNotFound
+from modelgates_server.core.ids import ACCOUNT_ID, ACCOUNT_ID_BYTES, account_id
+from modelgates_server.service.ports import Clock, Ledger, RandomBytes
+
+_PAGE = 200
+# An account is opened once and closed once, so these need no randomness.
+_OPEN_REFERENCE = "open"
+_CLOSE_REFERENCE = "close"
+
+
+class Accounts:
+    """Opens, finds and closes accounts."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, random_bytes: RandomBytes) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._random_bytes = random_bytes
+
+    async def open(self, name: str, min_balance_pico: int = 0) -> Account:
+        """Start an account under a new id."""
+        command = OpenAccount(
+            account_id=account_id(self._random_bytes(ACCOUNT_ID_BYTES)),
+            reference=_OPEN_REFERENCE,
+            at_ms=self._clock(),
+            name=name,
+            min_balance_pico=min_balance_pico,
+        )
+        await self._ledger.execute(command)
+        return await self.get(command.account_id)
+
+    async def get(self, wanted_id: str) -> Account:
+        """The account as of the last commit; raises `AccountNotFound`."""
+        account = None
+        if ACCOUNT_ID.fullmatch(wanted_id):
+            account = await self._ledger.account(wanted_id)
+        if account is None:
+            raise AccountNotFound(
+                f"there is no account {wanted_id!r}; `modelgates account list` shows them all"
+            )
+        return account
+
+    async def all(self) -> AsyncIterator[Account]:
+        """Every account, in the order of ids."""
+        after = ""
+        while page := await self._ledger.accounts(after=after, limit=_PAGE):
+            for account in page:
+                yield account
+            after = page[-1].id
+
+    async def close(self, wanted_id: str) -> Account:
+        """Close an account for ever; raises `AccountNotEmpty` while it has a balance or holds."""
+        account = await self.get(wanted_id)
+        await self._ledger.execute(
+            CloseAccount(account_id=account.id, reference=_CLOSE_REFERENCE, at_ms=self._clock())
+        )
+        return await self.get(wanted_id)

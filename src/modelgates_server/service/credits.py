@@ -1,0 +1,51 @@
+"""Credits: what operators post to an account. Purchases join when there are payments."""
+
+from modelgates_server.core.commands import Adjust, Grant
+from modelgates_server.core.ledger import Receipt
+from modelgates_server.service.accounts import Accounts
+from modelgates_server.service.ports import Clock, Ledger, RandomBytes
+
+_REFERENCE_BYTES = 12
+
+
+class Credits:
+    """Grants and adjusts. Without a reference of the caller's a call is never taken for a repeat."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, random_bytes: RandomBytes) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._random_bytes = random_bytes
+        self._accounts = Accounts(ledger, clock, random_bytes)
+
+    async def grant(
+        self, account_id: str, amount_pico: int, reason: str, reference: str | None = None
+    ) -> Receipt:
+        """Give credits; the amount must be positive."""
+        account = await self._accounts.get(account_id)
+        return await self._ledger.execute(
+            Grant(
+                account_id=account.id,
+                reference=reference or self._new_reference("grant"),
+                at_ms=self._clock(),
+                amount_pico=amount_pico,
+                reason=reason,
+            )
+        )
+
+    async def adjust(
+        self, account_id: str, amount_pico: int, reason: str, reference: str | None = None
+    ) -> Receipt:
+        """Correct credits up or down; raises `InsufficientCredits` below the account's floor."""
+        account = await self._accounts.get(account_id)
+        return await self._ledger.execute(
+            Adjust(
+                account_id=account.id,
+                reference=reference or self._new_reference("adjustment"),
+                at_ms=self._clock(),
+                amount_pico=amount_pico,
+                reason=reason,
+            )
+        )
+
+    def _new_reference(self, kind: str) -> str:
+        return f"{kind}:{self._random_bytes(_REFERENCE_BYTES).hex()}"

@@ -1,0 +1,179 @@
+"""Keys: issuing, changing and deleting them, and telling who presents one.
+
+A key's text is shown once and never stored. Yet a `POST /keys` that is repeated with the same
+`Idempotency-Key` must answer with the same key. So such a key's text is derived from the caller's
+own key, which only the caller has, and a random nonce, which only the database has, for a day.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+
+import msgspec
+
+from modelgates_server.core.commands import TEXT_MAX_CHARS, check_text
+from modelgates_server.core.errors import InvalidInput, KeyNotFound, MissingKey, UnknownKey
+from modelgates_server.core.keys import (
+    KEY_HASH,
+    SECRET_BYTES,
+    Key,
+    KeyChange,
+    KeyKind,
+    check_usable,
+    is_key_shaped,
+    key_hash,
+    key_label,
+    key_text,
+)
+from modelgates_server.core.times import MS_PER_DAY, LimitReset, parse_instant
+from modelgates_server.service.ports import Caller, Clock, Issuance, Keys, RandomBytes
+
+ISSUANCE_KEPT_MS = MS_PER_DAY
+
+
+class NewKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of a new key. `expires_at` is ISO 8601 and is kept as it was written."""
+
+    kind: KeyKind
+    name: str
+    limit_pico: int | None = None
+    limit_reset: LimitReset | None = None
+    include_byok_in_limit: bool = False
+    expires_at: str | None = None
+
+
+class Repeatable(msgspec.Struct, frozen=True):
+    """A request that may come again: the caller's key text and the `Idempotency-Key` it sent."""
+
+    caller_text: str
+    idempotency_key: str
+
+
+class KeyRing:
+    """The keys of all accounts."""
+
+    def __init__(self, keys: Keys, clock: Clock, random_bytes: RandomBytes) -> None:
+        self._keys = keys
+        self._clock = clock
+        self._random_bytes = random_bytes
+
+    async def identify(self, text: str) -> Caller:
+        """Who presents this text; raises one of the `Unauthenticated` refusals.
+
+        Reads the database every time: a revoked key is refused from the next request on.
+        """
+        if not is_key_shaped(text):
+            raise MissingKey
+        caller = await self._keys.caller(key_hash(text))
+        if caller is None:
+            raise UnknownKey
+        check_usable(
+            disabled=caller.disabled,
+            deleted=caller.deleted_at_ms is not None,
+            expires_at_ms=caller.expires_at_ms,
+            closed=caller.closed_at_ms is not None,
+            at_ms=self._clock(),
+        )
+        return caller
+
+    async def create(
+        self, account_id: str, wanted: NewKey, repeatable: Repeatable | None = None
+    ) -> tuple[Key, str]:
+        """Issue a key; returns it with its text, which nobody can read again."""
+        now_ms = self._clock()
+        expires_at_ms = _check_new(wanted, now_ms)
+        nonce = self._random_bytes(SECRET_BYTES)
+        text = _text_from(nonce, repeatable)
+        key = Key(
+            hash=key_hash(text),
+            account_id=account_id,
+            kind=wanted.kind,
+            name=wanted.name,
+            label=key_label(text),
+            created_at_ms=now_ms,
+            limit_pico=wanted.limit_pico,
+            limit_reset=wanted.limit_reset,
+            include_byok_in_limit=wanted.include_byok_in_limit,
+            expires_at=wanted.expires_at,
+            expires_at_ms=expires_at_ms,
+        )
+        issuance = None if repeatable is None else _issuance(wanted, repeatable, nonce)
+        issued = await self._keys.create_key(key, issuance)
+        if issued.nonce is not None:
+            text = _text_from(issued.nonce, repeatable)
+        return issued.key, text
+
+    async def get(
+        self, wanted_hash: str, account_id: str | None = None, kinds: Sequence[KeyKind] = ()
+    ) -> Key:
+        """A key that is not deleted, of one account and of certain kinds where they are given.
+
+        Raises `KeyNotFound` alike for keys that do not exist and keys that are others' business.
+        """
+        key = await self._keys.key(wanted_hash) if KEY_HASH.fullmatch(wanted_hash) else None
+        if key is None or (account_id and key.account_id != account_id):
+            raise KeyNotFound("API key not found")
+        if kinds and key.kind not in kinds:
+            raise KeyNotFound("API key not found")
+        return key
+
+    async def page(
+        self,
+        account_id: str,
+        *,
+        kinds: Sequence[KeyKind] = tuple(KeyKind),
+        include_disabled: bool = True,
+        offset: int = 0,
+        limit: int,
+    ) -> list[Key]:
+        """Keys of an account, newest first."""
+        return await self._keys.keys(
+            account_id,
+            kinds=kinds,
+            include_disabled=include_disabled,
+            offset=offset,
+            limit=limit,
+        )
+
+    async def change(self, key: Key, change: KeyChange) -> Key:
+        """Change a key that `get` has returned."""
+        if change.name is not msgspec.UNSET:
+            check_text("name", change.name, TEXT_MAX_CHARS)
+        return await self._keys.change_key(key.hash, change, self._clock())
+
+    async def delete(self, key: Key) -> None:
+        """Delete a key for ever; what it spent stays on the books."""
+        await self._keys.change_key(key.hash, KeyChange(deleted=True), self._clock())
+
+
+def _check_new(wanted: NewKey, now_ms: int) -> int | None:
+    check_text("name", wanted.name, TEXT_MAX_CHARS)
+    if wanted.limit_pico is not None and wanted.kind is not KeyKind.INFERENCE:
+        raise InvalidInput(f"a limit is for inference keys; a {wanted.kind} key spends nothing")
+    if wanted.limit_reset is not None and wanted.limit_pico is None:
+        raise InvalidInput("limit_reset needs a limit")
+    if wanted.expires_at is None:
+        return None
+    expires_at_ms = parse_instant(wanted.expires_at)
+    if expires_at_ms <= now_ms:
+        raise InvalidInput("expires_at lies in the past")
+    return expires_at_ms
+
+
+def _text_from(nonce: bytes, repeatable: Repeatable | None) -> str:
+    if repeatable is None:
+        return key_text(nonce)
+    secret = hmac.digest(
+        repeatable.caller_text.encode(), nonce + repeatable.idempotency_key.encode(), "sha256"
+    )
+    return key_text(secret)
+
+
+def _issuance(wanted: NewKey, repeatable: Repeatable, nonce: bytes) -> Issuance:
+    # Scoped to the caller's key: two callers that choose the same header are two requests.
+    scope = f"{key_hash(repeatable.caller_text)}:{repeatable.idempotency_key}"
+    return Issuance(
+        reference=hashlib.sha256(scope.encode()).hexdigest(),
+        digest=hashlib.sha256(msgspec.json.encode(wanted)).hexdigest(),
+        nonce=nonce,
+    )

@@ -1,0 +1,95 @@
+"""What an operator does to a database file: look at it, migrate it, back it up."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from modelgates_server.core.errors import InvalidInput, StoreUnavailable
+from modelgates_server.store.sql import load_statements
+from modelgates_server.store.sqlite.connection import connect_stdlib, explained, prepare
+from modelgates_server.store.sqlite.schema import migrate, newest_version, version_of
+
+_COUNTS = load_statements(__package__, "reads.sql")["counts"]
+_PAGES_A_STEP = 2048
+
+
+def status(path: Path) -> dict[str, int | str | bool]:
+    """Path, size, schema and row counts, also of a database that must be migrated first."""
+    _check_exists(path)
+    with explained(path):
+        connection = prepare(connect_stdlib(path), read_only=True)
+        try:
+            version = version_of(connection)
+            found: dict[str, int | str | bool] = {
+                "path": str(path.resolve()),
+                "bytes": path.stat().st_size,
+                "sqlite": sqlite3.sqlite_version,
+                "schema": version,
+                "schema_needed": newest_version(),
+            }
+            if version:
+                names = ("accounts", "keys", "entries", "open_holds")
+                found.update(zip(names, connection.execute(_COUNTS).fetchone(), strict=True))
+        finally:
+            connection.close()
+    return found
+
+
+def migrate_file(path: Path) -> list[int]:
+    """Bring a database to our schema, creating it where there is none; returns what was applied."""
+    with explained(path):
+        connection = prepare(connect_stdlib(path), read_only=False)
+        try:
+            return migrate(connection)
+        finally:
+            connection.close()
+
+
+def backup(path: Path, target: Path, on_progress: Callable[[int, int], None]) -> None:
+    """Copy a consistent state of the database, also while it is in use, and sync it.
+
+    The copy gets its name only when it is whole. An existing file is never overwritten.
+    `on_progress` is told pages done and pages in all.
+    """
+    _check_exists(path)
+    if target.exists():
+        raise InvalidInput(f"{target} exists already; choose another name or move it away")
+    if not target.parent.is_dir():
+        raise InvalidInput(f"the folder {target.parent} does not exist")
+    partial = target.with_name(f"{target.name}.partial")
+    partial.unlink(missing_ok=True)
+    with explained(path):
+        source = sqlite3.connect(path)
+        copy = sqlite3.connect(partial)
+        try:
+            source.execute("pragma query_only = on")
+            version_of(source)
+            source.backup(
+                copy,
+                pages=_PAGES_A_STEP,
+                progress=lambda _, left, total: on_progress(total - left, total),
+            )
+            copy.execute("pragma journal_mode = delete").fetchone()
+        finally:
+            source.close()
+            copy.close()
+    _sync(partial)
+    partial.rename(target)
+    _sync(target.parent)
+
+
+def _check_exists(path: Path) -> None:
+    if not path.is_file():
+        raise StoreUnavailable(
+            f"there is no database at {path}; `modelgates db migrate` creates one, "
+            "MODELGATES_DATABASE_URL names another"
+        )
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,150 @@
+"""Style that runs. A message names the place, the rule and where the rule comes from."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import modelgates_server
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "modelgates_server"
+SOURCE = "CONTRIBUTING.md, House rules"
+FUNCTION_LINES = 60
+FILE_LINES = 400
+# Folders of tests that run the whole program and so mirror no single module.
+WHOLE_PROGRAM = {"contract", "e2e", "crash", "power_loss"}
+ABOUT_THE_PROJECT = {"tests/test_tidy.py"}
+# The other names of things that have one name here. They are found inside snake_case as well.
+BANNED = re.compile(
+    r"(?<![A-Za-z])(?i:reserv(?:e[sd]?|ing|ations?)|quotas?|pre-?charge[sd]?|wallets?)(?![a-z])"
+)
+PIN = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
+
+
+def files(*folders: str, ending: str = "py") -> Iterator[Path]:
+    for folder in folders:
+        yield from sorted((ROOT / folder).rglob(f"*.{ending}"))
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text("utf-8").splitlines()
+
+
+def told(place: str, rule: str) -> str:
+    return f"{place}: {rule} ({SOURCE})"
+
+
+def long_functions(path: Path) -> list[str]:
+    rule = f"a function has fewer than {FUNCTION_LINES} lines"
+    return [
+        told(f"{name(path)}:{node.lineno}", f"{node.name}: {rule}")
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno + 1 >= FUNCTION_LINES
+    ]
+
+
+def float_calls(path: Path) -> list[str]:
+    return [
+        told(f"{name(path)}:{node.lineno}", "money is never a float")
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "float"
+    ]
+
+
+def banned_words(path: Path) -> list[str]:
+    return [
+        told(f"{name(path)}:{number}", f"say hold, limit or credits, not {word.group()!r}")
+        for number, line in enumerate(lines(path), start=1)
+        for word in BANNED.finditer(line)
+    ]
+
+
+def has_a_module(test: Path) -> bool:
+    """`test_<module>.py` and `test_<module>_<aspect>.py` stand where the module stands in src."""
+    relative = test.relative_to(ROOT / "tests")
+    room = PACKAGE / relative.parent
+    about = test.stem.removeprefix("test_")
+    modules = {p.stem for p in room.glob("*") if p.suffix in {".py", ""}} - {"__init__"}
+    return any(about == module or about.startswith(f"{module}_") for module in modules)
+
+
+def pins(lock: Path) -> dict[str, str]:
+    return dict(PIN.findall(lock.read_text("utf-8")))
+
+
+def test_a_function_fits_a_screen(subtests: pytest.Subtests) -> None:
+    for path in files("src", "tests", "benchmarks"):
+        with subtests.test(name(path)):
+            assert not (found := long_functions(path)), "\n".join(found)
+
+
+def test_a_file_is_read_in_one_go(subtests: pytest.Subtests) -> None:
+    for path in files("src", "tests", "benchmarks"):
+        with subtests.test(name(path)):
+            count = len(lines(path))
+            rule = f"a file has fewer than {FILE_LINES} lines"
+            assert count < FILE_LINES, told(f"{name(path)}:{count}", rule)
+
+
+def test_a_thing_has_one_name(subtests: pytest.Subtests) -> None:
+    texts = [
+        path
+        for ending in ("py", "sql", "yaml", "md")
+        for path in files("src", "docs", ending=ending)
+    ]
+    for path in [*texts, *ROOT.glob("*.md")]:
+        with subtests.test(name(path)):
+            assert not (found := banned_words(path)), "\n".join(found)
+
+
+def test_money_is_never_a_float(subtests: pytest.Subtests) -> None:
+    for path in files(*(f"src/modelgates_server/{room}" for room in ("core", "service", "store"))):
+        with subtests.test(name(path)):
+            assert not (found := float_calls(path)), "\n".join(found)
+
+
+def test_a_test_stands_where_its_module_stands(subtests: pytest.Subtests) -> None:
+    for path in files("tests"):
+        if not path.name.startswith("test_") or name(path) in ABOUT_THE_PROJECT:
+            continue
+        with subtests.test(name(path)):
+            folder = path.relative_to(ROOT / "tests").parts[0]
+            rule = f"tests mirror src, or stand in one of {', '.join(sorted(WHOLE_PROGRAM))}"
+            assert folder in WHOLE_PROGRAM or has_a_module(path), told(f"{name(path)}:1", rule)
+
+
+def test_a_lock_names_no_host(subtests: pytest.Subtests) -> None:
+    locks = list(files("requirements", ending="txt"))
+    assert locks
+    for path in locks:
+        with subtests.test(name(path)):
+            for number, line in enumerate(lines(path), start=1):
+                place = f"{name(path)}:{number}"
+                rule = "a lock file names versions and hashes, no place to fetch them from"
+                assert not re.search(r"://|--(?!hash=)|\s@\s", line), told(place, rule)
+
+
+def test_what_is_tested_is_what_runs() -> None:
+    run, dev = pins(ROOT / "requirements/run.txt"), pins(ROOT / "requirements/dev.txt")
+    assert run
+    different = sorted(package for package in run if run[package] != dev.get(package))
+    rule = f"the locks disagree on {', '.join(different)}: run make lock"
+    assert not different, told("requirements/run.txt:1", rule)
+
+
+def test_the_newest_notes_are_for_this_version() -> None:
+    headings = lines(ROOT / "CHANGELOG.md")
+    found = (re.match(r"## \[?(\d\S*?)\]?(?:\s|$)", line) for line in headings)
+    newest = next((match.group(1) for match in found if match), None)
+    rule = f"the newest version is {newest}, and the package is {modelgates_server.__version__}"
+    assert newest == modelgates_server.__version__, told("CHANGELOG.md:1", rule)
