@@ -47,7 +47,7 @@ test-one: setup-dev ## run some tests: make test-one T=tests/core/test_ledger.py
 
 .PHONY: check
 check: setup-dev ## check format, lint, types and layers, without network
-	@$(BIN)/ruff format --check --quiet . || { echo 'Not formatted: run make fix'; exit 1; }
+	@$(BIN)/ruff format --check . || { echo 'Run make fix'; exit 1; }
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports

@@ -1,4 +1,4 @@
-"""All settings, read once by `bootstrap`. Each is documented in docs/settings.md; a test compares."""
+"""All settings, read by `bootstrap` alone. docs/settings.md documents each; a test compares."""
 
 from pathlib import Path
 from typing import Literal

@@ -80,9 +80,9 @@ class Hold(msgspec.Struct, frozen=True):
 class Entry(msgspec.Struct, frozen=True):
     """One immutable line of an account's journal; `seq` counts from 1 without a gap.
 
-    `amount_pico` moves the balance and `held_pico` what is held, both signed. `platform_pico` goes to
-    the account named by `platform`, `overrun_pico` to the platform's overrun expense, and the three
-    amounts of money sum to zero. The two `after` figures are the account's once the entry stands.
+    `amount_pico` moves the balance and `held_pico` what is held, both signed. `platform_pico` goes
+    to the account named by `platform`, `overrun_pico` to the platform's overrun expense; the three
+    amounts of money sum to zero. The `after` figures are the account's once the entry stands.
     """
 
     account_id: str

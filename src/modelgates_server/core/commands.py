@@ -1,11 +1,14 @@
-"""What can be asked of the ledger. Each command is checked when it is built, so a built one is well formed.
+"""What can be asked of the ledger. A command is checked when it is built: each is well formed.
 
-Every command carries the account, a reference (unique per account for ever: see `ledger.apply`) and
-the time at which it was asked. Amounts are picos.
+Each carries the account, a reference (unique per account for ever, see `ledger.replay`) and the
+time at which it was asked. Amounts are picos.
 """
+
+from typing import ClassVar
 
 import msgspec
 
+from modelgates_server.core.books import EntryKind
 from modelgates_server.core.errors import InvalidAmount, InvalidInput
 from modelgates_server.core.ids import ACCOUNT_ID, REFERENCE_MAX_CHARS
 from modelgates_server.core.money import ENTRY_MAX_PICO
@@ -14,8 +17,9 @@ TEXT_MAX_CHARS = 255
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """The members all commands share."""
+    """The members all commands share. `kind` is that of the entry a command becomes."""
 
+    kind: ClassVar[EntryKind]
     account_id: str
     reference: str
     at_ms: int
@@ -24,10 +28,16 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         assert ACCOUNT_ID.fullmatch(self.account_id), self.account_id
         check_text("reference", self.reference, REFERENCE_MAX_CHARS)
 
+    @property
+    def asked(self) -> tuple[object, ...]:
+        """What makes two commands the same request; times do not: retries come later."""
+        return ()
+
 
 class OpenAccount(Command, frozen=True, kw_only=True):
     """Start an account. `min_balance_pico` is zero or the negative floor it may be overdrawn to."""
 
+    kind = EntryKind.OPEN
     name: str
     min_balance_pico: int = 0
 
@@ -37,14 +47,22 @@ class OpenAccount(Command, frozen=True, kw_only=True):
         if not -ENTRY_MAX_PICO <= self.min_balance_pico <= 0:
             raise InvalidInput("a minimum balance is zero or negative")
 
+    @property
+    def asked(self) -> tuple[object, ...]:
+        """See `Command.asked`."""
+        return self.name, self.min_balance_pico
+
 
 class CloseAccount(Command, frozen=True, kw_only=True):
     """End an account that has no balance and no open holds."""
+
+    kind = EntryKind.CLOSE
 
 
 class Grant(Command, frozen=True, kw_only=True):
     """Give credits."""
 
+    kind = EntryKind.GRANT
     amount_pico: int
     reason: str
 
@@ -53,10 +71,16 @@ class Grant(Command, frozen=True, kw_only=True):
         _check_amount(self.amount_pico, least=1)
         check_text("reason", self.reason, TEXT_MAX_CHARS)
 
+    @property
+    def asked(self) -> tuple[object, ...]:
+        """See `Command.asked`."""
+        return self.amount_pico, self.reason
+
 
 class Adjust(Command, frozen=True, kw_only=True):
     """Correct credits up or down; never below the account's floor."""
 
+    kind = EntryKind.ADJUSTMENT
     amount_pico: int
     reason: str
 
@@ -64,6 +88,11 @@ class Adjust(Command, frozen=True, kw_only=True):
         super().__post_init__()
         _check_amount(abs(self.amount_pico), least=1)
         check_text("reason", self.reason, TEXT_MAX_CHARS)
+
+    @property
+    def asked(self) -> tuple[object, ...]:
+        """See `Command.asked`."""
+        return self.amount_pico, self.reason
 
 
 class HoldCommand(Command, frozen=True, kw_only=True):
@@ -75,10 +104,16 @@ class HoldCommand(Command, frozen=True, kw_only=True):
         super().__post_init__()
         check_text("hold id", self.hold_id, REFERENCE_MAX_CHARS)
 
+    @property
+    def asked(self) -> tuple[object, ...]:
+        """See `Command.asked`."""
+        return (self.hold_id,)
+
 
 class PlaceHold(HoldCommand, frozen=True, kw_only=True):
     """Set the worst case of one call aside, for one key."""
 
+    kind = EntryKind.HOLD
     key_hash: str
     amount_pico: int
     expires_at_ms: int
@@ -87,10 +122,16 @@ class PlaceHold(HoldCommand, frozen=True, kw_only=True):
         super().__post_init__()
         _check_amount(self.amount_pico, least=0)
 
+    @property
+    def asked(self) -> tuple[object, ...]:
+        """See `Command.asked`."""
+        return self.hold_id, self.key_hash, self.amount_pico
+
 
 class ExtendHold(HoldCommand, frozen=True, kw_only=True):
     """Add to an open hold. `amount_pico` is what comes on top; the expiry may only move later."""
 
+    kind = EntryKind.EXTEND
     amount_pico: int
     expires_at_ms: int
 
@@ -98,33 +139,52 @@ class ExtendHold(HoldCommand, frozen=True, kw_only=True):
         super().__post_init__()
         _check_amount(self.amount_pico, least=0)
 
+    @property
+    def asked(self) -> tuple[object, ...]:
+        """See `Command.asked`."""
+        return self.hold_id, self.amount_pico
+
 
 class CaptureHold(HoldCommand, frozen=True, kw_only=True):
     """Charge what was used and free the rest. Use above the hold becomes the platform's overrun."""
 
+    kind = EntryKind.USAGE
     amount_pico: int
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_amount(self.amount_pico, least=0)
 
+    @property
+    def asked(self) -> tuple[object, ...]:
+        """See `Command.asked`."""
+        return self.hold_id, self.amount_pico
+
 
 class VoidHold(HoldCommand, frozen=True, kw_only=True):
     """Free all of a hold."""
+
+    kind = EntryKind.VOID
 
 
 class ExpireHold(HoldCommand, frozen=True, kw_only=True):
     """Resolve a hold whose time is over; `amount_pico` is what is known to have been used."""
 
+    kind = EntryKind.EXPIRE
     amount_pico: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_amount(self.amount_pico, least=0)
 
+    @property
+    def asked(self) -> tuple[object, ...]:
+        """See `Command.asked`."""
+        return self.hold_id, self.amount_pico
+
 
 def check_text(what: str, text: str, most: int) -> None:
-    """Refuse texts that are empty, too long, or hold characters no database and terminal agree on."""
+    """Refuse texts that are empty, too long, or hold characters that terminals act on."""
     if not text or len(text) > most:
         raise InvalidInput(f"the {what} must have 1 to {most} characters")
     if not text.isprintable():

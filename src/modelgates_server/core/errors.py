@@ -1,4 +1,4 @@
-"""Everything the gateway refuses, in one tree. HTTP numbers are not known here; `web.errors` maps them.
+"""Everything the gateway refuses, in one tree. `web.errors` maps it to HTTP.
 
 GatewayError
 ├── InvalidInput              the request itself is wrong

@@ -164,8 +164,8 @@ class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str | msgspec.UnsetType = msgspec.UNSET
     disabled: bool | msgspec.UnsetType = msgspec.UNSET
-    limit_pico: int | None | msgspec.UnsetType = msgspec.UNSET
-    limit_reset: LimitReset | None | msgspec.UnsetType = msgspec.UNSET
+    limit_pico: int | msgspec.UnsetType | None = msgspec.UNSET
+    limit_reset: LimitReset | msgspec.UnsetType | None = msgspec.UNSET
     include_byok_in_limit: bool | msgspec.UnsetType = msgspec.UNSET
     deleted: bool = False
 

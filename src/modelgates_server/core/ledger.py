@@ -60,8 +60,8 @@ class Receipt(msgspec.Struct, frozen=True):
 def apply(state: State, command: c.Command, total_cap_pico: int | None = None) -> Change:
     """Give the change that a command makes, or raise the refusal; the state is not touched.
 
-    `total_cap_pico` bounds lifetime totals where the database cannot hold larger ones. A command whose
-    reference has an entry must go to `replay` instead.
+    `total_cap_pico` bounds lifetime totals where the database cannot hold larger ones. A command
+    whose reference has an entry must go to `replay` instead.
     """
     assert state.prior is None, "a repeated reference is replayed, not applied"
     account = state.account
@@ -77,9 +77,9 @@ def apply(state: State, command: c.Command, total_cap_pico: int | None = None) -
 
 
 def replay(state: State, command: c.Command) -> Receipt:
-    """Answer a command whose reference is known with its first outcome, if it asks the same thing."""
+    """Answer a command whose reference is known with its first outcome, if it asks the same."""
     assert state.prior is not None
-    if _asked(command) != _recorded(state.prior, state.account):
+    if (command.kind, *command.asked) != _recorded(state.prior, state.account):
         raise ReferenceReused(
             f"reference {command.reference!r} was used before on account {command.account_id} with "
             "other parameters; use a new reference for a new request"
@@ -96,7 +96,7 @@ def _open(account: Account | None, command: c.OpenAccount) -> Change:
         min_balance_pico=command.min_balance_pico,
         created_at_ms=command.at_ms,
     )
-    return _post(opened, command, EntryKind.OPEN, reason=command.name)
+    return _post(opened, command, reason=command.name)
 
 
 def _close(_: State, account: Account, command: c.CloseAccount) -> Change:
@@ -105,14 +105,13 @@ def _close(_: State, account: Account, command: c.CloseAccount) -> Change:
             f"account {account.id} has a balance of {format_pico(account.balance_pico)} and "
             f"{format_pico(account.held_pico)} held; let its calls end and adjust the balance to 0"
         )
-    return _post(replace(account, closed_at_ms=command.at_ms), command, EntryKind.CLOSE)
+    return _post(replace(account, closed_at_ms=command.at_ms), command)
 
 
 def _grant(_: State, account: Account, command: c.Grant) -> Change:
     return _post(
         replace(account, credits_pico=account.credits_pico + command.amount_pico),
         command,
-        EntryKind.GRANT,
         amount_pico=command.amount_pico,
         platform=Platform.GRANTS,
         platform_pico=-command.amount_pico,
@@ -126,7 +125,6 @@ def _adjust(_: State, account: Account, command: c.Adjust) -> Change:
     return _post(
         replace(account, credits_pico=account.credits_pico + command.amount_pico),
         command,
-        EntryKind.ADJUSTMENT,
         amount_pico=command.amount_pico,
         platform=Platform.ADJUSTMENTS,
         platform_pico=-command.amount_pico,
@@ -165,14 +163,13 @@ def _extend(state: State, account: Account, command: c.ExtendHold) -> Change:
 def _hold_more(
     account: Account, key: Key, hold: Hold, command: c.PlaceHold | c.ExtendHold
 ) -> Change:
-    """Set `amount_pico` aside; account and key limit are checked in the same step as they change."""
+    """Set `amount_pico` aside; account and key limit are checked in the step that changes them."""
     amount = command.amount_pico
     _check_available(account, amount)
     _check_key_limit(key, amount, command.at_ms)
     return _post(
         replace(account, held_pico=account.held_pico + amount),
         command,
-        EntryKind.HOLD if isinstance(command, c.PlaceHold) else EntryKind.EXTEND,
         held_pico=amount,
         key=replace(key, held_pico=key.held_pico + amount),
         hold=replace(
@@ -185,19 +182,19 @@ def _hold_more(
 
 def _capture(state: State, account: Account, command: c.CaptureHold) -> Change:
     hold = _open_hold(state, command.hold_id)
-    return _end(state, account, hold, command, EntryKind.USAGE, command.amount_pico)
+    return _end(state, account, hold, command, command.amount_pico)
 
 
 def _void(state: State, account: Account, command: c.VoidHold) -> Change:
     hold = _open_hold(state, command.hold_id)
-    return _end(state, account, hold, command, EntryKind.VOID, 0)
+    return _end(state, account, hold, command, 0)
 
 
 def _expire(state: State, account: Account, command: c.ExpireHold) -> Change:
     hold = _open_hold(state, command.hold_id)
     if command.at_ms < hold.expires_at_ms:
         raise HoldNotExpired(f"hold {hold.id} has not expired yet")
-    return _end(state, account, hold, command, EntryKind.EXPIRE, command.amount_pico)
+    return _end(state, account, hold, command, command.amount_pico)
 
 
 _ENDED_AS = {
@@ -208,7 +205,7 @@ _ENDED_AS = {
 
 
 def _end(  # one mechanism for all three endings
-    state: State, account: Account, hold: Hold, command: c.Command, kind: EntryKind, used_pico: int
+    state: State, account: Account, hold: Hold, command: c.Command, used_pico: int
 ) -> Change:
     """End a hold: the customer pays at most what was held, the rest of the use is our overrun."""
     charged = min(used_pico, hold.amount_pico)
@@ -225,21 +222,21 @@ def _end(  # one mechanism for all three endings
             held_pico=account.held_pico - hold.amount_pico,
         ),
         command,
-        kind,
         amount_pico=-charged,
         held_pico=-hold.amount_pico,
-        platform=None if kind is EntryKind.VOID else Platform.REVENUE,
+        platform=None if command.kind is EntryKind.VOID else Platform.REVENUE,
         platform_pico=used_pico,
         overrun_pico=charged - used_pico,
         key=key,
-        hold=replace(hold, state=_ENDED_AS[kind], charged_pico=charged, ended_at_ms=command.at_ms),
+        hold=replace(
+            hold, state=_ENDED_AS[command.kind], charged_pico=charged, ended_at_ms=command.at_ms
+        ),
     )
 
 
 def _post(
     account: Account,
     command: c.Command,
-    kind: EntryKind,
     *,
     key: Key | None = None,
     hold: Hold | None = None,
@@ -248,7 +245,7 @@ def _post(
     entry = Entry(
         account_id=account.id,
         seq=account.last_seq + 1,
-        kind=kind,
+        kind=command.kind,
         reference=command.reference,
         at_ms=command.at_ms,
         balance_after_pico=account.balance_pico,
@@ -324,32 +321,8 @@ _RULES: dict[type[c.Command], Callable[[State, Account, Any], Change]] = {
 }
 
 
-def _asked(command: c.Command) -> tuple[object, ...]:
-    """What makes two commands the same request; times are not part of it, retries come later."""
-    match command:
-        case c.OpenAccount():
-            return EntryKind.OPEN, command.name, command.min_balance_pico
-        case c.CloseAccount():
-            return (EntryKind.CLOSE,)
-        case c.Grant():
-            return EntryKind.GRANT, command.amount_pico, command.reason
-        case c.Adjust():
-            return EntryKind.ADJUSTMENT, command.amount_pico, command.reason
-        case c.PlaceHold():
-            return EntryKind.HOLD, command.hold_id, command.key_hash, command.amount_pico
-        case c.ExtendHold():
-            return EntryKind.EXTEND, command.hold_id, command.amount_pico
-        case c.CaptureHold():
-            return EntryKind.USAGE, command.hold_id, command.amount_pico
-        case c.VoidHold():
-            return EntryKind.VOID, command.hold_id
-        case c.ExpireHold():
-            return EntryKind.EXPIRE, command.hold_id, command.amount_pico
-    raise AssertionError(type(command))
-
-
 def _recorded(entry: Entry, account: Account | None) -> tuple[object, ...]:
-    """The same, read back from the entry that a command became."""
+    """Kind and `Command.asked`, read back from the entry that the command became."""
     assert account is not None, "an entry has an account"
     match entry.kind:
         case EntryKind.OPEN:

@@ -1,4 +1,4 @@
-"""Money is integers of pico-dollars. Text and JSON numbers become picos here, exactly, or are refused."""
+"""Money is integers of pico-dollars. Text becomes picos here, exactly, or is refused."""
 
 import re
 from decimal import Context, Decimal, Inexact, InvalidOperation

@@ -1,4 +1,4 @@
-"""Instants are integers of milliseconds since 1970-01-01T00:00:00Z. Limit windows are UTC calendar periods."""
+"""Instants are milliseconds since 1970-01-01T00:00:00Z; limit windows are UTC calendar periods."""
 
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -8,7 +8,7 @@ from modelgates_server.core.errors import InvalidInput
 MS_PER_DAY = 86_400_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
-_LAST_MS = (date(9999, 12, 31).toordinal() - _EPOCH_ORDINAL) * MS_PER_DAY
+_LAST_MS = (date(9999, 12, 31).toordinal() + 1 - _EPOCH_ORDINAL) * MS_PER_DAY - 1
 
 
 class LimitReset(StrEnum):

@@ -9,7 +9,7 @@ _REFERENCE_BYTES = 12
 
 
 class Credits:
-    """Grants and adjusts. Without a reference of the caller's a call is never taken for a repeat."""
+    """Grants and adjusts. A call without a reference is never taken for a repeat."""
 
     def __init__(self, ledger: Ledger, clock: Clock, random_bytes: RandomBytes) -> None:
         self._ledger = ledger

@@ -1,4 +1,4 @@
-"""What the services need from the outside. All I/O is async; a store on SQLite answers reads inline."""
+"""What the services need from outside. All I/O is async; SQLite reads single rows inline."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -19,7 +19,7 @@ RandomBytes = Callable[[int], bytes]
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """A key and the figures of its account, read in one statement: as fresh as the last commit."""
+    """A key and its account's figures in one read, as of the last commit."""
 
     key_hash: str
     account_id: str
@@ -36,8 +36,8 @@ class Caller(msgspec.Struct, frozen=True):
 class Issuance(msgspec.Struct, frozen=True):
     """What makes the creation of a key repeatable for a day: see `service.keys`.
 
-    `reference` names the request among those of the account, `digest` its parameters, `nonce` is the
-    random part of the key's text.
+    `reference` names the request among those of the account, `digest` its parameters, `nonce` is
+    the random part of the key's text.
     """
 
     reference: str

@@ -29,7 +29,7 @@ class Cursor(Protocol):
 
 
 class Connection(Protocol):
-    """What the store uses of a connection; the power-loss test brings one with another file layer."""
+    """What the store uses of a connection; the power-loss test brings another file layer."""
 
     def execute(self, sql: str, parameters: Parameters = ..., /) -> Cursor:
         """Run one statement."""
@@ -51,8 +51,16 @@ def connect_stdlib(path: Path) -> Connection:
     )
 
 
+def inode_of(path: Path) -> int:
+    """Which file a path names now, 0 for none."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
+
+
 def prepare(connection: Connection, *, read_only: bool) -> Connection:
-    """Set what every connection needs: full sync, foreign keys, no trust in the file's own schema."""
+    """Set what every connection needs: full sync, foreign keys, no trust in the file's schema."""
     execute = connection.execute
     # Readers run on the event loop: they wait briefly for a recovery to end, never for a writer.
     execute(f"pragma busy_timeout = {250 if read_only else 0}")
@@ -108,7 +116,7 @@ def undo(connection: Connection) -> None:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn trouble with the file into one line that names it and what to do; mistakes of ours pass."""
+    """Turn trouble with the file into one line that says what to do; mistakes of ours pass."""
     try:
         yield
     except sqlite3.DatabaseError as error:

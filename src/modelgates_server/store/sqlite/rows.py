@@ -11,7 +11,7 @@ STATEMENTS = load_statements(__package__, "ledger.sql")
 
 
 class SqliteRows:
-    """`batching.Rows` on an open transaction. Single look-ups: a set-based load gained 1 us a row."""
+    """`batching.Rows` in a transaction. Single look-ups: set-based ones gained 1 us a row."""
 
     def __init__(self, connection: Connection) -> None:
         self._execute = connection.execute

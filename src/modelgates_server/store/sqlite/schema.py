@@ -9,7 +9,7 @@ from modelgates_server.core.errors import StoreUnavailable
 from modelgates_server.store.sqlite.connection import Connection, writing
 
 APPLICATION_ID = 0x4D474C31
-"""`MGL1`, written into the file's header: nobody's other database is taken for ours."""
+"""`MGL1`, in the file's header: nobody's other database is taken for ours."""
 
 _FILE = re.compile(r"(\d{4})_\w+\.sql")
 
@@ -27,7 +27,7 @@ def newest_version() -> int:
 
 
 def version_of(connection: Connection) -> int:
-    """The schema of a file, 0 for an empty one; raises `StoreUnavailable` for a foreign database."""
+    """A file's schema, 0 for an empty one; raises `StoreUnavailable` for a foreign database."""
     version: int = connection.execute("pragma user_version").fetchone()[0]
     application: int = connection.execute("pragma application_id").fetchone()[0]
     if application == APPLICATION_ID:

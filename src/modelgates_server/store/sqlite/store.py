@@ -1,7 +1,6 @@
 """The port `Store` on one SQLite file."""
 
 import json
-import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,9 +18,12 @@ from modelgates_server.store.sqlite import keys
 from modelgates_server.store.sqlite.connection import (
     Connect,
     Connection,
+    begin_write,
     connect_stdlib,
     explained,
+    inode_of,
     prepare,
+    undo,
 )
 from modelgates_server.store.sqlite.schema import check_version, migrate, version_of
 from modelgates_server.store.sqlite.writer import Writer
@@ -42,7 +44,7 @@ class SqliteStore:
         self._path = path
         self._connect = connect
         self._reader = reader
-        self._inode = path.stat().st_ino
+        self._inode = inode_of(path)
         self._writer = Writer(path, connect)
 
     async def execute(self, command: Command) -> Receipt:
@@ -112,7 +114,7 @@ class SqliteStore:
 
     @asynccontextmanager
     async def books(self, account_id: str) -> AsyncIterator["SqliteBooks"]:
-        """See `Journal.books`. A connection of its own: the snapshot must not hold up the readers."""
+        """See `Journal.books`. On a connection of its own: a snapshot stays open for long."""
         with explained(self._path):
             connection = prepare(self._connect(self._path), read_only=True)
             try:
@@ -133,7 +135,7 @@ class SqliteStore:
 
     async def ping(self) -> None:
         """See `Store.ping`."""
-        if not self._path.exists() or os.stat(self._path).st_ino != self._inode:
+        if inode_of(self._path) != self._inode:
             raise StoreUnavailable(f"database {self._path} was moved or replaced while in use")
         with explained(self._path):
             check_version(self._reader)
@@ -194,16 +196,21 @@ def open_store(path: Path, *, connect: Connect = connect_stdlib) -> SqliteStore:
 
     A database of an older schema is refused: its operator backs it up and migrates it first.
     """
+    prepare_file(path, connect)
     with explained(path):
-        setup = prepare(connect(path), read_only=False)
+        return SqliteStore(path, connect, prepare(connect(path), read_only=True))
+
+
+def prepare_file(path: Path, connect: Connect = connect_stdlib) -> None:
+    """Make sure that the file has our schema and can be written; see `open_store`."""
+    with explained(path):
+        connection = prepare(connect(path), read_only=False)
         try:
-            if version_of(setup) == 0:
-                migrate(setup)
-            check_version(setup)
-            # Fails here, with a clear line, rather than at the first write of a customer.
-            setup.execute("begin immediate")
-            setup.execute("rollback")
+            if version_of(connection) == 0:
+                migrate(connection)
+            check_version(connection)
+            # Refused here, with a clear line, rather than at the first write of a customer.
+            begin_write(connection)
+            undo(connection)
         finally:
-            setup.close()
-        reader = prepare(connect(path), read_only=True)
-    return SqliteStore(path, connect, reader)
+            connection.close()

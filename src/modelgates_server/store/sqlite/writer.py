@@ -1,11 +1,10 @@
-"""The one writer of a process: collects what is asked while a commit runs, then commits it together.
+"""The one writer of a process: what is asked while a commit runs is committed together next.
 
 An answer is given only after the commit was synced. With one `fsync` for a whole batch, full
 durability costs little (see docs/decisions).
 """
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from modelgates_server.store.sqlite.connection import (
     Connect,
     Connection,
     explained,
+    inode_of,
     prepare,
     writing,
 )
@@ -124,8 +124,8 @@ class Writer:
                 raise StoreUnavailable(f"database {self._path} is gone")
             self._connection = prepare(self._connect(self._path), read_only=False)
             check_version(self._connection)
-            self._inode = self._path.stat().st_ino
-        elif not self._path.exists() or os.stat(self._path).st_ino != self._inode:
+            self._inode = inode_of(self._path)
+        elif inode_of(self._path) != self._inode:
             # SQLite would go on writing to the deleted file, and the money would be lost with it.
             raise StoreUnavailable(f"database {self._path} was moved or replaced while in use")
         return self._connection

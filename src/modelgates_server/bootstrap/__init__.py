@@ -1,4 +1,7 @@
-"""The one place that reads settings, builds adapters and hands them to services."""
+"""The one place that reads settings, builds adapters and hands them to services.
+
+The HTTP server is put together in `bootstrap.serving`, so that the command line need not load it.
+"""
 
 import secrets
 import time
@@ -57,11 +60,14 @@ class Database:
 
 def now_ms() -> int:
     """The clock of the program: milliseconds since 1970 UTC."""
-    return time.time_ns() // 1_000_000
+    return time.time_ns() // 1_000_000  # noqa: TID251 - this is the clock
 
 
 def load_settings(**given: Any) -> Settings:
-    """The settings; members given and not None stand over the environment. Raises `InvalidInput`."""
+    """The settings; what is given and not None stands over the environment.
+
+    Raises `InvalidInput` that names the setting.
+    """
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
@@ -98,7 +104,7 @@ def build_gateway(store: Store) -> Gateway:
 
 @asynccontextmanager
 async def open_gateway(settings: Settings | None = None) -> AsyncIterator[Gateway]:
-    """Open the database for the length of a block. Raises `StoreUnavailable` with one clear line."""
+    """Open the database for the length of a block; raises `StoreUnavailable`."""
     store = open_store(database(settings).path)
     try:
         yield build_gateway(store)

@@ -1,0 +1,83 @@
+"""Puts the HTTP server together and runs it."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from tempfile import TemporaryDirectory
+
+import structlog
+
+from modelgates_server.bootstrap import build_gateway, database, load_settings, now_ms
+from modelgates_server.core.errors import InvalidInput
+from modelgates_server.settings import Settings
+from modelgates_server.store.sqlite.store import open_store, prepare_file
+from modelgates_server.web import logs, server
+from modelgates_server.web.app import App
+from modelgates_server.web.metrics import MULTIPROCESS_DIR, Metrics
+from modelgates_server.web.openapi import OpenApi
+from modelgates_server.web.table import operations
+
+_UPKEEP_EVERY_S = 30
+_FACTORY = "modelgates_server.bootstrap.serving:create_app"
+
+log = structlog.get_logger()
+
+
+def create_app() -> App:
+    """The HTTP application of one server process, over the database that the settings name."""
+    settings = load_settings()
+    logs.configure(settings.log_level)
+    store = open_store(database(settings).path)
+    gateway = build_gateway(store)
+    token = settings.metrics_token
+    metrics = Metrics(None if token is None else token.get_secret_value())
+    table = operations(
+        store=store,
+        keys=gateway.keys,
+        clock=now_ms,
+        metrics=metrics,
+        openapi=OpenApi(settings.public_url),
+    )
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        upkeep = asyncio.create_task(gateway.upkeep.run_forever(_UPKEEP_EVERY_S, _report))
+        try:
+            yield
+        finally:
+            upkeep.cancel()
+            await asyncio.gather(upkeep, return_exceptions=True)
+            await store.close()
+
+    return App(table, gateway.keys, metrics, lifespan)
+
+
+def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
+    """Run the server until it is told to stop; `on_started` gets its address.
+
+    Raises `InvalidInput` and `StoreUnavailable` before anything listens.
+    """
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise InvalidInput("TLS needs both a certificate and its key")
+    prepare_file(database(settings).path)
+    logs.configure(settings.log_level)
+    with TemporaryDirectory(prefix="modelgates-metrics-") as folder:
+        if settings.workers > 1:
+            os.environ[MULTIPROCESS_DIR] = folder
+        config = server.configuration(
+            _FACTORY,
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            tls_cert=settings.tls_cert,
+            tls_key=settings.tls_key,
+            shutdown_grace_s=settings.shutdown_grace_s,
+            request_timeout_s=settings.request_timeout_s,
+            max_connections=settings.max_connections,
+        )
+        server.run(config, on_started)
+
+
+def _report(error: Exception) -> None:
+    log.warning("upkeep waits for the database", reason=str(error))

@@ -1,0 +1,82 @@
+"""`modelgates account`: who owns credits."""
+
+from typing import Annotated, Any
+
+import typer
+
+from modelgates_server.cli.output import AsJson, Yes, confirm, examples, instant, show, show_all
+from modelgates_server.cli.wiring import run
+from modelgates_server.core.books import Account
+from modelgates_server.core.money import format_pico, parse_pico
+
+app = typer.Typer(help="Open, list, show and close accounts.", no_args_is_help=True)
+
+AccountId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id, user_….")]
+
+_COLUMNS = ("id", "name", "available", "held", "total_credits", "total_usage", "closed_at")
+
+
+def figures(account: Account) -> dict[str, str]:
+    """The four amounts, as `credits show` prints them."""
+    return {
+        "total_credits": format_pico(account.credits_pico),
+        "total_usage": format_pico(account.usage_pico),
+        "held": format_pico(account.held_pico),
+        "available": format_pico(account.available_pico),
+    }
+
+
+def account_record(account: Account) -> dict[str, Any]:
+    """An account as all commands print it."""
+    return {
+        "id": account.id,
+        "name": account.name,
+        "min_balance": format_pico(account.min_balance_pico),
+        "created_at": instant(account.created_at_ms),
+        "closed_at": instant(account.closed_at_ms),
+        **figures(account),
+    }
+
+
+@app.command(
+    epilog=examples(
+        'modelgates account create "Acme Lab"',
+        'modelgates account create "Acme Lab" --min-balance -5 --json',
+    )
+)
+def create(
+    name: Annotated[str, typer.Argument(help="What people call the account.")],
+    min_balance: Annotated[
+        str,
+        typer.Option(metavar="DOLLARS", help="How far it may be overdrawn: zero or negative."),
+    ] = "0",
+    as_json: AsJson = False,
+) -> None:
+    """Open an account, with no credits and no keys."""
+    floor_pico = parse_pico(min_balance)
+    account = run(lambda gateway: gateway.accounts.open(name, floor_pico))
+    show(account_record(account), as_json)
+
+
+@app.command("list", epilog=examples("modelgates account list", "modelgates account list --json"))
+def list_all(as_json: AsJson = False) -> None:
+    """List all accounts, closed ones included."""
+
+    async def accounts(gateway: Any) -> list[Account]:
+        return [account async for account in gateway.accounts.all()]
+
+    show_all([account_record(account) for account in run(accounts)], _COLUMNS, as_json)
+
+
+@app.command("show", epilog=examples("modelgates account show user_…"))
+def show_one(account: AccountId, as_json: AsJson = False) -> None:
+    """Show one account with its figures."""
+    show(account_record(run(lambda gateway: gateway.accounts.get(account))), as_json)
+
+
+@app.command(epilog=examples("modelgates account close user_…", "modelgates account close user_… --yes"))
+def close(account: AccountId, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Close an account for ever; it must have no balance and no open holds."""
+    found = run(lambda gateway: gateway.accounts.get(account))
+    confirm(f"Close {found.id} ({found.name}) and disable its keys for ever?", yes)
+    show(account_record(run(lambda gateway: gateway.accounts.close(account))), as_json)

@@ -1,0 +1,87 @@
+"""`modelgates credits`: what an account has, and what operators post to it."""
+
+from typing import Annotated, Any
+
+import typer
+
+from modelgates_server.cli.account import AccountId, figures
+from modelgates_server.cli.output import AsJson, examples, instant, show
+from modelgates_server.cli.wiring import run
+from modelgates_server.core.ledger import Receipt
+from modelgates_server.core.money import format_pico, parse_pico
+
+app = typer.Typer(help="Show, grant and adjust credits.", no_args_is_help=True)
+
+# A negative amount is an argument here, not an option named -5.
+_NEGATIVE_ALLOWED = {"ignore_unknown_options": True}
+
+Amount = Annotated[str, typer.Argument(help="Dollars, at most 12 decimal places.")]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the journal.")]
+Ref = Annotated[
+    str | None,
+    typer.Option(
+        "--ref",
+        metavar="TEXT",
+        help="A name for this posting: repeating it with the same name posts once.",
+    ),
+]
+
+
+@app.command("show", epilog=examples("modelgates credits show user_…"))
+def show_figures(account: AccountId, as_json: AsJson = False) -> None:
+    """Show what came in, what was used, what is held and what is available."""
+    show(figures(run(lambda gateway: gateway.accounts.get(account))), as_json)
+
+
+@app.command(
+    context_settings=_NEGATIVE_ALLOWED,
+    epilog=examples(
+        'modelgates credits grant user_… 100.5 --reason "pilot" --ref pilot-1',
+    ),
+)
+def grant(
+    account: AccountId,
+    amount: Amount,
+    reason: Reason = "granted on the command line",
+    ref: Ref = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give an account credits."""
+    amount_pico = parse_pico(amount)
+    receipt = run(lambda gateway: gateway.credits.grant(account, amount_pico, reason, ref))
+    show(_receipt_record(receipt), as_json)
+
+
+@app.command(
+    context_settings=_NEGATIVE_ALLOWED,
+    epilog=examples(
+        "modelgates credits adjust user_… -5 --reason 'granted twice'",
+        "modelgates credits adjust user_… 0.25 --ref ticket-4711",
+    ),
+)
+def adjust(
+    account: AccountId,
+    amount: Amount,
+    reason: Reason = "adjusted on the command line",
+    ref: Ref = None,
+    as_json: AsJson = False,
+) -> None:
+    """Correct an account's credits, up or down to its minimum balance."""
+    amount_pico = parse_pico(amount)
+    receipt = run(lambda gateway: gateway.credits.adjust(account, amount_pico, reason, ref))
+    show(_receipt_record(receipt), as_json)
+
+
+def _receipt_record(receipt: Receipt) -> dict[str, Any]:
+    entry = receipt.entry
+    return {
+        "account_id": entry.account_id,
+        "seq": entry.seq,
+        "kind": entry.kind,
+        "reference": entry.reference,
+        "at": instant(entry.at_ms),
+        "amount": format_pico(entry.amount_pico),
+        "balance_after": format_pico(entry.balance_after_pico),
+        "reason": entry.reason,
+        "replayed": receipt.replayed,
+    }

@@ -1,0 +1,42 @@
+"""`modelgates serve`: the HTTP server."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelgates_server.cli import wiring
+from modelgates_server.cli.output import examples, note
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog=examples(
+        "modelgates serve",
+        "modelgates serve --host 0.0.0.0 --port 8443 --tls-cert cert.pem --tls-key key.pem",
+    )
+)
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; 0 takes a free one.", show_default="8000")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Server processes.", show_default="1")
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate file (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Private key file (PEM).")] = None,
+) -> None:
+    """Run the server until SIGTERM or Ctrl-C; requests it has accepted are finished first.
+
+    What is left out here comes from MODELGATES_HOST, MODELGATES_PORT and so on.
+    """
+    wiring.serve(
+        lambda url: note(f"ModelGates listens on {url}"),
+        host=host,
+        port=port,
+        workers=workers,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+    )

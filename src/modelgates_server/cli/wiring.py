@@ -1,0 +1,46 @@
+"""How commands reach the services: through `bootstrap`, which is imported when it is first needed.
+
+`--help`, `--version` and usage errors need none of it, and it takes longer than all the rest together.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from modelgates_server.bootstrap import Database, Gateway
+
+T = TypeVar("T")
+
+
+def run(work: Callable[["Gateway"], Coroutine[Any, Any, T]]) -> T:
+    """Do work on the database that the settings name; its refusals end the command."""
+    import asyncio
+
+    from modelgates_server import bootstrap
+
+    async def on_open_database() -> T:
+        async with bootstrap.open_gateway() as gateway:
+            return await work(gateway)
+
+    return asyncio.run(on_open_database())
+
+
+def database() -> "Database":
+    """The database file itself, also one that must be migrated before it can be opened."""
+    from modelgates_server import bootstrap
+
+    return bootstrap.database()
+
+
+def now_ms() -> int:
+    """The clock that the services use."""
+    from modelgates_server import bootstrap
+
+    return bootstrap.now_ms()
+
+
+def serve(on_started: Callable[[str], None], **given: Any) -> None:
+    """Run the server until it is told to stop; `given` members stand over the settings."""
+    from modelgates_server import bootstrap
+
+    bootstrap.serve(bootstrap.load_settings(**given), on_started=on_started)

@@ -1,0 +1,47 @@
+"""GET /credits: what an account bought and what it used (operation `get-credits` of the seed)."""
+
+import msgspec
+
+from modelgates_server.core.money import format_pico
+from modelgates_server.core.times import format_instant
+from modelgates_server.service.ports import Caller, Clock
+from modelgates_server.web.operations import Call
+from modelgates_server.web.reply import Reply
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    """Our own addition, only for requests that ask for it; exact decimals as text."""
+
+    balance: str
+    held: str
+    available: str
+    as_of: str
+
+
+class CreditsApi:
+    """The operation on /credits."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def get(self, call: Call) -> Reply:
+        """Answer from the row that admitted the caller: the last commit, no cache, no replica."""
+        caller = call.caller
+        data = b'{"data":{"total_credits":%b,"total_usage":%b}' % (
+            format_pico(caller.credits_pico).encode(),
+            format_pico(caller.usage_pico).encode(),
+        )
+        if call.head.wants_metadata:
+            metadata = msgspec.json.encode(_metadata(caller, self._clock()))
+            data += b',"modelgates_metadata":' + metadata
+        return Reply(200, data + b"}")
+
+
+def _metadata(caller: Caller, now_ms: int) -> _Metadata:
+    balance_pico = caller.credits_pico - caller.usage_pico
+    return _Metadata(
+        balance=format_pico(balance_pico),
+        held=format_pico(caller.held_pico),
+        available=format_pico(balance_pico - caller.held_pico),
+        as_of=format_instant(now_ms),
+    )

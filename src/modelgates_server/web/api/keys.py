@@ -1,0 +1,158 @@
+"""`/keys` for management keys, and `/key` for every key.
+
+The keys administered here are inference and viewer keys. Management keys are issued on the command
+line only: who steals one cannot lock the operator out.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from modelgates_server.core.errors import InvalidInput
+from modelgates_server.core.keys import Key, KeyChange, KeyKind
+from modelgates_server.core.times import LimitReset
+from modelgates_server.service.keys import KeyRing, NewKey, Repeatable
+from modelgates_server.service.ports import Clock
+from modelgates_server.web.api.amounts import Number, read_number
+from modelgates_server.web.api.key_rows import current_key, key_row, workspace_of
+from modelgates_server.web.body import decode_body, query_flag, query_integer
+from modelgates_server.web.operations import Call
+from modelgates_server.web.reply import Reply
+
+PAGE = 100
+_OFFSET_MAX = 10**9
+_ADMINISTERED = (KeyKind.INFERENCE, KeyKind.VIEWER)
+_IDEMPOTENCY_KEY_MAX = 255
+
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+
+
+class NewKeyBody(msgspec.Struct, frozen=True):
+    """The body of POST /keys; `kind` is ours alone."""
+
+    name: _Name
+    kind: Literal["inference", "viewer"] = "inference"
+    limit: Number = msgspec.Raw(b"null")
+    limit_reset: LimitReset | None = None
+    include_byok_in_limit: bool = False
+    expires_at: str | None = None
+    workspace_id: str | None = None
+    creator_user_id: str | None = None
+
+
+class KeyChangeBody(msgspec.Struct, frozen=True):
+    """The body of PATCH /keys/{hash}; what is left out stays as it is."""
+
+    name: _Name | msgspec.UnsetType = msgspec.UNSET
+    disabled: bool | msgspec.UnsetType = msgspec.UNSET
+    limit: Number | msgspec.UnsetType = msgspec.UNSET
+    limit_reset: LimitReset | msgspec.UnsetType | None = msgspec.UNSET
+    include_byok_in_limit: bool | msgspec.UnsetType = msgspec.UNSET
+    expires_at: str | msgspec.UnsetType | None = msgspec.UNSET
+    workspace_id: str | None = None
+
+
+class KeysApi:
+    """The operations, over the service."""
+
+    def __init__(self, keys: KeyRing, clock: Clock) -> None:
+        self._keys = keys
+        self._clock = clock
+
+    async def list(self, call: Call) -> Reply:
+        """GET /keys: a page of 100, newest first."""
+        query = call.request.query_params
+        if not _is_own_workspace(call, query.get("workspace_id")):
+            return _reply(200, {"data": []})
+        page = await self._keys.page(
+            call.caller.account_id,
+            kinds=_ADMINISTERED,
+            include_disabled=query_flag(query, "include_disabled"),
+            offset=query_integer(query, "offset", most=_OFFSET_MAX),
+            limit=PAGE,
+        )
+        now_ms = self._clock()
+        return _reply(200, {"data": [key_row(key, now_ms) for key in page]})
+
+    async def create(self, call: Call) -> Reply:
+        """POST /keys: the answer is the only time the key's text is shown."""
+        body = await decode_body(call.request, NewKeyBody)
+        if not _is_own_workspace(call, body.workspace_id):
+            raise InvalidInput("workspace_id names no workspace of this account")
+        if body.creator_user_id not in (None, call.caller.account_id):
+            raise InvalidInput("creator_user_id names no member of this account")
+        wanted = NewKey(
+            kind=KeyKind(body.kind),
+            name=body.name,
+            limit_pico=read_number("limit", body.limit),
+            limit_reset=body.limit_reset,
+            include_byok_in_limit=body.include_byok_in_limit,
+            expires_at=body.expires_at,
+        )
+        key, text = await self._keys.create(call.caller.account_id, wanted, _repeatable(call))
+        return _reply(201, {"data": key_row(key, self._clock()), "key": text})
+
+    async def get(self, call: Call) -> Reply:
+        """GET /keys/{hash}."""
+        return self._row(await self._named(call, call.request.path_params["hash"]))
+
+    async def change(self, call: Call) -> Reply:
+        """PATCH /keys/{hash}."""
+        key = await self._named(call, call.request.path_params["hash"])
+        body = await decode_body(call.request, KeyChangeBody)
+        if body.expires_at is not msgspec.UNSET and body.expires_at != key.expires_at:
+            raise InvalidInput("expires_at is set when a key is created and cannot be changed")
+        if not _is_own_workspace(call, body.workspace_id):
+            raise InvalidInput("workspace_id names no workspace of this account")
+        limit = body.limit
+        change = KeyChange(
+            name=body.name,
+            disabled=body.disabled,
+            limit_pico=msgspec.UNSET if limit is msgspec.UNSET else read_number("limit", limit),
+            limit_reset=body.limit_reset,
+            include_byok_in_limit=body.include_byok_in_limit,
+        )
+        return self._row(await self._keys.change(key, change))
+
+    async def delete(self, call: Call) -> Reply:
+        """DELETE /keys/{hash}: 200 with a body, which the official clients insist on."""
+        return await self._delete(call, call.request.path_params["hash"])
+
+    async def delete_by_id(self, call: Call) -> Reply:
+        """DELETE /keys?id=: the spelling of the ModelGates client."""
+        wanted = call.request.query_params.get("id")
+        if not wanted:
+            raise InvalidInput("name the key to delete: DELETE /keys/{hash} or DELETE /keys?id=")
+        return await self._delete(call, wanted)
+
+    async def current(self, call: Call) -> Reply:
+        """GET /key: the key that is calling."""
+        key = await self._keys.get(call.caller.key_hash)
+        return _reply(200, {"data": current_key(key, call.caller, self._clock())})
+
+    async def _named(self, call: Call, key_hash: str) -> Key:
+        return await self._keys.get(key_hash, call.caller.account_id, _ADMINISTERED)
+
+    async def _delete(self, call: Call, key_hash: str) -> Reply:
+        await self._keys.delete(await self._named(call, key_hash))
+        return _reply(200, {"deleted": True})
+
+    def _row(self, key: Key) -> Reply:
+        return _reply(200, {"data": key_row(key, self._clock())})
+
+
+def _reply(status: int, content: dict[str, object]) -> Reply:
+    return Reply(status, msgspec.json.encode(content))
+
+
+def _is_own_workspace(call: Call, workspace_id: str | None) -> bool:
+    return workspace_id is None or workspace_id == workspace_of(call.caller.account_id)
+
+
+def _repeatable(call: Call) -> Repeatable | None:
+    header = call.request.headers.get("idempotency-key")
+    if header is None:
+        return None
+    if not 1 <= len(header) <= _IDEMPOTENCY_KEY_MAX:
+        raise InvalidInput(f"Idempotency-Key must have 1 to {_IDEMPOTENCY_KEY_MAX} characters")
+    return Repeatable(call.token, header)

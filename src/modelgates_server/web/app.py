@@ -1,0 +1,118 @@
+"""The ASGI application: find the operation, admit the caller, answer; refusals have one way out."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import structlog
+
+from modelgates_server.core.errors import GatewayError, NotPermitted
+from modelgates_server.service.keys import KeyRing
+from modelgates_server.web.errors import HttpRefusal, describe, error_body
+from modelgates_server.web.head import Head, Headers
+from modelgates_server.web.metrics import Metrics
+from modelgates_server.web.operations import Call, Methods, Operation, Paths
+from modelgates_server.web.reply import JSON, Receive, Reply, Scope, Send, send_reply
+
+log = structlog.get_logger()
+
+Lifespan = Callable[[], AbstractAsyncContextManager[None]]
+
+_NOT_PERMITTED = "Only management keys can perform this operation"
+_NO_OPERATION = "none"
+
+
+class App:
+    """Serves a table of operations. `lifespan` is entered before the first request."""
+
+    def __init__(
+        self, operations: list[Operation], keys: KeyRing, metrics: Metrics, lifespan: Lifespan
+    ) -> None:
+        self._paths = Paths(operations)
+        self._keys = keys
+        self._metrics = metrics
+        self._lifespan = lifespan
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI 3."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        call = Call(scope, receive, Head(scope["headers"]))
+        operation_id, reply = await self._answer(scope, call)
+        self._metrics.count_request(operation_id, reply.status)
+        await send_reply(send, call.head, reply)
+
+    async def _answer(self, scope: Scope, call: Call) -> tuple[str, Reply]:
+        operation_id = _NO_OPERATION
+        try:
+            methods, scope["path_params"] = self._paths.find(scope["path"])
+            if scope["method"] == "OPTIONS":
+                return operation_id, _preflight(methods, scope["headers"])
+            operation = _choose(methods, scope["method"])
+            operation_id = operation.id
+            if operation.kinds:
+                await self._admit(call, operation)
+            return operation_id, await operation.answer(call)
+        except (GatewayError, HttpRefusal) as refusal:
+            return operation_id, _refusal(refusal, call)
+        except Exception as error:
+            log.exception("request failed", operation=operation_id, request_id=call.head.text_id)
+            return operation_id, _refusal(error, call)
+
+    async def _admit(self, call: Call, operation: Operation) -> None:
+        call.token = call.head.bearer_token()
+        call.known_caller = caller = await self._keys.identify(call.token)
+        if caller.kind not in operation.kinds:
+            raise NotPermitted(_NOT_PERMITTED)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with self._lifespan():
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except GatewayError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
+
+
+def _refusal(error: Exception, call: Call) -> Reply:
+    status, message, headers = describe(error)
+    if status == 503:  # noqa: PLR2004
+        log.warning("request refused", reason=str(error), request_id=call.head.text_id)
+    caller = call.known_caller
+    body = error_body(status, message, None if caller is None else caller.account_id)
+    return Reply(status, body, [JSON, *headers])
+
+
+def _choose(methods: Methods, method: str) -> Operation:
+    operation = methods.get("GET" if method == "HEAD" else method)
+    if operation is None:
+        raise HttpRefusal(405, "Method not allowed", [(b"allow", _allowed(methods))])
+    return operation
+
+
+def _allowed(methods: Methods) -> bytes:
+    names = {*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])}
+    return ", ".join(sorted(names)).encode()
+
+
+def _preflight(methods: Methods, headers: Headers) -> Reply:
+    """CORS: what the browser asks for is allowed; a bare `*` would not cover Authorization."""
+    asked = b"authorization, content-type"
+    for name, value in headers:
+        if name == b"access-control-request-headers" and value:
+            asked = value
+    allowed = _allowed(methods)
+    return Reply(
+        204,
+        b"",
+        [
+            (b"allow", allowed),
+            (b"access-control-allow-methods", allowed),
+            (b"access-control-allow-headers", asked),
+            (b"access-control-max-age", b"86400"),
+            (b"vary", b"access-control-request-headers"),
+        ],
+    )

@@ -1,0 +1,89 @@
+"""What an operation is: method, path, who may call it, and the function that answers.
+
+Paths are found here too. Exact ones by one look-up, those with parameters by Starlette's patterns;
+a trailing slash makes no difference and never redirects (a client would turn POST into GET).
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from starlette.requests import Request
+from starlette.routing import compile_path
+
+from modelgates_server.core.keys import KeyKind
+from modelgates_server.service.ports import Caller
+from modelgates_server.web.errors import HttpRefusal
+from modelgates_server.web.head import Head
+from modelgates_server.web.reply import Receive, Reply, Scope
+
+PUBLIC = frozenset[KeyKind]()
+ANY_KEY = frozenset(KeyKind)
+MANAGEMENT = frozenset({KeyKind.MANAGEMENT})
+READERS = frozenset({KeyKind.MANAGEMENT, KeyKind.VIEWER})
+
+
+class Call:
+    """One request on its way to an operation. `token` is a secret: never log or store it."""
+
+    def __init__(self, scope: Scope, receive: Receive, head: Head) -> None:
+        self.head = head
+        self.token = ""
+        self.known_caller: Caller | None = None
+        self._scope = scope
+        self._receive = receive
+
+    @property
+    def caller(self) -> Caller:
+        """Who is calling, in operations that admit only keys."""
+        assert self.known_caller is not None, "a public operation has no caller"
+        return self.known_caller
+
+    @cached_property
+    def request(self) -> Request:
+        """Query, path parameters and body; built only where an operation asks for them."""
+        return Request(self._scope, self._receive)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A row of the table of operations. `kinds` empty: anybody may call it, without a key."""
+
+    id: str
+    method: str
+    path: str
+    kinds: frozenset[KeyKind]
+    answer: Callable[[Call], Awaitable[Reply]]
+
+
+Methods = dict[str, Operation]
+
+
+class Paths:
+    """Finds the operations of a path."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        self._exact: dict[str, Methods] = {}
+        self._patterns: list[tuple[re.Pattern[str], Methods]] = []
+        by_path: dict[str, Methods] = {}
+        for operation in operations:
+            by_path.setdefault(operation.path, {})[operation.method] = operation
+        for path, methods in by_path.items():
+            if "{" in path:
+                self._patterns.append((compile_path(path)[0], methods))
+            else:
+                self._exact[path] = methods
+
+    def find(self, path: str) -> tuple[Methods, dict[str, str]]:
+        """The operations by method, and the path's parameters; raises a 404."""
+        methods = self._exact.get(path)
+        if methods is not None:
+            return methods, {}
+        bare = path.removesuffix("/")
+        if bare in self._exact:
+            return self._exact[bare], {}
+        for pattern, found in self._patterns:
+            if match := pattern.match(bare):
+                return found, match.groupdict()
+        raise HttpRefusal(404, "Resource not found")
