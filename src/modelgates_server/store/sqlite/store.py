@@ -33,6 +33,10 @@ T = TypeVar("T")
 _READS = load_statements(__package__, "reads.sql")
 _PAGE = 1000
 
+_found_entry = rows.as_found(Entry, rows.entry_of)
+_found_hold = rows.as_found(Hold, rows.hold_of)
+_found_key = rows.as_found(Key, rows.key_of)
+
 
 class SqliteStore:
     """Reads run inline on the caller's thread, writes go through the writer.
@@ -128,10 +132,10 @@ class SqliteStore:
         with explained(self._path):
             execute = self._reader.execute
             found = [f"the file is damaged: {row[0]}" for row in execute("pragma integrity_check")]
-            if found == ["the file is damaged: ok"]:
-                found = []
+            if found != ["the file is damaged: ok"]:
+                return found
             strays = execute(_READS["strays"]).fetchall()
-        return found + [f"account {name} is missing, yet it has an {kind}" for name, kind in strays]
+        return [f"account {name}: there are {what}" for name, what in strays]
 
     async def ping(self) -> None:
         """See `Store.ping`."""
@@ -166,19 +170,20 @@ class SqliteBooks:
         if row is None:
             raise AccountNotFound(f"there is no account {account_id}")
         self.account = rows.account_of(row)
-        self.keys = [rows.key_of(r) for r in connection.execute(_READS["all_keys"], (account_id,))]
+        keys = connection.execute(_READS["all_keys"], (account_id,))
+        self.keys = [_found_key(key) for key in keys]
 
     def entries(self) -> AsyncIterator[Sequence[Entry]]:
         """See `Books.entries`."""
-        return self._pages(rows.entry_of, "all_entries")
+        return self._pages(_found_entry, "all_entries")
 
     def hold_entries(self) -> AsyncIterator[Sequence[Entry]]:
         """See `Books.hold_entries`."""
-        return self._pages(rows.entry_of, "hold_entries")
+        return self._pages(_found_entry, "hold_entries")
 
     def holds(self) -> AsyncIterator[Sequence[Hold]]:
         """See `Books.holds`."""
-        return self._pages(rows.hold_of, "holds")
+        return self._pages(_found_hold, "holds")
 
     async def _pages(self, read: Callable[[rows.Row], T], name: str) -> AsyncIterator[Sequence[T]]:
         cursor: Iterator[Any] = iter(self._connection.execute(_READS[name], (self._account_id,)))
