@@ -1,11 +1,13 @@
 """Loads the rows of a batch and saves what it changed, inside the writer's transaction."""
 
-from modelgates_server.core.books import Account, Entry, Hold
+from modelgates_server.core.books import Account, Entry, Hold, HoldState
 from modelgates_server.core.keys import Key
 from modelgates_server.store import rows
 from modelgates_server.store.batching import WorkingSet
 from modelgates_server.store.sql import load_statements
 from modelgates_server.store.sqlite.connection import Connection
+
+_CACHED_MAX = 100_000
 
 STATEMENTS = load_statements(__package__, "ledger.sql")
 
@@ -35,6 +37,63 @@ class SqliteRows:
         """The entry that bears a reference."""
         row = self._execute(STATEMENTS["prior"], (account_id, reference)).fetchone()
         return None if row is None else rows.entry_of(row)
+
+
+class CachedRows:
+    """`batching.Rows` that remembers what this connection committed, while nobody else commits.
+
+    `data_version` tells of commits by other connections, in this process and others; it is asked
+    inside each write transaction, when nobody can commit any more.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._loaded = SqliteRows(connection)
+        self._version: int | None = None
+        self._accounts: dict[str, Account] = {}
+        self._keys: dict[str, Key] = {}
+        self._holds: dict[tuple[str, str], Hold] = {}
+
+    def refresh(self) -> None:
+        """Forget everything if the file has changed; call it first in each transaction."""
+        version = self._connection.execute("pragma data_version").fetchone()[0]
+        if version != self._version or len(self._accounts) + len(self._holds) > _CACHED_MAX:
+            self.forget()
+            self._version = version
+
+    def forget(self) -> None:
+        """Start empty."""
+        self._accounts.clear()
+        self._keys.clear()
+        self._holds.clear()
+
+    def remember(self, working: WorkingSet) -> None:
+        """Keep what a batch left, after its commit. Of holds only open ones are asked for again."""
+        self._accounts.update(working.new_accounts)
+        self._accounts.update(working.changed_accounts)
+        self._keys.update(working.changed_keys)
+        for name in working.changed_holds:
+            self._holds.pop(name, None)
+        for holds in (working.new_holds, working.changed_holds):
+            for name, hold in holds.items():
+                if hold.state is HoldState.OPEN:
+                    self._holds[name] = hold
+
+    def account(self, account_id: str) -> Account | None:
+        """One account."""
+        return self._accounts.get(account_id) or self._loaded.account(account_id)
+
+    def key(self, key_hash: str) -> Key | None:
+        """One key."""
+        return self._keys.get(key_hash) or self._loaded.key(key_hash)
+
+    def hold(self, account_id: str, hold_id: str) -> Hold | None:
+        """One hold."""
+        return self._holds.get((account_id, hold_id)) or self._loaded.hold(account_id, hold_id)
+
+    def prior(self, account_id: str, reference: str) -> Entry | None:
+        """The entry that bears a reference."""
+        return self._loaded.prior(account_id, reference)
 
 
 def save(connection: Connection, working: WorkingSet) -> None:

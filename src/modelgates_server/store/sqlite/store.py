@@ -32,6 +32,7 @@ T = TypeVar("T")
 
 _READS = load_statements(__package__, "reads.sql")
 _PAGE = 1000
+_BATCH_MAX = 512
 
 _found_entry = rows.as_found(Entry, rows.entry_of)
 _found_hold = rows.as_found(Hold, rows.hold_of)
@@ -44,12 +45,12 @@ class SqliteStore:
     Build one with `open_store`.
     """
 
-    def __init__(self, path: Path, connect: Connect, reader: Connection) -> None:
+    def __init__(self, path: Path, connect: Connect, reader: Connection, batch_max: int) -> None:
         self._path = path
         self._connect = connect
         self._reader = reader
         self._inode = inode_of(path)
-        self._writer = Writer(path, connect)
+        self._writer = Writer(path, connect, batch_max)
 
     async def execute(self, command: Command) -> Receipt:
         """See `Ledger.execute`."""
@@ -196,14 +197,17 @@ class SqliteBooks:
         yield page
 
 
-def open_store(path: Path, *, connect: Connect = connect_stdlib) -> SqliteStore:
+def open_store(
+    path: Path, *, connect: Connect = connect_stdlib, batch_max: int = _BATCH_MAX
+) -> SqliteStore:
     """Open a database, creating an empty one; raises `StoreUnavailable` with one clear line.
 
-    A database of an older schema is refused: its operator backs it up and migrates it first.
+    A database of an older schema is refused: its operator backs it up and migrates it first. At
+    most `batch_max` changes share a commit.
     """
     prepare_file(path, connect)
     with explained(path):
-        return SqliteStore(path, connect, prepare(connect(path), read_only=True))
+        return SqliteStore(path, connect, prepare(connect(path), read_only=True), batch_max)
 
 
 def prepare_file(path: Path, connect: Connect = connect_stdlib) -> None:

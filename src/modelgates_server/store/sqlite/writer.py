@@ -5,6 +5,7 @@ durability costs little (see docs/decisions).
 """
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,13 +24,12 @@ from modelgates_server.store.sqlite.connection import (
     prepare,
     writing,
 )
-from modelgates_server.store.sqlite.rows import SqliteRows, save
+from modelgates_server.store.sqlite.rows import CachedRows, save
 from modelgates_server.store.sqlite.schema import check_version
 
 Direct = Callable[[Connection], Any]
 """A change that is not a ledger command; it raises before it writes, or not at all."""
 
-_BATCH_MAX = 512
 _WAITING_MAX = 10_000
 
 
@@ -41,13 +41,16 @@ class _Job(NamedTuple):
 class Writer:
     """Accepts work on the event loop, does it on its own thread."""
 
-    def __init__(self, path: Path, connect: Connect, batch_max: int = _BATCH_MAX) -> None:
+    def __init__(self, path: Path, connect: Connect, batch_max: int) -> None:
         self._path = path
         self._connect = connect
         self._batch_max = batch_max
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._gathered: list[_Job] = []
+        self._waiting = 0
+        self._groups: SimpleQueue[list[_Job] | None] = SimpleQueue()
         self._connection: Connection | None = None
-        self._inode = 0
+        self._rows: CachedRows | None = None
+        self._inode = inode_of(path)
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
@@ -56,37 +59,52 @@ class Writer:
         """Have work done; returns or raises after its batch was committed or given up."""
         if self._closed:
             raise StoreUnavailable("the database is closing")
-        if self._jobs.qsize() >= _WAITING_MAX:
+        if self._waiting >= _WAITING_MAX:
             raise StoreUnavailable("too many changes are waiting for the disk; try again shortly")
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._jobs.put(_Job(work, future))
+        loop = asyncio.get_running_loop()
+        if not self._gathered:
+            # Handed over after all that is ready on the loop has asked, too: answered together,
+            # callers ask together again, and the thread does not start on the first of them alone.
+            loop.call_soon(self._hand_over)
+        future: asyncio.Future[Any] = loop.create_future()
+        self._gathered.append(_Job(work, future))
+        self._waiting += 1
         return await future
 
     async def close(self) -> None:
         """Finish everything accepted, then end the thread."""
         self._closed = True
-        self._jobs.put(None)
+        self._hand_over()
+        self._groups.put(None)
         await asyncio.to_thread(self._thread.join)
 
+    def _hand_over(self) -> None:
+        if self._gathered:
+            self._groups.put(self._gathered)
+            self._gathered = []
+
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            batch, more = self._collect(job)
-            _deliver(batch, self._commit([job.work for job in batch]))
+        while (jobs := self._groups.get()) is not None:
+            more = self._join_waiting(jobs)
+            for start in range(0, len(jobs), self._batch_max):
+                batch = jobs[start : start + self._batch_max]
+                results = self._commit([job.work for job in batch])
+                batch[0].future.get_loop().call_soon_threadsafe(self._settle, batch, results)
             if not more:
                 break
         self._disconnect()
 
-    def _collect(self, first: _Job) -> tuple[list[_Job], bool]:
-        batch = [first]
-        while len(batch) < self._batch_max:
+    def _join_waiting(self, jobs: list[_Job]) -> bool:
+        """Add the groups that came in meanwhile; False when the end was among them."""
+        while len(jobs) < self._batch_max:
             try:
-                job = self._jobs.get_nowait()
+                group = self._groups.get_nowait()
             except Empty:
                 break
-            if job is None:
-                return batch, False
-            batch.append(job)
-        return batch, True
+            if group is None:
+                return False
+            jobs.extend(group)
+        return True
 
     def _commit(self, works: Sequence[Command | Direct]) -> list[Any]:
         """Results in the order of the works: values, or the exceptions to raise."""
@@ -103,37 +121,54 @@ class Writer:
             return [self._commit([work])[0] for work in works]
 
     def _commit_together(self, works: Sequence[Command | Direct]) -> list[Any]:
-        connection = self._connected()
+        try:
+            return self._transact(works, careful=False)
+        except sqlite3.IntegrityError:
+            return self._transact(works, careful=True)
+
+    def _transact(self, works: Sequence[Command | Direct], *, careful: bool) -> list[Any]:
+        connection, rows = self._connected()
+        results: dict[int, Any] = {}
+        commands: dict[int, Command] = {}
         with writing(connection):
-            results: dict[int, Any] = {}
-            commands = {}
+            rows.refresh()
             for index, work in enumerate(works):
                 if isinstance(work, Command):
                     commands[index] = work
                 else:
                     results[index] = _do(work, connection)
-            if commands:
-                working = WorkingSet(SqliteRows(connection), total_cap_pico=ENTRY_MAX_PICO)
-                results.update(zip(commands, working.run(list(commands.values())), strict=True))
-                save(connection, working)
+            if results:
+                rows.forget()  # keys may have changed
+            working = WorkingSet(rows, total_cap_pico=ENTRY_MAX_PICO, careful=careful)
+            results.update(zip(commands, working.run(list(commands.values())), strict=True))
+            save(connection, working)
+        rows.remember(working)
         return [results[index] for index in range(len(works))]
 
-    def _connected(self) -> Connection:
-        if self._connection is None:
-            if not self._path.exists():
-                raise StoreUnavailable(f"database {self._path} is gone")
-            self._connection = prepare(self._connect(self._path), read_only=False)
-            check_version(self._connection)
-            self._inode = inode_of(self._path)
-        elif inode_of(self._path) != self._inode:
+    def _connected(self) -> tuple[Connection, CachedRows]:
+        if inode_of(self._path) != self._inode:
             # SQLite would go on writing to the deleted file, and the money would be lost with it.
             raise StoreUnavailable(f"database {self._path} was moved or replaced while in use")
-        return self._connection
+        if self._connection is None or self._rows is None:
+            self._connection = prepare(self._connect(self._path), read_only=False)
+            check_version(self._connection)
+            self._rows = CachedRows(self._connection)
+        return self._connection, self._rows
 
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
-            self._connection = None
+            self._connection = self._rows = None
+
+    def _settle(self, batch: Sequence[_Job], results: Sequence[Any]) -> None:
+        self._waiting -= len(batch)
+        for job, result in zip(batch, results, strict=True):
+            if job.future.done():  # its caller has gone; what was asked stands nevertheless
+                continue
+            if isinstance(result, Exception):
+                job.future.set_exception(result)
+            else:
+                job.future.set_result(result)
 
 
 def _do(work: Direct, connection: Connection) -> Any:
@@ -141,18 +176,3 @@ def _do(work: Direct, connection: Connection) -> Any:
         return work(connection)
     except GatewayError as refusal:
         return refusal
-
-
-def _deliver(batch: Sequence[_Job], results: Sequence[Any]) -> None:
-    loop = batch[0].future.get_loop()
-    loop.call_soon_threadsafe(_settle, batch, results)
-
-
-def _settle(batch: Sequence[_Job], results: Sequence[Any]) -> None:
-    for job, result in zip(batch, results, strict=True):
-        if job.future.done():  # its caller has gone; what was asked stands nevertheless
-            continue
-        if isinstance(result, Exception):
-            job.future.set_exception(result)
-        else:
-            job.future.set_result(result)

@@ -1,0 +1,1 @@
+"""Benchmarks that compare within one run and print ratios: `make bench`."""

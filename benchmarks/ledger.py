@@ -1,0 +1,149 @@
+"""How many holds and captures a second the ledger makes durable.
+
+Compared in one run on the same store with the same clients, at `synchronous=FULL`: each operation in
+a transaction of its own, and all that wait in one.
+"""
+
+import asyncio
+import secrets
+import statistics
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import uvloop
+
+from modelgates_server.bootstrap import build_gateway, now_ms
+from modelgates_server.core import commands as c
+from modelgates_server.core.keys import KeyKind
+from modelgates_server.core.money import PICOS_PER_DOLLAR
+from modelgates_server.service.keys import NewKey
+from modelgates_server.store.sqlite.store import SqliteStore, open_store
+
+ACCOUNTS = 1000
+CLIENTS = 32
+GROUP = 512
+PAIRS = 16_000
+LOOP_PAIRS = 2_000
+ROUNDS = 5
+
+
+class Spender(NamedTuple):
+    """An account with a key that may spend."""
+
+    account_id: str
+    key_hash: str
+
+
+class Figures(NamedTuple):
+    """What one measurement gave. Latencies are per operation."""
+
+    pairs_s: float
+    cpu_us: float
+    p50_ms: float
+    p99_ms: float
+
+
+def report() -> None:
+    """Measure and print."""
+    print(f"ledger: hold + capture pairs on {ACCOUNTS} accounts, synchronous=FULL")
+    loop_runs, group_runs = [], []
+    for number in range(ROUNDS):
+        loop_runs.append(uvloop.run(_measure(1, LOOP_PAIRS)))
+        group_runs.append(uvloop.run(_measure(GROUP, PAIRS)))
+        print(
+            f"  round {number + 1}: {loop_runs[-1].pairs_s:8,.0f} pairs/s one by one, "
+            f"{group_runs[-1].pairs_s:8,.0f} pairs/s in groups"
+        )
+    loop, group = _median(loop_runs), _median(group_runs)
+    for name, figures in (
+        ("one transaction per operation", loop),
+        (f"group commit, {CLIENTS} clients", group),
+    ):
+        print(
+            f"  {name:32} {figures.pairs_s:8,.0f} pairs/s  CPU {figures.cpu_us:5.1f} us/op  "
+            f"p50 {figures.p50_ms:.2f} ms  p99 {figures.p99_ms:.2f} ms"
+        )
+    print(f"  ratio {group.pairs_s / loop.pairs_s:.1f} (bar: 8)")
+
+
+async def _measure(batch_max: int, pair_count: int) -> Figures:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "ledger.db")
+        spenders = await _fill(path)
+        async with _open(path, batch_max) as store:
+            pairs = _pairs(spenders, pair_count)
+            latencies: list[float] = []
+
+            async def client() -> None:
+                for pair in pairs:
+                    for command in pair:
+                        before = time.perf_counter()
+                        await store.execute(command)
+                        latencies.append(time.perf_counter() - before)
+
+            started, cpu = time.perf_counter(), time.process_time()
+            await asyncio.gather(*(client() for _ in range(CLIENTS)))
+            return _figures(started, cpu, latencies)
+
+
+@asynccontextmanager
+async def _open(path: Path, batch_max: int) -> AsyncIterator[SqliteStore]:
+    store = open_store(path, batch_max=batch_max)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def _fill(path: Path) -> list[Spender]:
+    async with _open(path, GROUP) as store:
+        gateway = build_gateway(store)
+
+        async def spender() -> Spender:
+            account = await gateway.accounts.open("bench")
+            await gateway.credits.grant(account.id, 1000 * PICOS_PER_DOLLAR, "bench")
+            key, _ = await gateway.keys.create(
+                account.id, NewKey(kind=KeyKind.INFERENCE, name="bench")
+            )
+            return Spender(account.id, key.hash)
+
+        return await asyncio.gather(*(spender() for _ in range(ACCOUNTS)))
+
+
+def _pairs(spenders: list[Spender], count: int) -> Iterator[tuple[c.Command, c.Command]]:
+    now = now_ms()
+    for number in range(count):
+        account_id, key_hash = spenders[secrets.randbelow(len(spenders))]
+        hold_id = f"gen-{now // 1000}-{number:08x}{secrets.token_hex(4)}"
+        yield (
+            c.PlaceHold(
+                account_id=account_id,
+                reference=f"hold:{hold_id}",
+                at_ms=now,
+                hold_id=hold_id,
+                key_hash=key_hash,
+                amount_pico=30_000_000,
+                expires_at_ms=now + 600_000,
+            ),
+            c.CaptureHold(
+                account_id=account_id,
+                reference=f"capture:{hold_id}",
+                at_ms=now,
+                hold_id=hold_id,
+                amount_pico=12_345_678,
+            ),
+        )
+
+
+def _figures(started: float, cpu: float, latencies: list[float]) -> Figures:
+    took, spent, count = time.perf_counter() - started, time.process_time() - cpu, len(latencies)
+    cuts = statistics.quantiles(latencies, n=100)
+    return Figures(count / 2 / took, spent / count * 1e6, cuts[49] * 1e3, cuts[98] * 1e3)
+
+
+def _median(runs: list[Figures]) -> Figures:
+    return sorted(runs)[len(runs) // 2]
