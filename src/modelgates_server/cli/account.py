@@ -45,7 +45,7 @@ def account_record(account: Account) -> dict[str, Any]:
     )
 )
 def create(
-    name: Annotated[str, typer.Argument(help="What people call the account.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What people call the account.")],
     min_balance: Annotated[
         str,
         typer.Option(metavar="DOLLARS", help="How far it may be overdrawn: zero or negative."),
@@ -74,7 +74,9 @@ def show_one(account: AccountId, as_json: AsJson = False) -> None:
     show(account_record(run(lambda gateway: gateway.accounts.get(account))), as_json)
 
 
-@app.command(epilog=examples("modelgates account close user_…", "modelgates account close user_… --yes"))
+@app.command(
+    epilog=examples("modelgates account close user_…", "modelgates account close user_… --yes")
+)
 def close(account: AccountId, yes: Yes = False, as_json: AsJson = False) -> None:
     """Close an account for ever; it must have no balance and no open holds."""
     found = run(lambda gateway: gateway.accounts.get(account))

@@ -15,7 +15,9 @@ app = typer.Typer(help="Show, grant and adjust credits.", no_args_is_help=True)
 # A negative amount is an argument here, not an option named -5.
 _NEGATIVE_ALLOWED = {"ignore_unknown_options": True}
 
-Amount = Annotated[str, typer.Argument(help="Dollars, at most 12 decimal places.")]
+Amount = Annotated[
+    str, typer.Argument(metavar="AMOUNT", help="Dollars, at most 12 decimal places.")
+]
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the journal.")]
 Ref = Annotated[
     str | None,

@@ -29,7 +29,9 @@ def status(as_json: AsJson = False) -> None:
 
 @app.command(epilog=examples("modelgates db backup /backups/modelgates-2026-11-23.db"))
 def backup(
-    file: Annotated[Path, typer.Argument(help="The copy to write; it must not exist yet.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The copy to write; it must not exist yet.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Write a consistent copy of the database, also while the server runs."""

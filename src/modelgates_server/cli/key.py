@@ -47,7 +47,9 @@ def create(
             "viewer reads credits and usage."
         ),
     ],
-    name: Annotated[str | None, typer.Option(help="What people call the key.", show_default="kind")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What people call the key.", show_default="kind")
+    ] = None,
     limit: Annotated[
         str | None,
         typer.Option(metavar="DOLLARS", help="What an inference key may spend at most."),
@@ -105,7 +107,9 @@ def enable(key: Hash, as_json: AsJson = False) -> None:
     show(_key_record(_set_disabled(key, disabled=False)), as_json)
 
 
-@app.command(epilog=examples("modelgates key delete 9f86d081…", "modelgates key delete 9f86d081… --yes"))
+@app.command(
+    epilog=examples("modelgates key delete 9f86d081…", "modelgates key delete 9f86d081… --yes")
+)
 def delete(key: Hash, yes: Yes = False, as_json: AsJson = False) -> None:
     """Delete a key for ever; what it spent stays in the journal."""
     found = _find(key)

@@ -7,7 +7,8 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -50,9 +51,35 @@ def print_json(value: Record | Sequence[Record]) -> None:
     typer.echo(text.encode("utf-8", "backslashreplace"))
 
 
+@contextmanager
+def text_output(file: str) -> Iterator[Callable[[str], object]]:
+    """Write much text, in UTF-8, to standard output for `-` or to a new file.
+
+    An existing file is never overwritten, and none is left that is not whole.
+    """
+    if file == "-":
+        stream = typer.get_binary_stream("stdout")
+        yield lambda text: stream.write(text.encode())
+        stream.flush()
+        return
+    path = Path(file)
+    with path.open("x", encoding="utf-8", newline="") as opened:
+        try:
+            yield opened.write
+        except BaseException:
+            path.unlink()
+            raise
+
+
 def note(text: str) -> None:
     """Something for the person in front of the terminal; scripts read standard output."""
     typer.echo(text, err=True)
+
+
+def fail(reason: str) -> NoReturn:
+    """End the command with exit code 1 and one line that says why."""
+    note(f"Error: {reason}")
+    sys.exit(1)
 
 
 def instant(at_ms: int | None) -> str | None:
@@ -61,7 +88,7 @@ def instant(at_ms: int | None) -> str | None:
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Go on only if a person says yes; raises `InvalidInput` when not, or when nobody can be asked."""
+    """Go on only if a person says yes; raises `InvalidInput` when not, or when there is nobody."""
     if yes:
         return
     if not sys.stdin.isatty():
@@ -73,7 +100,7 @@ def confirm(question: str, yes: bool) -> None:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """A line that says how far long work has come, on terminals alone; it goes when the work ends."""
+    """A line that says how far long work has come; only on terminals, and gone when it ends."""
     seen = sys.stderr.isatty()
 
     def say(text: str) -> None:
@@ -97,13 +124,15 @@ def _cell(value: Any) -> str:
 
 
 def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    # Imported here: scripts that ask for JSON do not wait for it.
-    from rich.console import Console
-    from rich.table import Table
+    # Scripts that ask for JSON do not wait for these.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
 
-    # Wider than any screen and without markup: ids are never cut, names are shown as they are.
-    console = Console(width=_TABLE_WIDTH, markup=False, emoji=False, highlight=False)
     table = Table(*titles, box=None, show_header=bool(titles), pad_edge=False, padding=(0, 2, 0, 0))
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    # Wider than any screen and without markup: ids are never cut, names are shown as they are.
+    console = Console(width=_TABLE_WIDTH, markup=False, emoji=False, highlight=False)
+    with console.capture() as printed:
+        console.print(table)
+    typer.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))

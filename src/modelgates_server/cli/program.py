@@ -1,7 +1,7 @@
 """The command `modelgates`: its nouns, and how it ends.
 
-Exit codes: 0 done, 1 refused or failed (one line on standard error says why), 2 misused, 130 stopped
-with Ctrl-C.
+Exit codes: 0 done, 1 refused or failed (one line on standard error says why), 2 misused,
+130 stopped with Ctrl-C.
 """
 
 import io
@@ -12,13 +12,14 @@ from typing import Annotated, NoReturn
 import typer
 
 from modelgates_server import __version__
-from modelgates_server.cli import account, credits, db, demo, key, ledger, serve
+from modelgates_server.cli import account, db, demo, key, ledger, serve
+from modelgates_server.cli import credits as credits_noun
+from modelgates_server.cli.output import fail
 from modelgates_server.core.errors import GatewayError
 
 app = typer.Typer(
     name="modelgates",
     add_completion=False,
-    no_args_is_help=True,
     # A traceback with values would print secrets.
     pretty_exceptions_enable=False,
     # Plain help can be copied, searched and compared with the reference.
@@ -27,7 +28,7 @@ app = typer.Typer(
 app.add_typer(serve.app)
 app.add_typer(account.app, name="account")
 app.add_typer(key.app, name="key")
-app.add_typer(credits.app, name="credits")
+app.add_typer(credits_noun.app, name="credits")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(db.app, name="db")
 app.add_typer(demo.app)
@@ -39,16 +40,22 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def modelgates(
+    context: typer.Context,
     _: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """A self-hosted LLM gateway with prepaid credits.
 
     MODELGATES_DATABASE_URL names the database; without it, modelgates.db in this folder.
     """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def main() -> NoReturn:
@@ -60,16 +67,14 @@ def main() -> NoReturn:
     try:
         app()
     except GatewayError as refusal:
-        _fail(str(refusal))
+        fail(str(refusal))
     except OSError as trouble:
-        _fail(f"{trouble.filename}: {trouble.strerror}" if trouble.filename else str(trouble))
+        # Where output cannot be written, Python would complain again on its way out.
+        sys.stdout = sys.stderr
+        reason = trouble.strerror or str(trouble)
+        fail(f"{trouble.filename}: {reason}" if trouble.filename else reason)
     raise AssertionError("a command line ends the process")
 
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
-
-
-def _fail(reason: str) -> NoReturn:
-    typer.echo(f"Error: {reason}", err=True)
-    sys.exit(1)

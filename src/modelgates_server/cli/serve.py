@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from modelgates_server.cli import wiring
-from modelgates_server.cli.output import examples, note
+from modelgates_server.cli.output import examples
 
 app = typer.Typer()
 
@@ -18,13 +18,13 @@ app = typer.Typer()
     )
 )
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")
+    ] = None,
     port: Annotated[
         int | None, typer.Option(help="Port to listen on; 0 takes a free one.", show_default="8000")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Server processes.", show_default="1")
-    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Server processes.", show_default="1")] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate file (PEM).")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Private key file (PEM).")] = None,
 ) -> None:
@@ -33,7 +33,7 @@ def serve(
     What is left out here comes from MODELGATES_HOST, MODELGATES_PORT and so on.
     """
     wiring.serve(
-        lambda url: note(f"ModelGates listens on {url}"),
+        lambda url: typer.echo(f"ModelGates listens on {url}"),
         host=host,
         port=port,
         workers=workers,

@@ -1,6 +1,6 @@
-"""How commands reach the services: through `bootstrap`, which is imported when it is first needed.
+"""How commands reach the services: through `bootstrap`, which is imported when it is needed.
 
-`--help`, `--version` and usage errors need none of it, and it takes longer than all the rest together.
+It takes longer than all the rest together; `--help`, `--version` and usage errors do without it.
 """
 
 from collections.abc import Callable, Coroutine
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 def run(work: Callable[["Gateway"], Coroutine[Any, Any, T]]) -> T:
     """Do work on the database that the settings name; its refusals end the command."""
-    import asyncio
+    import asyncio  # noqa: PLC0415 - see above
 
-    from modelgates_server import bootstrap
+    from modelgates_server import bootstrap  # noqa: PLC0415 - see above
 
     async def on_open_database() -> T:
         async with bootstrap.open_gateway() as gateway:
@@ -27,20 +27,20 @@ def run(work: Callable[["Gateway"], Coroutine[Any, Any, T]]) -> T:
 
 def database() -> "Database":
     """The database file itself, also one that must be migrated before it can be opened."""
-    from modelgates_server import bootstrap
+    from modelgates_server import bootstrap  # noqa: PLC0415 - see above
 
     return bootstrap.database()
 
 
 def now_ms() -> int:
     """The clock that the services use."""
-    from modelgates_server import bootstrap
+    from modelgates_server import bootstrap  # noqa: PLC0415 - see above
 
     return bootstrap.now_ms()
 
 
 def serve(on_started: Callable[[str], None], **given: Any) -> None:
     """Run the server until it is told to stop; `given` members stand over the settings."""
-    from modelgates_server import bootstrap
+    from modelgates_server.bootstrap import load_settings, serving  # noqa: PLC0415 - see above
 
-    bootstrap.serve(bootstrap.load_settings(**given), on_started=on_started)
+    serving.serve(load_settings(**given), on_started=on_started)

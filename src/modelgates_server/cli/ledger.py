@@ -1,0 +1,158 @@
+"""`modelgates ledger`: the journal, and whether the books are right."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from modelgates_server.cli.account import AccountId
+from modelgates_server.cli.output import (
+    AsJson,
+    examples,
+    fail,
+    instant,
+    note,
+    print_json,
+    progress,
+    text_output,
+)
+from modelgates_server.cli.wiring import run
+from modelgates_server.core.books import Entry
+from modelgates_server.core.findings import Finding
+from modelgates_server.core.money import format_pico
+from modelgates_server.service.export import export_csv, export_jsonl
+from modelgates_server.service.verify import VerifyResult
+from modelgates_server.service.verify import verify as verify_books
+
+app = typer.Typer(help="Verify, list and export the journal.", no_args_is_help=True)
+
+_STANDARD_OUTPUT = "-"
+# An amount has at most 21 characters: -9223372.036854775807.
+_LINE = "{:>8}  {:24}  {:10}  {:>21}  {:>21}  {:>21}  {}"
+_HEAD = _LINE.format("seq", "at", "kind", "amount", "held", "balance after", "reference and reason")
+
+
+class Format(StrEnum):
+    """How an export is written."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+@app.command(epilog=examples("modelgates ledger verify", "modelgates ledger verify --json"))
+def verify(as_json: AsJson = False) -> None:
+    """Check that all books are right; exits with 1 and names the first broken account if not."""
+    with progress() as say:
+        result = run(
+            lambda gateway: verify_books(
+                gateway.store,
+                lambda accounts, entries: say(f"{accounts} accounts, {entries} entries checked"),
+            )
+        )
+    if as_json:
+        print_json(_result_record(result))
+    else:
+        for finding in result.findings:
+            typer.echo(_sentence(finding))
+    if result.findings:
+        fail(_verdict(result.findings))
+    if not as_json:
+        typer.echo(
+            f"The books are right: {result.accounts} accounts, {result.entries} entries, "
+            f"{result.holds} holds."
+        )
+
+
+@app.command(
+    epilog=examples("modelgates ledger entries user_…", "modelgates ledger entries user_… --json")
+)
+def entries(account: AccountId, as_json: AsJson = False) -> None:
+    """List an account's entries from the first on; with --json, one JSON object per line."""
+
+    async def print_entries(gateway: Any) -> None:
+        found = await gateway.accounts.get(account)
+        if as_json:
+            with text_output(_STANDARD_OUTPUT) as write:
+                await export_jsonl(gateway.store, write, found.id)
+            return
+        typer.echo(_HEAD)
+        async with gateway.store.books(found.id) as books:
+            async for page in books.entries():
+                typer.echo("\n".join(_line(entry) for entry in page))
+
+    run(print_entries)
+
+
+@app.command(
+    epilog=examples(
+        "modelgates ledger export --output journal.jsonl",
+        "modelgates ledger export --format csv --account user_… --output journal.csv",
+    )
+)
+def export(
+    as_format: Annotated[
+        Format, typer.Option("--format", help="JSON Lines or CSV.")
+    ] = Format.JSONL,
+    output: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE", help="A file that does not exist yet, or - for standard output."
+        ),
+    ] = _STANDARD_OUTPUT,
+    account: Annotated[
+        str | None, typer.Option(metavar="ACCOUNT", help="One account instead of all.")
+    ] = None,
+) -> None:
+    """Write the journal with exact decimals, for programs and spreadsheets."""
+
+    async def write_entries(gateway: Any) -> int:
+        one = None if account is None else (await gateway.accounts.get(account)).id
+        with text_output(output) as write:
+            return await (export_csv if as_format is Format.CSV else export_jsonl)(
+                gateway.store, write, one
+            )
+
+    count = run(write_entries)
+    if output != _STANDARD_OUTPUT:
+        note(f"{count} entries written to {output}")
+
+
+def _result_record(result: VerifyResult) -> dict[str, Any]:
+    return {
+        "ok": not result.findings,
+        "accounts": result.accounts,
+        "entries": result.entries,
+        "holds": result.holds,
+        "customers": format_pico(result.customers_pico),
+        "platform": {name: format_pico(pico) for name, pico in result.platform_pico.items()},
+        "findings": [
+            {
+                "invariant": finding.invariant,
+                "account_id": finding.account_id,
+                "message": finding.message,
+            }
+            for finding in result.findings
+        ],
+    }
+
+
+def _sentence(finding: Finding) -> str:
+    return f"{finding.invariant}  {finding.account_id or 'database'}  {finding.message}"
+
+
+def _verdict(findings: list[Finding]) -> str:
+    first = next((finding for finding in findings if finding.account_id), findings[0])
+    where = f"account {first.account_id}" if first.account_id else "the database"
+    return f"{where} is broken: {first.message} ({first.invariant})"
+
+
+def _line(entry: Entry) -> str:
+    return _LINE.format(
+        entry.seq,
+        instant(entry.at_ms) or "",
+        entry.kind,
+        format_pico(entry.amount_pico),
+        format_pico(entry.held_pico),
+        format_pico(entry.balance_after_pico),
+        " ".join(filter(None, (entry.reference, entry.reason))),
+    ).rstrip()

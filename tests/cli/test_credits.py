@@ -1,0 +1,124 @@
+import pytest
+
+from tests.cli.console import Console
+
+RECEIPT = [
+    "account_id",
+    "seq",
+    "kind",
+    "reference",
+    "at",
+    "amount",
+    "balance_after",
+    "reason",
+    "replayed",
+]
+
+
+def test_members_of_a_receipt_stay_as_they_are(console: Console) -> None:
+    account = console.account()
+    grant = ("credits", "grant", account, "100.5", "--reason", "pilot", "--ref", "pilot-1")
+    receipt = console.call(*grant, "--json").json
+    assert list(receipt) == RECEIPT
+    assert receipt["account_id"] == account
+    assert (receipt["seq"], receipt["kind"], receipt["reference"]) == (2, "grant", "pilot-1")
+    assert (receipt["amount"], receipt["balance_after"]) == ("100.5", "100.5")
+    assert (receipt["reason"], receipt["replayed"]) == ("pilot", False)
+
+
+def test_a_repeated_reference_does_not_pay_twice(console: Console) -> None:
+    account = console.account()
+    for verb, amount in (("grant", "100.5"), ("adjust", "-5")):
+        posting = ("credits", verb, account, amount, "--ref", f"{verb}-1", "--json")
+        first, again = console.call(*posting).json, console.call(*posting).json
+        assert again == {**first, "replayed": True}
+        other = ("credits", verb, account, "1", "--ref", f"{verb}-1")
+        assert "was used before" in console.call(*other).refusal
+    shown = console.call("credits", "show", account, "--json").json
+    assert shown["available"] == "95.5"
+
+
+def test_a_posting_without_a_reference_is_never_taken_for_a_repeat(console: Console) -> None:
+    account = console.account()
+    for _ in range(2):
+        assert console.call("credits", "grant", account, "1", "--json").json["replayed"] is False
+    assert console.call("credits", "show", account, "--json").json["available"] == "2"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["{}", "-5"], ["{}", "-5.0", "--json"], ["--json", "{}", "-5"], ["{}", "--", "-5"]],
+)
+def test_a_negative_amount_is_not_taken_for_an_option(console: Console, words: list[str]) -> None:
+    account = console.account("7.25")
+    adjusted = console.run("credits", "adjust", *(word.format(account) for word in words))
+    assert (adjusted.code, adjusted.err) == (0, "")
+    assert console.call("credits", "show", account, "--json").json["available"] == "2.25"
+
+
+@pytest.mark.parametrize("verb", ["grant", "adjust"])
+@pytest.mark.parametrize(
+    ("amount", "why"),
+    [
+        ("NaN", "'NaN' is not an exact decimal"),
+        ("-NaN", "'-NaN' is not an exact decimal"),
+        ("inf", "'inf' is not an exact decimal"),
+        ("1e3", "'1e3' is not an exact decimal"),
+        ("-1E3", "'-1E3' is not an exact decimal"),
+        ("1_000", "'1_000' is not an exact decimal"),
+        ("1,5", "'1,5' is not an exact decimal"),
+        ("$5", "'$5' is not an exact decimal"),
+        ("", "'' is not an exact decimal"),
+        ("0", "the amount may not be zero"),
+        ("1.0000000000001", "more than 12 decimal places"),
+        ("9223372.036854775808", "larger than 9223372.036854775807"),
+    ],
+)
+def test_an_amount_that_is_no_exact_decimal_changes_nothing(
+    console: Console, verb: str, amount: str, why: str
+) -> None:
+    account = console.account("1")
+    assert why in console.call("credits", verb, account, amount).refusal
+    assert console.call("credits", "show", account, "--json").json["available"] == "1"
+
+
+def test_a_grant_takes_nothing_away(console: Console) -> None:
+    refusal = console.call("credits", "grant", console.account("5"), "-5").refusal
+    assert refusal == "the amount may not be negative"
+
+
+def test_an_adjustment_stops_at_the_minimum_balance(console: Console) -> None:
+    account = console.account("5")
+    refusal = console.call("credits", "adjust", account, "-5.000000000001").refusal
+    assert "does not cover 5.000000000001" in refusal
+    assert console.call("credits", "adjust", account, "-5").code == 0
+
+
+def test_the_smallest_and_the_largest_amount_are_kept_exactly(console: Console) -> None:
+    account = console.account("0.000000000001")
+    console.call("credits", "grant", account, "9223372.036854775806")
+    shown = console.call("credits", "show", account, "--json").json
+    assert shown["total_credits"] == "9223372.036854775807"
+    more = console.call("credits", "grant", account, "0.000000000001")
+    assert "open a further account" in more.refusal
+
+
+@pytest.mark.parametrize("verb", ["grant", "adjust"])
+def test_a_misspelt_option_changes_nothing(console: Console, verb: str) -> None:
+    account = console.account("5")
+    for words in (["-1", "--resn", "x"], ["1", "--jsn"], ["--jsn", "1"], ["1", "-j"]):
+        assert console.call("credits", verb, account, *words).code == 2
+    assert console.call("credits", "show", account, "--json").json["available"] == "5"
+
+
+def test_nobody_is_paid_who_does_not_exist(console: Console) -> None:
+    for account in ("user_0000000000000000000000", "Acme Lab"):
+        for words in (["show", account], ["grant", account, "5"], ["adjust", account, "5"]):
+            assert "there is no account" in console.call("credits", *words).refusal
+
+
+def test_texts_that_no_journal_should_hold_are_refused(console: Console) -> None:
+    grant = ("credits", "grant", console.account(), "5")
+    assert "the reason must have 1" in console.call(*grant, "--reason", "").refusal
+    assert "the reference must have 1" in console.call(*grant, "--ref", "x" * 256).refusal
+    assert "unprintable" in console.call(*grant, "--ref", "two\nlines").refusal

@@ -1,0 +1,183 @@
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from modelgates_server.store.sqlite.schema import newest_version
+from tests.cli.console import Console
+
+STATUS = [
+    "path",
+    "bytes",
+    "sqlite",
+    "schema",
+    "schema_needed",
+    "accounts",
+    "keys",
+    "entries",
+    "open_holds",
+]
+WRITER = """
+import asyncio, sys
+from modelgates_server import bootstrap
+
+async def write(account):
+    async with bootstrap.open_gateway() as gateway:
+        granted = 0
+        while True:
+            postings = (gateway.credits.grant(account, 10**12, "load") for _ in range(8))
+            await asyncio.gather(*postings)
+            granted += 8
+            print(granted, flush=True)
+
+asyncio.run(write(sys.argv[1]))
+"""
+
+
+@contextmanager
+def busy_writer(console: Console, account: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the database open and writes without a pause."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, account],
+        env=console.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_all_commands_work_while_another_process_writes(console: Console, tmp_path: Path) -> None:
+    account = console.account()
+    with busy_writer(console, account) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        for n in range(5):
+            grant = ("credits", "grant", account, "1", "--ref", f"mine-{n}", "--json")
+            assert console.call(*grant).json["replayed"] is False
+            console.key(account, "viewer")
+            shown = console.call("credits", "show", account, "--json").json
+            assert int(shown["total_credits"]) > n
+        assert console.run("ledger", "verify", "--json").json["ok"] is True
+        copy = str(tmp_path / "copy.db")
+        assert console.run("db", "backup", copy, "--json").json["path"] == copy
+        assert console.call("db", "status", "--json").json["keys"] == 5
+        writer.kill()
+        *_, acknowledged = writer.stdout.read().split()
+    total = int(console.call("credits", "show", account, "--json").json["total_credits"])
+    assert total >= int(acknowledged) + 5
+    assert console.call("ledger", "verify", "--json").json["entries"] == 1 + total
+
+
+def test_a_backup_is_the_whole_ledger(console: Console, tmp_path: Path) -> None:
+    account = console.account("100.5")
+    key = console.key(account)
+    copy = tmp_path / "copies" / "ledger.db"
+    copy.parent.mkdir()
+    written = console.run("db", "backup", str(copy), "--json").json
+    assert written == {"path": str(copy), "bytes": copy.stat().st_size}
+    assert [file.name for file in copy.parent.iterdir()] == ["ledger.db"]
+    before = console.call("ledger", "export").out
+
+    console.environment["MODELGATES_DATABASE_URL"] = f"sqlite:///{copy}"
+    assert console.call("ledger", "export").out == before
+    assert console.call("ledger", "verify").code == 0
+    assert console.call("key", "show", key["hash"], "--json").json["hash"] == key["hash"]
+    assert console.call("credits", "grant", account, "1", "--json").json["seq"] == 3
+
+
+def test_a_backup_overwrites_nothing(console: Console, tmp_path: Path) -> None:
+    console.account()
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    assert "exists already" in console.call("db", "backup", "mine.txt").refusal
+    assert mine.read_text() == "mine"
+    assert "nowhere" in console.call("db", "backup", "nowhere/copy.db").refusal
+
+
+def test_members_of_the_status_stay_as_they_are(console: Console) -> None:
+    account = console.account("5")
+    console.key(account)
+    status = console.call("db", "status", "--json").json
+    assert list(status) == STATUS
+    assert status["path"] == str(console.path)
+    assert status["schema"] == status["schema_needed"] == newest_version()
+    assert [status[name] for name in STATUS[-4:]] == [1, 1, 2, 0]
+
+
+def test_a_database_is_migrated_once(console: Console) -> None:
+    first = console.run("db", "migrate", "--json").json
+    assert first == {"applied": list(range(1, newest_version() + 1))}
+    assert console.call("db", "migrate", "--json").json == {"applied": []}
+    assert console.call("db", "migrate").out == "nothing to migrate\n"
+
+
+@pytest.mark.parametrize("verb", [["status"], ["backup", "copy.db"]])
+def test_looking_at_no_database_does_not_create_one(console: Console, verb: list[str]) -> None:
+    assert "there is no database at" in console.call("db", *verb).refusal
+    assert list(console.folder.iterdir()) == []
+
+
+def test_a_newer_schema_is_one_line(console: Console) -> None:
+    console.account()
+    connection = sqlite3.connect(console.path)
+    connection.execute("pragma user_version = 99")
+    connection.close()
+    for words in (["account", "list"], ["ledger", "verify"], ["serve"], ["account", "create", "x"]):
+        refusal = console.call(*words).refusal
+        assert "schema 99" in refusal
+        assert "upgrade" in refusal
+    assert console.call("db", "status", "--json").json["schema"] == 99
+
+
+def test_the_database_of_another_program_is_one_line(console: Console) -> None:
+    connection = sqlite3.connect(console.path)
+    connection.execute("create table t (x)")
+    connection.close()
+    for words in (["account", "list"], ["db", "migrate"], ["db", "status"], ["serve"]):
+        assert "some other program's SQLite database" in console.call(*words).refusal
+
+
+def test_a_locked_file_is_one_line(console: Console) -> None:
+    console.account()
+    connection = sqlite3.connect(console.path, isolation_level=None)
+    connection.execute("pragma locking_mode = exclusive")
+    connection.execute("begin exclusive")
+    try:
+        for words in (["account", "list"], ["ledger", "verify"], ["serve"]):
+            assert "locked by another program" in console.call(*words).refusal
+    finally:
+        connection.close()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(console: Console, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o555)
+    # The superuser writes wherever there are files at all, but not into the kernel's own folder.
+    folder = Path("/proc") if os.geteuid() == 0 else closed
+    console.environment["MODELGATES_DATABASE_URL"] = f"sqlite:///{folder}/modelgates.db"
+    for words in (["account", "list"], ["account", "create", "Acme"], ["serve"], ["db", "migrate"]):
+        refusal = console.run(*words).refusal
+        assert f"{folder}/modelgates.db cannot be opened" in refusal
+    console.environment["MODELGATES_DATABASE_URL"] = f"sqlite:///{tmp_path}/nowhere/modelgates.db"
+    assert "does not exist" in console.run("account", "list").refusal
+
+
+@pytest.mark.parametrize("url", ["postgresql://db", "sqlite://", "sqlite:///", "modelgates.db"])
+def test_a_url_of_another_kind_is_one_line(console: Console, url: str) -> None:
+    console.environment["MODELGATES_DATABASE_URL"] = url
+    for words in (["account", "list"], ["db", "status"], ["serve"]):
+        assert "must look like sqlite:///" in console.call(*words).refusal
+
+
+def test_a_setting_out_of_range_is_one_line(console: Console) -> None:
+    console.environment["MODELGATES_PORT"] = "70000"
+    refusal = console.run("account", "list").refusal
+    assert "MODELGATES_PORT" in refusal

@@ -1,0 +1,158 @@
+import hashlib
+import re
+from typing import Any
+
+import pytest
+
+from tests.cli.console import Console
+
+MEMBERS = [
+    "hash",
+    "account_id",
+    "kind",
+    "name",
+    "label",
+    "disabled",
+    "limit",
+    "limit_reset",
+    "limit_remaining",
+    "usage",
+    "usage_daily",
+    "usage_weekly",
+    "usage_monthly",
+    "held",
+    "created_at",
+    "updated_at",
+    "last_used_at",
+    "expires_at",
+]
+NOBODY = "user_0000000000000000000000"
+
+
+def test_members_of_a_key_stay_as_they_are(console: Console) -> None:
+    account = console.account()
+    created = console.key(account, "inference", "--limit", "5", "--limit-reset", "monthly")
+    assert list(created) == ["key", *MEMBERS]
+    text = created.pop("key")
+    assert created["hash"] == hashlib.sha256(text.encode()).hexdigest()
+    assert (created["account_id"], created["kind"]) == (account, "inference")
+    assert (created["limit"], created["limit_remaining"]) == ("5", "5")
+    assert console.call("key", "show", created["hash"], "--json").json == created
+    assert console.call("key", "list", "--account", account, "--json").json == [created]
+
+
+def test_a_key_is_shown_once_and_never_again(console: Console) -> None:
+    account = console.account()
+    ended = console.call("key", "create", "--account", account, "--kind", "viewer")
+    assert "cannot be shown again" in ended.err
+    (text,) = re.findall(r"sk-mg-v1-\w{49}", ended.out)
+    assert text not in ended.err
+    (key,) = console.call("key", "list", "--account", account, "--json").json
+    others = [
+        console.call("key", "show", key["hash"]),
+        console.call("key", "show", text),
+        console.call("key", "list", "--account", account),
+        console.call("key", "disable", key["hash"], "--json"),
+        console.call("key", "delete", key["hash"], "--yes"),
+    ]
+    assert not any(text in ended.out + ended.err for ended in others)
+    assert text.encode() not in console.path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["management", "inference", "viewer"])
+def test_a_key_without_a_name_is_called_after_its_kind(console: Console, kind: str) -> None:
+    account = console.account()
+    assert console.key(account, kind)["name"] == kind
+    assert console.key(account, kind, "--name", "mine")["name"] == "mine"
+
+
+def test_every_key_of_the_account_alone_is_listed_newest_first(console: Console) -> None:
+    account, other = console.account(), console.account()
+    console.key(other)
+    keys = [console.key(account)["hash"] for _ in range(3)]
+    console.call("key", "disable", keys[1])
+    console.call("key", "delete", keys[0], "--yes")
+    listed = console.call("key", "list", "--account", account, "--json").json
+    assert {key["hash"]: key["disabled"] for key in listed} == {keys[2]: False, keys[1]: True}
+    created = [key["created_at"] for key in listed]
+    assert created == sorted(created, reverse=True)
+
+
+def test_a_disabled_key_comes_back_when_it_is_enabled(console: Console) -> None:
+    account = console.account()
+    created = console.key(account)
+
+    async def opens(gateway: Any) -> bool:
+        caller = await gateway.keys.identify(created["key"])
+        return bool(caller.account_id == account)
+
+    assert console.call("key", "disable", created["hash"], "--json").json["disabled"] is True
+    with pytest.raises(Exception, match="disabled"):
+        console.do(opens)
+    assert console.call("key", "enable", created["hash"], "--json").json["disabled"] is False
+    assert console.do(opens)
+
+
+def test_a_deleted_key_is_gone(console: Console) -> None:
+    key = console.key(console.account())["hash"]
+    assert "pass --yes" in console.call("key", "delete", key).refusal
+    assert console.call("key", "delete", key, "--yes", "--json").json == {
+        "hash": key,
+        "deleted": True,
+    }
+    for verb in ("show", "disable", "enable"):
+        assert "not found" in console.call("key", verb, key).refusal
+    assert "not found" in console.call("key", "delete", key, "--yes").refusal
+
+
+def test_what_a_key_spent_counts_against_its_limit(console: Console) -> None:
+    account = console.account("10")
+    key = console.key(account, "inference", "--limit", "5", "--limit-reset", "daily")["hash"]
+
+    async def spend(gateway: Any) -> None:
+        await gateway.holds.place(account, key, "gen-1", 2 * 10**12, 600)
+        await gateway.holds.capture(account, "gen-1", 10**9)
+        await gateway.holds.place(account, key, "gen-2", 3 * 10**12, 600)
+
+    console.do(spend)
+    shown = console.call("key", "show", key, "--json").json
+    assert (shown["usage"], shown["usage_daily"], shown["usage_monthly"]) == ("0.001",) * 3
+    assert (shown["limit_remaining"], shown["held"]) == ("4.999", "3")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--kind", "inference", "--limit", "-1"], "the limit may not be negative"),
+        (["--kind", "inference", "--limit", "1e3"], "'1e3' is not an exact decimal"),
+        (["--kind", "inference", "--limit", "nan"], "'nan' is not an exact decimal"),
+        (["--kind", "inference", "--limit", "0.0000000000001"], "more than 12 decimal places"),
+        (["--kind", "inference", "--limit-reset", "daily"], "limit_reset needs a limit"),
+        (["--kind", "management", "--limit", "5"], "a limit is for inference keys"),
+        (["--kind", "viewer", "--name", ""], "the name must have 1 to 255 characters"),
+        (["--kind", "viewer", "--expires-at", "2020-01-01T00:00:00Z"], "lies in the past"),
+        (["--kind", "viewer", "--expires-at", "tomorrow"], "is not a UTC time like 2030-"),
+        (["--kind", "viewer", "--account", NOBODY], "no account"),
+        (["--kind", "viewer", "--account", "Acme Lab"], "no account"),
+    ],
+)
+def test_what_no_key_may_be_is_refused(console: Console, words: list[str], why: str) -> None:
+    account = console.account()
+    assert why in console.call("key", "create", "--account", account, *words).refusal
+    assert console.call("key", "list", "--account", account, "--json").json == []
+
+
+def test_the_keys_of_an_unknown_account_are_not_an_empty_list(console: Console) -> None:
+    assert "there is no account" in console.call("key", "list", "--account", NOBODY).refusal
+
+
+@pytest.mark.parametrize("verb", ["show", "disable", "enable", "delete"])
+def test_a_key_is_named_by_its_hash_alone(console: Console, verb: str) -> None:
+    created = console.key(console.account())
+    for wrong in (created["key"], created["label"], created["hash"].upper(), "", "x"):
+        assert "named by its hash" in console.call("key", verb, wrong).refusal
+    assert "not found" in console.call("key", verb, "0" * 64, *_yes(verb)).refusal
+
+
+def _yes(verb: str) -> list[str]:
+    return ["--yes"] if verb == "delete" else []

@@ -1,0 +1,29 @@
+import os
+import pty
+
+from tests.cli.console import PATIENCE_S, Console
+
+
+def test_progress_is_for_terminals_alone(console: Console) -> None:
+    console.account("5")
+    for words, said in (("ledger verify", "entries checked"), ("db backup copy.db", " pages")):
+        terminal, screen = pty.openpty()
+        with console.start(*words.split(), stderr=screen) as process:
+            process.communicate(timeout=PATIENCE_S)
+        os.close(screen)
+        shown = os.read(terminal, 65_536).decode()
+        os.close(terminal)
+        assert said in shown
+        assert shown.endswith("\r\x1b[K"), "the line is gone"
+    assert console.run("ledger", "verify").err == ""
+
+
+def test_a_table_cuts_nothing_and_ends_no_line_in_spaces(console: Console) -> None:
+    name = "x" * 200
+    account = console.call("account", "create", name, "--json").json["id"]
+    console.environment["COLUMNS"] = "40"
+    for words in (["list"], ["show", account]):
+        lines = console.call("account", *words).out.splitlines()
+        assert any(account in line for line in lines)
+        assert any(name in line for line in lines)
+        assert not any(line.endswith(" ") for line in lines)

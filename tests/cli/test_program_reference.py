@@ -1,0 +1,98 @@
+"""docs/reference/cli.md says what `--help` says, and its examples print what it shows."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.core import TyperCommand
+
+from tests.cli.console import Console
+from tests.cli.test_program import commands
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
+# What differs from one run or machine to the next; the rest of an answer is as it is written.
+OF_THIS_RUN = re.compile(
+    r"id|account_id|key|hash|key_hash|label|at|\w+_at|path|bytes|sqlite|schema\w*"
+)
+LEARNED = re.compile(r"id|hash")
+
+
+def sections() -> dict[str, str]:
+    """The text below each heading that names a command."""
+    _, *parts = re.split(r"^#+ (.+)$", REFERENCE.read_text("utf-8"), flags=re.MULTILINE)
+    named = zip(parts[0::2], parts[1::2], strict=True)
+    prefix = "`modelgates "
+    return {h.removeprefix(prefix).rstrip("`"): t for h, t in named if h.startswith(prefix)}
+
+
+def expected(words: str, command: TyperCommand) -> str:
+    """How a section starts: the help's first paragraph, then its arguments and options."""
+    assert command.help is not None
+    sentence = " ".join(command.help.split("\n\n")[0].split())
+    context = typer.Context(command, info_name=words)
+    records = [parameter.get_help_record(context) for parameter in command.params]
+    lines = [f"- `{name}` {meaning}" for name, meaning in filter(None, records)]
+    return "\n".join(["", "", sentence, *([""] if lines else []), *lines, ""])
+
+
+def example(text: str) -> list[tuple[str, list[str]]]:
+    """The commands of a section's console blocks, each with the lines that it prints."""
+    found: list[tuple[str, list[str]]] = []
+    for block in re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith("$ modelgates "):
+                found.append((line.removeprefix("$ modelgates "), []))
+            else:
+                found[-1][1].append(line)
+    return found
+
+
+def read(line: str) -> Any:
+    return json.loads(line) if line[0] in "{[" else line
+
+
+def compare(shown: Any, printed: Any, learned: dict[str, str]) -> None:
+    """Members and their order are the same, and so are the values that do not differ by run."""
+    if isinstance(shown, list):
+        assert len(shown) == len(printed)
+        for one, other in zip(shown, printed, strict=True):
+            compare(one, other, learned)
+    elif isinstance(shown, dict):
+        assert list(shown) == list(printed)
+        for name, value in shown.items():
+            if not OF_THIS_RUN.fullmatch(name):
+                compare(value, printed[name], learned)
+                continue
+            assert type(value) is type(printed[name]), name
+            if LEARNED.fullmatch(name):
+                learned[value] = printed[name]
+    else:
+        assert shown == printed
+
+
+def test_the_reference_has_every_command_and_no_other() -> None:
+    assert list(sections()) == list(commands())
+
+
+def test_the_reference_says_what_help_says(subtests: pytest.Subtests) -> None:
+    for words, command in commands().items():
+        with subtests.test(words):
+            start = expected(words, command)
+            assert sections()[words].startswith(start), f"it should start with\n{start}"
+
+
+def test_the_examples_print_what_the_reference_shows(console: Console) -> None:
+    learned: dict[str, str] = {}
+    for words, text in sections().items():
+        lines = example(text)
+        assert words in {"serve", "demo"} or lines[-1][0].startswith(words), words
+        for line, shown in lines:
+            ended = console.call(*(learned.get(word, word) for word in shlex.split(line)))
+            printed = ended.out.splitlines()
+            assert ended.code == 0, ended.err
+            assert len(printed) == len(shown), line
+            compare([read(one) for one in shown], [read(one) for one in printed], learned)

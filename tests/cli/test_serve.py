@@ -1,0 +1,60 @@
+import http.client
+import json
+import signal
+import subprocess
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.cli.console import PATIENCE_S, Console
+
+
+def address(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line.startswith("ModelGates listens on http://127.0.0.1:"), line
+    return line.split()[-1]
+
+
+def read_credits(url: str, key: str) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE_S)
+    try:
+        connection.request("GET", "/api/v1/credits", headers={"Authorization": f"Bearer {key}"})
+        response = connection.getresponse()
+        return response.status, json.load(response)
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_what_commands_do_is_seen_by_the_next_request(console: Console, stop: int) -> None:
+    console.environment["MODELGATES_PORT"] = "1"  # the option stands over it
+    with console.start("serve", "--port", "0") as process:
+        url = address(process)
+        account = console.account("100.5")
+        key = console.key(account, "management")
+        figures = {"total_credits": 100.5, "total_usage": 0}
+        assert read_credits(url, key["key"]) == (200, {"data": figures})
+        console.call("credits", "adjust", account, "-0.5")
+        figures["total_credits"] = 100
+        assert read_credits(url, key["key"]) == (200, {"data": figures})
+        console.call("key", "disable", key["hash"])
+        assert read_credits(url, key["key"])[0] == 401
+        process.send_signal(stop)
+        _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--port", "70000"], "MODELGATES_PORT"),
+        (["--workers", "0"], "MODELGATES_WORKERS"),
+        (["--tls-cert", "cert.pem"], "TLS needs both"),
+        (["--tls-cert", "no.pem", "--tls-key", "no.pem"], "No such file"),
+    ],
+)
+def test_a_server_that_cannot_start_says_why(console: Console, words: list[str], why: str) -> None:
+    assert why in console.call("serve", *words).refusal
