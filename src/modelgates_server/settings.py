@@ -1,17 +1,20 @@
 """All settings, read by `bootstrap` alone. docs/settings.md documents each; a test compares."""
 
+import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+_PREFIX = "MODELGATES_"
 
 
 class Settings(BaseSettings):
-    """Environment variables `MODELGATES_*`, or a `.env` file in the working directory."""
+    """Environment variables `MODELGATES_*`, files named by `…_FILE`, or a `.env` file."""
 
     model_config = SettingsConfigDict(
-        env_prefix="MODELGATES_", env_file=".env", env_file_encoding="utf-8", extra="ignore"
+        env_prefix=_PREFIX, env_file=".env", env_file_encoding="utf-8", extra="ignore"
     )
 
     database_url: str = Field(
@@ -42,3 +45,35 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         default=4096, ge=1, description="open connections per process; more are refused with 503"
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """See pydantic-settings; files are named one by one instead of sharing a folder."""
+        del file_secret_settings
+        return init_settings, env_settings, _NamedFiles(settings_cls), dotenv_settings
+
+
+class _NamedFiles(PydanticBaseSettingsSource):
+    """Settings in files, as container platforms mount secrets: `MODELGATES_<NAME>_FILE`."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        """See pydantic-settings."""
+        del field
+        file = os.environ.get(f"{_PREFIX}{field_name.upper()}_FILE")
+        value = None if file is None else Path(file).read_text(encoding="utf-8").strip()
+        return value, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """The settings for which a file is named."""
+        found = {
+            name: self.get_field_value(field, name)[0]
+            for name, field in self.settings_cls.model_fields.items()
+        }
+        return {name: value for name, value in found.items() if value is not None}

@@ -76,6 +76,8 @@ def load_settings(**given: Any) -> Settings:
             for problem in error.errors(include_input=False, include_url=False)
         )
         raise InvalidInput("; ".join(problems)) from None
+    except OSError as error:
+        raise InvalidInput(f"the file of a setting cannot be read: {error}") from error
 
 
 def database(settings: Settings | None = None) -> Database:

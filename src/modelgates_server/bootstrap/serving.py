@@ -4,11 +4,12 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from tempfile import TemporaryDirectory
 
 import structlog
 
-from modelgates_server.bootstrap import build_gateway, database, load_settings, now_ms
+from modelgates_server.bootstrap import build_gateway, database, now_ms
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.settings import Settings
 from modelgates_server.store.sqlite.store import open_store, prepare_file
@@ -19,14 +20,12 @@ from modelgates_server.web.openapi import OpenApi
 from modelgates_server.web.table import operations
 
 _UPKEEP_EVERY_S = 30
-_FACTORY = "modelgates_server.bootstrap.serving:create_app"
 
 log = structlog.get_logger()
 
 
-def create_app() -> App:
-    """The HTTP application of one server process, over the database that the settings name."""
-    settings = load_settings()
+def create_app(settings: Settings) -> App:
+    """The HTTP application of one server process; it opens the database."""
     logs.configure(settings.log_level)
     store = open_store(database(settings).path)
     gateway = build_gateway(store)
@@ -66,7 +65,7 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
         if settings.workers > 1:
             os.environ[MULTIPROCESS_DIR] = folder
         config = server.configuration(
-            _FACTORY,
+            partial(create_app, settings),
             host=settings.host,
             port=settings.port,
             workers=settings.workers,

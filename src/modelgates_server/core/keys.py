@@ -18,6 +18,7 @@ PREFIX = "sk-mg-v1-"
 SECRET_BYTES = 32
 _SECRET_CHARS = 43
 KEY_TEXT_CHARS = len(PREFIX) + _SECRET_CHARS + CHECKSUM_CHARS
+_SHAPE = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{KEY_TEXT_CHARS - len(PREFIX)}}}", re.ASCII)
 KEY_HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -76,12 +77,7 @@ def key_text(secret: bytes) -> str:
 
 def is_key_shaped(text: str) -> bool:
     """Whether the text has the form of a key; says nothing about whether it was ever issued."""
-    return (
-        len(text) == KEY_TEXT_CHARS
-        and text.startswith(PREFIX)
-        and text[len(PREFIX) :].isalnum()
-        and text.isascii()
-    )
+    return _SHAPE.fullmatch(text) is not None
 
 
 def has_true_checksum(text: str) -> bool:

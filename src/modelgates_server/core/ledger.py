@@ -11,7 +11,15 @@ from typing import Any
 import msgspec
 
 from modelgates_server.core import commands as c
-from modelgates_server.core.books import Account, Entry, EntryKind, Hold, HoldState, Platform
+from modelgates_server.core.books import (
+    ENDINGS,
+    Account,
+    Entry,
+    EntryKind,
+    Hold,
+    HoldState,
+    Platform,
+)
 from modelgates_server.core.errors import (
     AccountClosed,
     AccountExists,
@@ -69,7 +77,8 @@ def apply(state: State, command: c.Command, total_cap_pico: int | None = None) -
         return _open(account, command)
     if account is None:
         raise AccountNotFound(f"there is no account {command.account_id}")
-    if account.closed_at_ms is not None:
+    # A free call may outlive its account: its hold of 0 does not stand against closing.
+    if account.closed_at_ms is not None and command.kind not in ENDINGS:
         raise AccountClosed(f"account {account.id} is closed")
     change = _RULES[type(command)](state, account, command)
     _check_totals(change.account, total_cap_pico)

@@ -59,8 +59,6 @@ def pico_of(dollars: Decimal) -> Pico:
 
 def format_pico(pico: int) -> str:
     """Dollars as the shortest exact plain decimal: `25.75`, `0.000000123456`, `5`, `-1.5`."""
-    whole, fraction = divmod(abs(pico), PICOS_PER_DOLLAR)
-    sign = "-" if pico < 0 else ""
-    if not fraction:
-        return f"{sign}{whole}"
-    return f"{sign}{whole}.{fraction:012d}".rstrip("0")
+    digits = f"{pico:013d}" if pico >= 0 else f"{pico:014d}"
+    fraction = digits[-PLACES:].rstrip("0")
+    return f"{digits[:-PLACES]}.{fraction}" if fraction else digits[:-PLACES]

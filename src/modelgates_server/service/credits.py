@@ -25,7 +25,7 @@ class Credits:
         return await self._ledger.execute(
             Grant(
                 account_id=account.id,
-                reference=reference or self._new_reference("grant"),
+                reference=self._reference("grant", reference),
                 at_ms=self._clock(),
                 amount_pico=amount_pico,
                 reason=reason,
@@ -40,12 +40,14 @@ class Credits:
         return await self._ledger.execute(
             Adjust(
                 account_id=account.id,
-                reference=reference or self._new_reference("adjustment"),
+                reference=self._reference("adjustment", reference),
                 at_ms=self._clock(),
                 amount_pico=amount_pico,
                 reason=reason,
             )
         )
 
-    def _new_reference(self, kind: str) -> str:
+    def _reference(self, kind: str, given: str | None) -> str:
+        if given is not None:
+            return given
         return f"{kind}:{self._random_bytes(_REFERENCE_BYTES).hex()}"

@@ -58,8 +58,7 @@ def key_of(row: Row) -> Key:
 
 def caller_of(row: Row) -> Caller:
     """The statement `caller`."""
-    key_hash, account_id, kind, disabled, *rest = row
-    return Caller(key_hash, account_id, _KEY_KINDS[kind], bool(disabled), *rest)
+    return Caller(row[0], row[1], _KEY_KINDS[row[2]], row[3] == 1, *row[4:])
 
 
 def as_found(value: type[T], read: Callable[[Row], T]) -> Callable[[Row], T]:

@@ -1,11 +1,12 @@
 """The ASGI application: find the operation, admit the caller, answer; refusals have one way out."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 import structlog
 
-from modelgates_server.core.errors import GatewayError, NotPermitted
+from modelgates_server.core.errors import GatewayError, NotPermitted, StoreUnavailable
 from modelgates_server.service.keys import KeyRing
 from modelgates_server.web.errors import HttpRefusal, describe, error_body
 from modelgates_server.web.head import Head, Headers
@@ -55,6 +56,9 @@ class App:
             return operation_id, await operation.answer(call)
         except (GatewayError, HttpRefusal) as refusal:
             return operation_id, _refusal(refusal, call)
+        except asyncio.CancelledError:
+            # The grace after SIGTERM is over; the server is about to let go of the connection.
+            return operation_id, _refusal(StoreUnavailable("the server is stopping"), call)
         except Exception as error:
             log.exception("request failed", operation=operation_id, request_id=call.head.text_id)
             return operation_id, _refusal(error, call)

@@ -48,8 +48,9 @@ async def _read(request: Request) -> bytes:
 
 
 def _too_large() -> HttpRefusal:
-    # The rest of the body is not read, so the connection cannot be used again.
-    return HttpRefusal(413, "Request payload too large", [(b"connection", b"close")])
+    # Without "connection: close": the connection drops what else arrives, up to a point, so that a
+    # client which sends everything before it reads sees this answer and not a reset.
+    return HttpRefusal(413, "Request payload too large")
 
 
 def query_flag(query: QueryParams, name: str) -> bool:

@@ -15,6 +15,11 @@ _PREFIX = secrets.token_hex(6).encode()
 _NUMBERS = count(1)
 
 
+def new_request_id() -> bytes:
+    """An id for a request that brought none, or none that is fit to be repeated."""
+    return b"req_%b_%x" % (_PREFIX, next(_NUMBERS))
+
+
 class Head:
     """The headers that concern us. Plain slots: built for every request."""
 
@@ -33,7 +38,7 @@ class Head:
             elif name == b"x-modelgates-metadata":
                 self.wants_metadata = value.lower() == b"enabled"
         if not request_id or not _SANE_REQUEST_ID.fullmatch(request_id):
-            request_id = b"req_%b_%x" % (_PREFIX, next(_NUMBERS))
+            request_id = new_request_id()
         self.request_id = request_id
 
     def bearer_token(self) -> str:

@@ -5,8 +5,9 @@ import structlog
 
 from modelgates_server.core.errors import StoreUnavailable
 from modelgates_server.service.ports import Store
+from modelgates_server.web.errors import describe
 from modelgates_server.web.operations import Call
-from modelgates_server.web.reply import Reply
+from modelgates_server.web.reply import JSON, Reply
 
 log = structlog.get_logger()
 
@@ -22,13 +23,17 @@ class Health:
         return Reply(200, b'{"status":"ok"}')
 
     async def ready(self, _: Call) -> Reply:
-        """GET /readyz: 200, or 503 naming the part."""
-        parts = {"database": "ok"}
+        """GET /readyz: 200, or a refusal that also names the part."""
         try:
             await self._store.ping()
         except StoreUnavailable as error:
-            parts["database"] = "unavailable"
             log.warning("not ready", part="database", reason=str(error))
-        ready = set(parts.values()) == {"ok"}
-        body = {"status": "ok" if ready else "unavailable", "parts": parts}
-        return Reply(200 if ready else 503, msgspec.json.encode(body))
+            status, message, headers = describe(error)
+            refusal = {"error": {"message": message, "code": status}}
+            return Reply(status, _report("unavailable", **refusal), [JSON, *headers])
+        return Reply(200, _report("ok"))
+
+
+def _report(status: str, **refusal: object) -> bytes:
+    # The database is the one part so far, so the whole is as well as it is.
+    return msgspec.json.encode({**refusal, "status": status, "parts": {"database": status}})

@@ -12,7 +12,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 JSON = (b"content-type", b"application/json")
 
-_ALWAYS = [
+ALWAYS = [
     (b"cache-control", b"no-store"),
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"*"),
@@ -33,7 +33,7 @@ class Reply:
 
 async def send_reply(send: Send, head: Head, reply: Reply) -> None:
     """Send an answer; the server leaves the body out where the request was HEAD."""
-    headers = [*reply.headers, (b"x-request-id", head.request_id), *_ALWAYS]
+    headers = [*reply.headers, (b"x-request-id", head.request_id), *ALWAYS]
     if reply.status != 204:  # noqa: PLR2004 - which may not have one (RFC 9110, 8.6)
         headers.append((b"content-length", b"%d" % len(reply.body)))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

@@ -1,155 +1,64 @@
-"""The HTTP server: uvicorn, with the limits it leaves to proxies, and errors in our shape."""
+"""The HTTP server: one process, or several on one socket. It ends with exit code 0 when told to."""
 
 import asyncio
+import multiprocessing
+import os
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any, cast
 
+import structlog
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from modelgates_server.web.errors import error_body
+from modelgates_server.core.errors import GatewayError, InvalidInput
+from modelgates_server.web.connection import BoundedConnection, Limits
 
-HEAD_MAX_BYTES = 32 * 1024
-"""Request line and headers together; a larger head is refused with 431."""
+log = structlog.get_logger()
 
-
-class BoundedProtocol(HttpToolsProtocol):
-    """Bounds what a client can make us keep: head size, connections, time to send a request."""
-
-    def __init__(
-        self, *args: Any, request_timeout_s: int, max_connections: int, **kwargs: Any
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self._request_timeout_s = request_timeout_s
-        self._max_connections = max_connections
-        self._head_bytes = 0
-        self._receiving = False
-        self._deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept a connection, or say that there are too many."""
-        super().connection_made(transport)
-        if len(self.connections) > self._max_connections:
-            self._end(503, "Service temporarily unavailable", b"retry-after: 1\r\n")
-        else:
-            self._start_deadline()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The client has gone."""
-        self._stop_deadline()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes; what is no request gets one answer and the connection ends."""
-        self._head_bytes += len(data)
-        super().data_received(data)
-        if self.transport.is_closing():
-            self._stop_deadline()
-        elif self._receiving:
-            if self._head_bytes > HEAD_MAX_BYTES and not self._head_is_whole():
-                self._end(431, "Request header fields too large")
-            elif self._deadline is None:
-                self._start_deadline()
-        elif self._deadline is not None:
-            self._stop_deadline()
-
-    def on_message_begin(self) -> None:
-        """A request starts."""
-        self._receiving = True
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        """The head is whole; one that arrived in one piece is measured here."""
-        if self._head_bytes > HEAD_MAX_BYTES:
-            size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-            if size > HEAD_MAX_BYTES:
-                self._end(431, "Request header fields too large")
-                return
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        """The request is whole."""
-        self._receiving = False
-        self._head_bytes = 0
-        super().on_message_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        """What the parser refused, in our shape."""
-        self._end(400, msg)
-
-    def _head_is_whole(self) -> bool:
-        return "path" in self.scope
-
-    def _start_deadline(self) -> None:
-        self._deadline = self.loop.call_later(self._request_timeout_s, self._too_slow)
-
-    def _stop_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _too_slow(self) -> None:
-        self._deadline = None
-        if not self.transport.is_closing():
-            self._end(408, "The request did not arrive in time")
-
-    def _end(self, status: int, message: str, headers: bytes = b"") -> None:
-        """Answer, unless an answer is on its way already, and close."""
-        self._stop_deadline()
-        body = error_body(status, message)
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-            self.transport.write(
-                STATUS_LINE[status]
-                + b"content-type: application/json\r\nconnection: close\r\n"
-                + b"access-control-allow-origin: *\r\ncache-control: no-store\r\n"
-                + headers
-                + b"content-length: %d\r\n\r\n" % len(body)
-                + body
-            )
-        self.transport.close()
+Factory = Callable[[], Any]
 
 
 class GatewayServer(uvicorn.Server):
-    """Tells where it listens once it does."""
+    """Tells when it accepts requests."""
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[str], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """See uvicorn."""
         await super().startup(sockets)
-        if self.started and sockets is None:
-            self._on_started(url_of(self.config, self.servers[0].sockets[0]))
-
-
-def url_of(config: uvicorn.Config, listener: Any) -> str:
-    """The address of a listening socket."""
-    host, port = listener.getsockname()[:2]
-    return f"{'https' if config.is_ssl else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+        if self.started:
+            self._on_started()
 
 
 def run(config: uvicorn.Config, on_started: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT, end what was accepted, then leave with exit code 0."""
+    """Serve until SIGTERM or SIGINT, end what was accepted, then leave with exit code 0.
+
+    Raises `InvalidInput` when it cannot listen, `GatewayError` when its workers cannot start.
+    """
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal again after a graceful end; for us that end is a success.
         signal.signal(number, _leave)
-    if config.workers > 1:
-        listener = config.bind_socket()
-        on_started(url_of(config, listener))
-        Multiprocess(config, sockets=[listener]).run()
-    else:
-        GatewayServer(config, on_started).run()
+    with _listen(config) as listener:
+        url = _url_of(config, listener)
+        if config.workers > 1:
+            on_started(url)
+            _run_workers(config, listener)
+        else:
+            GatewayServer(config, lambda: on_started(url)).run(sockets=[listener])
 
 
 def configuration(
-    app: Any,
+    app: Factory,
     *,
     host: str,
     port: int,
@@ -160,10 +69,16 @@ def configuration(
     request_timeout_s: int,
     max_connections: int,
 ) -> uvicorn.Config:
-    """How uvicorn runs for us. With several workers, `app` is the import path of a factory."""
+    """How uvicorn runs for us; `app` is called in each server process, so it must be picklable.
+
+    Raises `InvalidInput` for a certificate that cannot be used.
+    """
+    if tls_cert is not None:
+        _check_tls(tls_cert, tls_key)
+    limits = Limits(request_timeout_s=request_timeout_s, max_connections=max_connections)
     return uvicorn.Config(
-        app,
-        factory=isinstance(app, str),
+        partial(_start_worker, app) if workers > 1 else app,
+        factory=True,
         host=host,
         port=port,
         workers=workers,
@@ -173,19 +88,72 @@ def configuration(
         loop="uvloop",
         http=cast(
             "type[asyncio.Protocol]",  # called like one
-            partial(
-                BoundedProtocol,
-                request_timeout_s=request_timeout_s,
-                max_connections=max_connections,
-            ),
+            partial(BoundedConnection, limits=limits),
         ),
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
+        # Nothing here asks for the client's address.
+        proxy_headers=False,
         timeout_graceful_shutdown=shutdown_grace_s,
     )
+
+
+def _listen(config: uvicorn.Config) -> socket.socket:
+    """Listen before anything else starts, so that a port in use is told in one line."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        return socket.create_server(
+            (config.host, config.port), family=family, backlog=config.backlog
+        )
+    except OSError as error:
+        number = error.errno or 0  # those of name look-up are negative
+        reason = os.strerror(number) if number > 0 else error.strerror
+        raise InvalidInput(
+            f"cannot listen on {config.host}, port {config.port}: {reason}"
+        ) from error
+
+
+def _url_of(config: uvicorn.Config, listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"{'https' if config.is_ssl else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _check_tls(cert: Path, key: Path | None) -> None:
+    try:
+        # With a password given, a key that needs one fails instead of asking the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+    except OSError as error:
+        raise InvalidInput(f"TLS certificate {cert} and key {key} do not work: {error}") from error
+
+
+def _run_workers(config: uvicorn.Config, listener: socket.socket) -> None:
+    supervisor = Multiprocess(config, sockets=[listener])
+    supervisor.run()
+    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+        raise GatewayError("a server process could not start; the log says why")
+
+
+def _start_worker(factory: Factory) -> Any:
+    """Make the application of a worker; where that fails, uvicorn must not try again for ever."""
+    Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        return factory()
+    except GatewayError as error:
+        log.error("cannot start", reason=str(error))  # noqa: TRY400 - one clear line
+    except Exception:
+        log.exception("cannot start")
+    sys.exit(STARTUP_FAILURE)
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot tell its workers; they would hold the port for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "uvicorn starts workers as processes of their own"
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _leave(*_: object) -> None:

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from modelgates_server.core.errors import InvalidInput, StoreUnavailable
@@ -59,24 +60,33 @@ def backup(path: Path, target: Path, on_progress: Callable[[int, int], None]) ->
         raise InvalidInput(f"the folder {target.parent} does not exist")
     partial = target.with_name(f"{target.name}.partial")
     partial.unlink(missing_ok=True)
-    with explained(path):
-        source = sqlite3.connect(path)
+    try:
+        _copy(path, partial, on_progress)
+        _sync(partial)
+        partial.rename(target)
+        _sync(target.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _copy(path: Path, partial: Path, on_progress: Callable[[int, int], None]) -> None:
+    with explained(partial):
         copy = sqlite3.connect(partial)
-        try:
-            source.execute("pragma query_only = on")
-            version_of(source)
-            source.backup(
-                copy,
-                pages=_PAGES_A_STEP,
-                progress=lambda _, left, total: on_progress(total - left, total),
-            )
-            copy.execute("pragma journal_mode = delete").fetchone()
-        finally:
-            source.close()
-            copy.close()
-    _sync(partial)
-    partial.rename(target)
-    _sync(target.parent)
+        copy.execute("pragma journal_mode = off").fetchone()
+    with (
+        explained(path),
+        closing(copy),
+        closing(sqlite3.connect(path, isolation_level=None)) as source,
+    ):
+        # One snapshot for the whole copy: without it every commit by others starts it over.
+        source.execute("begin")
+        version_of(source)
+        source.backup(
+            copy,
+            pages=_PAGES_A_STEP,
+            progress=lambda _, left, total: on_progress(total - left, total),
+        )
+        copy.execute("pragma journal_mode = delete").fetchone()
 
 
 def _check_exists(path: Path) -> None:

@@ -11,12 +11,16 @@ from modelgates_server.core.errors import StoreUnavailable
 
 Parameters = Sequence[Any]
 
-_WRITE_WAIT_S = 5.0
+_WAIT_MS = 5000
+_READ_WAIT_MS = 250
 _RETRY_S = 0.0005
 
 
 class Cursor(Protocol):
-    """The rows of a statement."""
+    """Runs a statement and holds its rows."""
+
+    def execute(self, sql: str, parameters: Parameters = ..., /) -> "Cursor":
+        """Run one statement."""
 
     def fetchone(self) -> Any:
         """The next row or None."""
@@ -36,6 +40,9 @@ class Connection(Protocol):
 
     def executemany(self, sql: str, rows: Iterable[Parameters], /) -> Any:
         """Run one statement for each row."""
+
+    def cursor(self) -> Cursor:
+        """A cursor to be used again and again."""
 
     def close(self) -> None:
         """Release the file."""
@@ -62,8 +69,9 @@ def inode_of(path: Path) -> int:
 def prepare(connection: Connection, *, read_only: bool) -> Connection:
     """Set what every connection needs: full sync, foreign keys, no trust in the file's schema."""
     execute = connection.execute
-    # Readers run on the event loop: they wait briefly for a recovery to end, never for a writer.
-    execute(f"pragma busy_timeout = {250 if read_only else 0}")
+    # A process that sets up the file, recovers it or closes it last locks all others out for a
+    # moment. Readers run on the event loop: they wait only briefly, and never for a writer.
+    execute(f"pragma busy_timeout = {_READ_WAIT_MS if read_only else _WAIT_MS}")
     execute("pragma synchronous = full")
     execute("pragma fullfsync = on")  # macOS: its plain fsync leaves data in the drive's cache
     execute("pragma checkpoint_fullfsync = on")
@@ -77,22 +85,26 @@ def prepare(connection: Connection, *, read_only: bool) -> Connection:
     return connection
 
 
-def begin_write(connection: Connection, wait_s: float = _WRITE_WAIT_S) -> None:
-    """Start a write transaction when the other processes on the file have ended theirs.
+def insist(connection: Connection, sql: str) -> Cursor:
+    """Run a statement as soon as the other processes on the file let it.
 
     SQLite's own waiting sleeps up to 100 ms between tries, which starves one of two busy processes
-    (measured: 1 to 1,577); short even tries let them take turns.
+    (measured: 1 to 1,577), and it does not wait at all where several change the journal mode. Short
+    even tries let them take turns.
     """
-    deadline = time.monotonic() + wait_s
+    deadline = time.monotonic() + _WAIT_MS / 1000
     while True:
         try:
-            connection.execute("begin immediate")
+            return connection.execute(sql)
         except sqlite3.OperationalError as error:
             if not _is_busy(error) or time.monotonic() > deadline:
                 raise
             time.sleep(_RETRY_S)
-        else:
-            return
+
+
+def begin_write(connection: Connection) -> None:
+    """Start a write transaction when the other processes on the file have ended theirs."""
+    insist(connection, "begin immediate")
 
 
 @contextmanager

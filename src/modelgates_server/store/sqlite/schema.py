@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib import resources
 
 from modelgates_server.core.errors import StoreUnavailable
-from modelgates_server.store.sqlite.connection import Connection, writing
+from modelgates_server.store.sqlite.connection import Connection, insist, writing
 
 APPLICATION_ID = 0x4D474C31
 """`MGL1`, in the file's header: nobody's other database is taken for ours."""
@@ -60,9 +60,8 @@ def migrate(connection: Connection) -> list[int]:
 
     Safe to call from several processes at once: the version is read again under the write lock.
     """
-    connection.execute("pragma busy_timeout = 5000")
     if version_of(connection) == 0:
-        connection.execute("pragma journal_mode = wal").fetchone()
+        insist(connection, "pragma journal_mode = wal").fetchone()
     applied = []
     with writing(connection):
         have = version_of(connection)
@@ -74,7 +73,6 @@ def migrate(connection: Connection) -> list[int]:
         if applied:
             connection.execute(f"pragma application_id = {APPLICATION_ID}")
             connection.execute(f"pragma user_version = {applied[-1]}")
-    connection.execute("pragma busy_timeout = 0")
     return applied
 
 

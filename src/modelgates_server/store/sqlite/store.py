@@ -1,6 +1,7 @@
 """The port `Store` on one SQLite file."""
 
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,12 +26,18 @@ from modelgates_server.store.sqlite.connection import (
     prepare,
     undo,
 )
-from modelgates_server.store.sqlite.schema import check_version, migrate, version_of
+from modelgates_server.store.sqlite.schema import (
+    check_version,
+    migrate,
+    newest_version,
+    version_of,
+)
 from modelgates_server.store.sqlite.writer import Writer
 
 T = TypeVar("T")
 
 _READS = load_statements(__package__, "reads.sql")
+_CALLER = _READS["caller"]
 _PAGE = 1000
 _BATCH_MAX = 512
 
@@ -49,6 +56,7 @@ class SqliteStore:
         self._path = path
         self._connect = connect
         self._reader = reader
+        self._cursor = reader.cursor()
         self._inode = inode_of(path)
         self._writer = Writer(path, connect, batch_max)
 
@@ -75,7 +83,13 @@ class SqliteStore:
 
     async def caller(self, key_hash: str) -> Caller | None:
         """See `Keys.caller`."""
-        return self._one(rows.caller_of, "caller", key_hash)
+        # On the path of every request: spelled out, without the context manager of the other reads.
+        try:
+            row = self._cursor.execute(_CALLER, (key_hash,)).fetchone()
+        except sqlite3.Error:
+            with explained(self._path):
+                raise
+        return None if row is None else rows.caller_of(row)
 
     async def key(self, key_hash: str) -> Key | None:
         """See `Keys.key`."""
@@ -219,7 +233,9 @@ def prepare_file(path: Path, connect: Connect = connect_stdlib) -> None:
                 migrate(connection)
             check_version(connection)
             # Refused here, with a clear line, rather than at the first write of a customer.
+            # Beginning alone is not refused: on a read-only file it begins to read.
             begin_write(connection)
+            connection.execute(f"pragma user_version = {newest_version()}")
             undo(connection)
         finally:
             connection.close()

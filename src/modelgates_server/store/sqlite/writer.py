@@ -152,6 +152,7 @@ class Writer:
         if self._connection is None or self._rows is None:
             self._connection = prepare(self._connect(self._path), read_only=False)
             check_version(self._connection)
+            self._connection.execute("pragma busy_timeout = 0")  # `begin_write` waits, and evenly
             self._rows = CachedRows(self._connection)
         return self._connection, self._rows
 

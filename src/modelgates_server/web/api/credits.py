@@ -27,14 +27,12 @@ class CreditsApi:
     async def get(self, call: Call) -> Reply:
         """Answer from the row that admitted the caller: the last commit, no cache, no replica."""
         caller = call.caller
-        data = b'{"data":{"total_credits":%b,"total_usage":%b}' % (
-            format_pico(caller.credits_pico).encode(),
-            format_pico(caller.usage_pico).encode(),
-        )
+        credits, usage = format_pico(caller.credits_pico), format_pico(caller.usage_pico)
+        body = f'{{"data":{{"total_credits":{credits},"total_usage":{usage}}}'
         if call.head.wants_metadata:
-            metadata = msgspec.json.encode(_metadata(caller, self._clock()))
-            data += b',"modelgates_metadata":' + metadata
-        return Reply(200, data + b"}")
+            metadata = msgspec.json.encode(_metadata(caller, self._clock())).decode()
+            body += f',"modelgates_metadata":{metadata}'
+        return Reply(200, f"{body}}}".encode())
 
 
 def _metadata(caller: Caller, now_ms: int) -> _Metadata:

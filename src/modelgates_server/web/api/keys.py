@@ -62,13 +62,15 @@ class KeysApi:
     async def list(self, call: Call) -> Reply:
         """GET /keys: a page of 100, newest first."""
         query = call.request.query_params
+        include_disabled = query_flag(query, "include_disabled")
+        offset = query_integer(query, "offset", most=_OFFSET_MAX)
         if not _is_own_workspace(call, query.get("workspace_id")):
             return _reply(200, {"data": []})
         page = await self._keys.page(
             call.caller.account_id,
             kinds=_ADMINISTERED,
-            include_disabled=query_flag(query, "include_disabled"),
-            offset=query_integer(query, "offset", most=_OFFSET_MAX),
+            include_disabled=include_disabled,
+            offset=offset,
             limit=PAGE,
         )
         now_ms = self._clock()

@@ -1,0 +1,117 @@
+"""What the documents say is true: links lead somewhere, settings exist, commands work."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from modelgates_server.settings import Settings
+from tests.server import DEADLINE_S
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")})
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+
+
+@contextmanager
+def started(command: list[str], folder: Path, **more: str) -> Iterator[subprocess.Popen[str]]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("MODELGATES_")}
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**kept, **more},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait(DEADLINE_S)
+
+
+def told(process: subprocess.Popen[str], pattern: str) -> str:
+    """The first line that a process prints and that fits; fails when it ends without one."""
+    assert process.stdout is not None
+    printed = []
+    for line in process.stdout:
+        printed.append(line)
+        if found := re.search(pattern, line):
+            return found[found.lastindex or 0]
+    raise AssertionError("".join(printed))
+
+
+def fetched(curl: str) -> object:
+    """What a `curl` command prints as JSON; without curl on the machine, the same request."""
+    words = shlex.split(curl)
+    if shutil.which("curl"):
+        return json.loads(subprocess.check_output([*words, "-s"], text=True, timeout=DEADLINE_S))
+    headers = dict(words[i + 1].split(": ") for i, word in enumerate(words) if word == "-H")
+    [url] = [word for word in words if word.startswith("http")]
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+        return json.loads(answer.read())
+
+
+def test_links_between_documents_lead_somewhere(subtests: pytest.Subtests) -> None:
+    for document in DOCUMENTS:
+        for target in LINK.findall(document.read_text(encoding="utf-8")):
+            with subtests.test(document=document.name, target=target):
+                assert (document.parent / target).exists()
+
+
+def test_every_setting_is_documented_with_its_default_and_no_other() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    documented = dict(re.findall(r"^\| `MODELGATES_(\w+)` \| `?([^`|]+?)`? \|", text, re.MULTILINE))
+    expected = {
+        name.upper(): "none" if field.default in (None, "") else str(field.default)
+        for name, field in Settings.model_fields.items()
+    }
+    assert documented == expected
+
+
+def test_make_demo_shows_a_curl_that_answers_what_it_says() -> None:
+    assert BLOCKS[0] == "make demo\n"
+    make = ["make", "-C", str(ROOT), "demo"]
+    with started(make, ROOT, PYTHON=sys.executable) as process:
+        curl = told(process, r"(curl .*)$")
+        promised = json.loads(told(process, r"(\{.*\})$"))
+        assert fetched(curl) == promised
+        assert promised == {"data": {"total_credits": 10, "total_usage": 0.0123}}
+
+
+def test_the_commands_of_the_readme_work_in_their_order(tmp_path: Path) -> None:
+    setup, *commands = BLOCKS[1].splitlines()
+    assert setup == 'make setup && export PATH="$PWD/.venv/bin:$PATH"'
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    account_id = key_text = ""
+    for command in commands[:-1]:
+        whole = command.replace("user_…", account_id)
+        with started(["sh", "-c", whole], tmp_path, PATH=path) as process:
+            assert process.stdout is not None
+            printed = process.stdout.read()
+            assert process.wait(DEADLINE_S) == 0, whole
+        if found := re.search(r"user_\w{22}", printed):
+            account_id = found[0]
+        if found := re.search(r"sk-mg-v1-\w{49}", printed):
+            key_text = found[0]
+    serve = ["sh", "-c", f"exec {commands[-1]}"]
+    with started(serve, tmp_path, PATH=path, MODELGATES_PORT="0") as server:
+        url = told(server, r"(http://\S+)$")
+        curl = BLOCKS[2].replace("sk-mg-v1-…", key_text).replace("http://127.0.0.1:8000", url)
+        [promised] = re.findall(r"^```json\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+        assert fetched(curl) == json.loads(promised)
