@@ -1,7 +1,7 @@
 """How many holds and captures a second the ledger makes durable.
 
-Compared in one run on the same store with the same clients, at `synchronous=FULL`: each operation in
-a transaction of its own, and all that wait in one.
+Compared in one run on the same store with the same clients, at `synchronous=FULL`: each operation
+in a transaction of its own, and all that wait in one.
 """
 
 import asyncio

@@ -5,6 +5,8 @@ gets one answer and the connection ends; requests that were accepted before it a
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import Coroutine
 from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any, cast
@@ -19,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from modelgates_server.web.errors import HttpRefusal, error_body
 from modelgates_server.web.head import Headers, new_request_id
 from modelgates_server.web.reply import ALWAYS, JSON
+from modelgates_server.web.transport import GatheringTransport
 
 HEAD_MAX_BYTES = 32 * 1024
 """Request line and headers together. A head may pass that is larger by less than a piece."""
@@ -36,6 +39,7 @@ _DISCARD_MAX_BYTES = 1024 * 1024
 _REFUSED_MAX = 256
 _LINGER_S = 2
 _LOOK_EVERY_S = 0.5
+_RESET_AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class Limits:
@@ -88,7 +92,8 @@ class BoundedConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a connection, or say that there are too many."""
-        super().connection_made(transport)
+        gathering = GatheringTransport(transport, self.loop)
+        super().connection_made(cast("asyncio.Transport", gathering))
         self._limits.watch(self.connections, self.loop)
         excess = len(self.connections) - self._limits.max_connections
         if excess > _REFUSED_MAX:
@@ -183,6 +188,9 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _give_up(self, unsent: int) -> None:
         if unsent or self._ended or self.transport.is_closing():
+            # With a reset, or the kernel would go on offering the answer for minutes.
+            client = self.transport.get_extra_info("socket")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_ONCE)
             self.transport.abort()
         elif self.scope is not self._whole:
             self._end(408, "The request did not arrive in time")

@@ -27,8 +27,8 @@ class CreditsApi:
     async def get(self, call: Call) -> Reply:
         """Answer from the row that admitted the caller: the last commit, no cache, no replica."""
         caller = call.caller
-        credits, usage = format_pico(caller.credits_pico), format_pico(caller.usage_pico)
-        body = f'{{"data":{{"total_credits":{credits},"total_usage":{usage}}}'
+        bought, used = format_pico(caller.credits_pico), format_pico(caller.usage_pico)
+        body = f'{{"data":{{"total_credits":{bought},"total_usage":{used}}}'
         if call.head.wants_metadata:
             metadata = msgspec.json.encode(_metadata(caller, self._clock())).decode()
             body += f',"modelgates_metadata":{metadata}'

@@ -1,0 +1,123 @@
+"""Checks the books of every account against the invariants I1 to I8; see `core.audit`.
+
+Works while the server writes: an account's rows are read from one snapshot, and what its customers
+see is compared with that snapshot only while the account has not moved on.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from modelgates_server.core.audit import HoldsAudit, JournalAudit, no_platform_pico
+from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
+from modelgates_server.core.findings import UNREADABLE, Finding, Findings
+from modelgates_server.service.ports import Books, Journal, Keys, Ledger
+
+T = TypeVar("T")
+
+OnProgress = Callable[[int, int], None]
+"""Told how many accounts and entries were checked so far."""
+
+_ACCOUNTS = 200
+_FIGURES = {"credits_pico": "I8", "usage_pico": "I8", "held_pico": "I8"}
+
+
+class Checked(Ledger, Keys, Journal, Protocol):
+    """The ports that a check reads."""
+
+
+class VerifyResult(msgspec.Struct):
+    """What was checked and what is wrong: damage of the file first, then the accounts by their ids.
+
+    `platform_pico` has the total of every platform account, `customers_pico` the sum of all
+    balances. Together they are zero, unless something was found.
+    """
+
+    findings: list[Finding]
+    accounts: int = 0
+    entries: int = 0
+    holds: int = 0
+    customers_pico: int = 0
+    platform_pico: dict[str, int] = msgspec.field(default_factory=no_platform_pico)
+
+
+async def verify(store: Checked, on_progress: OnProgress = lambda *_: None) -> VerifyResult:
+    """Check every account.
+
+    Raises `StoreUnavailable` when the database cannot be read for another reason than damage, and
+    when so much is damaged that the accounts cannot be found.
+    """
+    result = VerifyResult([Finding(UNREADABLE, None, line) for line in await store.damage()])
+    damaged = bool(result.findings)
+    after = ""
+    while page := await store.accounts(after=after, limit=_ACCOUNTS):
+        for account in page:
+            if type(account.id) is not str or account.id <= after:
+                message = f"the account after {after!r} is {account.id!r:.80}: the rest is not safe"
+                result.findings.append(Finding(UNREADABLE, None, message))
+                return result
+            after = account.id
+            findings = Findings(after)
+            try:
+                await _check(store, findings, result, on_progress)
+            except (StoreUnavailable, AccountNotFound) as error:
+                if not damaged:
+                    raise StoreUnavailable(f"account {after} cannot be read: {error}") from error
+                findings.add(UNREADABLE, str(error))
+            result.findings += findings.found
+            result.accounts += 1
+            on_progress(result.accounts, result.entries)
+    return result
+
+
+async def _check(
+    store: Checked, findings: Findings, result: VerifyResult, on_progress: OnProgress
+) -> None:
+    async with store.books(findings.account_id) as books:
+        account = books.account
+        if not findings.can_read("account", account.id, account):
+            return
+        keys = [key for key in books.keys if findings.can_read("key", key.hash, key)]
+        # Read right after the snapshot was taken, so that hardly ever a change lies between.
+        caller = await store.caller(keys[0].hash) if keys else None
+        now = await store.account(account.id)
+        journal = JournalAudit(account, keys, findings)
+        async for page in books.entries():
+            journal.take(page)
+            result.entries += len(page)
+            on_progress(result.accounts, result.entries)
+        journal.close()
+        holds = HoldsAudit(account, keys, findings)
+        await _check_holds(books, holds)
+    if keys and caller is None:
+        findings.add("I8", f"GET /credits does not find key {keys[0].hash}")
+    if now is not None and now.last_seq == account.last_seq:
+        for reader, shown in (("`credits show`", now), ("GET /credits", caller)):
+            if shown is not None:
+                findings.compare(f"the account in {reader}", shown, journal, _FIGURES)
+    result.holds += holds.holds
+    result.customers_pico += account.balance_pico
+    for name, amount_pico in journal.platform_pico.items():
+        result.platform_pico[name] += amount_pico
+
+
+async def _check_holds(books: Books, audit: HoldsAudit) -> None:
+    """Merge the two streams: all entries of a hold, then its row."""
+    holds = _each(books.holds())
+    hold = await anext(holds, None)
+    async for entry in _each(books.hold_entries()):
+        while hold is not None and str(hold.id) < str(entry.hold_id):
+            audit.row(hold)
+            hold = await anext(holds, None)
+        audit.entry(entry)
+    while hold is not None:
+        audit.row(hold)
+        hold = await anext(holds, None)
+    audit.close()
+
+
+async def _each(pages: AsyncIterator[Sequence[T]]) -> AsyncIterator[T]:
+    async for page in pages:
+        for row in page:
+            yield row

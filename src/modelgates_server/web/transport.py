@@ -1,0 +1,50 @@
+"""Sends the head and the body of an answer in one piece."""
+
+import asyncio
+from typing import Any
+
+
+class GatheringTransport:
+    """A transport that sends what was written during one turn of the event loop at its end.
+
+    uvicorn writes the head of an answer and its body one after the other, and the loop sends each
+    at once: two system calls and two packets, a fifth of all work for a small answer. A stream is
+    not held up: it writes in many turns.
+    """
+
+    __slots__ = ("_gathered", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._gathered: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Send the data at the end of this turn."""
+        if not self._gathered:
+            self._loop.call_soon(self._send)
+        self._gathered.append(data)
+
+    def write_eof(self) -> None:
+        """Send what there is, then say that no more comes."""
+        self._send()
+        self._transport.write_eof()
+
+    def close(self) -> None:
+        """Send what there is, then close."""
+        self._send()
+        self._transport.close()
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that are not yet with the operating system."""
+        return self._transport.get_write_buffer_size() + sum(map(len, self._gathered))
+
+    def __getattr__(self, name: str) -> Any:
+        """The rest is the transport's own."""
+        return getattr(self._transport, name)
+
+    def _send(self) -> None:
+        data = b"".join(self._gathered)
+        self._gathered.clear()
+        if data and not self._transport.is_closing():
+            self._transport.write(data)
