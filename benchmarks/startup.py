@@ -64,7 +64,7 @@ def _lengthen(path: Path, entries: int) -> None:
         insert into entry
         select account_id, seq + n, kind, reference || n, at_ms, balance_after_pico,
                held_after_pico, amount_pico, held_pico, platform, platform_pico, overrun_pico,
-               hold_id, key_hash, reason
+               hold_id, key_hash, reason, min_balance_pico
           from number, (select * from entry order by seq desc limit 1)
         """,
         (entries,),

@@ -1,4 +1,4 @@
-"""Checks one account's books against the invariants I1 to I7, in one pass and constant memory.
+"""Checks one account's books against I1 to I7; memory does not grow with the entries.
 
 I1 credits, usage and balance are the sums of the entries, and so are the figures of keys
 I2 what is held is the sum of the open holds
@@ -50,6 +50,7 @@ _ENDED_AS = {
 }
 _ACCOUNT_FIGURES = {
     "last_seq": "I4",
+    "min_balance_pico": "I3",
     "credits_pico": "I1",
     "usage_pico": "I1",
     "closed_at_ms": "I1",
@@ -85,6 +86,7 @@ class JournalAudit:
         self.credits_pico = self.usage_pico = self.held_pico = 0
         self._seq = self._balance_after_pico = self._held_after_pico = 0
         self._closed_at_ms: int | None = None
+        self._min_balance_pico: int | None = None
         self._account = account
         self._rows = keys
         self._keys: dict[str, Key | None] = {key.hash: _unused(key) for key in keys}
@@ -110,6 +112,7 @@ class JournalAudit:
             usage_pico=self.usage_pico,
             held_pico=self.held_pico,
             closed_at_ms=self._closed_at_ms,
+            min_balance_pico=self._min_balance_pico,
         )
         self._findings.compare("the account", self._account, told, _ACCOUNT_FIGURES)
         platform = sum(self.platform_pico.values())
@@ -187,6 +190,8 @@ class JournalAudit:
         if entry.platform is not None:
             self.platform_pico[entry.platform.value] += entry.platform_pico
         self.platform_pico[OVERRUN] += entry.overrun_pico
+        if entry.kind is EntryKind.OPEN:
+            self._min_balance_pico = entry.min_balance_pico
         if entry.kind is EntryKind.CLOSE:
             self._closed_at_ms = entry.at_ms
         of_hold = entry.kind in _HOLDING or entry.kind in ENDINGS

@@ -83,6 +83,7 @@ class Entry(msgspec.Struct, frozen=True):
     `amount_pico` moves the balance and `held_pico` what is held, both signed. `platform_pico` goes
     to the account named by `platform`, `overrun_pico` to the platform's overrun expense; the three
     amounts of money sum to zero. The `after` figures are the account's once the entry stands.
+    The first entry of an account bears its floor.
     """
 
     account_id: str
@@ -100,3 +101,4 @@ class Entry(msgspec.Struct, frozen=True):
     hold_id: str | None = None
     key_hash: str | None = None
     reason: str | None = None
+    min_balance_pico: int | None = None

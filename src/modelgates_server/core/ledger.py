@@ -88,7 +88,7 @@ def apply(state: State, command: c.Command, total_cap_pico: int | None = None) -
 def replay(state: State, command: c.Command) -> Receipt:
     """Answer a command whose reference is known with its first outcome, if it asks the same."""
     assert state.prior is not None
-    if (command.kind, *command.asked) != _recorded(state.prior, state.account):
+    if (command.kind, *command.asked) != _recorded(state.prior):
         raise ReferenceReused(
             f"reference {command.reference!r} was used before on account {command.account_id} with "
             "other parameters; use a new reference for a new request"
@@ -105,7 +105,7 @@ def _open(account: Account | None, command: c.OpenAccount) -> Change:
         min_balance_pico=command.min_balance_pico,
         created_at_ms=command.at_ms,
     )
-    return _post(opened, command, reason=command.name)
+    return _post(opened, command, reason=command.name, min_balance_pico=command.min_balance_pico)
 
 
 def _close(_: State, account: Account, command: c.CloseAccount) -> Change:
@@ -330,12 +330,11 @@ _RULES: dict[type[c.Command], Callable[[State, Account, Any], Change]] = {
 }
 
 
-def _recorded(entry: Entry, account: Account | None) -> tuple[object, ...]:
+def _recorded(entry: Entry) -> tuple[object, ...]:
     """Kind and `Command.asked`, read back from the entry that the command became."""
-    assert account is not None, "an entry has an account"
     match entry.kind:
         case EntryKind.OPEN:
-            return entry.kind, entry.reason, account.min_balance_pico
+            return entry.kind, entry.reason, entry.min_balance_pico
         case EntryKind.CLOSE:
             return (entry.kind,)
         case EntryKind.GRANT | EntryKind.ADJUSTMENT:

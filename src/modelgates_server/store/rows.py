@@ -121,4 +121,5 @@ def entry_row(entry: Entry) -> Row:
         entry.hold_id,
         entry.key_hash,
         entry.reason,
+        entry.min_balance_pico,
     )

@@ -137,6 +137,8 @@ def explained(path: Path) -> Iterator[None]:
         if type(error) not in (sqlite3.OperationalError, sqlite3.DatabaseError):
             raise
         raise StoreUnavailable(_explain(path, error)) from error
+    except UnicodeDecodeError as error:  # SQLite quotes a damaged schema in what it says
+        raise StoreUnavailable(_damaged(path)) from error
 
 
 def _explain(path: Path, error: sqlite3.Error) -> str:
@@ -153,10 +155,14 @@ def _explain(path: Path, error: sqlite3.Error) -> str:
     if "readonly" in text:
         return f"database {path} cannot be written: make the file and its folder writable"
     if "not a database" in text or "malformed" in text:
-        return f"database {path} is damaged or not a database: restore it from a backup ({text})"
+        return f"{_damaged(path)} ({text})"
     if "disk is full" in text:
         return f"database {path} cannot grow: the disk is full"
     return f"database {path} cannot be used: {text}"
+
+
+def _damaged(path: Path) -> str:
+    return f"database {path} is damaged or not a database: restore it from a backup"
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

@@ -34,7 +34,7 @@ select * from entry where account_id = ? order by seq;
 select * from entry where account_id = ? and hold_id is not null order by hold_id, seq;
 
 -- name: holds
-select h.* from entry e join hold h on h.id = e.hold_id and h.account_id = e.account_id
+select distinct h.* from entry e join hold h on h.id = e.hold_id and h.account_id = e.account_id
  where e.account_id = ? and e.kind = 'hold' order by h.id;
 
 -- name: all_keys
@@ -48,8 +48,8 @@ union select account_id, 'holds without an account' from hold
 union select account_id, 'keys without an account' from api_key
  where account_id not in (select id from account)
 union select account_id, 'holds without an entry'
-  from (select account_id, count(*) as holds from hold group by account_id) h
- where holds <> (select count(*) from entry e where e.account_id = h.account_id and kind = 'hold')
+  from (select account_id, id from hold
+        except select account_id, hold_id from entry where kind = 'hold')
  order by 1, 2;
 
 -- name: counts

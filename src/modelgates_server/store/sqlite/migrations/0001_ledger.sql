@@ -34,9 +34,11 @@ create table entry (
   hold_id            text,
   key_hash           text,
   reason             text,
+  min_balance_pico   integer,
   unique (account_id, seq),
   check (amount_pico + platform_pico + overrun_pico = 0),
-  check (platform is not null or platform_pico = 0)
+  check (platform is not null or platform_pico = 0),
+  check ((kind = 'open') = (min_balance_pico is not null))
 ) strict;
 
 create unique index entry_reference on entry (reference, account_id);

@@ -1,0 +1,228 @@
+"""What the ledger promises (design, sections 3 and 4), told a second time and in another way.
+
+Money is fractions of dollars. Nothing is counted along: what is held is the sum of the open holds,
+a window is a sum over dated charges. A refused request gets all reasons that stand against it, and
+the ledger may name any of them. Shares no rule with the ledger.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from fractions import Fraction
+
+from modelgates_server.core import commands as c
+from modelgates_server.core.keys import Key, KeyChange
+
+DONE = frozenset({"done"})
+AGAIN = frozenset({"again"})
+TIMES = {"at_ms", "expires_at_ms"}
+
+
+def dollars(pico: int) -> Fraction:
+    return Fraction(pico, 10**12)
+
+
+def utc_day(at_ms: int) -> date:
+    return datetime.fromtimestamp(at_ms // 1000, tz=UTC).date()
+
+
+def same_window(reset: str, one: date, other: date) -> bool:
+    if reset == "daily":
+        return one == other
+    if reset == "weekly":
+        return one.isocalendar()[:2] == other.isocalendar()[:2]
+    return (one.year, one.month) == (other.year, other.month)
+
+
+@dataclass
+class Hold:
+    key_hash: str
+    amount: Fraction
+    expires_at_ms: int
+    is_open: bool = True
+
+
+@dataclass
+class Account:
+    floor: Fraction
+    credits: Fraction = Fraction(0)
+    usage: Fraction = Fraction(0)
+    closed: bool = False
+    holds: dict[str, Hold] = field(default_factory=dict)
+
+    @property
+    def held(self) -> Fraction:
+        return sum((hold.amount for hold in self.holds.values() if hold.is_open), Fraction(0))
+
+    @property
+    def available(self) -> Fraction:
+        return self.credits - self.usage - self.held
+
+
+@dataclass
+class KeyUse:
+    """A key, and every charge with the day it counts for."""
+
+    row: Key
+    charges: list[tuple[date, Fraction]] = field(default_factory=list)
+
+    @property
+    def usage(self) -> Fraction:
+        return sum((amount for _, amount in self.charges), Fraction(0))
+
+    def today(self, at_ms: int) -> date:
+        """A clock that steps back does not bring a past window back."""
+        return max([utc_day(at_ms), *(day for day, _ in self.charges)])
+
+    def spent(self, reset: str | None, at_ms: int) -> Fraction:
+        today = self.today(at_ms)
+        counted = (
+            amount
+            for day, amount in self.charges
+            if reset is None or same_window(reset, day, today)
+        )
+        return sum(counted, Fraction(0))
+
+
+class Model:
+    """The books of several accounts."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, Account] = {}
+        self.keys: dict[str, KeyUse] = {}
+        self.asked: dict[tuple[str, str], object] = {}
+
+    def ask(self, command: c.Command) -> frozenset[str]:
+        """What may come of a command; the model changes when it is `DONE`."""
+        name = (command.account_id, command.reference)
+        asked = (
+            type(command),
+            {
+                member: getattr(command, member)
+                for member in command.__struct_fields__
+                if member not in TIMES
+            },
+        )
+        if name in self.asked:
+            return AGAIN if self.asked[name] == asked else frozenset({"ReferenceReused"})
+        if isinstance(command, c.OpenAccount):
+            reasons = {"AccountExists"} if command.account_id in self.accounts else set()
+        elif command.account_id not in self.accounts:
+            reasons = {"AccountNotFound"}
+        else:
+            reasons = self._reasons(self.accounts[command.account_id], command)
+        if reasons:
+            return frozenset(reasons)
+        self.asked[name] = asked
+        self._do(command)
+        return DONE
+
+    def change_key(self, key_hash: str, change: KeyChange, at_ms: int) -> None:
+        row = self.keys[key_hash].row
+        members = {name: getattr(row, name) for name in row.__struct_fields__}
+        wanted = {name: getattr(change, name) for name in members if hasattr(change, name)}
+        members.update({n: v for n, v in wanted.items() if isinstance(v, int | str | None)})
+        members["deleted_at_ms"] = at_ms if change.deleted else None
+        self.keys[key_hash].row = Key(**members)
+
+    def held_by(self, key_hash: str) -> Fraction:
+        return sum(
+            (
+                hold.amount
+                for account in self.accounts.values()
+                for hold in account.holds.values()
+                if hold.is_open and hold.key_hash == key_hash
+            ),
+            Fraction(0),
+        )
+
+    def _reasons(self, account: Account, command: c.Command) -> set[str]:
+        reasons = set()
+        ends = isinstance(command, c.CaptureHold | c.VoidHold | c.ExpireHold)
+        if account.closed and not ends:
+            reasons.add("AccountClosed")
+        match command:
+            case c.CloseAccount():
+                if account.credits != account.usage or account.held:
+                    reasons.add("AccountNotEmpty")
+            case c.Adjust():
+                if command.amount_pico < 0:
+                    reasons |= self._cannot_afford(account, -command.amount_pico)
+            case c.PlaceHold():
+                reasons |= self._cannot_place(account, command)
+            case c.HoldCommand():
+                reasons |= self._cannot_touch(account, command)
+        return reasons
+
+    def _cannot_place(self, account: Account, command: c.PlaceHold) -> set[str]:
+        reasons = self._cannot_afford(account, command.amount_pico)
+        if command.hold_id in account.holds:
+            reasons.add("HoldEnded")
+        key = self.keys.get(command.key_hash)
+        if key is None or key.row.account_id != command.account_id:
+            return reasons | {"KeyNotFound"}
+        if key.row.deleted_at_ms is not None:
+            reasons.add("UnknownKey")
+        if key.row.disabled:
+            reasons.add("KeyDisabled")
+        if key.row.expires_at_ms is not None and command.at_ms >= key.row.expires_at_ms:
+            reasons.add("KeyExpired")
+        return reasons | self._beyond_limit(key, command)
+
+    def _cannot_touch(self, account: Account, command: c.HoldCommand) -> set[str]:
+        hold = account.holds.get(command.hold_id)
+        if hold is None:
+            return {"HoldNotFound"}
+        if not hold.is_open:
+            return {"HoldEnded"}
+        if isinstance(command, c.ExpireHold) and command.at_ms < hold.expires_at_ms:
+            return {"HoldNotExpired"}
+        if isinstance(command, c.ExtendHold):
+            more = self._beyond_limit(self.keys[hold.key_hash], command)
+            return self._cannot_afford(account, command.amount_pico) | more
+        return set()
+
+    def _cannot_afford(self, account: Account, amount_pico: int) -> set[str]:
+        left = account.available - dollars(amount_pico)
+        return {"InsufficientCredits"} if left < account.floor else set()
+
+    def _beyond_limit(self, key: KeyUse, command: c.PlaceHold | c.ExtendHold) -> set[str]:
+        if key.row.limit_pico is None or command.amount_pico == 0:
+            return set()
+        total = (
+            key.spent(key.row.limit_reset, command.at_ms)
+            + self.held_by(key.row.hash)
+            + dollars(command.amount_pico)
+        )
+        return {"KeyLimitExceeded"} if total > dollars(key.row.limit_pico) else set()
+
+    def _do(self, command: c.Command) -> None:
+        if isinstance(command, c.OpenAccount):
+            floor = dollars(command.min_balance_pico)
+            self.accounts[command.account_id] = Account(floor)
+            return
+        account = self.accounts[command.account_id]
+        match command:
+            case c.CloseAccount():
+                account.closed = True
+            case c.Grant() | c.Adjust():
+                account.credits += dollars(command.amount_pico)
+            case c.PlaceHold():
+                amount = dollars(command.amount_pico)
+                hold = Hold(command.key_hash, amount, command.expires_at_ms)
+                account.holds[command.hold_id] = hold
+            case c.ExtendHold():
+                hold = account.holds[command.hold_id]
+                hold.amount += dollars(command.amount_pico)
+                hold.expires_at_ms = max(hold.expires_at_ms, command.expires_at_ms)
+            case c.VoidHold():
+                self._end(account, command, Fraction(0))
+            case c.CaptureHold() | c.ExpireHold():
+                self._end(account, command, dollars(command.amount_pico))
+
+    def _end(self, account: Account, command: c.HoldCommand, used: Fraction) -> None:
+        hold = account.holds[command.hold_id]
+        key = self.keys[hold.key_hash]
+        charged = min(used, hold.amount)
+        hold.is_open = False
+        account.usage += charged
+        key.charges.append((key.today(command.at_ms), charged))

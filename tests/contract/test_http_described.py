@@ -1,0 +1,98 @@
+"""Requests made up from our OpenAPI document, sent to the running server: it keeps what it says.
+
+JSON Schema cannot say all of what a body must be (exact to 12 places, in the future, a limit only
+for some keys), so a well-formed body may be refused with a 400 that says why; nothing else may.
+"""
+
+from copy import deepcopy
+from typing import Any
+
+import hypothesis
+import pytest
+import requests
+import schemathesis
+from hypothesis.stateful import run_state_machine_as_test
+
+from modelgates_server.core.keys import KEY_HASH, key_hash
+from tests.server import Customer, RunningServer, open_customer_now
+from tests.web.document import our_document
+
+
+def with_absolute_paths(document: dict[str, Any]) -> dict[str, Any]:
+    """The same document with one base for all operations, which the generator asks for."""
+    changed = deepcopy(document)
+    base = changed.pop("servers")[0]["url"]
+    changed["paths"] = {
+        path if item.pop("servers", None) else base + path: item
+        for path, item in changed["paths"].items()
+    }
+    return changed
+
+
+Case = schemathesis.Case[Any]
+VERBS = ("GET", "PATCH", "DELETE")
+ACCEPTED = ["2xx", "404", "409"]
+CONFIG = schemathesis.Config.from_dict(
+    {
+        "seed": 1,
+        "generation": {
+            "deterministic": True,
+            "max-examples": 50,
+            "with-security-parameters": False,
+        },
+        "checks": {"positive_data_acceptance": {"expected-statuses": ACCEPTED}},
+        "operations": [
+            {
+                "include-operation-id": name,
+                "checks": {"positive_data_acceptance": {"expected-statuses": [*ACCEPTED, *more]}},
+            }
+            # The examples of create-key share one Idempotency-Key, so the second is a 422.
+            for name, more in (("create-key", ["400", "422"]), ("update-key", ["400"]))
+        ],
+    }
+)
+schema = schemathesis.openapi.from_dict(with_absolute_paths(our_document()), config=CONFIG)
+
+
+@pytest.fixture(scope="module")
+def session() -> requests.Session:
+    return requests.Session()
+
+
+@schema.parametrize()
+def test_an_operation_keeps_to_its_description(
+    case: Case, server: RunningServer, owner: Customer, session: requests.Session
+) -> None:
+    hash_of_nothing = str(case.path_parameters.get("hash", ""))
+    if case.method in {"GET", "PATCH"} and KEY_HASH.fullmatch(hash_of_nothing):
+        # A key that is there, else no body would ever be looked at.
+        case.path_parameters["hash"] = key_hash(owner.inference)
+    headers = {"Authorization": f"Bearer {owner.management}"}
+    case.call_and_validate(base_url=server.url, session=session, headers=headers)
+
+
+def test_operations_in_a_row_keep_to_their_descriptions(
+    server: RunningServer, session: requests.Session
+) -> None:
+    seen = set()
+
+    class Workflow(schema.as_state_machine()):  # type: ignore[misc]
+        def setup(self) -> None:
+            # What an account has depends on nothing but the steps of this run.
+            self.owner = open_customer_now(server.database_path)
+
+        def before_call(self, case: Case) -> None:
+            case.headers.pop("Idempotency-Key", None)
+
+        def get_call_kwargs(self, _: Case) -> dict[str, Any]:
+            headers = {"Authorization": f"Bearer {self.owner.management}"}
+            return {"base_url": server.url, "session": session, "headers": headers}
+
+        def after_call(self, response: schemathesis.Response, case: Case) -> None:
+            seen.add((case.operation.label, response.status_code))
+
+    few = hypothesis.settings(max_examples=20, stateful_step_count=10)
+    run_state_machine_as_test(Workflow, settings=few)
+    one = "/api/v1/keys/{hash}"
+    assert seen >= {("POST /api/v1/keys", 201), *((f"{verb} {one}", 200) for verb in VERBS)}
+    assert (f"GET {one}", 404) in seen, "nothing was asked for after its end"

@@ -1,0 +1,288 @@
+import asyncio
+
+import msgspec
+import pytest
+
+from modelgates_server.core.errors import (
+    AccountClosed,
+    AccountNotFound,
+    KeyNotFound,
+    ReferenceReused,
+)
+from modelgates_server.core.keys import Key, KeyChange, KeyKind
+from modelgates_server.core.times import LimitReset
+from modelgates_server.service.ports import Caller, Issuance, Store
+from tests.support import (
+    DOLLAR,
+    T0_MS,
+    adjust,
+    capture,
+    closing,
+    make_key,
+    new_account_id,
+    new_key,
+    open_account,
+    place,
+)
+
+DAY_MS = 86_400_000
+
+
+async def page(store: Store, account_id: str, **asked: object) -> list[Key]:
+    everything = {"kinds": list(KeyKind), "include_disabled": True, "offset": 0, "limit": 100}
+    return await store.keys(account_id, **{**everything, **asked})  # type: ignore[arg-type]
+
+
+async def test_what_is_not_there_is_nothing_and_no_error(store: Store) -> None:
+    assert await store.key("0" * 64) is None
+    assert await store.caller("0" * 64) is None
+    assert await page(store, new_account_id()) == []
+    assert await store.forget_issuances(T0_MS) == 0
+
+
+async def test_a_key_is_read_as_it_was_saved(store: Store) -> None:
+    account_id = await open_account(store)
+    _, plain = await make_key(store, account_id)
+    _, full = await make_key(
+        store,
+        account_id,
+        kind=KeyKind.VIEWER,
+        name="Žofie 🙂",
+        limit_pico=5,
+        limit_reset=LimitReset.WEEKLY,
+        include_byok_in_limit=True,
+        disabled=True,
+        expires_at="2030-01-01T00:00:00Z",
+        expires_at_ms=1_893_456_000_000,
+    )
+    assert await store.key(plain.hash) == plain
+    assert await store.key(full.hash) == full
+
+
+async def test_a_caller_is_told_with_the_figures_of_now(store: Store) -> None:
+    account_id = await open_account(store, 10)
+    _, key = await make_key(store, account_id, expires_at_ms=T0_MS + DAY_MS)
+    await store.execute(place(account_id, key.hash, "spent", 3))
+    await store.execute(capture(account_id, "spent", 2))
+    await store.execute(place(account_id, key.hash, "held", 4))
+    assert await store.caller(key.hash) == Caller(
+        key_hash=key.hash,
+        account_id=account_id,
+        kind=KeyKind.INFERENCE,
+        disabled=False,
+        deleted_at_ms=None,
+        expires_at_ms=T0_MS + DAY_MS,
+        closed_at_ms=None,
+        credits_pico=10,
+        usage_pico=2,
+        held_pico=4,
+    )
+
+
+async def test_a_caller_is_told_though_revoked_so_that_it_can_be_refused(store: Store) -> None:
+    account_id = await open_account(store)
+    _, key = await make_key(store, account_id)
+    await store.change_key(key.hash, KeyChange(disabled=True), T0_MS)
+    caller = await store.caller(key.hash)
+    assert caller is not None
+    assert caller.disabled is True
+    await store.change_key(key.hash, KeyChange(deleted=True), T0_MS + 1)
+    await store.execute(closing(account_id))
+    caller = await store.caller(key.hash)
+    assert caller is not None
+    assert (caller.deleted_at_ms, caller.closed_at_ms) == (T0_MS + 1, T0_MS)
+
+
+async def test_what_a_key_spent_is_read_back(store: Store) -> None:
+    account_id = await open_account(store, 10 * DOLLAR)
+    _, key = await make_key(store, account_id)
+    await store.execute(place(account_id, key.hash, "a", DOLLAR))
+    await store.execute(capture(account_id, "a", DOLLAR))
+    tomorrow = T0_MS + DAY_MS
+    await store.execute(place(account_id, key.hash, "b", 9, tomorrow))
+    await store.execute(capture(account_id, "b", 5, tomorrow))
+    await store.execute(place(account_id, key.hash, "c", 7, tomorrow))
+    assert await store.key(key.hash) == msgspec.structs.replace(
+        key,
+        last_used_at_ms=tomorrow,
+        held_pico=7,
+        usage_pico=DOLLAR + 5,
+        usage_day=tomorrow // DAY_MS,
+        usage_daily_pico=5,
+        usage_weekly_pico=DOLLAR + 5,
+        usage_monthly_pico=DOLLAR + 5,
+    )
+
+
+async def test_keys_are_listed_newest_first_and_paged(store: Store) -> None:
+    account_id, other = await open_account(store), await open_account(store)
+    await make_key(store, other)
+    made = [(await make_key(store, account_id, created_at_ms=T0_MS + n // 2))[1] for n in range(7)]
+    expected = sorted(made, key=lambda key: (-key.created_at_ms, key.hash))
+    assert await page(store, account_id) == expected
+    paged = [
+        key for n in range(0, 9, 3) for key in await page(store, account_id, offset=n, limit=3)
+    ]
+    assert paged == expected
+    assert await page(store, account_id, limit=0) == []
+
+
+async def test_keys_are_listed_by_kind_without_deleted_and_on_wish_without_disabled_ones(
+    store: Store,
+) -> None:
+    account_id = await open_account(store)
+    by_kind = {kind: (await make_key(store, account_id, kind=kind))[1] for kind in KeyKind}
+    _, disabled = await make_key(store, account_id, disabled=True)
+    _, deleted = await make_key(store, account_id)
+    await store.change_key(deleted.hash, KeyChange(deleted=True), T0_MS)
+    for kind, key in by_kind.items():
+        assert await page(store, account_id, kinds=[kind], include_disabled=False) == [key]
+    everything = {key.hash for key in await page(store, account_id)}
+    assert everything == {disabled.hash, *(key.hash for key in by_kind.values())}
+    enabled = {key.hash for key in await page(store, account_id, include_disabled=False)}
+    assert enabled == everything - {disabled.hash}
+    assert await page(store, account_id, kinds=()) == []
+
+
+async def test_a_change_is_answered_as_it_is_read_back(store: Store) -> None:
+    account_id = await open_account(store, 10)
+    _, key = await make_key(store, account_id, limit_pico=5)
+    await store.execute(place(account_id, key.hash, "h", 3))
+    changes = [
+        KeyChange(name="other"),
+        KeyChange(disabled=True),
+        KeyChange(limit_pico=7, limit_reset=LimitReset.DAILY, include_byok_in_limit=True),
+        KeyChange(limit_pico=None, limit_reset=None, disabled=False),
+        KeyChange(),
+    ]
+    for number, change in enumerate(changes):
+        changed = await store.change_key(key.hash, change, T0_MS + number)
+        assert changed == await store.key(key.hash)
+        assert changed.updated_at_ms == T0_MS + number
+        assert changed.held_pico == 3
+    assert (changed.name, changed.limit_pico, changed.include_byok_in_limit) == (
+        "other",
+        None,
+        True,
+    )
+
+
+async def test_a_deleted_key_is_gone_and_cannot_be_changed_back(store: Store) -> None:
+    account_id = await open_account(store)
+    _, key = await make_key(store, account_id)
+    await store.change_key(key.hash, KeyChange(deleted=True), T0_MS)
+    assert await store.key(key.hash) is None
+    for change in (KeyChange(disabled=False), KeyChange(deleted=True)):
+        with pytest.raises(KeyNotFound):
+            await store.change_key(key.hash, change, T0_MS)
+    with pytest.raises(KeyNotFound):
+        await store.change_key("0" * 64, KeyChange(), T0_MS)
+
+
+async def test_a_changed_limit_and_a_charge_at_once_lose_neither(store: Store) -> None:
+    account_id = await open_account(store, 100)
+    _, key = await make_key(store, account_id)
+    for number in range(30):
+        hold_id = str(number)
+        await asyncio.gather(
+            store.execute(place(account_id, key.hash, hold_id, 2)),
+            store.change_key(key.hash, KeyChange(limit_pico=100 + number), T0_MS),
+            store.execute(capture(account_id, hold_id, 1)),
+        )
+    found = await store.key(key.hash)
+    assert found is not None
+    assert (found.limit_pico, found.usage_pico, found.held_pico) == (129, 30, 0)
+
+
+async def test_no_key_is_made_for_an_account_that_is_not_open(store: Store) -> None:
+    _, stray = new_key(new_account_id())
+    with pytest.raises(AccountNotFound):
+        await store.create_key(stray)
+    account_id = await open_account(store)
+    await store.execute(closing(account_id))
+    _, late = new_key(account_id)
+    with pytest.raises(AccountClosed):
+        await store.create_key(late)
+    assert await store.key(stray.hash) is None
+    assert await store.key(late.hash) is None
+
+
+async def test_two_keys_with_one_hash_cannot_be(store: Store) -> None:
+    account_id = await open_account(store)
+    _, key = await make_key(store, account_id)
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        await store.create_key(msgspec.structs.replace(key, name="other"))
+    assert await store.key(key.hash) == key
+    await store.execute(adjust(account_id, 1))
+
+
+def issuance(reference: str = "r", digest: str = "d", nonce: bytes = b"\x00n") -> Issuance:
+    return Issuance(reference, digest, nonce)
+
+
+async def test_a_repeated_creation_gives_the_key_that_stands(store: Store) -> None:
+    account_id = await open_account(store)
+    _, first = new_key(account_id)
+    issued = await store.create_key(first, issuance(nonce=b"one"))
+    assert (issued.key, issued.nonce) == (first, b"one")
+    for _ in range(3):
+        _, again = new_key(account_id)
+        issued = await store.create_key(again, issuance(nonce=b"two"))
+        assert (issued.key, issued.nonce) == (first, b"one")
+    assert await page(store, account_id) == [first]
+
+
+async def test_a_creation_sent_many_times_at_once_makes_one_key(store: Store) -> None:
+    account_id = await open_account(store)
+    issued = await asyncio.gather(
+        *(store.create_key(new_key(account_id)[1], issuance(nonce=bytes([n]))) for n in range(20))
+    )
+    assert len({(one.key.hash, one.nonce) for one in issued}) == 1
+    assert [key.hash for key in await page(store, account_id)] == [issued[0].key.hash]
+
+
+async def test_a_creation_repeated_with_other_parameters_is_refused(store: Store) -> None:
+    account_id = await open_account(store)
+    _, first = new_key(account_id)
+    await store.create_key(first, issuance())
+    with pytest.raises(ReferenceReused):
+        await store.create_key(new_key(account_id)[1], issuance(digest="other"))
+    assert await page(store, account_id) == [first]
+
+
+async def test_issuances_of_two_accounts_do_not_meet(store: Store) -> None:
+    for account_id in (await open_account(store), await open_account(store)):
+        _, key = new_key(account_id)
+        assert (await store.create_key(key, issuance())).key == key
+
+
+async def test_a_repeated_creation_tells_how_the_key_is_now(store: Store) -> None:
+    account_id = await open_account(store)
+    _, first = new_key(account_id)
+    await store.create_key(first, issuance())
+    changed = await store.change_key(first.hash, KeyChange(name="renamed"), T0_MS)
+    assert (await store.create_key(new_key(account_id)[1], issuance())).key == changed
+
+
+async def test_issuances_are_forgotten_when_old_and_not_before(store: Store) -> None:
+    account_id = await open_account(store)
+    _, old = new_key(account_id)
+    _, young = new_key(account_id, created_at_ms=T0_MS + 1)
+    await store.create_key(old, issuance("old"))
+    await store.create_key(young, issuance("young"))
+    assert await store.forget_issuances(T0_MS) == 0
+    assert await store.forget_issuances(T0_MS + 1) == 1
+    assert await store.forget_issuances(T0_MS + 1) == 0
+    _, fresh = new_key(account_id)
+    assert (await store.create_key(fresh, issuance("old"))).key == fresh
+    assert (await store.create_key(new_key(account_id)[1], issuance("young"))).key == young
+    assert await store.key(old.hash) == old
+
+
+async def test_old_issuances_are_forgotten_a_thousand_at_a_time(store: Store) -> None:
+    account_id = await open_account(store)
+    await asyncio.gather(
+        *(store.create_key(new_key(account_id)[1], issuance(str(n))) for n in range(1001))
+    )
+    assert await store.forget_issuances(T0_MS + 1) == 1000
+    assert await store.forget_issuances(T0_MS + 1) == 1

@@ -1,0 +1,320 @@
+"""What is no request, or no good one, sent to the real server byte by byte."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelgates_server.core.keys import key_hash
+from tests.e2e.wire import exchange, is_refusal, request, serves
+from tests.server import Customer, RunningServer, open_customer_now, running_server
+
+NO_HASH = "a" * 64
+LAST = request("GET /healthz", None, "Connection: close")
+"""Follows each case: it is answered where the connection can still be used, and ends it."""
+
+NO_HTTP = {
+    "TLS on the plain port": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(512),
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "no HTTP version that exists": b"GET / HTTP/1.2\r\n\r\n",
+    "lines without CR": b"GET / HTTP/1.1\nHost: a\n\n",
+    "a space before the colon": b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+    "a folded header": b"GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n",
+    "NUL in a value": b"GET / HTTP/1.1\r\nA: \x00\r\n\r\n",
+    "NUL in a name": b"GET / HTTP/1.1\r\n\x00: a\r\n\r\n",
+    "NUL in the target": b"GET /\x00 HTTP/1.1\r\n\r\n",
+    "DEL in a value": b"GET / HTTP/1.1\r\nA: \x7f\r\n\r\n",
+    "the target is not ASCII": b"GET /\xc3\xa9 HTTP/1.1\r\n\r\n",
+    "the target is no path": b"GET credits HTTP/1.1\r\n\r\n",
+    "no target": b"GET  HTTP/1.1\r\n\r\n",
+    "a target with a space": b"GET / x HTTP/1.1\r\n\r\n",
+    "a URL without a path": b"GET http://gateway HTTP/1.1\r\n\r\n",
+    "a URL with a bad port": b"GET http://gateway:99999/ HTTP/1.1\r\n\r\n",
+    "an unknown method": b"FETCH / HTTP/1.1\r\n\r\n",
+    "a method in small letters": b"get / HTTP/1.1\r\n\r\n",
+    "CONNECT": b"CONNECT gateway:443 HTTP/1.1\r\n\r\n\x16\x03\x01",
+}
+
+BAD_FRAMING = {
+    "two lengths": ["Content-Length: 5", "Content-Length: 6"],
+    "the same length twice": ["Content-Length: 5", "Content-Length: 5"],
+    "a list of lengths": ["Content-Length: 5, 5"],
+    "a length with a sign": ["Content-Length: +5"],
+    "a negative length": ["Content-Length: -5"],
+    "an empty length": ["Content-Length: "],
+    "a length of 20 digits": ["Content-Length: 99999999999999999999"],
+    "a length of 5,000 digits": ["Content-Length: " + "9" * 5000],
+    "a length and chunks": ["Content-Length: 5", "Transfer-Encoding: chunked"],
+    "chunks and a length": ["Transfer-Encoding: chunked", "Content-Length: 5"],
+    "chunked twice": ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],
+    "an unknown encoding": ["Transfer-Encoding: gzip"],
+    "chunked is not last": ["Transfer-Encoding: chunked, gzip"],
+    "a chunk size that is no number": ["Transfer-Encoding: chunked", "", "xyz"],
+    "a negative chunk size": ["Transfer-Encoding: chunked", "", "-5"],
+    "a chunk size of 17 digits": ["Transfer-Encoding: chunked", "", "1" + "0" * 16],
+}
+
+REFUSED = {
+    "an unknown path": (404, "GET /api/v1/nothing"),
+    "NUL in the path": (404, "GET /api/v1/credits%00"),
+    "bad UTF-8 in the path": (404, "GET /api/v1/keys/%ff"),
+    "another path behind an escape": (404, f"GET /api/v1/keys/..%2fcredits%2f{NO_HASH}"),
+    "a path of percent signs": (404, "GET /" + "%" * 8000),
+    "no path at all": (404, "OPTIONS *"),
+    "TRACE": (405, "TRACE /api/v1/credits"),
+    "a verb of others": (405, "PROPFIND /api/v1/credits"),
+    "bad UTF-8 in the query": (400, "GET /api/v1/keys?offset=%ff"),
+    "NUL in the query": (400, "GET /api/v1/keys?include_disabled=%00"),
+    "an offset of 5,000 digits": (400, f"GET /api/v1/keys?offset={'9' * 5000}"),
+    "digits that are not ASCII": (400, "GET /api/v1/keys?offset=%D9%A1"),
+    "no body": (400, "POST /api/v1/keys"),
+}
+
+BAD_BODIES = {
+    "half of an object": b'{"name": "a',
+    "two objects": b'{"name": "a"}{"name": "b"}',
+    "an array": b'[{"name": "a"}]',
+    "null": b"null",
+    "blanks": b" " * 100,
+    "NUL": b"\x00",
+    "a byte order mark": b'\xef\xbb\xbf{"name": "a"}',
+    "UTF-16": '{"name": "a"}'.encode("utf-16"),
+    "bad UTF-8": b'{"name": "\xff\xfe"}',
+    "a lone surrogate": b'{"name": "\\ud800"}',
+    "a surrogate as UTF-8": b'{"name": "\xed\xa0\x80"}',
+    "NUL in a name": b'{"name": "a\\u0000b"}',
+    "a line break in a name": b'{"name": "a\\nb"}',
+    "an empty name": b'{"name": ""}',
+    "a name of 256 characters": b'{"name": "' + b"x" * 256 + b'"}',
+    "a name that is a number": b'{"name": 1}',
+    "no name": b"{}",
+    "deep nesting": b'{"name": ' + b"[" * 60_000,
+    "deep nesting of what is ignored": b'{"name": "a", "x": ' + b'{"x":' * 10_000,
+    "deep nesting of a limit": b'{"name": "a", "limit": ' + b"[" * 60_000,
+    "NaN": b'{"name": "a", "limit": NaN}',
+    "infinity": b'{"name": "a", "limit": 1e999999999999999999}',
+    "a huge exponent": b'{"name": "a", "limit": 1e999999}',
+    "a tiny amount": b'{"name": "a", "limit": 1e-13}',
+    "a limit of 60,000 digits": b'{"name": "a", "limit": ' + b"9" * 60_000 + b"}",
+    "a negative limit": b'{"name": "a", "limit": -1}',
+    "a limit as text": b'{"name": "a", "limit": "1"}',
+    "a limit that is true": b'{"name": "a", "limit": true}',
+    "a limit that is an object": b'{"name": "a", "limit": {}}',
+    "a kind that is not issued here": b'{"name": "a", "kind": "management"}',
+    "a year of 13 digits": b'{"name": "a", "expires_at": "9999999999999-01-01T00:00:00Z"}',
+    "an unknown window": b'{"name": "a", "limit": 1, "limit_reset": "yearly"}',
+}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningServer, Customer]]:
+    """A server of these tests' own. When it has ended, nothing they sent has left a trace."""
+    folder = tmp_path_factory.mktemp("server")
+    with running_server(folder, MODELGATES_REQUEST_TIMEOUT_S="1") as running:
+        customer = open_customer_now(running.database_path)
+        before = contents(running.database_path)
+        yield running, customer
+    assert contents(running.database_path) == before
+    told = [json.loads(line) for line in running.log_path.read_text().splitlines()]
+    assert [line for line in told if line["level"] != "info"] == [], "bad input is nothing to log"
+
+
+@pytest.fixture(scope="module")
+def server(served: tuple[RunningServer, Customer]) -> RunningServer:
+    return served[0]
+
+
+@pytest.fixture(scope="module")
+def acme(served: tuple[RunningServer, Customer]) -> Customer:
+    return served[1]
+
+
+@pytest.fixture(autouse=True)
+def _still_serves(server: RunningServer, acme: Customer) -> Iterator[None]:
+    yield
+    assert serves(server, acme)
+
+
+def contents(database_path: Path) -> list[Any]:
+    """All rows of all tables that a request could write to."""
+    connection = sqlite3.connect(database_path)
+    try:
+        select = "select name from sqlite_schema where type = 'table' and name not like 'sqlite%'"
+        tables = [name for (name,) in connection.execute(select)]
+        assert {"account", "entry", "hold", "api_key", "issuance"} == set(tables)
+        return [connection.execute(f"select * from {table}").fetchall() for table in tables]
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("case", NO_HTTP)
+def test_what_is_no_http_gets_one_refusal(server: RunningServer, case: str) -> None:
+    [refusal] = exchange(server.url, NO_HTTP[case] + LAST)
+    assert refusal.status == 400
+    assert is_refusal(refusal)
+    assert refusal.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize("line", ["POST /api/v1/keys", "DELETE /api/v1/keys/HASH"])
+@pytest.mark.parametrize("case", BAD_FRAMING)
+def test_a_body_whose_end_is_in_doubt_is_no_request(
+    server: RunningServer, acme: Customer, case: str, line: str
+) -> None:
+    start = line.replace("HASH", key_hash(acme.inference))
+    key = f"Authorization: Bearer {acme.management}"
+    head = "\r\n".join([f"{start} HTTP/1.1", "Host: gateway", key, *BAD_FRAMING[case], "", ""])
+    smuggled = request("POST /api/v1/keys", acme.management, body=b'{"name": "smuggled"}')
+    [refusal] = exchange(server.url, head.encode() + b"0\r\n\r\n" + smuggled)
+    assert refusal.status == 400
+    assert is_refusal(refusal)
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_request_for_nothing_is_refused(server: RunningServer, acme: Customer, case: str) -> None:
+    status, line = REFUSED[case]
+    refusal, last = exchange(server.url, request(line, acme.management) + LAST)
+    assert refusal.status == status
+    assert is_refusal(refusal)
+    assert last.status == 200
+
+
+@pytest.mark.parametrize("case", BAD_BODIES)
+def test_a_bad_body_is_refused(server: RunningServer, acme: Customer, case: str) -> None:
+    body = BAD_BODIES[case]
+    refusal, last = exchange(
+        server.url, request("POST /api/v1/keys", acme.management, body=body) + LAST
+    )
+    assert refusal.status == 400
+    assert is_refusal(refusal)
+    assert len(refusal.body) < 1000, "a refusal does not repeat what it refuses"
+    assert last.status == 200
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "\xff"])
+def test_a_body_of_another_type_is_refused(
+    server: RunningServer, acme: Customer, media_type: str
+) -> None:
+    bad = request(
+        "POST /api/v1/keys", acme.management, f"Content-Type: {media_type}", body=b'{"name": "a"}'
+    )
+    refusal, last = exchange(server.url, bad + LAST)
+    assert refusal.status == 415
+    assert is_refusal(refusal)
+    assert last.status == 200
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        b"",
+        b"Authorization: \r\n",
+        b"Authorization: Bearer\r\n",
+        b"Authorization: Bearer \xff\xfe\r\n",
+        b"Authorization: Bearer sk-mg-v1-" + "é".encode() * 49 + b"\r\n",
+        b"Authorization: Bearer " + b"x" * 16_000 + b"\r\n",
+        b"Authorization: Bearer KEY\r\nAuthorization: Bearer KEY\r\n",
+        b"Authorization: Bearer KEY\r\nAuthorization: Basic YTpi\r\n",
+        b"Authorization: Bearer KEY, Bearer KEY\r\n",
+    ],
+)
+def test_no_key_or_more_than_one_opens_nothing(
+    server: RunningServer, acme: Customer, authorization: bytes
+) -> None:
+    lines = authorization.replace(b"KEY", acme.management.encode())
+    bad = b"GET /api/v1/credits HTTP/1.1\r\nHost: gateway\r\n" + lines + b"\r\n"
+    refusal, last = exchange(server.url, bad + LAST)
+    assert refusal.status == 401
+    assert is_refusal(refusal)
+    assert last.status == 200
+
+
+def test_a_trailer_is_no_header(server: RunningServer, acme: Customer) -> None:
+    head = "POST /api/v1/keys HTTP/1.1\r\nHost: gateway\r\nTransfer-Encoding: chunked\r\n\r\n"
+    trailer = f"Authorization: Bearer {acme.management}\r\n\r\n"
+    body = 'd\r\n{"name": "a"}\r\n0\r\n'
+    refusal, last = exchange(server.url, (head + body + trailer).encode() + LAST)
+    assert refusal.status == 401
+    assert last.status == 200
+
+
+@pytest.mark.parametrize(
+    ("line", "headers"),
+    [
+        ("GET http://elsewhere/api/v1/credits", []),
+        ("GET /api/v1/credits?x=%ff&x=%00", []),
+        ("GET /api/v1/credits", ["Host: elsewhere"]),
+        ("GET /api/v1/credits", ["X-Junk: \xff\xfe"]),
+        ("GET /api/v1/credits", ["X-Request-Id: {}<script>", "X-Request-Id: a"]),
+        ("GET /api/v1/credits", ["Upgrade: websocket", "Connection: Upgrade"]),
+        ("GET /api/v1/credits", ["Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings"]),
+        ("GET /api/v1/credits", ["Expect: 100-continue"]),
+        ("GET /api/v1/credits", ["Content-Length: 0"]),
+    ],
+)
+def test_what_is_only_strange_is_answered(
+    server: RunningServer, acme: Customer, line: str, headers: list[str]
+) -> None:
+    answer, last = exchange(server.url, request(line, acme.management, *headers) + LAST)
+    assert answer.status == 200
+    assert answer.json["data"] == {"total_credits": 100, "total_usage": 0}
+    assert last.status == 200
+
+
+def test_http_1_0_is_answered_once(server: RunningServer, acme: Customer) -> None:
+    old = request("GET /api/v1/credits", acme.management).replace(b"HTTP/1.1", b"HTTP/1.0")
+    [answer] = exchange(server.url, old + LAST)
+    assert answer.status == 200
+    assert answer.headers["connection"] == "close"
+
+
+def test_a_request_after_the_last_one_is_not_run(server: RunningServer, acme: Customer) -> None:
+    more = request("POST /api/v1/keys", acme.management, body=b'{"name": "too late"}')
+    [answer] = exchange(server.url, LAST + more)
+    assert answer.status == 200
+
+
+_GOOD = [
+    request("GET /api/v1/credits", "KEY", "X-Request-Id: a", "Accept: */*"),
+    request("GET /api/v1/keys?offset=1", "KEY", "Connection: keep-alive"),
+    request("GET /api/v1/keys/" + NO_HASH, "KEY"),
+    request("POST /api/v1/keys", "KEY", "Idempotency-Key: a", body=b'{"name": 5, "limit": 1.5}'),
+    request("PATCH /api/v1/keys/" + NO_HASH, "KEY", body=b'{"disabled": true}'),
+    request("POST /api/v1/keys", "KEY", "Transfer-Encoding: chunked")
+    + b'd\r\n{"name": 1234}\r\n0\r\n\r\n',
+]
+
+
+@settings(max_examples=500)
+@given(
+    requests=st.lists(st.sampled_from(_GOOD), min_size=1, max_size=4),
+    changes=st.lists(
+        st.tuples(
+            st.floats(0, 1, exclude_max=True),
+            st.integers(0, 8),
+            st.one_of(
+                st.binary(max_size=8),
+                st.sampled_from([b"\r\n", b"\r\n\r\n", b":", b" ", b"\x00", b"0\r\n\r\n", b"%"]),
+            ),
+        ),
+        max_size=8,
+    ),
+)
+def test_no_change_of_bytes_brings_the_server_down(
+    server: RunningServer,
+    acme: Customer,
+    requests: list[bytes],
+    changes: list[tuple[float, int, bytes]],
+) -> None:
+    data = bytearray(b"".join(requests).replace(b"KEY", acme.management.encode()))
+    for where, dropped, put in changes:
+        at = int(where * len(data))
+        data[at : at + dropped] = put
+    for answer in exchange(server.url, bytes(data) + b"\r\n\r\n" + LAST):
+        assert answer.status < 500
+        assert answer.status < 400 or is_refusal(answer)
+    assert serves(server, acme)

@@ -1,0 +1,46 @@
+"""The clients that people have, unchanged, against the running server."""
+
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from tests.server import DEADLINE_S, Customer, RunningServer
+
+HERE = Path(__file__).parent
+OLD = "0.11.46"
+OLD_PLACE = Path(sys.prefix) / "sdks" / f"openrouter-{OLD}"
+
+
+def run(script: str, server: RunningServer, customer: Customer, place: Path | None = None) -> str:
+    """Run a client in a process of its own; returns the version that it says it is."""
+    environment = {**os.environ, "PYTHONPATH": str(place or "")}
+    arguments = [server.api, customer.management, customer.inference]
+    done = subprocess.run(
+        [sys.executable, str(HERE / script), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=2 * DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_newest_openrouter_client_works_unchanged(
+    server: RunningServer, customer: Customer
+) -> None:
+    assert run("sdk_openrouter.py", server, customer) == version("openrouter") != OLD
+
+
+def test_an_old_openrouter_client_works_unchanged(
+    server: RunningServer, customer: Customer
+) -> None:
+    assert OLD_PLACE.is_dir(), f"make setup-dev installs openrouter {OLD} there"
+    assert run("sdk_openrouter.py", server, customer, OLD_PLACE) == OLD
+
+
+def test_the_modelgates_client_works(server: RunningServer, customer: Customer) -> None:
+    assert run("sdk_modelgates.py", server, customer) == version("modelgates")

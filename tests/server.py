@@ -1,0 +1,111 @@
+"""The real server, as a process of its own, and customers to call it."""
+
+import asyncio
+import os
+import re
+import selectors
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from modelgates_server.bootstrap import Gateway, load_settings, open_gateway
+from modelgates_server.core.keys import KeyKind
+from modelgates_server.service.keys import NewKey
+from tests.support import DOLLAR
+
+DEADLINE_S = 30
+"""No test waits longer for a process to say or do something."""
+
+MODELGATES = Path(sys.executable).with_name("modelgates")
+"""The command, as it is installed beside the Python that runs the tests."""
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A server that accepts requests; what it logs goes to `log_path`."""
+
+    url: str
+    process: subprocess.Popen[str]
+    database_path: Path
+    log_path: Path
+
+    @property
+    def api(self) -> str:
+        """The base URL that clients are given."""
+        return f"{self.url}/api/v1"
+
+
+@dataclass(frozen=True)
+class Customer:
+    """An account with credits, and the text of one key of every kind."""
+
+    account_id: str
+    management: str
+    inference: str
+    viewer: str
+
+
+@contextmanager
+def running_server(folder: Path, **environment: str) -> Iterator[RunningServer]:
+    """Serve the database in `folder` on a free port; ends with SIGTERM, which must end it well.
+
+    `environment` is for settings: `running_server(tmp_path, MODELGATES_WORKERS="2")`.
+    """
+    database_path, log_path = folder / "modelgates.db", folder / "server.log"
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("MODELGATES_")}
+    settings = {"MODELGATES_DATABASE_URL": f"sqlite:///{database_path}", **environment}
+    with (
+        log_path.open("w") as log,
+        subprocess.Popen(
+            [MODELGATES, "serve", "--port", "0"],
+            cwd=folder,
+            env={**inherited, **settings},
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        try:
+            url = _told_url(process.stdout, log_path)
+            yield RunningServer(url, process, database_path, log_path)
+            process.terminate()
+            assert process.wait(DEADLINE_S) == 0, log_path.read_text()
+        finally:
+            process.kill()
+
+
+async def open_customer(database_path: Path, credits_pico: int = 100 * DOLLAR) -> Customer:
+    """Open an account with credits and keys, beside a server that may be running on the file."""
+    settings = load_settings(database_url=f"sqlite:///{database_path}")
+    async with open_gateway(settings) as gateway:
+        return await new_customer(gateway, credits_pico)
+
+
+def open_customer_now(database_path: Path, credits_pico: int = 100 * DOLLAR) -> Customer:
+    """The same, for fixtures and tests that are not async."""
+    return asyncio.run(open_customer(database_path, credits_pico))
+
+
+async def new_customer(gateway: Gateway, credits_pico: int = 100 * DOLLAR) -> Customer:
+    """The same over services that are open already."""
+    account = await gateway.accounts.open("Acme Lab")
+    if credits_pico:
+        await gateway.credits.grant(account.id, credits_pico, "test")
+    texts = {}
+    for kind in KeyKind:
+        _, texts[kind.value] = await gateway.keys.create(account.id, NewKey(kind=kind, name=kind))
+    return Customer(account.id, **texts)
+
+
+def _told_url(stdout: IO[str] | None, log_path: Path) -> str:
+    assert stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(stdout, selectors.EVENT_READ)
+        assert selector.select(DEADLINE_S), f"no address after {DEADLINE_S} s"
+    found = re.search(r"https?://\S+", stdout.readline())
+    assert found, f"it ended before it listened: {log_path.read_text()}"
+    return found.group()

@@ -1,0 +1,223 @@
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from modelgates_server.core.errors import StoreUnavailable
+from modelgates_server.core.findings import Finding
+from modelgates_server.service import verify as verifying
+from modelgates_server.service.ports import Books, Caller, Store
+from modelgates_server.service.verify import verify
+from tests.support import (
+    DOLLAR,
+    adjust,
+    capture,
+    grant,
+    make_key,
+    open_account,
+    open_database,
+    place,
+)
+
+
+class Altered:
+    """The store, but for the methods that a test puts in their place."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+
+class Restless(Altered):
+    """Before every read, somebody else changes the account through a connection of their own."""
+
+    def __init__(self, store: Store, other: Store, account_id: str, key_hash: str) -> None:
+        super().__init__(store)
+        self.other = other
+        self.account_id = account_id
+        self.key_hash = key_hash
+        self.changes = 0
+
+    async def change(self) -> None:
+        self.changes += 1
+        hold_id = f"late-{self.changes}"
+        await self.other.execute(place(self.account_id, self.key_hash, hold_id, 3))
+        if self.changes % 2:
+            await self.other.execute(capture(self.account_id, hold_id, 2))
+        await self.other.execute(grant(self.account_id, 1, hold_id))
+
+    async def account(self, account_id: str) -> Any:
+        await self.change()
+        return await self.store.account(account_id)
+
+    async def caller(self, key_hash: str) -> Any:
+        await self.change()
+        return await self.store.caller(key_hash)
+
+    @asynccontextmanager
+    async def books(self, account_id: str) -> AsyncIterator[Books]:
+        await self.change()
+        async with self.store.books(account_id) as books:
+            yield cast("Books", RestlessBooks(books, self))
+
+
+class RestlessBooks:
+    def __init__(self, books: Books, restless: Restless) -> None:
+        self.account = books.account
+        self.keys = books.keys
+        self.books = books
+        self.restless = restless
+
+    def entries(self) -> AsyncIterator[Sequence[Any]]:
+        return self.disturbed(self.books.entries())
+
+    def hold_entries(self) -> AsyncIterator[Sequence[Any]]:
+        return self.disturbed(self.books.hold_entries())
+
+    def holds(self) -> AsyncIterator[Sequence[Any]]:
+        return self.disturbed(self.books.holds())
+
+    async def disturbed(self, pages: AsyncIterator[Sequence[Any]]) -> AsyncIterator[Sequence[Any]]:
+        await self.restless.change()
+        async for page in pages:
+            for row in page:
+                await self.restless.change()
+                yield [row]
+
+
+class Stale(Altered):
+    """A store whose `GET /credits` answers from a cache that is older than the journal."""
+
+    async def caller(self, key_hash: str) -> Caller | None:
+        caller = await self.store.caller(key_hash)
+        assert caller is not None
+        return msgspec.structs.replace(caller, usage_pico=caller.usage_pico - 1)
+
+
+class Forgetful(Altered):
+    """A store that does not find the keys it has."""
+
+    async def caller(self, _: str) -> Caller | None:
+        return None
+
+
+class Locked(Altered):
+    """A store that is locked just when the books are opened."""
+
+    @asynccontextmanager
+    async def books(self, _: str) -> AsyncIterator[Books]:
+        raise StoreUnavailable("database x is locked by another program")
+        yield
+
+
+class Torn(Locked):
+    """A store whose file is damaged where the accounts' books are."""
+
+    async def damage(self) -> list[str]:
+        return ["page 7 is torn"]
+
+
+async def busy_account(store: Store) -> tuple[str, str]:
+    """An account of ten dollars that used 1.5 of 2 held, of which it could pay 1, and its key."""
+    account_id = await open_account(store, 10 * DOLLAR)
+    _, key = await make_key(store, account_id)
+    await store.execute(place(account_id, key.hash, "a", DOLLAR))
+    await store.execute(capture(account_id, "a", DOLLAR + DOLLAR // 2))
+    await store.execute(place(account_id, key.hash, "b", DOLLAR))
+    await store.execute(adjust(account_id, -2 * DOLLAR))
+    return account_id, key.hash
+
+
+async def findings(store: object) -> list[Finding]:
+    return (await verify(cast("Store", store))).findings
+
+
+async def test_no_account_at_all_is_not_an_error(store: Store) -> None:
+    result = await verify(store)
+    assert (result.findings, result.accounts, result.entries, result.holds) == ([], 0, 0, 0)
+
+
+async def test_the_platforms_side_mirrors_all_customers_together(store: Store) -> None:
+    for _ in range(3):
+        await busy_account(store)
+    result = await verify(store)
+    assert result.findings == []
+    assert (result.accounts, result.entries, result.holds) == (3, 18, 6)
+    assert result.customers_pico == 3 * 7 * DOLLAR
+    assert result.platform_pico == {
+        "grants": -30 * DOLLAR,
+        "adjustments": 6 * DOLLAR,
+        "revenue": 3 * DOLLAR * 3 // 2,
+        "overrun": -3 * DOLLAR // 2,
+    }
+    assert result.customers_pico + sum(result.platform_pico.values()) == 0
+
+
+async def test_accounts_beyond_the_first_page_are_not_left_out(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verifying, "_ACCOUNTS", 2)
+    for _ in range(3):
+        await open_account(store)
+    assert (await verify(store)).accounts == 3
+
+
+async def test_a_ledger_in_use_is_not_accused(store: Store, database_url: str) -> None:
+    account_id, key_hash = await busy_account(store)
+    other = open_database(database_url)
+    restless = Restless(store, other, account_id, key_hash)
+    try:
+        assert await findings(restless) == []
+        assert await findings(store) == []
+    finally:
+        await other.close()
+    assert restless.changes > 15
+
+
+async def test_a_stale_read_of_the_credits_does_not_stay_unseen(store: Store) -> None:
+    account_id, _ = await busy_account(store)
+    assert await findings(Stale(store)) == [
+        Finding(
+            "I8",
+            account_id,
+            "the usage of the account in GET /credits is 0.999999999999, by the journal it is 1",
+        )
+    ]
+
+
+async def test_a_key_that_opens_nothing_does_not_stay_unseen(store: Store) -> None:
+    account_id, key_hash = await busy_account(store)
+    assert await findings(Forgetful(store)) == [
+        Finding("I8", account_id, f"GET /credits does not find key {key_hash}")
+    ]
+
+
+async def test_a_locked_database_is_not_taken_for_damage(store: Store) -> None:
+    account_id, _ = await busy_account(store)
+    message = f"account {account_id} cannot be read: database x is locked by another program"
+    with pytest.raises(StoreUnavailable, match=message):
+        await findings(Locked(store))
+
+
+async def test_an_account_in_a_damaged_part_of_the_file_does_not_end_the_check(
+    store: Store,
+) -> None:
+    ids = sorted([await open_account(store) for _ in range(2)])
+    message = "database x is locked by another program"
+    assert await findings(Torn(store)) == [
+        Finding("file", None, "page 7 is torn"),
+        Finding("file", ids[0], message),
+        Finding("file", ids[1], message),
+    ]
+
+
+async def test_progress_is_told(store: Store) -> None:
+    await busy_account(store)
+    await busy_account(store)
+    told: list[tuple[int, int]] = []
+    await verify(store, lambda accounts, entries: told.append((accounts, entries)))
+    assert told == [(0, 6), (1, 6), (1, 12), (2, 12)]

@@ -1,0 +1,192 @@
+"""A batch comes to the same as its commands one after the other, whatever was taken for new."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelgates_server.core import commands as c
+from modelgates_server.core.books import Account, Entry, EntryKind, Hold
+from modelgates_server.core.errors import GatewayError, HoldNotFound
+from modelgates_server.core.keys import Key
+from modelgates_server.core.ledger import Receipt
+from modelgates_server.store.batching import Result, WorkingSet
+from tests.core.pure import PureLedger
+from tests.support import (
+    HOLD_MS,
+    T0_MS,
+    adjust,
+    capture,
+    closing,
+    expire,
+    extend,
+    grant,
+    new_key,
+    opening,
+    place,
+    void,
+)
+
+IDS = tuple(f"user_{letter * 22}" for letter in "AB")
+HASHES = tuple(letter * 64 for letter in "ab")
+FUNDED: list[c.Command] = [
+    *(opening(account_id) for account_id in IDS),
+    *(grant(account_id, 20, "first") for account_id in IDS),
+]
+
+
+class DuplicateError(Exception):
+    """What a unique constraint of a database says."""
+
+
+class DictRows:
+    """Rows in dictionaries, with the unique constraints of the tables. Counts what is read."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, Account] = {}
+        self.holds: dict[tuple[str, str], Hold] = {}
+        self.keys: dict[str, Key] = {}
+        self.entries: list[Entry] = []
+        self.read: Counter[tuple[str, ...]] = Counter()
+        for account_id, key_hash in zip(IDS, HASHES, strict=True):
+            _, self.keys[key_hash] = new_key(account_id, hash=key_hash, limit_pico=15)
+
+    def account(self, account_id: str) -> Account | None:
+        self.read["account", account_id] += 1
+        return self.accounts.get(account_id)
+
+    def key(self, key_hash: str) -> Key | None:
+        self.read["key", key_hash] += 1
+        return self.keys.get(key_hash)
+
+    def hold(self, account_id: str, hold_id: str) -> Hold | None:
+        self.read["hold", account_id, hold_id] += 1
+        return self.holds.get((account_id, hold_id))
+
+    def prior(self, account_id: str, reference: str) -> Entry | None:
+        found = (e for e in self.entries if (e.account_id, e.reference) == (account_id, reference))
+        return next(found, None)
+
+    def save(self, working: WorkingSet) -> None:
+        references = [(e.account_id, e.reference) for e in (*self.entries, *working.entries)]
+        if len(set(references)) < len(references) or working.new_holds.keys() & self.holds.keys():
+            raise DuplicateError
+        assert not working.new_accounts.keys() & self.accounts.keys()
+        assert working.changed_accounts.keys() <= self.accounts.keys()
+        assert working.changed_holds.keys() <= self.holds.keys()
+        self.accounts |= working.new_accounts | working.changed_accounts
+        self.holds |= working.new_holds | working.changed_holds
+        self.keys |= working.changed_keys
+        self.entries += working.entries
+
+    def run(self, commands: list[c.Command]) -> list[Result]:
+        for careful in (False, True):
+            working = WorkingSet(self, None, careful=careful)
+            results = working.run(commands)
+            try:
+                self.save(working)
+            except DuplicateError:
+                assert not careful
+            else:
+                return results
+        raise AssertionError("a careful batch saves")
+
+
+def some_command(kind: EntryKind, which: int, hold_id: str, amount_pico: int) -> c.Command:
+    id_ = IDS[which]
+    build: dict[EntryKind, Callable[[], c.Command]] = {
+        EntryKind.OPEN: lambda: opening(id_),
+        EntryKind.CLOSE: lambda: closing(id_),
+        EntryKind.GRANT: lambda: grant(id_, amount_pico + 1, hold_id),
+        EntryKind.ADJUSTMENT: lambda: adjust(id_, -amount_pico - 1, hold_id),
+        EntryKind.HOLD: lambda: place(id_, HASHES[which], hold_id, amount_pico),
+        EntryKind.EXTEND: lambda: extend(id_, hold_id, "1", amount_pico),
+        EntryKind.USAGE: lambda: capture(id_, hold_id, amount_pico),
+        EntryKind.VOID: lambda: void(id_, hold_id),
+        EntryKind.EXPIRE: lambda: expire(id_, hold_id, T0_MS + HOLD_MS, amount_pico),
+    }
+    return build[kind]()
+
+
+commands = st.builds(
+    some_command,
+    st.sampled_from([EntryKind.HOLD, *EntryKind]),
+    st.sampled_from([0, 0, 0, 1]),
+    st.sampled_from(["h1", "h2", "h3"]),
+    st.integers(0, 8),
+)
+renamed = st.builds(
+    lambda command, name: msgspec.structs.replace(command, reference=name),
+    commands,
+    st.sampled_from(["hold:h1", "end:h2", "other", "first"]),
+)
+
+
+def told(result: Result) -> object:
+    return result if isinstance(result, Receipt) else (type(result), str(result))
+
+
+@settings(max_examples=200)
+@given(st.lists(st.lists(st.one_of(commands, renamed), min_size=1, max_size=9), max_size=5))
+def test_no_batch_comes_to_anything_else_than_its_commands_one_by_one(
+    batches: list[list[c.Command]],
+) -> None:
+    rows, single = DictRows(), PureLedger()
+    single.keys = dict(rows.keys)
+    for batch in [FUNDED, *batches]:
+        expected: list[Result] = []
+        for command in batch:
+            try:
+                expected.append(single.run(command))
+            except GatewayError as refusal:
+                expected.append(refusal)
+        assert [told(result) for result in rows.run(batch)] == [told(e) for e in expected]
+        assert (rows.accounts, rows.holds, rows.keys, rows.entries) == (
+            single.accounts,
+            single.holds,
+            single.keys,
+            single.journal,
+        )
+
+
+def test_a_row_is_read_once_and_written_once_however_often_it_changes() -> None:
+    rows = DictRows()
+    rows.run(FUNDED)
+    for hold_id in ("h1", "h2", "h3"):
+        rows.run([place(IDS[0], HASHES[0], hold_id, 1)])
+    rows.read.clear()
+    working = WorkingSet(rows, None, careful=False)
+    working.run([capture(IDS[0], hold_id, 1) for hold_id in ("h1", "h2", "h3")])
+    assert set(rows.read.values()) == {1}
+    assert len(rows.read) == len(("account", "key", "h1", "h2", "h3"))
+    assert list(working.changed_accounts) == [IDS[0]]
+    assert working.changed_accounts[IDS[0]].usage_pico == 3
+    assert not working.new_accounts
+
+
+def test_new_commands_are_spared_the_look_ups() -> None:
+    rows = DictRows()
+    rows.run(FUNDED)
+    rows.read.clear()
+    working = WorkingSet(rows, None, careful=False)
+    working.run([place(IDS[0], HASHES[0], "h1", 1), capture(IDS[0], "h1", 1)])
+    assert set(rows.read) == {("account", IDS[0]), ("key", HASHES[0])}
+
+
+@pytest.mark.parametrize("careful", [False, True])
+def test_a_mistake_of_ours_in_one_command_leaves_the_others_alone(*, careful: bool) -> None:
+    rows = DictRows()
+    rows.run(FUNDED)
+    rows.run([place(IDS[0], HASHES[0], "h1", 5)])
+    account = rows.accounts[IDS[0]]
+    rows.accounts[IDS[0]] = msgspec.structs.replace(account, held_pico=4)
+    working = WorkingSet(rows, None, careful=careful)
+    results = working.run(
+        [grant(IDS[0], 1, "a"), void(IDS[0], "h1"), void(IDS[0], "none"), grant(IDS[1], 1, "b")]
+    )
+    assert isinstance(results[1], AssertionError)
+    assert isinstance(results[2], HoldNotFound)
+    assert [entry.reference for entry in working.entries] == ["a", "b"]

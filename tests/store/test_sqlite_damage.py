@@ -1,0 +1,294 @@
+"""The file is edited behind the gateway's back, and `verify` must tell what was done to whom."""
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from modelgates_server.core import commands as c
+from modelgates_server.core.errors import StoreUnavailable
+from modelgates_server.core.keys import Key
+from modelgates_server.service.ports import Store
+from modelgates_server.service.verify import VerifyResult, verify
+from modelgates_server.store.sqlite.store import open_store
+from tests.support import (
+    DOLLAR,
+    HOLD_MS,
+    T0_MS,
+    adjust,
+    capture,
+    expire,
+    extend,
+    new_key,
+    open_account,
+    place,
+    void,
+)
+
+SOUND, BROKEN, LAST = (f"user_{letter * 22}" for letter in "ABC")
+KEY_1, KEY_2 = "b1" * 32, "b2" * 32
+PAGE = 4096
+
+# What it takes to get past the database's own guards.
+UNGUARD = """
+pragma ignore_check_constraints = on;
+drop trigger entry_is_never_changed;
+drop trigger entry_is_never_deleted;
+drop trigger hold_ends_once;
+drop trigger hold_is_never_deleted;
+drop index entry_hold_ends_once;
+pragma writable_schema = on;
+update sqlite_schema set sql = replace(replace(sql, 'strict, ', ''), ') strict', ')');
+pragma writable_schema = reset;
+"""
+
+# The journal of BROKEN: 1 open, 2 grant 10, 3 hold h1, 4 extend h1, 5 usage h1, 6 hold h2,
+# 7 usage h2 with overrun, 8 hold h3, 9 void h3, 10 hold h4, 11 expire h4, 12 adjustment -11,
+# 13 hold h5 of key 2, still open, 14 hold h6, open and free. SOUND and LAST are alike.
+#
+# What is set in a row of BROKEN, and the invariants that are found broken by it.
+ACCOUNT = {
+    "credits_pico = credits_pico + 1": "I1 I7 I8",
+    "credits_pico = credits_pico + 0.5": "file",
+    "credits_pico = 'many'": "file",
+    "usage_pico = usage_pico - 1": "I1 I7 I8",
+    "credits_pico = credits_pico + 1, usage_pico = usage_pico + 1": "I1 I8",
+    "held_pico = 0": "I2 I8",
+    "last_seq = last_seq + 1": "I4",
+    "min_balance_pico = 0": "I3",
+    "min_balance_pico = min_balance_pico - 1": "I3",
+    "closed_at_ms = 5": "I1",
+    "name = x'00ff'": "file",
+}
+ENTRY = {
+    (2, "amount_pico = amount_pico + 1"): "I1 I7 I8",
+    (2, "amount_pico = amount_pico + 1, platform_pico = platform_pico - 1"): "I1 I7 I8",
+    (2, "amount_pico = 0.5"): "file I1 I7 I8",
+    (2, "platform_pico = platform_pico + 1"): "I7",
+    (2, "platform = 'revenue'"): "I7",
+    (2, "platform = null"): "I7",
+    (2, "platform = 'nobody'"): "file I1 I7 I8",
+    (2, "kind = 'nonsense'"): "file I1 I7 I8",
+    (2, "kind = 'adjustment'"): "I7",
+    (4, "kind = 'hold'"): "I5",
+    (5, "at_ms = 9223372036854775807"): "file I1 I2 I6 I7 I8",
+    (5, "overrun_pico = -1, platform_pico = platform_pico + 1"): "I6",
+    (7, "overrun_pico = overrun_pico - 1"): "I7",
+    (8, "balance_after_pico = 5"): "I1",
+    (8, "held_after_pico = 5"): "I2",
+    (8, "kind = 'extend'"): "I5",
+    (9, "hold_id = 'h1'"): "I2 I5 I6",
+    (9, "hold_id = null"): "I2 I5 I6",
+    (9, "key_hash = null"): "I2 I5 I6",
+    (9, "key_hash = 'x'"): "I1 I2 I6",
+    (9, "seq = 20"): "I4",
+    (14, "account_id = 'x'"): "I4",
+    (14, f"account_id = '{LAST}', seq = 15, reference = 'x'"): "I4",
+}
+HOLD = {
+    ("h1", "state = 'voided'"): "I6",
+    ("h1", "state = 'nonsense'"): "file",
+    ("h1", "state = 'open', charged_pico = null, ended_at_ms = null"): "I2 I6",
+    ("h1", "amount_pico = amount_pico + 1"): "I6",
+    ("h1", "charged_pico = charged_pico - 1"): "I6",
+    ("h1", f"key_hash = '{KEY_2}'"): "I6",
+    ("h1", f"account_id = '{LAST}', id = 'x'"): "I6",
+    ("h5", "state = 'voided', charged_pico = 0, ended_at_ms = 5"): "I2 I6",
+    ("h5", "amount_pico = amount_pico + 1"): "I2 I6",
+}
+KEY = {
+    "usage_pico = 0": "I1",
+    "held_pico = 1": "I2",
+    "usage_day = usage_day + 1": "I1",
+    "usage_daily_pico = 1": "I1",
+    "usage_weekly_pico = 1": "I1",
+    "usage_monthly_pico = 1": "I1",
+    "kind = 'nonsense'": "file I1",
+    f"account_id = '{LAST}'": "I1",
+}
+OF_ACCOUNT = f"where account_id = '{BROKEN}'"
+ADD_ENTRY = "insert into entry select account_id, 15, kind, 'new', at_ms, balance_after_pico"
+DAMAGE = {
+    **{f"update account set {do} where id = '{BROKEN}'": inv for do, inv in ACCOUNT.items()},
+    **{f"update entry set {do} {OF_ACCOUNT} and seq = {n}": i for (n, do), i in ENTRY.items()},
+    **{f"update hold set {do} {OF_ACCOUNT} and id = '{n}'": i for (n, do), i in HOLD.items()},
+    **{f"update api_key set {do} where hash = '{KEY_1}'": inv for do, inv in KEY.items()},
+    f"delete from entry {OF_ACCOUNT}": "I1 I2 I3 I4 I7 I8",
+    f"delete from entry {OF_ACCOUNT} and seq = 1": "I3 I4",
+    f"delete from entry {OF_ACCOUNT} and seq = 9": "I2 I4 I6",
+    f"delete from entry {OF_ACCOUNT} and seq = 14": "I4",
+    f"delete from hold {OF_ACCOUNT} and id = 'h1'": "I6",
+    f"delete from hold {OF_ACCOUNT} and id = 'h5'": "I2 I6",
+    f"delete from api_key where hash = '{KEY_1}'": "I1",
+    # More credits, another hold, a second charge for a hold, each without its rows.
+    f"{ADD_ENTRY} + 1, held_after_pico, 1, 0, 'grants', -1, 0, null, null, 'x', null from entry "
+    f"{OF_ACCOUNT} and seq = 2": "I1 I4 I7 I8",
+    f"{ADD_ENTRY}, 0, 0, 0, null, 0, 0, 'h9', key_hash, null, null from entry "
+    f"{OF_ACCOUNT} and seq = 8": "I1 I4 I6",
+    f"{ADD_ENTRY}, 0, 0, 0, platform, 0, 0, hold_id, key_hash, null, null from entry "
+    f"{OF_ACCOUNT} and seq = 5": "I1 I2 I4 I5 I6",
+}
+NOWHERE = {
+    "entries without an account": f"delete from account where id = '{BROKEN}'",
+    "holds without an account": f"update hold set account_id = 'x' {OF_ACCOUNT} and id = 'h1'",
+    "keys without an account": f"update api_key set account_id = 'x' where hash = '{KEY_1}'",
+    "holds without an entry": "insert into hold select account_id, 'h9', key_hash, state, "
+    "amount_pico, created_at_ms, expires_at_ms, charged_pico, ended_at_ms from hold "
+    f"{OF_ACCOUNT} and id = 'h1'",
+}
+# All that a check answers for; the other columns hold names, limits and the like.
+CHECKED = {
+    "account": "id, closed_at_ms, credits_pico, usage_pico, held_pico, last_seq",
+    "entry": """account_id, seq, kind, balance_after_pico, held_after_pico, amount_pico, held_pico,
+        platform, platform_pico, overrun_pico, hold_id, key_hash""",
+    "hold": """account_id, id, key_hash, state, amount_pico, created_at_ms, charged_pico,
+        ended_at_ms""",
+    "api_key": """account_id, hash, held_pico, usage_pico, usage_day, usage_daily_pico,
+        usage_weekly_pico, usage_monthly_pico""",
+}
+
+
+@pytest.fixture(scope="module")
+async def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a closed store with three busy accounts."""
+    path = tmp_path_factory.mktemp("sound") / "modelgates.db"
+    store = open_store(path)
+    for account_id in (SOUND, BROKEN, LAST):
+        await keep_busy(store, account_id)
+    await store.close()
+    return path
+
+
+@pytest.fixture
+def sound_bytes(sound: Path) -> bytes:
+    return sound.read_bytes()
+
+
+@pytest.fixture
+def ledger(sound: Path, sqlite_path: Path) -> Path:
+    shutil.copy(sound, sqlite_path)
+    return sqlite_path
+
+
+async def keep_busy(store: Store, account_id: str) -> None:
+    letter = account_id[-1].lower()
+    _, key_1 = new_key(account_id, hash=f"{letter}1" * 32, label="one")
+    _, key_2 = new_key(account_id, hash=f"{letter}2" * 32, label="two")
+    await open_account(store, 10 * DOLLAR, account_id=account_id, min_balance_pico=-5 * DOLLAR)
+    for key in (key_1, key_2):
+        await store.create_key(key)
+    for command in journal(account_id, key_1, key_2):
+        await store.execute(command)
+
+
+def journal(name: str, key_1: Key, key_2: Key) -> Iterator[c.Command]:
+    first = key_1.hash
+    yield place(name, first, "h1", DOLLAR)
+    yield extend(name, "h1", "1", DOLLAR)
+    yield capture(name, "h1", DOLLAR + 500)
+    yield place(name, first, "h2", DOLLAR // 2)
+    yield capture(name, "h2", DOLLAR)
+    yield place(name, first, "h3", DOLLAR)
+    yield void(name, "h3")
+    yield place(name, first, "h4", DOLLAR)
+    yield expire(name, "h4", T0_MS + HOLD_MS, DOLLAR // 4)
+    yield adjust(name, -11 * DOLLAR)
+    yield place(name, key_2.hash, "h5", DOLLAR)
+    yield place(name, first, "h6", 0)
+
+
+def edit(path: Path, line: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(UNGUARD)
+        changed = connection.execute(line).rowcount
+        connection.commit()
+    assert changed, line
+
+
+def overwrite(path: Path, before: bytes, start: int, new: bytes) -> None:
+    path.write_bytes(before[:start] + new + before[start + len(new) :])
+
+
+def checked_rows(path: Path) -> list[list[tuple[object, ...]]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return [
+            connection.execute(f"select {columns} from {table} order by 1, 2").fetchall()
+            for table, columns in CHECKED.items()
+        ]
+
+
+async def verified(path: Path) -> VerifyResult:
+    store = open_store(path)
+    try:
+        return await verify(store)
+    finally:
+        await store.close()
+
+
+async def told(path: Path) -> list[str]:
+    """What an operator reads of a damaged file."""
+    try:
+        return [finding.message for finding in (await verified(path)).findings]
+    except StoreUnavailable as error:
+        return [str(error)]
+
+
+async def test_a_sound_ledger_is_not_accused(ledger: Path) -> None:
+    result = await verified(ledger)
+    assert result.findings == []
+    assert (result.accounts, result.entries, result.holds) == (3, 3 * 14, 3 * 6)
+
+
+async def test_missing_guards_alone_are_not_taken_for_lost_money(ledger: Path) -> None:
+    edit(ledger, f"update account set name = 'other' where id = '{BROKEN}'")
+    assert (await verified(ledger)).findings == []
+
+
+@pytest.mark.parametrize("line", DAMAGE)
+async def test_damage_does_not_stay_unseen(ledger: Path, line: str) -> None:
+    edit(ledger, line)
+    found = [finding for finding in (await verified(ledger)).findings if finding.account_id]
+    assert found[0].account_id == BROKEN
+    assert set(DAMAGE[line].split()) <= {f.invariant for f in found if f.account_id == BROKEN}
+
+
+@pytest.mark.parametrize("what", NOWHERE)
+async def test_rows_that_belong_nowhere_do_not_stay_unseen(ledger: Path, what: str) -> None:
+    edit(ledger, NOWHERE[what])
+    assert any(what in message for message in await told(ledger))
+
+
+async def test_an_account_that_is_gone_is_named(ledger: Path) -> None:
+    edit(ledger, f"delete from account where id = '{BROKEN}'")
+    assert BROKEN in (await told(ledger))[0]
+
+
+async def test_a_text_that_is_none_does_not_crash_the_check(ledger: Path) -> None:
+    edit(ledger, f"update entry set reason = cast(x'ff' as text) {OF_ACCOUNT} and seq = 2")
+    with pytest.raises(StoreUnavailable, match=f"account {BROKEN} cannot be read: .*UTF-8"):
+        await verified(ledger)
+
+
+async def test_overwritten_bytes_neither_stay_unseen_nor_crash_the_check(
+    sound: Path, sound_bytes: bytes, sqlite_path: Path
+) -> None:
+    rows = checked_rows(sound)
+    steps = range(512, len(sound_bytes), 1024)
+    unseen = 0
+    for start in steps:
+        overwrite(sqlite_path, sound_bytes, start, b"damaged!")
+        if not await told(sqlite_path):
+            unseen += 1
+            assert checked_rows(sqlite_path) == rows, start
+    assert unseen < len(steps), "some of the bytes are those of rows"
+
+
+async def test_an_emptied_page_neither_stays_unseen_nor_crashes_the_check(
+    sound_bytes: bytes, sqlite_path: Path
+) -> None:
+    for start in range(PAGE, len(sound_bytes), PAGE):
+        overwrite(sqlite_path, sound_bytes, start, bytes(PAGE))
+        assert await told(sqlite_path), start

@@ -1,0 +1,117 @@
+"""No read gets slower as the books grow: told by query plans and steps taken, not by time."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from modelgates_server.core.keys import KeyKind
+from modelgates_server.store import sqlite
+from modelgates_server.store.sql import load_statements
+from modelgates_server.store.sqlite.admin import migrate_file
+from modelgates_server.store.sqlite.store import open_store
+from tests.support import HOLD_MS, T0_MS, capture, make_key, open_account, place
+
+READS = load_statements(sqlite.__name__, "reads.sql")
+WRITES = load_statements(sqlite.__name__, "ledger.sql")
+# These are for operators, who ask for everything.
+WHOLE_TABLES = {"strays", "counts"}
+TABLES = ("account", "entry", "hold", "api_key", "issuance")
+FEW, MANY = f"user_{'A' * 22}", f"user_{'B' * 22}"
+FEW_HASH, MANY_HASH = "a" * 64, "b" * 64
+ALL_KINDS = '["management", "inference", "viewer"]'
+
+
+async def fill(path: Path) -> None:
+    """One account of 10 entries, one of 3,000, of which half are holds that have ended."""
+    store = open_store(path)
+    for account_id, key_hash, count in ((FEW, FEW_HASH, 4), (MANY, MANY_HASH, 1499)):
+        await open_account(store, 1_000_000, account_id=account_id)
+        await make_key(store, account_id, hash=key_hash)
+        holds = (place(account_id, key_hash, str(n), 5) for n in range(count))
+        await asyncio.gather(*(store.execute(hold) for hold in holds))
+        ends = (capture(account_id, str(n), 3) for n in range(count))
+        await asyncio.gather(*(store.execute(end) for end in ends))
+    await asyncio.gather(*(make_key(store, MANY, kind=KeyKind.VIEWER) for _ in range(300)))
+    await store.close()
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
+    path = tmp_path_factory.mktemp("plans") / "modelgates.db"
+    asyncio.run(fill(path))
+    connection = sqlite3.connect(path)
+    yield connection
+    connection.close()
+
+
+def steps(connection: sqlite3.Connection, statement: str, *parameters: object) -> int:
+    """How many instructions of SQLite's machine a statement takes."""
+    count = 0
+
+    def one_more() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    connection.execute(statement, parameters).fetchall()  # reads the schema, once
+    connection.set_progress_handler(one_more, 1)
+    connection.execute(statement, parameters).fetchall()
+    connection.set_progress_handler(None, 1)
+    return count
+
+
+def plan(connection: sqlite3.Connection, statement: str) -> list[str]:
+    parameters = [None] * statement.count("?")
+    return [row[3] for row in connection.execute(f"explain query plan {statement}", parameters)]
+
+
+@pytest.mark.parametrize("name", sorted({*READS, *WRITES} - WHOLE_TABLES))
+def test_no_statement_reads_a_whole_table(filled: sqlite3.Connection, name: str) -> None:
+    for statement in (READS.get(name), WRITES.get(name)):
+        for detail in plan(filled, statement) if statement else []:
+            assert not detail.startswith(tuple(f"SCAN {table}" for table in (*TABLES, "k", "a")))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["caller", "account", "accounts", "key", "keys", "entries", "expired_holds", "all_entries"],
+)
+def test_no_read_sorts_what_an_index_has_in_order(filled: sqlite3.Connection, name: str) -> None:
+    details = plan(filled, READS[name])
+    assert any(detail.startswith("SEARCH") for detail in details), details
+    assert not any("TEMP B-TREE" in detail for detail in details), details
+
+
+@pytest.mark.parametrize(
+    ("name", "few", "many"),
+    [
+        ("account", (FEW,), (MANY,)),
+        ("caller", (FEW_HASH,), (MANY_HASH,)),
+        ("key", (FEW_HASH,), (MANY_HASH,)),
+        ("entries", (FEW, 0, 5), (MANY, 0, 5)),
+        ("entries", (FEW, 5, 5), (MANY, 2900, 5)),
+    ],
+)
+def test_a_read_of_3000_entries_takes_no_step_more_than_one_of_10(
+    filled: sqlite3.Connection, name: str, few: tuple[object, ...], many: tuple[object, ...]
+) -> None:
+    assert steps(filled, READS[name], *few) == steps(filled, READS[name], *many) > 0
+
+
+def test_a_page_of_300_keys_takes_the_steps_of_its_own_length(filled: sqlite3.Connection) -> None:
+    one = steps(filled, READS["keys"], FEW, 1, ALL_KINDS, 1, 0)
+    three = steps(filled, READS["keys"], MANY, 1, ALL_KINDS, 3, 0)
+    assert three <= 3 * one
+
+
+def test_ended_holds_cost_the_sweeper_nothing(
+    filled: sqlite3.Connection, sqlite_path: Path
+) -> None:
+    migrate_file(sqlite_path)
+    with closing(sqlite3.connect(sqlite_path)) as empty:
+        expected = steps(empty, READS["expired_holds"], T0_MS + HOLD_MS, 500)
+    assert steps(filled, READS["expired_holds"], T0_MS + HOLD_MS, 500) == expected

@@ -1,0 +1,238 @@
+import asyncio
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelgates_server.core.books import Account, Entry, Hold
+from modelgates_server.core.errors import StoreUnavailable
+from modelgates_server.core.keys import Key
+from modelgates_server.store.sqlite import admin, schema
+from modelgates_server.store.sqlite.store import open_store
+from tests.support import capture, make_key, open_account, place
+
+Struct = type[Account] | type[Entry] | type[Hold] | type[Key]
+ID = f"user_{'A' * 22}"
+HASH = "a" * 64
+
+MIGRATE_WHEN_TOLD = """
+import sys
+from pathlib import Path
+from modelgates_server.store.sqlite.admin import migrate_file
+print("ready", flush=True)
+sys.stdin.readline()
+print(migrate_file(Path(sys.argv[1])))
+"""
+
+
+def described(path: Path) -> list[tuple[Any, ...]]:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute("select type, name, sql from sqlite_schema order by 2").fetchall()
+    finally:
+        connection.close()
+
+
+async def fill(path: Path) -> None:
+    """One account with one captured and one open hold."""
+    store = open_store(path)
+    await open_account(store, 10, account_id=ID)
+    await make_key(store, ID, hash=HASH)
+    for hold_id in ("ended", "open"):
+        await store.execute(place(ID, HASH, hold_id, 4))
+    await store.execute(capture(ID, "ended", 3))
+    await store.close()
+
+
+@pytest.fixture
+def edited(sqlite_path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection without the store's manners."""
+    asyncio.run(fill(sqlite_path))
+    connection = sqlite3.connect(sqlite_path, isolation_level=None)
+    connection.execute("pragma foreign_keys = on")
+    yield connection
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("table", "struct"),
+    [("account", Account), ("entry", Entry), ("hold", Hold), ("api_key", Key)],
+)
+def test_no_column_is_read_into_another_member(
+    edited: sqlite3.Connection, table: str, struct: Struct
+) -> None:
+    columns = [row[1] for row in edited.execute(f"pragma table_info({table})")]
+    assert tuple(columns) == struct.__struct_fields__
+
+
+def test_no_amount_and_no_time_can_become_a_float(edited: sqlite3.Connection) -> None:
+    tables = edited.execute("pragma table_list").fetchall()
+    strict = {row[1]: row[5] for row in tables if not row[1].startswith("sqlite_")}
+    assert strict == dict.fromkeys(("account", "entry", "hold", "api_key", "issuance"), 1)
+    for table in strict:
+        for _, name, kind, *_ in edited.execute(f"pragma table_info({table})"):
+            if name.endswith(("_pico", "_ms", "_day", "seq")):
+                assert kind == "INTEGER", f"{table}.{name}"
+
+
+ENTRY = (
+    f"insert into entry values ('{ID}', 9, 'KIND', 'r', 0, 0, 0, AMOUNT, 0, 'grants', PLATFORM, "
+    "OVERRUN, 'HOLD', null, null, null)"
+)
+
+END_IT = "update hold set state = 'captured', ended_at_ms = 1,"
+
+
+def entry(
+    amount: object = 5, platform: object = -5, overrun: int = 0, kind: str = "grant", hold: str = ""
+) -> str:
+    filled = ENTRY.replace("AMOUNT", str(amount)).replace("PLATFORM", str(platform))
+    return filled.replace("OVERRUN", str(overrun)).replace("KIND", kind).replace("HOLD", hold)
+
+
+def test_the_database_takes_what_the_ledger_writes(edited: sqlite3.Connection) -> None:
+    edited.execute(entry())
+    edited.execute(entry().replace("'r'", "'r2'").replace(" 9,", " 10,"))
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "told"),
+    [
+        (entry(platform=-4), "CHECK"),
+        (entry(amount=-5, platform=4, overrun=1), "CHECK"),
+        (entry(amount=0.5, platform=-0.5), "cannot store REAL"),
+        (entry(amount="9223372036854775807 + 1"), "cannot store REAL"),
+        (entry(amount="'many'"), "cannot store TEXT"),
+        (entry().replace(" 9,", " 1,"), "UNIQUE"),
+        (entry().replace("'r'", "'grant'"), "UNIQUE"),
+        (entry(kind="void", hold="ended"), "UNIQUE"),
+        (entry().replace("'grants'", "null"), "CHECK"),
+        (entry().replace(ID, f"user_{'B' * 22}"), "FOREIGN KEY"),
+        ("update entry set amount_pico = 0", "entries are never changed"),
+        ("update entry set reason = 'better' where seq = 2", "entries are never changed"),
+        ("delete from entry", "entries are never deleted"),
+        ("delete from hold", "holds are never deleted"),
+        ("update hold set state = 'open' where id = 'ended'", "a hold ends once"),
+        ("update hold set charged_pico = 4 where id = 'ended'", "a hold ends once"),
+        ("update hold set state = 'captured' where id = 'open'", "CHECK"),
+        (f"{END_IT} charged_pico = 5 where id = 'open'", "CHECK"),
+        ("update hold set amount_pico = -1 where id = 'open'", "CHECK"),
+        ("update account set credits_pico = 6", "CHECK"),
+        ("update account set usage_pico = -1", "CHECK"),
+        ("update account set held_pico = -1", "CHECK"),
+        ("update account set min_balance_pico = 1", "CHECK"),
+        ("update account set credits_pico = 10.5", "cannot store REAL"),
+        ("update account set credits_pico = 9223372036854775807 + 1", "cannot store REAL"),
+        ("update api_key set limit_pico = -1", "CHECK"),
+        ("update api_key set limit_reset = 'yearly'", "CHECK"),
+        ("update api_key set kind = 'root'", "CHECK"),
+        ("update api_key set usage_pico = -1", "CHECK"),
+        ("update api_key set hash = 'short'", "CHECK|FOREIGN KEY"),
+        ("delete from account", "FOREIGN KEY"),
+        ("delete from api_key", "FOREIGN KEY"),
+    ],
+)
+def test_the_database_refuses_what_the_ledger_would_never_write(
+    edited: sqlite3.Connection, forbidden: str, told: str
+) -> None:
+    with pytest.raises(sqlite3.IntegrityError, match=told):
+        edited.execute(forbidden)
+
+
+async def test_every_connection_syncs_fully_and_checks_foreign_keys(sqlite_path: Path) -> None:
+    store = open_store(sqlite_path)
+    await open_account(store)
+    reader, writer = store._reader, store._writer._connection
+    assert writer is not None
+    for connection in (reader, writer):
+        settings = {
+            name: connection.execute(f"pragma {name}").fetchone()[0]
+            for name in ("journal_mode", "synchronous", "foreign_keys", "trusted_schema")
+        }
+        expected = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+        assert settings == {**expected, "trusted_schema": 0}
+    assert reader.execute("pragma query_only").fetchone()[0] == 1
+    await store.close()
+
+
+def test_migrating_again_changes_nothing(sqlite_path: Path) -> None:
+    assert admin.migrate_file(sqlite_path) == list(range(1, schema.newest_version() + 1))
+    before = described(sqlite_path), sqlite_path.read_bytes()
+    assert admin.migrate_file(sqlite_path) == []
+    assert (described(sqlite_path), sqlite_path.read_bytes()) == before
+
+
+async def test_opening_a_new_file_and_migrating_one_give_the_same_database(tmp_path: Path) -> None:
+    opened, empty, migrated = (tmp_path / name for name in ("opened", "empty", "migrated"))
+    empty.touch()
+    for path in (opened, empty):
+        await open_store(path).close()
+    admin.migrate_file(migrated)
+    assert described(opened) == described(empty) == described(migrated)
+
+
+def test_migrations_are_numbered_without_gap() -> None:
+    numbers = [number for number, _ in schema.migrations()]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_several_processes_that_migrate_at_once_apply_each_migration_once(
+    sqlite_path: Path,
+) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", MIGRATE_WHEN_TOLD, sqlite_path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    answers = [process.communicate(timeout=60)[0] for process in processes]
+    applied = sorted(json.loads(answer) for answer in answers)
+    assert applied == [[], [], [], list(range(1, schema.newest_version() + 1))]
+
+
+def test_an_older_database_is_refused_until_it_is_migrated(
+    sqlite_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin.migrate_file(sqlite_path)
+    known = schema.migrations()
+    later = (known[-1][0] + 1, "alter table account add column later text;\n")
+    monkeypatch.setattr(schema, "migrations", lambda: [*known, later])
+    before = described(sqlite_path)
+    with pytest.raises(StoreUnavailable) as refused:
+        open_store(sqlite_path)
+    assert str(refused.value) == (
+        f"the database has schema {known[-1][0]}, this program needs {later[0]}: back it up "
+        "(modelgates db backup FILE), then run modelgates db migrate"
+    )
+    assert described(sqlite_path) == before
+    assert admin.migrate_file(sqlite_path) == [later[0]]
+    connection = sqlite3.connect(sqlite_path)
+    schema.check_version(connection)
+    connection.close()
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was(
+    sqlite_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin.migrate_file(sqlite_path)
+    before, known = described(sqlite_path), schema.migrations()
+    script = "alter table account add column later text;\ninsert into nowhere values (1);\n"
+    monkeypatch.setattr(schema, "migrations", lambda: [*known, (known[-1][0] + 1, script)])
+    with pytest.raises(StoreUnavailable, match="no such table: nowhere"):
+        admin.migrate_file(sqlite_path)
+    assert described(sqlite_path) == before

@@ -1,0 +1,265 @@
+import asyncio
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from modelgates_server.core.errors import StoreUnavailable
+from modelgates_server.store.sqlite import connection as connecting
+from modelgates_server.store.sqlite.connection import Connection, connect_stdlib
+from modelgates_server.store.sqlite.schema import newest_version
+from modelgates_server.store.sqlite.store import open_store
+from tests.support import grant, make_key, open_account
+
+# Root may write everywhere, so the process gives that up when everything is imported.
+OPEN_AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from modelgates_server.core.errors import StoreUnavailable
+from modelgates_server.store.sqlite import schema
+from modelgates_server.store.sqlite.store import open_store
+known = schema.migrations()
+schema.migrations = lambda: known
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+try:
+    open_store(Path(sys.argv[1]))
+    print("open", flush=True)
+except StoreUnavailable as refused:
+    print(refused, flush=True)
+os._exit(0)
+"""
+
+LOCKED = (
+    "database {} is locked by another program; close whatever has it open "
+    "(an SQLite shell, a copy in progress) and try again"
+)
+
+
+def refused_to_open(path: Path) -> str:
+    with pytest.raises(StoreUnavailable) as refused:
+        open_store(path)
+    message = str(refused.value)
+    assert "\n" not in message
+    return message
+
+
+def edit(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(statement)
+
+
+async def fill(path: Path) -> str:
+    store = open_store(path)
+    account_id = await open_account(store, 5)
+    await store.close()
+    return account_id
+
+
+@pytest.fixture
+def other(sqlite_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
+    """Another program that may lock the file; ours wait for it only briefly."""
+    monkeypatch.setattr(connecting, "_WAIT_MS", 50)
+    connection = sqlite3.connect(sqlite_path, isolation_level=None)
+    yield connection
+    connection.close()
+
+
+def test_a_newer_database_is_not_touched_by_an_older_program(sqlite_path: Path) -> None:
+    asyncio.run(fill(sqlite_path))
+    edit(sqlite_path, "pragma user_version = 99")
+    before = sqlite_path.read_bytes()
+    assert refused_to_open(sqlite_path) == (
+        f"the database has schema 99, this program knows {newest_version()}: it was opened by a "
+        "newer ModelGates; upgrade this one"
+    )
+    assert sqlite_path.read_bytes() == before
+
+
+async def test_a_database_that_was_migrated_while_open_is_told_by_ping(sqlite_path: Path) -> None:
+    await fill(sqlite_path)
+    store = open_store(sqlite_path)
+    await store.ping()
+    edit(sqlite_path, "pragma user_version = 99")
+    with pytest.raises(StoreUnavailable, match="has schema 99"):
+        await store.ping()
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    "foreign", ["create table theirs (x)", "pragma user_version = 1", "pragma application_id = 7"]
+)
+def test_the_database_of_another_program_is_not_touched(sqlite_path: Path, foreign: str) -> None:
+    edit(sqlite_path, "create table theirs (x)")
+    if not foreign.startswith("create"):
+        edit(sqlite_path, foreign)
+    before = sqlite_path.read_bytes()
+    assert "some other program's SQLite database" in refused_to_open(sqlite_path)
+    assert sqlite_path.read_bytes() == before
+    assert [path.name for path in sqlite_path.parent.iterdir()] == [sqlite_path.name]
+
+
+def test_a_file_that_is_no_database_is_not_touched(sqlite_path: Path) -> None:
+    sqlite_path.write_bytes(b"dear diary " * 999)
+    assert refused_to_open(sqlite_path) == (
+        f"database {sqlite_path} is damaged or not a database: restore it from a backup "
+        "(file is not a database)"
+    )
+    assert sqlite_path.read_bytes() == b"dear diary " * 999
+
+
+async def test_a_damaged_page_is_an_error_and_no_wrong_figure(sqlite_path: Path) -> None:
+    account_id = await fill(sqlite_path)
+    with closing(sqlite3.connect(sqlite_path)) as connection:
+        query = "select rootpage from sqlite_schema where name = 'account'"
+        page = connection.execute(query).fetchone()[0]
+    with sqlite_path.open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xff" * 4096)
+    store = open_store(sqlite_path)
+    with pytest.raises(StoreUnavailable, match="is damaged or not a database: restore it"):
+        await store.account(account_id)
+    with pytest.raises(StoreUnavailable, match="is damaged or not a database: restore it"):
+        await store.execute(grant(account_id, 1, "more"))
+    await store.close()
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "modelgates.db"
+    assert refused_to_open(path) == (
+        f"database {path} cannot be opened: the folder {path.parent} does not exist"
+    )
+
+
+def test_a_folder_in_the_place_of_the_file_is_told(tmp_path: Path) -> None:
+    assert f"database {tmp_path} cannot be opened" in refused_to_open(tmp_path)
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """One that other users may enter, which pytest's own are not."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        yield folder
+        folder.chmod(0o755)
+
+
+def test_a_folder_or_file_without_write_permission_is_told_at_the_start(
+    public_folder: Path,
+) -> None:
+    path = public_folder / "modelgates.db"
+
+    def opened() -> str:
+        command = [sys.executable, "-c", OPEN_AS_NOBODY, str(path)]
+        return subprocess.check_output(command, text=True).strip()
+
+    public_folder.chmod(0o555)
+    hint = "check that its folder exists and is writable"
+    assert opened() == f"database {path} cannot be opened: {hint}"
+    assert not path.exists()
+    public_folder.chmod(0o777)
+    assert opened() == "open"
+    path.chmod(0o444)
+    hint = "make the file and its folder writable"
+    assert opened() == f"database {path} cannot be written: {hint}"
+    path.chmod(0o666)
+    public_folder.chmod(0o555)
+    assert "writable" in opened()
+
+
+async def test_a_locked_file_is_told_and_works_again_when_free(
+    sqlite_path: Path, other: sqlite3.Connection
+) -> None:
+    account_id = await fill(sqlite_path)
+    store = open_store(sqlite_path)
+    other.execute("begin immediate")
+    assert refused_to_open(sqlite_path) == LOCKED.format(sqlite_path)
+    with pytest.raises(StoreUnavailable) as refused:
+        await store.execute(grant(account_id, 1, "more"))
+    assert str(refused.value) == LOCKED.format(sqlite_path)
+    assert await store.account(account_id) is not None
+    other.execute("rollback")
+    assert not (await store.execute(grant(account_id, 1, "more"))).replayed
+    await store.close()
+
+
+async def test_a_file_that_nobody_else_may_even_read_is_told(
+    sqlite_path: Path, other: sqlite3.Connection
+) -> None:
+    await fill(sqlite_path)
+    other.execute("pragma locking_mode = exclusive")
+    other.execute("begin immediate")
+    assert refused_to_open(sqlite_path) == LOCKED.format(sqlite_path)
+    other.close()
+    await open_store(sqlite_path).close()
+
+
+@pytest.mark.parametrize("way", ["moved", "replaced"])
+async def test_nothing_is_written_to_a_file_that_is_no_longer_the_database(
+    sqlite_path: Path, way: str
+) -> None:
+    account_id = await fill(sqlite_path)
+    copied, elsewhere = sqlite_path.with_name("copy.db"), sqlite_path.with_name("elsewhere.db")
+    shutil.copy(sqlite_path, copied)
+    store = open_store(sqlite_path)
+    await store.execute(grant(account_id, 1, "before"))
+    shutil.move(sqlite_path, elsewhere)
+    if way == "replaced":
+        shutil.move(copied, sqlite_path)
+    told = f"database {sqlite_path} was moved or replaced while in use"
+    for number in range(2):
+        with pytest.raises(StoreUnavailable, match=told):
+            await store.execute(grant(account_id, 1, f"lost {number}"))
+    with pytest.raises(StoreUnavailable, match=told):
+        await make_key(store, account_id)
+    with pytest.raises(StoreUnavailable, match=told):
+        await store.ping()
+    await store.close()
+
+
+async def test_a_file_that_is_moved_back_is_written_again(sqlite_path: Path) -> None:
+    account_id = await fill(sqlite_path)
+    store = open_store(sqlite_path)
+    await store.execute(grant(account_id, 1, "before"))
+    elsewhere = sqlite_path.with_name("elsewhere.db")
+    shutil.move(sqlite_path, elsewhere)
+    with pytest.raises(StoreUnavailable):
+        await store.execute(grant(account_id, 1, "after"))
+    shutil.move(elsewhere, sqlite_path)
+    assert not (await store.execute(grant(account_id, 1, "after"))).replayed
+    await store.close()
+
+
+async def test_a_full_disk_is_told_and_loses_nothing_that_was_acknowledged(
+    sqlite_path: Path,
+) -> None:
+    account_id = await fill(sqlite_path)
+    pages = [20]
+
+    def connect(path: Path) -> Connection:
+        opened = connect_stdlib(path)
+        opened.execute(f"pragma max_page_count = {pages[0]}")
+        return opened
+
+    store = open_store(sqlite_path, connect=connect)
+    grants = [grant(account_id, 1, f"{number} {'x' * 240}") for number in range(1000)]
+    results = [await asyncio.gather(store.execute(g), return_exceptions=True) for g in grants]
+    refusals = {str(result) for (result,) in results if isinstance(result, StoreUnavailable)}
+    assert refusals == {f"database {sqlite_path} cannot grow: the disk is full"}
+    acknowledged = sum(not isinstance(result, Exception) for (result,) in results)
+    account = await store.account(account_id)
+    assert account is not None
+    assert account.credits_pico == 5 + acknowledged > 5
+    pages[0] = 10_000
+    receipts = await asyncio.gather(*(store.execute(g) for g in grants))
+    assert sum(receipt.replayed for receipt in receipts) == acknowledged
+    assert await store.damage() == []
+    await store.close()

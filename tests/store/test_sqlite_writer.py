@@ -1,0 +1,252 @@
+"""The writer when something goes wrong between the first statement and the answer."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from modelgates_server.core.errors import KeyDisabled, KeyLimitExceeded, StoreUnavailable
+from modelgates_server.core.keys import KeyChange
+from modelgates_server.store.sqlite import rows
+from modelgates_server.store.sqlite.connection import Connection, Cursor, connect_stdlib
+from modelgates_server.store.sqlite.store import SqliteStore, open_store
+from tests.support import T0_MS, capture, grant, make_key, new_account_id, open_account, place
+
+Before = Callable[[str, Callable[[], Any]], Any]
+"""Given a statement and how to run it; runs it or not, returns its cursor or raises."""
+
+
+class Watched:
+    """A connection whose statements pass through a test."""
+
+    def __init__(self, connection: Connection, run: Before) -> None:
+        self._connection = connection
+        self._run = run
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Cursor:
+        cursor: Cursor = self._run(sql, lambda: self._connection.execute(sql, parameters))
+        return cursor
+
+    def executemany(self, sql: str, many: Iterable[Any], /) -> Any:
+        return self._run(sql, lambda: self._connection.executemany(sql, many))
+
+    def cursor(self) -> Any:
+        return self._connection.cursor()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class Trouble:
+    """Breaks the statements that begin with `at`, so many times; `after` runs them first."""
+
+    def __init__(self, *, after: bool = False) -> None:
+        self.at = "never"
+        self.times = 0
+        self._after = after
+
+    def connect(self, path: Path) -> Connection:
+        return Watched(connect_stdlib(path), self._run)
+
+    def _run(self, sql: str, run: Callable[[], Any]) -> Any:
+        if not sql.startswith(self.at) or self.times == 0:
+            return run()
+        self.times -= 1
+        if self._after:
+            run()
+        raise sqlite3.OperationalError("disk I/O error")
+
+
+async def credits_of(store: SqliteStore, account_id: str) -> int:
+    account = await store.account(account_id)
+    assert account is not None
+    return account.credits_pico
+
+
+@pytest.mark.parametrize(
+    "at", ["begin", "pragma data_version", "insert into entry", "update account", "commit"]
+)
+async def test_a_failure_before_the_commit_changes_nothing_and_may_be_repeated(
+    sqlite_path: Path, at: str
+) -> None:
+    trouble = Trouble()
+    store = open_store(sqlite_path, connect=trouble.connect)
+    account_id = await open_account(store, 5)
+    grants = [grant(account_id, 1, str(number)) for number in range(10)]
+    trouble.at, trouble.times = at, 1
+    results = await asyncio.gather(
+        *(store.execute(command) for command in grants), return_exceptions=True
+    )
+    assert {type(result) for result in results} == {StoreUnavailable}
+    assert {str(result) for result in results} == {
+        f"database {sqlite_path} cannot be used: disk I/O error"
+    }
+    assert await credits_of(store, account_id) == 5
+    receipts = await asyncio.gather(*(store.execute(command) for command in grants))
+    assert not any(receipt.replayed for receipt in receipts)
+    assert await credits_of(store, account_id) == 15
+    await store.close()
+
+
+async def test_a_commit_that_reports_an_error_though_it_stands_is_not_done_twice(
+    sqlite_path: Path,
+) -> None:
+    trouble = Trouble(after=True)
+    store = open_store(sqlite_path, connect=trouble.connect)
+    account_id = await open_account(store, 5)
+    _, key = await make_key(store, account_id)
+    commands = [grant(account_id, 1, "more"), place(account_id, key.hash, "h", 3)]
+    for _ in range(2):
+        for command in commands:
+            trouble.at, trouble.times = "commit", 1
+            with pytest.raises(StoreUnavailable):
+                await store.execute(command)
+    receipts = [await store.execute(command) for command in commands]
+    assert all(receipt.replayed for receipt in receipts)
+    await store.execute(capture(account_id, "h", 2))
+    account = await store.account(account_id)
+    assert account is not None
+    assert (account.credits_pico, account.usage_pico, account.held_pico) == (6, 2, 0)
+    await store.close()
+
+
+async def test_a_mistake_of_ours_hits_its_caller_and_nobody_else(sqlite_path: Path) -> None:
+    store = open_store(sqlite_path)
+    account_id = await open_account(store, 5)
+
+    def mistake(connection: Connection) -> None:
+        connection.execute("insert into account (id) values ('half done')")
+
+    def worse(_: Connection) -> None:
+        raise ZeroDivisionError
+
+    grants = [store.execute(grant(account_id, 1, str(number))) for number in range(20)]
+    asked = [*grants[:10], store._writer.submit(mistake), *grants[10:], store._writer.submit(worse)]
+    results = await asyncio.gather(*asked, return_exceptions=True)
+    failed = [type(result) for result in results if isinstance(result, Exception)]
+    assert failed == [sqlite3.IntegrityError, ZeroDivisionError]
+    assert await credits_of(store, account_id) == 25
+    assert await store.account("half done") is None
+    await store.close()
+
+
+async def test_more_than_ten_thousand_waiting_changes_are_refused_not_piled_up(
+    sqlite_path: Path,
+) -> None:
+    store = open_store(sqlite_path)
+    account_id = await open_account(store, 5)
+    grants = [grant(account_id, 1, str(number)) for number in range(10_100)]
+    results = await asyncio.gather(
+        *(store.execute(command) for command in grants), return_exceptions=True
+    )
+    refused = [result for result in results if isinstance(result, Exception)]
+    assert len(refused) == 100
+    assert {str(refusal) for refusal in refused} == {
+        "too many changes are waiting for the disk; try again shortly"
+    }
+    assert await credits_of(store, account_id) == 5 + 10_000
+    await store.execute(grants[-1])
+    await store.close()
+
+
+@pytest.mark.parametrize("cached", [0, 3, 100_000])
+async def test_what_a_store_remembers_is_never_older_than_what_another_wrote(
+    sqlite_path: Path, monkeypatch: pytest.MonkeyPatch, cached: int
+) -> None:
+    monkeypatch.setattr(rows, "_CACHED_MAX", cached)
+    one, other = open_store(sqlite_path), open_store(sqlite_path)
+    accounts = [await open_account(one, 4) for _ in range(5)]
+    keys = {account_id: (await make_key(one, account_id))[1] for account_id in accounts}
+    for number in range(4):
+        for store in (one, other):
+            for account_id in accounts:
+                hold_id = f"{number}{store is one}"
+                await store.execute(place(account_id, keys[account_id].hash, hold_id, 1))
+                if number % 2:
+                    await (one if store is other else other).execute(
+                        capture(account_id, hold_id, 1)
+                    )
+        if number == 1:
+            for account_id in accounts:
+                await one.execute(grant(account_id, 1, "more"))
+                await other.execute(grant(account_id, 3, "much more"))
+    for account_id in accounts:
+        account = await one.account(account_id)
+        assert account is not None
+        assert (account.credits_pico, account.usage_pico, account.held_pico) == (8, 4, 4)
+        assert account.last_seq == len(await other.entries(account_id, after_seq=0, limit=99))
+    await one.close()
+    await other.close()
+
+
+async def test_a_key_changed_by_another_process_binds_the_very_next_hold(
+    sqlite_path: Path,
+) -> None:
+    one, other = open_store(sqlite_path), open_store(sqlite_path)
+    account_id = await open_account(one, 100)
+    _, key = await make_key(one, account_id)
+    await one.execute(place(account_id, key.hash, "first", 5))
+    await other.change_key(key.hash, KeyChange(limit_pico=7), T0_MS)
+    with pytest.raises(KeyLimitExceeded):
+        await one.execute(place(account_id, key.hash, "over", 3))
+    await one.change_key(key.hash, KeyChange(disabled=True), T0_MS)
+    for store in (one, other):
+        with pytest.raises(KeyDisabled):
+            await store.execute(place(account_id, key.hash, "disabled", 1))
+    await one.close()
+    await other.close()
+
+
+async def test_changes_that_come_together_share_commits(sqlite_path: Path) -> None:
+    commits = 0
+
+    def count(sql: str, run: Callable[[], Any]) -> Any:
+        nonlocal commits
+        commits += sql == "commit"
+        return run()
+
+    store = open_store(
+        sqlite_path, connect=lambda path: Watched(connect_stdlib(path), count), batch_max=50
+    )
+    account_id = await open_account(store, 5)
+    commits = 0
+    grants = [grant(account_id, 1, str(number)) for number in range(500)]
+    await asyncio.gather(*(store.execute(command) for command in grants))
+    assert commits == 10
+    await store.close()
+
+
+async def test_a_batch_of_new_and_repeated_commands_answers_each_for_itself(
+    sqlite_path: Path,
+) -> None:
+    store = open_store(sqlite_path)
+    account_id, later = await open_account(store, 100), new_account_id()
+    _, key = await make_key(store, account_id)
+    await store.execute(place(account_id, key.hash, "old", 5))
+    asked = [
+        place(account_id, key.hash, "old", 5),
+        place(account_id, key.hash, "new", 7),
+        capture(account_id, "old", 4),
+        capture(account_id, "old", 4),
+        grant(account_id, 100),
+        msgspec.structs.replace(place(account_id, key.hash, "old", 5), reference="again"),
+        grant(later, 1),
+        capture(account_id, "new", 7),
+    ]
+    results = await asyncio.gather(
+        *(store.execute(command) for command in asked), return_exceptions=True
+    )
+    told = [
+        type(result).__name__ if isinstance(result, BaseException) else result.replayed
+        for result in results
+    ]
+    expected = [True, False, False, True, True, "HoldEnded", "AccountNotFound", False]
+    assert told == expected
+    account = await store.account(account_id)
+    assert account is not None
+    assert (account.credits_pico, account.usage_pico, account.held_pico) == (100, 11, 0)
+    await store.close()

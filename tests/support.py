@@ -1,0 +1,164 @@
+"""What most tests need to say in one word. Times and amounts are plain numbers in picos and ms."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from modelgates_server.core import commands as c
+from modelgates_server.core import ids
+from modelgates_server.core.keys import SECRET_BYTES, Key, KeyKind, key_hash, key_label, key_text
+from modelgates_server.service.ports import Keys, Ledger, Store
+from modelgates_server.store.sqlite.store import open_store
+
+T0_MS = 1_795_439_520_000
+"""2026-11-23T13:12:00Z, a Monday."""
+
+DOLLAR = 10**12
+HOUR_MS = 3_600_000
+HOLD_MS = 600_000
+
+
+class ManualClock:
+    """A clock that only a test moves; call it for the time in ms."""
+
+    def __init__(self, now_ms: int = T0_MS) -> None:
+        self.now_ms = now_ms
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+    def forward(self, ms: int) -> None:
+        self.now_ms += ms
+
+
+def open_database(url: str) -> Store:
+    """Open a test's database; opening it again gives a second store on the same one."""
+    scheme, _, place = url.partition(":///")
+    opens = {"sqlite": lambda: open_store(Path(place))}
+    return opens[scheme]()
+
+
+def new_account_id() -> str:
+    return ids.account_id(os.urandom(ids.ACCOUNT_ID_BYTES))
+
+
+def new_key(account_id: str, **members: Any) -> tuple[str, Key]:
+    """A key's text and its row, not saved yet."""
+    text = key_text(os.urandom(SECRET_BYTES))
+    defaults = {"kind": KeyKind.INFERENCE, "name": "test", "created_at_ms": T0_MS}
+    named = {"hash": key_hash(text), "account_id": account_id, "label": key_label(text)}
+    return text, Key(**{**named, **defaults, **members})
+
+
+def opening(account_id: str, min_balance_pico: int = 0, reference: str = "open") -> c.OpenAccount:
+    """The start of an account named `test`."""
+    return c.OpenAccount(
+        account_id=account_id,
+        reference=reference,
+        at_ms=T0_MS,
+        name="test",
+        min_balance_pico=min_balance_pico,
+    )
+
+
+def closing(account_id: str, reference: str = "close") -> c.CloseAccount:
+    """The end of an account."""
+    return c.CloseAccount(account_id=account_id, reference=reference, at_ms=T0_MS)
+
+
+def grant(account_id: str, amount_pico: int, reference: str = "grant") -> c.Grant:
+    """Credits for the reason `test`."""
+    return c.Grant(
+        account_id=account_id,
+        reference=reference,
+        at_ms=T0_MS,
+        amount_pico=amount_pico,
+        reason="test",
+    )
+
+
+def adjust(account_id: str, amount_pico: int, reference: str = "adjust") -> c.Adjust:
+    """A correction for the reason `test`."""
+    return c.Adjust(
+        account_id=account_id,
+        reference=reference,
+        at_ms=T0_MS,
+        amount_pico=amount_pico,
+        reason="test",
+    )
+
+
+async def open_account(
+    store: Ledger, credits_pico: int = 0, *, account_id: str = "", min_balance_pico: int = 0
+) -> str:
+    """Open an account with credits; uses the references `open` and `grant`. Returns its id."""
+    name = account_id or new_account_id()
+    await store.execute(opening(name, min_balance_pico))
+    if credits_pico:
+        await store.execute(grant(name, credits_pico))
+    return name
+
+
+async def make_key(store: Keys, account_id: str, **members: Any) -> tuple[str, Key]:
+    """Save a new key, inference unless `kind` says otherwise; returns its text and its row."""
+    text, key = new_key(account_id, **members)
+    await store.create_key(key)
+    return text, key
+
+
+def place(
+    account_id: str, key_hash: str, hold_id: str, amount_pico: int, at_ms: int = T0_MS
+) -> c.PlaceHold:
+    """A hold of ten minutes under the reference `hold:ID`."""
+    return c.PlaceHold(
+        account_id=account_id,
+        reference=f"hold:{hold_id}",
+        at_ms=at_ms,
+        hold_id=hold_id,
+        key_hash=key_hash,
+        amount_pico=amount_pico,
+        expires_at_ms=at_ms + HOLD_MS,
+    )
+
+
+def extend(
+    account_id: str, hold_id: str, step: str, amount_pico: int, at_ms: int = T0_MS
+) -> c.ExtendHold:
+    """More for a hold and ten minutes from `at_ms`, under the reference `extend:ID:STEP`."""
+    return c.ExtendHold(
+        account_id=account_id,
+        reference=f"extend:{hold_id}:{step}",
+        at_ms=at_ms,
+        hold_id=hold_id,
+        amount_pico=amount_pico,
+        expires_at_ms=at_ms + HOLD_MS,
+    )
+
+
+def capture(account_id: str, hold_id: str, amount_pico: int, at_ms: int = T0_MS) -> c.CaptureHold:
+    """The end of a hold under the reference `end:ID`."""
+    return c.CaptureHold(
+        account_id=account_id,
+        reference=f"end:{hold_id}",
+        at_ms=at_ms,
+        hold_id=hold_id,
+        amount_pico=amount_pico,
+    )
+
+
+def void(account_id: str, hold_id: str, at_ms: int = T0_MS) -> c.VoidHold:
+    """The end of a hold under the reference `end:ID`."""
+    return c.VoidHold(
+        account_id=account_id, reference=f"end:{hold_id}", at_ms=at_ms, hold_id=hold_id
+    )
+
+
+def expire(account_id: str, hold_id: str, at_ms: int, amount_pico: int = 0) -> c.ExpireHold:
+    """The end of a hold under the reference `end:ID`."""
+    return c.ExpireHold(
+        account_id=account_id,
+        reference=f"end:{hold_id}",
+        at_ms=at_ms,
+        hold_id=hold_id,
+        amount_pico=amount_pico,
+    )

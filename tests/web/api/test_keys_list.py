@@ -1,0 +1,89 @@
+"""GET /keys: pages of 100, newest first."""
+
+import pytest
+
+from modelgates_server.core.keys import KeyKind, key_hash
+from tests.server import Customer
+from tests.web.harness import Api
+
+KEYS = "/api/v1/keys"
+
+
+async def names(api: Api, acme: Customer, query: str = "") -> list[str]:
+    answer = await api.call("GET", KEYS + query, acme.management)
+    assert answer.status_code == 200
+    return [row["name"] for row in answer.json()["data"]]
+
+
+async def issue_many(api: Api, acme: Customer, count: int) -> list[str]:
+    """Names, oldest first; every key is a millisecond younger than the one before."""
+    made = [f"key {number}" for number in range(count)]
+    for name in made:
+        api.clock.forward(1)
+        await api.issue(acme.account_id, name=name)
+    return made
+
+
+async def test_pages_hold_every_key_once_and_the_newest_first(api: Api, acme: Customer) -> None:
+    made = await issue_many(api, acme, 203)
+    first, second, third, beyond = [
+        await names(api, acme, f"?offset={offset}") for offset in (0, 100, 200, 300)
+    ]
+    assert (len(first), len(second), len(third), beyond) == (100, 100, 5, [])
+    assert (first + second + third)[:203] == made[::-1]
+    assert set(third[3:]) == {"inference", "viewer"}
+    assert await names(api, acme) == first
+    assert await names(api, acme, "?offset=1") == [*first[1:], second[0]]
+
+
+async def test_a_disabled_key_is_listed_only_when_asked_for(api: Api, acme: Customer) -> None:
+    path = f"{KEYS}/{key_hash(acme.inference)}"
+    await api.call("PATCH", path, acme.management, json={"disabled": True})
+    assert await names(api, acme) == ["viewer"]
+    assert await names(api, acme, "?include_disabled=false") == ["viewer"]
+    assert set(await names(api, acme, "?include_disabled=true")) == {"inference", "viewer"}
+
+
+async def test_an_expired_key_is_still_listed(api: Api, acme: Customer) -> None:
+    await api.issue(acme.account_id, name="short", expires_at="2026-11-23T13:12:01Z")
+    api.clock.forward(2000)
+    assert "short" in await names(api, acme)
+
+
+async def test_a_management_key_is_not_listed(api: Api, acme: Customer) -> None:
+    await api.issue(acme.account_id, KeyKind.MANAGEMENT, name="second management key")
+    assert set(await names(api, acme, "?include_disabled=true")) == {"inference", "viewer"}
+
+
+async def test_another_workspace_has_no_keys(api: Api, acme: Customer) -> None:
+    rows = (await api.call("GET", KEYS, acme.management)).json()["data"]
+    own = rows[0]["workspace_id"]
+    assert len(await names(api, acme, f"?workspace_id={own}")) == 2
+    assert await names(api, acme, "?workspace_id=00000000-0000-0000-0000-000000000000") == []
+
+
+async def test_a_query_a_newer_client_sends_is_no_error(api: Api, acme: Customer) -> None:
+    assert len(await names(api, acme, "?include_expired=true&x=%00&offset=0")) == 2
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "offset=-1",
+        "offset=1.5",
+        "offset=x",
+        "offset=",
+        "offset=1000000000",
+        "offset=99999999999999999999999",
+        "offset=1e3",
+        "offset=%D9%A1",
+        "offset=1_0",
+        "include_disabled=1",
+        "include_disabled=True",
+        "include_disabled=",
+    ],
+)
+async def test_a_query_that_makes_no_sense_is_a_400(query: str, api: Api, acme: Customer) -> None:
+    answer = await api.call("GET", f"{KEYS}?{query}", acme.management)
+    assert answer.status_code == 400
+    assert query.partition("=")[0] in answer.json()["error"]["message"]

@@ -1,0 +1,145 @@
+"""POST /keys with an Idempotency-Key: who heard no answer asks again and gets the same."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from modelgates_server.core.keys import KeyKind, key_hash
+from modelgates_server.core.times import MS_PER_DAY
+from tests.server import Customer
+from tests.support import DOLLAR
+from tests.web.harness import Api
+
+KEYS = "/api/v1/keys"
+
+
+async def post(api: Api, caller: str, header: str = "once", **body: Any) -> httpx.Response:
+    return await api.call(
+        "POST",
+        KEYS,
+        caller,
+        json={"name": "new", "limit": 5, **body},
+        headers={"Idempotency-Key": header},
+    )
+
+
+async def count(api: Api, acme: Customer) -> int:
+    """How many keys the account has beside its first three."""
+    return len(await api.gateway.keys.page(acme.account_id, limit=100)) - 3
+
+
+async def test_a_repeat_creates_nothing_and_gets_the_same_working_key(
+    api: Api, acme: Customer
+) -> None:
+    first = await post(api, acme.management)
+    api.clock.forward(1000)
+    second = await post(api, acme.management, limit=5.0)
+    assert first.status_code == second.status_code == 201
+    assert first.text == second.text
+    assert await count(api, acme) == 1
+    text = first.json()["key"]
+    assert key_hash(text) == first.json()["data"]["hash"]
+    assert (await api.call("GET", "/api/v1/key", text)).json()["data"]["limit"] == 5
+
+
+async def test_thirty_two_repeats_at_once_create_one_key(api: Api, acme: Customer) -> None:
+    for attempt in range(5):
+        header = f"attempt {attempt}"
+        answers = await asyncio.gather(*(post(api, acme.management, header) for _ in range(32)))
+        assert {answer.status_code for answer in answers} == {201}
+        assert len({answer.text for answer in answers}) == 1
+        assert await count(api, acme) == attempt + 1
+        text = answers[0].json()["key"]
+        assert (await api.call("GET", "/api/v1/key", text)).status_code == 200
+
+
+async def test_the_same_header_with_another_body_is_refused(api: Api, acme: Customer) -> None:
+    await post(api, acme.management)
+    others: list[dict[str, Any]] = [
+        {"name": "other"},
+        {"limit": 6},
+        {"limit": None},
+        {"limit": None, "kind": "viewer"},
+        {"limit_reset": "daily"},
+        {"expires_at": "2030-01-01T00:00:00Z"},
+    ]
+    for other in others:
+        answer = await post(api, acme.management, **other)
+        assert answer.status_code == 422
+        assert answer.json()["error"]["code"] == 422
+        assert "sk-mg" not in answer.text
+    assert await count(api, acme) == 1
+
+
+async def test_another_header_is_another_request(api: Api, acme: Customer) -> None:
+    texts = {(await post(api, acme.management, header)).json()["key"] for header in ("a", "b", "A")}
+    without = await api.call("POST", KEYS, acme.management, json={"name": "new", "limit": 5})
+    assert len(texts | {without.json()["key"]}) == 4
+    assert await count(api, acme) == 4
+
+
+async def test_the_same_header_from_another_caller_is_another_request(
+    api: Api, acme: Customer, other: Customer
+) -> None:
+    colleague, _ = await api.issue(acme.account_id, KeyKind.MANAGEMENT)
+    first = await post(api, acme.management)
+    second = await post(api, colleague, name="another body")
+    third = await post(api, other.management)
+    assert first.status_code == second.status_code == third.status_code == 201
+    assert len({answer.json()["key"] for answer in (first, second, third)}) == 3
+    assert third.json()["data"]["creator_user_id"] == other.account_id
+
+
+async def test_a_header_is_remembered_for_a_day_and_then_forgotten(
+    api: Api, acme: Customer
+) -> None:
+    first = await post(api, acme.management)
+    api.clock.forward(MS_PER_DAY)
+    await api.gateway.upkeep.run_once()
+    assert (await post(api, acme.management)).text == first.text
+    api.clock.forward(1)
+    await api.gateway.upkeep.run_once()
+    later = await post(api, acme.management)
+    assert later.status_code == 201
+    assert later.json()["key"] != first.json()["key"]
+    assert await count(api, acme) == 2
+
+
+async def test_a_repeat_tells_what_became_of_the_key(api: Api, acme: Customer) -> None:
+    first = await post(api, acme.management)
+    named = f"{KEYS}/{first.json()['data']['hash']}"
+    await api.spend(acme.account_id, first.json()["key"], DOLLAR)
+    await api.call("PATCH", named, acme.management, json={"disabled": True})
+    again = await post(api, acme.management)
+    assert again.json()["key"] == first.json()["key"]
+    row = again.json()["data"]
+    assert (row["disabled"], row["usage"], row["limit_remaining"]) == (True, 1, 4)
+
+
+async def test_a_refused_request_does_not_use_up_its_header(api: Api, acme: Customer) -> None:
+    assert (await post(api, acme.management, limit=-1)).status_code == 400
+    assert (await post(api, acme.viewer)).status_code == 403
+    assert (await post(api, acme.management)).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("header", "status"), [("", 400), ("x" * 256, 400), ("x" * 255, 201), ("a b/c:ä", 201)]
+)
+async def test_a_header_has_1_to_255_characters(
+    header: str, status: int, api: Api, acme: Customer
+) -> None:
+    answers = [
+        await api.client.post(
+            KEYS,
+            json={"name": "new"},
+            headers={
+                b"Idempotency-Key": header.encode(),
+                b"Authorization": f"Bearer {acme.management}".encode(),
+            },
+        )
+        for _ in range(2)
+    ]
+    assert [answer.status_code for answer in answers] == [status, status]
+    assert await count(api, acme) == (status == 201)

@@ -1,0 +1,89 @@
+"""Our own description of the API, read as a client would, and answers held against it."""
+
+import json
+from functools import cache
+from http import HTTPMethod
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.protocols import Validator
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from modelgates_server.web.openapi import OpenApi
+
+SEED: dict[str, Any] = yaml.safe_load(
+    Path(__file__).with_name("seed_get_credits.openapi.yaml").read_text("utf-8")
+)
+# The seed fixes the answers of /credits, so this one is told in the document's description.
+_ANYWHERE = {503: "ServiceUnavailable"}
+_VERBS = {verb.lower() for verb in HTTPMethod}
+
+
+@cache
+def our_document() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(OpenApi("")._json)
+    return document
+
+
+def operations_of(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    """Method, path from the root of the server, and description of every operation."""
+    base = document["servers"][0]["url"].rstrip("/")
+    return [
+        (verb.upper(), path if "servers" in item else base + path, operation)
+        for path, item in document["paths"].items()
+        for verb, operation in item.items()
+        if verb in _VERBS
+    ]
+
+
+def referenced(document: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
+    """The value itself, or what its `$ref` stands for."""
+    while "$ref" in value:
+        found: Any = document
+        for step in value["$ref"].removeprefix("#/").split("/"):
+            found = found[step]
+        value = found
+    return value
+
+
+def validator(document: dict[str, Any], schema: dict[str, Any]) -> Validator:
+    """Checks values against one schema of a document. No number passes for an integer here."""
+    registry = Registry().with_resource(
+        "urn:document", Resource.from_contents(document, default_specification=DRAFT202012)
+    )
+    return Draft202012Validator(
+        _absolute(schema), registry=registry, format_checker=Draft202012Validator.FORMAT_CHECKER
+    )
+
+
+def check_answer(operation: dict[str, Any], answer: httpx.Response) -> None:
+    """Assert that the document foresees an answer of an operation: status, headers and body."""
+    document = our_document()
+    described = operation["responses"].get(str(answer.status_code))
+    if described is None:
+        assert answer.status_code in _ANYWHERE, f"{answer.status_code} is not described"
+        described = document["components"]["responses"][_ANYWHERE[answer.status_code]]
+    described = referenced(document, described)
+    for name, header in described.get("headers", {}).items():
+        assert name in answer.headers, f"{name} is promised"
+        schema = referenced(document, header)["schema"]
+        value = answer.headers[name]
+        validator(document, schema).validate(int(value) if schema["type"] == "integer" else value)
+    media_type = answer.headers["content-type"].partition(";")[0]
+    schema = described["content"][media_type]["schema"]
+    if media_type == "application/json":
+        validator(document, schema).validate(answer.json())
+
+
+def _absolute(value: Any) -> Any:
+    """Let references to the document be followed from a schema that was taken out of it."""
+    if isinstance(value, dict):
+        return {
+            name: f"urn:document{inner}" if name == "$ref" else _absolute(inner)
+            for name, inner in value.items()
+        }
+    return [_absolute(inner) for inner in value] if isinstance(value, list) else value

@@ -1,0 +1,93 @@
+"""The application in this process: real services and a real store, and a clock that tests move."""
+
+import secrets
+from contextlib import nullcontext
+from typing import Any
+
+import httpx
+
+from modelgates_server.bootstrap import Gateway
+from modelgates_server.core.keys import KeyKind, key_hash
+from modelgates_server.service.accounts import Accounts
+from modelgates_server.service.credits import Credits
+from modelgates_server.service.holds import Holds
+from modelgates_server.service.keys import KeyRing, NewKey
+from modelgates_server.service.ports import Store
+from modelgates_server.service.upkeep import Upkeep
+from modelgates_server.web.app import App
+from modelgates_server.web.errors import HttpRefusal
+from modelgates_server.web.metrics import Metrics
+from modelgates_server.web.openapi import OpenApi
+from modelgates_server.web.operations import Operation, Paths
+from modelgates_server.web.table import operations
+from tests.support import ManualClock
+from tests.web.document import check_answer, operations_of, our_document
+
+METRICS_TOKEN = "0123456789abcdef"
+_DESCRIBED = {
+    operation["operationId"]: operation for *_, operation in operations_of(our_document())
+}
+
+
+class Api:
+    """Calls operations. Every answer is held against our OpenAPI document on the way."""
+
+    def __init__(self, store: Store, clock: ManualClock) -> None:
+        random_bytes = secrets.token_bytes
+        self.store = store
+        self.clock = clock
+        self.gateway = Gateway(
+            store=store,
+            accounts=Accounts(store, clock, random_bytes),
+            credits=Credits(store, clock, random_bytes),
+            keys=KeyRing(store, clock, random_bytes),
+            holds=Holds(store, clock),
+            upkeep=Upkeep(store, clock),
+        )
+        metrics = Metrics(METRICS_TOKEN)
+        self.table: list[Operation] = operations(
+            store=store,
+            keys=self.gateway.keys,
+            clock=clock,
+            metrics=metrics,
+            openapi=OpenApi(""),
+        )
+        self._paths = Paths(self.table)
+        app = App(self.table, self.gateway.keys, metrics, nullcontext)
+        self.client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://gateway"
+        )
+
+    async def call(
+        self, method: str, path: str, key: str | None = None, **request: Any
+    ) -> httpx.Response:
+        """Send a request, with a key where one is given."""
+        headers = dict(request.pop("headers", {}))
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
+        answer = await self.client.request(method, path, headers=headers, **request)
+        self._check(method, path.partition("?")[0], answer)
+        return answer
+
+    async def issue(
+        self, account_id: str, kind: KeyKind = KeyKind.INFERENCE, **wanted: Any
+    ) -> tuple[str, str]:
+        """A new key's text and hash."""
+        new = NewKey(kind=kind, **{"name": "test", **wanted})
+        _, text = await self.gateway.keys.create(account_id, new)
+        return text, key_hash(text)
+
+    async def spend(self, account_id: str, key: str, amount_pico: int) -> None:
+        """One call that cost so much."""
+        holds, hold_id = self.gateway.holds, secrets.token_hex(8)
+        await holds.place(account_id, key_hash(key), hold_id, amount_pico, ttl_s=600)
+        await holds.capture(account_id, hold_id, amount_pico)
+
+    def _check(self, method: str, path: str, answer: httpx.Response) -> None:
+        assert not answer.has_redirect_location, "clients do not follow, or lose the body"
+        try:
+            methods, _ = self._paths.find(path)
+        except HttpRefusal:
+            return
+        if method in methods:
+            check_answer(_DESCRIBED[methods[method].id], answer)

@@ -1,0 +1,149 @@
+"""What HTTP asks of every path: methods, preflights, slashes, caching, and errors in one shape."""
+
+import pytest
+
+from modelgates_server.core.keys import key_hash
+from tests.server import Customer
+from tests.web.document import operations_of, our_document
+from tests.web.harness import Api
+
+METHODS: dict[str, set[str]] = {}
+for _method, _path, _ in operations_of(our_document()):
+    METHODS.setdefault(_path, set()).add(_method)
+# RFC 9110 and 5789, WebDAV's beginnings, and one that nobody knows.
+VERBS = ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "BREW"]
+UNKNOWN = [
+    "/",
+    "//",
+    "/api",
+    "/api/v1",
+    "/api/v1/",
+    "/api/v1/credit",
+    "/api/v1/Credits",
+    "/api/v1/credits//",
+    "/api/v1/credits/x",
+    "//api/v1/credits",
+    "/api/v2/credits",
+    "/api/v1/keys/x/y",
+    "/v1/credits",
+    "/docs",
+    "/favicon.ico",
+    "/openapi.yml",
+    "/..%2f..%2fetc/passwd",
+    "/api/v1/%00",
+]
+
+
+@pytest.mark.parametrize("path", sorted(METHODS))
+async def test_a_method_that_is_not_there_is_refused_in_our_shape_and_named(
+    path: str, api: Api, acme: Customer
+) -> None:
+    there = METHODS[path]
+    allowed = there | {"OPTIONS"} | ({"HEAD"} if "GET" in there else set())
+    for verb in set(VERBS) - there:
+        answer = await api.call(verb, path, acme.management)
+        assert answer.status_code == 405, verb
+        assert answer.text == '{"error":{"message":"Method not allowed","code":405}}'
+        assert set(answer.headers["allow"].split(", ")) == allowed
+
+
+@pytest.mark.parametrize("path", UNKNOWN)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
+async def test_a_path_that_is_not_there_is_json_and_not_found(
+    path: str, method: str, api: Api
+) -> None:
+    answer = await api.client.request(method, f"http://gateway{path}")
+    assert answer.status_code == 404
+    assert answer.text == '{"error":{"message":"Resource not found","code":404}}'
+    assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("path", sorted(path for path in METHODS if "GET" in METHODS[path]))
+async def test_a_slash_at_the_end_makes_no_difference(path: str, api: Api, acme: Customer) -> None:
+    place = path.replace("{hash}", key_hash(acme.inference))
+    plain = await api.call("GET", place, acme.management)
+    slashed = await api.call("GET", place + "/", acme.management)
+    assert (slashed.status_code, slashed.content) == (plain.status_code, plain.content)
+
+
+async def test_a_post_to_a_path_with_a_slash_is_not_turned_into_a_get(
+    api: Api, acme: Customer
+) -> None:
+    answer = await api.call("POST", "/api/v1/keys/", acme.management, json={"name": "slash"})
+    assert answer.status_code == 201
+    named = f"/api/v1/keys/{answer.json()['data']['hash']}/"
+    changed = await api.call("PATCH", named, acme.management, json={"disabled": True})
+    assert changed.json()["data"]["disabled"]
+    assert (await api.call("DELETE", named, acme.management)).json() == {"deleted": True}
+    by_id = await api.call("DELETE", "/api/v1/keys/?id=x", acme.management)
+    assert by_id.status_code == 404
+
+
+@pytest.mark.parametrize("path", sorted(METHODS))
+async def test_a_browser_may_send_its_key_from_anywhere(path: str, api: Api) -> None:
+    asked = "authorization,content-type,x-title,http-referer"
+    preflight = await api.client.options(
+        path,
+        headers={
+            "Origin": "https://app.example",
+            "Access-Control-Request-Method": "GET",
+            "Access-Control-Request-Headers": asked,
+        },
+    )
+    assert preflight.status_code == 204
+    assert preflight.content == b""
+    assert "content-length" not in preflight.headers
+    assert preflight.headers["access-control-allow-origin"] == "*"
+    assert preflight.headers["access-control-allow-headers"] == asked
+    assert set(preflight.headers["access-control-allow-methods"].split(", ")) >= METHODS[path]
+
+
+async def test_a_plain_options_names_the_headers_a_star_would_not_cover(api: Api) -> None:
+    answer = await api.client.options("/api/v1/keys")
+    assert answer.status_code == 204
+    assert "authorization" in answer.headers["access-control-allow-headers"]
+    assert answer.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, POST"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/v1/credits", 200),
+        ("POST", "/api/v1/keys", 400),
+        ("GET", "/api/v1/keys?offset=x", 400),
+        ("GET", "/api/v1/nothing", 404),
+        ("PUT", "/api/v1/credits", 405),
+        ("OPTIONS", "/api/v1/credits", 204),
+        ("GET", "/healthz", 200),
+    ],
+)
+async def test_figures_are_never_cached_and_errors_reach_browsers_too(
+    method: str, path: str, status: int, api: Api, acme: Customer
+) -> None:
+    answer = await api.call(method, path, acme.management)
+    assert answer.status_code == status
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "x-request-id" in answer.headers
+    assert "set-cookie" not in answer.headers
+    if status != 204:
+        assert answer.headers["content-type"] == "application/json"
+        assert int(answer.headers["content-length"]) == len(answer.content)
+
+
+async def test_a_get_that_claims_to_have_json_is_no_bad_request(api: Api, acme: Customer) -> None:
+    for media_type in ("application/json", "text/plain", ""):
+        headers = {"Content-Type": media_type, "Accept": "text/html"}
+        answer = await api.call("GET", "/api/v1/credits", acme.management, headers=headers)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "application/json"
+
+
+async def test_a_caller_that_is_refused_is_named_only_when_it_is_known(
+    api: Api, acme: Customer
+) -> None:
+    known = await api.call("POST", "/api/v1/keys", acme.management)
+    assert known.json()["user_id"] == acme.account_id
+    for method, path in (("GET", "/api/v1/nothing"), ("PUT", "/api/v1/credits")):
+        assert "user_id" not in (await api.call(method, path, acme.management)).json()

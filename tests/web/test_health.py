@@ -1,0 +1,38 @@
+import pytest
+
+from modelgates_server.core.errors import StoreUnavailable
+from tests.web.harness import Api
+
+
+async def test_a_process_that_answers_is_alive_whatever_its_database_does(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail() -> None:
+        raise StoreUnavailable("/secret/path is locked")
+
+    monkeypatch.setattr(api.store, "ping", fail)
+    answer = await api.call("GET", "/healthz")
+    assert (answer.status_code, answer.text) == (200, '{"status":"ok"}')
+
+
+async def test_a_server_that_can_work_is_ready(api: Api) -> None:
+    answer = await api.call("GET", "/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ok", "parts": {"database": "ok"}}
+
+
+async def test_a_server_that_cannot_work_says_which_part_and_no_path(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail() -> None:
+        raise StoreUnavailable("/secret/path is locked")
+
+    monkeypatch.setattr(api.store, "ping", fail)
+    answer = await api.call("GET", "/readyz")
+    assert answer.status_code == 503
+    assert answer.json() == {
+        "error": {"message": "Service temporarily unavailable", "code": 503},
+        "status": "unavailable",
+        "parts": {"database": "unavailable"},
+    }
+    assert answer.headers["retry-after"] == "1"

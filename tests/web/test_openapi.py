@@ -1,0 +1,197 @@
+"""The description of the API: valid, true to the seed, and nothing left out."""
+
+import json
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+from schemathesis.specs.openapi.definitions import OPENAPI_31
+
+from modelgates_server.core.keys import KeyKind, has_true_checksum, key_hash, key_label
+from modelgates_server.core.times import LimitReset
+from modelgates_server.web.api.key_rows import CurrentKey, KeyBudget, KeyRow, workspace_of
+from modelgates_server.web.api.keys import KeyChangeBody, NewKeyBody
+from modelgates_server.web.openapi import OpenApi
+from tests.web.document import SEED, operations_of, our_document, referenced, validator
+from tests.web.harness import Api
+
+DOCUMENT = our_document()
+OURS_IN_SEED_OPERATION = {"x-key-kinds"}
+
+
+def nodes(value: Any, place: str = "#") -> Iterator[tuple[str, Any]]:
+    """Every object and list of a document, with its place."""
+    if isinstance(value, dict | list):
+        yield place, value
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, inner in items:
+            yield from nodes(inner, f"{place}/{name}")
+
+
+def test_the_document_is_openapi_3_1() -> None:
+    jsonschema_rs.validator_for(OPENAPI_31).validate(DOCUMENT)
+
+
+def test_schemas_are_json_schemas(subtests: pytest.Subtests) -> None:
+    for name, schema in DOCUMENT["components"]["schemas"].items():
+        with subtests.test(name):
+            Draft202012Validator.check_schema(schema)
+            assert schema["title"] == name
+
+
+def test_references_lead_somewhere_and_nothing_lies_about_unused() -> None:
+    named = {
+        f"#/components/{group}/{name}"
+        for group, members in DOCUMENT["components"].items()
+        if group != "securitySchemes"
+        for name in members
+    }
+    used = {
+        node["$ref"] for _, node in nodes(DOCUMENT) if isinstance(node, dict) and "$ref" in node
+    }
+    # Told in the description of a header: the seed fixes the schema that would refer to it.
+    assert named - used == {"#/components/schemas/CreditsMetadata"}
+    assert used <= named
+
+
+def test_examples_fit_their_schemas(subtests: pytest.Subtests) -> None:
+    count = 0
+    for place, node in nodes(DOCUMENT):
+        if not isinstance(node, dict) or "schema" not in node:
+            continue
+        examples = [referenced(DOCUMENT, e)["value"] for e in node.get("examples", {}).values()]
+        for example in [*examples, *([node["example"]] if "example" in node else [])]:
+            count += 1
+            with subtests.test(f"{place} {count}"):
+                validator(DOCUMENT, node["schema"]).validate(example)
+                if isinstance(example, dict) and "modelgates_metadata" in example:
+                    schema = DOCUMENT["components"]["schemas"]["CreditsMetadata"]
+                    validator(DOCUMENT, schema).validate(example["modelgates_metadata"])
+    assert count > 40
+
+
+def test_the_key_in_the_examples_is_one_key() -> None:
+    content = DOCUMENT["paths"]["/keys"]["post"]["responses"]["201"]["content"]
+    example = content["application/json"]["example"]
+    text, row = example["key"], example["data"]
+    assert not has_true_checksum(text), "scanners would report it"
+    assert (key_hash(text), key_label(text)) == (row["hash"], row["label"])
+    assert workspace_of(row["creator_user_id"]) == row["workspace_id"]
+
+
+def test_every_answer_in_json_has_an_example(subtests: pytest.Subtests) -> None:
+    for method, path, operation in operations_of(DOCUMENT):
+        answers = {**operation["responses"], "body": operation.get("requestBody", {})}
+        for status, answer in answers.items():
+            content = referenced(DOCUMENT, answer).get("content", {}).get("application/json")
+            if content and path != "/openapi.json":
+                with subtests.test(f"{method} {path} {status}"):
+                    assert "example" in content or "examples" in content
+
+
+def test_an_example_of_a_refusal_has_its_status_as_code(subtests: pytest.Subtests) -> None:
+    for method, path, operation in operations_of(DOCUMENT):
+        for status, answer in operation["responses"].items():
+            content = referenced(DOCUMENT, answer).get("content", {}).get("application/json", {})
+            for example in content.get("examples", {}).values():
+                value = referenced(DOCUMENT, example)["value"]
+                with subtests.test(f"{method} {path} {status}"):
+                    assert ("error" in value) == (int(status) >= 400)
+                    assert "error" not in value or value["error"]["code"] == int(status)
+
+
+def test_the_operation_of_the_seed_is_in_it_unchanged() -> None:
+    seed, ours = deepcopy(SEED["paths"]["/credits"]), deepcopy(DOCUMENT["paths"]["/credits"])
+    operation = ours.pop("get")
+    for name in OURS_IN_SEED_OPERATION:
+        del operation[name]
+    for answer in operation["responses"].values():
+        del answer["content"]["application/json"]["examples"]
+    assert operation == seed["get"]
+    # What is ours stands beside the operation and asks nothing of anybody.
+    assert set(ours) == {"parameters"}
+    assert not any(parameter["required"] for parameter in ours["parameters"])
+
+
+def test_the_components_of_the_seed_are_in_it_unchanged() -> None:
+    for group, members in SEED["components"].items():
+        for name, member in members.items():
+            assert DOCUMENT["components"][group][name] == member, name
+    for name in ("title", "version"):
+        assert DOCUMENT["info"][name] == SEED["info"][name]
+    assert DOCUMENT["openapi"] == SEED["openapi"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "shape"),
+    [
+        ("Key", KeyRow),
+        ("CurrentKey", CurrentKey),
+        ("KeyBudget", KeyBudget),
+        ("NewKey", NewKeyBody),
+        ("KeyChange", KeyChangeBody),
+    ],
+)
+def test_members_in_the_document_and_in_the_code_are_the_same(
+    schema: str, shape: type[msgspec.Struct]
+) -> None:
+    described = DOCUMENT["components"]["schemas"][schema]
+    fields = msgspec.structs.fields(shape)
+    assert set(described["properties"]) == {field.encode_name for field in fields}
+    if schema in {"NewKey", "KeyChange"}:
+        required = {field.encode_name for field in fields if field.required}
+    else:
+        required = {field.encode_name for field in fields}
+    assert set(described.get("required", [])) == required
+
+
+def test_enumerations_in_the_document_and_in_the_code_are_the_same() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    assert schemas["LimitReset"]["enum"] == [*LimitReset, None]
+    issued = set(schemas["NewKey"]["properties"]["kind"]["enum"])
+    assert issued == set(schemas["Key"]["properties"]["kind"]["enum"])
+    assert issued == set(KeyKind) - {KeyKind.MANAGEMENT}
+
+
+def test_every_operation_and_member_is_told_in_words(subtests: pytest.Subtests) -> None:
+    for method, path, operation in operations_of(DOCUMENT):
+        with subtests.test(f"{method} {path}"):
+            assert operation["summary"]
+            assert re.fullmatch(r"[a-z]+(-[a-z]+)*", operation["operationId"])
+            assert set(operation["tags"]) <= {tag["name"] for tag in DOCUMENT["tags"]}
+    for name in ("Key", "CurrentKey", "KeyBudget", "NewKey", "KeyChange"):
+        for member, schema in DOCUMENT["components"]["schemas"][name]["properties"].items():
+            with subtests.test(f"{name}.{member}"):
+                told = "description" in schema or referenced(DOCUMENT, schema).get("description")
+                assert told
+    amounts = ("usage", "usage_daily", "limit_remaining", "byok_usage_monthly")
+    for member in amounts:
+        text = DOCUMENT["components"]["schemas"]["Key"]["properties"][member]["description"]
+        assert text.startswith("US dollars"), "an amount without a unit"
+
+
+async def test_both_forms_are_served_and_are_the_same_document(api: Api) -> None:
+    as_json = await api.call("GET", "/openapi.json")
+    as_yaml = await api.call("GET", "/openapi.yaml")
+    assert as_yaml.headers["content-type"] == "application/yaml"
+    assert yaml.safe_load(as_yaml.text) == as_json.json() == DOCUMENT
+    # Readers of YAML for JavaScript or Go do not all know merged and shared nodes.
+    assert not re.search(r"(: |- )[&*]\w|<<:", as_yaml.text)
+
+
+@pytest.mark.parametrize("public_url", ["https://credits.example", "https://credits.example/"])
+def test_clients_are_sent_to_where_the_server_is(public_url: str) -> None:
+    document = json.loads(OpenApi(public_url)._json)
+    assert document["servers"] == [{"url": "https://credits.example/api/v1"}]
+    assert document["paths"]["/healthz"]["servers"] == [{"url": "https://credits.example"}]
+
+
+def test_without_an_address_of_its_own_places_are_relative() -> None:
+    assert DOCUMENT["servers"] == [{"url": "/api/v1"}]
+    assert DOCUMENT["paths"]["/healthz"]["servers"] == [{"url": "/"}]
