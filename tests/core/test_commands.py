@@ -5,7 +5,7 @@ import pytest
 from modelgates_server.core import commands as c
 from modelgates_server.core.errors import InvalidAmount, InvalidInput
 from modelgates_server.core.money import ENTRY_MAX_PICO
-from tests.support import T0_MS, adjust, capture, expire, extend, grant, new_account_id, place
+from tests.support import T0_MS, adjust, capture, expire, extend, grant, place
 
 ID = "user_0123456789abcdefghijKL"
 HASH = "0" * 64

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelgates_server.core.errors import KeyDisabled, KeyExpired, UnknownKey
+from modelgates_server.core.errors import InvalidInput, KeyDisabled, KeyExpired, UnknownKey
 from modelgates_server.core.keys import (
     KEY_HASH,
     KEY_TEXT_CHARS,
     KeyChange,
+    KeyKind,
     change_key,
     check_usable,
     has_true_checksum,
@@ -150,3 +151,23 @@ def test_a_change_cannot_touch_what_was_spent_or_is_held() -> None:
     money = {name for name in KEY.__struct_fields__ if name.startswith(("usage", "held"))}
     assert money
     assert not money & set(KeyChange.__struct_fields__)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "told"),
+    [
+        (KeyKind.INFERENCE, KeyChange(limit_reset=LimitReset.DAILY), "limit_reset needs a limit"),
+        (KeyKind.VIEWER, KeyChange(limit_pico=5), "a viewer key spends nothing"),
+        (KeyKind.INFERENCE, KeyChange(limit_pico=-1), "may not be negative"),
+    ],
+)
+def test_a_change_cannot_give_a_key_what_its_creation_refuses(
+    kind: KeyKind, change: KeyChange, told: str
+) -> None:
+    _, key = new_key("user_0123456789abcdefghijKL", kind=kind)
+    with pytest.raises(InvalidInput, match=told):
+        change_key(key, change, T0_MS)
+
+
+def test_a_reset_does_not_outlive_its_limit() -> None:
+    assert change_key(KEY, KeyChange(limit_pico=None), T0_MS).limit_reset is None

@@ -123,18 +123,24 @@ def test_a_closed_account_takes_no_credits_and_no_holds(books: OneAccount) -> No
         books.refusal(command, AccountClosed)
 
 
-@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize(
+    ("taken_pico", "held_pico", "told"),
+    [
+        (0, 0, "10 and 0 held"),
+        (0, 10 * DOLLAR, "10 and 10 held"),
+        (10 * DOLLAR, 5, "0 and 0.000000000005 held"),
+    ],
+)
 def test_an_account_with_money_or_open_holds_is_not_closed(
-    books: OneAccount, *, empty: bool
+    books: OneAccount, taken_pico: int, held_pico: int, told: str
 ) -> None:
-    if empty:
-        account = books.accounts[books.id]
-        books.accounts[books.id] = msgspec.structs.replace(account, min_balance_pico=-5)
-        books.run(adjust(books.id, -10 * DOLLAR, "empty"))
-        books.run(place(books.id, books.key_hash, "h", 5))
+    account = books.accounts[books.id]
+    books.accounts[books.id] = msgspec.structs.replace(account, min_balance_pico=-5)
+    if taken_pico:
+        books.run(adjust(books.id, -taken_pico, "taken"))
+    books.run(place(books.id, books.key_hash, "h", held_pico))
     message = str(books.refusal(closing(books.id), AccountNotEmpty))
-    shown = "0 and 0.000000000005 held" if empty else "10 and 0 held"
-    assert f"has a balance of {shown}" in message
+    assert f"has a balance of {told}" in message
 
 
 def test_a_debt_is_not_closed_away(books: OneAccount) -> None:

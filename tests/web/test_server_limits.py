@@ -225,6 +225,16 @@ def test_who_sends_all_before_reading_sees_the_refusal(
         client.close()
 
 
+def test_a_body_is_not_read_for_long_after_its_refusal(
+    server: RunningServer, acme: Customer
+) -> None:
+    endless = request("POST /api/v1/keys", acme.management, "Transfer-Encoding: chunked")
+    with wire(server.url) as client, pytest.raises((BrokenPipeError, ConnectionResetError)):
+        client.send(endless)
+        for _ in range(64):
+            client.socket.sendall(CHUNK)
+
+
 def test_one_connection_too_many_is_told_so(server: RunningServer, acme: Customer) -> None:
     with ExitStack() as stack:
         clients = [stack.enter_context(wire(server.url)) for _ in range(CONNECTIONS_MAX)]

@@ -10,8 +10,15 @@ from enum import StrEnum
 
 import msgspec
 
-from modelgates_server.core.errors import KeyDisabled, KeyExpired, UnknownKey
+from modelgates_server.core.errors import (
+    InvalidAmount,
+    InvalidInput,
+    KeyDisabled,
+    KeyExpired,
+    UnknownKey,
+)
 from modelgates_server.core.ids import CHECKSUM_CHARS, base62, checksum
+from modelgates_server.core.money import ENTRY_MAX_PICO
 from modelgates_server.core.times import LimitReset, day_of, month_of, resets_at_ms, week_of
 
 PREFIX = "sk-mg-v1-"
@@ -167,12 +174,30 @@ class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def change_key(key: Key, change: KeyChange, at_ms: int) -> Key:
-    """The key after a change. What it spent and holds is never part of one."""
+    """The key after a change; raises what `check_limit` raises.
+
+    Taking the limit away takes its reset along. What a key spent and holds is never part of one.
+    """
     members = {
         name: value
         for name, value in msgspec.structs.asdict(change).items()
         if name != "deleted" and value is not msgspec.UNSET
     }
-    return msgspec.structs.replace(
+    if change.limit_pico is None:
+        members.setdefault("limit_reset", None)
+    changed = msgspec.structs.replace(
         key, **members, updated_at_ms=at_ms, deleted_at_ms=at_ms if change.deleted else None
     )
+    check_limit(changed.kind, changed.limit_pico, changed.limit_reset)
+    return changed
+
+
+def check_limit(kind: KeyKind, limit_pico: int | None, reset: LimitReset | None) -> None:
+    """Raise `InvalidInput` or `InvalidAmount` for a limit that a key cannot have."""
+    if limit_pico is None:
+        if reset is not None:
+            raise InvalidInput("limit_reset needs a limit")
+    elif kind is not KeyKind.INFERENCE:
+        raise InvalidInput(f"a limit is for inference keys; a {kind} key spends nothing")
+    elif not 0 <= limit_pico <= ENTRY_MAX_PICO:
+        raise InvalidAmount("a limit may not be negative or larger than one entry can be")

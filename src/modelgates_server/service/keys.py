@@ -13,7 +13,6 @@ import msgspec
 
 from modelgates_server.core.commands import TEXT_MAX_CHARS, check_text
 from modelgates_server.core.errors import (
-    InvalidAmount,
     InvalidInput,
     KeyNotFound,
     MissingKey,
@@ -25,13 +24,13 @@ from modelgates_server.core.keys import (
     Key,
     KeyChange,
     KeyKind,
+    check_limit,
     check_usable,
     is_key_shaped,
     key_hash,
     key_label,
     key_text,
 )
-from modelgates_server.core.money import ENTRY_MAX_PICO
 from modelgates_server.core.times import MS_PER_DAY, LimitReset, parse_instant
 from modelgates_server.service.ports import Caller, Clock, Issuance, Keys, RandomBytes
 
@@ -146,8 +145,6 @@ class KeyRing:
         """Change a key that `get` has returned."""
         if change.name is not msgspec.UNSET:
             check_text("name", change.name, TEXT_MAX_CHARS)
-        if change.limit_pico is not msgspec.UNSET:
-            _check_limit(change.limit_pico)
         return await self._keys.change_key(key.hash, change, self._clock())
 
     async def delete(self, key: Key) -> None:
@@ -157,22 +154,13 @@ class KeyRing:
 
 def _check_new(wanted: NewKey, now_ms: int) -> int | None:
     check_text("name", wanted.name, TEXT_MAX_CHARS)
-    _check_limit(wanted.limit_pico)
-    if wanted.limit_pico is not None and wanted.kind is not KeyKind.INFERENCE:
-        raise InvalidInput(f"a limit is for inference keys; a {wanted.kind} key spends nothing")
-    if wanted.limit_reset is not None and wanted.limit_pico is None:
-        raise InvalidInput("limit_reset needs a limit")
+    check_limit(wanted.kind, wanted.limit_pico, wanted.limit_reset)
     if wanted.expires_at is None:
         return None
     expires_at_ms = parse_instant(wanted.expires_at)
     if expires_at_ms <= now_ms:
         raise InvalidInput("expires_at lies in the past")
     return expires_at_ms
-
-
-def _check_limit(limit_pico: int | None) -> None:
-    if limit_pico is not None and not 0 <= limit_pico <= ENTRY_MAX_PICO:
-        raise InvalidAmount("a limit may not be negative or larger than one entry can be")
 
 
 def _text_from(nonce: bytes, repeatable: Repeatable | None) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from modelgates_server.core.keys import KeyKind, key_hash
+from modelgates_server.core.keys import SECRET_BYTES, KeyKind, key_hash, key_text
 from modelgates_server.core.times import MS_PER_DAY
+from modelgates_server.service.keys import KeyRing, NewKey, Repeatable
 from tests.server import Customer
 from tests.support import DOLLAR
 from tests.web.harness import Api
@@ -143,3 +144,17 @@ async def test_a_header_has_1_to_255_characters(
     ]
     assert [answer.status_code for answer in answers] == [status, status]
     assert await count(api, acme) == (status == 201)
+
+
+async def test_who_has_the_database_alone_cannot_make_the_key_again(
+    api: Api, acme: Customer, other: Customer
+) -> None:
+    nonce = bytes(SECRET_BYTES)  # what the database would hold, the same for both
+    keys = KeyRing(api.store, api.clock, lambda _: nonce)
+    wanted = NewKey(kind=KeyKind.INFERENCE, name="new")
+    texts = {
+        (await keys.create(caller.account_id, wanted, Repeatable(caller.management, "once")))[1]
+        for caller in (acme, other)
+    }
+    assert len(texts) == 2, "the caller's key is no part of it"
+    assert key_text(nonce) not in texts
