@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from fractions import Fraction
 
+from msgspec import UNSET
+
 from modelgates_server.core import commands as c
 from modelgates_server.core.keys import Key, KeyChange
 
@@ -116,13 +118,19 @@ class Model:
         self._do(command)
         return DONE
 
-    def change_key(self, key_hash: str, change: KeyChange, at_ms: int) -> None:
+    def change_key(self, key_hash: str, change: KeyChange, at_ms: int) -> frozenset[str]:
+        """What may come of a change of a key that is not deleted."""
         row = self.keys[key_hash].row
         members = {name: getattr(row, name) for name in row.__struct_fields__}
-        wanted = {name: getattr(change, name) for name in members if hasattr(change, name)}
-        members.update({n: v for n, v in wanted.items() if isinstance(v, int | str | None)})
-        members["deleted_at_ms"] = at_ms if change.deleted else None
+        asked = {name: getattr(change, name) for name in members if hasattr(change, name)}
+        asked = {name: value for name, value in asked.items() if value is not UNSET}
+        members |= asked | {"deleted_at_ms": at_ms if change.deleted else None}
+        if members["limit_pico"] is None and "limit_reset" not in asked:
+            members["limit_reset"] = None
+        if members["limit_pico"] is None and members["limit_reset"] is not None:
+            return frozenset({"InvalidInput"})
         self.keys[key_hash].row = Key(**members)
+        return DONE
 
     def held_by(self, key_hash: str) -> Fraction:
         return sum(

@@ -16,6 +16,7 @@ class PureLedger:
         self.keys: dict[str, Key] = {}
         self.holds: dict[tuple[str, str], Hold] = {}
         self.journal: list[Entry] = []
+        self._priors: dict[tuple[str, str], Entry] = {}
 
     def run(self, command: c.Command) -> Receipt:
         state = self._state(command)
@@ -28,6 +29,7 @@ class PureLedger:
         if change.hold is not None:
             self.holds[command.account_id, change.hold.id] = change.hold
         self.journal.append(change.entry)
+        self._priors[command.account_id, command.reference] = change.entry
         return Receipt(change.entry, replayed=False)
 
     def change_key(self, key_hash: str, change: KeyChange, at_ms: int) -> Key:
@@ -48,10 +50,9 @@ class PureLedger:
             key_hash = hold and hold.key_hash
         if isinstance(command, c.PlaceHold):
             key_hash = command.key_hash
-        priors = [e for e in self.entries(account_id) if e.reference == command.reference]
         return State(
             account=self.accounts.get(account_id),
             key=self.keys.get(key_hash) if key_hash else None,
             hold=hold,
-            prior=priors[0] if priors else None,
+            prior=self._priors.get((account_id, command.reference)),
         )

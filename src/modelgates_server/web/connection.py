@@ -101,13 +101,6 @@ class BoundedConnection(HttpToolsProtocol):
         elif excess > 0:
             self._end(503, "Too many connections", [(b"retry-after", b"1")])
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The client has gone. uvicorn tells only the newest of several pipelined requests."""
-        if self._running is not None and not self._running.response_complete:
-            self._running.disconnected = True
-            self._running.message_event.set()
-        super().connection_lost(exc)
-
     def data_received(self, data: bytes) -> None:
         """Take bytes; many at once are taken in pieces, so that we can stop in time."""
         if len(data) > _PIECE_BYTES:

@@ -55,8 +55,8 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
-    async def submit(self, work: Command | Direct) -> Any:
-        """Have work done; returns or raises after its batch was committed or given up."""
+    def submit(self, work: Command | Direct) -> asyncio.Future[Any]:
+        """Have work done; the future ends after its batch was committed or given up."""
         if self._closed:
             raise StoreUnavailable("the database is closing")
         if self._waiting >= _WAITING_MAX:
@@ -69,7 +69,7 @@ class Writer:
         future: asyncio.Future[Any] = loop.create_future()
         self._gathered.append(_Job(work, future))
         self._waiting += 1
-        return await future
+        return future
 
     async def close(self) -> None:
         """Finish everything accepted, then end the thread."""

@@ -1,0 +1,133 @@
+"""The server with a certificate: the one in `tls/`, whose README says how it was made."""
+
+import http.client
+import json
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.cli.console import Console
+from tests.e2e.wire import request
+from tests.server import DEADLINE_S, RunningServer, open_customer_now, running_server
+
+TLS = Path(__file__).with_name("tls")
+CERT, KEY = TLS / "cert.pem", TLS / "key.pem"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    settings = {
+        "MODELGATES_TLS_CERT": str(CERT),
+        "MODELGATES_TLS_KEY": str(KEY),
+        "MODELGATES_REQUEST_TIMEOUT_S": "1",
+    }
+    with running_server(tmp_path_factory.mktemp("server"), **settings) as running:
+        yield running
+    told = [json.loads(line) for line in running.log_path.read_text().splitlines()]
+    assert [line for line in told if line["level"] != "info"] == []
+
+
+def trusting() -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=CERT)
+
+
+def test_a_client_that_checks_certificates_reads_its_credits(server: RunningServer) -> None:
+    customer = open_customer_now(server.database_path)
+    assert server.url.startswith("https://")
+    client = http.client.HTTPSConnection(
+        urlsplit(server.url).netloc, timeout=DEADLINE_S, context=trusting()
+    )
+    try:
+        for _ in range(3):
+            headers = {"Authorization": f"Bearer {customer.management}"}
+            client.request("GET", "/api/v1/credits", headers=headers)
+            answer = client.getresponse()
+            assert answer.status == 200
+            assert json.load(answer) == {"data": {"total_credits": 100, "total_usage": 0}}
+        client.request("POST", "/api/v1/keys", bytes(100_000), headers)
+        assert client.getresponse().status == 413
+    finally:
+        client.close()
+
+
+def test_an_old_version_of_tls_is_refused(server: RunningServer) -> None:
+    old = trusting()
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with raw(server) as client, pytest.raises(ssl.SSLError):
+        old.wrap_socket(client, server_hostname="localhost")
+
+
+@pytest.mark.parametrize(
+    "data", [request("GET /healthz"), bytes(1000), b"\x16\x03\x01\x02\x00\x01" + bytes(512)]
+)
+def test_what_is_no_tls_is_cut_off(server: RunningServer, data: bytes) -> None:
+    with raw(server) as client:
+        client.sendall(data)
+        answer = b"".join(iter(lambda: received(client), b""))
+    assert b"HTTP" not in answer
+
+
+def test_a_bad_request_inside_tls_is_refused(server: RunningServer) -> None:
+    for data, status in [(b"\x00\r\n", 400), (b"GET / HTTP/1.1\r\nA: " + b"x" * 99_999, 431)]:
+        with trusting().wrap_socket(raw(server), server_hostname="localhost") as client:
+            client.sendall(data)
+            answer = http.client.HTTPResponse(client)
+            answer.begin()
+            assert answer.status == status
+
+
+def test_a_request_after_the_last_one_is_not_run(server: RunningServer) -> None:
+    customer = open_customer_now(server.database_path)
+    last = request("GET /healthz", None, "Connection: close")
+    more = request("POST /api/v1/keys", customer.management, body=b'{"name": "too late"}')
+    with trusting().wrap_socket(raw(server), server_hostname="localhost") as client:
+        client.sendall(last + more)
+        assert b"too late" not in b"".join(iter(lambda: received(client), b""))
+    listed = request("GET /api/v1/keys", customer.management, "Connection: close")
+    with trusting().wrap_socket(raw(server), server_hostname="localhost") as client:
+        client.sendall(listed)
+        assert b"too late" not in b"".join(iter(lambda: received(client), b""))
+
+
+def test_a_client_that_never_says_hello_is_let_go(server: RunningServer) -> None:
+    with trusting().wrap_socket(raw(server), server_hostname="localhost") as client:
+        assert received(client) == b"", "closed after a second without a request"
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("locked.pem", "key"),
+        ("other.pem", "mismatch"),
+        ("README.md", "PEM"),
+        ("nothing.pem", "No such file"),
+    ],
+)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_key_that_does_not_work_is_told_before_anything_starts(
+    tmp_path: Path, key: str, why: str, workers: str
+) -> None:
+    words = ["serve", "--port", "0", "--workers", workers]
+    refusal = (
+        Console(tmp_path).run(*words, "--tls-cert", str(CERT), "--tls-key", str(TLS / key)).refusal
+    )
+    assert str(TLS / key) in refusal
+    assert why in refusal
+
+
+def raw(server: RunningServer) -> socket.socket:
+    parts = urlsplit(server.url)
+    return socket.create_connection((parts.hostname, parts.port or 0), DEADLINE_S)
+
+
+def received(client: socket.socket) -> bytes:
+    try:
+        return client.recv(65536)
+    except ConnectionResetError:
+        return b""
