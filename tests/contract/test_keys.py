@@ -6,8 +6,11 @@ import pytest
 from modelgates_server.core.errors import (
     AccountClosed,
     AccountNotFound,
+    KeyDisabled,
+    KeyLimitExceeded,
     KeyNotFound,
     ReferenceReused,
+    UnknownKey,
 )
 from modelgates_server.core.keys import Key, KeyChange, KeyKind
 from modelgates_server.core.times import LimitReset
@@ -117,7 +120,10 @@ async def test_what_a_key_spent_is_read_back(store: Store) -> None:
 async def test_keys_are_listed_newest_first_and_paged(store: Store) -> None:
     account_id, other = await open_account(store), await open_account(store)
     await make_key(store, other)
-    made = [(await make_key(store, account_id, created_at_ms=T0_MS + n // 2))[1] for n in range(7)]
+    made = [
+        (await make_key(store, account_id, name=str(n), created_at_ms=T0_MS + n // 4))[1]
+        for n in range(8)
+    ]
     expected = sorted(made, key=lambda key: (-key.created_at_ms, key.hash))
     assert await page(store, account_id) == expected
     paged = [
@@ -192,6 +198,22 @@ async def test_a_changed_limit_and_a_charge_at_once_lose_neither(store: Store) -
     found = await store.key(key.hash)
     assert found is not None
     assert (found.limit_pico, found.usage_pico, found.held_pico) == (129, 30, 0)
+
+
+async def test_a_changed_key_binds_the_very_next_hold(store: Store) -> None:
+    account_id = await open_account(store, 100)
+    _, key = await make_key(store, account_id)
+    await store.execute(place(account_id, key.hash, "first", 5))
+    await store.change_key(key.hash, KeyChange(limit_pico=7), T0_MS)
+    with pytest.raises(KeyLimitExceeded):
+        await store.execute(place(account_id, key.hash, "over", 3))
+    await store.change_key(key.hash, KeyChange(disabled=True), T0_MS)
+    with pytest.raises(KeyDisabled):
+        await store.execute(place(account_id, key.hash, "disabled", 1))
+    await store.change_key(key.hash, KeyChange(deleted=True), T0_MS)
+    with pytest.raises(UnknownKey):
+        await store.execute(place(account_id, key.hash, "deleted", 1))
+    await store.execute(capture(account_id, "first", 5))
 
 
 async def test_no_key_is_made_for_an_account_that_is_not_open(store: Store) -> None:

@@ -99,6 +99,7 @@ async def test_a_commit_that_reports_an_error_though_it_stands_is_not_done_twice
     store = open_store(sqlite_path, connect=trouble.connect)
     account_id = await open_account(store, 5)
     _, key = await make_key(store, account_id)
+    await store.execute(grant(account_id, 1, "remembered"))
     commands = [grant(account_id, 1, "more"), place(account_id, key.hash, "h", 3)]
     for _ in range(2):
         for command in commands:
@@ -110,7 +111,7 @@ async def test_a_commit_that_reports_an_error_though_it_stands_is_not_done_twice
     await store.execute(capture(account_id, "h", 2))
     account = await store.account(account_id)
     assert account is not None
-    assert (account.credits_pico, account.usage_pico, account.held_pico) == (6, 2, 0)
+    assert (account.credits_pico, account.usage_pico, account.held_pico) == (7, 2, 0)
     await store.close()
 
 

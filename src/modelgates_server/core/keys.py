@@ -188,7 +188,8 @@ def change_key(key: Key, change: KeyChange, at_ms: int) -> Key:
     changed = msgspec.structs.replace(
         key, **members, updated_at_ms=at_ms, deleted_at_ms=at_ms if change.deleted else None
     )
-    check_limit(changed.kind, changed.limit_pico, changed.limit_reset)
+    if members.keys() & {"limit_pico", "limit_reset"}:
+        check_limit(changed.kind, changed.limit_pico, changed.limit_reset)
     return changed
 
 

@@ -77,6 +77,9 @@ class App:
                 await receive()
         except GatewayError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
+        except asyncio.CancelledError:
+            # A second SIGINT: the server waits for nobody, yet the lifespan was left in good order.
+            return
         else:
             await send({"type": "lifespan.shutdown.complete"})
 

@@ -23,6 +23,8 @@ from modelgates_server.web.connection import BoundedConnection, Limits
 
 log = structlog.get_logger()
 
+_WORKER_SILENT_MAX_S = 30
+
 Factory = Callable[[], Any]
 
 
@@ -98,6 +100,8 @@ def configuration(
         # Nothing here asks for the client's address.
         proxy_headers=False,
         timeout_graceful_shutdown=shutdown_grace_s,
+        # A worker that does not answer for so long is killed, also one that is still starting.
+        timeout_worker_healthcheck=_WORKER_SILENT_MAX_S,
     )
 
 
@@ -126,7 +130,10 @@ def _check_tls(cert: Path, key: Path | None) -> None:
         # With a password given, a key that needs one fails instead of asking the terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
     except OSError as error:
-        raise InvalidInput(f"TLS certificate {cert} and key {key} do not work: {error}") from error
+        raise InvalidInput(
+            f"TLS certificate {cert} and key {key} do not work: {error}; both must be PEM files "
+            "that belong together, and the key may not need a password"
+        ) from error
 
 
 def _run_workers(config: uvicorn.Config, listener: socket.socket) -> None:

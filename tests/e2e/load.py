@@ -1,0 +1,62 @@
+"""Clients that keep a server busy while it is ended or killed."""
+
+import socket
+import sqlite3
+import subprocess
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.e2e.wire import request, wire
+from tests.server import DEADLINE_S
+
+CLIENTS = 16
+ENOUGH = 50
+
+
+class Load:
+    """Creates keys over many connections until the server is gone; the first have been."""
+
+    def __init__(self, url: str, process: subprocess.Popen[str], key: str) -> None:
+        self.acknowledged: list[str] = []
+        self.statuses: set[int] = set()
+        self._request = request("POST /api/v1/keys", key, body=b'{"name": "load"}')
+        self._threads = [threading.Thread(target=self._run, args=[url]) for _ in range(CLIENTS)]
+        for thread in self._threads:
+            thread.start()
+        wait_until(lambda: len(self.acknowledged) >= ENOUGH, process)
+
+    def _run(self, url: str) -> None:
+        with wire(url) as client:
+            client.send(self._request)
+            while answer := client.answer():
+                self.statuses.add(answer.status)
+                self.acknowledged.append(answer.json["data"]["hash"])
+                client.send(self._request)
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join(DEADLINE_S)
+
+
+def wait_until(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Ask until it is so; the process must not end before."""
+    while not happened():
+        assert process.poll() is None
+
+
+def is_listening(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname, parts.port or 0), DEADLINE_S).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def key_hashes(database_path: Path) -> set[str]:
+    """The keys in the file itself."""
+    with closing(sqlite3.connect(database_path)) as connection:
+        return {row[0] for row in connection.execute("select hash from api_key")}

@@ -1,0 +1,179 @@
+"""Several server processes on one socket and one SQLite file."""
+
+import os
+import re
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cli.console import Console
+from tests.e2e.load import Load, is_listening, key_hashes, wait_until
+from tests.e2e.wire import Answer, Wire, request
+from tests.server import DEADLINE_S, Customer, RunningServer, open_customer_now, running_server
+
+WORKERS = 2
+TOKEN = "0123456789abcdef"
+SETTINGS = {"MODELGATES_WORKERS": str(WORKERS), "MODELGATES_METRICS_TOKEN": TOKEN}
+CREATE = b'{"name": "test"}'
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    folder = tmp_path_factory.mktemp("server")
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    with running_server(folder, **SETTINGS, TMPDIR=str(temporary)) as running:
+        yield running
+    assert list(temporary.iterdir()) == [], "nothing is left behind"
+    assert "Traceback" not in running.log_path.read_text()
+
+
+@pytest.fixture(scope="module")
+def acme(server: RunningServer) -> Customer:
+    return open_customer_now(server.database_path)
+
+
+def ask(client: Wire, line: str, key: str, *headers: str, body: bytes = b"") -> Answer:
+    client.send(request(line, key, *headers, body=body))
+    answer = client.answer()
+    assert answer is not None
+    return answer
+
+
+@contextmanager
+def wires(server: RunningServer, key: str) -> Iterator[list[Wire]]:
+    """A connection to every worker: new ones are opened until the last worker has one."""
+    found: dict[str, Wire] = {}
+    with ExitStack() as stack:
+        while len(found) < WORKERS:
+            assert server.process.poll() is None
+            client = Wire(server.url)
+            stack.callback(client.close)
+            request_id = ask(client, "GET /api/v1/credits", key).headers["x-request-id"]
+            found.setdefault(request_id.rsplit("_", 1)[0], client)  # its start names the process
+        yield list(found.values())
+
+
+def on_each(server: RunningServer, key: str, work: Callable[[Wire], list[str]]) -> list[str]:
+    """Do work over four connections to every worker at once; all that it returned."""
+    with ExitStack() as stack, ThreadPoolExecutor(4 * WORKERS) as pool:
+        clients = [client for _ in range(4) for client in stack.enter_context(wires(server, key))]
+        return [text for texts in pool.map(work, clients) for text in texts]
+
+
+def test_what_one_worker_wrote_the_other_reads_at_once(
+    server: RunningServer, acme: Customer
+) -> None:
+    with wires(server, acme.management) as clients:
+        for writer, reader in [clients, clients[::-1]] * 20:
+            created = ask(writer, "POST /api/v1/keys", acme.management, body=CREATE).json
+            assert ask(reader, "GET /api/v1/key", created["key"]).status == 200
+            path = f"/api/v1/keys/{created['data']['hash']}"
+            assert ask(writer, f"DELETE {path}", acme.management).status == 200
+            assert ask(reader, "GET /api/v1/key", created["key"]).status == 401
+
+
+def test_no_key_is_lost_between_workers(server: RunningServer, acme: Customer) -> None:
+    def create(client: Wire) -> list[str]:
+        answers = [
+            ask(client, "POST /api/v1/keys", acme.management, body=CREATE) for _ in range(20)
+        ]
+        return [answer.json["data"]["hash"] for answer in answers]
+
+    created = on_each(server, acme.management, create)
+    assert len(set(created)) == len(created) == 20 * 4 * WORKERS
+    assert set(created) <= key_hashes(server.database_path)
+
+
+def test_the_same_request_to_all_workers_creates_one_key(
+    server: RunningServer, acme: Customer
+) -> None:
+    def create(client: Wire) -> list[str]:
+        answers = [
+            ask(client, "POST /api/v1/keys", acme.management, f"Idempotency-Key: {n}", body=CREATE)
+            for n in range(10)
+        ]
+        return [answer.json["key"] for answer in answers]
+
+    assert len(set(on_each(server, acme.management, create))) == 10
+
+
+def served(client: Wire) -> float:
+    """How often the whole server answered GET /credits."""
+    figures = ask(client, "GET /metrics", TOKEN).body.decode()
+    pattern = r'modelgates_http_requests_total{operation="get-credits",status="200"} (\S+)'
+    [count] = re.findall(pattern, figures)
+    return float(count)
+
+
+def pids(server: RunningServer) -> list[int]:
+    """Of all workers there ever were."""
+    return [int(n) for n in re.findall(r"server process \[(\d+)\]", server.log_path.read_text())]
+
+
+def test_the_figures_are_those_of_all_workers_also_of_dead_ones(
+    server: RunningServer, acme: Customer
+) -> None:
+    with wires(server, acme.management) as clients:
+        before = served(clients[0])
+        for client in clients * 5:
+            assert ask(client, "GET /api/v1/credits", acme.management).status == 200
+        assert [served(client) - before for client in clients] == [5 * WORKERS] * WORKERS
+    started = pids(server)
+    assert len(started) == WORKERS
+    os.kill(started[0], signal.SIGKILL)
+    wait_until(lambda: len(pids(server)) > WORKERS, server.process)
+    with wires(server, acme.management) as clients:
+        assert served(clients[0]) >= before + 5 * WORKERS
+        assert served(clients[0]) == served(clients[1])
+
+
+def test_no_answer_is_lost_when_all_workers_end_under_load(tmp_path: Path) -> None:
+    with running_server(tmp_path, **SETTINGS) as server:
+        customer = open_customer_now(server.database_path)
+        load = Load(server.url, server.process, customer.management)
+        server.process.terminate()
+        assert server.process.wait(DEADLINE_S) == 0
+        load.join()
+        assert not is_listening(server.url)
+    assert load.statuses == {201}
+    assert set(load.acknowledged) <= key_hashes(server.database_path)
+    assert "Traceback" not in server.log_path.read_text()
+
+
+def test_workers_end_when_their_parent_was_killed(tmp_path: Path) -> None:
+    console = Console(tmp_path)
+    with console.start("serve", "--port", "0", "--workers", str(WORKERS)) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[-1]
+        process.kill()
+        _, told = process.communicate(timeout=DEADLINE_S)  # ends with the last worker
+    assert not is_listening(url)
+    assert "Traceback" not in told
+
+
+def test_a_worker_that_cannot_start_ends_the_server_with_a_reason(tmp_path: Path) -> None:
+    console = Console(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "other.db")) as connection:
+        connection.execute("create table recipe (name text)")
+    log_path = tmp_path / "server.log"
+    with (
+        log_path.open("w") as log,
+        console.start("serve", "--port", "0", "--workers", str(WORKERS), stderr=log) as process,
+    ):
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[-1]
+        running = RunningServer(url, process, console.path, log_path)
+        wait_until(lambda: len(pids(running)) == WORKERS, process)
+        (tmp_path / "other.db").rename(console.path)
+        os.kill(pids(running)[0], signal.SIGKILL)
+        assert process.wait(DEADLINE_S) == 1
+    *_, last = log_path.read_text().splitlines()
+    assert last == "Error: a server process could not start; the log says why"
+    assert log_path.read_text().count("some other program's SQLite database") == 1
+    assert "Traceback" not in log_path.read_text()
