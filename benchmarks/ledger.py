@@ -22,6 +22,7 @@ from modelgates_server.core.keys import KeyKind
 from modelgates_server.core.money import PICOS_PER_DOLLAR
 from modelgates_server.service.keys import NewKey
 from modelgates_server.store.sqlite.store import SqliteStore, open_store
+from modelgates_server.store.sqlite.writer import Limits
 
 ACCOUNTS = 1000
 CLIENTS = 32
@@ -92,7 +93,7 @@ async def _measure(batch_max: int, pair_count: int) -> Figures:
 
 @asynccontextmanager
 async def _open(path: Path, batch_max: int) -> AsyncIterator[SqliteStore]:
-    store = open_store(path, batch_max=batch_max)
+    store = open_store(path, limits=Limits(batch_max=batch_max))
     try:
         yield store
     finally:

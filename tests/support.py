@@ -162,3 +162,8 @@ def expire(account_id: str, hold_id: str, at_ms: int, amount_pico: int = 0) -> c
         hold_id=hold_id,
         amount_pico=amount_pico,
     )
+
+
+def has_true_checksum(text: str) -> bool:
+    """What SECURITY.md tells scanners to check."""
+    return ids.checksum(text[: -ids.CHECKSUM_CHARS]) == text[-ids.CHECKSUM_CHARS :]

@@ -7,14 +7,14 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-_PREFIX = "MODELGATES_"
+PREFIX = "MODELGATES_"
 
 
 class Settings(BaseSettings):
     """Environment variables `MODELGATES_*`, files named by `…_FILE`, or a `.env` file."""
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, env_file=".env", env_file_encoding="utf-8", extra="ignore"
+        env_prefix=PREFIX, env_file=".env", env_file_encoding="utf-8", extra="ignore"
     )
 
     database_url: str = Field(
@@ -66,7 +66,7 @@ class _NamedFiles(PydanticBaseSettingsSource):
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         """See pydantic-settings."""
         del field
-        file = os.environ.get(f"{_PREFIX}{field_name.upper()}_FILE")
+        file = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
         value = None if file is None else Path(file).read_text(encoding="utf-8").strip()
         return value, field_name, False
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 from msgspec import UNSET
 
 from modelgates_server.core import commands as c
-from modelgates_server.core.keys import Key, KeyChange
+from modelgates_server.core.keys import Key, KeyChange, KeyKind
 
 DONE = frozenset({"done"})
 AGAIN = frozenset({"again"})
@@ -127,8 +127,11 @@ class Model:
         members |= asked | {"deleted_at_ms": at_ms if change.deleted else None}
         if members["limit_pico"] is None and "limit_reset" not in asked:
             members["limit_reset"] = None
-        if members["limit_pico"] is None and members["limit_reset"] is not None:
-            return frozenset({"InvalidInput"})
+        if asked.keys() & {"limit_pico", "limit_reset"}:
+            if members["limit_pico"] is None and members["limit_reset"] is not None:
+                return frozenset({"InvalidInput"})
+            if members["limit_pico"] is not None and row.kind is not KeyKind.INFERENCE:
+                return frozenset({"InvalidInput"})
         self.keys[key_hash].row = Key(**members)
         return DONE
 
@@ -168,6 +171,8 @@ class Model:
         key = self.keys.get(command.key_hash)
         if key is None or key.row.account_id != command.account_id:
             return reasons | {"KeyNotFound"}
+        if key.row.kind is not KeyKind.INFERENCE:
+            reasons.add("NotPermitted")
         if key.row.deleted_at_ms is not None:
             reasons.add("UnknownKey")
         if key.row.disabled:
@@ -233,4 +238,5 @@ class Model:
         charged = min(used, hold.amount)
         hold.is_open = False
         account.usage += charged
-        key.charges.append((key.today(command.at_ms), charged))
+        if charged:
+            key.charges.append((key.today(command.at_ms), charged))

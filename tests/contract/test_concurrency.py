@@ -133,20 +133,20 @@ async def test_one_hot_key_in_several_processes_loses_no_update(
 async def test_no_process_starves_another_that_writes_to_the_same_database(
     store: Store, database_url: str
 ) -> None:
-    calls = 300
+    calls = 6000
     account_id = await open_account(store, DOLLAR)
     _, key = await make_key(store, account_id)
     async with several(database_url, 2) as pair:
         assert await asyncio.gather(*(worker.open() for worker in pair)) == ["open", "open"]
-        job = Job(account_id, "", calls, 1, key.hash, 1)
+        job = Job(account_id, "", calls, CLIENTS, key.hash, 1)
         assert await spread(pair, job) == Counter(done=2 * calls)
     done: Counter[str] = Counter()
     for entry in (await whole_journal(store, account_id))[2:]:
         done[(entry.hold_id or "")[:2]] += 1
         if max(done.values()) == calls:
             break
-    # With SQLite's own way of waiting the slower one had 1 turn in 1,577.
-    assert min(done["0."], done["1."]) >= calls // 10, done
+    # With SQLite's own way of waiting the slower one had mostly made fewer than 400 by then.
+    assert min(done["0."], done["1."]) >= calls // 2, done
 
 
 async def test_several_processes_may_open_an_empty_database_at_the_same_moment(

@@ -14,14 +14,13 @@ from modelgates_server.core.keys import (
     KeyKind,
     change_key,
     check_usable,
-    has_true_checksum,
     is_key_shaped,
     key_hash,
     key_label,
     key_text,
 )
 from modelgates_server.core.times import LimitReset
-from tests.support import T0_MS, new_account_id, new_key
+from tests.support import T0_MS, has_true_checksum, new_account_id, new_key
 
 SECRET = bytes(range(32))
 TEXT = key_text(SECRET)

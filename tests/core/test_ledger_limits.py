@@ -224,3 +224,11 @@ def test_last_used_is_when_a_hold_was_placed(books: OneAccount) -> None:
     assert books.keys[books.key_hash].last_used_at_ms is None
     key = spend(books, books.key_hash, "h", 1, T0_MS + 5)
     assert key.last_used_at_ms == T0_MS + 5
+
+
+def test_a_free_call_at_a_wrong_clock_freezes_no_window(books: OneAccount) -> None:
+    key_hash = books.add_key(limit_pico=DOLLAR, limit_reset=LimitReset.DAILY)
+    future = T0_MS + 3650 * MS_PER_DAY
+    books.run(place(books.id, key_hash, "free", 0, at_ms=future))
+    books.run(void(books.id, "free", at_ms=future))
+    assert books.keys[key_hash].usage_day == 0

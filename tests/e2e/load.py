@@ -51,7 +51,7 @@ def is_listening(url: str) -> bool:
     parts = urlsplit(url)
     try:
         socket.create_connection((parts.hostname, parts.port or 0), DEADLINE_S).close()
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):
         return False
     return True
 

@@ -113,7 +113,7 @@ def test_a_key_that_does_not_work_is_told_before_anything_starts(
     tmp_path: Path, key: str, why: str
 ) -> None:
     files = ["--tls-cert", str(CERT), "--tls-key", str(TLS / key)]
-    refusal = Console(tmp_path).call("serve", "--port", "0", *files).refusal
+    refusal = Console(tmp_path).run("serve", "--port", "0", *files).refusal
     assert str(TLS / key) in refusal
     assert why in refusal
 

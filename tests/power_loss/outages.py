@@ -5,6 +5,7 @@ from pathlib import Path
 
 from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.writer import Limits
 from tests.crash.acknowledged import Acknowledged, contents
 from tests.crash.workload import work
 from tests.power_loss.disk import Disk
@@ -12,7 +13,7 @@ from tests.power_loss.recorder import Answer, Event, Recorder
 
 _FILE = "modelgates.db"
 _STEPS = 8
-_SETTINGS = {"wal_autocheckpoint": "20"}  # pages: checkpoints must come, to be cut
+_LIMITS = Limits(log_max_bytes=20 * 4120)  # 20 pages: checkpoints must come, to be cut
 
 
 class Loss:
@@ -27,9 +28,9 @@ class Loss:
 
 async def record(folder: Path, seed: int, **settings: str) -> list[Event]:
     """Two runs on one file: the first ends properly, with all in the main file and no WAL left."""
-    recorder = Recorder(f"recorder-{seed}", _SETTINGS | settings)
+    recorder = Recorder(f"recorder-{seed}", settings)
     for run in (1, 2):
-        store = open_store(folder / _FILE, connect=recorder.connect)
+        store = open_store(folder / _FILE, connect=recorder.connect, limits=_LIMITS)
         await work(store, 2 * seed + run, recorder.answer, _STEPS)
         log = list(recorder.log)
         await store.close()

@@ -11,7 +11,7 @@ import pytest
 
 from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
 from modelgates_server.core.money import ENTRY_MAX_PICO
-from modelgates_server.service import export
+from modelgates_server.service import accounts, export
 from modelgates_server.service.export import COLUMNS, export_csv, export_jsonl
 from modelgates_server.service.ports import Store
 from tests.support import (
@@ -114,7 +114,7 @@ async def test_an_amount_loses_no_digit(store: Store, amount_pico: int) -> None:
 async def test_accounts_come_whole_and_in_order(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "_ACCOUNTS", 2)
+    monkeypatch.setattr(accounts, "_PAGE", 2)
     ids = sorted([await granted(store, 1) for _ in range(3)])
     rows = await as_json(store)
     assert [(row["account_id"], row["seq"]) for row in rows] == [

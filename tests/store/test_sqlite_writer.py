@@ -11,9 +11,10 @@ import pytest
 
 from modelgates_server.core.errors import KeyDisabled, KeyLimitExceeded, StoreUnavailable
 from modelgates_server.core.keys import KeyChange
-from modelgates_server.store.sqlite import rows
+from modelgates_server.store.sqlite import admin, rows
 from modelgates_server.store.sqlite.connection import Connection, Cursor, connect_stdlib
 from modelgates_server.store.sqlite.store import SqliteStore, open_store
+from modelgates_server.store.sqlite.writer import Limits
 from tests.support import T0_MS, capture, grant, make_key, new_account_id, open_account, place
 
 Before = Callable[[str, Callable[[], Any]], Any]
@@ -211,7 +212,9 @@ async def test_changes_that_come_together_share_commits(sqlite_path: Path) -> No
         return run()
 
     store = open_store(
-        sqlite_path, connect=lambda path: Watched(connect_stdlib(path), count), batch_max=50
+        sqlite_path,
+        connect=lambda path: Watched(connect_stdlib(path), count),
+        limits=Limits(batch_max=50),
     )
     account_id = await open_account(store, 5)
     commits = 0
@@ -250,4 +253,45 @@ async def test_a_batch_of_new_and_repeated_commands_answers_each_for_itself(
     account = await store.account(account_id)
     assert account is not None
     assert (account.credits_pico, account.usage_pico, account.held_pico) == (100, 11, 0)
+    await store.close()
+
+
+async def test_a_restored_backup_does_not_lose_its_write_ahead_log(
+    sqlite_path: Path, tmp_path: Path
+) -> None:
+    await open_store(sqlite_path).close()
+    copy = tmp_path / "copy.db"
+    admin.backup(sqlite_path, copy, lambda _, __: None)
+    await open_store(copy).close()
+    assert sqlite3.connect(copy).execute("pragma journal_mode").fetchone() == ("wal",)
+
+
+async def test_the_log_does_not_grow_for_ever(sqlite_path: Path) -> None:
+    limit = 100_000
+    store = open_store(sqlite_path, limits=Limits(log_max_bytes=limit))
+    account_id = await open_account(store, 5)
+    log = sqlite_path.with_name(f"{sqlite_path.name}-wal")
+    sizes = []
+    for number in range(60):
+        await store.execute(grant(account_id, 1, f"g{number}"))
+        sizes.append(log.stat().st_size)
+    assert min(sizes[30:]) < limit / 2, "it was cut"
+    assert max(sizes) < 2 * limit
+    await store.close()
+    again = open_store(sqlite_path)
+    assert await credits_of(again, account_id) == 65
+    await again.close()
+
+
+async def test_trouble_with_saving_does_not_stay_hidden_from_readiness(sqlite_path: Path) -> None:
+    trouble = Trouble()
+    store = open_store(sqlite_path, connect=trouble.connect)
+    account_id = await open_account(store, 5)
+    trouble.at, trouble.times = "commit", 1
+    with pytest.raises(StoreUnavailable):
+        await store.execute(grant(account_id, 1, "lost"))
+    with pytest.raises(StoreUnavailable, match="disk I/O"):
+        await store.ping()
+    await store.execute(grant(account_id, 1, "saved"))
+    await store.ping()
     await store.close()

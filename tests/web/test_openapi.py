@@ -13,11 +13,12 @@ import yaml
 from jsonschema import Draft202012Validator
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
-from modelgates_server.core.keys import KeyKind, has_true_checksum, key_hash, key_label
+from modelgates_server.core.keys import KeyKind, key_hash, key_label
 from modelgates_server.core.times import LimitReset
 from modelgates_server.web.api.key_rows import CurrentKey, KeyBudget, KeyRow, workspace_of
 from modelgates_server.web.api.keys import KeyChangeBody, NewKeyBody
 from modelgates_server.web.openapi import OpenApi
+from tests.support import has_true_checksum
 from tests.web.document import SEED, operations_of, our_document, referenced, validator
 from tests.web.harness import Api
 

@@ -3,9 +3,11 @@
 The HTTP server is put together in `bootstrap.serving`, so that the command line need not load it.
 """
 
+import difflib
+import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ from modelgates_server.service.holds import Holds
 from modelgates_server.service.keys import KeyRing
 from modelgates_server.service.ports import Store
 from modelgates_server.service.upkeep import Upkeep
-from modelgates_server.settings import Settings
+from modelgates_server.settings import PREFIX, Settings
 from modelgates_server.store.sqlite import admin
 from modelgates_server.store.sqlite.store import open_store
 
@@ -68,6 +70,7 @@ def load_settings(**given: Any) -> Settings:
 
     Raises `InvalidInput` that names the setting.
     """
+    _check_names(os.environ)
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
@@ -76,8 +79,20 @@ def load_settings(**given: Any) -> Settings:
             for problem in error.errors(include_input=False, include_url=False)
         )
         raise InvalidInput("; ".join(problems)) from None
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"the file of a setting cannot be read: {error}") from error
+
+
+def _check_names(environment: Mapping[str, str]) -> None:
+    """A misspelt setting would silently leave the default, say another database."""
+    names = {
+        f"{PREFIX}{name.upper()}{end}" for name in Settings.model_fields for end in ("", "_FILE")
+    }
+    for name in environment:
+        if name.startswith(PREFIX) and name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ", see docs/settings.md"
+            raise InvalidInput(f"{name} is not a setting{hint}")
 
 
 def database(settings: Settings | None = None) -> Database:
@@ -105,9 +120,14 @@ def build_gateway(store: Store) -> Gateway:
 
 
 @asynccontextmanager
-async def open_gateway(settings: Settings | None = None) -> AsyncIterator[Gateway]:
-    """Open the database for the length of a block; raises `StoreUnavailable`."""
-    store = open_store(database(settings).path)
+async def open_gateway(
+    settings: Settings | None = None, *, create: bool = True
+) -> AsyncIterator[Gateway]:
+    """Open the database for the length of a block; raises `StoreUnavailable`.
+
+    Without `create`, a database that does not exist yet is refused.
+    """
+    store = open_store(database(settings).path, create=create)
     try:
         yield build_gateway(store)
     finally:

@@ -2,15 +2,15 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from tempfile import TemporaryDirectory
 
 import structlog
 
 from modelgates_server.bootstrap import build_gateway, database, now_ms
-from modelgates_server.core.errors import InvalidInput
+from modelgates_server.core.errors import InvalidInput, StoreUnavailable
 from modelgates_server.settings import Settings
 from modelgates_server.store.sqlite.store import open_store, prepare_file
 from modelgates_server.web import logs, server
@@ -61,22 +61,34 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
         raise InvalidInput("TLS needs both a certificate and its key")
     prepare_file(database(settings).path)
     logs.configure(settings.log_level)
-    with TemporaryDirectory(prefix="modelgates-metrics-") as folder:
-        if settings.workers > 1:
-            os.environ[MULTIPROCESS_DIR] = folder
-        config = server.configuration(
-            partial(create_app, settings),
-            host=settings.host,
-            port=settings.port,
-            workers=settings.workers,
-            tls_cert=settings.tls_cert,
-            tls_key=settings.tls_key,
-            shutdown_grace_s=settings.shutdown_grace_s,
-            request_timeout_s=settings.request_timeout_s,
-            max_connections=settings.max_connections,
-        )
+    config = server.configuration(
+        partial(create_app, settings),
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        tls_cert=settings.tls_cert,
+        tls_key=settings.tls_key,
+        shutdown_grace_s=settings.shutdown_grace_s,
+        request_timeout_s=settings.request_timeout_s,
+        max_connections=settings.max_connections,
+    )
+    with _shared_metrics(settings.workers):
         server.run(config, on_started)
 
 
+@contextmanager
+def _shared_metrics(workers: int) -> Iterator[None]:
+    """A folder in which several processes add up their figures; one process needs none."""
+    if workers == 1:
+        yield
+        return
+    with TemporaryDirectory(prefix="modelgates-metrics-") as folder:
+        os.environ[MULTIPROCESS_DIR] = folder
+        yield
+
+
 def _report(error: Exception) -> None:
-    log.warning("upkeep waits for the database", reason=str(error))
+    if isinstance(error, StoreUnavailable):
+        log.warning("upkeep waits for the database", reason=str(error))
+    else:
+        log.error("upkeep failed", exc_info=error)

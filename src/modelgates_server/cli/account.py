@@ -54,7 +54,7 @@ def create(
 ) -> None:
     """Open an account, with no credits and no keys."""
     floor_pico = parse_pico(min_balance)
-    account = run(lambda gateway: gateway.accounts.open(name, floor_pico))
+    account = run(lambda gateway: gateway.accounts.open(name, floor_pico), create=True)
     show(account_record(account), as_json)
 
 

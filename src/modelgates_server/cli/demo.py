@@ -55,7 +55,7 @@ def demo(
     try:
         with TemporaryDirectory(prefix="modelgates-demo-") as folder:
             database_url = _move_into(Path(folder))
-            shown = wiring.run(lambda gateway: _seed(gateway, database_url))
+            shown = wiring.run(lambda gateway: _seed(gateway, database_url), create=True)
             wiring.serve(
                 # On a thread of its own: it asks the server, which must be free to answer.
                 lambda url: Thread(target=_tour, args=(url, shown, program), daemon=True).start(),

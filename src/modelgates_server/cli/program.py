@@ -60,6 +60,8 @@ def modelgates(
 
 def main() -> NoReturn:
     """Run what the command line asks for and end the process."""
+    if not __debug__:
+        fail("ModelGates checks its own money with assertions: run Python without -O")
     # Not asyncio's own handler: it only asks tasks to end, which one busy reading never notices.
     signal.signal(signal.SIGINT, _interrupt)
     if isinstance(sys.stdout, io.TextIOWrapper):

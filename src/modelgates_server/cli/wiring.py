@@ -12,14 +12,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def run(work: Callable[["Gateway"], Coroutine[Any, Any, T]]) -> T:
-    """Do work on the database that the settings name; its refusals end the command."""
+def run(work: Callable[["Gateway"], Coroutine[Any, Any, T]], *, create: bool = False) -> T:
+    """Do work on the database that the settings name; its refusals end the command.
+
+    Only `create` makes a database where there is none: whoever looks in the wrong folder is told.
+    """
     import asyncio  # noqa: PLC0415 - see above
 
     from modelgates_server import bootstrap  # noqa: PLC0415 - see above
 
     async def on_open_database() -> T:
-        async with bootstrap.open_gateway() as gateway:
+        async with bootstrap.open_gateway(create=create) as gateway:
             return await work(gateway)
 
     return asyncio.run(on_open_database())

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import msgspec
 
 from modelgates_server.core.books import (
-    ENDINGS,
+    ENDS_AS,
     Account,
     Entry,
     EntryKind,
@@ -42,11 +42,6 @@ _OTHER_SIDE = {
     EntryKind.ADJUSTMENT: Platform.ADJUSTMENTS,
     EntryKind.USAGE: Platform.REVENUE,
     EntryKind.EXPIRE: Platform.REVENUE,
-}
-_ENDED_AS = {
-    EntryKind.USAGE: HoldState.CAPTURED,
-    EntryKind.VOID: HoldState.VOIDED,
-    EntryKind.EXPIRE: HoldState.EXPIRED,
 }
 _ACCOUNT_FIGURES = {
     "last_seq": "I4",
@@ -134,7 +129,7 @@ class JournalAudit:
     def _check_place(self, entry: Entry) -> None:
         if (entry.kind is EntryKind.OPEN) != (entry.seq == 1):
             self._findings.add("I4", f"entry {entry.seq} is of kind {entry.kind}; `open` is first")
-        if self._closed_at_ms is not None and entry.kind not in ENDINGS:
+        if self._closed_at_ms is not None and entry.kind not in ENDS_AS:
             self._findings.add(
                 "I4", f"entry {entry.seq} ({entry.kind}) comes after the account was closed"
             )
@@ -194,7 +189,7 @@ class JournalAudit:
             self._min_balance_pico = entry.min_balance_pico
         if entry.kind is EntryKind.CLOSE:
             self._closed_at_ms = entry.at_ms
-        of_hold = entry.kind in _HOLDING or entry.kind in ENDINGS
+        of_hold = entry.kind in _HOLDING or entry.kind in ENDS_AS
         if (entry.hold_id is not None, entry.key_hash is not None) != (of_hold, of_hold):
             wrong = "lacks the hold or key" if of_hold else "names a hold or key and may not"
             self._findings.add("I5", f"entry {entry.seq} ({entry.kind}) {wrong}")
@@ -303,7 +298,7 @@ class HoldsAudit:
             self._check_sum(f"key {key.hash}", key.held_pico, self._open_pico[key.hash])
 
     def _after(self, told: Hold, entry: Entry) -> Hold:
-        if entry.kind not in ENDINGS:
+        if entry.kind not in ENDS_AS:
             return replace(told, amount_pico=told.amount_pico + entry.held_pico)
         charged, used = -entry.amount_pico, entry.platform_pico
         if entry.held_pico != -told.amount_pico:
@@ -317,7 +312,7 @@ class HoldsAudit:
                 f"{format_pico(used)} with {format_pico(told.amount_pico)} held",
             )
         return replace(
-            told, state=_ENDED_AS[entry.kind], charged_pico=charged, ended_at_ms=entry.at_ms
+            told, state=ENDS_AS[entry.kind], charged_pico=charged, ended_at_ms=entry.at_ms
         )
 
     def _check_row_came(self) -> None:

@@ -19,9 +19,6 @@ class EntryKind(StrEnum):
     EXPIRE = "expire"
 
 
-ENDINGS = frozenset({EntryKind.USAGE, EntryKind.VOID, EntryKind.EXPIRE})
-
-
 class Platform(StrEnum):
     """The platform's accounts, the other side of every customer entry."""
 
@@ -37,6 +34,14 @@ class HoldState(StrEnum):
     CAPTURED = "captured"
     VOIDED = "voided"
     EXPIRED = "expired"
+
+
+ENDS_AS = {
+    EntryKind.USAGE: HoldState.CAPTURED,
+    EntryKind.VOID: HoldState.VOIDED,
+    EntryKind.EXPIRE: HoldState.EXPIRED,
+}
+"""The entries that end a hold, and what it is then."""
 
 
 class Account(msgspec.Struct, frozen=True):

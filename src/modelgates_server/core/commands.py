@@ -27,6 +27,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         assert ACCOUNT_ID.fullmatch(self.account_id), self.account_id
         check_text("reference", self.reference, REFERENCE_MAX_CHARS)
+        if self.reference[0] == " " or self.reference[-1] == " ":
+            raise InvalidInput("the reference starts or ends with a space")
 
     @property
     def asked(self) -> tuple[object, ...]:
@@ -86,6 +88,7 @@ class Adjust(Command, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        assert type(self.amount_pico) is int, "money is integers"
         _check_amount(abs(self.amount_pico), least=1)
         check_text("reason", self.reason, TEXT_MAX_CHARS)
 

@@ -100,7 +100,7 @@ class Conflict(GatewayError):
 
 
 class AccountExists(Conflict):
-    """An account with this id is already open with another name or floor."""
+    """An account with this id was opened under another reference."""
 
 
 class AccountClosed(Conflict):
@@ -143,4 +143,7 @@ class KeyLimitExceeded(GatewayError):
 
 
 class StoreUnavailable(GatewayError):
-    """The database cannot be used just now; nothing was acknowledged, the call may be repeated."""
+    """The database cannot be used just now; nothing was acknowledged.
+
+    Repeating a command under its reference is safe, whether or not it was saved.
+    """

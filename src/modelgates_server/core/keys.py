@@ -87,11 +87,6 @@ def is_key_shaped(text: str) -> bool:
     return _SHAPE.fullmatch(text) is not None
 
 
-def has_true_checksum(text: str) -> bool:
-    """Whether a key-shaped text is free of typos."""
-    return checksum(text[:-CHECKSUM_CHARS]) == text[-CHECKSUM_CHARS:]
-
-
 def key_hash(text: str) -> str:
     """SHA-256 of the whole text, 64 hex digits: the key's public name."""
     return hashlib.sha256(text.encode()).hexdigest()
@@ -149,7 +144,12 @@ def limit_resets_at_ms(key: Key, at_ms: int) -> int | None:
 
 
 def charge_key(key: Key, *, charged_pico: int, released_pico: int, at_ms: int) -> Key:
-    """Count a charge in all windows and free what was held for it."""
+    """Count a charge in all windows and free what was held for it.
+
+    A charge of 0 moves no window: a call made while the clock was wrong must not.
+    """
+    if charged_pico == 0:
+        return msgspec.structs.replace(key, held_pico=key.held_pico - released_pico)
     windows = windows_at(key, at_ms)
     return msgspec.structs.replace(
         key,

@@ -12,7 +12,7 @@ import msgspec
 
 from modelgates_server.core import commands as c
 from modelgates_server.core.books import (
-    ENDINGS,
+    ENDS_AS,
     Account,
     Entry,
     EntryKind,
@@ -31,10 +31,11 @@ from modelgates_server.core.errors import (
     InsufficientCredits,
     KeyLimitExceeded,
     KeyNotFound,
+    NotPermitted,
     ReferenceReused,
     TotalTooLarge,
 )
-from modelgates_server.core.keys import Key, charge_key, check_usable, spent_pico
+from modelgates_server.core.keys import Key, KeyKind, charge_key, check_usable, spent_pico
 from modelgates_server.core.money import format_pico
 
 replace = msgspec.structs.replace
@@ -78,7 +79,7 @@ def apply(state: State, command: c.Command, total_cap_pico: int | None = None) -
     if account is None:
         raise AccountNotFound(f"there is no account {command.account_id}")
     # A free call may outlive its account: its hold of 0 does not stand against closing.
-    if account.closed_at_ms is not None and command.kind not in ENDINGS:
+    if account.closed_at_ms is not None and command.kind not in ENDS_AS:
         raise AccountClosed(f"account {account.id} is closed")
     change = _RULES[type(command)](state, account, command)
     _check_totals(change.account, total_cap_pico)
@@ -145,6 +146,8 @@ def _hold(state: State, account: Account, command: c.PlaceHold) -> Change:
     if state.hold is not None:
         raise HoldEnded(f"hold {command.hold_id} was placed before under another reference")
     key = _key_of(state, account)
+    if key.kind is not KeyKind.INFERENCE:
+        raise NotPermitted(f"a {key.kind} key cannot spend; create an inference key")
     check_usable(
         disabled=key.disabled,
         deleted=key.deleted_at_ms is not None,
@@ -206,13 +209,6 @@ def _expire(state: State, account: Account, command: c.ExpireHold) -> Change:
     return _end(state, account, hold, command, command.amount_pico)
 
 
-_ENDED_AS = {
-    EntryKind.USAGE: HoldState.CAPTURED,
-    EntryKind.VOID: HoldState.VOIDED,
-    EntryKind.EXPIRE: HoldState.EXPIRED,
-}
-
-
 def _end(  # one mechanism for all three endings
     state: State, account: Account, hold: Hold, command: c.Command, used_pico: int
 ) -> Change:
@@ -238,7 +234,7 @@ def _end(  # one mechanism for all three endings
         overrun_pico=charged - used_pico,
         key=key,
         hold=replace(
-            hold, state=_ENDED_AS[command.kind], charged_pico=charged, ended_at_ms=command.at_ms
+            hold, state=ENDS_AS[command.kind], charged_pico=charged, ended_at_ms=command.at_ms
         ),
     )
 

@@ -14,7 +14,6 @@ PLACES = 12
 ENTRY_MAX_PICO = 2**63 - 1
 """The largest single amount: an int64, 9,223,372.036854775807 dollars."""
 
-ZERO = Pico(0)
 _PLAIN_DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)", re.ASCII)
 _TEXT_MAX = 64
 _ONE_PICO = Decimal("1e-12")

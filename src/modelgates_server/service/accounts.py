@@ -47,11 +47,8 @@ class Accounts:
 
     async def all(self) -> AsyncIterator[Account]:
         """Every account, in the order of ids."""
-        after = ""
-        while page := await self._ledger.accounts(after=after, limit=_PAGE):
-            for account in page:
-                yield account
-            after = page[-1].id
+        async for account in every_account(self._ledger):
+            yield account
 
     async def close(self, wanted_id: str) -> Account:
         """Close an account for ever; raises `AccountNotEmpty` while it has a balance or holds."""
@@ -60,3 +57,12 @@ class Accounts:
             CloseAccount(account_id=account.id, reference=_CLOSE_REFERENCE, at_ms=self._clock())
         )
         return await self.get(wanted_id)
+
+
+async def every_account(ledger: Ledger) -> AsyncIterator[Account]:
+    """All accounts of a ledger in the order of ids, read in pages."""
+    after = ""
+    while page := await ledger.accounts(after=after, limit=_PAGE):
+        for account in page:
+            yield account
+        after = page[-1].id

@@ -1,11 +1,14 @@
 """Credits: what operators post to an account. Purchases join when there are payments."""
 
 from modelgates_server.core.commands import Adjust, Grant
+from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.ledger import Receipt
 from modelgates_server.service.accounts import Accounts
 from modelgates_server.service.ports import Clock, Ledger, RandomBytes
 
 _REFERENCE_BYTES = 12
+_OURS = frozenset({"open", "close", "hold", "extend", "capture", "void", "expire"})
+"""How the references of `service.accounts` and `service.holds` start."""
 
 
 class Credits:
@@ -49,5 +52,10 @@ class Credits:
 
     def _reference(self, kind: str, given: str | None) -> str:
         if given is not None:
+            if given.partition(":")[0] in _OURS:
+                raise InvalidInput(
+                    f"references that start with {given.partition(':')[0]!r} are ModelGates' own; "
+                    "choose another, for example by your system's name"
+                )
             return given
         return f"{kind}:{self._random_bytes(_REFERENCE_BYTES).hex()}"

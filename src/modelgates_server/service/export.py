@@ -25,6 +25,7 @@ from modelgates_server.core.errors import StoreUnavailable
 from modelgates_server.core.findings import oddity
 from modelgates_server.core.money import format_pico
 from modelgates_server.core.times import format_instant
+from modelgates_server.service.accounts import every_account
 from modelgates_server.service.ports import Journal, Ledger
 
 Cell = str | int | None
@@ -49,7 +50,6 @@ COLUMNS = (
     "reason",
 )
 
-_ACCOUNTS = 200
 _FREE_TEXTS = ("reference", "hold_id", "reason")
 # What makes a spreadsheet take a cell for a formula (OWASP, CSV injection), in full width as well.
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001
@@ -110,11 +110,8 @@ async def _account_ids(store: Exported, account_id: str | None) -> AsyncIterator
     if account_id is not None:
         yield account_id
         return
-    after = ""
-    while page := await store.accounts(after=after, limit=_ACCOUNTS):
-        for account in page:
-            yield account.id
-        after = page[-1].id
+    async for account in every_account(store):
+        yield account.id
 
 
 def _row(entry: Entry) -> dict[str, Cell]:

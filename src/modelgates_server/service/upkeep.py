@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
-from modelgates_server.core.errors import HoldEnded, StoreUnavailable
+from modelgates_server.core.books import Hold
+from modelgates_server.core.errors import HoldEnded, HoldNotExpired
 from modelgates_server.service.holds import Holds
 from modelgates_server.service.keys import ISSUANCE_KEPT_MS
 from modelgates_server.service.ports import Clock, Store
@@ -20,26 +21,35 @@ class Upkeep:
         self._holds = Holds(store, clock)
 
     async def run_once(self) -> int:
-        """Resolve what is due; returns how many holds this call expired."""
-        expired = 0
-        while due := await self._store.expired_holds(self._clock(), _PAGE):
-            results = await asyncio.gather(
-                *(self._holds.expire(hold.account_id, hold.id) for hold in due),
-                return_exceptions=True,
-            )
-            for result in results:
-                # Ended by its own call or by another process between the reading and now.
-                if isinstance(result, BaseException) and not isinstance(result, HoldEnded):
-                    raise result
-                expired += not isinstance(result, BaseException) and not result.replayed
+        """Resolve what is due; returns how many holds this call expired.
+
+        One hold that cannot be resolved does not keep the others: its error is raised at the end.
+        """
+        expired, trouble, progress = 0, list[Exception](), True
+        while progress and (due := await self._store.expired_holds(self._clock(), _PAGE)):
+            results = await asyncio.gather(*(self._expire(hold) for hold in due))
+            expired += results.count(None)
+            progress = None in results
+            trouble += [error for error in results if error is not None]
         await self._store.forget_issuances(self._clock() - ISSUANCE_KEPT_MS)
+        # What its own call or another process has ended or extended meanwhile is well.
+        trouble = [error for error in trouble if not isinstance(error, HoldEnded | HoldNotExpired)]
+        if trouble:
+            raise trouble[0]
         return expired
 
+    async def _expire(self, hold: Hold) -> Exception | None:
+        try:
+            await self._holds.expire(hold.account_id, hold.id)
+        except Exception as error:  # noqa: BLE001 - one hold must not stop the others; it is raised
+            return error
+        return None
+
     async def run_forever(self, every_s: float, on_trouble: Callable[[Exception], None]) -> None:
-        """Run at once and then every `every_s` seconds; a database that is away is waited for."""
+        """Run at once and then every `every_s` seconds, whatever goes wrong in between."""
         while True:
             try:
                 await self.run_once()
-            except StoreUnavailable as error:
+            except Exception as error:  # noqa: BLE001 - reported, and tried again
                 on_trouble(error)
             await asyncio.sleep(every_s)

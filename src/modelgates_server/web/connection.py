@@ -8,6 +8,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Coroutine
+from contextlib import suppress
 from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any, cast
 
@@ -60,11 +61,11 @@ class Limits:
 
     def _look(self, connections: set[Any], loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
+        if connections:
+            self.watch(connections, loop)
         now_s = loop.time()
         for connection in tuple(connections):
             connection.check(now_s)
-        if connections:
-            self.watch(connections, loop)
 
 
 class _Trailers(list[tuple[bytes, bytes]]):
@@ -158,6 +159,15 @@ class BoundedConnection(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends no more. It may still be reading: what was accepted is answered."""
+        running = self._running
+        if running is None or running.response_complete or not self.transport.can_write_eof():
+            return False
+        if not self._ended:
+            self._end(400, "The request did not arrive whole")
+        return not running.disconnected
+
     def check(self, now_s: float) -> None:
         """End the connection if nothing has moved for too long. Not while we owe the client."""
         unsent = self.transport.get_write_buffer_size()
@@ -183,7 +193,8 @@ class BoundedConnection(HttpToolsProtocol):
         if unsent or self._ended or self.transport.is_closing():
             # With a reset, or the kernel would go on offering the answer for minutes.
             client = self.transport.get_extra_info("socket")
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_ONCE)
+            with suppress(OSError):  # it has gone by itself
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_ONCE)
             self.transport.abort()
         elif self.scope is not self._whole:
             self._end(408, "The request did not arrive in time")
@@ -207,8 +218,9 @@ class BoundedConnection(HttpToolsProtocol):
     def _end(self, status: int, message: str, headers: Headers | None = None) -> None:
         """Read no more. Refuse what is arriving, or finish what was accepted before it."""
         self._ended = True
-        known = self.cycle is not None and self.cycle.scope is self.scope
-        arriving = self.cycle if known else None
+        arriving = None
+        if self.cycle is not None and self.cycle.scope is self.scope is not self._whole:
+            arriving = self.cycle
         running = self._running
         if running is not None and running is not arriving and not running.response_complete:
             if arriving is not None:

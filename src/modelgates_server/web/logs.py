@@ -1,15 +1,16 @@
-"""Logs are lines of JSON on standard error. No line holds a key, whoever wrote it."""
+"""Logs are lines of JSON on standard error. No line holds a secret, whoever wrote it."""
 
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
 
-_KEY = re.compile(r"sk-mg-v1-[0-9A-Za-z]+")
-_REDACTED = "sk-mg-v1-[redacted]"
+_SECRETS = (
+    (re.compile(r"sk-mg-v1-[0-9A-Za-z]+"), "sk-mg-v1-[redacted]"),
+    (re.compile(r"\b(bearer )[^\s\"'\\,]+", re.IGNORECASE), r"\1[redacted]"),
+)
 
 
 def configure(level: str) -> None:
@@ -29,11 +30,10 @@ def configure(level: str) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        _SecretsRedacted(
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                redact,
                 structlog.processors.JSONRenderer(),
             ],
         )
@@ -43,9 +43,11 @@ def configure(level: str) -> None:
     root.setLevel(level.upper())
 
 
-def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replace every key text, also inside other text such as a traceback."""
-    for name, value in event.items():
-        if isinstance(value, str):
-            event[name] = _KEY.sub(_REDACTED, value)
-    return event
+class _SecretsRedacted(structlog.stdlib.ProcessorFormatter):
+    """Redacts the finished line: a secret may stand in a list, in bytes or in a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        for secret, instead in _SECRETS:
+            line = secret.sub(instead, line)
+        return line

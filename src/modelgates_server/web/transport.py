@@ -12,12 +12,13 @@ class GatheringTransport:
     not held up: it writes in many turns.
     """
 
-    __slots__ = ("_gathered", "_loop", "_transport")
+    __slots__ = ("_gathered", "_loop", "_transport", "is_closing")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
         self._gathered: list[bytes] = []
+        self.is_closing = transport.is_closing  # asked twice for every request
 
     def write(self, data: bytes) -> None:
         """Send the data at the end of this turn."""

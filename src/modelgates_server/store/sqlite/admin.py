@@ -6,9 +6,15 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from modelgates_server.core.errors import InvalidInput, StoreUnavailable
+from modelgates_server.core.errors import InvalidInput
 from modelgates_server.store.sql import load_statements
-from modelgates_server.store.sqlite.connection import connect_stdlib, explained, prepare
+from modelgates_server.store.sqlite.connection import (
+    check_exists,
+    connect_stdlib,
+    explained,
+    make_private,
+    prepare,
+)
 from modelgates_server.store.sqlite.schema import migrate, newest_version, version_of
 
 _COUNTS = load_statements(__package__, "reads.sql")["counts"]
@@ -17,7 +23,7 @@ _PAGES_A_STEP = 2048
 
 def status(path: Path) -> dict[str, int | str | bool]:
     """Path, size, schema and row counts, also of a database that must be migrated first."""
-    _check_exists(path)
+    check_exists(path)
     with explained(path):
         connection = prepare(connect_stdlib(path), read_only=True)
         try:
@@ -40,6 +46,7 @@ def status(path: Path) -> dict[str, int | str | bool]:
 def migrate_file(path: Path) -> list[int]:
     """Bring a database to our schema, creating it where there is none; returns what was applied."""
     with explained(path):
+        make_private(path)
         connection = prepare(connect_stdlib(path), read_only=False)
         try:
             return migrate(connection)
@@ -53,17 +60,16 @@ def backup(path: Path, target: Path, on_progress: Callable[[int, int], None]) ->
     The copy gets its name only when it is whole. An existing file is never overwritten.
     `on_progress` is told pages done and pages in all.
     """
-    _check_exists(path)
+    check_exists(path)
     if target.exists():
         raise InvalidInput(f"{target} exists already; choose another name or move it away")
     if not target.parent.is_dir():
         raise InvalidInput(f"the folder {target.parent} does not exist")
-    partial = target.with_name(f"{target.name}.partial")
-    partial.unlink(missing_ok=True)
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
         _copy(path, partial, on_progress)
         _sync(partial)
-        partial.rename(target)
+        os.link(partial, target)  # not a rename: that would overwrite
         _sync(target.parent)
     finally:
         partial.unlink(missing_ok=True)
@@ -71,6 +77,7 @@ def backup(path: Path, target: Path, on_progress: Callable[[int, int], None]) ->
 
 def _copy(path: Path, partial: Path, on_progress: Callable[[int, int], None]) -> None:
     with explained(partial):
+        make_private(partial)
         copy = sqlite3.connect(partial)
         copy.execute("pragma journal_mode = off").fetchone()
     with (
@@ -87,14 +94,6 @@ def _copy(path: Path, partial: Path, on_progress: Callable[[int, int], None]) ->
             progress=lambda _, left, total: on_progress(total - left, total),
         )
         copy.execute("pragma journal_mode = delete").fetchone()
-
-
-def _check_exists(path: Path) -> None:
-    if not path.is_file():
-        raise StoreUnavailable(
-            f"there is no database at {path}; `modelgates db migrate` creates one, "
-            "MODELGATES_DATABASE_URL names another"
-        )
 
 
 def _sync(path: Path) -> None:

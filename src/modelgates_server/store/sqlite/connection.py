@@ -1,9 +1,10 @@
 """Opening a SQLite file so that acknowledged means synced, and saying clearly when that fails."""
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -66,6 +67,29 @@ def inode_of(path: Path) -> int:
         return 0
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a file, 0 for none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def check_exists(path: Path) -> None:
+    """Raise `StoreUnavailable` when there is no database, or nothing in it."""
+    if not size_of(path):
+        raise StoreUnavailable(
+            f"there is no database at {path}; `modelgates account create` or `modelgates db "
+            "migrate` makes one, MODELGATES_DATABASE_URL names another"
+        )
+
+
+def make_private(path: Path) -> None:
+    """Create a file that only its owner may read, if there is none; SQLite's other files follow."""
+    with suppress(OSError):  # what is wrong, SQLite tells next
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+
 def prepare(connection: Connection, *, read_only: bool) -> Connection:
     """Set what every connection needs: full sync, foreign keys, no trust in the file's schema."""
     execute = connection.execute
@@ -75,8 +99,7 @@ def prepare(connection: Connection, *, read_only: bool) -> Connection:
     execute("pragma synchronous = full")
     execute("pragma fullfsync = on")  # macOS: its plain fsync leaves data in the drive's cache
     execute("pragma checkpoint_fullfsync = on")
-    # Pages that change often are copied to the main file less often; the log stays near 32 MB.
-    execute("pragma wal_autocheckpoint = 8000")
+    execute("pragma wal_autocheckpoint = 0")  # the writer does it: `Writer._shorten_log`
     execute("pragma foreign_keys = on")
     execute("pragma trusted_schema = off")
     execute("pragma cell_size_check = on")

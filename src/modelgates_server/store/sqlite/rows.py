@@ -57,9 +57,12 @@ class CachedRows:
     def refresh(self) -> None:
         """Forget everything if the file has changed; call it first in each transaction."""
         version = self._connection.execute("pragma data_version").fetchone()[0]
-        if version != self._version or len(self._accounts) + len(self._holds) > _CACHED_MAX:
+        if version != self._version or self._count() > _CACHED_MAX:
             self.forget()
             self._version = version
+
+    def _count(self) -> int:
+        return len(self._accounts) + len(self._keys) + len(self._holds)
 
     def forget(self) -> None:
         """Start empty."""

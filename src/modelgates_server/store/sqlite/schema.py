@@ -3,6 +3,7 @@
 import re
 import sqlite3
 from collections.abc import Iterator
+from functools import cache
 from importlib import resources
 
 from modelgates_server.core.errors import StoreUnavailable
@@ -11,9 +12,17 @@ from modelgates_server.store.sqlite.connection import Connection, insist, writin
 APPLICATION_ID = 0x4D474C31
 """`MGL1`, in the file's header: nobody's other database is taken for ours."""
 
+# In one statement: another process may be setting up the file between two.
+_MARKS = """
+select (select user_version from pragma_user_version),
+       (select application_id from pragma_application_id),
+       (select count(*) from sqlite_schema)
+"""
+
 _FILE = re.compile(r"(\d{4})_\w+\.sql")
 
 
+@cache
 def migrations() -> list[tuple[int, str]]:
     """Number and text of every migration, in order."""
     folder = resources.files(__package__).joinpath("migrations")
@@ -28,11 +37,11 @@ def newest_version() -> int:
 
 def version_of(connection: Connection) -> int:
     """A file's schema, 0 for an empty one; raises `StoreUnavailable` for a foreign database."""
-    version: int = connection.execute("pragma user_version").fetchone()[0]
-    application: int = connection.execute("pragma application_id").fetchone()[0]
+    version: int
+    version, application, objects = connection.execute(_MARKS).fetchone()
     if application == APPLICATION_ID:
         return version
-    if version or connection.execute("select count(*) from sqlite_schema").fetchone()[0]:
+    if version or objects:
         raise StoreUnavailable(
             "this file is some other program's SQLite database; point MODELGATES_DATABASE_URL "
             "to a ModelGates database or to a file that does not exist yet"

@@ -20,9 +20,12 @@ from modelgates_server.store.sqlite.connection import (
     Connect,
     Connection,
     begin_write,
+    check_exists,
     connect_stdlib,
     explained,
     inode_of,
+    insist,
+    make_private,
     prepare,
     undo,
 )
@@ -32,14 +35,14 @@ from modelgates_server.store.sqlite.schema import (
     newest_version,
     version_of,
 )
-from modelgates_server.store.sqlite.writer import Writer
+from modelgates_server.store.sqlite.writer import Limits, Writer
 
 T = TypeVar("T")
 
 _READS = load_statements(__package__, "reads.sql")
 _CALLER = _READS["caller"]
 _PAGE = 1000
-_BATCH_MAX = 512
+_LIMITS = Limits()
 
 _found_entry = rows.as_found(Entry, rows.entry_of)
 _found_hold = rows.as_found(Hold, rows.hold_of)
@@ -52,13 +55,13 @@ class SqliteStore:
     Build one with `open_store`.
     """
 
-    def __init__(self, path: Path, connect: Connect, reader: Connection, batch_max: int) -> None:
+    def __init__(self, path: Path, connect: Connect, reader: Connection, limits: Limits) -> None:
         self._path = path
         self._connect = connect
         self._reader = reader
         self._cursor = reader.cursor()
         self._inode = inode_of(path)
-        self._writer = Writer(path, connect, batch_max)
+        self._writer = Writer(path, connect, limits)
 
     async def execute(self, command: Command) -> Receipt:
         """See `Ledger.execute`."""
@@ -158,6 +161,7 @@ class SqliteStore:
             raise StoreUnavailable(f"database {self._path} was moved or replaced while in use")
         with explained(self._path):
             check_version(self._reader)
+        self._writer.check()
 
     async def close(self) -> None:
         """See `Store.close`."""
@@ -212,26 +216,32 @@ class SqliteBooks:
 
 
 def open_store(
-    path: Path, *, connect: Connect = connect_stdlib, batch_max: int = _BATCH_MAX
+    path: Path, *, connect: Connect = connect_stdlib, limits: Limits = _LIMITS, create: bool = True
 ) -> SqliteStore:
-    """Open a database, creating an empty one; raises `StoreUnavailable` with one clear line.
+    """Open a database; raises `StoreUnavailable` with one clear line.
 
-    A database of an older schema is refused: its operator backs it up and migrates it first. At
-    most `batch_max` changes share a commit.
+    Without `create`, one that does not exist or is empty is refused as well: whoever only looks
+    would take it for a ledger on which all is right.
+
+    A database of an older schema is refused: its operator backs it up and migrates it first.
     """
+    if not create:
+        check_exists(path)
     prepare_file(path, connect)
     with explained(path):
-        return SqliteStore(path, connect, prepare(connect(path), read_only=True), batch_max)
+        return SqliteStore(path, connect, prepare(connect(path), read_only=True), limits)
 
 
 def prepare_file(path: Path, connect: Connect = connect_stdlib) -> None:
     """Make sure that the file has our schema and can be written; see `open_store`."""
     with explained(path):
+        make_private(path)
         connection = prepare(connect(path), read_only=False)
         try:
             if version_of(connection) == 0:
                 migrate(connection)
             check_version(connection)
+            _keep_write_ahead_log(path, connection)
             # Refused here, with a clear line, rather than at the first write of a customer.
             # Beginning alone is not refused: on a read-only file it begins to read.
             begin_write(connection)
@@ -239,3 +249,11 @@ def prepare_file(path: Path, connect: Connect = connect_stdlib) -> None:
             undo(connection)
         finally:
             connection.close()
+
+
+def _keep_write_ahead_log(path: Path, connection: Connection) -> None:
+    """A restored backup is in another mode, whose commits a power loss may undo."""
+    if insist(connection, "pragma journal_mode = wal").fetchone()[0] != "wal":
+        raise StoreUnavailable(
+            f"database {path} cannot keep a write-ahead log: put it on a local disk"
+        )

@@ -1,16 +1,19 @@
 """The one writer of a process: what is asked while a commit runs is committed together next.
 
 An answer is given only after the commit was synced. With one `fsync` for a whole batch, full
-durability costs little (see docs/decisions).
+durability costs little (docs/decisions/0002).
 """
 
 import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
+
+import msgspec
 
 from modelgates_server.core.commands import Command
 from modelgates_server.core.errors import GatewayError, StoreUnavailable
@@ -22,6 +25,7 @@ from modelgates_server.store.sqlite.connection import (
     explained,
     inode_of,
     prepare,
+    size_of,
     writing,
 )
 from modelgates_server.store.sqlite.rows import CachedRows, save
@@ -38,13 +42,23 @@ class _Job(NamedTuple):
     future: asyncio.Future[Any]
 
 
-class Writer:
-    """Accepts work on the event loop, does it on its own thread."""
+class Limits(msgspec.Struct, frozen=True):
+    """Most changes in one commit, and the size above which the log is copied to the file."""
 
-    def __init__(self, path: Path, connect: Connect, batch_max: int) -> None:
+    batch_max: int = 512
+    log_max_bytes: int = 32 * 1024 * 1024
+
+
+class Writer:
+    """Accepts work on one event loop, does it on its own thread."""
+
+    def __init__(self, path: Path, connect: Connect, limits: Limits) -> None:
         self._path = path
         self._connect = connect
-        self._batch_max = batch_max
+        self._limits = limits
+        self._log_path = path.with_name(f"{path.name}-wal")
+        self._log_limit_bytes = limits.log_max_bytes
+        self._trouble: StoreUnavailable | None = None
         self._gathered: list[_Job] = []
         self._waiting = 0
         self._groups: SimpleQueue[list[_Job] | None] = SimpleQueue()
@@ -57,7 +71,7 @@ class Writer:
 
     def submit(self, work: Command | Direct) -> asyncio.Future[Any]:
         """Have work done; the future ends after its batch was committed or given up."""
-        if self._closed:
+        if self._closed or not self._thread.is_alive():
             raise StoreUnavailable("the database is closing")
         if self._waiting >= _WAITING_MAX:
             raise StoreUnavailable("too many changes are waiting for the disk; try again shortly")
@@ -70,6 +84,13 @@ class Writer:
         self._gathered.append(_Job(work, future))
         self._waiting += 1
         return future
+
+    def check(self) -> None:
+        """Raise `StoreUnavailable` while changes cannot be saved, as far as is known."""
+        if not self._thread.is_alive():
+            raise StoreUnavailable("the writer has stopped")
+        if self._trouble is not None:
+            raise self._trouble
 
     async def close(self) -> None:
         """Finish everything accepted, then end the thread."""
@@ -86,17 +107,19 @@ class Writer:
     def _run(self) -> None:
         while (jobs := self._groups.get()) is not None:
             more = self._join_waiting(jobs)
-            for start in range(0, len(jobs), self._batch_max):
-                batch = jobs[start : start + self._batch_max]
+            for start in range(0, len(jobs), self._limits.batch_max):
+                batch = jobs[start : start + self._limits.batch_max]
                 results = self._commit([job.work for job in batch])
-                batch[0].future.get_loop().call_soon_threadsafe(self._settle, batch, results)
+                with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                    batch[0].future.get_loop().call_soon_threadsafe(self._settle, batch, results)
+            self._shorten_log()
             if not more:
                 break
         self._disconnect()
 
     def _join_waiting(self, jobs: list[_Job]) -> bool:
         """Add the groups that came in meanwhile; False when the end was among them."""
-        while len(jobs) < self._batch_max:
+        while len(jobs) < self._limits.batch_max:
             try:
                 group = self._groups.get_nowait()
             except Empty:
@@ -110,15 +133,18 @@ class Writer:
         """Results in the order of the works: values, or the exceptions to raise."""
         try:
             with explained(self._path):
-                return self._commit_together(works)
+                results = self._commit_together(works)
         except StoreUnavailable as error:
             # After a failed commit only a new connection knows what the file holds.
             self._disconnect()
+            self._trouble = error
             return [error] * len(works)
         except Exception as error:  # noqa: BLE001 - a mistake of ours, handed to whoever asked for it
             if len(works) == 1:
                 return [error]
             return [self._commit([work])[0] for work in works]
+        self._trouble = None
+        return results
 
     def _commit_together(self, works: Sequence[Command | Direct]) -> list[Any]:
         try:
@@ -157,9 +183,32 @@ class Writer:
         return self._connection, self._rows
 
     def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = self._rows = None
+        connection, self._connection, self._rows = self._connection, None, None
+        if connection is not None:
+            with suppress(sqlite3.Error):  # it is given up anyway
+                connection.close()
+
+    def _shorten_log(self) -> None:
+        """Copy a long log to the file and cut it, after everybody was answered.
+
+        SQLite would do it within a commit and beside the commits of other processes, and until
+        3.51.3 that could lose committed pages (sqlite.org/wal.html#walresetbug). `truncate` keeps
+        other writers out meanwhile.
+        """
+        size = size_of(self._log_path)
+        if size <= self._log_limit_bytes or self._connection is None:
+            return
+        try:
+            self._connection.execute("pragma busy_timeout = 1000")
+            busy = self._connection.execute("pragma wal_checkpoint(truncate)").fetchone()[0]
+            self._connection.execute("pragma busy_timeout = 0")
+        except sqlite3.Error:
+            self._disconnect()  # the log stays whole; the next commit tells what is wrong
+            return
+        # A long read, as by `ledger verify`, keeps the log: it is tried again when it has grown.
+        self._log_limit_bytes = (
+            size + self._limits.log_max_bytes if busy else self._limits.log_max_bytes
+        )
 
     def _settle(self, batch: Sequence[_Job], results: Sequence[Any]) -> None:
         self._waiting -= len(batch)

@@ -23,7 +23,7 @@ def number_or_null(pico: int | None) -> Number:
 
 def read_number(member: str, raw: Number) -> Pico | None:
     """Read a number of dollars that may be null and not negative; raises `InvalidAmount`."""
-    text = bytes(raw).decode()
+    text = bytes(raw).decode("latin-1")  # msgspec leaves what is raw unchecked, bad UTF-8 too
     if text == "null":
         return None
     if text[0] not in "-0123456789":

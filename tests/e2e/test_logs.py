@@ -1,0 +1,168 @@
+"""What the server writes down, and what it never does."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelgates_server.core.keys import PREFIX
+from tests.e2e.wire import exchange, request
+from tests.server import open_customer_now, running_server
+
+LAST = request("GET /healthz", None, "Connection: close")
+
+
+def lines_of(text: str) -> list[dict[str, Any]]:
+    """Every line must be an object that says what, how grave and when."""
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert all({"event", "level", "timestamp"} <= line.keys() for line in lines)
+    return lines
+
+
+def holds(text: str, key: str) -> bool:
+    """Whether any part of the secret is in it."""
+    secret = key.removeprefix(PREFIX)
+    return any(secret[at : at + 12] in text for at in range(len(secret) - 12))
+
+
+def everywhere(key: str) -> list[bytes]:
+    """Requests, good and bad, that carry a key where it belongs and where it does not."""
+    name = json.dumps({"name": key}).encode()
+    return [
+        request("GET /api/v1/credits", key),
+        request("GET /api/v1/credits", key, f"Authorization: Bearer {key}"),
+        request("GET /api/v1/credits", None, f"Authorization: Basic {key}"),
+        request("GET /api/v1/credits", key, f"X-Request-Id: {key}", f"Cookie: key={key}"),
+        request(f"GET /api/v1/keys/{key}", key),
+        request(f"GET /{key}", key),
+        request(f"GET /api/v1/keys?offset={key}", key),
+        request(f"DELETE /api/v1/keys?id={key}", key),
+        request("POST /api/v1/keys", key, f"Idempotency-Key: {key}", body=name),
+        request("POST /api/v1/keys", key, f"Idempotency-Key: {key}", body=name[:-2]),
+        request("POST /api/v1/keys", key, f"Content-Type: {key}", body=name),
+        request("POST /api/v1/keys", key, body=f'{{"name": "a", "kind": "{key}"}}'.encode()),
+        request("POST /api/v1/keys", key, body=f'{{"name": "a", "expires_at": "{key}"}}'.encode()),
+        request("POST /api/v1/keys", key, f"Transfer-Encoding: {key}"),
+        request(f"GET {key}", key),
+        request(f"{key} /", key),
+    ]
+
+
+def spoil(database_path: Path, key_hash: str, kind: str) -> None:
+    """Write what no code of ours can read."""
+    with closing(sqlite3.connect(database_path)) as connection:
+        connection.execute("pragma ignore_check_constraints = on")
+        connection.execute("update api_key set kind = ? where hash = ?", (kind, key_hash))
+        connection.commit()
+
+
+@pytest.mark.parametrize("level", ["debug", "info"])
+def test_no_key_is_ever_logged(tmp_path: Path, level: str) -> None:
+    with running_server(tmp_path, MODELGATES_LOG_LEVEL=level) as server:
+        acme = open_customer_now(server.database_path)
+        keys = [acme.management, acme.inference, acme.viewer]
+        for key in keys:
+            for data in everywhere(key):
+                exchange(server.url, data + LAST)
+        [created, _] = exchange(
+            server.url, request("POST /api/v1/keys", acme.management, body=b'{"name": "a"}') + LAST
+        )
+        keys.append(created.json["key"])
+        spoil(server.database_path, created.json["data"]["hash"], f"a ({keys[-1]})")
+        [failed, _] = exchange(
+            server.url, request("GET /api/v1/key", keys[-1], f"X-Request-Id: {keys[-1]}") + LAST
+        )
+        assert failed.status == 500
+        assert failed.json == {"error": {"message": "Internal Server Error", "code": 500}}
+        server.database_path.rename(tmp_path / "moved.db")
+        [unavailable, _] = exchange(
+            server.url,
+            request(
+                "POST /api/v1/keys",
+                acme.management,
+                f"X-Request-Id: {acme.management}",
+                body=b'{"name": "a"}',
+            )
+            + LAST,
+        )
+        assert unavailable.status == 503
+        (tmp_path / "moved.db").rename(server.database_path)
+    text = server.log_path.read_text()
+    assert not any(holds(text, key) for key in keys)
+    [error] = [line for line in lines_of(text) if line["level"] == "error"]
+    assert error["request_id"] == f"{PREFIX}[redacted]"
+    assert f"a ({PREFIX}[redacted])" in error["exception"]
+    [warning] = [line for line in lines_of(text) if line["level"] == "warning"]
+    assert "moved or replaced" in warning["reason"]
+
+
+def test_bad_requests_do_not_fill_the_log(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        acme = open_customer_now(server.database_path)
+        before = server.log_path.stat().st_size
+        for data in everywhere(acme.management) * 10:
+            exchange(server.url, data + LAST)
+        assert server.log_path.stat().st_size == before
+
+
+def test_the_least_important_level_is_a_setting(tmp_path: Path) -> None:
+    with running_server(tmp_path, MODELGATES_LOG_LEVEL="error") as server:
+        assert exchange(server.url, LAST)[0].status == 200
+    assert server.log_path.read_text() == ""
+
+
+_SPEAK = """
+import asyncio, logging, sys, warnings
+import structlog
+from modelgates_server.web import logs
+
+logs.configure("info")
+key = sys.argv[1]
+log = structlog.get_logger()
+library = logging.getLogger("library")
+
+log.info("in the event " + key)
+log.info("nested", members={"list": [key, {key: key}], "bytes": key.encode()})
+log.info("an object", error=ValueError(key), kind=type(key, (), {}))
+log.info("a header", headers=[(b"authorization", b"Bearer some-other-token,")])
+log.info("a header of text", header="BEARER some-other-token")
+library.info("arguments %s %r", key, key.encode())
+library.info("a line\\nbreak %s \\ud800", key)
+try:
+    raise ValueError(key) from KeyError(key)
+except ValueError:
+    log.exception("raised")
+    library.exception("raised too")
+log.info("with a stack", stack_info=True)
+library.info("with a stack too %s", key, stack_info=True)
+log.debug("not written")
+
+
+async def forget() -> None:
+    asyncio.get_running_loop().call_exception_handler({"message": key, "handle": [key]})
+
+
+asyncio.run(forget())
+"""
+
+
+def test_secrets_are_redacted_wherever_they_stand_in_a_line(acme_key: str) -> None:
+    spoken = subprocess.run(
+        [sys.executable, "-c", _SPEAK, acme_key], capture_output=True, text=True, check=True
+    )
+    assert spoken.stdout == ""
+    assert not holds(spoken.stderr, acme_key)
+    assert "some-other-token" not in spoken.stderr
+    events = [line["event"] for line in lines_of(spoken.stderr)]
+    assert len(events) == 12
+    assert "arguments sk-mg-v1-[redacted] b'sk-mg-v1-[redacted]'" in events
+
+
+@pytest.fixture
+def acme_key(tmp_path: Path) -> str:
+    return open_customer_now(tmp_path / "modelgates.db").management
