@@ -69,6 +69,7 @@ def test_members_of_an_account_stay_as_they_are(console: Console) -> None:
 
 
 def test_no_account_is_missing_from_the_list(console: Console) -> None:
+    console.call("db", "migrate")
     assert console.call("account", "list", "--json").json == []
 
     async def open_many(gateway: Any) -> list[str]:
@@ -113,6 +114,7 @@ def test_nothing_is_closed_without_a_yes(console: Console) -> None:
     ],
 )
 def test_what_no_account_may_be_is_refused(console: Console, words: list[str], why: str) -> None:
+    console.call("db", "migrate")
     assert why in console.call(*words).refusal
     assert console.call("account", "list", "--json").json == []
 

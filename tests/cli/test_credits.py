@@ -112,6 +112,7 @@ def test_a_misspelt_option_changes_nothing(console: Console, verb: str) -> None:
 
 
 def test_nobody_is_paid_who_does_not_exist(console: Console) -> None:
+    console.call("db", "migrate")
     for account in ("user_0000000000000000000000", "Acme Lab"):
         for words in (["show", account], ["grant", account, "5"], ["adjust", account, "5"]):
             assert "there is no account" in console.call("credits", *words).refusal

@@ -163,11 +163,33 @@ def test_a_folder_that_cannot_be_written_is_one_line(console: Console, tmp_path:
     # The superuser writes wherever there are files at all, but not into the kernel's own folder.
     folder = Path("/proc") if os.geteuid() == 0 else closed
     console.environment["MODELGATES_DATABASE_URL"] = f"sqlite:///{folder}/modelgates.db"
-    for words in (["account", "list"], ["account", "create", "Acme"], ["serve"], ["db", "migrate"]):
+    for words in (["account", "create", "Acme"], ["serve"], ["db", "migrate"]):
         refusal = console.run(*words).refusal
         assert f"{folder}/modelgates.db cannot be opened" in refusal
     console.environment["MODELGATES_DATABASE_URL"] = f"sqlite:///{tmp_path}/nowhere/modelgates.db"
-    assert "does not exist" in console.run("account", "list").refusal
+    assert "does not exist" in console.run("account", "create", "Acme").refusal
+
+
+@pytest.mark.parametrize(
+    "words", ["account list", "key list --account user_x", "credits show user_x", "ledger verify"]
+)
+def test_looking_in_the_wrong_folder_is_not_an_empty_ledger(console: Console, words: str) -> None:
+    assert "there is no database at" in console.call(*words.split()).refusal
+    assert list(console.folder.glob("modelgates.db*")) == []
+
+
+def test_nobody_else_may_read_the_ledger_or_its_backup(console: Console, tmp_path: Path) -> None:
+    console.account("5")
+    assert console.run("db", "backup", str(tmp_path / "copy.db")).code == 0
+    for file in (*console.folder.glob("modelgates.db*"), tmp_path / "copy.db"):
+        assert file.stat().st_mode & 0o077 == 0, file
+
+
+def test_a_misspelt_setting_is_not_taken_for_none(console: Console) -> None:
+    console.environment["MODELGATES_DATABSE_URL"] = "sqlite:///other.db"
+    refusal = console.run("account", "create", "Acme").refusal
+    assert refusal.startswith("MODELGATES_DATABSE_URL is not a setting")
+    assert "did you mean MODELGATES_DATABASE_URL?" in refusal
 
 
 @pytest.mark.parametrize("url", ["postgresql://db", "sqlite://", "sqlite:///", "modelgates.db"])

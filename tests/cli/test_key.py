@@ -143,6 +143,7 @@ def test_what_no_key_may_be_is_refused(console: Console, words: list[str], why: 
 
 
 def test_the_keys_of_an_unknown_account_are_not_an_empty_list(console: Console) -> None:
+    console.call("db", "migrate")
     assert "there is no account" in console.call("key", "list", "--account", NOBODY).refusal
 
 

@@ -151,6 +151,7 @@ def test_an_export_overwrites_nothing_and_leaves_no_half(console: Console, tmp_p
 
 @pytest.mark.parametrize("words", [["entries"], ["export", "--account"]])
 def test_the_journal_of_nobody_is_not_an_empty_one(console: Console, words: list[str]) -> None:
+    console.call("db", "migrate")
     refusal = console.call("ledger", *words, "user_0000000000000000000000").refusal
     assert "there is no account" in refusal
 

@@ -100,6 +100,7 @@ def test_misuse_is_told_from_refusal(console: Console, words: list[str]) -> None
 @pytest.mark.skipif(not FULL_DISK.exists(), reason="only Linux has a disk that is always full")
 @pytest.mark.parametrize("words", ["--help", "account list", "account list --json"])
 def test_output_that_cannot_be_written_is_one_line(console: Console, words: str) -> None:
+    console.call("db", "migrate")
     with (
         FULL_DISK.open("w") as disk,
         console.start(*words.split(), stdout=disk) as process,

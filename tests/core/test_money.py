@@ -79,8 +79,8 @@ def test_plain_decimals_of_any_form_are_read(text: str, pico: int) -> None:
 
 
 def test_a_million_calls_of_a_tenth_of_a_micro_dollar_cost_ten_cents_exactly() -> None:
-    total = sum(parse_pico("0.0000001") for _ in range(1_000_000))
-    assert format_pico(total) == "0.1"
+    cost = parse_pico("0.0000001")
+    assert format_pico(sum(cost for _ in range(1_000_000))) == "0.1"
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def test_workers_end_when_their_parent_was_killed(tmp_path: Path) -> None:
         url = process.stdout.readline().split()[-1]
         told = ""
         while told.count("startup complete") < WORKERS:
-            told += process.stderr.readline()
+            told += process.stderr.readline() or pytest.fail("it ended by itself")
         process.kill()
         _, rest = process.communicate(timeout=DEADLINE_S)  # it ends with the last worker
     assert not is_listening(url)
