@@ -2,16 +2,20 @@
 
 import http.client
 import json
+import shutil
+import statistics
+from contextlib import ExitStack
 from tempfile import TemporaryDirectory
 
 import uvloop
 
 from benchmarks.load import Load, burst
-from benchmarks.servers import HOST, bare, fill, modelgates
+from benchmarks.servers import HOST, Server, bare, fill, modelgates, nginx
 
 CLIENTS = 32
 REQUESTS = 500
 ROUNDS = 7
+BARE, OURS = "bare uvicorn, same bytes", "ModelGates"
 
 
 def report() -> None:
@@ -24,27 +28,36 @@ def report() -> None:
             "GET /api/v1/credits HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n"
             f"Authorization: Bearer {key_text}\r\nX-Request-Id: bench-1\r\n\r\n"
         ).encode()
-        with modelgates(url) as ours, bare(_answer(ours.port, key_text)) as plain:
-            rounds = []
-            for _ in range(ROUNDS):
-                pair = [
-                    burst(HOST, port, pid, request, clients=CLIENTS, count=REQUESTS)
-                    for pid, port in (plain, ours)
-                ]
-                rounds.append(pair)
+        with ExitStack() as stack:
+            ours = stack.enter_context(modelgates(url))
+            answer = _answer(ours.port, key_text)
+            servers = {BARE: stack.enter_context(bare(answer)), OURS: ours}
+            if shutil.which("nginx"):
+                body = json.loads(answer)["body"]
+                servers["nginx, static 200"] = stack.enter_context(nginx(body))
+            rounds = [_round(servers, request) for _ in range(ROUNDS)]
     _print(rounds)
 
 
-def _print(rounds: list[list[Load]]) -> None:
-    for index, name in enumerate(("bare uvicorn, same bytes", "ModelGates")):
-        load = _median([pair[index] for pair in rounds])
+def _round(servers: dict[str, Server], request: bytes) -> dict[str, Load]:
+    return {
+        name: burst(HOST, server.port, server.pid, request, clients=CLIENTS, count=REQUESTS)
+        for name, server in servers.items()
+    }
+
+
+def _print(rounds: list[dict[str, Load]]) -> None:
+    for name in rounds[0]:
+        load = _median([one[name] for one in rounds])
         print(
-            f"  {name:32} {load.requests_s:8,.0f} requests/s  CPU {load.cpu_us:5.1f} us/request  "
+            f"  {name:26} {load.requests_s:8,.0f} requests/s  CPU {load.cpu_us:5.1f} us/request  "
             f"p50 {load.p50_ms:.2f} ms  p99 {load.p99_ms:.2f} ms"
         )
-    rate = sorted(ours.requests_s / bare.requests_s for bare, ours in rounds)[ROUNDS // 2]
-    cpu = sorted(bare.cpu_us / ours.cpu_us for bare, ours in rounds)[ROUNDS // 2]
-    print(f"  ratio {rate:.2f} by rate, {cpu:.2f} by CPU (bar: 0.65)")
+    for name in rounds[0].keys() - {OURS}:
+        rate = statistics.median(one[OURS].requests_s / one[name].requests_s for one in rounds)
+        cpu = statistics.median(one[name].cpu_us / one[OURS].cpu_us for one in rounds)
+        bar = " (bar: 0.65)" if name == BARE else ""
+        print(f"  ratio to {name}: {rate:.2f} by rate, {cpu:.2f} by CPU{bar}")
 
 
 def _median(loads: list[Load]) -> Load:

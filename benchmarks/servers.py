@@ -1,11 +1,14 @@
 """Server processes to measure, and accounts for them to answer about."""
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from modelgates_server.bootstrap import load_settings, open_gateway
@@ -14,6 +17,17 @@ from modelgates_server.core.money import PICOS_PER_DOLLAR
 from modelgates_server.service.keys import NewKey
 
 HOST = "127.0.0.1"
+
+_NGINX = """
+daemon off; master_process off; pid {folder}/pid; error_log stderr crit;
+events {{ worker_connections 512; }}
+http {{
+  access_log off; keepalive_requests 1000000; default_type application/json;
+  client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
+  uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+  server {{ listen 127.0.0.1:{port}; location / {{ return 200 '{body}'; }} }}
+}}
+"""
 
 
 class Server(NamedTuple):
@@ -49,6 +63,35 @@ def bare(answer: str) -> Iterator[Server]:
     command = [sys.executable, "-m", "benchmarks.bare", answer]
     with _started(command, dict(os.environ)) as (process, line):
         yield Server(process.pid, int(line))
+
+
+@contextmanager
+def nginx(body: str) -> Iterator[Server]:
+    """One nginx process that returns a static 200."""
+    with TemporaryDirectory() as folder, socket.create_server((HOST, 0)) as free:
+        port = free.getsockname()[1]
+        free.close()
+        config = Path(folder, "nginx.conf")
+        config.write_text(_NGINX.format(folder=folder, port=port, body=body), encoding="utf-8")
+        with subprocess.Popen(["nginx", "-c", str(config), "-e", "stderr"]) as process:
+            try:
+                _await_listener(port)
+                yield Server(process.pid, port)
+            finally:
+                process.terminate()
+
+
+def _await_listener(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection((HOST, port)).close()
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 @contextmanager
