@@ -17,9 +17,13 @@ TEXT_MAX_CHARS = 255
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """The members all commands share. `kind` is that of the entry a command becomes."""
+    """The members all commands share.
+
+    `kind` is that of the entry a command becomes, `same` names what a repeat must have alike.
+    """
 
     kind: ClassVar[EntryKind]
+    same: ClassVar[tuple[str, ...]] = ()
     account_id: str
     reference: str
     at_ms: int
@@ -33,13 +37,14 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def asked(self) -> tuple[object, ...]:
         """What makes two commands the same request; times do not: retries come later."""
-        return ()
+        return tuple(getattr(self, name) for name in self.same)
 
 
 class OpenAccount(Command, frozen=True, kw_only=True):
     """Start an account. `min_balance_pico` is zero or the negative floor it may be overdrawn to."""
 
     kind = EntryKind.OPEN
+    same = ("name", "min_balance_pico")
     name: str
     min_balance_pico: int = 0
 
@@ -48,11 +53,6 @@ class OpenAccount(Command, frozen=True, kw_only=True):
         check_text("name", self.name, TEXT_MAX_CHARS)
         if not -ENTRY_MAX_PICO <= self.min_balance_pico <= 0:
             raise InvalidInput("a minimum balance is zero or negative")
-
-    @property
-    def asked(self) -> tuple[object, ...]:
-        """See `Command.asked`."""
-        return self.name, self.min_balance_pico
 
 
 class CloseAccount(Command, frozen=True, kw_only=True):
@@ -65,6 +65,7 @@ class Grant(Command, frozen=True, kw_only=True):
     """Give credits."""
 
     kind = EntryKind.GRANT
+    same = ("amount_pico", "reason")
     amount_pico: int
     reason: str
 
@@ -73,16 +74,12 @@ class Grant(Command, frozen=True, kw_only=True):
         _check_amount(self.amount_pico, least=1)
         check_text("reason", self.reason, TEXT_MAX_CHARS)
 
-    @property
-    def asked(self) -> tuple[object, ...]:
-        """See `Command.asked`."""
-        return self.amount_pico, self.reason
-
 
 class Adjust(Command, frozen=True, kw_only=True):
     """Correct credits up or down; never below the account's floor."""
 
     kind = EntryKind.ADJUSTMENT
+    same = ("amount_pico", "reason")
     amount_pico: int
     reason: str
 
@@ -92,31 +89,23 @@ class Adjust(Command, frozen=True, kw_only=True):
         _check_amount(abs(self.amount_pico), least=1)
         check_text("reason", self.reason, TEXT_MAX_CHARS)
 
-    @property
-    def asked(self) -> tuple[object, ...]:
-        """See `Command.asked`."""
-        return self.amount_pico, self.reason
-
 
 class HoldCommand(Command, frozen=True, kw_only=True):
     """The commands on one hold; its id names the call it was placed for."""
 
+    same: ClassVar[tuple[str, ...]] = ("hold_id",)
     hold_id: str
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_text("hold id", self.hold_id, REFERENCE_MAX_CHARS)
 
-    @property
-    def asked(self) -> tuple[object, ...]:
-        """See `Command.asked`."""
-        return (self.hold_id,)
-
 
 class PlaceHold(HoldCommand, frozen=True, kw_only=True):
     """Set the worst case of one call aside, for one key."""
 
     kind = EntryKind.HOLD
+    same = ("hold_id", "key_hash", "amount_pico")
     key_hash: str
     amount_pico: int
     expires_at_ms: int
@@ -125,16 +114,12 @@ class PlaceHold(HoldCommand, frozen=True, kw_only=True):
         super().__post_init__()
         _check_amount(self.amount_pico, least=0)
 
-    @property
-    def asked(self) -> tuple[object, ...]:
-        """See `Command.asked`."""
-        return self.hold_id, self.key_hash, self.amount_pico
-
 
 class ExtendHold(HoldCommand, frozen=True, kw_only=True):
     """Add to an open hold. `amount_pico` is what comes on top; the expiry may only move later."""
 
     kind = EntryKind.EXTEND
+    same = ("hold_id", "amount_pico")
     amount_pico: int
     expires_at_ms: int
 
@@ -142,26 +127,17 @@ class ExtendHold(HoldCommand, frozen=True, kw_only=True):
         super().__post_init__()
         _check_amount(self.amount_pico, least=0)
 
-    @property
-    def asked(self) -> tuple[object, ...]:
-        """See `Command.asked`."""
-        return self.hold_id, self.amount_pico
-
 
 class CaptureHold(HoldCommand, frozen=True, kw_only=True):
     """Charge what was used and free the rest. Use above the hold becomes the platform's overrun."""
 
     kind = EntryKind.USAGE
+    same = ("hold_id", "amount_pico")
     amount_pico: int
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_amount(self.amount_pico, least=0)
-
-    @property
-    def asked(self) -> tuple[object, ...]:
-        """See `Command.asked`."""
-        return self.hold_id, self.amount_pico
 
 
 class VoidHold(HoldCommand, frozen=True, kw_only=True):
@@ -174,16 +150,12 @@ class ExpireHold(HoldCommand, frozen=True, kw_only=True):
     """Resolve a hold whose time is over; `amount_pico` is what is known to have been used."""
 
     kind = EntryKind.EXPIRE
+    same = ("hold_id", "amount_pico")
     amount_pico: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_amount(self.amount_pico, least=0)
-
-    @property
-    def asked(self) -> tuple[object, ...]:
-        """See `Command.asked`."""
-        return self.hold_id, self.amount_pico
 
 
 def check_text(what: str, text: str, most: int) -> None:
