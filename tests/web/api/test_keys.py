@@ -350,3 +350,8 @@ async def test_a_change_of_a_viewer_key_works_too(api: Api, acme: Customer) -> N
     await api.call("PATCH", f"{KEYS}/{named}", acme.management, json=body)
     answer = await api.call("GET", "/api/v1/credits", viewer)
     assert answer.json()["error"]["message"] == "API key is disabled."
+
+
+async def test_a_limit_of_bad_bytes_is_no_fault_of_ours(api: Api, acme: Customer) -> None:
+    answer = await api.call("POST", KEYS, acme.management, content=b'{"name":"x","limit":"\xff"}')
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, 400)
