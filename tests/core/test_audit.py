@@ -275,7 +275,9 @@ def test_an_account_is_not_opened_twice(books: OneAccount) -> None:
     books.run(adjust(books.id, -10 * DOLLAR))
     books.run(closing(books.id))
     rows = all_rows(books)
-    reopened = rows.with_changed(rows.entries[-1], kind=EntryKind.OPEN, min_balance_pico=0)
+    reopened = rows.with_changed(
+        rows.entries[-1], kind=EntryKind.OPEN, min_balance_pico=0, reason="test"
+    )
     open_again = reopened.with_changed(reopened.account, closed_at_ms=None)
     assert messages(open_again.audit()) == ["entry 4 is of kind open; `open` is first"]
 

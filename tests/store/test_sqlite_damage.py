@@ -61,6 +61,8 @@ ACCOUNT = {
     "min_balance_pico = 0": "I3",
     "min_balance_pico = min_balance_pico - 1": "I3",
     "closed_at_ms = 5": "I1",
+    "name = 'Somebody Else'": "I1",
+    "created_at_ms = created_at_ms - 1": "I1",
     "name = x'00ff'": "file",
 }
 ENTRY = {
@@ -116,8 +118,8 @@ DAMAGE = {
     **{f"update entry set {do} {OF_ACCOUNT} and seq = {n}": i for (n, do), i in ENTRY.items()},
     **{f"update hold set {do} {OF_ACCOUNT} and id = '{n}'": i for (n, do), i in HOLD.items()},
     **{f"update api_key set {do} where hash = '{KEY_1}'": inv for do, inv in KEY.items()},
-    f"delete from entry {OF_ACCOUNT}": "I1 I2 I3 I4 I7 I8",
-    f"delete from entry {OF_ACCOUNT} and seq = 1": "I3 I4",
+    f"delete from entry {OF_ACCOUNT}": "I1 I2 I4 I7 I8",
+    f"delete from entry {OF_ACCOUNT} and seq = 1": "I4",
     f"delete from entry {OF_ACCOUNT} and seq = 9": "I2 I4 I6",
     f"delete from entry {OF_ACCOUNT} and seq = 14": "I4",
     f"delete from hold {OF_ACCOUNT} and id = 'h1'": "I6",
@@ -243,7 +245,7 @@ async def test_a_sound_ledger_is_not_accused(ledger: Path) -> None:
 
 
 async def test_missing_guards_alone_are_not_taken_for_lost_money(ledger: Path) -> None:
-    edit(ledger, f"update account set name = 'other' where id = '{BROKEN}'")
+    edit(ledger, "select 1")
     assert (await verified(ledger)).findings == []
 
 

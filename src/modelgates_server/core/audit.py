@@ -49,6 +49,8 @@ _ACCOUNT_FIGURES = {
     "credits_pico": "I1",
     "usage_pico": "I1",
     "closed_at_ms": "I1",
+    "name": "I1",
+    "created_at_ms": "I1",
     "held_pico": "I2",
 }
 _KEY_FIGURES = {
@@ -81,7 +83,7 @@ class JournalAudit:
         self.credits_pico = self.usage_pico = self.held_pico = 0
         self._seq = self._balance_after_pico = self._held_after_pico = 0
         self._closed_at_ms: int | None = None
-        self._min_balance_pico: int | None = None
+        self._open: Entry | None = None
         self._account = account
         self._rows = keys
         self._keys: dict[str, Key | None] = {key.hash: _unused(key) for key in keys}
@@ -107,8 +109,14 @@ class JournalAudit:
             usage_pico=self.usage_pico,
             held_pico=self.held_pico,
             closed_at_ms=self._closed_at_ms,
-            min_balance_pico=self._min_balance_pico,
         )
+        if self._open is not None:  # that it is missing, I4 tells
+            told = replace(
+                told,
+                name=self._open.reason,
+                created_at_ms=self._open.at_ms,
+                min_balance_pico=self._open.min_balance_pico,
+            )
         self._findings.compare("the account", self._account, told, _ACCOUNT_FIGURES)
         platform = sum(self.platform_pico.values())
         if platform != -self._account.balance_pico:
@@ -186,7 +194,7 @@ class JournalAudit:
             self.platform_pico[entry.platform.value] += entry.platform_pico
         self.platform_pico[OVERRUN] += entry.overrun_pico
         if entry.kind is EntryKind.OPEN:
-            self._min_balance_pico = entry.min_balance_pico
+            self._open = entry
         if entry.kind is EntryKind.CLOSE:
             self._closed_at_ms = entry.at_ms
         of_hold = entry.kind in _HOLDING or entry.kind in ENDS_AS
