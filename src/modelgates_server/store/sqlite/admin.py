@@ -69,7 +69,7 @@ def backup(path: Path, target: Path, on_progress: Callable[[int, int], None]) ->
     try:
         _copy(path, partial, on_progress)
         _sync(partial)
-        os.link(partial, target)  # not a rename: that would overwrite
+        _give_name(partial, target)
         _sync(target.parent)
     finally:
         partial.unlink(missing_ok=True)
@@ -94,6 +94,16 @@ def _copy(path: Path, partial: Path, on_progress: Callable[[int, int], None]) ->
             progress=lambda _, left, total: on_progress(total - left, total),
         )
         copy.execute("pragma journal_mode = delete").fetchone()
+
+
+def _give_name(partial: Path, target: Path) -> None:
+    """Unlike a rename, a link does not overwrite; file systems without links have the rename."""
+    try:
+        os.link(partial, target)
+    except FileExistsError:
+        raise InvalidInput(f"{target} was made meanwhile; choose another name") from None
+    except OSError:
+        partial.rename(target)
 
 
 def _sync(path: Path) -> None:
