@@ -42,6 +42,16 @@ class GatewayServer(uvicorn.Server):
             self._on_started()
 
 
+class Workers(Multiprocess):
+    """Notices at once when a worker dies while it is asked whether it is well."""
+
+    def keep_subprocess_alive(self) -> None:
+        """See uvicorn, which keeps the worker's end of the pipe open and so waits for the dead."""
+        for process in self.processes:
+            process.child_conn.close()
+        super().keep_subprocess_alive()
+
+
 def run(config: uvicorn.Config, on_started: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT, end what was accepted, then leave with exit code 0.
 
@@ -137,7 +147,7 @@ def _check_tls(cert: Path, key: Path | None) -> None:
 
 
 def _run_workers(config: uvicorn.Config, listener: socket.socket) -> None:
-    supervisor = Multiprocess(config, sockets=[listener])
+    supervisor = Workers(config, sockets=[listener])
     supervisor.run()
     if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
         raise GatewayError("a server process could not start; the log says why")
