@@ -3,7 +3,8 @@
 GatewayError
 ├── InvalidInput              the request itself is wrong
 │   ├── InvalidAmount         not an exact decimal within its allowed range
-│   └── ReferenceReused       a reference or idempotency key came again with other parameters
+│   ├── ReferenceReused       a reference or idempotency key came again with other parameters
+│   └── UnknownModel
 ├── Unauthenticated           no usable key
 │   ├── MissingKey
 │   ├── UnknownKey
@@ -13,18 +14,32 @@ GatewayError
 ├── NotFound
 │   ├── AccountNotFound
 │   ├── KeyNotFound
-│   └── HoldNotFound
+│   ├── HoldNotFound
+│   ├── GenerationNotFound
+│   └── ModelNotFound
 ├── Conflict                  what is on the books stands against it
 │   ├── AccountExists
 │   ├── AccountClosed
 │   ├── AccountNotEmpty
 │   ├── HoldEnded
 │   ├── HoldNotExpired
-│   └── TotalTooLarge
+│   ├── TotalTooLarge
+│   ├── CallInProgress        its idempotency key names a call that runs
+│   └── CallEnded             it names one that ended and cannot be repeated
 ├── InsufficientCredits
+├── MaxCostExceeded           the request's own limit
 ├── KeyLimitExceeded
+├── ProviderError             the provider's answer, or the lack of one
+│   ├── ProviderRefused       it finds the request wrong
+│   ├── ProviderRateLimited
+│   ├── ProviderUnavailable
+│   └── ProviderTimedOut
+├── PriceNotFound             nothing is free by accident
+├── Stopping                  the server takes no new calls
 └── StoreUnavailable          the database cannot be used just now
 """
+
+import msgspec
 
 
 class GatewayError(Exception):
@@ -41,6 +56,10 @@ class InvalidAmount(InvalidInput):
 
 class ReferenceReused(InvalidInput):
     """The same reference with other parameters; references are kept for ever."""
+
+
+class UnknownModel(InvalidInput):
+    """No model of this name, or none that can be called so."""
 
 
 class Unauthenticated(GatewayError):
@@ -95,6 +114,14 @@ class HoldNotFound(NotFound):
     """No hold with this id on the account."""
 
 
+class GenerationNotFound(NotFound):
+    """No generation with this id on the account."""
+
+
+class ModelNotFound(NotFound):
+    """No model of this name to be shown."""
+
+
 class Conflict(GatewayError):
     """The request is well formed, but what is on the books stands against it."""
 
@@ -123,23 +150,167 @@ class TotalTooLarge(Conflict):
     """A lifetime total would pass what the database can hold exactly."""
 
 
-class InsufficientCredits(GatewayError):
-    """The available credits do not cover the amount."""
+class CallInProgress(Conflict):
+    """A call with this idempotency key is running: ask again shortly."""
 
-    def __init__(self, message: str, *, asked_pico: int, available_pico: int) -> None:
+
+class CallEnded(Conflict):
+    """A call with this idempotency key has ended and its answer is not kept."""
+
+
+class Shortfall(msgspec.Struct, frozen=True):
+    """The arithmetic of a call that cannot be paid for: amounts in picos, tokens of output."""
+
+    asked_pico: int
+    available_pico: int
+    held_pico: int
+    requested_tokens: int
+    affordable_tokens: int
+
+
+class InsufficientCredits(GatewayError):
+    """The available credits do not cover the amount.
+
+    `reason` is stable, for programs; `retry_after_s` is there when open holds are all that stands
+    against it; `shortfall` where the amount was that of a call. Texts are those that OpenRouter's
+    clients know.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "insufficient_credits",
+        shortfall: Shortfall | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(message)
-        self.asked_pico = asked_pico
-        self.available_pico = available_pico
+        self.reason = reason
+        self.shortfall = shortfall
+        self.retry_after_s = retry_after_s
+
+    @classmethod
+    def in_flight(cls, shortfall: Shortfall, retry_after_s: int) -> "InsufficientCredits":
+        """It would be enough, but for the calls that are running."""
+        return cls(
+            "This request would exceed your available credits given your current in-flight "
+            "requests. Retry after in-flight requests settle, or add credits.",
+            reason="in_flight_budget_exhausted",
+            shortfall=shortfall,
+            retry_after_s=retry_after_s,
+        )
+
+    @classmethod
+    def empty(cls, shortfall: Shortfall, *, purchased: bool) -> "InsufficientCredits":
+        """There is nothing left, or never was."""
+        if purchased:
+            return cls("Insufficient credits. Add more credits.", shortfall=shortfall)
+        return cls(
+            "Insufficient credits. This account never purchased credits. Make sure your key is on "
+            "the correct account, and if so, purchase more.",
+            reason="never_purchased",
+            shortfall=shortfall,
+        )
+
+    @classmethod
+    def fewer_tokens(cls, shortfall: Shortfall) -> "InsufficientCredits":
+        """Shorter answers could be paid for."""
+        return cls(
+            "This request requires more credits, or fewer max_tokens. You requested up to "
+            f"{shortfall.requested_tokens} tokens, but can only afford "
+            f"{shortfall.affordable_tokens}. Add credits, or lower max_tokens.",
+            reason="max_tokens_unaffordable",
+            shortfall=shortfall,
+        )
+
+    @classmethod
+    def shorter_prompt(cls, shortfall: Shortfall, asked: int, most: int) -> "InsufficientCredits":
+        """The prompt alone is too dear; token counts are upper bounds."""
+        return cls(
+            f"Prompt tokens limit exceeded: {asked} > {most}. Add credits, or shorten the prompt.",
+            reason="prompt_unaffordable",
+            shortfall=shortfall,
+        )
+
+
+class MaxCostExceeded(GatewayError):
+    """The worst case of the call is above what its request allows it to cost."""
+
+    def __init__(self, message: str, shortfall: Shortfall) -> None:
+        super().__init__(message)
+        self.shortfall = shortfall
 
 
 class KeyLimitExceeded(GatewayError):
-    """The key's own limit for the current window does not cover the amount."""
+    """The key's own limit for the current window does not cover the amount.
 
-    def __init__(self, message: str, *, limit_pico: int, spent_pico: int, held_pico: int) -> None:
+    `resets_at_ms` is when the window ends, None for a lifetime limit.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        asked_pico: int,
+        limit_pico: int,
+        spent_pico: int,
+        held_pico: int,
+        resets_at_ms: int | None,
+    ) -> None:
         super().__init__(message)
+        self.asked_pico = asked_pico
         self.limit_pico = limit_pico
         self.spent_pico = spent_pico
         self.held_pico = held_pico
+        self.resets_at_ms = resets_at_ms
+
+
+class ProviderError(GatewayError):
+    """What a provider answered instead of a completion. `raw` is its own text, cut short.
+
+    `status` is its HTTP status where there was one, `code` its own word for the error.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str,
+        status: int | None = None,
+        code: str | None = None,
+        raw: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.provider = provider
+        self.status = status
+        self.code = code
+        self.raw = raw
+        self.retry_after_s = retry_after_s
+
+
+class ProviderRefused(ProviderError):
+    """The provider finds fault with the request: repeating it will not help."""
+
+
+class ProviderRateLimited(ProviderError):
+    """The provider's own limit, shared by all who call through this gateway."""
+
+
+class ProviderUnavailable(ProviderError):
+    """The provider cannot be reached, failed, or sent what is no answer."""
+
+
+class ProviderTimedOut(ProviderError):
+    """The provider did not answer in time."""
+
+
+class PriceNotFound(GatewayError):
+    """The model has no price that is in force, so a call cannot be charged."""
+
+
+class Stopping(GatewayError):
+    """The server is about to end and takes no new calls."""
 
 
 class StoreUnavailable(GatewayError):

@@ -15,6 +15,7 @@ from modelgates_server.core.errors import (
     InvalidInput,
     KeyDisabled,
     KeyExpired,
+    KeyLimitExceeded,
     UnknownKey,
 )
 from modelgates_server.core.ids import CHECKSUM_CHARS, base62, checksum
@@ -141,6 +142,20 @@ def limit_resets_at_ms(key: Key, at_ms: int) -> int | None:
     if key.limit_reset is None:
         return None
     return resets_at_ms(key.limit_reset, max(key.usage_day, day_of(at_ms)))
+
+
+def key_limit_exceeded(key: Key, amount_pico: int, at_ms: int) -> KeyLimitExceeded:
+    """The refusal of an amount that a key's limit does not cover."""
+    assert key.limit_pico is not None
+    window = "total" if key.limit_reset is None else key.limit_reset.value
+    return KeyLimitExceeded(
+        f"Key limit exceeded ({window} limit).",
+        asked_pico=amount_pico,
+        limit_pico=key.limit_pico,
+        spent_pico=spent_pico(key, at_ms),
+        held_pico=key.held_pico,
+        resets_at_ms=limit_resets_at_ms(key, at_ms),
+    )
 
 
 def charge_key(key: Key, *, charged_pico: int, released_pico: int, at_ms: int) -> Key:

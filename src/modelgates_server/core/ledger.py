@@ -29,13 +29,19 @@ from modelgates_server.core.errors import (
     HoldNotExpired,
     HoldNotFound,
     InsufficientCredits,
-    KeyLimitExceeded,
     KeyNotFound,
     NotPermitted,
     ReferenceReused,
     TotalTooLarge,
 )
-from modelgates_server.core.keys import Key, KeyKind, charge_key, check_usable, spent_pico
+from modelgates_server.core.keys import (
+    Key,
+    KeyKind,
+    charge_key,
+    check_usable,
+    key_limit_exceeded,
+    spent_pico,
+)
 from modelgates_server.core.money import format_pico
 
 replace = msgspec.structs.replace
@@ -270,9 +276,7 @@ def _check_available(account: Account, amount_pico: int) -> None:
         raise InsufficientCredits(
             f"account {account.id} has {format_pico(account.available_pico)} available "
             f"({format_pico(account.held_pico)} is held), which does not cover "
-            f"{format_pico(amount_pico)}",
-            asked_pico=amount_pico,
-            available_pico=account.available_pico,
+            f"{format_pico(amount_pico)}"
         )
 
 
@@ -280,15 +284,8 @@ def _check_key_limit(key: Key, amount_pico: int, at_ms: int) -> None:
     """A free call spends nothing, so no limit stands against it."""
     if key.limit_pico is None or amount_pico == 0:
         return
-    spent = spent_pico(key, at_ms)
-    if spent + key.held_pico + amount_pico > key.limit_pico:
-        window = "total" if key.limit_reset is None else key.limit_reset.value
-        raise KeyLimitExceeded(
-            f"Key limit exceeded ({window} limit).",
-            limit_pico=key.limit_pico,
-            spent_pico=spent,
-            held_pico=key.held_pico,
-        )
+    if spent_pico(key, at_ms) + key.held_pico + amount_pico > key.limit_pico:
+        raise key_limit_exceeded(key, amount_pico, at_ms)
 
 
 def _check_totals(account: Account, cap_pico: int | None) -> None:

@@ -8,8 +8,11 @@ import msgspec
 
 from modelgates_server.core.books import Account, Entry, Hold
 from modelgates_server.core.commands import Command
+from modelgates_server.core.generations import ActivityRow, Generation, StoredAnswer
+from modelgates_server.core.inference import Api
 from modelgates_server.core.keys import Key, KeyChange, KeyKind
 from modelgates_server.core.ledger import Receipt
+from modelgates_server.core.prices import Price
 
 Clock = Callable[[], int]
 """Now, in milliseconds since 1970 UTC."""
@@ -55,8 +58,17 @@ class IssuedKey(msgspec.Struct, frozen=True):
 class Ledger(Protocol):
     """Accepts commands. An answer means: committed and synced to disk."""
 
-    async def execute(self, command: Command) -> Receipt:
+    async def execute(
+        self,
+        command: Command,
+        generation: Generation | None = None,
+        answer: StoredAnswer | None = None,
+    ) -> Receipt:
         """Apply one command, or replay it when its reference is known.
+
+        With the command of a hold goes the generation it pays for, as it is after the command, and
+        with its end an answer to keep: they are saved in the same commit, or not at all. What a
+        replayed command brings is not saved.
 
         Raises the refusals of `core.ledger.apply`, and `StoreUnavailable` when nothing was saved or
         it cannot be known: repeating the same command is then always safe.
@@ -73,6 +85,52 @@ class Ledger(Protocol):
 
     async def expired_holds(self, at_ms: int, limit: int) -> list[Hold]:
         """Open holds whose time is over, oldest first."""
+
+    async def open_holds(self, account_id: str, *, limit: int) -> list[Hold]:
+        """Open holds of an account, oldest first."""
+
+    async def all_open_holds(self) -> "OpenHolds":
+        """How many holds are open on all accounts."""
+
+
+class OpenHolds(msgspec.Struct, frozen=True):
+    """How many holds are open, what they hold, and since when the oldest is (None without any)."""
+
+    count: int
+    amount_pico: int
+    oldest_at_ms: int | None
+
+
+class Generations(Protocol):
+    """Reads what `Ledger.execute` saved with the commands. Ids name generations of one account."""
+
+    async def generation(self, account_id: str, generation_id: str) -> Generation | None:
+        """One generation, as of the last commit."""
+
+    async def generations_under(self, account_id: str, idempotency: str) -> list[Generation]:
+        """All that were made under one digest of an `Idempotency-Key`, in the order of making."""
+
+    async def answer(self, account_id: str, generation_id: str) -> StoredAnswer | None:
+        """The kept answer of a call."""
+
+    async def forget_answers(self, before_ms: int) -> int:
+        """Delete up to 1,000 answers older than that; returns how many."""
+
+    async def activity(self, account_id: str, *, from_day: int, to_day: int) -> list[ActivityRow]:
+        """An account's activity between two days (since 1970), both included, newest first."""
+
+
+class PriceBook(Protocol):
+    """Keeps prices for ever: a new price is added, an old one is never changed."""
+
+    async def add_prices(self, prices: Sequence[Price]) -> None:
+        """Save prices; one whose id is known is left as it is."""
+
+    async def prices(self) -> list[Price]:
+        """All prices there ever were."""
+
+    async def price(self, price_id: str) -> Price | None:
+        """One price, for a receipt."""
 
 
 class Keys(Protocol):
@@ -129,6 +187,12 @@ class Books(Protocol):
     def holds(self) -> AsyncIterator[Sequence[Hold]]:
         """All holds in the order of their ids."""
 
+    def generations(self) -> AsyncIterator[Sequence[Generation]]:
+        """All generations in the order of their ids."""
+
+    async def activity(self) -> Sequence[ActivityRow]:
+        """All activity of the account."""
+
 
 class Journal(Protocol):
     """Whole books, for those who check them."""
@@ -140,7 +204,81 @@ class Journal(Protocol):
         """What the database itself finds wrong with its file or rows, one sentence each."""
 
 
-class Store(Ledger, Keys, Journal, Protocol):
+class ProviderReply(Protocol):
+    """The head of a provider's answer has arrived; the body is read once, in one of two ways."""
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+
+    @property
+    def retry_after_s(self) -> int | None:
+        """What the provider asks to wait, if it does."""
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the body is a stream of server-sent events."""
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """The whole body; raises `ProviderUnavailable` (also when larger) or `ProviderTimedOut`."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives; raises as `read` does when it ends before its end."""
+
+    def close(self) -> None:
+        """Let go of the connection; from another task: end a running read with an error."""
+
+
+class Provider(Protocol):
+    """One upstream company or server."""
+
+    async def send(self, api: Api, body: bytes) -> ProviderReply:
+        """Ask for a completion; returns when the head of the answer is there, whatever its status.
+
+        Raises `ProviderUnavailable` or `ProviderTimedOut`. `body` names the model as it is there.
+        """
+
+    async def close(self) -> None:
+        """Release its connections."""
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """The end of a call, to be committed: its generation as it then is, an answer to keep."""
+
+    generation: Generation
+    answer: StoredAnswer | None = None
+
+
+class Spool(Protocol):
+    """Keeps settlements on disk while the database cannot take them; survives a crash."""
+
+    async def put(self, settlement: Settlement) -> None:
+        """Keep one, synced; raises `OSError` when that is not possible."""
+
+    async def pending(self) -> list[Settlement]:
+        """All that are kept, also those of processes that are gone."""
+
+    async def remove(self, generation_id: str) -> None:
+        """Forget one that has landed; nothing happens if it is gone already."""
+
+
+class Observer(Protocol):
+    """Is told of what happens to calls, for metrics and logs."""
+
+    def ended(self, generation: Generation, capture_lag_ms: int) -> None:
+        """A call was settled, so long after its provider was done."""
+
+    def provider_failed(self, endpoint_id: str, error: str) -> None:
+        """A provider answered with an error, or not at all."""
+
+    def late(self, generation: Generation) -> None:
+        """A capture came after its hold had been resolved: the use is the platform's loss."""
+
+    def spooled(self, generation: Generation, error: Exception) -> None:
+        """A settlement could not be committed yet and is kept."""
+
+
+class Store(Ledger, Generations, PriceBook, Keys, Journal, Protocol):
     """Everything a database gives; who needs less asks for less."""
 
     async def ping(self) -> None:

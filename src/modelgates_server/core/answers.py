@@ -1,0 +1,221 @@
+"""What providers answer, and how it reaches the client: our id, our name of the model, exact cost.
+
+An answer's other members stay the bytes the provider sent. Shapes: OpenAI's API reference;
+`provider`, `native_finish_reason`, `usage.cost` and its details as OpenRouter documents them.
+"""
+
+from typing import Any
+
+import msgspec
+
+from modelgates_server.core.generations import Generation
+from modelgates_server.core.inference import Api, Members
+from modelgates_server.core.money import format_pico
+from modelgates_server.core.prices import whole_pico
+from modelgates_server.core.usage import INPUTS, Meter, Usage, read_usage
+
+DONE = b"[DONE]"
+
+_NULL = msgspec.Raw(b"null")
+_EMPTY = (b"null", b'""', b"[]")
+_TEXT_MAX_CHARS = 255
+
+
+class _Choice(msgspec.Struct):
+    """A choice, in a plain answer or a chunk; what it says is measured, not kept."""
+
+    finish_reason: Any = None
+    delta: msgspec.Raw = _NULL
+    message: msgspec.Raw = _NULL
+    text: msgspec.Raw = _NULL
+
+
+class _GroqTail(msgspec.Struct):
+    usage: dict[str, Any] | None = None
+
+
+class _Seen(msgspec.Struct):
+    id: Any = None
+    choices: list[_Choice] | None = None
+    usage: dict[str, Any] | None = None
+    x_groq: _GroqTail | None = None
+    error: Any = None
+
+
+_SAID = (
+    "content",
+    "reasoning",
+    "reasoning_content",
+    "refusal",
+    "tool_calls",
+    "function_call",
+    "audio",
+    "images",
+)
+
+_READING = frozenset({*INPUTS, Meter.REQUEST})
+"""The fee of a request counts as reading: `cost_details` knows only two parts."""
+
+_seen = msgspec.json.Decoder(_Seen)
+_members = msgspec.json.Decoder(Members)
+_choices = msgspec.json.Decoder(list[Members])
+
+
+class InvalidAnswer(ValueError):
+    """What a provider sent is not an answer of the API that was called."""
+
+
+class Observed(msgspec.Struct):
+    """What went by of one answer; chunks add to it.
+
+    `output_bytes` is the size of all it said, as JSON text; `usage` is what was reported last.
+    """
+
+    upstream_id: str | None = None
+    finish_reason: str | None = None
+    usage: dict[str, Any] | None = None
+    output_bytes: int = 0
+    error: Any = None
+
+    def see(self, payload: bytes) -> Members:
+        """Take note of an answer or a chunk, and give its members; raises `InvalidAnswer`."""
+        try:
+            seen, members = _seen.decode(payload), _members.decode(payload)
+            for choice in seen.choices or ():
+                self._see_choice(choice)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidAnswer(f"not an answer of this API: {error}") from error
+        if self.upstream_id is None and isinstance(seen.id, str):
+            self.upstream_id = seen.id[:_TEXT_MAX_CHARS]
+        usage = seen.usage or (seen.x_groq and seen.x_groq.usage)
+        if usage:
+            self.usage = usage
+        if seen.error is not None:
+            self.error = seen.error
+        return members
+
+    def _see_choice(self, choice: _Choice) -> None:
+        if isinstance(choice.finish_reason, str):
+            self.finish_reason = choice.finish_reason[:_TEXT_MAX_CHARS]
+        self._measure(bytes(choice.text))
+        for part in (bytes(choice.delta), bytes(choice.message)):
+            if part.startswith(b"{"):
+                said = _members.decode(part)
+                for name in _SAID:
+                    self._measure(bytes(said.get(name, _NULL)))
+
+    def _measure(self, raw: bytes) -> None:
+        if raw not in _EMPTY:
+            self.output_bytes += len(raw) - 2 * raw.startswith(b'"')
+
+    def counted(self) -> Usage | None:
+        """The usage the provider reported, if it can be believed."""
+        return None if self.usage is None else read_usage(self.usage)
+
+
+def shown_chunk(members: Members, generation: Generation, *, finished: bool) -> bytes | None:
+    """A chunk as the client gets it; None for one that only carried usage.
+
+    Its usage is kept back: the last chunk, `usage_chunk`, has it with the cost.
+    """
+    shown = {**members, **_ours(generation)}
+    shown.pop("usage", None)
+    shown.pop("x_groq", None)
+    choices = shown.get("choices")
+    if choices is not None:
+        if bytes(choices) == b"[]" and "usage" in members:
+            return None
+        if finished:
+            shown["choices"] = _with_native_reasons(choices)
+    return msgspec.json.encode(shown)
+
+
+def usage_chunk(generation: Generation, last: Members) -> bytes:
+    """The last chunk of a stream: no choices, and the usage with its cost."""
+    ends: dict[str, Any] = {"choices": [], "usage": shown_usage(generation)}
+    return msgspec.json.encode({**_head(last, generation), **ends})
+
+
+def error_chunk(generation: Generation, last: Members, error: dict[str, Any]) -> bytes:
+    """The end of a stream that failed: the error, and a choice that says so (OpenRouter's form)."""
+    said = {"text": ""} if generation.api is Api.COMPLETIONS else {"delta": {"content": ""}}
+    ends: dict[str, Any] = {
+        "error": error,
+        "choices": [{"index": 0, **said, "finish_reason": "error"}],
+        "usage": shown_usage(generation),
+    }
+    return msgspec.json.encode({**_head(last, generation), **ends})
+
+
+def shown_answer(members: Members, generation: Generation) -> bytes:
+    """A plain answer as the client gets it."""
+    shown: dict[str, Any] = {**members, **_ours(generation), "usage": shown_usage(generation)}
+    shown.pop("x_groq", None)
+    if "choices" in members:
+        shown["choices"] = _with_native_reasons(members["choices"])
+        shown.setdefault("system_fingerprint", None)
+    return msgspec.json.encode(shown)
+
+
+def shown_usage(generation: Generation) -> dict[str, Any]:
+    """`usage` as OpenRouter documents it; amounts are exact decimals of dollars.
+
+    `cost` is what the account was charged; the two parts in `cost_details` add up to it.
+    """
+    usage = generation.usage or Usage()
+    prompt_pico = min(whole_pico(generation.lines, _READING), generation.cost_pico)
+    shown: dict[str, Any] = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "cost": _number(generation.cost_pico),
+        "is_byok": False,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read,
+            "cache_write_tokens": usage.cache_write + usage.cache_write_1h,
+            "audio_tokens": usage.input_audio,
+            "video_tokens": 0,
+        },
+        "cost_details": {
+            "upstream_inference_cost": None,
+            "upstream_inference_prompt_cost": _number(prompt_pico),
+            "upstream_inference_completions_cost": _number(generation.cost_pico - prompt_pico),
+        },
+    }
+    if generation.api is Api.EMBEDDINGS:
+        del shown["completion_tokens"]
+    else:
+        shown["completion_tokens_details"] = {
+            "reasoning_tokens": usage.reasoning,
+            "image_tokens": usage.output_image,
+            "audio_tokens": usage.output_audio,
+        }
+    return shown
+
+
+def _head(last: Members, generation: Generation) -> Members:
+    """What chunks of a stream have alike, from the last one that went by."""
+    kept: Members = {name: last[name] for name in ("object", "created") if name in last}
+    return {**kept, **_ours(generation)}
+
+
+def _ours(generation: Generation) -> Members:
+    return {
+        "id": msgspec.Raw(b'"%b"' % generation.id.encode()),
+        "model": msgspec.Raw(msgspec.json.encode(generation.model)),
+        "provider": msgspec.Raw(msgspec.json.encode(generation.provider)),
+    }
+
+
+def _number(pico: int) -> msgspec.Raw:
+    return msgspec.Raw(format_pico(pico).encode())
+
+
+def _with_native_reasons(choices: msgspec.Raw) -> Any:
+    try:
+        rows = _choices.decode(choices)
+    except msgspec.DecodeError:
+        return choices  # null: an answer without choices
+    for row in rows:
+        row.setdefault("native_finish_reason", row.get("finish_reason", _NULL))
+    return rows

@@ -1,0 +1,144 @@
+"""How much is held for a call: its worst case, or as much as its account and key can pay for.
+
+A client that sets its own limit gets it or is refused. One that sets none gets what the model
+allows and the balance affords, and the request goes upstream with that cap.
+"""
+
+import msgspec
+
+from modelgates_server.core.books import Account
+from modelgates_server.core.catalog import Model
+from modelgates_server.core.errors import (
+    GatewayError,
+    InsufficientCredits,
+    MaxCostExceeded,
+    Shortfall,
+)
+from modelgates_server.core.inference import Api, Demand
+from modelgates_server.core.keys import Key, key_limit_exceeded, spent_pico
+from modelgates_server.core.money import format_pico
+from modelgates_server.core.prices import (
+    Bounds,
+    Price,
+    affordable_input_tokens,
+    affordable_tokens,
+    worst_case_pico,
+)
+
+_RETRY_AFTER_S = 2
+
+
+class Sized(msgspec.Struct, frozen=True):
+    """What to hold, the bounds it stands on, and the cap to send upstream where we lowered it."""
+
+    amount_pico: int
+    bounds: Bounds
+    cap_tokens: int | None
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """One request at one price."""
+
+    model: Model
+    price: Price
+    demand: Demand
+    markup_bp: int
+
+    @property
+    def wanted_tokens(self) -> int:
+        """The most output of one choice: the client's limit, or what the model can do."""
+        if self.demand.api is Api.EMBEDDINGS:
+            return 0
+        most = min(self.model.output_tokens, self.model.context_tokens)
+        return min(self.demand.cap_tokens or most, most)
+
+    def bounds(self, output_tokens: int) -> Bounds:
+        """The most the call can use with so many output tokens a choice."""
+        return self.demand.bounds(
+            context_tokens=self.model.context_tokens,
+            media_tokens=self.model.media_tokens,
+            output_tokens=output_tokens,
+        )
+
+    def sized(self, output_tokens: int, *, lowered: bool) -> Sized:
+        """The hold for so many output tokens a choice."""
+        bounds = self.bounds(output_tokens)
+        amount_pico = worst_case_pico(self.price, bounds, self.markup_bp)
+        return Sized(amount_pico, bounds, output_tokens if lowered else None)
+
+    def affordable_tokens(self, budget_pico: int) -> int:
+        """Output tokens a choice that a budget pays for; negative where it misses the input."""
+        tokens = affordable_tokens(self.price, self.bounds(0), self.markup_bp, budget_pico)
+        if tokens is None:
+            return self.wanted_tokens
+        return tokens // self.demand.choices
+
+
+class _Budget(msgspec.Struct, frozen=True):
+    """A limit on a call: what it leaves now, and how much of it open holds take."""
+
+    left_pico: int
+    held_pico: int
+    source: Account | Key | None  # None: the request's own header
+
+
+def size_hold(
+    ask: Ask, *, account: Account, key: Key, at_ms: int, max_cost_pico: int | None = None
+) -> Sized:
+    """Size the hold of a call against what its account, its key and its own header allow.
+
+    Raises `InsufficientCredits`, `KeyLimitExceeded` or `MaxCostExceeded` with the arithmetic.
+    The ledger checks account and key again when the hold is placed.
+    """
+    wanted, cap = ask.wanted_tokens, ask.demand.cap_tokens
+    whole = ask.sized(wanted, lowered=cap is not None and cap > wanted)
+    if whole.amount_pico == 0:
+        return whole
+    tight = _tightest(account, key, at_ms, max_cost_pico)
+    if whole.amount_pico <= tight.left_pico:
+        return whole
+    affordable = ask.affordable_tokens(tight.left_pico)
+    if cap is None and 1 <= affordable < wanted:
+        return ask.sized(affordable, lowered=True)
+    least = whole if cap is not None else ask.sized(min(1, wanted), lowered=False)
+    raise _refusal(ask, tight, least.amount_pico, at_ms)
+
+
+def _tightest(account: Account, key: Key, at_ms: int, max_cost_pico: int | None) -> _Budget:
+    left_pico = account.available_pico - account.min_balance_pico
+    budgets = [_Budget(left_pico, account.held_pico, account)]
+    if key.limit_pico is not None:
+        left_pico = key.limit_pico - spent_pico(key, at_ms) - key.held_pico
+        budgets.append(_Budget(left_pico, key.held_pico, key))
+    if max_cost_pico is not None:
+        budgets.append(_Budget(max_cost_pico, 0, None))
+    return min(budgets, key=lambda budget: budget.left_pico)
+
+
+def _refusal(ask: Ask, tight: _Budget, needed_pico: int, at_ms: int) -> GatewayError:
+    """Why a call cannot be held for, in the words OpenRouter's clients know."""
+    source, left_pico = tight.source, tight.left_pico
+    if isinstance(source, Key):
+        return key_limit_exceeded(source, needed_pico, at_ms)
+    shortfall = Shortfall(
+        asked_pico=needed_pico,
+        available_pico=left_pico,
+        held_pico=tight.held_pico,
+        requested_tokens=ask.wanted_tokens * ask.demand.choices,
+        affordable_tokens=max(0, ask.affordable_tokens(left_pico)) * ask.demand.choices,
+    )
+    if source is None:
+        return MaxCostExceeded(
+            f"This request may cost up to {format_pico(needed_pico)} dollars, more than its "
+            f"X-ModelGates-Max-Cost of {format_pico(left_pico)}. Lower max_tokens or raise it.",
+            shortfall,
+        )
+    if needed_pico <= left_pico + tight.held_pico:
+        return InsufficientCredits.in_flight(shortfall, _RETRY_AFTER_S)
+    if left_pico <= 0:
+        return InsufficientCredits.empty(shortfall, purchased=source.credits_pico > 0)
+    if shortfall.affordable_tokens:
+        return InsufficientCredits.fewer_tokens(shortfall)
+    bounds = ask.bounds(0)
+    most = affordable_input_tokens(ask.price, bounds, ask.markup_bp, left_pico)
+    return InsufficientCredits.shorter_prompt(shortfall, bounds.input_tokens, most)

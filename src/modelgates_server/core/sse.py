@@ -1,0 +1,118 @@
+"""Server-sent events of LLM providers, read per the HTML standard, 9.2.5 and 9.2.6.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+"""
+
+EVENT_MAX_BYTES = 16 * 2**20
+"""Room for a generated image, which comes as base64 in one event."""
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class SseTooLong(ValueError):
+    """A line, or an event of several, is longer than the reader may keep."""
+
+
+class SseReader:
+    """Reads one stream, in pieces of any size, and keeps at most one unfinished event.
+
+    `event_max_bytes` bounds each line without its end, comments too, together with the data that
+    its event has gathered in earlier lines, one LF after each. A byte order mark is not counted.
+    """
+
+    def __init__(self, *, event_max_bytes: int = EVENT_MAX_BYTES) -> None:
+        assert event_max_bytes > 0
+        self._max_bytes = event_max_bytes
+        self._head: bytes | None = b""  # None once it is settled whether a mark begins the stream
+        self._line = bytearray()  # a line whose end has not come
+        self._data = bytearray()  # the standard's data buffer: an LF after each line
+        self._after_cr = False  # an LF that comes next belongs to the CR before it
+        self._too_long = False
+        self._between_events = True  # none of the four above holds anything
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The `data` of the events that are now whole, in order, as the bytes that came.
+
+        An event's lines are joined with LF; names, ids, retry times and comments are passed over.
+        Raises `SseTooLong`, from then on at every call. Events that came whole before the line
+        that is too long are handed over first, and then it is the next call that raises.
+        """
+        if self._head is not None:
+            data = self._after_mark(self._head + data)
+        if (
+            self._between_events
+            and data.startswith(b"data: ")
+            and data.endswith(b"\n\n")
+            and len(data) <= self._max_bytes
+        ):
+            # The form that nearly all events have. Cut it between events: if the cuts and the end
+            # account for every line end, each piece was one data line and one blank line.
+            events = data[6:-2].split(b"\n\ndata: ")
+            if data.count(b"\n") == 2 * len(events) and b"\r" not in data:
+                return events
+        return self._read(data)
+
+    def close(self) -> list[bytes]:
+        """The last event, if the stream ended after its last line but before the blank one.
+
+        Here we leave the standard, which drops it: servers forget the blank line, and the event
+        may be the one with the usage. A stream cut within a line has no last event: half of one
+        would pass for a whole. Raises `SseTooLong` if that is due.
+        """
+        if self._line:
+            self._forget()
+        # Two, as the first may be the second half of a CRLF.
+        return self._read(b"\n\n")
+
+    def _read(self, data: bytes) -> list[bytes]:
+        """Read what comes at any place of a stream, in any form the standard knows."""
+        events = [] if self._too_long else self._take(self._whole_lines(data))
+        self._between_events = not (self._line or self._data or self._after_cr or self._too_long)
+        if self._too_long and not events:
+            raise SseTooLong(f"an event of the stream is longer than {self._max_bytes} bytes")
+        return events
+
+    def _whole_lines(self, data: bytes) -> list[bytes]:
+        """The lines that end in `data`; the begun one is kept."""
+        if not data:
+            return []
+        if self._after_cr:
+            data = data.removeprefix(b"\n")
+        self._after_cr = data.endswith(b"\r")
+        lines = data.splitlines()  # of bytes: at CRLF, LF and CR, and nothing else
+        begun = b"" if not lines or data.endswith((b"\n", b"\r")) else lines.pop()
+        if self._line and lines:
+            lines[0] = bytes(self._line + lines[0])
+            self._line.clear()
+        self._line += begun
+        return lines
+
+    def _take(self, lines: list[bytes]) -> list[bytes]:
+        events = []
+        for line in lines:
+            if len(line) + len(self._data) > self._max_bytes:
+                self._too_long = True
+                break
+            if line:
+                name, _, value = line.partition(b":")
+                if name == b"data":
+                    self._data += value.removeprefix(b" ") + b"\n"
+            elif self._data:
+                events.append(bytes(self._data[:-1]))
+                self._data.clear()
+        if self._too_long or len(self._line) + len(self._data) > self._max_bytes:
+            self._too_long = True
+            self._forget()
+        return events
+
+    def _after_mark(self, head: bytes) -> bytes:
+        """What follows the mark; nothing as long as `head` may yet become one."""
+        if len(head) < len(_BYTE_ORDER_MARK) and _BYTE_ORDER_MARK.startswith(head):
+            self._head = head
+            return b""
+        self._head = None
+        return head.removeprefix(_BYTE_ORDER_MARK)
+
+    def _forget(self) -> None:
+        self._line.clear()
+        self._data.clear()
