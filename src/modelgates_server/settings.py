@@ -45,6 +45,27 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         default=4096, ge=1, description="open connections per process; more are refused with 503"
     )
+    config: Path | None = Field(
+        default=None, description="file with providers, models and prices (modelgates.toml)"
+    )
+    max_body_mb: int = Field(
+        default=20, ge=1, le=1024, description="size of an inference request, in MiB"
+    )
+    hold_ttl_s: int = Field(
+        default=120, ge=3, description="seconds after which the hold of a lost call is resolved"
+    )
+    keep_alive_s: int = Field(
+        default=10, ge=1, description="seconds of silence after which a stream gets a comment"
+    )
+    drain_s: int = Field(
+        default=60, ge=0, description="seconds to read on for the usage when a client has left"
+    )
+    spool_dir: Path | None = Field(
+        default=None, description="folder for captures that wait for the database"
+    )
+    limit_source_prefix: Literal["modelgates", "openrouter"] = Field(
+        default="modelgates", description="brand in the `limit_source` of refusals"
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -113,12 +113,12 @@ class Observed(msgspec.Struct):
         return None if self.usage is None else read_usage(self.usage)
 
 
-def shown_chunk(members: Members, generation: Generation, *, finished: bool) -> bytes | None:
+def shown_chunk(members: Members, ours: Members, *, finished: bool) -> bytes | None:
     """A chunk as the client gets it; None for one that only carried usage.
 
     Its usage is kept back: the last chunk, `usage_chunk`, has it with the cost.
     """
-    shown = {**members, **_ours(generation)}
+    shown = {**members, **ours}
     shown.pop("usage", None)
     shown.pop("x_groq", None)
     choices = shown.get("choices")
@@ -149,7 +149,7 @@ def error_chunk(generation: Generation, last: Members, error: dict[str, Any]) ->
 
 def shown_answer(members: Members, generation: Generation) -> bytes:
     """A plain answer as the client gets it."""
-    shown: dict[str, Any] = {**members, **_ours(generation), "usage": shown_usage(generation)}
+    shown: dict[str, Any] = {**members, **ours(generation), "usage": shown_usage(generation)}
     shown.pop("x_groq", None)
     if "choices" in members:
         shown["choices"] = _with_native_reasons(members["choices"])
@@ -196,10 +196,11 @@ def shown_usage(generation: Generation) -> dict[str, Any]:
 def _head(last: Members, generation: Generation) -> Members:
     """What chunks of a stream have alike, from the last one that went by."""
     kept: Members = {name: last[name] for name in ("object", "created") if name in last}
-    return {**kept, **_ours(generation)}
+    return {**kept, **ours(generation)}
 
 
-def _ours(generation: Generation) -> Members:
+def ours(generation: Generation) -> Members:
+    """The members that every answer and chunk of a generation gets from us."""
     return {
         "id": msgspec.Raw(b'"%b"' % generation.id.encode()),
         "model": msgspec.Raw(msgspec.json.encode(generation.model)),

@@ -43,7 +43,12 @@ import msgspec
 
 
 class GatewayError(Exception):
-    """A refusal its reader can act on: `str()` of it is fit for a user and holds no secret."""
+    """A refusal its reader can act on: `str()` of it is fit for a user and holds no secret.
+
+    `generation_id` is set where it ended a call that had its hold.
+    """
+
+    generation_id: str | None = None
 
 
 class InvalidInput(GatewayError):

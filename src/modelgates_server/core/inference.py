@@ -11,6 +11,7 @@ import msgspec
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.prices import Bounds
+from modelgates_server.core.usage import Meter
 
 MODEL_MAX_CHARS = 255
 CHOICES_MAX = 128
@@ -36,7 +37,8 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     """One request. `members` is the body, each member as it was sent.
 
     `text_bytes` bounds its text from above, `media` counts parts that are not text, `choices` the
-    answers it asks for, `cap_tokens` is its own limit for the output of each.
+    answers it asks for, `cap_tokens` is its own limit for the output of each. `unlike_text` are
+    the classes it asks for that are not charged like text.
     """
 
     api: Api
@@ -47,9 +49,11 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     messages: int
     media: int
     has_tools: bool
+    unlike_text: frozenset[Meter]
     choices: int
     cap_tokens: int | None
     user: str | None
+    session_id: str | None
 
     def input_tokens(self, *, context_tokens: int, media_tokens: int | None) -> int:
         """A true upper bound of what the model can read.
@@ -109,7 +113,9 @@ class _Asked(msgspec.Struct):
     best_of: _Count | None = None
     tools: list[_Tool] | None = None
     functions: list[Any] | None = None
+    modalities: list[str] | None = None
     user: Annotated[str, msgspec.Meta(max_length=MODEL_MAX_CHARS)] | None = None
+    session_id: Annotated[str, msgspec.Meta(max_length=MODEL_MAX_CHARS)] | None = None
     service_tier: str | None = None
     web_search_options: Any = None
     plugins: list[Any] | None = None
@@ -121,8 +127,10 @@ _parts = msgspec.json.Decoder(list[msgspec.Raw])
 _part = msgspec.json.Decoder(_Part)
 _prompts = msgspec.json.Decoder(list[Any])
 
-_ROUTING = ("usage", "models", "route", "provider", "transforms", "plugins")
+_ROUTING = ("usage", "models", "route", "provider", "transforms", "plugins", "session_id")
 """Members that OpenRouter's clients address to the gateway; a provider would refuse them."""
+
+_OUTPUT_OF = {"audio": Meter.OUTPUT_AUDIO, "image": Meter.OUTPUT_IMAGE}
 
 _CAPS = ("max_tokens", "max_completion_tokens")
 _NULL = msgspec.Raw(b"null")
@@ -143,7 +151,7 @@ def read_demand(api: Api, body: bytes) -> Demand:
     except msgspec.DecodeError as error:
         raise InvalidInput(f"the body does not fit: {error}") from None
     _refuse_unpriced(asked)
-    media_bytes, media = _media(asked)
+    media_bytes, media, unlike_text = _media(asked)
     return Demand(
         api=api,
         model=asked.model,
@@ -153,9 +161,11 @@ def read_demand(api: Api, body: bytes) -> Demand:
         messages=len(asked.messages or ()),
         media=media,
         has_tools=bool(asked.tools or asked.functions),
+        unlike_text=unlike_text,
         choices=max(asked.n or 1, asked.best_of or 1) * _inputs(api, asked),
         cap_tokens=_cap(asked),
         user=asked.user,
+        session_id=asked.session_id,
     )
 
 
@@ -185,18 +195,22 @@ def _cap(asked: _Asked) -> int | None:
     return max(caps, default=None)
 
 
-def _media(asked: _Asked) -> tuple[int, int]:
+def _media(asked: _Asked) -> tuple[int, int, frozenset[Meter]]:
     """Bytes and number of the parts that are not text: their size says nothing about tokens."""
     size = count = 0
+    unlike_text = {_OUTPUT_OF[name] for name in asked.modalities or () if name in _OUTPUT_OF}
     for message in asked.messages or ():
         content = bytes(message.content)
         if not content.startswith(b"["):
             continue
         for raw in _parts.decode(content):
-            if _type_of(raw) not in ("text", "refusal"):
+            kind = _type_of(raw)
+            if kind not in ("text", "refusal"):
                 size += len(bytes(raw))
                 count += 1
-    return size, count
+            if kind == "input_audio":
+                unlike_text.add(Meter.INPUT_AUDIO)
+    return size, count, frozenset(unlike_text)
 
 
 def _type_of(raw: msgspec.Raw) -> str:

@@ -124,6 +124,12 @@ def read_rate(text: str) -> Decimal:
     return rate
 
 
+def plain(value: Decimal) -> str:
+    """A decimal as its shortest digits, without exponent or padding: `0.00000015`, `5`."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def dollars(amount_pico: int) -> Decimal:
     """Picos as an exact decimal of dollars."""
     return Decimal(amount_pico).scaleb(-PLACES, _EXACT)
@@ -167,6 +173,20 @@ def used_pico(charge: Charge) -> int:
     """What was used, whoever pays: charge and overrun, bounded by what an entry can hold."""
     overrun = next((line.amount for line in charge.lines if line.what == "overrun"), _ZERO)
     return min(charge.amount_pico + _picos(-overrun, ROUND_HALF_EVEN), ENTRY_MAX_PICO)
+
+
+def shown_tiers(price: Price, markup_bp: int) -> list[Tier]:
+    """What a customer pays: the rates that are stated, with the markup.
+
+    A tier states what those below it state, too: readers take what is missing from the first.
+    """
+    shown = []
+    meters: dict[Meter, None] = {}
+    for tier in price.tiers:
+        meters.update(dict.fromkeys(tier.rates))
+        rates = {meter: _marked_up(tier.rate(meter), markup_bp) for meter in meters}
+        shown.append(Tier(tier.above, rates))
+    return shown
 
 
 class Bounds(msgspec.Struct, frozen=True):

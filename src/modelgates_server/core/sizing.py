@@ -11,6 +11,7 @@ from modelgates_server.core.catalog import Model
 from modelgates_server.core.errors import (
     GatewayError,
     InsufficientCredits,
+    InvalidInput,
     MaxCostExceeded,
     Shortfall,
 )
@@ -87,9 +88,11 @@ def size_hold(
 ) -> Sized:
     """Size the hold of a call against what its account, its key and its own header allow.
 
-    Raises `InsufficientCredits`, `KeyLimitExceeded` or `MaxCostExceeded` with the arithmetic.
+    Raises `InsufficientCredits`, `KeyLimitExceeded` or `MaxCostExceeded` with the arithmetic, and
+    `InvalidInput` for audio and images that have no price: at the rate of text we would lose.
     The ledger checks account and key again when the hold is placed.
     """
+    _refuse_unpriced(ask)
     wanted, cap = ask.wanted_tokens, ask.demand.cap_tokens
     whole = ask.sized(wanted, lowered=cap is not None and cap > wanted)
     if whole.amount_pico == 0:
@@ -102,6 +105,14 @@ def size_hold(
         return ask.sized(affordable, lowered=True)
     least = whole if cap is not None else ask.sized(min(1, wanted), lowered=False)
     raise _refusal(ask, tight, least.amount_pico, at_ms)
+
+
+def _refuse_unpriced(ask: Ask) -> None:
+    if ask.price.is_free:
+        return
+    for meter in sorted(ask.demand.unlike_text):
+        if not all(meter in tier.rates for tier in ask.price.tiers):
+            raise InvalidInput(f"{ask.model.id} has no price for {meter.replace('_', ' ')}")
 
 
 def _tightest(account: Account, key: Key, at_ms: int, max_cost_pico: int | None) -> _Budget:

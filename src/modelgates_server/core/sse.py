@@ -60,7 +60,8 @@ class SseReader:
         would pass for a whole. Raises `SseTooLong` if that is due.
         """
         if self._line:
-            self._forget()
+            self._line.clear()
+            self._data.clear()
         # Two, as the first may be the second half of a CRLF.
         return self._read(b"\n\n")
 
@@ -100,19 +101,14 @@ class SseReader:
             elif self._data:
                 events.append(bytes(self._data[:-1]))
                 self._data.clear()
-        if self._too_long or len(self._line) + len(self._data) > self._max_bytes:
+        if len(self._line) + len(self._data) > self._max_bytes:
             self._too_long = True
-            self._forget()
         return events
 
     def _after_mark(self, head: bytes) -> bytes:
-        """What follows the mark; nothing as long as `head` may yet become one."""
-        if len(head) < len(_BYTE_ORDER_MARK) and _BYTE_ORDER_MARK.startswith(head):
+        """What follows the mark; nothing while only the mark, or a part of it, has come."""
+        if _BYTE_ORDER_MARK.startswith(head):
             self._head = head
             return b""
         self._head = None
         return head.removeprefix(_BYTE_ORDER_MARK)
-
-    def _forget(self) -> None:
-        self._line.clear()
-        self._data.clear()

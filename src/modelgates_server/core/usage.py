@@ -2,13 +2,13 @@
 
 Sources: OpenAI's API reference counts cached and audio tokens inside `prompt_tokens`, reasoning and
 audio tokens inside `completion_tokens`. xAI and Gemini's compatible endpoint leave reasoning out of
-`completion_tokens` and have it in `total_tokens` alone. DeepSeek and Moonshot name cached tokens at
-the top of the object.
+`completion_tokens` and have it in `total_tokens` alone. DeepSeek, Moonshot and Mistral name cached
+tokens in places of their own. tests/core/golden_prices.json has an example of each.
 """
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -19,6 +19,10 @@ BYTES_PER_TOKEN = 4
 """What a token is taken for where nobody counted: OpenAI's rule of thumb for English text."""
 
 MESSAGE_TOKENS = 4
+
+_TOTALS = ("prompt_tokens", "completion_tokens", "total_tokens")
+_CACHED = ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
+"""Where DeepSeek, Moonshot and Mistral say what was read from a cache."""
 
 
 class Meter(StrEnum):
@@ -87,48 +91,47 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def read_usage(reported: Mapping[str, Any]) -> Usage | None:
     """Take an OpenAI-shaped `usage` object apart; None when it cannot be believed.
 
-    A negative count is 0: usage never gives money back. Details are bounded by the total that they
-    are part of, so the classes add up to it whatever a provider claims.
+    A total that is no count, such as -1, makes the whole report worthless. Details are bounded by
+    the total that they are part of, so the classes add up to it whatever a provider claims. Cached
+    audio counts as `cache_read`: no provider says how much of it there is.
     """
-    prompt, completion = _count(reported, "prompt_tokens"), _count(reported, "completion_tokens")
-    total = _count(reported, "total_tokens")
-    if prompt is None and completion is None and total is None:
+    totals = [reported.get(name) for name in _TOTALS]
+    if not all(total is None or _is_count(total) for total in totals):
         return None
-    counts = (prompt or 0, completion or 0, total or 0)
-    if max(counts) > COUNT_MAX:
+    if all(total is None for total in totals):
         return None
-    classes: dict[str, Any] = {**_inputs(reported, counts[0]), **_outputs(reported, *counts)}
+    prompt, completion = totals[0] or 0, totals[1] or 0
+    details = _details(reported, "completion_tokens_details")
+    reasoning = _count(details, "reasoning_tokens")
+    if totals[2] is not None:
+        hidden = max(0, totals[2] - prompt - completion)
+    else:
+        # More than all that was written: then it stands beside, and not inside.
+        hidden = reasoning if reasoning > completion else 0
+    written = {
+        "reasoning": max(hidden, reasoning),
+        "output_audio": _count(details, "audio_tokens"),
+        "output_image": _count(details, "image_tokens"),
+    }
+    classes: dict[str, Any] = {
+        **_split("input", prompt, _inputs(reported)),
+        **_split("output", completion + hidden, written),
+    }
     return Usage(**classes)
 
 
-def _inputs(reported: Mapping[str, Any], prompt: int) -> dict[str, int]:
+def _inputs(reported: Mapping[str, Any]) -> dict[str, int]:
     details = _details(reported, "prompt_tokens_details")
-    cached = (
-        _count(details, "cached_tokens")
-        or _count(reported, "prompt_cache_hit_tokens")
-        or _count(reported, "cached_tokens")
-        or 0
-    )
-    parts = {
-        "cache_read": cached,
-        "cache_write": _count(details, "cache_write_tokens") or 0,
-        "input_audio": _count(details, "audio_tokens") or 0,
-        "input_image": _count(details, "image_tokens") or 0,
+    return {
+        "cache_read": max(
+            _count(details, "cached_tokens"),
+            _count(_details(reported, "prompt_token_details"), "cached_tokens"),
+            *(_count(reported, name) for name in _CACHED),
+        ),
+        "cache_write": _count(details, "cache_write_tokens"),
+        "input_audio": _count(details, "audio_tokens"),
+        "input_image": _count(details, "image_tokens"),
     }
-    return _split("input", prompt, parts)
-
-
-def _outputs(
-    reported: Mapping[str, Any], prompt: int, completion: int, total: int
-) -> dict[str, int]:
-    details = _details(reported, "completion_tokens_details")
-    hidden = max(0, total - prompt - completion)
-    parts = {
-        "reasoning": max(hidden, _count(details, "reasoning_tokens") or 0),
-        "output_audio": _count(details, "audio_tokens") or 0,
-        "output_image": _count(details, "image_tokens") or 0,
-    }
-    return _split("output", completion + hidden, parts)
 
 
 def _split(rest: str, whole: int, parts: dict[str, int]) -> dict[str, int]:
@@ -154,6 +157,11 @@ def _details(reported: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return details if isinstance(details, dict) else {}
 
 
-def _count(members: Mapping[str, Any], name: str) -> int | None:
+def _count(members: Mapping[str, Any], name: str) -> int:
+    """A detail; what is no count is 0, which leaves the tokens in the class around it."""
     value = members.get(name)
-    return max(0, value) if type(value) is int else None
+    return value if _is_count(value) else 0
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value <= COUNT_MAX

@@ -1,83 +1,99 @@
 """Holds: the worst case of a call is set aside before it leaves, and ended when its cost is known.
 
-References follow from the hold's id, so a repeated step of the same call is a replay by itself.
+A hold bears the id of the generation it pays for. References follow from that id, so a repeated
+step of the same call is a replay by itself.
 """
 
-from modelgates_server.core.commands import CaptureHold, ExpireHold, ExtendHold, PlaceHold, VoidHold
+from modelgates_server.core.books import Hold, HoldState
+from modelgates_server.core.commands import (
+    CaptureHold,
+    ExpireHold,
+    ExtendHold,
+    HoldCommand,
+    PlaceHold,
+    VoidHold,
+)
+from modelgates_server.core.generations import Generation, StoredAnswer
 from modelgates_server.core.ledger import Receipt
 from modelgates_server.service.ports import Clock, Ledger
 
 
 class Holds:
-    """Places and ends holds. `hold_id` is the id of the generation it pays for."""
+    """Places and ends holds, each step in one commit with the generation as it then is."""
 
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self._ledger = ledger
         self._clock = clock
 
-    async def place(
-        self, account_id: str, key_hash: str, hold_id: str, amount_pico: int, ttl_s: int
-    ) -> Receipt:
-        """Set the worst case aside; the sweeper may resolve the hold after `ttl_s` seconds."""
-        now_ms = self._clock()
-        return await self._ledger.execute(
-            PlaceHold(
-                account_id=account_id,
-                reference=f"hold:{hold_id}",
-                at_ms=now_ms,
-                hold_id=hold_id,
-                key_hash=key_hash,
-                amount_pico=amount_pico,
-                expires_at_ms=now_ms + ttl_s * 1000,
-            )
+    async def place(self, generation: Generation, ttl_s: int) -> Receipt:
+        """Set `hold_pico` aside; the sweeper may resolve the hold after `ttl_s` seconds."""
+        command = PlaceHold(
+            account_id=generation.account_id,
+            reference=f"hold:{generation.id}",
+            at_ms=generation.created_at_ms,
+            hold_id=generation.id,
+            key_hash=generation.key_hash,
+            amount_pico=generation.hold_pico,
+            expires_at_ms=generation.created_at_ms + ttl_s * 1000,
         )
+        return await self._ledger.execute(command, generation)
 
-    async def extend(
-        self, account_id: str, hold_id: str, step: str, amount_pico: int, ttl_s: int
-    ) -> Receipt:
-        """Add to a hold; `step` names the extension among those of the hold."""
+    async def prolong(self, generation: Generation, step: int, ttl_s: int) -> Receipt:
+        """Keep the hold of a running call from the sweeper for `ttl_s` seconds from now.
+
+        `step` numbers the times this was done. The generation is its checkpoint.
+        """
         now_ms = self._clock()
-        return await self._ledger.execute(
-            ExtendHold(
-                account_id=account_id,
-                reference=f"extend:{hold_id}:{step}",
-                at_ms=now_ms,
-                hold_id=hold_id,
-                amount_pico=amount_pico,
-                expires_at_ms=now_ms + ttl_s * 1000,
-            )
+        command = ExtendHold(
+            account_id=generation.account_id,
+            reference=f"extend:{generation.id}:{step}",
+            at_ms=now_ms,
+            hold_id=generation.id,
+            amount_pico=0,
+            expires_at_ms=now_ms + ttl_s * 1000,
         )
+        return await self._ledger.execute(command, generation)
 
-    async def capture(self, account_id: str, hold_id: str, amount_pico: int) -> Receipt:
-        """Charge what was used, free the rest."""
-        return await self._ledger.execute(
-            CaptureHold(
+    async def end(self, generation: Generation, answer: StoredAnswer | None = None) -> Receipt:
+        """End the hold as the ended generation says: charge what it cost and free the rest."""
+        return await self._ledger.execute(_ending(generation), generation, answer)
+
+    async def expire(self, hold: Hold) -> Receipt:
+        """Free a hold of which nothing is known but that its time is over."""
+        command = ExpireHold(
+            account_id=hold.account_id,
+            reference=f"expire:{hold.id}",
+            at_ms=self._clock(),
+            hold_id=hold.id,
+        )
+        return await self._ledger.execute(command)
+
+
+def _ending(generation: Generation) -> HoldCommand:
+    at_ms = generation.ended_at_ms
+    assert at_ms is not None, "only an ended call ends its hold"
+    account_id, hold_id = generation.account_id, generation.id
+    used_pico = generation.cost_pico + generation.overrun_pico
+    match generation.state:
+        case HoldState.CAPTURED:
+            return CaptureHold(
                 account_id=account_id,
                 reference=f"capture:{hold_id}",
-                at_ms=self._clock(),
+                at_ms=at_ms,
                 hold_id=hold_id,
-                amount_pico=amount_pico,
+                amount_pico=used_pico,
             )
-        )
-
-    async def void(self, account_id: str, hold_id: str) -> Receipt:
-        """Free all of it."""
-        return await self._ledger.execute(
-            VoidHold(
-                account_id=account_id,
-                reference=f"void:{hold_id}",
-                at_ms=self._clock(),
-                hold_id=hold_id,
+        case HoldState.VOIDED:
+            return VoidHold(
+                account_id=account_id, reference=f"void:{hold_id}", at_ms=at_ms, hold_id=hold_id
             )
-        )
-
-    async def expire(self, account_id: str, hold_id: str) -> Receipt:
-        """Free a hold whose call was never heard of again."""
-        return await self._ledger.execute(
-            ExpireHold(
+        case HoldState.EXPIRED:
+            return ExpireHold(
                 account_id=account_id,
                 reference=f"expire:{hold_id}",
-                at_ms=self._clock(),
+                at_ms=at_ms,
                 hold_id=hold_id,
+                amount_pico=used_pico,
             )
-        )
+        case HoldState.OPEN:
+            raise AssertionError("an open hold has no end")

@@ -268,11 +268,11 @@ class Observer(Protocol):
     def ended(self, generation: Generation, capture_lag_ms: int) -> None:
         """A call was settled, so long after its provider was done."""
 
-    def provider_failed(self, endpoint_id: str, error: str) -> None:
-        """A provider answered with an error, or not at all."""
-
     def late(self, generation: Generation) -> None:
         """A capture came after its hold had been resolved: the use is the platform's loss."""
+
+    def not_prolonged(self, generation: Generation, error: Exception) -> None:
+        """The ledger could not be told that a call still runs."""
 
     def spooled(self, generation: Generation, error: Exception) -> None:
         """A settlement could not be committed yet and is kept."""

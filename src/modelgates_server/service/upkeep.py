@@ -1,13 +1,15 @@
-"""What the passing of time asks for: resolving expired holds, forgetting day-old issuances."""
+"""What the passing of time asks for: resolving expired holds, forgetting what is a day old."""
 
 import asyncio
 from collections.abc import Callable
 
 from modelgates_server.core.books import Hold
-from modelgates_server.core.errors import HoldEnded, HoldNotExpired
+from modelgates_server.core.errors import HoldEnded, HoldNotExpired, StoreUnavailable
+from modelgates_server.core.settlement import lost
+from modelgates_server.service.generations import ANSWER_KEPT_MS, Generations
 from modelgates_server.service.holds import Holds
 from modelgates_server.service.keys import ISSUANCE_KEPT_MS
-from modelgates_server.service.ports import Clock, Store
+from modelgates_server.service.ports import Clock, Observer, Store
 
 _PAGE = 500
 
@@ -15,23 +17,32 @@ _PAGE = 500
 class Upkeep:
     """Runs beside the server; several processes may do it at once, each step is idempotent."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, generations: Generations, observer: Observer, clock: Clock
+    ) -> None:
         self._store = store
+        self._generations = generations
+        self._observer = observer
         self._clock = clock
         self._holds = Holds(store, clock)
 
     async def run_once(self) -> int:
         """Resolve what is due; returns how many holds this call expired.
 
-        One hold that cannot be resolved does not keep the others: its error is raised at the end.
+        What was kept for want of a database is committed first: its holds are no orphans. One hold
+        that cannot be resolved does not keep the others: its error is raised at the end.
         """
+        if not await self._generations.replay():
+            raise StoreUnavailable("captures wait for the database")
         expired, trouble, progress = 0, list[Exception](), True
         while progress and (due := await self._store.expired_holds(self._clock(), _PAGE)):
-            results = await asyncio.gather(*(self._expire(hold) for hold in due))
+            orphans = [hold for hold in due if not self._generations.is_running(hold.id)]
+            results = await asyncio.gather(*(self._expire(hold) for hold in orphans))
             expired += results.count(None)
             progress = None in results
             trouble += [error for error in results if error is not None]
         await self._store.forget_issuances(self._clock() - ISSUANCE_KEPT_MS)
+        await self._store.forget_answers(self._clock() - ANSWER_KEPT_MS)
         # What its own call or another process has ended or extended meanwhile is well.
         trouble = [error for error in trouble if not isinstance(error, HoldEnded | HoldNotExpired)]
         if trouble:
@@ -40,7 +51,13 @@ class Upkeep:
 
     async def _expire(self, hold: Hold) -> Exception | None:
         try:
-            await self._holds.expire(hold.account_id, hold.id)
+            generation = await self._store.generation(hold.account_id, hold.id)
+            if generation is None:
+                await self._holds.expire(hold)
+            else:
+                ended = lost(generation, self._clock())
+                await self._holds.end(ended)
+                self._observer.ended(ended, 0)
         except Exception as error:  # noqa: BLE001 - one hold must not stop the others; it is raised
             return error
         return None

@@ -7,18 +7,28 @@ from contextlib import AbstractAsyncContextManager
 import structlog
 
 from modelgates_server.core.errors import GatewayError, NotPermitted, StoreUnavailable
+from modelgates_server.core.keys import KeyKind
 from modelgates_server.service.keys import KeyRing
-from modelgates_server.web.errors import HttpRefusal, describe, error_body
+from modelgates_server.web.errors import HttpRefusal, error_body
 from modelgates_server.web.head import Head, Headers
 from modelgates_server.web.metrics import Metrics
-from modelgates_server.web.operations import Call, Methods, Operation, Paths
-from modelgates_server.web.reply import JSON, Receive, Reply, Scope, Send, send_reply
+from modelgates_server.web.operations import INFERENCE, Call, Methods, Operation, Paths
+from modelgates_server.web.refusals import Refusals
+from modelgates_server.web.reply import (
+    JSON,
+    Receive,
+    Reply,
+    Scope,
+    Send,
+    Stream,
+    send_reply,
+    send_stream,
+)
 
 log = structlog.get_logger()
 
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
-_NOT_PERMITTED = "Only management keys can perform this operation"
 _NO_OPERATION = "none"
 
 
@@ -26,11 +36,17 @@ class App:
     """Serves a table of operations. `lifespan` is entered before the first request."""
 
     def __init__(
-        self, operations: list[Operation], keys: KeyRing, metrics: Metrics, lifespan: Lifespan
+        self,
+        operations: list[Operation],
+        keys: KeyRing,
+        metrics: Metrics,
+        refusals: Refusals,
+        lifespan: Lifespan,
     ) -> None:
         self._paths = Paths(operations)
         self._keys = keys
         self._metrics = metrics
+        self._refusals = refusals
         self._lifespan = lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,9 +57,12 @@ class App:
         call = Call(scope, receive, Head(scope["headers"]))
         operation_id, reply = await self._answer(scope, call)
         self._metrics.count_request(operation_id, reply.status)
-        await send_reply(send, call.head, reply)
+        if isinstance(reply, Stream):
+            await send_stream(send, call.head, reply)
+        else:
+            await send_reply(send, call.head, reply)
 
-    async def _answer(self, scope: Scope, call: Call) -> tuple[str, Reply]:
+    async def _answer(self, scope: Scope, call: Call) -> tuple[str, Reply | Stream]:
         operation_id = _NO_OPERATION
         try:
             methods, scope["path_params"] = self._paths.find(scope["path"])
@@ -55,19 +74,27 @@ class App:
                 await self._admit(call, operation)
             return operation_id, await operation.answer(call)
         except (GatewayError, HttpRefusal) as refusal:
-            return operation_id, _refusal(refusal, call)
+            return operation_id, self._refusal(refusal, call)
         except asyncio.CancelledError:
             # The grace after SIGTERM is over; the server is about to let go of the connection.
-            return operation_id, _refusal(StoreUnavailable("the server is stopping"), call)
+            return operation_id, self._refusal(StoreUnavailable("the server is stopping"), call)
         except Exception as error:
             log.exception("request failed", operation=operation_id, request_id=call.head.text_id)
-            return operation_id, _refusal(error, call)
+            return operation_id, self._refusal(error, call)
 
     async def _admit(self, call: Call, operation: Operation) -> None:
         call.token = call.head.bearer_token()
         call.known_caller = caller = await self._keys.identify(call.token)
         if caller.kind not in operation.kinds:
-            raise NotPermitted(_NOT_PERMITTED)
+            raise NotPermitted(_not_permitted(operation, caller.kind))
+
+    def _refusal(self, error: Exception, call: Call) -> Reply:
+        status, message, headers, metadata = self._refusals.describe(error)
+        if status == 503:  # noqa: PLR2004
+            log.warning("request refused", reason=str(error), request_id=call.head.text_id)
+        caller = call.known_caller
+        user_id = None if caller is None else caller.account_id
+        return Reply(status, error_body(status, message, user_id, metadata), [JSON, *headers])
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -84,13 +111,10 @@ class App:
             await send({"type": "lifespan.shutdown.complete"})
 
 
-def _refusal(error: Exception, call: Call) -> Reply:
-    status, message, headers = describe(error)
-    if status == 503:  # noqa: PLR2004
-        log.warning("request refused", reason=str(error), request_id=call.head.text_id)
-    caller = call.known_caller
-    body = error_body(status, message, None if caller is None else caller.account_id)
-    return Reply(status, body, [JSON, *headers])
+def _not_permitted(operation: Operation, kind: KeyKind) -> str:
+    if operation.kinds == INFERENCE:
+        return f"{kind.capitalize()} keys cannot call models. Create an inference key."
+    return "Only management keys can perform this operation"
 
 
 def _choose(methods: Methods, method: str) -> Operation:

@@ -14,14 +14,20 @@ T = TypeVar("T")
 BODY_MAX_BYTES = 64 * 1024
 
 
-async def decode_body(request: Request, shape: type[T]) -> T:
-    """The JSON object a request carries; raises `InvalidInput` and refusals with 413 and 415."""
-    body = await _read(request)
+async def read_json(request: Request, most_bytes: int) -> bytes:
+    """The bytes of a body that is said to be JSON; raises `InvalidInput`, and 413 and 415."""
+    body = await _read(request, most_bytes)
     if not body:
         raise InvalidInput("the request needs a JSON body")
     media_type = request.headers.get("content-type", "application/json").partition(";")[0]
     if media_type.strip().lower() != "application/json":
         raise HttpRefusal(415, "Content-Type must be application/json")
+    return body
+
+
+async def decode_body(request: Request, shape: type[T]) -> T:
+    """The JSON object a request carries; raises what `read_json` raises."""
+    body = await read_json(request, BODY_MAX_BYTES)
     try:
         return msgspec.json.decode(body, type=shape)
     except UnicodeDecodeError:
@@ -32,15 +38,15 @@ async def decode_body(request: Request, shape: type[T]) -> T:
         raise InvalidInput(f"the body does not fit: {error}") from None
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, most_bytes: int) -> bytes:
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > BODY_MAX_BYTES:
+    if declared.isdigit() and int(declared) > most_bytes:
         raise _too_large()
     body = bytearray()
     try:
         async for chunk in request.stream():
             body += chunk
-            if len(body) > BODY_MAX_BYTES:
+            if len(body) > most_bytes:
                 raise _too_large()
     except ClientDisconnect:
         raise InvalidInput("the body did not arrive whole") from None

@@ -15,6 +15,7 @@ STATUS: dict[type[e.GatewayError], int] = {
     e.InvalidInput: 400,
     e.InvalidAmount: 400,
     e.ReferenceReused: 422,
+    e.UnknownModel: 400,
     e.MissingKey: 401,
     e.UnknownKey: 401,
     e.KeyDisabled: 401,
@@ -23,19 +24,31 @@ STATUS: dict[type[e.GatewayError], int] = {
     e.AccountNotFound: 404,
     e.KeyNotFound: 404,
     e.HoldNotFound: 404,
+    e.GenerationNotFound: 404,
+    e.ModelNotFound: 404,
     e.AccountExists: 409,
     e.AccountClosed: 409,
     e.AccountNotEmpty: 409,
     e.HoldEnded: 409,
     e.HoldNotExpired: 409,
     e.TotalTooLarge: 409,
+    e.CallInProgress: 409,
+    e.CallEnded: 409,
     e.InsufficientCredits: 402,
+    e.MaxCostExceeded: 402,
     e.KeyLimitExceeded: 403,
+    e.ProviderRefused: 400,
+    e.ProviderRateLimited: 429,
+    e.ProviderUnavailable: 502,
+    e.ProviderTimedOut: 504,
+    e.PriceNotFound: 503,
+    e.Stopping: 503,
     e.StoreUnavailable: 503,
 }
 
 INTERNAL = "Internal Server Error"
 _RETRY_AFTER_S = b"1"
+_NO_RETRY = (b"x-should-retry", b"false")
 _REALM = b'Bearer realm="ModelGates"'
 
 
@@ -59,13 +72,21 @@ class _Body(msgspec.Struct, omit_defaults=True):
     user_id: str | None = None
 
 
-def error_body(status: int, message: str, user_id: str | None = None) -> bytes:
+def error_body(
+    status: int,
+    message: str,
+    user_id: str | None = None,
+    metadata: dict[str, object] | None = None,
+) -> bytes:
     """The JSON of a refusal."""
-    return msgspec.json.encode(_Body(_Error(message, status), user_id))
+    return msgspec.json.encode(_Body(_Error(message, status, metadata), user_id))
 
 
 def describe(error: Exception) -> tuple[int, str, Headers]:
-    """Status, message and additional headers of a refusal; anything unknown is a bare 500."""
+    """Status, message and additional headers of a refusal; anything unknown is a bare 500.
+
+    What programs read besides is in `web.refusals`.
+    """
     if isinstance(error, HttpRefusal):
         return error.status, str(error), error.headers
     if not isinstance(error, e.GatewayError):
@@ -74,7 +95,21 @@ def describe(error: Exception) -> tuple[int, str, Headers]:
     if isinstance(error, e.StoreUnavailable):
         # Its text names files and is for the log.
         return 503, "Service temporarily unavailable", [(b"retry-after", _RETRY_AFTER_S)]
-    return status, str(error), _challenge(error, status)
+    return status, str(error), [*_challenge(error, status), *_retrying(error)]
+
+
+def _retrying(error: e.GatewayError) -> Headers:
+    """Whether and when to try again; `x-should-retry` is what OpenAI's clients obey."""
+    if isinstance(error, e.MaxCostExceeded | e.KeyLimitExceeded | e.CallEnded):
+        return [_NO_RETRY]
+    if isinstance(error, e.CallInProgress | e.Stopping):
+        return [(b"retry-after", _RETRY_AFTER_S)]
+    if isinstance(error, e.InsufficientCredits | e.ProviderError):
+        if error.retry_after_s is not None:
+            return [(b"retry-after", b"%d" % error.retry_after_s)]
+        if isinstance(error, e.InsufficientCredits):
+            return [_NO_RETRY]
+    return []
 
 
 def _challenge(error: e.GatewayError, status: int) -> Headers:

@@ -16,11 +16,12 @@ from modelgates_server.core.keys import KeyKind
 from modelgates_server.service.ports import Caller
 from modelgates_server.web.errors import HttpRefusal
 from modelgates_server.web.head import Head
-from modelgates_server.web.reply import Receive, Reply, Scope
+from modelgates_server.web.reply import Receive, Reply, Scope, Stream
 
 PUBLIC = frozenset[KeyKind]()
 ANY_KEY = frozenset(KeyKind)
 MANAGEMENT = frozenset({KeyKind.MANAGEMENT})
+INFERENCE = frozenset({KeyKind.INFERENCE})
 READERS = frozenset({KeyKind.MANAGEMENT, KeyKind.VIEWER})
 
 
@@ -45,6 +46,11 @@ class Call:
         """Query, path parameters and body; built only where an operation asks for them."""
         return Request(self._scope, self._receive)
 
+    async def left(self) -> None:
+        """Return when the client has left, or the answer is whole; the body must have been read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -54,7 +60,7 @@ class Operation:
     method: str
     path: str
     kinds: frozenset[KeyKind]
-    answer: Callable[[Call], Awaitable[Reply]]
+    answer: Callable[[Call], Awaitable[Reply | Stream]]
 
 
 Methods = dict[str, Operation]

@@ -31,6 +31,41 @@ class Reply:
         self.headers = [JSON] if headers is None else headers
 
 
+Write = Callable[[bytes], Awaitable[None]]
+
+
+class Stream:
+    """An answer of status 200 that `run` writes piece by piece; `close` comes after its end."""
+
+    __slots__ = ("close", "headers", "run", "status")
+
+    def __init__(
+        self,
+        headers: Headers,
+        run: Callable[[Write], Awaitable[None]],
+        close: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.status = 200
+        self.headers = headers
+        self.run = run
+        self.close = close
+
+
+async def send_stream(send: Send, head: Head, stream: Stream) -> None:
+    """Send an answer as it is written; a client that has left makes no difference to the writer."""
+
+    async def write(data: bytes) -> None:
+        await send({"type": "http.response.body", "body": data, "more_body": True})
+
+    headers = [*stream.headers, (b"x-request-id", head.request_id), *ALWAYS]
+    try:
+        await send({"type": "http.response.start", "status": stream.status, "headers": headers})
+        await stream.run(write)
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        await stream.close()
+
+
 async def send_reply(send: Send, head: Head, reply: Reply) -> None:
     """Send an answer; the server leaves the body out where the request was HEAD."""
     headers = [*reply.headers, (b"x-request-id", head.request_id), *ALWAYS]

@@ -1,0 +1,97 @@
+"""How a call ends: what it used, what is charged for it, and when it costs nothing.
+
+What a provider reports is taken where it can be believed, an explicit zero too; where it reports
+nothing, what went by is counted. A call that failed before anything was said, or that said nothing
+and has no good end, is not charged (OpenRouter's zero-completion insurance).
+"""
+
+from typing import Any
+
+import msgspec
+
+from modelgates_server.core.answers import Observed
+from modelgates_server.core.books import HoldState
+from modelgates_server.core.generations import Generation
+from modelgates_server.core.inference import Api, Demand
+from modelgates_server.core.prices import Price, charge_for, used_pico
+from modelgates_server.core.usage import Usage, estimate_usage
+
+REPORTED_MAX_BYTES = 4096
+
+replace = msgspec.structs.replace
+
+
+def settle(
+    generation: Generation,
+    price: Price,
+    demand: Demand,
+    observed: Observed,
+    *,
+    failure: str | None,
+    at_ms: int,
+) -> Generation:
+    """The generation at its end, captured or voided. `failure` says what went wrong, if it did."""
+    ended = replace(
+        generation,
+        ended_at_ms=at_ms,
+        finish_reason=observed.finish_reason,
+        error=failure,
+        reported=_kept(observed.usage),
+    )
+    usage = observed.counted()
+    if _is_free_of_charge(generation.api, observed, usage, failure):
+        return replace(ended, state=HoldState.VOIDED, cost_pico=0, lines=(), usage=None)
+    return replace(_charged(ended, price, demand, observed), state=HoldState.CAPTURED)
+
+
+def checkpoint(
+    generation: Generation, price: Price, demand: Demand, observed: Observed
+) -> Generation:
+    """A running call with the cost of what it has put out so far: charged if it is lost."""
+    if observed.output_bytes == 0:
+        return generation
+    return replace(_charged(generation, price, demand, observed), overrun_pico=0)
+
+
+def lost(generation: Generation, at_ms: int) -> Generation:
+    """A call whose process died: it costs what its last checkpoint saw, or nothing."""
+    return replace(
+        generation, state=HoldState.EXPIRED, ended_at_ms=at_ms, error="lost with its process"
+    )
+
+
+def _charged(
+    generation: Generation, price: Price, demand: Demand, observed: Observed
+) -> Generation:
+    usage = observed.counted() or estimate_usage(
+        text_bytes=demand.text_bytes,
+        messages=demand.messages,
+        output_bytes=observed.output_bytes,
+    )
+    charge = charge_for(price, usage, generation.markup_bp, generation.hold_pico)
+    return replace(
+        generation,
+        usage=usage,
+        lines=charge.lines,
+        cost_pico=charge.amount_pico,
+        overrun_pico=used_pico(charge) - charge.amount_pico,
+    )
+
+
+def _is_free_of_charge(
+    api: Api, observed: Observed, usage: Usage | None, failure: str | None
+) -> bool:
+    if observed.output_bytes:
+        return False
+    if failure is not None:
+        return True
+    if api is Api.EMBEDDINGS or (usage is not None and usage.completion_tokens):
+        return False
+    return observed.finish_reason in (None, "", "error")
+
+
+def _kept(reported: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The provider's own words, for disputes; an absurdly large object is not kept."""
+    if reported is None or len(msgspec.json.encode(reported)) > REPORTED_MAX_BYTES:
+        return None
+    return reported

@@ -1,0 +1,314 @@
+"""One metered call on its way: from its hold to its provider, through the answer, to its end.
+
+A call is run by one task. Others may look at it (`tick`) and tell it that its client has left.
+Whatever happens on the way, `_end` is reached once, and with it the end of the hold.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from modelgates_server.core.answers import (
+    DONE,
+    InvalidAnswer,
+    Observed,
+    error_chunk,
+    ours,
+    shown_answer,
+    shown_chunk,
+    usage_chunk,
+)
+from modelgates_server.core.books import HoldState
+from modelgates_server.core.errors import GatewayError, ProviderUnavailable, Stopping
+from modelgates_server.core.generations import Attempt, Generation, StoredAnswer
+from modelgates_server.core.inference import Demand, Members
+from modelgates_server.core.prices import Price
+from modelgates_server.core.refusals import error_of, refusal_of
+from modelgates_server.core.settlement import checkpoint, settle
+from modelgates_server.core.sse import SseReader, SseTooLong
+from modelgates_server.service.ports import Clock, Provider, ProviderReply, Settlement
+
+ANSWER_MAX_BYTES = 64 * 1024 * 1024
+_REFUSAL_MAX_BYTES = 64 * 1024
+_TAIL_MAX_S = 1
+_OK = 200
+
+KEEP_ALIVE = b": MODELGATES PROCESSING\n\n"
+
+Write = Callable[[bytes], Awaitable[None]]
+ShowError = Callable[[GatewayError], dict[str, Any]]
+SettleNow = Callable[["Call", Settlement], Awaitable[None]]
+
+replace = msgspec.structs.replace
+
+
+class Call:
+    """A call that has its hold. `open` it, then take the `answer` or `stream` it, then `close` it.
+
+    `body` is what goes to the provider. `settle_now` commits the end, or keeps it until it can be.
+    """
+
+    def __init__(
+        self,
+        generation: Generation,
+        demand: Demand,
+        price: Price,
+        provider: Provider,
+        body: bytes,
+        *,
+        settle_now: SettleNow,
+        clock: Clock,
+    ) -> None:
+        self.generation = generation
+        self.provider_done_ms = generation.created_at_ms
+        self._demand = demand
+        self._price = price
+        self._provider = provider
+        self._body = body
+        self._settle_now = settle_now
+        self._clock = clock
+        self._observed = Observed()
+        self._ours = ours(generation)
+        self._reply: ProviderReply | None = None
+        self._chunks: AsyncIterator[bytes] | None = None
+        self._last: Members = {}
+        self._done = False
+        self._broken: InvalidAnswer | None = None
+        self._write: Write | None = None
+        self._writing = False
+        self._written_at_ms = 0
+        self._client_left_at_ms: int | None = None
+
+    async def open(self) -> None:
+        """Send the request; raises the provider's refusal once the hold is void."""
+        generation, now_ms = self.generation, self._clock()
+        attempt = Attempt(
+            provider=generation.provider,
+            upstream_model=self._upstream_model,
+            started_at_ms=now_ms,
+        )
+        self.generation = replace(generation, attempts=(*generation.attempts, attempt))
+        try:
+            self._reply = await self._provider.send(self._demand.api, self._body)
+            self._note(status=self._reply.status)
+            await self._check_head(self._reply)
+        except asyncio.CancelledError:
+            raise await self._fail(Stopping("The server is stopping.")) from None
+        except GatewayError as error:
+            raise await self._fail(error) from error
+
+    async def answer(self) -> bytes:
+        """The whole answer, once it is paid for; raises what went wrong, once the hold is void."""
+        assert self._reply is not None, "an answer comes after `open`"
+        try:
+            payload = await self._reply.read(ANSWER_MAX_BYTES)
+            self._note_first_byte()
+            members = self._observed.see(payload)
+            self._check_answer(members)
+        except asyncio.CancelledError:
+            raise await self._fail(Stopping("The server is stopping.")) from None
+        except InvalidAnswer as error:
+            raise await self._fail(self._no_answer()) from error
+        except GatewayError as error:
+            raise await self._fail(error) from error
+        body = b""
+
+        def kept(generation: Generation) -> StoredAnswer | None:
+            nonlocal body
+            body = shown_answer(members, generation)
+            if generation.idempotency is None:
+                return None
+            return StoredAnswer(generation.account_id, generation.id, body, self._clock())
+
+        await self._end(None, kept)
+        return body
+
+    async def stream(self, write: Write, show_error: ShowError) -> None:
+        """Hand the answer on as it comes; what ends it is written after the commit.
+
+        Goes on when the client has left, for the usage that comes at the end. A failure becomes a
+        chunk of its own, as `show_error` says it.
+        """
+        self._write = write
+        self._written_at_ms = self._clock()
+        failure = await self._relay()
+        self._write = None
+        await self._end(failure)
+        if failure is None:
+            last = usage_chunk(self.generation, self._last)
+        else:
+            last = error_chunk(self.generation, self._last, show_error(failure))
+        await write(b"data: %b\n\ndata: [DONE]\n\n" % last)
+
+    async def close(self) -> None:
+        """Let go of the provider's connection; one that has only its end to send may be reused.
+
+        A call that a mistake of ours has stopped on its way costs nothing.
+        """
+        if self.generation.state is HoldState.OPEN:
+            await self._fail(GatewayError("failed within the gateway"))
+        if self._reply is None:
+            return
+        if self._done and self._chunks is not None:
+            try:
+                async with asyncio.timeout(_TAIL_MAX_S):
+                    async for _ in self._chunks:
+                        pass
+            except (GatewayError, TimeoutError):
+                pass  # the answer was whole; the connection is closed below
+        self._reply.close()
+
+    def client_left(self) -> None:
+        """From here on nobody reads the answer."""
+        if self._client_left_at_ms is None:
+            self._client_left_at_ms = self._clock()
+            self.generation = replace(self.generation, cancelled=True)
+
+    def abandon(self, now_ms: int, drain_ms: int) -> None:
+        """Stop reading for a client that left so long ago."""
+        left_at_ms = self._client_left_at_ms
+        if left_at_ms is not None and now_ms - left_at_ms >= drain_ms and self._reply is not None:
+            self._reply.close()
+
+    def is_silent(self, now_ms: int, silent_ms: int) -> bool:
+        """Whether a stream has written nothing for so long, and its client is not slow to read."""
+        waits = self._write is not None and not self._writing
+        return waits and now_ms - self._written_at_ms >= silent_ms
+
+    async def keep_alive(self) -> None:
+        """Write a comment, so that the client and proxies on the way see life."""
+        if self._write is not None and not self._writing:
+            await self._put(KEEP_ALIVE)
+
+    async def _put(self, data: bytes) -> None:
+        assert self._write is not None, "only a running stream writes"
+        self._written_at_ms = self._clock()
+        self._writing = True
+        await self._write(data)
+        self._writing = False
+
+    @property
+    def checkpoint(self) -> Generation:
+        """The generation with the cost of what has come so far."""
+        return checkpoint(self.generation, self._price, self._demand, self._observed)
+
+    @property
+    def _upstream_model(self) -> str:
+        return self.generation.endpoint_id.partition(":")[2]
+
+    async def _check_head(self, reply: ProviderReply) -> None:
+        if reply.status != _OK:
+            body = await reply.read(_REFUSAL_MAX_BYTES)
+            raise refusal_of(self.generation.provider, reply.status, body, reply.retry_after_s)
+        if self._demand.stream and not reply.is_stream:
+            body = await reply.read(_REFUSAL_MAX_BYTES)
+            observed = Observed()
+            try:
+                observed.see(body)
+            except InvalidAnswer:
+                raise self._no_answer() from None
+            raise self._no_answer() if observed.error is None else self._own_error(observed.error)
+
+    def _check_answer(self, members: Members) -> None:
+        """An error in an answer of status 200, or no answer at all."""
+        if "choices" in members or "data" in members:
+            return
+        error = self._observed.error
+        raise self._no_answer() if error is None else self._own_error(error)
+
+    def _own_error(self, error: Any) -> GatewayError:
+        return error_of(self.generation.provider, error)
+
+    def _no_answer(self) -> GatewayError:
+        name = self.generation.provider
+        return ProviderUnavailable(f"{name} sent what is no answer", provider=name)
+
+    async def _relay(self) -> GatewayError | None:
+        """Read to the end of the answer; returns what went wrong."""
+        assert self._reply is not None, "a stream comes after `open`"
+        reader = SseReader()
+        self._chunks = self._reply.chunks()
+        try:
+            async for data in self._chunks:
+                await self._hand_on(reader.feed(data))
+                if self._done or self._broken is not None or self._observed.error is not None:
+                    break
+            else:
+                await self._hand_on(reader.close())
+        except asyncio.CancelledError:
+            return Stopping("The server is stopping.")
+        except SseTooLong:
+            return self._no_answer()
+        except GatewayError as error:
+            return error
+        return self._stream_failure()
+
+    async def _hand_on(self, events: list[bytes]) -> None:
+        pieces = []
+        for payload in events:
+            if payload == DONE:
+                self._done = True
+                break
+            try:
+                members = self._observed.see(payload)
+            except InvalidAnswer as error:
+                self._broken = error
+                break
+            if self._observed.error is not None:
+                break
+            self._last = members
+            finished = self._observed.finish_reason is not None
+            if (chunk := shown_chunk(members, self._ours, finished=finished)) is not None:
+                pieces.append(b"data: %b\n\n" % chunk)
+        if pieces:
+            self._note_first_byte()
+            await self._put(b"".join(pieces))
+
+    def _stream_failure(self) -> GatewayError | None:
+        if self._broken is not None:
+            return self._no_answer()
+        if self._observed.error is not None:
+            return self._own_error(self._observed.error)
+        if self._done or self._observed.finish_reason is not None:
+            return None
+        name = self.generation.provider
+        return ProviderUnavailable(f"{name} ended its answer before its end", provider=name)
+
+    async def _fail(self, error: GatewayError) -> GatewayError:
+        """End a call of which the client has seen nothing; gives the error to raise."""
+        if self._reply is not None:
+            self._reply.close()
+        self._observed = Observed()
+        await self._end(error)
+        error.generation_id = self.generation.id
+        return error
+
+    async def _end(
+        self,
+        failure: GatewayError | None,
+        kept: Callable[[Generation], StoredAnswer | None] = lambda _: None,
+    ) -> None:
+        now_ms = self.provider_done_ms = self._clock()
+        if self.generation.attempts:
+            name = None if failure is None else type(failure).__name__
+            self._note(ended_at_ms=now_ms, upstream_id=self._observed.upstream_id, error=name)
+        self.generation = settle(
+            self.generation,
+            self._price,
+            self._demand,
+            self._observed,
+            failure=None if failure is None else type(failure).__name__,
+            at_ms=now_ms,
+        )
+        assert self.generation.state is not HoldState.OPEN
+        await self._settle_now(self, Settlement(self.generation, kept(self.generation)))
+
+    def _note_first_byte(self) -> None:
+        if self.generation.attempts[-1].first_byte_at_ms is None:
+            self._note(first_byte_at_ms=self._clock())
+
+    def _note(self, **members: Any) -> None:
+        *before, last = self.generation.attempts
+        self.generation = replace(self.generation, attempts=(*before, replace(last, **members)))

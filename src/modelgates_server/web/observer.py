@@ -1,0 +1,80 @@
+"""What is told of calls: one line of the log for each generation, and the figures of /metrics.
+
+No line holds a prompt or an answer.
+"""
+
+import structlog
+
+from modelgates_server.core.generations import Generation
+from modelgates_server.core.money import format_pico
+from modelgates_server.web.metrics import Metrics
+
+log = structlog.get_logger()
+
+
+class CallObserver:
+    """The port `Observer`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def ended(self, generation: Generation, capture_lag_ms: int) -> None:
+        """See `Observer.ended`."""
+        self._metrics.count_ended(generation, capture_lag_ms)
+        usage = generation.usage
+        log.info(
+            "generation",
+            id=generation.id,
+            account_id=generation.account_id,
+            key_hash=generation.key_hash,
+            model=generation.model,
+            endpoint_id=generation.endpoint_id,
+            state=generation.state.value,
+            cost=format_pico(generation.cost_pico),
+            hold=format_pico(generation.hold_pico),
+            overrun=format_pico(generation.overrun_pico),
+            prompt_tokens=None if usage is None else usage.prompt_tokens,
+            completion_tokens=None if usage is None else usage.completion_tokens,
+            estimated=usage is not None and usage.estimated,
+            streamed=generation.streamed,
+            cancelled=generation.cancelled,
+            finish_reason=generation.finish_reason,
+            error=generation.error,
+            duration_ms=(generation.ended_at_ms or 0) - generation.created_at_ms,
+            capture_lag_ms=capture_lag_ms,
+            request_id=generation.origin.request_id,
+        )
+        if generation.overrun_pico:
+            log.warning(
+                "a provider used more than was held",
+                id=generation.id,
+                endpoint_id=generation.endpoint_id,
+                overrun=format_pico(generation.overrun_pico),
+                reported=generation.reported,
+            )
+
+    def late(self, generation: Generation) -> None:
+        """See `Observer.late`."""
+        self._metrics.count_late(generation)
+        log.error(
+            "capture came after its hold was resolved: not charged",
+            id=generation.id,
+            account_id=generation.account_id,
+            cost=format_pico(generation.cost_pico),
+        )
+
+    def not_prolonged(self, generation: Generation, error: Exception) -> None:
+        """See `Observer.not_prolonged`."""
+        log.warning("hold not prolonged", id=generation.id, reason=str(error))
+
+    def spooled(self, generation: Generation, error: Exception) -> None:
+        """See `Observer.spooled`."""
+        self._metrics.count_spooled(generation)
+        log.error(
+            "capture waits for the database",
+            id=generation.id,
+            account_id=generation.account_id,
+            state=generation.state.value,
+            cost=format_pico(generation.cost_pico),
+            reason=str(error),
+        )
