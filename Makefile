@@ -4,8 +4,11 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-OLD_SDK := 0.11.46
-SDK := openrouter-$(OLD_SDK)
+# Clients that need other packages than ours live apart, each under its name and version.
+SDKS := openrouter==0.11.46 langchain-openrouter==0.2.9
+NODE_SDKS := tests/e2e/clients/node
+NODE_INSTALLED := $(NODE_SDKS)/node_modules/.package-lock.json
+NODE_RUNS := node -e 'process.exit(+(parseInt(process.versions.node) < 20))' 2>/dev/null
 UV := $(VENV)/lock/bin/uv
 UV_VERSION := 0.13.9
 RUNS := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
@@ -25,7 +28,7 @@ setup: $(VENV)/run.stamp ## install what `modelgates` needs to run into .venv
 	@:
 
 .PHONY: setup-dev
-setup-dev: $(VENV)/dev.stamp $(VENV)/sdk.stamp ## install what tests and checks need as well
+setup-dev: $(VENV)/dev.stamp $(patsubst %,$(VENV)/sdks/%.stamp,$(subst ==,-,$(SDKS))) $(NODE_INSTALLED) ## install what tests and checks need as well
 	@:
 
 .PHONY: demo
@@ -69,11 +72,12 @@ crash: setup-dev ## kill the server 1,000 times and count lost commits
 lock: $(UV) ## pin the newest dependencies that are old enough (pyproject.toml, [tool.uv])
 	@$(COMPILE) --group dev -o requirements/dev.txt pyproject.toml
 	@$(COMPILE) --group build -c requirements/dev.txt -o requirements/run.txt pyproject.toml
-	@echo 'openrouter==$(OLD_SDK)' | $(COMPILE) -o requirements/sdk-$(SDK).txt -
+	@for sdk in $(SDKS); do \
+		echo "$$sdk" | $(COMPILE) -o "requirements/sdk-$${sdk%%==*}-$${sdk##*==}.txt" - || exit; done
 
 .PHONY: clean
 clean: ## delete the environment and all caches
-	@rm -rf $(VENV) .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist
+	@rm -rf $(VENV) $(NODE_SDKS)/node_modules .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 COMPILE = $(UV) pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 \
@@ -107,11 +111,17 @@ $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml $(VENV)/made-in
 	$(install)
 	@touch $(VENV)/run.stamp
 
-$(VENV)/sdk.stamp: requirements/sdk-$(SDK).txt $(VENV)/made-in
-	@echo 'Installing the $(SDK) client ...'
-	@rm -rf $(VENV)/sdks/$(SDK)
-	@$(PIP_INSTALL) --require-hashes --target $(VENV)/sdks/$(SDK) -r $<
+$(VENV)/sdks/%.stamp: requirements/sdk-%.txt $(VENV)/made-in
+	@echo 'Installing the $* client ...'
+	@rm -rf $(VENV)/sdks/$*
+	@$(PIP_INSTALL) --require-hashes --target $(VENV)/sdks/$* -r $<
 	@touch $@
+
+# Without Node 20 or newer there are no clients for it, and their tests are skipped.
+$(NODE_INSTALLED): $(NODE_SDKS)/package.json $(NODE_SDKS)/package-lock.json
+	@$(NODE_RUNS) || exit 0; echo 'Installing the clients for Node ...'; \
+		cd $(NODE_SDKS) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null && \
+		touch node_modules/.package-lock.json
 
 $(UV): $(VENV)/made-in
 	@$(BIN)/python -m venv $(VENV)/lock

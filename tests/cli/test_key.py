@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from modelgates_server import bootstrap
 from tests.cli.console import Console
+from tests.support import capture, place
 
 MEMBERS = [
     "hash",
@@ -110,9 +112,10 @@ def test_what_a_key_spent_counts_against_its_limit(console: Console) -> None:
     key = console.key(account, "inference", "--limit", "5", "--limit-reset", "daily")["hash"]
 
     async def spend(gateway: Any) -> None:
-        await gateway.holds.place(account, key, "gen-1", 2 * 10**12, 600)
-        await gateway.holds.capture(account, "gen-1", 10**9)
-        await gateway.holds.place(account, key, "gen-2", 3 * 10**12, 600)
+        now_ms = bootstrap.now_ms()
+        await gateway.store.execute(place(account, key, "gen-1", 2 * 10**12, now_ms))
+        await gateway.store.execute(capture(account, "gen-1", 10**9, now_ms))
+        await gateway.store.execute(place(account, key, "gen-2", 3 * 10**12, now_ms))
 
     console.do(spend)
     shown = console.call("key", "show", key, "--json").json

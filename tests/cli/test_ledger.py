@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.console import PATIENCE_S, Console
+from tests.support import capture, place
 
 MEMBERS = [
     "account_id",
@@ -55,8 +56,8 @@ def test_right_books_are_not_called_broken(console: Console) -> None:
     key = console.key(account)["hash"]
 
     async def call(gateway: Any) -> None:
-        await gateway.holds.place(account, key, "gen-1", 10**12, 600)
-        await gateway.holds.capture(account, "gen-1", 1_230_000_000_000)
+        await gateway.store.execute(place(account, key, "gen-1", 10**12))
+        await gateway.store.execute(capture(account, "gen-1", 1_230_000_000_000))
 
     console.do(call)
     assert console.run("ledger", "verify").out.startswith("The books are right: 1 accounts, 4 entr")

@@ -1,14 +1,52 @@
 """The steps of one call's hold: each may be repeated, as after a lost answer, and counts once."""
 
+from typing import Any
+
 import pytest
 
-from modelgates_server.core.books import Account
+from modelgates_server.core.books import Account, HoldState
 from modelgates_server.core.errors import HoldEnded, ReferenceReused
+from modelgates_server.core.generations import Generation, Origin
+from modelgates_server.core.inference import Api
 from modelgates_server.service.holds import Holds
 from modelgates_server.service.ports import Store
-from tests.support import DOLLAR, ManualClock, make_key, open_account
+from tests.support import DOLLAR, T0_MS, ManualClock, make_key, open_account
 
 TTL_S = 60
+
+
+async def begun(store: Store) -> Generation:
+    """A call by a new account with ten dollars, whose worst case is two."""
+    account_id = await open_account(store, 10 * DOLLAR)
+    _, key = await make_key(store, account_id)
+    return Generation(
+        id="gen-1",
+        account_id=account_id,
+        key_hash=key.hash,
+        api=Api.CHAT,
+        model="sandbox/echo",
+        endpoint_id="sandbox:echo",
+        provider="sandbox",
+        price_id="price_1",
+        markup_bp=0,
+        origin=Origin(request_id="req_1"),
+        created_at_ms=T0_MS,
+        hold_pico=2 * DOLLAR,
+        prompt_tokens_max=10,
+        completion_tokens_max=10,
+        streamed=False,
+    )
+
+
+def ended(generation: Generation, state: HoldState, **members: Any) -> Generation:
+    return Generation(
+        **{
+            **{name: getattr(generation, name) for name in generation.__struct_fields__},
+            "state": state,
+            "ended_at_ms": T0_MS + 1000,
+            **members,
+        }
+    )
 
 
 async def figures(store: Store, account_id: str) -> tuple[int, int]:
@@ -20,29 +58,49 @@ async def figures(store: Store, account_id: str) -> tuple[int, int]:
 async def test_a_repeated_step_does_not_bill_or_hold_twice(
     store: Store, clock: ManualClock
 ) -> None:
-    holds, account_id = Holds(store, clock), await open_account(store, 10 * DOLLAR)
-    _, key = await make_key(store, account_id)
+    holds, generation = Holds(store, clock), await begun(store)
+    account_id = generation.account_id
     for repeated in (False, True):
-        placed = await holds.place(account_id, key.hash, "gen-1", 2 * DOLLAR, TTL_S)
-        assert placed.replayed == repeated
+        assert (await holds.place(generation, TTL_S)).replayed == repeated
     for repeated in (False, True):
-        more = await holds.extend(account_id, "gen-1", "1", DOLLAR, TTL_S)
-        assert more.replayed == repeated
-    assert await figures(store, account_id) == (0, 3 * DOLLAR)
+        assert (await holds.prolong(generation, 1, TTL_S)).replayed == repeated
+    assert await figures(store, account_id) == (0, 2 * DOLLAR)
+    captured = ended(generation, HoldState.CAPTURED, cost_pico=DOLLAR)
     for repeated in (False, True):
-        clock.forward(1000)
-        assert (await holds.capture(account_id, "gen-1", DOLLAR)).replayed == repeated
+        assert (await holds.end(captured)).replayed == repeated
     assert await figures(store, account_id) == (DOLLAR, 0)
     with pytest.raises(ReferenceReused):
-        await holds.capture(account_id, "gen-1", 2 * DOLLAR)
+        await holds.end(ended(generation, HoldState.CAPTURED, cost_pico=2 * DOLLAR))
     with pytest.raises(HoldEnded):
-        await holds.void(account_id, "gen-1")
+        await holds.end(ended(generation, HoldState.VOIDED))
 
 
 async def test_a_void_frees_all_once(store: Store, clock: ManualClock) -> None:
-    holds, account_id = Holds(store, clock), await open_account(store, 10 * DOLLAR)
-    _, key = await make_key(store, account_id)
-    await holds.place(account_id, key.hash, "gen-1", 2 * DOLLAR, TTL_S)
+    holds, generation = Holds(store, clock), await begun(store)
+    await holds.place(generation, TTL_S)
     for repeated in (False, True):
-        assert (await holds.void(account_id, "gen-1")).replayed == repeated
-    assert await figures(store, account_id) == (0, 0)
+        assert (await holds.end(ended(generation, HoldState.VOIDED))).replayed == repeated
+    assert await figures(store, generation.account_id) == (0, 0)
+
+
+async def test_use_above_the_hold_is_booked_to_the_platform(
+    store: Store, clock: ManualClock
+) -> None:
+    holds, generation = Holds(store, clock), await begun(store)
+    await holds.place(generation, TTL_S)
+    dear = ended(generation, HoldState.CAPTURED, cost_pico=2 * DOLLAR, overrun_pico=5)
+    entry = (await holds.end(dear)).entry
+    assert (entry.amount_pico, entry.overrun_pico) == (-2 * DOLLAR, -5)
+    assert await figures(store, generation.account_id) == (2 * DOLLAR, 0)
+
+
+async def test_a_sign_of_life_moves_the_expiry_and_never_the_amount(
+    store: Store, clock: ManualClock
+) -> None:
+    holds, generation = Holds(store, clock), await begun(store)
+    await holds.place(generation, TTL_S)
+    clock.forward(TTL_S * 1000 - 1)
+    await holds.prolong(generation, 1, TTL_S)
+    assert await store.expired_holds(T0_MS + TTL_S * 1000, 10) == []
+    [hold] = await store.expired_holds(clock() + TTL_S * 1000, 10)
+    assert (hold.id, hold.amount_pico) == ("gen-1", 2 * DOLLAR)

@@ -1,12 +1,14 @@
 """The sweeper on a real store: what is due is resolved, whatever else goes wrong."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from modelgates_server.core.errors import ReferenceReused
 from modelgates_server.service.ports import Store
 from modelgates_server.service.upkeep import Upkeep
+from tests.gateway import metered
 from tests.support import (
     DOLLAR,
     HOLD_MS,
@@ -34,28 +36,38 @@ async def spender(store: Store, hold_id: str) -> str:
     return account_id
 
 
+def upkeep(store: Store, clock: ManualClock, folder: Path) -> Upkeep:
+    return metered(store, clock, folder / "spool").upkeep
+
+
 async def held(store: Store, account_id: str) -> int:
     account = await store.account(account_id)
     assert account is not None
     return account.held_pico
 
 
-async def test_a_hold_left_by_a_crash_does_not_stay(store: Store, clock: ManualClock) -> None:
+async def test_a_hold_left_by_a_crash_does_not_stay(
+    store: Store, clock: ManualClock, tmp_path: Path
+) -> None:
     account_id = await spender(store, "gen-1")
-    assert await Upkeep(store, clock).run_once() == 1
+    assert await upkeep(store, clock, tmp_path).run_once() == 1
     assert await held(store, account_id) == 0
-    assert await Upkeep(store, clock).run_once() == 0
+    assert await upkeep(store, clock, tmp_path).run_once() == 0
 
 
-async def test_a_hold_that_is_not_due_is_left_alone(store: Store) -> None:
+async def test_a_hold_that_is_not_due_is_left_alone(store: Store, tmp_path: Path) -> None:
     account_id = await spender(store, "gen-1")
-    assert await Upkeep(store, ManualClock(T0_MS)).run_once() == 0
+    assert await upkeep(store, ManualClock(T0_MS), tmp_path).run_once() == 0
     assert await held(store, account_id) == 3 * DOLLAR
 
 
 @pytest.mark.parametrize("move", ["capture", "extend"])
 async def test_a_hold_that_moves_while_the_sweeper_looks_does_not_stop_it(
-    store: Store, clock: ManualClock, move: str, monkeypatch: pytest.MonkeyPatch
+    store: Store,
+    clock: ManualClock,
+    move: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     account_id = await spender(store, "gen-1")
     read = type(store).expired_holds
@@ -69,11 +81,11 @@ async def test_a_hold_that_moves_while_the_sweeper_looks_does_not_stop_it(
         return due
 
     monkeypatch.setattr(type(store), "expired_holds", read_late)
-    assert await Upkeep(store, clock).run_once() == 0
+    assert await upkeep(store, clock, tmp_path).run_once() == 0
 
 
 async def test_one_hold_that_cannot_be_resolved_does_not_keep_the_others(
-    store: Store, clock: ManualClock
+    store: Store, clock: ManualClock, tmp_path: Path
 ) -> None:
     stuck, other = await spender(store, "gen-1"), await spender(store, "gen-2")
     await store.execute(grant(stuck, 1, "expire:gen-1"))
@@ -84,7 +96,7 @@ async def test_one_hold_that_cannot_be_resolved_does_not_keep_the_others(
         troubles.append(error)
         swept.set()
 
-    task = asyncio.create_task(Upkeep(store, clock).run_forever(3600, report))
+    task = asyncio.create_task(upkeep(store, clock, tmp_path).run_forever(3600, report))
     await asyncio.wait_for(swept.wait(), 30)
     assert not task.done(), "it goes on"
     task.cancel()

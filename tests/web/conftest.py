@@ -1,6 +1,7 @@
 """Fixtures of the tests that call the application in their own process."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +12,8 @@ from tests.web.harness import Api
 
 
 @pytest.fixture
-async def api(store: Store, clock: ManualClock) -> AsyncIterator[Api]:
-    served = Api(store, clock)
+async def api(store: Store, clock: ManualClock, tmp_path: Path) -> AsyncIterator[Api]:
+    served = Api(store, clock, tmp_path / "spool")
     async with served.client:
         yield served
 

@@ -2,6 +2,7 @@
 
 import secrets
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,20 +11,19 @@ from modelgates_server.bootstrap import Gateway
 from modelgates_server.core.keys import KeyKind, key_hash
 from modelgates_server.service.accounts import Accounts
 from modelgates_server.service.credits import Credits
-from modelgates_server.service.holds import Holds
 from modelgates_server.service.keys import KeyRing, NewKey
 from modelgates_server.service.ports import Store
-from modelgates_server.service.upkeep import Upkeep
 from modelgates_server.web.app import App
 from modelgates_server.web.errors import HttpRefusal
-from modelgates_server.web.metrics import Metrics
 from modelgates_server.web.openapi import OpenApi
 from modelgates_server.web.operations import Operation, Paths
+from modelgates_server.web.refusals import Refusals
 from modelgates_server.web.table import operations
-from tests.support import ManualClock
+from tests.gateway import metered
+from tests.support import ManualClock, capture, place
 from tests.web.document import check_answer, operations_of, our_document
 
-METRICS_TOKEN = "0123456789abcdef"
+BODY_MAX_BYTES = 1024 * 1024
 _DESCRIBED = {
     operation["operationId"]: operation for *_, operation in operations_of(our_document())
 }
@@ -32,7 +32,7 @@ _DESCRIBED = {
 class Api:
     """Calls operations. Every answer is held against our OpenAPI document on the way."""
 
-    def __init__(self, store: Store, clock: ManualClock) -> None:
+    def __init__(self, store: Store, clock: ManualClock, folder: Path) -> None:
         random_bytes = secrets.token_bytes
         self.store = store
         self.clock = clock
@@ -41,19 +41,22 @@ class Api:
             accounts=Accounts(store, clock, random_bytes),
             credits=Credits(store, clock, random_bytes),
             keys=KeyRing(store, clock, random_bytes),
-            holds=Holds(store, clock),
-            upkeep=Upkeep(store, clock),
         )
-        metrics = Metrics(METRICS_TOKEN)
+        self.metered = metered(store, clock, folder)
+        metrics, refusals = self.metered.metrics, Refusals()
         self.table: list[Operation] = operations(
             store=store,
             keys=self.gateway.keys,
+            generations=self.metered.generations,
+            catalog=self.metered.catalog,
             clock=clock,
             metrics=metrics,
+            refusals=refusals,
             openapi=OpenApi(""),
+            body_max_bytes=BODY_MAX_BYTES,
         )
         self._paths = Paths(self.table)
-        app = App(self.table, self.gateway.keys, metrics, nullcontext)
+        app = App(self.table, self.gateway.keys, metrics, refusals, nullcontext)
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://gateway"
         )
@@ -79,9 +82,14 @@ class Api:
 
     async def spend(self, account_id: str, key: str, amount_pico: int) -> None:
         """One call that cost so much."""
-        holds, hold_id = self.gateway.holds, secrets.token_hex(8)
-        await holds.place(account_id, key_hash(key), hold_id, amount_pico, ttl_s=600)
-        await holds.capture(account_id, hold_id, amount_pico)
+        hold_id, now_ms = secrets.token_hex(8), self.clock()
+        await self.hold(account_id, key, hold_id, amount_pico)
+        await self.store.execute(capture(account_id, hold_id, amount_pico, now_ms))
+
+    async def hold(self, account_id: str, key: str, hold_id: str, amount_pico: int) -> None:
+        """A call that is running."""
+        placed = place(account_id, key_hash(key), hold_id, amount_pico, self.clock())
+        await self.store.execute(placed)
 
     def _check(self, method: str, path: str, answer: httpx.Response) -> None:
         assert not answer.has_redirect_location, "clients do not follow, or lose the body"

@@ -1,7 +1,8 @@
 import pytest
 
+from tests.gateway import METRICS_TOKEN
 from tests.server import Customer
-from tests.web.harness import METRICS_TOKEN, Api
+from tests.web.harness import Api
 
 NOT_FOUND = '{"error":{"message":"Resource not found","code":404}}'
 

@@ -18,10 +18,8 @@ from pydantic import ValidationError
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.service.accounts import Accounts
 from modelgates_server.service.credits import Credits
-from modelgates_server.service.holds import Holds
 from modelgates_server.service.keys import KeyRing
 from modelgates_server.service.ports import Store
-from modelgates_server.service.upkeep import Upkeep
 from modelgates_server.settings import PREFIX, Settings
 from modelgates_server.store.sqlite import admin
 from modelgates_server.store.sqlite.store import open_store
@@ -37,8 +35,6 @@ class Gateway:
     accounts: Accounts
     credits: Credits
     keys: KeyRing
-    holds: Holds
-    upkeep: Upkeep
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +110,6 @@ def build_gateway(store: Store) -> Gateway:
         accounts=Accounts(store, now_ms, random_bytes),
         credits=Credits(store, now_ms, random_bytes),
         keys=KeyRing(store, now_ms, random_bytes),
-        holds=Holds(store, now_ms),
-        upkeep=Upkeep(store, now_ms),
     )
 
 

@@ -2,54 +2,97 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import structlog
 
-from modelgates_server.bootstrap import build_gateway, database, now_ms
+from modelgates_server.bootstrap import build_gateway, database, now_ms, open_gateway
+from modelgates_server.bootstrap.configuration import Configuration, load_configuration
+from modelgates_server.bootstrap.price_book import open_catalog
+from modelgates_server.core.catalog import Catalog
 from modelgates_server.core.errors import InvalidInput, StoreUnavailable
+from modelgates_server.providers.sandbox.provider import SandboxProvider
+from modelgates_server.service.generations import Generations, Patience
+from modelgates_server.service.ports import Provider
+from modelgates_server.service.upkeep import Upkeep
 from modelgates_server.settings import Settings
-from modelgates_server.store.sqlite.store import open_store, prepare_file
+from modelgates_server.store.spool import FolderSpool
+from modelgates_server.store.sqlite.store import open_store
 from modelgates_server.web import logs, server
 from modelgates_server.web.app import App
 from modelgates_server.web.metrics import MULTIPROCESS_DIR, Metrics
+from modelgates_server.web.observer import CallObserver
 from modelgates_server.web.openapi import OpenApi
+from modelgates_server.web.refusals import Refusals
 from modelgates_server.web.table import operations
 
 _UPKEEP_EVERY_S = 30
+_TICK_S = 0.5
+_MIB = 1024 * 1024
 
 log = structlog.get_logger()
 
 
-def create_app(settings: Settings) -> App:
+def create_app(settings: Settings, configuration: Configuration, catalog: Catalog) -> App:
     """The HTTP application of one server process; it opens the database."""
     logs.configure(settings.log_level)
     store = open_store(database(settings).path)
     gateway = build_gateway(store)
     token = settings.metrics_token
-    metrics = Metrics(None if token is None else token.get_secret_value())
+    metrics = Metrics(None if token is None else token.get_secret_value(), store, now_ms)
+    observer = CallObserver(metrics)
+    refusals = Refusals(settings.limit_source_prefix)
+    providers = _providers(configuration)
+    generations = Generations(
+        store,
+        catalog,
+        providers,
+        FolderSpool(_spool_folder(settings)),
+        observer,
+        now_ms,
+        secrets.token_bytes,
+        Patience(
+            hold_ttl_s=settings.hold_ttl_s,
+            keep_alive_s=settings.keep_alive_s,
+            drain_s=settings.drain_s,
+        ),
+    )
+    upkeep = Upkeep(store, generations, observer, now_ms)
     table = operations(
         store=store,
         keys=gateway.keys,
+        generations=generations,
+        catalog=catalog,
         clock=now_ms,
         metrics=metrics,
+        refusals=refusals,
         openapi=OpenApi(settings.public_url),
+        body_max_bytes=settings.max_body_mb * _MIB,
     )
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        upkeep = asyncio.create_task(gateway.upkeep.run_forever(_UPKEEP_EVERY_S, _report))
+        running = [
+            asyncio.create_task(upkeep.run_forever(_UPKEEP_EVERY_S, _report)),
+            asyncio.create_task(generations.run_forever(_TICK_S)),
+        ]
         try:
             yield
         finally:
-            upkeep.cancel()
-            await asyncio.gather(upkeep, return_exceptions=True)
+            await generations.stop()
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            for provider in providers.values():
+                await provider.close()
             await store.close()
 
-    return App(table, gateway.keys, metrics, lifespan)
+    return App(table, gateway.keys, metrics, refusals, lifespan)
 
 
 def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
@@ -59,10 +102,11 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
     """
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise InvalidInput("TLS needs both a certificate and its key")
-    prepare_file(database(settings).path)
+    configuration = load_configuration(settings.config, os.environ)
+    catalog = asyncio.run(_catalog(settings, configuration))
     logs.configure(settings.log_level)
     config = server.configuration(
-        partial(create_app, settings),
+        partial(create_app, settings, configuration, catalog),
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
@@ -74,6 +118,29 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
     )
     with _shared_metrics(settings.workers):
         server.run(config, on_started)
+
+
+async def _catalog(settings: Settings, configuration: Configuration) -> Catalog:
+    """Models and prices, once for all server processes; the database is made if there is none."""
+    async with open_gateway(settings) as gateway:
+        return await open_catalog(gateway.store, configuration, now_ms())
+
+
+def _providers(configuration: Configuration) -> Mapping[str, Provider]:
+    providers: dict[str, Provider] = {}
+    if configuration.sandbox:
+        providers["sandbox"] = SandboxProvider(now_ms)
+    if configuration.providers:
+        # Loading the client takes longer than all the rest: who has no provider does without.
+        from modelgates_server.providers.openai import OpenAiProvider  # noqa: PLC0415
+
+        providers.update((given.name, OpenAiProvider(given)) for given in configuration.providers)
+    return providers
+
+
+def _spool_folder(settings: Settings) -> Path:
+    path = database(settings).path
+    return settings.spool_dir or path.with_name(f"{path.name}-spool")
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """`modelgates demo`: a running gateway to look at, with nothing left of it afterwards."""
 
+import json
 import os
 import shlex
 import shutil
@@ -7,6 +8,7 @@ import signal
 import socket
 import sys
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
@@ -25,9 +27,8 @@ app = typer.Typer()
 
 _HOST = "127.0.0.1"
 _CREDITS = "10"
-_HELD = "0.05"
-_SPENT = "0.0123"
-_HOLD_TTL_S = 600
+_MODEL = "sandbox/echo"
+_PROMPT = "Every call is held for before it leaves, and charged to the pico-dollar."
 _ANSWER_WAIT_S = 10
 
 
@@ -105,26 +106,31 @@ async def _seed(gateway: Any, database_url: str) -> Demo:
     _, management_key = await gateway.keys.create(
         account.id, NewKey(kind=KeyKind.MANAGEMENT, name="demo management")
     )
-    key, inference_key = await gateway.keys.create(
+    _, inference_key = await gateway.keys.create(
         account.id, NewKey(kind=KeyKind.INFERENCE, name="demo inference")
     )
-    await gateway.holds.place(account.id, key.hash, "gen-demo", parse_pico(_HELD), _HOLD_TTL_S)
-    await gateway.holds.capture(account.id, "gen-demo", parse_pico(_SPENT))
     return Demo(database_url, account.id, management_key, inference_key)
 
 
 def _tour(url: str, shown: Demo, program: str) -> None:
     try:
-        answer = _read_credits(url, shown.management_key)
+        said, usage = _call_model(url, shown.inference_key)
+        answer = _ask(url, "GET", "/api/v1/credits", shown.management_key)
     except OSError as error:
-        note(f"Error: the demo could not read its credits: {error}")
+        note(f"Error: the demo could not call itself: {error}")
         return
     typer.echo(
         f"""
 ModelGates runs at {url} on a throw-away database.
 
-The account "Demo" ({shown.account_id}) was granted ${_CREDITS}. It has paid for a simulated
-call of ${_SPENT} through a hold and its capture; real model calls come with the metered gateway.
+The account "Demo" ({shown.account_id}) was granted ${_CREDITS} and has made one streamed call
+to {_MODEL}, a model of the gateway's own that needs no provider. It said:
+
+  {said}
+
+and its last chunk had the usage, with the cost that was committed before it was sent:
+
+  {usage}
 
   management key  {shown.management_key}
   inference key   {shown.inference_key}
@@ -133,6 +139,12 @@ What any HTTP client reads:
 
   curl {url}/api/v1/credits -H "Authorization: Bearer {shown.management_key}"
   {answer}
+
+Call a model yourself (any OpenAI or OpenRouter client works: base URL {url}/api/v1):
+
+  curl -N {url}/api/v1/chat/completions -H "Authorization: Bearer {shown.inference_key}" \\
+    -H "Content-Type: application/json" \\
+    -d '{{"model": "{_MODEL}", "stream": true, "messages": [{{"role": "user", "content": "Hi"}}]}}'
 
 In another terminal, on the same books:
 
@@ -147,14 +159,31 @@ Ctrl-C ends the demo and deletes its database.
     )
 
 
-def _read_credits(url: str, key: str) -> str:
+def _call_model(url: str, key: str) -> tuple[str, str]:
+    """One streamed call: what the model said, and the usage with its cost."""
+    messages = [{"role": "user", "content": _PROMPT}]
+    body = {"model": _MODEL, "stream": True, "max_tokens": 100, "messages": messages}
+    stream = _ask(url, "POST", "/api/v1/chat/completions", key, json.dumps(body))
+    payloads = [line.removeprefix("data: ") for line in stream.splitlines() if line[:6] == "data: "]
+    # Decimal: as a float the cost might be written with an exponent.
+    chunks = [json.loads(payload, parse_float=Decimal) for payload in payloads[:-1]]
+    said = "".join(
+        choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"]
+    )
+    usage = chunks[-1]["usage"]
+    tokens = f"{usage['prompt_tokens']} tokens in, {usage['completion_tokens']} out"
+    return said, f"{chunks[-1]['id']}: {tokens}, cost ${usage['cost']:f}"
+
+
+def _ask(url: str, method: str, path: str, key: str, body: str | None = None) -> str:
     # A third of the time that all other commands would take to start.
     from http.client import OK, HTTPConnection  # noqa: PLC0415
 
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     with closing(HTTPConnection(urlsplit(url).netloc, timeout=_ANSWER_WAIT_S)) as connection:
-        connection.request("GET", "/api/v1/credits", headers={"Authorization": f"Bearer {key}"})
+        connection.request(method, path, body, headers)
         response = connection.getresponse()
-        body = response.read().decode()
+        answer = response.read().decode()
     if response.status != OK:
-        raise OSError(f"{response.status} {body}")
-    return body
+        raise OSError(f"{response.status} {answer}")
+    return answer

@@ -4,6 +4,7 @@ An answer's other members stay the bytes the provider sent. Shapes: OpenAI's API
 `provider`, `native_finish_reason`, `usage.cost` and its details as OpenRouter documents them.
 """
 
+import re
 from typing import Any
 
 import msgspec
@@ -55,6 +56,10 @@ _SAID = (
 
 _READING = frozenset({*INPUTS, Meter.REQUEST})
 """The fee of a request counts as reading: `cost_details` knows only two parts."""
+
+_NEVER_NULL = ("system_fingerprint", "error")
+_OPTIONAL = ("tool_calls", "function_call", "images", "reasoning_details", "audio")
+_NULLS = re.compile(rb'"(?:%s)"\s*:\s*null' % b"|".join(name.encode() for name in _OPTIONAL))
 
 _seen = msgspec.json.Decoder(_Seen)
 _members = msgspec.json.Decoder(Members)
@@ -125,8 +130,10 @@ def shown_chunk(members: Members, ours: Members, *, finished: bool) -> bytes | N
     if choices is not None:
         if bytes(choices) == b"[]" and "usage" in members:
             return None
-        if finished:
-            shown["choices"] = _with_native_reasons(choices)
+        shown["choices"] = _shown_choices(choices, finished=finished)
+    for name in _NEVER_NULL:
+        if name in shown and bytes(shown[name]) == b"null":
+            del shown[name]
     return msgspec.json.encode(shown)
 
 
@@ -152,8 +159,10 @@ def shown_answer(members: Members, generation: Generation) -> bytes:
     shown: dict[str, Any] = {**members, **ours(generation), "usage": shown_usage(generation)}
     shown.pop("x_groq", None)
     if "choices" in members:
-        shown["choices"] = _with_native_reasons(members["choices"])
+        shown["choices"] = _shown_choices(members["choices"], finished=True)
         shown.setdefault("system_fingerprint", None)
+    if bytes(members.get("error", _NULL)) == b"null":
+        shown.pop("error", None)
     return msgspec.json.encode(shown)
 
 
@@ -194,9 +203,13 @@ def shown_usage(generation: Generation) -> dict[str, Any]:
 
 
 def _head(last: Members, generation: Generation) -> Members:
-    """What chunks of a stream have alike, from the last one that went by."""
-    kept: Members = {name: last[name] for name in ("object", "created") if name in last}
-    return {**kept, **ours(generation)}
+    """What chunks of a stream have alike, from the last one that went by, if there was any."""
+    kind = "text_completion" if generation.api is Api.COMPLETIONS else "chat.completion.chunk"
+    head = {
+        "object": msgspec.Raw(msgspec.json.encode(kind)),
+        "created": msgspec.Raw(b"%d" % (generation.created_at_ms // 1000)),
+    }
+    return {name: last.get(name, raw) for name, raw in head.items()} | ours(generation)
 
 
 def ours(generation: Generation) -> Members:
@@ -212,11 +225,32 @@ def _number(pico: int) -> msgspec.Raw:
     return msgspec.Raw(format_pico(pico).encode())
 
 
-def _with_native_reasons(choices: msgspec.Raw) -> Any:
+def _shown_choices(choices: msgspec.Raw, *, finished: bool) -> Any:
+    """Choices as OpenRouter's clients demand them; nearly all chunks are so already.
+
+    `finish_reason` is always there, and at the end `native_finish_reason` beside it; members that
+    those clients would rather not see than see as null are dropped.
+    """
+    raw = bytes(choices)
+    if not finished and b'"finish_reason"' in raw and _NULLS.search(raw) is None:
+        return choices
     try:
-        rows = _choices.decode(choices)
+        rows = _choices.decode(raw)
+        for row in rows:
+            row.setdefault("finish_reason", _NULL)
+            if finished:
+                row.setdefault("native_finish_reason", row["finish_reason"])
+            for part in row.keys() & {"delta", "message"}:
+                row[part] = _without_nulls(row[part])
     except msgspec.DecodeError:
         return choices  # null: an answer without choices
-    for row in rows:
-        row.setdefault("native_finish_reason", row.get("finish_reason", _NULL))
     return rows
+
+
+def _without_nulls(part: msgspec.Raw) -> Any:
+    if _NULLS.search(bytes(part)) is None:
+        return part
+    members = _members.decode(part)
+    return {
+        name: raw for name, raw in members.items() if name not in _OPTIONAL or bytes(raw) != b"null"
+    }

@@ -8,14 +8,27 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
-from modelgates_server.core.books import Account, Entry, Hold
+from modelgates_server.core.books import Account, Entry, Hold, HoldState
+from modelgates_server.core.generations import ActivityRow, Generation
 from modelgates_server.core.keys import Key
 from modelgates_server.core.money import format_pico
 
 UNREADABLE = "file"
 """Stands in the place of an invariant where a row or the file itself holds what nobody wrote."""
 
-Row = Account | Entry | Hold | Key
+
+class GenerationRow(msgspec.Struct, frozen=True):
+    """A generation as a database has it: `record` is the whole, beside it stand members of it."""
+
+    account_id: str
+    id: str
+    state: HoldState
+    cost_pico: int
+    idempotency: str | None
+    record: Generation
+
+
+Row = Account | Entry | Hold | Key | GenerationRow | ActivityRow
 
 _FOUND_MAX = 5  # of one invariant on one account: one damage shows on every line after it
 _SHOWN_CHARS = 80
@@ -75,7 +88,7 @@ def _shapes(row: type[Row]) -> frozenset[tuple[type, ...]]:
     return frozenset(product(*(get_args(hint) or (hint,) for hint in get_type_hints(row).values())))
 
 
-_SHAPES = {row: _shapes(row) for row in (Account, Entry, Hold, Key)}
+_SHAPES = {row: _shapes(row) for row in get_args(Row)}
 
 
 def oddity(row: Row) -> str | None:

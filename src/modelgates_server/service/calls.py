@@ -251,6 +251,8 @@ class Call:
             if payload == DONE:
                 self._done = True
                 break
+            if not payload:
+                continue  # a sign of life, as some servers send it
             try:
                 members = self._observed.see(payload)
             except InvalidAnswer as error:

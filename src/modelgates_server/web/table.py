@@ -1,31 +1,109 @@
 """Every route of the server and which keys may call it. Nothing else is served."""
 
+from modelgates_server.core.catalog import Catalog
+from modelgates_server.service.generations import Generations
 from modelgates_server.service.keys import KeyRing
 from modelgates_server.service.ports import Clock, Store
+from modelgates_server.web.api.activity import ActivityApi
 from modelgates_server.web.api.credits import CreditsApi
+from modelgates_server.web.api.generations import GenerationsApi
+from modelgates_server.web.api.holds import HoldsApi
+from modelgates_server.web.api.inference import InferenceApi
 from modelgates_server.web.api.keys import KeysApi
+from modelgates_server.web.api.models import ModelsApi
 from modelgates_server.web.health import Health
 from modelgates_server.web.metrics import Metrics
 from modelgates_server.web.openapi import BASE_PATH, OpenApi
-from modelgates_server.web.operations import ANY_KEY, MANAGEMENT, PUBLIC, READERS, Operation
+from modelgates_server.web.operations import (
+    ANY_KEY,
+    INFERENCE,
+    MANAGEMENT,
+    PUBLIC,
+    READERS,
+    Operation,
+)
+from modelgates_server.web.refusals import Refusals
 
 
 def operations(
-    *, store: Store, keys: KeyRing, clock: Clock, metrics: Metrics, openapi: OpenApi
+    *,
+    store: Store,
+    keys: KeyRing,
+    generations: Generations,
+    catalog: Catalog,
+    clock: Clock,
+    metrics: Metrics,
+    refusals: Refusals,
+    openapi: OpenApi,
+    body_max_bytes: int,
 ) -> list[Operation]:
     """The table. The ids are the operation ids of openapi.yaml."""
-    credits_api, keys_api, health = CreditsApi(clock), KeysApi(keys, clock), Health(store)
-    api = BASE_PATH
+    inference = InferenceApi(generations, refusals, body_max_bytes=body_max_bytes)
     return [
-        Operation("get-credits", "GET", f"{api}/credits", READERS, credits_api.get),
-        Operation("get-current-key", "GET", f"{api}/key", ANY_KEY, keys_api.current),
-        Operation("get-current-key-alias", "GET", f"{api}/auth/key", ANY_KEY, keys_api.current),
-        Operation("list-keys", "GET", f"{api}/keys", MANAGEMENT, keys_api.list),
-        Operation("create-key", "POST", f"{api}/keys", MANAGEMENT, keys_api.create),
-        Operation("delete-key-by-id", "DELETE", f"{api}/keys", MANAGEMENT, keys_api.delete_by_id),
-        Operation("get-key", "GET", f"{api}/keys/{{hash}}", MANAGEMENT, keys_api.get),
-        Operation("update-key", "PATCH", f"{api}/keys/{{hash}}", MANAGEMENT, keys_api.change),
-        Operation("delete-key", "DELETE", f"{api}/keys/{{hash}}", MANAGEMENT, keys_api.delete),
+        *_inference(inference),
+        *_models(ModelsApi(catalog, clock)),
+        *_accounts(store, clock),
+        *_keys(KeysApi(keys, clock)),
+        *_server(Health(store), metrics, openapi),
+    ]
+
+
+def _inference(api: InferenceApi) -> list[Operation]:
+    return [
+        Operation(
+            "create-chat-completion", "POST", f"{BASE_PATH}/chat/completions", INFERENCE, api.chat
+        ),
+        Operation(
+            "create-completion", "POST", f"{BASE_PATH}/completions", INFERENCE, api.complete
+        ),
+        Operation("create-embeddings", "POST", f"{BASE_PATH}/embeddings", INFERENCE, api.embed),
+    ]
+
+
+def _models(api: ModelsApi) -> list[Operation]:
+    models = f"{BASE_PATH}/models"
+    return [
+        Operation("list-models", "GET", models, PUBLIC, api.list),
+        Operation("count-models", "GET", f"{models}/count", PUBLIC, api.count),
+        Operation("list-user-models", "GET", f"{models}/user", ANY_KEY, api.list_for_caller),
+        Operation(
+            "list-model-endpoints",
+            "GET",
+            f"{models}/{{author}}/{{slug:path}}/endpoints",
+            PUBLIC,
+            api.endpoints,
+        ),
+        Operation("list-providers", "GET", f"{BASE_PATH}/providers", PUBLIC, api.providers),
+    ]
+
+
+def _accounts(store: Store, clock: Clock) -> list[Operation]:
+    credits_api, activity = CreditsApi(clock), ActivityApi(store, clock)
+    generations, holds = GenerationsApi(store), HoldsApi(store)
+    return [
+        Operation("get-credits", "GET", f"{BASE_PATH}/credits", READERS, credits_api.get),
+        Operation("list-holds", "GET", f"{BASE_PATH}/credits/holds", READERS, holds.list),
+        Operation("get-activity", "GET", f"{BASE_PATH}/activity", READERS, activity.get),
+        Operation("get-generation", "GET", f"{BASE_PATH}/generation", ANY_KEY, generations.get),
+    ]
+
+
+def _keys(api: KeysApi) -> list[Operation]:
+    keys, one = f"{BASE_PATH}/keys", f"{BASE_PATH}/keys/{{hash}}"
+    return [
+        Operation("get-current-key", "GET", f"{BASE_PATH}/key", ANY_KEY, api.current),
+        Operation("get-current-key-alias", "GET", f"{BASE_PATH}/auth/key", ANY_KEY, api.current),
+        Operation("list-keys", "GET", keys, MANAGEMENT, api.list),
+        Operation("create-key", "POST", keys, MANAGEMENT, api.create),
+        Operation("delete-key-by-id", "DELETE", keys, MANAGEMENT, api.delete_by_id),
+        Operation("get-key", "GET", one, MANAGEMENT, api.get),
+        Operation("update-key", "PATCH", one, MANAGEMENT, api.change),
+        Operation("delete-key", "DELETE", one, MANAGEMENT, api.delete),
+    ]
+
+
+def _server(health: Health, metrics: Metrics, openapi: OpenApi) -> list[Operation]:
+    return [
         Operation("get-health", "GET", "/healthz", PUBLIC, health.live),
         Operation("get-readiness", "GET", "/readyz", PUBLIC, health.ready),
         # Its own token, not a key, opens it.

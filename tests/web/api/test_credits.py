@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelgates_server.core.keys import KeyKind, key_hash
+from modelgates_server.core.keys import KeyKind
 from modelgates_server.core.money import ENTRY_MAX_PICO
 from tests.server import Customer, new_customer
 from tests.support import DOLLAR
@@ -85,9 +85,7 @@ async def test_credits_of_one_account_are_not_shown_to_another(
 
 async def test_metadata_tells_what_is_available_as_exact_text(api: Api, acme: Customer) -> None:
     await api.spend(acme.account_id, acme.inference, 123_456)
-    await api.gateway.holds.place(
-        acme.account_id, key_hash(acme.inference), "running", DOLLAR // 4, ttl_s=600
-    )
+    await api.hold(acme.account_id, acme.inference, "running", DOLLAR // 4)
     answer = await api.call("GET", CREDITS, acme.viewer, headers=ASKS)
     assert answer.json() == {
         "data": {"total_credits": 100, "total_usage": 0.000000123456},

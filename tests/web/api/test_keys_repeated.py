@@ -98,10 +98,10 @@ async def test_a_header_is_remembered_for_a_day_and_then_forgotten(
 ) -> None:
     first = await post(api, acme.management)
     api.clock.forward(MS_PER_DAY)
-    await api.gateway.upkeep.run_once()
+    await api.metered.upkeep.run_once()
     assert (await post(api, acme.management)).text == first.text
     api.clock.forward(1)
-    await api.gateway.upkeep.run_once()
+    await api.metered.upkeep.run_once()
     later = await post(api, acme.management)
     assert later.status_code == 201
     assert later.json()["key"] != first.json()["key"]
