@@ -1,5 +1,6 @@
 """GET /credits against the specification it was given in: 200, 401, 403 and 500."""
 
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -58,9 +59,9 @@ def test_an_inference_key_is_forbidden_and_never_shown_zeros(
 
 
 async def test_a_mistake_of_ours_is_an_internal_server_error(
-    store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    store: Store, clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    api = Api(store, clock)
+    api = Api(store, clock, tmp_path / "spool")
     acme = await new_customer(api.gateway)
 
     async def fail(_: str) -> None:

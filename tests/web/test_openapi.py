@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from copy import deepcopy
+from decimal import Decimal
 from typing import Any
 
 import jsonschema_rs
@@ -13,16 +14,54 @@ import yaml
 from jsonschema import Draft202012Validator
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
+from modelgates_server.core.books import HoldState
+from modelgates_server.core.inference import _Asked
 from modelgates_server.core.keys import KeyKind, key_hash, key_label
 from modelgates_server.core.times import LimitReset
+from modelgates_server.core.usage import Meter
+from modelgates_server.web.api.activity import ActivityItem
+from modelgates_server.web.api.generations import GenerationRow, ProviderResponse, ReceiptLine
+from modelgates_server.web.api.holds import HoldRow
 from modelgates_server.web.api.key_rows import CurrentKey, KeyBudget, KeyRow, workspace_of
 from modelgates_server.web.api.keys import KeyChangeBody, NewKeyBody
+from modelgates_server.web.api.model_rows import (
+    Architecture,
+    EndpointRow,
+    ModelEndpoints,
+    ModelRow,
+    Pricing,
+    PricingOverride,
+    ProviderRow,
+)
+from modelgates_server.web.api.models import SORTS
 from modelgates_server.web.openapi import OpenApi
 from tests.support import has_true_checksum
 from tests.web.document import SEED, operations_of, our_document, referenced, validator
 from tests.web.harness import Api
 
 DOCUMENT = our_document()
+SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
+SHAPES: dict[str, type[msgspec.Struct]] = {
+    "Activity": ActivityItem,
+    "Architecture": Architecture,
+    "CurrentKey": CurrentKey,
+    "Endpoint": EndpointRow,
+    "Generation": GenerationRow,
+    "Hold": HoldRow,
+    "Key": KeyRow,
+    "KeyBudget": KeyBudget,
+    "KeyChange": KeyChangeBody,
+    "Model": ModelRow,
+    "ModelEndpoints": ModelEndpoints,
+    "NewKey": NewKeyBody,
+    "Pricing": Pricing,
+    "PricingOverride": PricingOverride,
+    "Provider": ProviderRow,
+    "ProviderResponse": ProviderResponse,
+    "ReceiptLine": ReceiptLine,
+}
+BODIES = {"NewKey", "KeyChange"}
+INFERENCE_BODIES = ("ChatRequest", "CompletionRequest", "EmbeddingsRequest")
 OURS_IN_SEED_OPERATION = {"x-key-kinds"}
 
 
@@ -129,35 +168,53 @@ def test_the_components_of_the_seed_are_in_it_unchanged() -> None:
     assert DOCUMENT["openapi"] == SEED["openapi"]
 
 
-@pytest.mark.parametrize(
-    ("schema", "shape"),
-    [
-        ("Key", KeyRow),
-        ("CurrentKey", CurrentKey),
-        ("KeyBudget", KeyBudget),
-        ("NewKey", NewKeyBody),
-        ("KeyChange", KeyChangeBody),
-    ],
-)
-def test_members_in_the_document_and_in_the_code_are_the_same(
-    schema: str, shape: type[msgspec.Struct]
-) -> None:
-    described = DOCUMENT["components"]["schemas"][schema]
+@pytest.mark.parametrize("schema", SHAPES)
+def test_members_in_the_document_and_in_the_code_are_the_same(schema: str) -> None:
+    described, shape = SCHEMAS[schema], SHAPES[schema]
     fields = msgspec.structs.fields(shape)
     assert set(described["properties"]) == {field.encode_name for field in fields}
-    if schema in {"NewKey", "KeyChange"}:
-        required = {field.encode_name for field in fields if field.required}
-    else:
-        required = {field.encode_name for field in fields}
+    may_lack = schema in BODIES or shape.__struct_config__.omit_defaults
+    required = {
+        field.encode_name
+        for field in fields
+        if field.required or not (may_lack or field.default is msgspec.UNSET)
+    }
     assert set(described.get("required", [])) == required
 
 
+def test_the_members_that_are_read_of_a_call_are_described() -> None:
+    described = {name for schema in INFERENCE_BODIES for name in SCHEMAS[schema]["properties"]}
+    read = {field.encode_name for field in msgspec.structs.fields(_Asked)}
+    assert described == read | {"stream_options"}
+    assert all(SCHEMAS[schema]["additionalProperties"] is True for schema in INFERENCE_BODIES)
+
+
 def test_enumerations_in_the_document_and_in_the_code_are_the_same() -> None:
-    schemas = DOCUMENT["components"]["schemas"]
-    assert schemas["LimitReset"]["enum"] == [*LimitReset, None]
-    issued = set(schemas["NewKey"]["properties"]["kind"]["enum"])
-    assert issued == set(schemas["Key"]["properties"]["kind"]["enum"])
+    assert SCHEMAS["LimitReset"]["enum"] == [*LimitReset, None]
+    issued = set(SCHEMAS["NewKey"]["properties"]["kind"]["enum"])
+    assert issued == set(SCHEMAS["Key"]["properties"]["kind"]["enum"])
     assert issued == set(KeyKind) - {KeyKind.MANAGEMENT}
+    assert SCHEMAS["Generation"]["properties"]["state"]["enum"] == list(HoldState)
+    meters = SCHEMAS["ReceiptLine"]["properties"]["what"]["enum"]
+    assert meters == [*Meter, "rounding", "overrun"]
+    (sort,) = [p for p in DOCUMENT["paths"]["/models"]["get"]["parameters"] if p["name"] == "sort"]
+    assert sort["schema"]["enum"] == list(SORTS)
+
+
+def test_the_receipt_in_the_examples_adds_up() -> None:
+    def example(path: str, verb: str = "get") -> Any:
+        answer = DOCUMENT["paths"][path][verb]["responses"]["200"]
+        return answer["content"]["application/json"]
+
+    generation = example("/generation")["example"]["data"]
+    amounts = [Decimal(line["amount"]) for line in generation["lines"]]
+    for line, amount in zip(generation["lines"], amounts, strict=True):
+        assert line["quantity"] * Decimal(line["rate"]) == amount
+    cost = str(sum(amounts))
+    usage = example("/chat/completions", "post")["example"]["usage"]
+    activity = example("/activity")["examples"]["plain"]["value"]["data"][0]
+    shown = (generation["total_cost"], generation["usage"], usage["cost"], activity["usage"])
+    assert [str(Decimal(str(amount))) for amount in shown] == [cost] * 4
 
 
 def test_every_operation_and_member_is_told_in_words(subtests: pytest.Subtests) -> None:
@@ -166,15 +223,32 @@ def test_every_operation_and_member_is_told_in_words(subtests: pytest.Subtests) 
             assert operation["summary"]
             assert re.fullmatch(r"[a-z]+(-[a-z]+)*", operation["operationId"])
             assert set(operation["tags"]) <= {tag["name"] for tag in DOCUMENT["tags"]}
-    for name in ("Key", "CurrentKey", "KeyBudget", "NewKey", "KeyChange"):
-        for member, schema in DOCUMENT["components"]["schemas"][name]["properties"].items():
+    for name in (*SHAPES, *INFERENCE_BODIES, "Usage"):
+        for member, schema in SCHEMAS[name]["properties"].items():
             with subtests.test(f"{name}.{member}"):
                 told = "description" in schema or referenced(DOCUMENT, schema).get("description")
                 assert told
     amounts = ("usage", "usage_daily", "limit_remaining", "byok_usage_monthly")
     for member in amounts:
-        text = DOCUMENT["components"]["schemas"]["Key"]["properties"][member]["description"]
+        text = SCHEMAS["Key"]["properties"][member]["description"]
         assert text.startswith("US dollars"), "an amount without a unit"
+
+
+def test_every_amount_is_told_with_its_unit(subtests: pytest.Subtests) -> None:
+    amounts = {f"#/components/schemas/{name}" for name in ("Dollars", "Rate", "ExactText")}
+    for name, schema in SCHEMAS.items():
+        for place, node in nodes(schema):
+            if isinstance(node, dict) and node.get("$ref") in amounts:
+                with subtests.test(f"{name} {place}"):
+                    assert node["description"].startswith("US dollars")
+
+
+def test_no_description_was_cut_at_a_comma(subtests: pytest.Subtests) -> None:
+    # In {description: one, two} the second half is a member without a value.
+    for place, node in nodes(DOCUMENT):
+        if isinstance(node, dict) and "description" in node and "id" not in node:
+            with subtests.test(place):
+                assert None not in node.values()
 
 
 async def test_both_forms_are_served_and_are_the_same_document(api: Api) -> None:

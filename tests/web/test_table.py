@@ -7,10 +7,11 @@ import httpx
 import pytest
 
 from modelgates_server.core.keys import KeyChange, KeyKind, key_hash
+from tests.gateway import METRICS_TOKEN
 from tests.server import Customer, new_customer
 from tests.support import DOLLAR, HOUR_MS
 from tests.web.document import operations_of, our_document
-from tests.web.harness import METRICS_TOKEN, Api
+from tests.web.harness import Api
 
 # Written down a third time, beside the code and the document: a route that opens to one more kind
 # by mistake in both of them is still seen.

@@ -134,7 +134,9 @@ def _providers(configuration: Configuration) -> Mapping[str, Provider]:
         # Loading the client takes longer than all the rest: who has no provider does without.
         from modelgates_server.providers.openai import OpenAiProvider  # noqa: PLC0415
 
-        providers.update((given.name, OpenAiProvider(given)) for given in configuration.providers)
+        providers.update(
+            (given.name, OpenAiProvider(given, now_ms)) for given in configuration.providers
+        )
     return providers
 
 

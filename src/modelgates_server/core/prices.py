@@ -7,6 +7,7 @@ rounded once, half to even, to a pico-dollar; worst cases are rounded up.
 import re
 from collections.abc import Container, Iterable, Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal, Inexact
+from functools import lru_cache
 
 import msgspec
 
@@ -37,6 +38,7 @@ _STANDS_FOR = {
 }
 """A class without a rate of its own is charged like the class it is part of."""
 
+_REQUEST = (Meter.REQUEST,)
 _TEXT_INPUTS = (Meter.INPUT, Meter.CACHE_READ, Meter.CACHE_WRITE, Meter.CACHE_WRITE_1H)
 
 Rates = Mapping[Meter, Decimal]
@@ -70,15 +72,19 @@ class Price(msgspec.Struct, frozen=True):
     source: str
     tiers: tuple[Tier, ...]
 
+    def __hash__(self) -> int:
+        # Rates are looked up by price for every call; two of one id are told apart by equality.
+        return hash(self.id)
+
     def __post_init__(self) -> None:
         above = [tier.above for tier in self.tiers]
         assert above[0] == 0, "the first tier is for all calls"
         assert above == sorted(set(above)), "tiers rise"
         assert all({Meter.INPUT, Meter.OUTPUT} <= tier.rates.keys() for tier in self.tiers)
 
-    def tier(self, prompt_tokens: int) -> Tier:
-        """The tier of a call that reads so many tokens."""
-        return [tier for tier in self.tiers if tier.above < max(prompt_tokens, 1)][-1]
+    def tiers_up_to(self, prompt_tokens: int) -> int:
+        """How many tiers a call that reads so many tokens reaches; the last is its own."""
+        return sum(tier.above < max(prompt_tokens, 1) for tier in self.tiers)
 
     @property
     def is_free(self) -> bool:
@@ -153,13 +159,12 @@ def charge_for(price: Price, usage: Usage, markup_bp: int, held_pico: int) -> Ch
 
     What a provider reports above the hold stands as a line of its own, paid by the platform.
     """
-    tier = price.tier(usage.prompt_tokens)
-    quantities = [*usage.quantities(), (Meter.REQUEST, 1)]
+    rates = _rates(price, price.tiers_up_to(usage.prompt_tokens), markup_bp)
     lines = [
-        _line(meter, quantity, _marked_up(tier.rate(meter), markup_bp))
-        for meter, quantity in quantities
-        if quantity and (meter is not Meter.REQUEST or tier.rate(meter))
+        _line(meter, quantity, rates[meter]) for meter, quantity in usage.quantities() if quantity
     ]
+    if rates[Meter.REQUEST]:
+        lines.append(_line(Meter.REQUEST, 1, rates[Meter.REQUEST]))
     exact = total_of(lines)
     amount_pico = _picos(exact, ROUND_HALF_EVEN)
     if rounding := _EXACT.subtract(dollars(amount_pico), exact):
@@ -241,20 +246,30 @@ def _fixed(price: Price, bounds: Bounds, markup_bp: int) -> Decimal:
 
 
 def _input_rate(price: Price, bounds: Bounds, markup_bp: int) -> Decimal:
-    return _dearest(price, bounds, INPUTS if bounds.media else _TEXT_INPUTS, markup_bp)
+    meters = INPUTS if bounds.media else _TEXT_INPUTS
+    return _dearest(price, price.tiers_up_to(bounds.input_tokens), meters, markup_bp)
 
 
 def _output_rate(price: Price, bounds: Bounds, markup_bp: int) -> Decimal:
-    return _dearest(price, bounds, OUTPUTS, markup_bp)
+    return _dearest(price, price.tiers_up_to(bounds.input_tokens), OUTPUTS, markup_bp)
 
 
 def _request_rate(price: Price, bounds: Bounds, markup_bp: int) -> Decimal:
-    return _dearest(price, bounds, (Meter.REQUEST,), markup_bp)
+    return _dearest(price, price.tiers_up_to(bounds.input_tokens), _REQUEST, markup_bp)
 
 
-def _dearest(price: Price, bounds: Bounds, meters: Iterable[Meter], markup_bp: int) -> Decimal:
-    tiers = [tier for tier in price.tiers if tier.above < max(bounds.input_tokens, 1)]
-    return _marked_up(max(tier.rate(meter) for tier in tiers for meter in meters), markup_bp)
+@lru_cache(maxsize=4096)
+def _dearest(price: Price, tiers: int, meters: tuple[Meter, ...], markup_bp: int) -> Decimal:
+    """The dearest rate of some meters in the first so many tiers."""
+    rates = [_rates(price, reached, markup_bp) for reached in range(1, tiers + 1)]
+    return max(marked_up[meter] for marked_up in rates for meter in meters)
+
+
+@lru_cache(maxsize=4096)
+def _rates(price: Price, tiers: int, markup_bp: int) -> Mapping[Meter, Decimal]:
+    """What a unit of each meter costs in the last of the first so many tiers."""
+    tier = price.tiers[tiers - 1]
+    return {meter: _marked_up(tier.rate(meter), markup_bp) for meter in Meter}
 
 
 def _marked_up(rate: Decimal, markup_bp: int) -> Decimal:
@@ -262,7 +277,7 @@ def _marked_up(rate: Decimal, markup_bp: int) -> Decimal:
 
 
 def _line(what: str, quantity: int, rate: Decimal) -> Line:
-    return Line(str(what), quantity, rate, _EXACT.multiply(Decimal(quantity), rate))
+    return Line(what, quantity, rate, _EXACT.multiply(quantity, rate))
 
 
 def _picos(exact: Decimal, rounding: str) -> Pico:

@@ -6,7 +6,7 @@ audio tokens inside `completion_tokens`. xAI and Gemini's compatible endpoint le
 tokens in places of their own. tests/core/golden_prices.json has an example of each.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, TypeGuard
 
@@ -50,10 +50,11 @@ INPUTS = (
     Meter.INPUT_IMAGE,
 )
 OUTPUTS = (Meter.OUTPUT, Meter.REASONING, Meter.OUTPUT_AUDIO, Meter.OUTPUT_IMAGE)
+_CLASSES = (*INPUTS, *OUTPUTS)
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tokens of one call by class; members are named as the meters are.
+    """Tokens of one call by class; members are named as the meters are, and stand in their order.
 
     `estimated`: the provider did not say, so we counted what went by.
     """
@@ -71,21 +72,21 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     estimated: bool = False
 
     def __post_init__(self) -> None:
-        assert all(quantity >= 0 for _, quantity in self.quantities()), self
+        assert min(msgspec.structs.astuple(self)) >= 0, self
 
-    def quantities(self) -> list[tuple[Meter, int]]:
+    def quantities(self) -> Iterator[tuple[Meter, int]]:
         """Every token class with its count, zeros included."""
-        return [(meter, getattr(self, meter)) for meter in (*INPUTS, *OUTPUTS)]
+        return zip(_CLASSES, msgspec.structs.astuple(self), strict=False)
 
     @property
     def prompt_tokens(self) -> int:
         """All that was read."""
-        return sum(getattr(self, meter) for meter in INPUTS)
+        return sum(msgspec.structs.astuple(self)[: len(INPUTS)])
 
     @property
     def completion_tokens(self) -> int:
         """All that was written, reasoning included."""
-        return sum(getattr(self, meter) for meter in OUTPUTS)
+        return sum(msgspec.structs.astuple(self)[len(INPUTS) : len(_CLASSES)])
 
 
 def read_usage(reported: Mapping[str, Any]) -> Usage | None:
@@ -96,9 +97,10 @@ def read_usage(reported: Mapping[str, Any]) -> Usage | None:
     audio counts as `cache_read`: no provider says how much of it there is.
     """
     totals = [reported.get(name) for name in _TOTALS]
-    if not all(total is None or _is_count(total) for total in totals):
-        return None
-    if all(total is None for total in totals):
+    for total in totals:
+        if total is not None and not _is_count(total):
+            return None
+    if totals == [None, None, None]:
         return None
     prompt, completion = totals[0] or 0, totals[1] or 0
     details = _details(reported, "completion_tokens_details")
@@ -138,9 +140,11 @@ def _split(rest: str, whole: int, parts: dict[str, int]) -> dict[str, int]:
     """Give each part what is left of the whole, in order; the remainder is the plain class."""
     counts = {}
     for name, asked in parts.items():
-        counts[name] = min(asked, whole)
-        whole -= counts[name]
-    return {rest: whole, **counts}
+        if asked:
+            counts[name] = min(asked, whole)
+            whole -= counts[name]
+    counts[rest] = whole
+    return counts
 
 
 def estimate_usage(*, text_bytes: int, messages: int, output_bytes: int) -> Usage:

@@ -73,6 +73,8 @@ class Call:
         self._ours = ours(generation)
         self._reply: ProviderReply | None = None
         self._chunks: AsyncIterator[bytes] | None = None
+        self._started_at_ms: int | None = None
+        self._first_byte_at_ms: int | None = None
         self._last: Members = {}
         self._done = False
         self._broken: InvalidAnswer | None = None
@@ -83,16 +85,9 @@ class Call:
 
     async def open(self) -> None:
         """Send the request; raises the provider's refusal once the hold is void."""
-        generation, now_ms = self.generation, self._clock()
-        attempt = Attempt(
-            provider=generation.provider,
-            upstream_model=self._upstream_model,
-            started_at_ms=now_ms,
-        )
-        self.generation = replace(generation, attempts=(*generation.attempts, attempt))
+        self._started_at_ms = self._clock()
         try:
             self._reply = await self._provider.send(self._demand.api, self._body)
-            self._note(status=self._reply.status)
             await self._check_head(self._reply)
         except asyncio.CancelledError:
             raise await self._fail(Stopping("The server is stopping.")) from None
@@ -104,7 +99,7 @@ class Call:
         assert self._reply is not None, "an answer comes after `open`"
         try:
             payload = await self._reply.read(ANSWER_MAX_BYTES)
-            self._note_first_byte()
+            self._first_byte_at_ms = self._clock()
             members = self._observed.see(payload)
             self._check_answer(members)
         except asyncio.CancelledError:
@@ -194,10 +189,6 @@ class Call:
         """The generation with the cost of what has come so far."""
         return checkpoint(self.generation, self._price, self._demand, self._observed)
 
-    @property
-    def _upstream_model(self) -> str:
-        return self.generation.endpoint_id.partition(":")[2]
-
     async def _check_head(self, reply: ProviderReply) -> None:
         if reply.status != _OK:
             body = await reply.read(_REFUSAL_MAX_BYTES)
@@ -233,7 +224,7 @@ class Call:
         try:
             async for data in self._chunks:
                 await self._hand_on(reader.feed(data))
-                if self._done or self._broken is not None or self._observed.error is not None:
+                if self._is_over:
                     break
             else:
                 await self._hand_on(reader.close())
@@ -248,25 +239,35 @@ class Call:
     async def _hand_on(self, events: list[bytes]) -> None:
         pieces = []
         for payload in events:
-            if payload == DONE:
-                self._done = True
+            chunk = self._take(payload)
+            if self._is_over:
                 break
-            if not payload:
-                continue  # a sign of life, as some servers send it
-            try:
-                members = self._observed.see(payload)
-            except InvalidAnswer as error:
-                self._broken = error
-                break
-            if self._observed.error is not None:
-                break
-            self._last = members
-            finished = self._observed.finish_reason is not None
-            if (chunk := shown_chunk(members, self._ours, finished=finished)) is not None:
+            if chunk is not None:
                 pieces.append(b"data: %b\n\n" % chunk)
         if pieces:
-            self._note_first_byte()
+            if self._first_byte_at_ms is None:
+                self._first_byte_at_ms = self._clock()
             await self._put(b"".join(pieces))
+
+    def _take(self, payload: bytes) -> bytes | None:
+        """Take note of one event, and give what the client gets of it."""
+        if payload == DONE:
+            self._done = True
+        if self._done or not payload:  # an empty one is a sign of life, as some servers send it
+            return None
+        try:
+            members = self._observed.see(payload)
+        except InvalidAnswer as error:
+            self._broken = error
+            return None
+        self._last = members
+        finished = self._observed.finish_reason is not None
+        return shown_chunk(members, self._ours, finished=finished)
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether the end was said, or nothing good can follow."""
+        return self._done or self._broken is not None or self._observed.error is not None
 
     def _stream_failure(self) -> GatewayError | None:
         if self._broken is not None:
@@ -293,24 +294,30 @@ class Call:
         kept: Callable[[Generation], StoredAnswer | None] = lambda _: None,
     ) -> None:
         now_ms = self.provider_done_ms = self._clock()
-        if self.generation.attempts:
-            name = None if failure is None else type(failure).__name__
-            self._note(ended_at_ms=now_ms, upstream_id=self._observed.upstream_id, error=name)
+        error = None if failure is None else type(failure).__name__
+        if self._started_at_ms is not None:
+            self._add_attempt(self._started_at_ms, now_ms, error)
         self.generation = settle(
             self.generation,
             self._price,
             self._demand,
             self._observed,
-            failure=None if failure is None else type(failure).__name__,
+            failure=error,
             at_ms=now_ms,
         )
         assert self.generation.state is not HoldState.OPEN
         await self._settle_now(self, Settlement(self.generation, kept(self.generation)))
 
-    def _note_first_byte(self) -> None:
-        if self.generation.attempts[-1].first_byte_at_ms is None:
-            self._note(first_byte_at_ms=self._clock())
-
-    def _note(self, **members: Any) -> None:
-        *before, last = self.generation.attempts
-        self.generation = replace(self.generation, attempts=(*before, replace(last, **members)))
+    def _add_attempt(self, started_at_ms: int, now_ms: int, error: str | None) -> None:
+        generation = self.generation
+        attempt = Attempt(
+            provider=generation.provider,
+            upstream_model=generation.endpoint_id.partition(":")[2],
+            started_at_ms=started_at_ms,
+            first_byte_at_ms=self._first_byte_at_ms,
+            ended_at_ms=now_ms,
+            status=None if self._reply is None else self._reply.status,
+            upstream_id=self._observed.upstream_id,
+            error=error,
+        )
+        self.generation = replace(generation, attempts=(*generation.attempts, attempt))

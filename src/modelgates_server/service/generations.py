@@ -7,6 +7,7 @@ ends after its capture is committed, or lies synced in the spool because the dat
 import asyncio
 import hashlib
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -230,27 +231,45 @@ class Generations:
     async def _keep(self, settlement: Settlement, reason: Exception) -> None:
         generation = settlement.generation
         self._observer.spooled(generation, reason)
-        self._kept = True
         try:
             await self._spool.put(settlement)
         except OSError as error:
             # Nowhere to write either: it is tried again from memory, and the log has the figures.
             self._observer.spooled(generation, error)
             self._unsaved[generation.id] = settlement
+        finally:
+            # Not before: a replay meanwhile would find nothing and take that for all.
+            self._kept = True
 
     async def replay(self) -> bool:
-        """Commit what was kept, by this process or one that is gone; False while some is left."""
-        self._kept = True
+        """Commit what was kept, by this process or one that is gone; False while some is left.
+
+        One that cannot be committed does not keep the others: its error is raised at the end.
+        """
+        self._kept, trouble = False, list[Exception]()
         for settlement in [*await self._spool.pending(), *self._unsaved.values()]:
-            generation = settlement.generation
             try:
-                await self._commit(settlement, generation.ended_at_ms or 0)
+                await self._land(settlement)
             except StoreUnavailable:
+                self._kept = True
                 return False
+            except (GatewayError, OSError) as error:
+                trouble.append(error)
+        if trouble:
+            raise trouble[0]
+        return not self._kept
+
+    async def _land(self, settlement: Settlement) -> None:
+        generation = settlement.generation
+        await self._commit(settlement, generation.ended_at_ms or 0)
+        if self._unsaved.pop(generation.id, None) is None:
             await self._spool.remove(generation.id)
-            self._unsaved.pop(generation.id, None)
-        self._kept = False
-        return True
+
+    async def _replay_or_leave(self) -> None:
+        """What stands against it is told by upkeep, which does the same."""
+        if self._kept:
+            with suppress(GatewayError, OSError):
+                await self.replay()
 
     def is_running(self, hold_id: str) -> bool:
         """Whether this process runs the call of a hold."""
@@ -260,8 +279,7 @@ class Generations:
         """Look after the calls as long as the server runs."""
         while True:
             self.tick()
-            if self._kept:
-                await self.replay()
+            await self._replay_or_leave()
             await asyncio.sleep(every_s)
 
     def tick(self) -> None:
@@ -301,8 +319,7 @@ class Generations:
         async with asyncio.timeout(_STOP_MAX_S):
             await self._idle.wait()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._kept:
-            await self.replay()
+        await self._replay_or_leave()
 
 
 class _Running:

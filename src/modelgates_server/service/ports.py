@@ -8,6 +8,7 @@ import msgspec
 
 from modelgates_server.core.books import Account, Entry, Hold
 from modelgates_server.core.commands import Command
+from modelgates_server.core.findings import GenerationRow
 from modelgates_server.core.generations import ActivityRow, Generation, StoredAnswer
 from modelgates_server.core.inference import Api
 from modelgates_server.core.keys import Key, KeyChange, KeyKind
@@ -187,8 +188,8 @@ class Books(Protocol):
     def holds(self) -> AsyncIterator[Sequence[Hold]]:
         """All holds in the order of their ids."""
 
-    def generations(self) -> AsyncIterator[Sequence[Generation]]:
-        """All generations in the order of their ids."""
+    def generations(self) -> AsyncIterator[Sequence[GenerationRow]]:
+        """All generations in the order of their ids, as they are found."""
 
     async def activity(self) -> Sequence[ActivityRow]:
         """All activity of the account."""

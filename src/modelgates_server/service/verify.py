@@ -1,20 +1,21 @@
-"""Checks the books of every account against the invariants I1 to I8; see `core.audit`.
+"""Checks the books of every account against the invariants I1 to I8.
+
+What they are is in `core.audit` and `core.audit_generations`.
 
 Works while the server writes: an account's rows are read from one snapshot, and what its customers
 see is compared with that snapshot only while the account has not moved on.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol
 
 import msgspec
 
 from modelgates_server.core.audit import HoldsAudit, JournalAudit, no_platform_pico
+from modelgates_server.core.audit_generations import GenerationsAudit
 from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
 from modelgates_server.core.findings import UNREADABLE, Finding, Findings
 from modelgates_server.service.ports import Books, Journal, Keys, Ledger
-
-T = TypeVar("T")
 
 OnProgress = Callable[[int, int], None]
 """Told how many accounts and entries were checked so far."""
@@ -38,6 +39,7 @@ class VerifyResult(msgspec.Struct):
     accounts: int = 0
     entries: int = 0
     holds: int = 0
+    generations: int = 0
     customers_pico: int = 0
     platform_pico: dict[str, int] = msgspec.field(default_factory=no_platform_pico)
 
@@ -89,7 +91,8 @@ async def _check(
             on_progress(result.accounts, result.entries)
         journal.close()
         holds = HoldsAudit(account, keys, findings)
-        await _check_holds(books, holds)
+        generations = GenerationsAudit(findings)
+        await _check_holds(books, holds, generations)
     if keys and caller is None:
         findings.add("I8", f"GET /credits does not find key {keys[0].hash}")
     if now is not None and now.last_seq == account.last_seq:
@@ -97,27 +100,49 @@ async def _check(
             if shown is not None:
                 findings.compare(f"the account in {reader}", shown, journal, _FIGURES)
     result.holds += holds.holds
+    result.generations += generations.generations
     result.customers_pico += account.balance_pico
     for name, amount_pico in journal.platform_pico.items():
         result.platform_pico[name] += amount_pico
 
 
-async def _check_holds(books: Books, audit: HoldsAudit) -> None:
-    """Merge the two streams: all entries of a hold, then its row."""
-    holds = _each(books.holds())
-    hold = await anext(holds, None)
-    async for entry in _each(books.hold_entries()):
-        while hold is not None and str(hold.id) < str(entry.hold_id):
-            audit.row(hold)
-            hold = await anext(holds, None)
-        audit.entry(entry)
-    while hold is not None:
-        audit.row(hold)
-        hold = await anext(holds, None)
-    audit.close()
+async def _check_holds(books: Books, holds: HoldsAudit, generations: GenerationsAudit) -> None:
+    """Merge three streams: all entries of a hold, then its row, then its generation."""
+    streams = [
+        _Stream(books.hold_entries(), "hold_id", holds.entry, generations.entry),
+        _Stream(books.holds(), "id", holds.row),
+        _Stream(books.generations(), "id", generations.row),
+    ]
+    for stream in streams:
+        await stream.advance()
+    while streams := [stream for stream in streams if stream.row is not None]:
+        first = min(streams, key=lambda stream: stream.name)  # of equal names the first stream's
+        for take in first.takers:
+            take(first.row)
+        await first.advance()
+    holds.close()
+    generations.close(await books.activity())
 
 
-async def _each(pages: AsyncIterator[Sequence[T]]) -> AsyncIterator[T]:
+class _Stream:
+    """Rows in the order of their member `by`, one at a time, and who takes them."""
+
+    def __init__(
+        self, pages: AsyncIterator[Sequence[Any]], by: str, *takers: Callable[[Any], None]
+    ) -> None:
+        self.row: Any = None
+        self.name = ""
+        self.takers = takers
+        self._by = by
+        self._rows = _each(pages)
+
+    async def advance(self) -> None:
+        """Go to the next row; None after the last."""
+        self.row = await anext(self._rows, None)
+        self.name = str(getattr(self.row, self._by, ""))
+
+
+async def _each(pages: AsyncIterator[Sequence[Any]]) -> AsyncIterator[Any]:
     async for page in pages:
         for row in page:
             yield row

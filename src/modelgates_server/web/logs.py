@@ -3,8 +3,11 @@
 import logging
 import re
 import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import structlog
 
 _SECRETS = (
@@ -43,11 +46,29 @@ def configure(level: str) -> None:
     root.setLevel(level.upper())
 
 
+def write_line(event: str, fields: Mapping[str, object]) -> None:
+    """Write a line of level `info`, for events as frequent as calls.
+
+    It looks like all others and costs a tenth of the way through structlog and logging.
+    """
+    root = logging.getLogger()
+    if root.isEnabledFor(logging.INFO):
+        timestamp = datetime.now(UTC).isoformat()  # noqa: TID251 - as structlog stamps its lines
+        line = {**fields, "event": event, "level": "info", "timestamp": timestamp}
+        sys.stderr.write(_redacted(msgspec.json.encode(line).decode()) + "\n")
+
+
 class _SecretsRedacted(structlog.stdlib.ProcessorFormatter):
     """Redacts the finished line: a secret may stand in a list, in bytes or in a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
+        return _redacted(super().format(record))
+
+
+def _redacted(line: str) -> str:
+    # Looking for the words first spares nearly all lines the search, which costs ten times as much.
+    lower = line.lower()
+    if "sk-mg-v1-" in lower or "bearer " in lower:
         for secret, instead in _SECRETS:
             line = secret.sub(instead, line)
-        return line
+    return line

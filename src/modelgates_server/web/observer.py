@@ -7,6 +7,7 @@ import structlog
 
 from modelgates_server.core.generations import Generation
 from modelgates_server.core.money import format_pico
+from modelgates_server.web.logs import write_line
 from modelgates_server.web.metrics import Metrics
 
 log = structlog.get_logger()
@@ -21,29 +22,7 @@ class CallObserver:
     def ended(self, generation: Generation, capture_lag_ms: int) -> None:
         """See `Observer.ended`."""
         self._metrics.count_ended(generation, capture_lag_ms)
-        usage = generation.usage
-        log.info(
-            "generation",
-            id=generation.id,
-            account_id=generation.account_id,
-            key_hash=generation.key_hash,
-            model=generation.model,
-            endpoint_id=generation.endpoint_id,
-            state=generation.state.value,
-            cost=format_pico(generation.cost_pico),
-            hold=format_pico(generation.hold_pico),
-            overrun=format_pico(generation.overrun_pico),
-            prompt_tokens=None if usage is None else usage.prompt_tokens,
-            completion_tokens=None if usage is None else usage.completion_tokens,
-            estimated=usage is not None and usage.estimated,
-            streamed=generation.streamed,
-            cancelled=generation.cancelled,
-            finish_reason=generation.finish_reason,
-            error=generation.error,
-            duration_ms=(generation.ended_at_ms or 0) - generation.created_at_ms,
-            capture_lag_ms=capture_lag_ms,
-            request_id=generation.origin.request_id,
-        )
+        write_line("generation", _summary(generation, capture_lag_ms))
         if generation.overrun_pico:
             log.warning(
                 "a provider used more than was held",
@@ -78,3 +57,28 @@ class CallObserver:
             cost=format_pico(generation.cost_pico),
             reason=str(error),
         )
+
+
+def _summary(generation: Generation, capture_lag_ms: int) -> dict[str, object]:
+    usage = generation.usage
+    return {
+        "id": generation.id,
+        "account_id": generation.account_id,
+        "key_hash": generation.key_hash,
+        "model": generation.model,
+        "endpoint_id": generation.endpoint_id,
+        "state": generation.state,
+        "cost": format_pico(generation.cost_pico),
+        "hold": format_pico(generation.hold_pico),
+        "overrun": format_pico(generation.overrun_pico),
+        "prompt_tokens": None if usage is None else usage.prompt_tokens,
+        "completion_tokens": None if usage is None else usage.completion_tokens,
+        "estimated": usage is not None and usage.estimated,
+        "streamed": generation.streamed,
+        "cancelled": generation.cancelled,
+        "finish_reason": generation.finish_reason,
+        "error": generation.error,
+        "duration_ms": (generation.ended_at_ms or 0) - generation.created_at_ms,
+        "capture_lag_ms": capture_lag_ms,
+        "request_id": generation.origin.request_id,
+    }

@@ -1,0 +1,125 @@
+"""GET /activity: what an account used per day, model, endpoint and key, today included."""
+
+import re
+from datetime import date, timedelta
+
+import msgspec
+from starlette.datastructures import QueryParams
+
+from modelgates_server.core.errors import InvalidInput
+from modelgates_server.core.generations import ActivityRow
+from modelgates_server.core.keys import KEY_HASH
+from modelgates_server.core.times import day_of
+from modelgates_server.service.ports import Clock, Generations
+from modelgates_server.web.api.amounts import Number, number
+from modelgates_server.web.api.key_rows import workspace_of
+from modelgates_server.web.operations import Call
+from modelgates_server.web.reply import Reply
+
+DAYS = 30
+_EPOCH = date(1970, 1, 1)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_ZERO = number(0)
+
+
+class ActivityItem(msgspec.Struct, frozen=True, kw_only=True):
+    """A row. Amounts in dollars; `api_key_hash` and `partial`, of a day not over, are ours alone.
+
+    One endpoint stands for one model, so rows of OpenRouter's grouping differ by the key alone.
+    """
+
+    date: str
+    model: str
+    model_permaslug: str
+    endpoint_id: str
+    provider_name: str
+    api_key_hash: str
+    usage: Number
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int
+    cached_tokens: int
+    byok_usage_inference: Number = _ZERO
+    workspace_id: str | msgspec.UnsetType = msgspec.UNSET
+    partial: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class ActivityApi:
+    """The operation on /activity."""
+
+    def __init__(self, generations: Generations, clock: Clock) -> None:
+        self._generations = generations
+        self._clock = clock
+
+    async def get(self, call: Call) -> Reply:
+        """GET /activity: the last 30 whole UTC days and the current one, newest first."""
+        query, account_id = call.request.query_params, call.caller.account_id
+        today = day_of(self._clock())
+        from_day, to_day = _days(query.get("date"), today)
+        wanted_key = query.get("api_key_hash")
+        if wanted_key is not None and not KEY_HASH.fullmatch(wanted_key):
+            raise InvalidInput("api_key_hash must be the 64 hexadecimal digits of a key's hash")
+        workspace_id = _workspace(query, account_id)
+        rows: list[ActivityRow] = []
+        if _is_about(query, account_id):
+            rows = await self._generations.activity(account_id, from_day=from_day, to_day=to_day)
+        items = [
+            _item(row, today, workspace_id)
+            for row in rows
+            if wanted_key is None or row.key_hash == wanted_key
+        ]
+        return Reply(200, msgspec.json.encode({"data": items}))
+
+
+def _days(wanted: str | None, today: int) -> tuple[int, int]:
+    if wanted is None:
+        return today - DAYS, today
+    day = _read_day(wanted)
+    if not today - DAYS <= day <= today:
+        raise InvalidInput(f"Date must be within the last {DAYS} (completed) UTC days")
+    return day, day
+
+
+def _read_day(text: str) -> int:
+    try:
+        if _DATE.fullmatch(text):
+            return (date.fromisoformat(text) - _EPOCH).days
+    except ValueError:
+        pass  # a 31st of February
+    raise InvalidInput("date must be a day like 2026-11-23")
+
+
+def _is_about(query: QueryParams, account_id: str) -> bool:
+    """An account has one member and one workspace; others of the filters leave nothing."""
+    own = {"user_id": account_id, "workspace_id": workspace_of(account_id)}
+    return all(query.get(name, value) == value for name, value in own.items())
+
+
+def _workspace(query: QueryParams, account_id: str) -> str | msgspec.UnsetType:
+    """What rows that are grouped by workspace say; others do not have the member."""
+    grouped = query.get("group_by")
+    if grouped is None:
+        return msgspec.UNSET
+    if grouped != "workspace":
+        raise InvalidInput("group_by must be workspace, or left out")
+    return workspace_of(account_id)
+
+
+def _item(row: ActivityRow, today: int, workspace_id: str | msgspec.UnsetType) -> ActivityItem:
+    return ActivityItem(
+        date=(_EPOCH + timedelta(days=row.day)).isoformat(),
+        model=row.model,
+        model_permaslug=row.model,
+        endpoint_id=row.endpoint_id,
+        provider_name=row.provider,
+        api_key_hash=row.key_hash,
+        usage=number(row.usage_pico),
+        requests=row.requests,
+        prompt_tokens=row.prompt_tokens,
+        completion_tokens=row.completion_tokens,
+        reasoning_tokens=row.reasoning_tokens,
+        cached_tokens=row.cached_tokens,
+        workspace_id=workspace_id,
+        partial=True if row.day == today else msgspec.UNSET,
+    )

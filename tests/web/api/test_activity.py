@@ -1,0 +1,216 @@
+"""GET /activity: every charge is in one row, on its UTC day; rows add up to the account's usage."""
+
+import re
+from collections.abc import Iterable
+from itertools import count
+from typing import Any
+
+import httpx
+import pytest
+from openrouter import components
+
+from modelgates_server.core.keys import key_hash
+from modelgates_server.core.money import format_pico, parse_pico
+from modelgates_server.core.times import MS_PER_DAY
+from modelgates_server.core.usage import Usage
+from modelgates_server.web.api.key_rows import workspace_of
+from tests.server import Customer
+from tests.support import DOLLAR, begun, capture, finished, given_up, place, void
+from tests.web.harness import Api
+
+ACTIVITY = "/api/v1/activity"
+OUT_OF_RANGE = "Date must be within the last 30 (completed) UTC days"
+_numbers = count(1)
+
+
+async def spend(api: Api, account_id: str, key: str, usage: Usage, **members: Any) -> int:
+    """One call that is charged now; returns its cost."""
+    now_ms, call_id = api.clock(), f"gen-{next(_numbers)}"
+    call = begun(account_id, key_hash(key), call_id, DOLLAR, now_ms, **members)
+    await api.store.execute(place(account_id, key_hash(key), call_id, DOLLAR, now_ms), call)
+    ended = finished(call, usage, now_ms)
+    await api.store.execute(capture(account_id, call_id, ended.cost_pico, now_ms), ended)
+    return ended.cost_pico
+
+
+async def ask(api: Api, key: str, **query: str) -> httpx.Response:
+    return await api.call("GET", ACTIVITY, key, params=query)
+
+
+async def rows(api: Api, key: str, **query: str) -> list[dict[str, Any]]:
+    answer = await ask(api, key, **query)
+    assert answer.status_code == 200
+    components.ActivityResponse.model_validate(answer.json())
+    data: list[dict[str, Any]] = answer.json()["data"]
+    return data
+
+
+def costs(found: Iterable[dict[str, Any]]) -> list[tuple[str, int]]:
+    return [(row["date"], round(row["usage"] * DOLLAR)) for row in found]
+
+
+async def test_a_row_has_every_member_that_clients_demand(api: Api, acme: Customer) -> None:
+    usage = Usage(input=1000, cache_read=200, output=300, reasoning=400)
+    for _ in range(2):
+        await spend(api, acme.account_id, acme.inference, usage)
+    for key in (acme.management, acme.viewer):
+        assert await rows(api, key) == [
+            {
+                "date": "2026-11-23",
+                "model": "maker/model-1",
+                "model_permaslug": "maker/model-1",
+                "endpoint_id": "maker:model-1",
+                "provider_name": "maker",
+                "api_key_hash": key_hash(acme.inference),
+                "usage": 0.0000000052,
+                "requests": 2,
+                "prompt_tokens": 2400,
+                "completion_tokens": 1400,
+                "reasoning_tokens": 800,
+                "cached_tokens": 400,
+                "byok_usage_inference": 0,
+                "partial": True,
+            }
+        ]
+
+
+async def test_rows_are_told_apart_by_day_model_endpoint_and_key(api: Api, acme: Customer) -> None:
+    second, _ = await api.issue(acme.account_id)
+    for key, model, endpoint in (
+        (acme.inference, "maker/one", "maker:one"),
+        (acme.inference, "maker/two", "maker:one"),
+        (acme.inference, "maker/one", "maker:two"),
+        (second, "maker/one", "maker:one"),
+        (second, "maker/one", "maker:one"),
+    ):
+        members = {"model": model, "endpoint_id": endpoint}
+        await spend(api, acme.account_id, key, Usage(input=5), **members)
+    api.clock.forward(MS_PER_DAY)
+    await spend(api, acme.account_id, second, Usage(input=1), model="maker/one")
+    found = await rows(api, acme.viewer)
+    assert [row["date"] for row in found] == ["2026-11-24", *["2026-11-23"] * 4]
+    assert sorted(row["requests"] for row in found) == [1, 1, 1, 1, 2]
+    names = [(r["date"], r["model"], r["endpoint_id"], r["api_key_hash"]) for r in found]
+    assert len(set(names)) == len(names), "a client sees conflicting duplicates"
+
+
+async def test_rows_of_thirty_days_add_up_to_the_usage_of_the_account(
+    api: Api, acme: Customer
+) -> None:
+    second, _ = await api.issue(acme.account_id)
+    for day in range(31):
+        api.clock.forward(MS_PER_DAY if day else 0)
+        for key in (acme.inference, second):
+            usage = Usage(input=9_007_199_254 * (day + 1), output=day, estimated=day % 2 == 0)
+            await spend(api, acme.account_id, key, usage)
+    answer = await ask(api, acme.viewer)
+    amounts = re.findall(r'"usage":([^,]*),', answer.text)
+    assert len(amounts) == 62
+    total = format_pico(sum(parse_pico(amount) for amount in amounts))
+    credits_answer = await api.call("GET", "/api/v1/credits", acme.viewer)
+    assert credits_answer.text.endswith(f'"total_usage":{total}}}}}')
+
+
+async def test_what_cost_nothing_or_runs_is_no_activity(api: Api, acme: Customer) -> None:
+    names = (acme.account_id, key_hash(acme.inference))
+    for call_id in ("gen-failed", "gen-runs"):
+        await api.store.execute(place(*names, call_id, 10), begun(*names, call_id, 10))
+    failed = given_up(begun(*names, "gen-failed", 10))
+    await api.store.execute(void(acme.account_id, "gen-failed"), failed)
+    assert await rows(api, acme.viewer) == []
+
+
+async def test_a_free_call_is_counted(api: Api, acme: Customer) -> None:
+    await spend(api, acme.account_id, acme.inference, Usage())
+    (row,) = await rows(api, acme.viewer)
+    assert (row["requests"], row["usage"]) == (1, 0)
+
+
+async def test_only_the_day_that_is_not_over_is_partial(api: Api, acme: Customer) -> None:
+    await spend(api, acme.account_id, acme.inference, Usage(input=1))
+    to_midnight = MS_PER_DAY - api.clock() % MS_PER_DAY
+    api.clock.forward(to_midnight - 1)
+    assert [row["partial"] for row in await rows(api, acme.viewer)] == [True]
+    api.clock.forward(1)
+    (row,) = await rows(api, acme.viewer)
+    assert "partial" not in row
+
+
+async def test_a_day_is_shown_for_thirty_whole_days(api: Api, acme: Customer) -> None:
+    await spend(api, acme.account_id, acme.inference, Usage(input=3))
+    for days in range(31):
+        assert costs(await rows(api, acme.viewer)) == [("2026-11-23", 3)]
+        assert costs(await rows(api, acme.viewer, date="2026-11-23")) == [("2026-11-23", 3)]
+        if days < 30:
+            api.clock.forward(MS_PER_DAY)
+    api.clock.forward(MS_PER_DAY)
+    assert await rows(api, acme.viewer) == []
+    refused = await ask(api, acme.viewer, date="2026-11-23")
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"] == OUT_OF_RANGE
+
+
+async def test_a_date_leaves_its_day_alone(api: Api, acme: Customer) -> None:
+    for tokens in (1, 2, 3):
+        await spend(api, acme.account_id, acme.inference, Usage(input=tokens))
+        api.clock.forward(MS_PER_DAY)
+    assert costs(await rows(api, acme.viewer, date="2026-11-24")) == [("2026-11-24", 2)]
+    assert await rows(api, acme.viewer, date="2026-11-26") == []
+
+
+@pytest.mark.parametrize(
+    ("date", "message"),
+    [
+        ("2026-11-24", OUT_OF_RANGE),
+        ("2026-10-23", OUT_OF_RANGE),
+        ("0001-01-01", OUT_OF_RANGE),
+        ("9999-12-31", OUT_OF_RANGE),
+        ("2026-11-31", "date must be a day like 2026-11-23"),
+        ("20261123", "date must be a day like 2026-11-23"),
+        ("2026-W48-1", "date must be a day like 2026-11-23"),
+        ("2026-11-23T00:00:00Z", "date must be a day like 2026-11-23"),
+        ("٢٠٢٦-11-23", "date must be a day like 2026-11-23"),
+        ("yesterday", "date must be a day like 2026-11-23"),
+        ("", "date must be a day like 2026-11-23"),
+    ],
+)
+async def test_a_date_that_cannot_be_is_refused(
+    date: str, message: str, api: Api, acme: Customer
+) -> None:
+    answer = await ask(api, acme.viewer, date=date)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, message)
+
+
+async def test_a_key_leaves_its_rows_alone(api: Api, acme: Customer) -> None:
+    second, second_hash = await api.issue(acme.account_id)
+    await spend(api, acme.account_id, acme.inference, Usage(input=1))
+    await spend(api, acme.account_id, second, Usage(input=2))
+    assert costs(await rows(api, acme.viewer, api_key_hash=second_hash)) == [("2026-11-23", 2)]
+    assert await rows(api, acme.viewer, api_key_hash="0" * 64) == []
+    for wrong in ("", "0" * 63, "G" * 64, second_hash.upper()):
+        assert (await ask(api, acme.viewer, api_key_hash=wrong)).status_code == 400
+
+
+async def test_activity_of_another_account_is_not_shown(
+    api: Api, acme: Customer, other: Customer
+) -> None:
+    await spend(api, other.account_id, other.inference, Usage(input=9))
+    assert await rows(api, acme.management) == []
+    for query in (
+        {"user_id": other.account_id},
+        {"api_key_hash": key_hash(other.inference)},
+        {"workspace_id": workspace_of(other.account_id)},
+    ):
+        assert await rows(api, acme.management, **query) == []
+    assert len(await rows(api, other.management)) == 1
+
+
+async def test_the_account_and_its_workspace_may_be_named(api: Api, acme: Customer) -> None:
+    await spend(api, acme.account_id, acme.inference, Usage(input=1))
+    workspace_id = workspace_of(acme.account_id)
+    plain = await rows(api, acme.viewer, user_id=acme.account_id, workspace_id=workspace_id)
+    assert plain == await rows(api, acme.viewer)
+    (row,) = await rows(api, acme.viewer, group_by="workspace")
+    assert row.pop("workspace_id") == workspace_id
+    assert [row] == plain
+    assert (await ask(api, acme.viewer, group_by="key")).status_code == 400

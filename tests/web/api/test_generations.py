@@ -1,0 +1,279 @@
+"""GET /generation: every member that clients demand, the receipt to the digit, no one else's."""
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from openrouter import components
+
+from modelgates_server.core.books import HoldState
+from modelgates_server.core.generations import Attempt, Generation, Origin
+from modelgates_server.core.inference import Api as Inference
+from modelgates_server.core.keys import key_hash
+from modelgates_server.core.money import format_pico
+from modelgates_server.core.prices import Line
+from modelgates_server.core.usage import Usage
+from modelgates_server.web.api.key_rows import workspace_of
+from tests.server import Customer
+from tests.support import DOLLAR, T0_MS, begun, capture, expire, finished, given_up, place, void
+from tests.web.harness import Api
+
+GENERATION = "/api/v1/generation"
+ID = "gen-1795439520-0Rx7VofcMnIFxmsr8vrnE"
+ORIGIN = Origin(
+    request_id="req-7",
+    user="customer-17",
+    session_id="session-1",
+    title="My app",
+    referer="https://app.example",
+    user_agent="test/1",
+)
+ATTEMPT = Attempt(
+    provider="maker",
+    upstream_model="model-1",
+    started_at_ms=T0_MS + 3,
+    first_byte_at_ms=T0_MS + 423,
+    ended_at_ms=T0_MS + 8_003,
+    status=200,
+    upstream_id="chatcmpl-1",
+)
+USAGE = Usage(input=700, cache_read=500, output=300, reasoning=400, output_image=7)
+
+
+async def run(api: Api, generation: Generation) -> None:
+    """Put a hold in the ledger, with the call it pays for."""
+    placed = place(
+        generation.account_id, generation.key_hash, generation.id, generation.hold_pico, T0_MS
+    )
+    start = msgspec.structs.replace(
+        generation, state=HoldState.OPEN, ended_at_ms=None, cost_pico=0, overrun_pico=0
+    )
+    await api.store.execute(placed, start)
+
+
+async def charge(api: Api, generation: Generation) -> None:
+    """The same, and charge it."""
+    await run(api, generation)
+    used_pico = generation.cost_pico + generation.overrun_pico
+    end = capture(generation.account_id, generation.id, used_pico, generation.ended_at_ms or 0)
+    await api.store.execute(end, generation)
+
+
+def call_of(acme: Customer, amount_pico: int = DOLLAR, **members: Any) -> Generation:
+    key = key_hash(acme.inference)
+    return begun(acme.account_id, key, ID, amount_pico, **{"origin": ORIGIN, **members})
+
+
+async def shown(api: Api, key: str) -> dict[str, Any]:
+    answer = await api.call("GET", GENERATION, key, params={"id": ID})
+    assert answer.status_code == 200
+    components.GenerationResponse.model_validate(answer.json())
+    data: dict[str, Any] = answer.json()["data"]
+    return data
+
+
+async def test_a_generation_has_every_member_that_old_and_new_clients_demand(
+    api: Api, acme: Customer
+) -> None:
+    generation = call_of(
+        acme, streamed=True, attempts=(ATTEMPT,), finish_reason="stop", cancelled=True
+    )
+    await charge(api, finished(generation, USAGE, T0_MS + 8_005))
+    data = await shown(api, acme.inference)
+    nothing = (
+        *("cache_discount", "upstream_inference_cost", "moderation_latency", "service_tier"),
+        *("num_media_prompt", "num_input_audio_prompt", "num_media_completion"),
+        *("num_search_results", "num_fetches", "web_search_engine", "app_id", "preset_id"),
+        *("router", "response_cache_source_id"),
+    )
+    cost = 0.000000002614
+    assert data == {
+        "id": ID,
+        "upstream_id": "chatcmpl-1",
+        "request_id": "req-7",
+        "session_id": "session-1",
+        "created_at": "2026-11-23T13:12:00.000Z",
+        "model": "maker/model-1",
+        "api_type": "completions",
+        "provider_name": "maker",
+        "provider_responses": [
+            {
+                "status": 200,
+                "provider_name": "maker",
+                "endpoint_id": "maker:model-1",
+                "is_byok": False,
+                "id": "chatcmpl-1",
+                "latency": 420,
+            }
+        ],
+        "streamed": True,
+        "cancelled": True,
+        "latency": 423,
+        "generation_time": 8_000,
+        "finish_reason": "stop",
+        "native_finish_reason": "stop",
+        "total_cost": cost,
+        "usage": cost,
+        "tokens_prompt": 1200,
+        "tokens_completion": 707,
+        "native_tokens_prompt": 1200,
+        "native_tokens_completion": 707,
+        "native_tokens_completion_images": 7,
+        "native_tokens_reasoning": 400,
+        "native_tokens_cached": 500,
+        "external_user": "customer-17",
+        "origin": "https://app.example",
+        "http_referer": "https://app.example",
+        "user_agent": "test/1",
+        "workspace_id": workspace_of(acme.account_id),
+        "is_byok": False,
+        "data_region": "global",
+        "state": "captured",
+        "hold": 1,
+        "estimated": False,
+        "price_id": "price-1",
+        "lines": [
+            {
+                "what": what,
+                "quantity": quantity,
+                "rate": rate,
+                "amount": format_pico(quantity * int(rate[-1])),
+            }
+            for what, quantity, rate in (
+                ("input", 700, "0.000000000001"),
+                ("cache_read", 500, "0.000000000001"),
+                ("output", 300, "0.000000000002"),
+                ("reasoning", 400, "0.000000000002"),
+                ("output_image", 7, "0.000000000002"),
+            )
+        ],
+        **dict.fromkeys(nothing),
+    }
+
+
+async def test_amounts_are_exact_text_of_integers_not_of_floats(api: Api, acme: Customer) -> None:
+    generation = call_of(acme, 10**13)
+    await charge(api, finished(generation, Usage(input=9_007_199_254_741), T0_MS))
+    answer = await api.call("GET", GENERATION, acme.inference, params={"id": ID})
+    assert '"total_cost":9.007199254741,"usage":9.007199254741,' in answer.text
+    assert '"hold":10,' in answer.text
+
+
+async def test_the_lines_of_a_receipt_add_up_to_what_credits_moved_by(
+    api: Api, acme: Customer
+) -> None:
+    charged = finished(call_of(acme, 300), Usage(input=200, output=300), T0_MS)
+    rounded = Line("rounding", 1, Decimal("-5e-13"), Decimal("-5e-13"))
+    half = Line("request", 1, Decimal("5e-13"), Decimal("5e-13"))
+    charged = msgspec.structs.replace(charged, lines=(*charged.lines, half, rounded))
+    await charge(api, charged)
+    data = await shown(api, acme.viewer)
+    assert [line["what"] for line in data["lines"]] == [
+        *("input", "output", "overrun", "request", "rounding")
+    ]
+    assert [line["amount"] for line in data["lines"]][-3:] == [
+        *("-0.0000000005", "0.0000000000005", "-0.0000000000005")
+    ]
+    total = sum(Decimal(line["amount"]) for line in data["lines"])
+    credits_answer = await api.call("GET", "/api/v1/credits", acme.viewer)
+    assert total == Decimal("0.0000000003")
+    assert credits_answer.text.endswith('"total_usage":0.0000000003}}')
+    assert data["total_cost"] == 0.0000000003
+
+
+async def test_a_running_call_has_cost_nothing_whatever_its_checkpoint_saw(
+    api: Api, acme: Customer
+) -> None:
+    seen = finished(call_of(acme, attempts=(ATTEMPT,)), USAGE)
+    checkpoint = msgspec.structs.replace(seen, state=HoldState.OPEN, ended_at_ms=None)
+    placed = place(acme.account_id, checkpoint.key_hash, ID, DOLLAR)
+    await api.store.execute(placed, checkpoint)
+    data = await shown(api, acme.inference)
+    assert (data["state"], data["total_cost"], data["usage"], data["lines"]) == ("open", 0, 0, [])
+    assert (data["tokens_prompt"], data["native_tokens_completion"]) == (None, None)
+    assert data["hold"] == 1
+
+
+async def test_a_call_that_failed_shows_its_attempt_and_no_cost(api: Api, acme: Customer) -> None:
+    refused = Attempt(
+        provider="maker", upstream_model="model-1", started_at_ms=T0_MS, status=429, error="x"
+    )
+    silent = Attempt(provider="maker", upstream_model="model-1", started_at_ms=T0_MS, error="x")
+    call = given_up(call_of(acme, attempts=(refused, silent), origin=Origin(request_id="r")))
+    await run(api, call)
+    await api.store.execute(void(acme.account_id, ID), call)
+    data = await shown(api, acme.inference)
+    assert (data["state"], data["total_cost"], data["lines"]) == ("voided", 0, [])
+    assert (data["latency"], data["generation_time"], data["upstream_id"]) == (None, None, None)
+    assert (data["origin"], data["http_referer"], data["external_user"]) == ("", None, None)
+    # What is left out would be refused as null by a client in TypeScript.
+    common = {"provider_name": "maker", "endpoint_id": "maker:model-1", "is_byok": False}
+    assert data["provider_responses"] == [{"status": 429, **common}, {"status": None, **common}]
+
+
+async def test_a_lost_call_shows_what_its_checkpoint_was_charged(api: Api, acme: Customer) -> None:
+    usage = Usage(input=10, output=20, estimated=True)
+    lost = finished(call_of(acme), usage, T0_MS + 600_000, HoldState.EXPIRED)
+    await run(api, lost)
+    end = expire(acme.account_id, ID, T0_MS + 600_000, lost.cost_pico)
+    await api.store.execute(end, lost)
+    data = await shown(api, acme.inference)
+    assert (data["state"], data["total_cost"], data["estimated"]) == ("expired", 5e-11, True)
+
+
+@pytest.mark.parametrize(
+    ("api_called", "api_type"),
+    [
+        (Inference.CHAT, "completions"),
+        (Inference.COMPLETIONS, "completions"),
+        (Inference.EMBEDDINGS, "embeddings"),
+    ],
+)
+async def test_an_api_has_the_name_that_clients_know(
+    api_called: Inference, api_type: str, api: Api, acme: Customer
+) -> None:
+    await charge(api, finished(call_of(acme, api=api_called), Usage(input=1)))
+    assert (await shown(api, acme.inference))["api_type"] == api_type
+
+
+async def test_a_clock_that_was_set_back_makes_no_negative_time(api: Api, acme: Customer) -> None:
+    early = msgspec.structs.replace(ATTEMPT, first_byte_at_ms=T0_MS - 1, ended_at_ms=T0_MS - 1)
+    await charge(api, finished(call_of(acme, attempts=(early,)), USAGE))
+    data = await shown(api, acme.inference)
+    assert (data["latency"], data["generation_time"]) == (0, 0)
+    assert data["provider_responses"][0]["latency"] == 0
+
+
+async def test_every_key_of_the_account_may_ask_and_no_other(
+    api: Api, acme: Customer, other: Customer
+) -> None:
+    await charge(api, finished(call_of(acme), USAGE))
+    for key in (acme.inference, acme.management, acme.viewer):
+        assert (await shown(api, key))["id"] == ID
+    for key in (other.inference, other.management, other.viewer):
+        answer = await api.call("GET", GENERATION, key, params={"id": ID})
+        assert answer.status_code == 404
+        assert answer.json() == {
+            "error": {"message": "Generation not found", "code": 404},
+            "user_id": other.account_id,
+        }
+
+
+@pytest.mark.parametrize(
+    ("params", "status"),
+    [
+        ({}, 400),
+        ({"id": ""}, 400),
+        ({"id": "g" * 256}, 400),
+        ({"id": "gen-\n"}, 400),
+        ({"id": "gen-\x00"}, 400),
+        ({"id": "g" * 255}, 404),
+        ({"id": "gen-1' or '1'='1"}, 404),
+    ],
+)
+async def test_an_id_that_names_nothing_is_refused(
+    params: dict[str, str], status: int, api: Api, acme: Customer
+) -> None:
+    answer = await api.call("GET", GENERATION, acme.inference, params=params)
+    assert answer.status_code == status
