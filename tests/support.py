@@ -1,12 +1,20 @@
 """What most tests need to say in one word. Times and amounts are plain numbers in picos and ms."""
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from modelgates_server.core import commands as c
 from modelgates_server.core import ids
+from modelgates_server.core.books import HoldState
+from modelgates_server.core.generations import Generation, Origin
+from modelgates_server.core.inference import Api
 from modelgates_server.core.keys import SECRET_BYTES, Key, KeyKind, key_hash, key_label, key_text
+from modelgates_server.core.prices import Price, Tier, charge_for, used_pico
+from modelgates_server.core.usage import Meter, Usage
 from modelgates_server.service.ports import Keys, Ledger, Store
 from modelgates_server.store.sqlite.store import open_store
 
@@ -162,6 +170,66 @@ def expire(account_id: str, hold_id: str, at_ms: int, amount_pico: int = 0) -> c
         hold_id=hold_id,
         amount_pico=amount_pico,
     )
+
+
+PICO_PRICE = Price(
+    id="price-1",
+    endpoint_id="maker:model-1",
+    from_ms=0,
+    source="test",
+    tiers=(Tier(0, {Meter.INPUT: Decimal("1e-12"), Meter.OUTPUT: Decimal("2e-12")}),),
+)
+"""A token read costs a pico, a token written two."""
+
+
+def begun(
+    account_id: str,
+    key_hash: str,
+    hold_id: str,
+    amount_pico: int,
+    at_ms: int = T0_MS,
+    **members: Any,
+) -> Generation:
+    """The call that a hold of `place` pays for, at `PICO_PRICE`."""
+    values: dict[str, Any] = {
+        "id": hold_id,
+        "account_id": account_id,
+        "key_hash": key_hash,
+        "api": Api.CHAT,
+        "model": "maker/model-1",
+        "endpoint_id": PICO_PRICE.endpoint_id,
+        "provider": "maker",
+        "price_id": PICO_PRICE.id,
+        "markup_bp": 0,
+        "origin": Origin(request_id="req-1"),
+        "created_at_ms": at_ms,
+        "hold_pico": amount_pico,
+        "prompt_tokens_max": amount_pico,
+        "completion_tokens_max": amount_pico // 2,
+        "streamed": False,
+    }
+    return Generation(**{**values, **members})
+
+
+def finished(
+    generation: Generation, usage: Usage, at_ms: int = T0_MS, state: HoldState = HoldState.CAPTURED
+) -> Generation:
+    """The call at its end, with the receipt that `PICO_PRICE` gives."""
+    charge = charge_for(PICO_PRICE, usage, generation.markup_bp, generation.hold_pico)
+    return msgspec.structs.replace(
+        generation,
+        state=state,
+        ended_at_ms=at_ms,
+        usage=usage,
+        lines=charge.lines,
+        cost_pico=charge.amount_pico,
+        overrun_pico=used_pico(charge) - charge.amount_pico,
+    )
+
+
+def given_up(generation: Generation, at_ms: int = T0_MS) -> Generation:
+    """The call at an end that costs nothing."""
+    return msgspec.structs.replace(generation, state=HoldState.VOIDED, ended_at_ms=at_ms)
 
 
 def has_true_checksum(text: str) -> bool:

@@ -33,6 +33,7 @@ def test_the_last_pico_of_a_limit_is_spent_and_no_pico_more(books: OneAccount) -
     spend(books, key_hash, "first", 7, T0_MS)
     refused = books.refusal(place(books.id, key_hash, "over", 4), KeyLimitExceeded)
     assert (refused.limit_pico, refused.spent_pico, refused.held_pico) == (10, 7, 0)
+    assert (refused.asked_pico, refused.resets_at_ms) == (4, None)
     assert str(refused) == "Key limit exceeded (total limit)."
     spend(books, key_hash, "last", 3, T0_MS)
     books.refusal(place(books.id, key_hash, "more", 1), KeyLimitExceeded)
@@ -123,7 +124,9 @@ def test_a_limit_holds_to_the_last_millisecond_of_its_window_and_no_longer(
     key = spend(books, key_hash, "first", 10, start_ms)
     assert limit_resets_at_ms(key, start_ms) == end_ms
     late = place(books.id, key_hash, "late", 1, end_ms - 1)
-    assert str(books.refusal(late, KeyLimitExceeded)) == f"Key limit exceeded ({reset} limit)."
+    refused = books.refusal(late, KeyLimitExceeded)
+    assert str(refused) == f"Key limit exceeded ({reset} limit)."
+    assert (refused.asked_pico, refused.resets_at_ms) == (1, end_ms)
     key = spend(books, key_hash, "next", 10, end_ms)
     assert (key.usage_pico, spent_pico(key, end_ms)) == (20, 10)
     books.refusal(place(books.id, key_hash, "over", 1, end_ms), KeyLimitExceeded)

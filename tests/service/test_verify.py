@@ -7,13 +7,16 @@ import pytest
 
 from modelgates_server.core.errors import StoreUnavailable
 from modelgates_server.core.findings import Finding
+from modelgates_server.core.usage import Usage
 from modelgates_server.service import verify as verifying
 from modelgates_server.service.ports import Books, Caller, Store
 from modelgates_server.service.verify import verify
 from tests.support import (
     DOLLAR,
     adjust,
+    begun,
     capture,
+    finished,
     grant,
     make_key,
     open_account,
@@ -45,9 +48,11 @@ class Restless(Altered):
     async def change(self) -> None:
         self.changes += 1
         hold_id = f"late-{self.changes}"
-        await self.other.execute(place(self.account_id, self.key_hash, hold_id, 3))
+        generation = begun(self.account_id, self.key_hash, hold_id, 3)
+        await self.other.execute(place(self.account_id, self.key_hash, hold_id, 3), generation)
         if self.changes % 2:
-            await self.other.execute(capture(self.account_id, hold_id, 2))
+            ended = finished(generation, Usage(input=2))
+            await self.other.execute(capture(self.account_id, hold_id, 2), ended)
         await self.other.execute(grant(self.account_id, 1, hold_id))
 
     async def account(self, account_id: str) -> Any:
@@ -80,6 +85,13 @@ class RestlessBooks:
 
     def holds(self) -> AsyncIterator[Sequence[Any]]:
         return self.disturbed(self.books.holds())
+
+    def generations(self) -> AsyncIterator[Sequence[Any]]:
+        return self.disturbed(self.books.generations())
+
+    async def activity(self) -> Sequence[Any]:
+        await self.restless.change()
+        return await self.books.activity()
 
     async def disturbed(self, pages: AsyncIterator[Sequence[Any]]) -> AsyncIterator[Sequence[Any]]:
         await self.restless.change()
@@ -125,8 +137,10 @@ async def busy_account(store: Store) -> tuple[str, str]:
     """An account of ten dollars that used 1.5 of 2 held, of which it could pay 1, and its key."""
     account_id = await open_account(store, 10 * DOLLAR)
     _, key = await make_key(store, account_id)
-    await store.execute(place(account_id, key.hash, "a", DOLLAR))
-    await store.execute(capture(account_id, "a", DOLLAR + DOLLAR // 2))
+    paid = begun(account_id, key.hash, "a", DOLLAR)
+    await store.execute(place(account_id, key.hash, "a", DOLLAR), paid)
+    ended = finished(paid, Usage(input=DOLLAR, output=DOLLAR // 4))
+    await store.execute(capture(account_id, "a", DOLLAR + DOLLAR // 2), ended)
     await store.execute(place(account_id, key.hash, "b", DOLLAR))
     await store.execute(adjust(account_id, -2 * DOLLAR))
     return account_id, key.hash
@@ -139,6 +153,7 @@ async def findings(store: object) -> list[Finding]:
 async def test_no_account_at_all_is_not_an_error(store: Store) -> None:
     result = await verify(store)
     assert (result.findings, result.accounts, result.entries, result.holds) == ([], 0, 0, 0)
+    assert result.generations == 0
 
 
 async def test_the_platforms_side_mirrors_all_customers_together(store: Store) -> None:
@@ -146,7 +161,7 @@ async def test_the_platforms_side_mirrors_all_customers_together(store: Store) -
         await busy_account(store)
     result = await verify(store)
     assert result.findings == []
-    assert (result.accounts, result.entries, result.holds) == (3, 18, 6)
+    assert (result.accounts, result.entries, result.holds, result.generations) == (3, 18, 6, 3)
     assert result.customers_pico == 3 * 7 * DOLLAR
     assert result.platform_pico == {
         "grants": -30 * DOLLAR,

@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 from modelgates_server.core import commands as c
 from modelgates_server.core.books import Account, Entry, EntryKind, Hold
 from modelgates_server.core.errors import GatewayError, HoldNotFound
+from modelgates_server.core.generations import StoredAnswer
 from modelgates_server.core.keys import Key
 from modelgates_server.core.ledger import Receipt
-from modelgates_server.store.batching import Result, WorkingSet
+from modelgates_server.store.batching import Posting, Result, WorkingSet
 from tests.core.pure import PureLedger
 from tests.support import (
     HOLD_MS,
     T0_MS,
     adjust,
+    begun,
     capture,
     closing,
     expire,
@@ -85,7 +87,7 @@ class DictRows:
     def run(self, commands: list[c.Command]) -> list[Result]:
         for careful in (False, True):
             working = WorkingSet(self, None, careful=careful)
-            results = working.run(commands)
+            results = working.run(postings(*commands))
             try:
                 self.save(working)
             except DuplicateError:
@@ -93,6 +95,10 @@ class DictRows:
             else:
                 return results
         raise AssertionError("a careful batch saves")
+
+
+def postings(*commands: c.Command) -> list[Posting]:
+    return [Posting(command) for command in commands]
 
 
 def some_command(kind: EntryKind, which: int, hold_id: str, amount_pico: int) -> c.Command:
@@ -159,7 +165,7 @@ def test_a_row_is_read_once_and_written_once_however_often_it_changes() -> None:
         rows.run([place(IDS[0], HASHES[0], hold_id, 1)])
     rows.read.clear()
     working = WorkingSet(rows, None, careful=False)
-    working.run([capture(IDS[0], hold_id, 1) for hold_id in ("h1", "h2", "h3")])
+    working.run(postings(*(capture(IDS[0], hold_id, 1) for hold_id in ("h1", "h2", "h3"))))
     assert set(rows.read.values()) == {1}
     assert len(rows.read) == len(("account", "key", "h1", "h2", "h3"))
     assert list(working.changed_accounts) == [IDS[0]]
@@ -172,7 +178,7 @@ def test_new_commands_are_spared_the_look_ups() -> None:
     rows.run(FUNDED)
     rows.read.clear()
     working = WorkingSet(rows, None, careful=False)
-    working.run([place(IDS[0], HASHES[0], "h1", 1), capture(IDS[0], "h1", 1)])
+    working.run(postings(place(IDS[0], HASHES[0], "h1", 1), capture(IDS[0], "h1", 1)))
     assert set(rows.read) == {("account", IDS[0]), ("key", HASHES[0])}
 
 
@@ -185,8 +191,28 @@ def test_a_mistake_of_ours_in_one_command_leaves_the_others_alone(*, careful: bo
     rows.accounts[IDS[0]] = msgspec.structs.replace(account, held_pico=4)
     working = WorkingSet(rows, None, careful=careful)
     results = working.run(
-        [grant(IDS[0], 1, "a"), void(IDS[0], "h1"), void(IDS[0], "none"), grant(IDS[1], 1, "b")]
+        postings(
+            grant(IDS[0], 1, "a"), void(IDS[0], "h1"), void(IDS[0], "none"), grant(IDS[1], 1, "b")
+        )
     )
     assert isinstance(results[1], AssertionError)
     assert isinstance(results[2], HoldNotFound)
     assert [entry.reference for entry in working.entries] == ["a", "b"]
+
+
+def test_a_mistake_of_ours_does_not_put_a_receipt_on_another_call() -> None:
+    hold, call = place(IDS[0], HASHES[0], "h1", 5), begun(IDS[0], HASHES[0], "h1", 5)
+    answer = StoredAnswer(IDS[0], "h1", b"{}", T0_MS)
+    assert Posting(hold, call, answer).answer is answer
+    others = [begun(IDS[0], HASHES[0], "h2", 5), begun(IDS[1], HASHES[0], "h1", 5)]
+    for other in others:
+        with pytest.raises(AssertionError):
+            Posting(hold, other)
+    with pytest.raises(AssertionError):
+        Posting(grant(IDS[0], 5), call)
+    for wrong in (None, *others):
+        with pytest.raises(AssertionError):
+            Posting(hold, wrong, answer)
+    for stray in (StoredAnswer(IDS[0], "h2", b"", 0), StoredAnswer(IDS[1], "h1", b"", 0)):
+        with pytest.raises(AssertionError):
+            Posting(hold, call, stray)

@@ -6,22 +6,30 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from modelgates_server.core import commands as c
+from modelgates_server.core.books import HoldState
 from modelgates_server.core.errors import StoreUnavailable
+from modelgates_server.core.generations import Generation, StoredAnswer
 from modelgates_server.core.keys import Key
+from modelgates_server.core.usage import Usage
 from modelgates_server.service.ports import Store
 from modelgates_server.service.verify import VerifyResult, verify
 from modelgates_server.store.sqlite.store import open_store
 from tests.support import (
     DOLLAR,
     HOLD_MS,
+    PICO_PRICE,
     T0_MS,
     adjust,
+    begun,
     capture,
     expire,
     extend,
+    finished,
+    given_up,
     new_key,
     open_account,
     place,
@@ -39,15 +47,20 @@ drop trigger entry_is_never_changed;
 drop trigger entry_is_never_deleted;
 drop trigger hold_ends_once;
 drop trigger hold_is_never_deleted;
+drop trigger generation_ends_once;
+drop trigger generation_is_never_deleted;
+drop trigger price_is_never_changed;
 drop index entry_hold_ends_once;
 pragma writable_schema = on;
 update sqlite_schema set sql = replace(replace(sql, 'strict, ', ''), ') strict', ')');
+update sqlite_schema set sql = replace(sql, 'record      text not null', 'record');
 pragma writable_schema = reset;
 """
 
 # The journal of BROKEN: 1 open, 2 grant 10, 3 hold h1, 4 extend h1, 5 usage h1, 6 hold h2,
 # 7 usage h2 with overrun, 8 hold h3, 9 void h3, 10 hold h4, 11 expire h4, 12 adjustment -11,
 # 13 hold h5 of key 2, still open, 14 hold h6, open and free. SOUND and LAST are alike.
+# Every hold but h6 has a generation; that of h1 has an answer.
 #
 # What is set in a row of BROKEN, and the invariants that are found broken by it.
 ACCOUNT = {
@@ -111,6 +124,47 @@ KEY = {
     "kind = 'nonsense'": "file I1",
     f"account_id = '{LAST}'": "I1",
 }
+GENERATION = {
+    ("h1", "state = 'expired'"): "I6",
+    ("h1", "state = 'nonsense'"): "file",
+    ("h1", "cost_pico = cost_pico + 1"): "I6",
+    ("h1", "cost_pico = 0.5"): "file",
+    ("h1", "idempotency = null"): "I6",
+    ("h1", "record = substr(record, 2)"): "file",
+    ("h1", "record = replace(record, '\"input\":', '\"input\":-')"): "file",
+    ("h1", "record = x'00ff'"): "file",
+    ("h1", "record = null"): "file",
+    ("h1", "record = 5"): "file",
+    ("h1", f"account_id = '{LAST}', id = 'x'"): "I1",
+    ("h5", "state = 'captured', record = json_set(record, '$.state', 'captured')"): "I6",
+}
+RECORD = {
+    "id": "'h9'",
+    "account_id": f"'{LAST}'",
+    "key_hash": f"'{KEY_2}'",
+    "hold_pico": 5,
+    "overrun_pico": 5,
+    "created_at_ms": 5,
+    "ended_at_ms": T0_MS + 1,
+    "idempotency": "'another'",
+    "lines[0].quantity": 5,
+    "lines[0].rate": "'2e-12'",
+    "lines[0].amount": "'1.5'",
+    "lines": "json('[]')",
+    "usage.input": 5,
+    "usage.output": 5,
+}
+SUMS = ("requests", "usage_pico", "prompt_tokens", "completion_tokens", "cached_tokens")
+ACTIVITY = {
+    **{f"{name} = {name} + 1": "I1" for name in (*SUMS, "reasoning_tokens")},
+    "day = day + 1": "I1",
+    "model = 'another'": "I1",
+    "provider = 'another'": "I1",
+    f"key_hash = '{KEY_2}'": "I1",
+    f"account_id = '{LAST}', day = 5": "I1",
+    "requests = 0.5": "file",
+    "model = x'00ff'": "file",
+}
 OF_ACCOUNT = f"where account_id = '{BROKEN}'"
 ADD_ENTRY = "insert into entry select account_id, 15, kind, 'new', at_ms, balance_after_pico"
 DAMAGE = {
@@ -118,6 +172,18 @@ DAMAGE = {
     **{f"update entry set {do} {OF_ACCOUNT} and seq = {n}": i for (n, do), i in ENTRY.items()},
     **{f"update hold set {do} {OF_ACCOUNT} and id = '{n}'": i for (n, do), i in HOLD.items()},
     **{f"update api_key set {do} where hash = '{KEY_1}'": inv for do, inv in KEY.items()},
+    **{
+        f"update generation set {do} {OF_ACCOUNT} and id = '{n}'": i
+        for (n, do), i in GENERATION.items()
+    },
+    **{
+        f"update generation set record = json_set(record, '$.{name}', {value}) {OF_ACCOUNT} "
+        "and id = 'h1'": "I6"
+        for name, value in RECORD.items()
+    },
+    **{f"update activity set {do} {OF_ACCOUNT}": inv for do, inv in ACTIVITY.items()},
+    f"delete from activity {OF_ACCOUNT}": "I1",
+    f"delete from generation {OF_ACCOUNT} and id = 'h1'": "I1",
     f"delete from entry {OF_ACCOUNT}": "I1 I2 I4 I7 I8",
     f"delete from entry {OF_ACCOUNT} and seq = 1": "I4",
     f"delete from entry {OF_ACCOUNT} and seq = 9": "I2 I4 I6",
@@ -140,6 +206,10 @@ NOWHERE = {
     "holds without an entry": "insert into hold select account_id, 'h9', key_hash, state, "
     "amount_pico, created_at_ms, expires_at_ms, charged_pico, ended_at_ms from hold "
     f"{OF_ACCOUNT} and id = 'h1'",
+    "generations without a hold": f"update generation set id = 'x' {OF_ACCOUNT} and id = 'h3'",
+    "answers without a generation": f"update answer set generation_id = 'x' {OF_ACCOUNT}",
+    "activity without an account": f"update activity set account_id = 'x' {OF_ACCOUNT}",
+    "price 'price-1' cannot be read": "update price set tiers = '[]'",
 }
 # All that a check answers for; the other columns hold names, limits and the like.
 CHECKED = {
@@ -150,6 +220,10 @@ CHECKED = {
         ended_at_ms""",
     "api_key": """account_id, hash, held_pico, usage_pico, usage_day, usage_daily_pico,
         usage_weekly_pico, usage_monthly_pico""",
+    "generation": """account_id, id, state, cost_pico, idempotency, json_extract(record, '$.lines',
+        '$.id', '$.key_hash', '$.hold_pico', '$.cost_pico', '$.created_at_ms', '$.ended_at_ms')""",
+    "activity": "*",
+    "answer": "account_id, generation_id",
 }
 
 
@@ -182,24 +256,35 @@ async def keep_busy(store: Store, account_id: str) -> None:
     await open_account(store, 10 * DOLLAR, account_id=account_id, min_balance_pico=-5 * DOLLAR)
     for key in (key_1, key_2):
         await store.create_key(key)
-    for command in journal(account_id, key_1, key_2):
-        await store.execute(command)
+    await store.add_prices([PICO_PRICE])
+    for step in journal(account_id, key_1, key_2):
+        await store.execute(*step)
 
 
-def journal(name: str, key_1: Key, key_2: Key) -> Iterator[c.Command]:
+def journal(
+    name: str, key_1: Key, key_2: Key
+) -> Iterator[tuple[c.Command] | tuple[c.Command, Generation, StoredAnswer | None]]:
     first = key_1.hash
-    yield place(name, first, "h1", DOLLAR)
-    yield extend(name, "h1", "1", DOLLAR)
-    yield capture(name, "h1", DOLLAR + 500)
-    yield place(name, first, "h2", DOLLAR // 2)
-    yield capture(name, "h2", DOLLAR)
-    yield place(name, first, "h3", DOLLAR)
-    yield void(name, "h3")
-    yield place(name, first, "h4", DOLLAR)
-    yield expire(name, "h4", T0_MS + HOLD_MS, DOLLAR // 4)
-    yield adjust(name, -11 * DOLLAR)
-    yield place(name, key_2.hash, "h5", DOLLAR)
-    yield place(name, first, "h6", 0)
+    call = begun(name, first, "h1", DOLLAR, idempotency="digest")
+    yield place(name, first, "h1", DOLLAR), call, None
+    call = msgspec.structs.replace(call, hold_pico=2 * DOLLAR)
+    yield extend(name, "h1", "1", DOLLAR), call, None
+    ended = finished(call, Usage(input=DOLLAR + 500))
+    yield capture(name, "h1", DOLLAR + 500), ended, StoredAnswer(name, "h1", b"{}", T0_MS)
+    call = begun(name, first, "h2", DOLLAR // 2)
+    yield place(name, first, "h2", DOLLAR // 2), call, None
+    yield capture(name, "h2", DOLLAR), finished(call, Usage(input=DOLLAR)), None
+    call = begun(name, first, "h3", DOLLAR)
+    yield place(name, first, "h3", DOLLAR), call, None
+    yield void(name, "h3"), given_up(call), None
+    call = begun(name, first, "h4", DOLLAR)
+    yield place(name, first, "h4", DOLLAR), call, None
+    late_ms, used_pico = T0_MS + HOLD_MS, DOLLAR // 4
+    lost = finished(call, Usage(input=used_pico), late_ms, HoldState.EXPIRED)
+    yield expire(name, "h4", late_ms, used_pico), lost, None
+    yield (adjust(name, -11 * DOLLAR),)
+    yield place(name, key_2.hash, "h5", DOLLAR), begun(name, key_2.hash, "h5", DOLLAR), None
+    yield (place(name, first, "h6", 0),)
 
 
 def edit(path: Path, line: str) -> None:
@@ -242,6 +327,7 @@ async def test_a_sound_ledger_is_not_accused(ledger: Path) -> None:
     result = await verified(ledger)
     assert result.findings == []
     assert (result.accounts, result.entries, result.holds) == (3, 3 * 14, 3 * 6)
+    assert result.generations == 3 * 5
 
 
 async def test_missing_guards_alone_are_not_taken_for_lost_money(ledger: Path) -> None:

@@ -8,18 +8,26 @@ from pathlib import Path
 
 import pytest
 
+from modelgates_server.core.generations import StoredAnswer
 from modelgates_server.core.keys import KeyKind
+from modelgates_server.core.times import day_of
+from modelgates_server.core.usage import Usage
 from modelgates_server.store import sqlite
 from modelgates_server.store.sql import load_statements
 from modelgates_server.store.sqlite.admin import migrate_file
 from modelgates_server.store.sqlite.store import open_store
-from tests.support import HOLD_MS, T0_MS, capture, make_key, open_account, place
+from tests.support import HOLD_MS, T0_MS, begun, capture, finished, make_key, open_account, place
 
 READS = load_statements(sqlite.__name__, "reads.sql")
 WRITES = load_statements(sqlite.__name__, "ledger.sql")
-# These are for operators, who ask for everything.
-WHOLE_TABLES = {"strays", "counts"}
-TABLES = ("account", "entry", "hold", "api_key", "issuance")
+# These are for operators and a start, which ask for everything.
+WHOLE_TABLES = {"strays", "counts", "prices"}
+TABLES = (
+    *("account", "entry", "hold", "api_key", "issuance"),
+    *("generation", "activity", "answer", "price"),
+)
+# An index that has open holds and nothing else may be read from end to end.
+OPEN_ONLY = "SCAN hold USING COVERING INDEX hold_open_of_account"
 FEW, MANY = f"user_{'A' * 22}", f"user_{'B' * 22}"
 FEW_HASH, MANY_HASH = "a" * 64, "b" * 64
 ALL_KINDS = '["management", "inference", "viewer"]'
@@ -31,10 +39,23 @@ async def fill(path: Path) -> None:
     for account_id, key_hash, count in ((FEW, FEW_HASH, 4), (MANY, MANY_HASH, 1499)):
         await open_account(store, 1_000_000, account_id=account_id)
         await make_key(store, account_id, hash=key_hash)
-        holds = (place(account_id, key_hash, str(n), 5) for n in range(count))
-        await asyncio.gather(*(store.execute(hold) for hold in holds))
-        ends = (capture(account_id, str(n), 3) for n in range(count))
-        await asyncio.gather(*(store.execute(end) for end in ends))
+        calls = [
+            begun(account_id, key_hash, str(n), 5, idempotency=str(n), model=f"model-{n % 100}")
+            for n in range(count)
+        ]
+        await asyncio.gather(
+            *(store.execute(place(account_id, key_hash, call.id, 5), call) for call in calls)
+        )
+        await asyncio.gather(
+            *(
+                store.execute(
+                    capture(account_id, call.id, 3),
+                    finished(call, Usage(input=3)),
+                    StoredAnswer(account_id, call.id, b"{}", T0_MS),
+                )
+                for call in calls
+            )
+        )
     await asyncio.gather(*(make_key(store, MANY, kind=KeyKind.VIEWER) for _ in range(300)))
     await store.close()
 
@@ -73,12 +94,17 @@ def plan(connection: sqlite3.Connection, statement: str) -> list[str]:
 def test_no_statement_reads_a_whole_table(filled: sqlite3.Connection, name: str) -> None:
     for statement in (READS.get(name), WRITES.get(name)):
         for detail in plan(filled, statement) if statement else []:
-            assert not detail.startswith(tuple(f"SCAN {table}" for table in (*TABLES, "k", "a")))
+            whole = detail.startswith(tuple(f"SCAN {table}" for table in (*TABLES, "k", "a")))
+            assert not whole or detail == OPEN_ONLY
 
 
 @pytest.mark.parametrize(
     "name",
-    ["caller", "account", "accounts", "key", "keys", "entries", "expired_holds", "all_entries"],
+    [
+        *("caller", "account", "accounts", "key", "keys", "entries", "expired_holds"),
+        *("open_holds", "generation", "generations_under", "answer", "activity", "price"),
+        *("all_entries", "generation_row", "all_activity"),
+    ],
 )
 def test_no_read_sorts_what_an_index_has_in_order(filled: sqlite3.Connection, name: str) -> None:
     details = plan(filled, READS[name])
@@ -94,6 +120,10 @@ def test_no_read_sorts_what_an_index_has_in_order(filled: sqlite3.Connection, na
         ("key", (FEW_HASH,), (MANY_HASH,)),
         ("entries", (FEW, 0, 5), (MANY, 0, 5)),
         ("entries", (FEW, 5, 5), (MANY, 2900, 5)),
+        ("open_holds", (FEW, 5), (MANY, 5)),
+        ("generation", (FEW, "2"), (MANY, "2")),
+        ("generations_under", (FEW, "2"), (MANY, "2")),
+        ("answer", (FEW, "2"), (MANY, "2")),
     ],
 )
 def test_a_read_of_3000_entries_takes_no_step_more_than_one_of_10(
@@ -108,10 +138,22 @@ def test_a_page_of_300_keys_takes_the_steps_of_its_own_length(filled: sqlite3.Co
     assert three <= 3 * one
 
 
-def test_ended_holds_cost_the_sweeper_nothing(
-    filled: sqlite3.Connection, sqlite_path: Path
+def test_a_day_of_activity_takes_the_steps_of_its_own_length(filled: sqlite3.Connection) -> None:
+    day = day_of(T0_MS)
+    four = steps(filled, READS["activity"], FEW, day, day)
+    hundred = steps(filled, READS["activity"], MANY, day, day)
+    assert hundred <= 25 * four
+    assert steps(filled, READS["activity"], MANY, day + 1, day + 9) < four
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("expired_holds", (T0_MS + HOLD_MS, 500)), ("open_holds", (MANY, 9)), ("all_open_holds", ())],
+)
+def test_ended_holds_cost_those_who_look_for_open_ones_nothing(
+    filled: sqlite3.Connection, sqlite_path: Path, name: str, parameters: tuple[object, ...]
 ) -> None:
     migrate_file(sqlite_path)
     with closing(sqlite3.connect(sqlite_path)) as empty:
-        expected = steps(empty, READS["expired_holds"], T0_MS + HOLD_MS, 500)
-    assert steps(filled, READS["expired_holds"], T0_MS + HOLD_MS, 500) == expected
+        expected = steps(empty, READS[name], *parameters)
+    assert steps(filled, READS[name], *parameters) == expected

@@ -4,20 +4,35 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
 import pytest
 
 from modelgates_server.core.books import Account, Entry, Hold
 from modelgates_server.core.errors import StoreUnavailable
+from modelgates_server.core.findings import GenerationRow
+from modelgates_server.core.generations import ActivityRow, StoredAnswer
 from modelgates_server.core.keys import Key
+from modelgates_server.core.prices import Price
+from modelgates_server.core.usage import Usage
+from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite import admin, schema
 from modelgates_server.store.sqlite.store import open_store
-from tests.support import capture, make_key, open_account, place
+from tests.support import (
+    PICO_PRICE,
+    T0_MS,
+    begun,
+    capture,
+    finished,
+    make_key,
+    open_account,
+    place,
+)
 
-Struct = type[Account] | type[Entry] | type[Hold] | type[Key]
+Struct = type[msgspec.Struct]
 ID = f"user_{'A' * 22}"
 HASH = "a" * 64
 
@@ -40,13 +55,15 @@ def described(path: Path) -> list[tuple[Any, ...]]:
 
 
 async def fill(path: Path) -> None:
-    """One account with one captured and one open hold."""
+    """One account with one captured and one open call."""
     store = open_store(path)
     await open_account(store, 10, account_id=ID)
     await make_key(store, ID, hash=HASH)
+    await store.add_prices([PICO_PRICE])
     for hold_id in ("ended", "open"):
-        await store.execute(place(ID, HASH, hold_id, 4))
-    await store.execute(capture(ID, "ended", 3))
+        await store.execute(place(ID, HASH, hold_id, 4), begun(ID, HASH, hold_id, 4))
+    ended = finished(begun(ID, HASH, "ended", 4), Usage(input=3))
+    await store.execute(capture(ID, "ended", 3), ended, StoredAnswer(ID, "ended", b"{}", T0_MS))
     await store.close()
 
 
@@ -62,7 +79,15 @@ def edited(sqlite_path: Path) -> Iterator[sqlite3.Connection]:
 
 @pytest.mark.parametrize(
     ("table", "struct"),
-    [("account", Account), ("entry", Entry), ("hold", Hold), ("api_key", Key)],
+    [
+        ("account", Account),
+        ("entry", Entry),
+        ("hold", Hold),
+        ("api_key", Key),
+        ("generation", GenerationRow),
+        ("answer", StoredAnswer),
+        ("price", Price),
+    ],
 )
 def test_no_column_is_read_into_another_member(
     edited: sqlite3.Connection, table: str, struct: Struct
@@ -71,13 +96,21 @@ def test_no_column_is_read_into_another_member(
     assert tuple(columns) == struct.__struct_fields__
 
 
+def test_no_column_of_the_activity_is_read_into_another_member(
+    edited: sqlite3.Connection,
+) -> None:
+    columns = [row[1] for row in edited.execute("pragma table_info(activity)")]
+    assert columns == ["account_id", *ActivityRow.__struct_fields__]
+
+
 def test_no_amount_and_no_time_can_become_a_float(edited: sqlite3.Connection) -> None:
     tables = edited.execute("pragma table_list").fetchall()
     strict = {row[1]: row[5] for row in tables if not row[1].startswith("sqlite_")}
-    assert strict == dict.fromkeys(("account", "entry", "hold", "api_key", "issuance"), 1)
+    names = ("account", "entry", "hold", "api_key", "issuance")
+    assert strict == dict.fromkeys((*names, "generation", "activity", "answer", "price"), 1)
     for table in strict:
         for _, name, kind, *_ in edited.execute(f"pragma table_info({table})"):
-            if name.endswith(("_pico", "_ms", "_day", "seq")):
+            if name.endswith(("_pico", "_ms", "day", "seq", "_tokens", "requests")):
                 assert kind == "INTEGER", f"{table}.{name}"
 
 
@@ -134,6 +167,26 @@ def test_the_database_takes_what_the_ledger_writes(edited: sqlite3.Connection) -
         ("update api_key set kind = 'root'", "CHECK"),
         ("update api_key set usage_pico = -1", "CHECK"),
         ("update api_key set hash = 'short'", "CHECK|FOREIGN KEY"),
+        ("update generation set cost_pico = -1", "a generation ends once|CHECK"),
+        ("update generation set cost_pico = -1 where id = 'open'", "CHECK"),
+        ("update generation set state = 'nonsense' where id = 'open'", "CHECK"),
+        ("update generation set state = 'voided', cost_pico = 1 where id = 'open'", "CHECK"),
+        ("update generation set record = '{}' where id = 'ended'", "a generation ends once"),
+        ("update generation set id = 'x' where id = 'open'", "FOREIGN KEY"),
+        ("insert into generation select * from generation", "UNIQUE"),
+        (f"insert into generation values ('{ID}', 'x', 'open', 0, null, '{{}}')", "FOREIGN KEY"),
+        ("delete from generation", "generations are never deleted"),
+        *(
+            (f"update activity set {name} = -1", "CHECK")
+            for name in ActivityRow.__struct_fields__[5:]
+        ),
+        ("update activity set key_hash = 'x'", "FOREIGN KEY"),
+        ("update activity set account_id = 'x'", "FOREIGN KEY"),
+        ("update activity set usage_pico = 9223372036854775807 + 1", "cannot store REAL"),
+        ("insert into activity select * from activity", "UNIQUE"),
+        ("update answer set generation_id = 'x'", "FOREIGN KEY"),
+        ("update price set source = 'better'", "prices are never changed"),
+        ("delete from price", "prices are never deleted"),
         ("delete from account", "FOREIGN KEY"),
         ("delete from api_key", "FOREIGN KEY"),
     ],
@@ -161,6 +214,42 @@ async def test_every_connection_syncs_fully_and_waits_fairly(sqlite_path: Path) 
     # SQLite's own way of waiting for another writer starves one of two.
     assert writer.execute("pragma busy_timeout").fetchone()[0] == 0
     await store.close()
+
+
+async def test_a_database_of_version_0_1_is_migrated_with_all_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled, old = tmp_path / "filled", tmp_path / "old"
+    await fill(filled)
+    first = schema.migrations()[:1]
+    with monkeypatch.context() as before:
+        before.setattr(schema, "migrations", lambda: first)
+        assert admin.migrate_file(old) == [1]
+    tables = ("account", "api_key", "issuance", "hold", "entry")
+    with closing(sqlite3.connect(old)) as connection:
+        connection.execute("attach ? as filled", (str(filled),))
+        for table in tables:
+            connection.execute(f"insert into main.{table} select * from filled.{table}")
+        connection.commit()
+    with pytest.raises(StoreUnavailable, match="has schema 1, this program needs 2"):
+        open_store(old)
+    assert admin.status(old)["schema"] == 1
+    admin.backup(old, tmp_path / "backup", lambda _, __: None)
+    for path in (old, tmp_path / "backup"):
+        assert admin.migrate_file(path) == [2]
+        assert described(path) == described(filled)
+        store = open_store(path)
+        result = await verify(store)
+        assert (result.findings, result.entries, result.holds) == ([], 5, 2)
+        assert [hold.id for hold in await store.open_holds(ID, limit=9)] == ["open"]
+        assert await store.generation(ID, "open") is None
+        await store.execute(capture(ID, "open", 2))
+        call = begun(ID, HASH, "new", 4)
+        await store.execute(place(ID, HASH, "new", 4), call)
+        await store.execute(capture(ID, "new", 3), finished(call, Usage(input=3)))
+        result = await verify(store)
+        assert (result.findings, result.holds, result.generations) == ([], 3, 1)
+        await store.close()
 
 
 def test_migrating_again_changes_nothing(sqlite_path: Path) -> None:

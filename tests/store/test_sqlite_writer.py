@@ -10,12 +10,26 @@ import msgspec
 import pytest
 
 from modelgates_server.core.errors import KeyDisabled, KeyLimitExceeded, StoreUnavailable
+from modelgates_server.core.generations import StoredAnswer
 from modelgates_server.core.keys import KeyChange
+from modelgates_server.core.times import day_of
+from modelgates_server.core.usage import Usage
+from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite import admin, rows
 from modelgates_server.store.sqlite.connection import Connection, Cursor, connect_stdlib
 from modelgates_server.store.sqlite.store import SqliteStore, open_store
 from modelgates_server.store.sqlite.writer import Limits
-from tests.support import T0_MS, capture, grant, make_key, new_account_id, open_account, place
+from tests.support import (
+    T0_MS,
+    begun,
+    capture,
+    finished,
+    grant,
+    make_key,
+    new_account_id,
+    open_account,
+    place,
+)
 
 Before = Callable[[str, Callable[[], Any]], Any]
 """Given a statement and how to run it; runs it or not, returns its cursor or raises."""
@@ -133,6 +147,38 @@ async def test_a_mistake_of_ours_hits_its_caller_and_nobody_else(sqlite_path: Pa
     assert failed == [sqlite3.IntegrityError, ZeroDivisionError]
     assert await credits_of(store, account_id) == 25
     assert await store.account("half done") is None
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    "at", ["insert into generation", "insert into activity", "insert into answer", "commit"]
+)
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_failure_leaves_all_of_a_call_or_nothing(
+    sqlite_path: Path, at: str, *, after: bool
+) -> None:
+    trouble = Trouble(after=after)
+    store = open_store(sqlite_path, connect=trouble.connect)
+    account_id = await open_account(store, 100)
+    _, key = await make_key(store, account_id)
+    call = begun(account_id, key.hash, "gen-1", 5)
+    ended = finished(call, Usage(input=4))
+    answer = StoredAnswer(account_id, call.id, b"{}", T0_MS)
+    await store.execute(place(account_id, key.hash, call.id, 5), call)
+    trouble.at, trouble.times = at, 1
+    with pytest.raises(StoreUnavailable):
+        await store.execute(capture(account_id, call.id, 4), ended, answer)
+    stands = at == "commit" and after
+    assert await store.generation(account_id, call.id) == (ended if stands else call)
+    assert await store.answer(account_id, call.id) == (answer if stands else None)
+    assert (await verify(store)).findings == []
+    receipt = await store.execute(capture(account_id, call.id, 4), ended, answer)
+    assert receipt.replayed == stands
+    assert await store.generation(account_id, call.id) == ended
+    assert await store.answer(account_id, call.id) == answer
+    (row,) = await store.activity(account_id, from_day=0, to_day=day_of(T0_MS))
+    assert (row.requests, row.usage_pico) == (1, 4)
+    assert (await verify(store)).findings == []
     await store.close()
 
 

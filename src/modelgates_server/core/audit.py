@@ -7,7 +7,8 @@ I4 `seq` has no gap
 I5 a hold starts once and ends at most once
 I6 a hold is charged at most once, and its row says what the journal says
 I7 what the customer's side gains, the platform's side loses
-(I8, that `GET /credits` equals the journal, is about a read: `service.verify`.)
+Generations and activity are checked in `core.audit_generations`, I8, that `GET /credits` equals the
+journal, is about a read: `service.verify`.
 """
 
 from collections import Counter

@@ -67,7 +67,15 @@ class Findings:
             self.add(UNREADABLE, f"{what} {name!r} cannot be read: {odd}")
         return odd is None
 
-    def compare(self, what: str, found: object, told: object, figures: Mapping[str, str]) -> None:
+    def compare(
+        self,
+        what: str,
+        found: object,
+        told: object,
+        figures: Mapping[str, str],
+        *,
+        by: str = "the journal",
+    ) -> None:
         """Note where a row differs from what the journal tells; `figures` has the invariants."""
         for name, invariant in figures.items():
             is_now, should_be = getattr(found, name), getattr(told, name)
@@ -75,7 +83,7 @@ class Findings:
                 self.add(
                     invariant,
                     f"the {name.removesuffix('_pico').replace('_', ' ')} of {what} is "
-                    f"{_shown(name, is_now)}, by the journal it is {_shown(name, should_be)}",
+                    f"{_shown(name, is_now)}, by {by} it is {_shown(name, should_be)}",
                 )
 
 

@@ -6,14 +6,36 @@ Shared by the databases: they differ in how rows are loaded and saved, not in wh
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
 from modelgates_server.core import commands as c
 from modelgates_server.core.books import Account, Entry, Hold
 from modelgates_server.core.errors import GatewayError
+from modelgates_server.core.generations import Generation, StoredAnswer
 from modelgates_server.core.keys import Key
 from modelgates_server.core.ledger import Change, Receipt, State, apply, replay
 
 Result = Receipt | Exception
 """What one command of a batch comes to. An exception here has changed nothing."""
+
+
+class Posting(msgspec.Struct, frozen=True):
+    """A command and what is saved with it, or not at all; see `Ledger.execute`."""
+
+    command: c.Command
+    generation: Generation | None = None
+    answer: StoredAnswer | None = None
+
+    def __post_init__(self) -> None:
+        command, generation, answer = self.command, self.generation, self.answer
+        if generation is not None:
+            assert isinstance(command, c.HoldCommand), "a generation goes with its hold"
+            assert generation.id == command.hold_id, "a generation goes with its own hold"
+            assert generation.account_id == command.account_id, "on its own account"
+        if answer is not None:
+            assert generation is not None, "an answer goes with its generation"
+            assert answer.generation_id == generation.id, "an answer goes with its own generation"
+            assert answer.account_id == generation.account_id, "on its own account"
 
 
 class Rows(Protocol):
@@ -55,12 +77,15 @@ class WorkingSet:
         self.changed_keys: dict[str, Key] = {}
         self.new_holds: dict[tuple[str, str], Hold] = {}
         self.changed_holds: dict[tuple[str, str], Hold] = {}
+        self.generations: dict[tuple[str, str], Generation] = {}
+        self.answers: list[StoredAnswer] = []
 
-    def run(self, commands: Sequence[c.Command]) -> list[Result]:
+    def run(self, postings: Sequence[Posting]) -> list[Result]:
         """Apply the commands in order; one refusal or mistake of ours does not touch the others."""
-        return [self._run_one(command) for command in commands]
+        return [self._run_one(posting) for posting in postings]
 
-    def _run_one(self, command: c.Command) -> Result:
+    def _run_one(self, posting: Posting) -> Result:
+        command = posting.command
         reference = (command.account_id, command.reference)
         prior = self._priors.get(reference)
         if prior is None and self._careful:
@@ -73,6 +98,8 @@ class WorkingSet:
         except (GatewayError, AssertionError) as refusal:
             return self._replay_or(refusal, command)
         self._keep(state, change)
+        if posting.generation is not None:
+            self._keep_generation(posting.generation, posting.answer)
         return Receipt(change.entry, replayed=False)
 
     def _replay_or(self, refusal: Exception, command: c.Command) -> Result:
@@ -128,3 +155,8 @@ class WorkingSet:
             self._holds[name] = hold
         self.entries.append(change.entry)
         self._priors[account.id, change.entry.reference] = change.entry
+
+    def _keep_generation(self, generation: Generation, answer: StoredAnswer | None) -> None:
+        self.generations[generation.account_id, generation.id] = generation
+        if answer is not None:
+            self.answers.append(answer)

@@ -3,10 +3,16 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import msgspec
+
 from modelgates_server.core.books import Account, Entry, EntryKind, Hold, HoldState, Platform
+from modelgates_server.core.errors import StoreUnavailable
+from modelgates_server.core.findings import GenerationRow
+from modelgates_server.core.generations import ActivityRow, Generation, StoredAnswer
 from modelgates_server.core.keys import Key, KeyKind
+from modelgates_server.core.prices import Price
 from modelgates_server.core.times import LimitReset
-from modelgates_server.service.ports import Caller
+from modelgates_server.service.ports import Caller, OpenHolds
 
 Row = Sequence[Any]
 T = TypeVar("T")
@@ -18,6 +24,12 @@ _ENTRY_KINDS = {kind.value: kind for kind in EntryKind}
 _PLATFORM = {platform.value: platform for platform in Platform}
 _LIMIT_RESETS = {reset.value: reset for reset in LimitReset}
 
+_ACTIVITY = ActivityRow.__struct_fields__
+_generation = msgspec.json.Decoder(Generation)
+_json = msgspec.json.Encoder()
+# What reading JSON that nobody wrote so may come to; the core asserts what it builds.
+_NOT_OURS = (msgspec.DecodeError, AssertionError, IndexError, RecursionError, TypeError)
+
 
 def account_of(row: Row) -> Account:
     """`select * from account`."""
@@ -28,6 +40,12 @@ def hold_of(row: Row) -> Hold:
     """`select * from hold`."""
     account_id, hold_id, key_hash, state, *rest = row
     return Hold(account_id, hold_id, key_hash, _HOLD_STATES[state], *rest)
+
+
+def open_holds_of(row: Row) -> OpenHolds:
+    """The statement `all_open_holds`."""
+    count, millions, rest, oldest_at_ms = row
+    return OpenHolds(count, millions * 1_000_000 + rest, oldest_at_ms)
 
 
 def entry_of(row: Row) -> Entry:
@@ -61,13 +79,65 @@ def caller_of(row: Row) -> Caller:
     return Caller(row[0], row[1], _KEY_KINDS[row[2]], row[3] == 1, *row[4:])
 
 
+def generation_of(row: Row) -> Generation:
+    """Id and record; raises `StoreUnavailable` for a record that nobody wrote so."""
+    generation_id, record = row
+    try:
+        return _generation.decode(record)
+    except _NOT_OURS as error:
+        raise _damaged("generation", generation_id, error) from error
+
+
+def generation_row_of(row: Row) -> GenerationRow:
+    """`select * from generation`; raises as `generation_of` does."""
+    account_id, generation_id, state, cost_pico, idempotency, record = row
+    generation = generation_of((generation_id, record))
+    return GenerationRow(
+        account_id, generation_id, _HOLD_STATES[state], cost_pico, idempotency, generation
+    )
+
+
+def answer_of(row: Row) -> StoredAnswer:
+    """`select * from answer`."""
+    return StoredAnswer(*row)
+
+
+def activity_of(row: Row) -> ActivityRow:
+    """`select * from activity`."""
+    return ActivityRow(**dict(zip(_ACTIVITY, row[1:], strict=True)))
+
+
+def price_of(row: Row) -> Price:
+    """`select * from price`; raises `StoreUnavailable` for one that nobody wrote so."""
+    price_id, endpoint_id, from_ms, source, tiers = row
+    try:
+        return msgspec.convert(
+            {
+                "id": price_id,
+                "endpoint_id": endpoint_id,
+                "from_ms": from_ms,
+                "source": source,
+                "tiers": msgspec.json.decode(tiers),
+            },
+            Price,
+        )
+    except _NOT_OURS as error:
+        raise _damaged("price", price_id, error) from error
+
+
+def _damaged(what: str, name: object, error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"{what} {name!r} cannot be read ({error}): restore the database from a backup"
+    )
+
+
 def as_found(value: type[T], read: Callable[[Row], T]) -> Callable[[Row], T]:
-    """For those who check the books: a word nobody wrote is handed on, for the audit to name."""
+    """For those who check the books: what nobody wrote so is handed on, for the audit to name."""
 
     def read_anyway(row: Row) -> T:
         try:
             return read(row)
-        except KeyError:
+        except (KeyError, StoreUnavailable):
             return value(*row)
 
     return read_anyway
@@ -122,4 +192,37 @@ def entry_row(entry: Entry) -> Row:
         entry.key_hash,
         entry.reason,
         entry.min_balance_pico,
+    )
+
+
+def generation_row(generation: Generation) -> Row:
+    """All columns, for an insert."""
+    return (
+        generation.account_id,
+        generation.id,
+        generation.state.value,
+        generation.cost_pico,
+        generation.idempotency,
+        _json.encode(generation).decode(),
+    )
+
+
+def answer_row(answer: StoredAnswer) -> Row:
+    """All columns, for an insert."""
+    return msgspec.structs.astuple(answer)
+
+
+def activity_row(account_id: str, activity: ActivityRow) -> Row:
+    """All columns, for an insert."""
+    return (account_id, *msgspec.structs.astuple(activity))
+
+
+def price_row(price: Price) -> Row:
+    """All columns, for an insert."""
+    return (
+        price.id,
+        price.endpoint_id,
+        price.from_ms,
+        price.source,
+        _json.encode(price.tiers).decode(),
     )

@@ -23,20 +23,22 @@ class FolderSpool:
         """See `Spool.put`."""
         await asyncio.to_thread(self._write, settlement)
 
-    async def pending(self) -> list[Settlement]:
-        """See `Spool.pending`."""
-        found = []
-        for path in sorted(self._folder.glob(f"*{_ENDING}")):
-            try:
-                found.append(_decoder.decode(path.read_bytes()))
-            except FileNotFoundError:
-                continue  # another process has just landed it
-            except msgspec.DecodeError as error:
-                raise StoreUnavailable(
-                    f"the kept settlement {path} is damaged ({error}): its call is on the books as "
-                    "an open hold; move the file away to have that resolved"
-                ) from error
-        return found
+    async def ids(self) -> list[str]:
+        """See `Spool.ids`."""
+        return sorted(path.stem for path in self._folder.glob(f"*{_ENDING}"))
+
+    async def load(self, generation_id: str) -> Settlement | None:
+        """See `Spool.load`."""
+        path = self._path(generation_id)
+        try:
+            return _decoder.decode(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise StoreUnavailable(
+                f"the kept settlement {path} is damaged ({error}): its call is on the books as "
+                "an open hold; move the file away to have that resolved"
+            ) from error
 
     async def remove(self, generation_id: str) -> None:
         """See `Spool.remove`."""

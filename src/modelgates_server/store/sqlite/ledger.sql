@@ -55,3 +55,27 @@ insert into issuance values (?, ?, ?, ?, ?, ?);
 -- name: forget_issuances
 delete from issuance where (account_id, reference) in
   (select account_id, reference from issuance where at_ms < ? limit 1000);
+
+-- name: save_generation
+insert into generation values (?, ?, ?, ?, ?, ?)
+    on conflict (id, account_id) do update
+   set state = excluded.state, cost_pico = excluded.cost_pico, record = excluded.record;
+
+-- name: add_activity
+insert into activity values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    on conflict (account_id, day, key_hash, endpoint_id, model) do update
+   set requests = requests + excluded.requests,
+       usage_pico = usage_pico + excluded.usage_pico,
+       prompt_tokens = prompt_tokens + excluded.prompt_tokens,
+       completion_tokens = completion_tokens + excluded.completion_tokens,
+       reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
+       cached_tokens = cached_tokens + excluded.cached_tokens;
+
+-- name: insert_answer
+insert into answer values (?, ?, ?, ?);
+
+-- name: forget_answers
+delete from answer where rowid in (select rowid from answer where at_ms < ? limit 1000);
+
+-- name: insert_price
+insert into price values (?, ?, ?, ?, ?) on conflict (id) do nothing;

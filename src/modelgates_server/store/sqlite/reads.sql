@@ -27,6 +27,35 @@ select * from entry where account_id = ? and seq > ? order by seq limit ?;
 -- name: expired_holds
 select * from hold where state = 'open' and expires_at_ms <= ? order by expires_at_ms limit ?;
 
+-- name: open_holds
+select * from hold where account_id = ? and state = 'open' order by created_at_ms limit ?;
+
+-- name: all_open_holds
+-- Summed in two parts: all accounts together may hold more than an int64.
+select count(*), coalesce(sum(amount_pico / 1000000), 0), coalesce(sum(amount_pico % 1000000), 0),
+       min(created_at_ms)
+  from hold indexed by hold_open_of_account where state = 'open';
+
+-- name: generation
+select id, record from generation where account_id = ? and id = ?;
+
+-- name: generations_under
+select id, record from generation where account_id = ? and idempotency = ? order by rowid;
+
+-- name: answer
+select * from answer where account_id = ? and generation_id = ?;
+
+-- name: activity
+select * from activity
+ where account_id = ? and day between ? and ?
+ order by day desc, key_hash desc, endpoint_id desc, model desc;
+
+-- name: prices
+select * from price order by id;
+
+-- name: price
+select * from price where id = ?;
+
 -- name: all_entries
 select * from entry where account_id = ? order by seq;
 
@@ -36,6 +65,15 @@ select * from entry where account_id = ? and hold_id is not null order by hold_i
 -- name: holds
 select distinct h.* from entry e join hold h on h.id = e.hold_id and h.account_id = e.account_id
  where e.account_id = ? and e.kind = 'hold' order by h.id;
+
+-- name: hold_ids
+select distinct hold_id from entry where account_id = ? and kind = 'hold' order by hold_id;
+
+-- name: generation_row
+select * from generation where account_id = ? and id = ?;
+
+-- name: all_activity
+select * from activity where account_id = ?;
 
 -- name: all_keys
 select * from api_key where account_id = ? order by hash;
@@ -50,6 +88,12 @@ union select account_id, 'keys without an account' from api_key
 union select account_id, 'holds without an entry'
   from (select account_id, id from hold
         except select account_id, hold_id from entry where kind = 'hold')
+union select account_id, 'generations without a hold'
+  from (select account_id, id from generation except select account_id, id from hold)
+union select account_id, 'answers without a generation'
+  from (select account_id, generation_id from answer except select account_id, id from generation)
+union select account_id, 'activity without an account' from activity
+ where account_id not in (select id from account)
  order by 1, 2;
 
 -- name: counts

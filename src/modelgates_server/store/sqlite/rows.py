@@ -1,6 +1,7 @@
 """Loads the rows of a batch and saves what it changed, inside the writer's transaction."""
 
 from modelgates_server.core.books import Account, Entry, Hold, HoldState
+from modelgates_server.core.generations import activity_of
 from modelgates_server.core.keys import Key
 from modelgates_server.store import rows
 from modelgates_server.store.batching import WorkingSet
@@ -137,3 +138,16 @@ def save(connection: Connection, working: WorkingSet) -> None:
             for k in working.changed_keys.values()
         ],
     )
+    many(
+        STATEMENTS["save_generation"],
+        [rows.generation_row(generation) for generation in working.generations.values()],
+    )
+    many(
+        STATEMENTS["add_activity"],
+        [
+            rows.activity_row(generation.account_id, activity)
+            for generation in working.generations.values()
+            if (activity := activity_of(generation)) is not None
+        ],
+    )
+    many(STATEMENTS["insert_answer"], [rows.answer_row(answer) for answer in working.answers])

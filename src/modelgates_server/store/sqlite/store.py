@@ -2,20 +2,23 @@
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from modelgates_server.core.books import Account, Entry, Hold
 from modelgates_server.core.commands import Command
-from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
+from modelgates_server.core.errors import StoreUnavailable
+from modelgates_server.core.generations import ActivityRow, Generation, StoredAnswer
 from modelgates_server.core.keys import Key, KeyChange, KeyKind
 from modelgates_server.core.ledger import Receipt
-from modelgates_server.service.ports import Caller, Issuance, IssuedKey
+from modelgates_server.core.prices import Price
+from modelgates_server.service.ports import Caller, Issuance, IssuedKey, OpenHolds
 from modelgates_server.store import rows
-from modelgates_server.store.sql import load_statements
-from modelgates_server.store.sqlite import keys
+from modelgates_server.store.batching import Posting
+from modelgates_server.store.sqlite import generations, keys
+from modelgates_server.store.sqlite.books import READS, SqliteBooks
 from modelgates_server.store.sqlite.connection import (
     Connect,
     Connection,
@@ -39,14 +42,8 @@ from modelgates_server.store.sqlite.writer import Limits, Writer
 
 T = TypeVar("T")
 
-_READS = load_statements(__package__, "reads.sql")
-_CALLER = _READS["caller"]
-_PAGE = 1000
+_CALLER = READS["caller"]
 _LIMITS = Limits()
-
-_found_entry = rows.as_found(Entry, rows.entry_of)
-_found_hold = rows.as_found(Hold, rows.hold_of)
-_found_key = rows.as_found(Key, rows.key_of)
 
 
 class SqliteStore:
@@ -63,9 +60,14 @@ class SqliteStore:
         self._inode = inode_of(path)
         self._writer = Writer(path, connect, limits)
 
-    async def execute(self, command: Command) -> Receipt:
+    async def execute(
+        self,
+        command: Command,
+        generation: Generation | None = None,
+        answer: StoredAnswer | None = None,
+    ) -> Receipt:
         """See `Ledger.execute`."""
-        receipt: Receipt = await self._writer.submit(command)
+        receipt: Receipt = await self._writer.submit(Posting(command, generation, answer))
         return receipt
 
     async def account(self, account_id: str) -> Account | None:
@@ -83,6 +85,50 @@ class SqliteStore:
     async def expired_holds(self, at_ms: int, limit: int) -> list[Hold]:
         """See `Ledger.expired_holds`."""
         return self._many(rows.hold_of, "expired_holds", at_ms, limit)
+
+    async def open_holds(self, account_id: str, *, limit: int) -> list[Hold]:
+        """See `Ledger.open_holds`."""
+        return self._many(rows.hold_of, "open_holds", account_id, limit)
+
+    async def all_open_holds(self) -> OpenHolds:
+        """See `Ledger.all_open_holds`."""
+        (found,) = self._many(rows.open_holds_of, "all_open_holds")
+        return found
+
+    async def generation(self, account_id: str, generation_id: str) -> Generation | None:
+        """See `Generations.generation`."""
+        return self._one(rows.generation_of, "generation", account_id, generation_id)
+
+    async def generations_under(self, account_id: str, idempotency: str) -> list[Generation]:
+        """See `Generations.generations_under`."""
+        return self._many(rows.generation_of, "generations_under", account_id, idempotency)
+
+    async def answer(self, account_id: str, generation_id: str) -> StoredAnswer | None:
+        """See `Generations.answer`."""
+        return self._one(rows.answer_of, "answer", account_id, generation_id)
+
+    async def forget_answers(self, before_ms: int) -> int:
+        """See `Generations.forget_answers`."""
+        count: int = await self._writer.submit(
+            lambda connection: generations.forget_answers(connection, before_ms)
+        )
+        return count
+
+    async def activity(self, account_id: str, *, from_day: int, to_day: int) -> list[ActivityRow]:
+        """See `Generations.activity`."""
+        return self._many(rows.activity_of, "activity", account_id, from_day, to_day)
+
+    async def add_prices(self, prices: Sequence[Price]) -> None:
+        """See `PriceBook.add_prices`."""
+        await self._writer.submit(lambda connection: generations.add_prices(connection, prices))
+
+    async def prices(self) -> list[Price]:
+        """See `PriceBook.prices`."""
+        return self._many(rows.price_of, "prices")
+
+    async def price(self, price_id: str) -> Price | None:
+        """See `PriceBook.price`."""
+        return self._one(rows.price_of, "price", price_id)
 
     async def caller(self, key_hash: str) -> Caller | None:
         """See `Keys.caller`."""
@@ -152,8 +198,15 @@ class SqliteStore:
             found = [f"the file is damaged: {row[0]}" for row in execute("pragma integrity_check")]
             if found != ["the file is damaged: ok"]:
                 return found
-            strays = execute(_READS["strays"]).fetchall()
-        return [f"account {name}: there are {what}" for name, what in strays]
+            strays = execute(READS["strays"]).fetchall()
+            prices = execute(READS["prices"]).fetchall()
+        found = [f"account {name}: there are {what}" for name, what in strays]
+        for row in prices:
+            try:
+                rows.price_of(row)
+            except StoreUnavailable as error:
+                found.append(str(error))
+        return found
 
     async def ping(self) -> None:
         """See `Store.ping`."""
@@ -170,49 +223,13 @@ class SqliteStore:
 
     def _one(self, read: Callable[[rows.Row], T], name: str, *parameters: object) -> T | None:
         with explained(self._path):
-            row = self._reader.execute(_READS[name], parameters).fetchone()
+            row = self._reader.execute(READS[name], parameters).fetchone()
         return None if row is None else read(row)
 
     def _many(self, read: Callable[[rows.Row], T], name: str, *parameters: object) -> list[T]:
         with explained(self._path):
-            found = self._reader.execute(_READS[name], parameters).fetchall()
+            found = self._reader.execute(READS[name], parameters).fetchall()
         return [read(row) for row in found]
-
-
-class SqliteBooks:
-    """The port `Books` on an open read transaction."""
-
-    def __init__(self, connection: Connection, account_id: str) -> None:
-        self._connection = connection
-        self._account_id = account_id
-        row = connection.execute(_READS["account"], (account_id,)).fetchone()
-        if row is None:
-            raise AccountNotFound(f"there is no account {account_id}")
-        self.account = rows.account_of(row)
-        keys = connection.execute(_READS["all_keys"], (account_id,))
-        self.keys = [_found_key(key) for key in keys]
-
-    def entries(self) -> AsyncIterator[Sequence[Entry]]:
-        """See `Books.entries`."""
-        return self._pages(_found_entry, "all_entries")
-
-    def hold_entries(self) -> AsyncIterator[Sequence[Entry]]:
-        """See `Books.hold_entries`."""
-        return self._pages(_found_entry, "hold_entries")
-
-    def holds(self) -> AsyncIterator[Sequence[Hold]]:
-        """See `Books.holds`."""
-        return self._pages(_found_hold, "holds")
-
-    async def _pages(self, read: Callable[[rows.Row], T], name: str) -> AsyncIterator[Sequence[T]]:
-        cursor: Iterator[Any] = iter(self._connection.execute(_READS[name], (self._account_id,)))
-        page: list[T] = []
-        for row in cursor:
-            page.append(read(row))
-            if len(page) == _PAGE:
-                yield page
-                page = []
-        yield page
 
 
 def open_store(

@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from modelgates_server.core.commands import Command
 from modelgates_server.core.errors import GatewayError, StoreUnavailable
 from modelgates_server.core.money import ENTRY_MAX_PICO
-from modelgates_server.store.batching import WorkingSet
+from modelgates_server.store.batching import Posting, WorkingSet
 from modelgates_server.store.sqlite.connection import (
     Connect,
     Connection,
@@ -38,7 +37,7 @@ _WAITING_MAX = 10_000
 
 
 class _Job(NamedTuple):
-    work: Command | Direct
+    work: Posting | Direct
     future: asyncio.Future[Any]
 
 
@@ -69,7 +68,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Command | Direct) -> asyncio.Future[Any]:
+    def submit(self, work: Posting | Direct) -> asyncio.Future[Any]:
         """Have work done; the future ends after its batch was committed or given up."""
         if self._closed or not self._thread.is_alive():
             raise StoreUnavailable("the database is closing")
@@ -129,7 +128,7 @@ class Writer:
             jobs.extend(group)
         return True
 
-    def _commit(self, works: Sequence[Command | Direct]) -> list[Any]:
+    def _commit(self, works: Sequence[Posting | Direct]) -> list[Any]:
         """Results in the order of the works: values, or the exceptions to raise."""
         try:
             with explained(self._path):
@@ -146,27 +145,27 @@ class Writer:
         self._trouble = None
         return results
 
-    def _commit_together(self, works: Sequence[Command | Direct]) -> list[Any]:
+    def _commit_together(self, works: Sequence[Posting | Direct]) -> list[Any]:
         try:
             return self._transact(works, careful=False)
         except sqlite3.IntegrityError:
             return self._transact(works, careful=True)
 
-    def _transact(self, works: Sequence[Command | Direct], *, careful: bool) -> list[Any]:
+    def _transact(self, works: Sequence[Posting | Direct], *, careful: bool) -> list[Any]:
         connection, rows = self._connected()
         results: dict[int, Any] = {}
-        commands: dict[int, Command] = {}
+        postings: dict[int, Posting] = {}
         with writing(connection):
             rows.refresh()
             for index, work in enumerate(works):
-                if isinstance(work, Command):
-                    commands[index] = work
+                if isinstance(work, Posting):
+                    postings[index] = work
                 else:
                     results[index] = _do(work, connection)
             if results:
                 rows.forget()  # keys may have changed
             working = WorkingSet(rows, total_cap_pico=ENTRY_MAX_PICO, careful=careful)
-            results.update(zip(commands, working.run(list(commands.values())), strict=True))
+            results.update(zip(postings, working.run(list(postings.values())), strict=True))
             save(connection, working)
         rows.remember(working)
         return [results[index] for index in range(len(works))]

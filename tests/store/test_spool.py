@@ -1,0 +1,162 @@
+"""The spool on a folder: what is put there comes back whole, or the trouble is told."""
+
+import os
+from decimal import Decimal
+from pathlib import Path
+from stat import S_IMODE, S_ISDIR
+
+import pytest
+
+from modelgates_server.core.books import HoldState
+from modelgates_server.core.errors import StoreUnavailable
+from modelgates_server.core.generations import Attempt, Generation, Origin, StoredAnswer
+from modelgates_server.core.inference import Api
+from modelgates_server.core.prices import Line
+from modelgates_server.core.usage import Usage
+from modelgates_server.service.ports import Settlement
+from modelgates_server.store.spool import FolderSpool
+from tests.gateway import pending
+from tests.support import T0_MS
+
+ACCOUNT = "user_spooled"
+
+
+def settlement(generation_id: str = "gen-1") -> Settlement:
+    """A call with everything on it that a settlement can have."""
+    generation = Generation(
+        id=generation_id,
+        account_id=ACCOUNT,
+        key_hash="a" * 64,
+        api=Api.CHAT,
+        model="acme/large",
+        endpoint_id="acme:large",
+        provider="acme",
+        price_id="price_1",
+        markup_bp=50,
+        origin=Origin(request_id="req_1", user="bob", title="Ünïcode \u2028 app"),
+        created_at_ms=T0_MS,
+        hold_pico=2**63 - 1,
+        prompt_tokens_max=10,
+        completion_tokens_max=10,
+        streamed=False,
+        state=HoldState.CAPTURED,
+        ended_at_ms=T0_MS + 1,
+        cost_pico=9_007_199_254_740_993,  # not a double
+        overrun_pico=1,
+        lines=(Line("input", 3, Decimal("0.000000000000000001"), Decimal("3E-18")),),
+        usage=Usage(input=3, output=1, estimated=True),
+        reported={"prompt_tokens": 3, "odd": [None, 1.5, {"deep": "\x00"}]},
+        attempts=(Attempt(provider="acme", upstream_model="large", started_at_ms=T0_MS),),
+        idempotency="b" * 64,
+        request_digest="c" * 64,
+    )
+    return Settlement(generation, StoredAnswer(ACCOUNT, generation_id, b'{"\xc3\xa9":1}', T0_MS))
+
+
+def files(folder: Path) -> dict[str, int]:
+    """What is in a folder, with permissions."""
+    if not folder.exists():
+        return {}
+    return {path.name: S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "spool"
+
+
+async def test_no_figure_is_lost_or_rounded_on_the_way_through_a_file(folder: Path) -> None:
+    await FolderSpool(folder).put(settlement())
+    assert await pending(FolderSpool(folder)) == [settlement()]
+
+
+async def test_a_settlement_that_is_kept_twice_is_there_once(folder: Path) -> None:
+    spool = FolderSpool(folder)
+    for _ in range(2):
+        await spool.put(settlement())
+    await spool.put(settlement("gen-2"))
+    assert await pending(spool) == [settlement(), settlement("gen-2")]
+
+
+async def test_what_has_landed_is_forgotten_whoever_is_first(folder: Path) -> None:
+    spool = FolderSpool(folder)
+    await spool.put(settlement())
+    for _ in range(2):
+        await spool.remove("gen-1")
+    assert await pending(spool) == []
+    assert files(folder) == {}
+
+
+async def test_a_folder_that_was_never_needed_is_not_missed(folder: Path) -> None:
+    assert await pending(FolderSpool(folder)) == []
+    await FolderSpool(folder).remove("gen-1")
+    assert files(folder.parent) == {}
+
+
+async def test_one_that_another_process_lands_meanwhile_is_passed_over(folder: Path) -> None:
+    spool = FolderSpool(folder)
+    await spool.put(settlement())
+    (folder / "gen-0.json").symlink_to(folder / "gone")
+    assert await pending(spool) == [None, settlement()]
+
+
+async def test_half_a_file_of_a_crash_is_not_taken_for_a_settlement(folder: Path) -> None:
+    spool = FolderSpool(folder)
+    await spool.put(settlement())
+    (folder / "gen-2.partial").write_bytes(b'{"generation":{"id":"gen-2"')
+    assert await pending(spool) == [settlement()]
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"generation":{"id":"gen-2"', b"\xff"])
+async def test_a_damaged_file_is_named_and_not_passed_over(folder: Path, content: bytes) -> None:
+    spool = FolderSpool(folder)
+    await spool.put(settlement())
+    (folder / "gen-2.json").write_bytes(content)
+    assert await spool.ids() == ["gen-1", "gen-2"]
+    with pytest.raises(StoreUnavailable, match=r"gen-2\.json is damaged"):
+        await spool.load("gen-2")
+    assert await spool.load("gen-1") == settlement()
+
+
+async def test_what_customers_sent_is_readable_by_the_owner_alone(folder: Path) -> None:
+    await FolderSpool(folder).put(settlement())
+    assert files(folder) == {"gen-1.json": 0o600}
+    assert files(folder.parent) == {"spool": 0o700}
+
+
+async def test_a_power_cut_finds_the_whole_file_or_none(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+    fsync, rename = os.fsync, Path.rename
+
+    def synced(descriptor: int) -> None:
+        fsync(descriptor)
+        steps.append("sync folder" if S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
+
+    def renamed(path: Path, target: Path) -> Path:
+        steps.append(f"rename {path.name} {target.name}")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "rename", renamed)
+    await FolderSpool(folder).put(settlement())
+    assert steps == ["sync file", "rename gen-1.partial gen-1.json", "sync folder"]
+
+
+async def test_a_disk_that_takes_nothing_is_told_and_leaves_no_half_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        await FolderSpool(folder).put(settlement())
+    assert files(folder) == {}
+
+
+async def test_a_place_that_is_no_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="directory"):
+        await FolderSpool(tmp_path / "file" / "spool").put(settlement())

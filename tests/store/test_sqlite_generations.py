@@ -1,0 +1,83 @@
+"""The generations of a SQLite store where one try is not enough, or the file is damaged."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from modelgates_server.core.errors import StoreUnavailable
+from modelgates_server.core.generations import StoredAnswer
+from modelgates_server.core.times import day_of
+from modelgates_server.core.usage import Usage
+from modelgates_server.service.verify import verify
+from modelgates_server.store.sqlite.connection import Connection
+from modelgates_server.store.sqlite.store import open_store
+from tests.support import (
+    PICO_PRICE,
+    T0_MS,
+    begun,
+    capture,
+    finished,
+    make_key,
+    open_account,
+    place,
+)
+
+
+async def test_what_came_with_a_command_is_not_lost_on_the_second_try(sqlite_path: Path) -> None:
+    """Once for a repeated command in the batch, once for a mistake of ours, once for each alone."""
+
+    def mistake(_: Connection) -> None:
+        raise ZeroDivisionError
+
+    store = open_store(sqlite_path)
+    account_id = await open_account(store, 100)
+    _, key = await make_key(store, account_id)
+    await store.execute(place(account_id, key.hash, "old", 1))
+    for number in range(3):
+        call = begun(account_id, key.hash, f"new-{number}", 5)
+        ended = finished(call, Usage(input=4))
+        answer = StoredAnswer(account_id, call.id, b"{}", T0_MS)
+        asked = [
+            store.execute(place(account_id, key.hash, call.id, 5), call),
+            store.execute(capture(account_id, call.id, 4), ended, answer),
+        ]
+        if number != 1:
+            asked.append(store.execute(place(account_id, key.hash, "old", 1)))
+        broken = store._writer.submit(mistake) if number else None
+        receipts = await asyncio.gather(*asked)
+        assert [receipt.replayed for receipt in receipts] == [False, False, True][: len(asked)]
+        if broken is not None:
+            with pytest.raises(ZeroDivisionError):
+                await broken
+        assert await store.generation(account_id, call.id) == ended
+        assert await store.answer(account_id, call.id) == answer
+        (row,) = await store.activity(account_id, from_day=0, to_day=day_of(T0_MS))
+        assert (row.requests, row.usage_pico) == (number + 1, 4 * (number + 1))
+    assert (await verify(store)).findings == []
+    await store.close()
+
+
+async def test_a_damaged_record_is_not_served(sqlite_path: Path) -> None:
+    store = open_store(sqlite_path)
+    account_id = await open_account(store, 100)
+    _, key = await make_key(store, account_id)
+    call = begun(account_id, key.hash, "gen-1", 5, idempotency="digest")
+    await store.execute(place(account_id, key.hash, call.id, 5), call)
+    await store.add_prices([PICO_PRICE])
+    with closing(sqlite3.connect(sqlite_path)) as connection:
+        connection.execute("drop trigger price_is_never_changed")
+        connection.execute("update generation set record = substr(record, 2)")
+        connection.execute("update price set tiers = '[]'")
+        connection.commit()
+    for read in (
+        store.generation(account_id, "gen-1"),
+        store.generations_under(account_id, "digest"),
+        store.price("price-1"),
+        store.prices(),
+    ):
+        with pytest.raises(StoreUnavailable, match=r"cannot be read .*: restore the database"):
+            await read
+    await store.close()
