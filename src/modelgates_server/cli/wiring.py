@@ -47,3 +47,10 @@ def serve(on_started: Callable[[str], None], **given: Any) -> None:
     from modelgates_server.bootstrap import load_settings, serving  # noqa: PLC0415 - see above
 
     serving.serve(load_settings(**given), on_started=on_started)
+
+
+def serve_sandbox(host: str, port: int, on_started: Callable[[str], None]) -> None:
+    """Run the sandbox's models as a server of their own until it is told to stop."""
+    from modelgates_server.bootstrap import sandbox  # noqa: PLC0415 - see above
+
+    sandbox.serve_sandbox(host, port, on_started)

@@ -1,0 +1,1 @@
+"""Way out: the providers of models."""

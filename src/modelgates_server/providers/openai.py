@@ -1,0 +1,318 @@
+"""Any server that speaks OpenAI's HTTP API, reached with aiohttp."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from io import BytesIO
+from math import ceil
+from typing import Any
+from urllib.request import getproxies, proxy_bypass
+
+import msgspec
+from aiohttp import (
+    ClientConnectionError,
+    ClientConnectorError,
+    ClientError,
+    ClientHttpProxyError,
+    ClientResponse,
+    ClientResponseError,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+)
+from aiohttp.connector import Connection
+from yarl import URL
+
+from modelgates_server import __version__
+from modelgates_server.core.errors import (
+    InvalidInput,
+    ProviderError,
+    ProviderTimedOut,
+    ProviderUnavailable,
+)
+from modelgates_server.core.inference import Api
+from modelgates_server.service.ports import Clock
+
+RETRY_AFTER_MAX_S = 3600
+"""Who asks for more is asked again after this."""
+
+_KEEP_ALIVE_S = 4
+"""Shorter than the 5 s after which uvicorn, Node and llama.cpp close an idle connection.
+
+A request that meets the close on its way fails, and is not sent again: the provider may have begun
+to work, and would be paid twice. RFC 9110, 9.2.2 forbids it to gateways for the same reason.
+"""
+
+_OURS = frozenset(
+    {"accept-encoding", "connection", "content-length", "content-type", "transfer-encoding"}
+)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_HEADER_VALUE = re.compile(r"[!-~]+([ \t]+[!-~]+)*", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BROKEN = (ClientError, OSError)
+
+
+class OpenAiSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a provider is and how it is asked; the paths of `Api` come below `base_url`.
+
+    A key in `authorization` goes as a bearer token, in any other header (Azure: `api-key`) as it
+    is. `headers` are sent as well. Raises `InvalidInput`, which shows none of the values.
+    """
+
+    name: str
+    base_url: str
+    api_key: str | None
+    api_key_header: str = "authorization"
+    headers: Mapping[str, str] = {}
+    # Two lost packets, which are sent again after 1 and 3 s, and the handshakes.
+    connect_timeout_s: float = 5
+    # From the call to the head of the answer. Without streaming that is the whole time of
+    # thinking and writing; OpenAI's own clients wait as long.
+    first_byte_timeout_s: float = 600
+    # Models think for minutes after the head of a stream, and not all send comments meanwhile.
+    idle_timeout_s: float = 300
+    # The longest answers (100,000 tokens) at 60 tokens a second.
+    total_timeout_s: float = 1800
+
+    def __post_init__(self) -> None:
+        url = _url(self.base_url, "http", "https")
+        if url is None or url.user or url.password:
+            raise InvalidInput(f"{self.name}: base_url must be like https://host/v1, without a key")
+        if self.api_key is not None and not _HEADER_VALUE.fullmatch(self.api_key):
+            raise InvalidInput(f"{self.name}: the key is empty or has characters that no key has")
+        first_s, idle_s = self.first_byte_timeout_s, self.idle_timeout_s
+        if min(self.connect_timeout_s, first_s, idle_s, self.total_timeout_s) <= 0:
+            raise InvalidInput(f"{self.name}: timeouts must be above 0 seconds")
+        self._check_headers()
+
+    def _check_headers(self) -> None:
+        for header in (*self.headers, self.api_key_header):
+            if not _HEADER_NAME.fullmatch(header) or header.lower() in _OURS:
+                raise InvalidInput(f"{self.name}: the header {header!r} cannot be set")
+        for header, value in self.headers.items():
+            if self.api_key is not None and header.lower() == self.api_key_header.lower():
+                raise InvalidInput(f"{self.name}: the header {header!r} is that of the key")
+            if not _HEADER_VALUE.fullmatch(value):
+                raise InvalidInput(f"{self.name}: the value of {header!r} cannot be sent")
+
+    def __repr__(self) -> str:
+        return f"OpenAiSettings(name={self.name!r}, …)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """What `rich` shows in a traceback: no more than `repr`."""
+        return [("name", self.name)]
+
+
+class OpenAiReply:
+    """An answer that has begun. A body that names no length ends when its connection does.
+
+    Only its content then tells whether it is whole.
+    """
+
+    def __init__(self, response: ClientResponse, settings: OpenAiSettings, clock: Clock) -> None:
+        self._response = response
+        self._name = settings.name
+        self._clock = clock
+        connection = response.connection
+        if connection is not None:  # None: the whole body came along with the head
+            self._watch(connection, settings.idle_timeout_s)
+
+    @property
+    def status(self) -> int:
+        """HTTP status, redirects included."""
+        return self._response.status
+
+    @property
+    def retry_after_s(self) -> int | None:
+        """Seconds from `retry-after-ms` or `Retry-After`, 0 to 3600; None without a sound one."""
+        headers = self._response.headers
+        return retry_after_s(
+            headers.get("retry-after-ms", ""), headers.get("retry-after", ""), self._clock()
+        )
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the body calls itself a stream of server-sent events."""
+        return self._response.content_type == "text/event-stream"
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """See `ProviderReply`."""
+        pieces, size = [], 0
+        async for piece in self.chunks():
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit_bytes:
+                self.close()
+                raise ProviderUnavailable(
+                    f"{self._name} sent an answer of more than {limit_bytes} bytes",
+                    provider=self._name,
+                    status=self.status,
+                )
+        return b"".join(pieces)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """See `ProviderReply`."""
+        content = self._response.content
+        try:
+            while piece := await content.readany():
+                yield piece
+        except (*_BROKEN, RuntimeError) as error:  # RuntimeError: it was lost before this read
+            self.close()
+            text = f"{self._name} ended its answer before its end"
+            raise _failure(self._name, error, text, self.status) from _for_logs(error)
+
+    def close(self) -> None:
+        """See `ProviderReply`; does nothing to a connection that is back in the pool."""
+        # aiohttp would set one and the same exception on all, whose traceback grows with each.
+        self._response.content.set_exception(ClientConnectionError("closed by the gateway"))
+        self._response.close()
+
+    def _watch(self, connection: Connection, idle_timeout_s: float) -> None:
+        protocol = connection.protocol
+        assert protocol is not None, "a response that is not at its end has a connection"
+        protocol.read_timeout = idle_timeout_s
+        protocol.start_timeout()
+        closed = protocol.closed
+        if closed is None:
+            return  # lost already, which a read that begins will notice
+        # The connection outlives the reply, and always has one of the two waiting for its end.
+        closed.remove_done_callback(_heard)
+        closed.add_done_callback(self._lost)
+
+        def released() -> None:
+            closed.remove_done_callback(self._lost)
+            closed.add_done_callback(_heard)
+
+        connection.add_callback(released)
+
+    def _lost(self, _: asyncio.Future[None]) -> None:
+        """End a read: aiohttp tells nobody when chunks are malformed or the session is closed."""
+        content = self._response.content
+        if not content.is_eof():
+            content.set_exception(ClientConnectionError("the connection is gone"))
+
+
+class OpenAiProvider:
+    """One session with its pool of connections per process, made on the first call."""
+
+    def __init__(self, settings: OpenAiSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        base = URL(settings.base_url)
+        self._urls = {api: (base / api).with_query(base.query) for api in Api}
+        self._proxy = _proxy_of(base)
+        self._session: ClientSession | None = None
+
+    async def send(self, api: Api, body: bytes) -> OpenAiReply:
+        """See `Provider`."""
+        session = self._session or self._open()
+        name = self._settings.name
+        try:
+            async with asyncio.timeout(self._settings.first_byte_timeout_s):
+                response = await session.post(
+                    self._urls[api],
+                    data=BytesIO(body),  # of bytes above 1 MiB aiohttp complains
+                    proxy=self._proxy,
+                    allow_redirects=False,  # another host would be shown the key
+                )
+        except _BROKEN as error:
+            text = f"{name} closed the connection before it answered"
+            raise _failure(name, error, text) from _for_logs(error)
+        return OpenAiReply(response, self._settings, self._clock)
+
+    async def close(self) -> None:
+        """See `Provider`; what is still being read ends with `ProviderUnavailable`."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _open(self) -> ClientSession:
+        settings = self._settings
+        headers = {
+            "user-agent": f"ModelGates/{__version__}",
+            "content-type": "application/json",
+            # Compression would hold pieces of a stream back.
+            "accept-encoding": "identity",
+            **{name.lower(): value for name, value in settings.headers.items()},
+        }
+        if settings.api_key is not None:
+            header = settings.api_key_header.lower()
+            bearer = "Bearer " if header == "authorization" else ""
+            headers[header] = bearer + settings.api_key
+        # `trust_env` stays off: it would read the proxies anew for each call, in a thread, and
+        # send what `~/.netrc` has for the host.
+        self._session = ClientSession(
+            connector=TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
+            cookie_jar=DummyCookieJar(),
+            headers=headers,
+            timeout=ClientTimeout(
+                connect=settings.connect_timeout_s, total=settings.total_timeout_s
+            ),
+        )
+        return self._session
+
+
+def retry_after_s(milliseconds: str, seconds_or_date: str, now_ms: int) -> int | None:
+    """Read OpenAI's `retry-after-ms`, else `Retry-After` (RFC 9110, 10.2.3), each may be empty."""
+    if _NUMBER.fullmatch(milliseconds):
+        wait_s = ceil(Decimal(milliseconds) / 1000)
+    elif _NUMBER.fullmatch(seconds_or_date):
+        wait_s = ceil(Decimal(seconds_or_date))
+    else:
+        try:
+            at = parsedate_to_datetime(seconds_or_date)
+        except (ValueError, OverflowError):
+            return None
+        since = at.replace(tzinfo=at.tzinfo or UTC) - _EPOCH
+        wait_s = ceil((since - timedelta(milliseconds=now_ms)) / timedelta(seconds=1))
+    return min(max(wait_s, 0), RETRY_AFTER_MAX_S)
+
+
+def _url(text: str, *schemes: str) -> URL | None:
+    """Read a URL, if it is one that can be called."""
+    try:
+        url = URL(text)
+        (url.raw_host or "").encode("idna")  # what looking up its address does
+    except ValueError:
+        return None
+    return url if url.scheme in schemes and url.host else None
+
+
+def _proxy_of(url: URL) -> URL | None:
+    """What `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say about the way to a URL."""
+    named = getproxies().get(url.scheme)
+    if not named or proxy_bypass(f"{url.host}:{url.port}"):
+        return None
+    proxy = _url(named if "://" in named else f"http://{named}", "http")
+    if proxy is None:
+        variable = f"{url.scheme.upper()}_PROXY"
+        raise InvalidInput(f"{variable} must be like http://host:port; others cannot be used")
+    return proxy
+
+
+def _failure(
+    name: str, error: Exception, otherwise: str, status: int | None = None
+) -> ProviderError:
+    if isinstance(error, TimeoutError):
+        text = f"{name} did not answer in time"
+        return ProviderTimedOut(text, provider=name, status=status)
+    if isinstance(error, ClientConnectorError | ClientHttpProxyError):
+        return ProviderUnavailable(f"{name} cannot be reached", provider=name)
+    return ProviderUnavailable(otherwise, provider=name, status=status)
+
+
+def _for_logs(error: Exception) -> Exception:
+    """The error's own words: aiohttp's errors hold the request's headers, and with them the key."""
+    words: object = error
+    if isinstance(error, ClientResponseError):
+        words = f"{error.status} {error.message}"
+    return ConnectionError(f"{type(error).__name__}: {words}")
+
+
+def _heard(closed: asyncio.Future[None]) -> None:
+    """Else asyncio complains that nobody asked why an idle connection went."""
+    closed.exception()

@@ -1,0 +1,1 @@
+"""A provider without a network: deterministic models, one of which misbehaves as it is asked to."""

@@ -1,0 +1,160 @@
+"""Answers in OpenAI's shapes, whole or as the payloads of a stream.
+
+Source: OpenAI's API reference, "The chat completion object", "The chat completion chunk object",
+"The completion object".
+"""
+
+from collections.abc import Iterator
+from itertools import chain, zip_longest
+from typing import Any
+
+import msgspec
+
+from modelgates_server.core.inference import Api
+
+DONE = b"[DONE]"
+_FINGERPRINT = "fp_sandbox"
+_HERE = b"\0"  # no JSON text has this byte
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What one choice says, in tokens; they are the arguments of a call where `function` is one."""
+
+    tokens: list[str]
+    finish_reason: str | None
+    function: str | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer to a chat or to prompts. `number` tells it from others of the same millisecond."""
+
+    api: Api
+    model: str
+    at_ms: int
+    number: int
+    prompt_tokens: int
+    choices: list[Said]
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """What it used, true."""
+        completion_tokens = sum(len(said.tokens) for said in self.choices)
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": completion_tokens,
+            "total_tokens": self.prompt_tokens + completion_tokens,
+            "prompt_tokens_details": {"cached_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 0},
+        }
+
+    def plain(self, usage: dict[str, Any] | None) -> bytes:
+        """The whole answer; None: without usage."""
+        choices = [
+            {
+                "index": index,
+                **self._whole(said, index),
+                "logprobs": None,
+                "finish_reason": said.finish_reason,
+            }
+            for index, said in enumerate(self.choices)
+        ]
+        answer = {**self._head("chat.completion"), "choices": choices}
+        return _encode(answer if usage is None else {**answer, "usage": usage})
+
+    def opening(self, *, with_usage: bool) -> Iterator[bytes]:
+        """The chunks before the first token, one per choice; `with_usage` as in `content`."""
+        if self.api is Api.COMPLETIONS:
+            return
+        for index, said in enumerate(self.choices):
+            delta: dict[str, Any] = {"role": "assistant", "content": "", "refusal": None}
+            if said.function is not None:
+                delta = {**delta, "content": None, "tool_calls": [self._call(said, index, "")]}
+            yield self._chunk(index, {"delta": delta}, None, with_usage)
+
+    def content(self, *, with_usage: bool) -> Iterator[bytes]:
+        """One chunk per token, the choices taking turns.
+
+        `with_usage`: each says `"usage":null`, as all but the last do that come with a usage.
+        """
+        columns = [self._tokens(index, said, with_usage) for index, said in enumerate(self.choices)]
+        for row in zip_longest(*columns):
+            for payload in row:
+                if payload is not None:
+                    yield payload
+
+    def ending(self, *, with_usage: bool) -> Iterator[bytes]:
+        """The chunks with the finish reasons, one per choice."""
+        for index, said in enumerate(self.choices):
+            nothing: dict[str, Any] = {"delta": {}} if self.api is Api.CHAT else {"text": ""}
+            yield self._chunk(index, nothing, said.finish_reason, with_usage)
+
+    def usage_chunk(self, usage: Any) -> bytes:
+        """The chunk that has nothing but the usage."""
+        return _encode({**self._head("chat.completion.chunk"), "choices": [], "usage": usage})
+
+    def _tokens(self, index: int, said: Said, with_usage: bool) -> Iterator[bytes]:
+        """All that surrounds the text is the same in each chunk, and is encoded once."""
+        here = msgspec.Raw(_HERE)
+        part: dict[str, Any] = {"delta": {"content": here}}
+        if self.api is Api.COMPLETIONS:
+            part = {"text": here}
+        elif said.function is not None:
+            call = {"index": 0, "function": {"arguments": here}}
+            part = {"delta": {"tool_calls": [call]}}
+        before, _, after = self._chunk(index, part, None, with_usage).partition(_HERE)
+        for token in said.tokens:
+            yield before + _encode(token) + after
+
+    def _chunk(
+        self, index: int, part: dict[str, Any], finish_reason: str | None, with_usage: bool
+    ) -> bytes:
+        choice = {"index": index, **part, "logprobs": None, "finish_reason": finish_reason}
+        chunk = {**self._head("chat.completion.chunk"), "choices": [choice]}
+        return _encode({**chunk, "usage": None} if with_usage else chunk)
+
+    def _whole(self, said: Said, index: int) -> dict[str, Any]:
+        text = "".join(said.tokens)
+        if self.api is Api.COMPLETIONS:
+            return {"text": text}
+        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+        if said.function is not None:
+            call = self._call(said, index, text)
+            del call["index"]
+            message = {**message, "content": None, "tool_calls": [call]}
+        return {"message": message}
+
+    def _call(self, said: Said, index: int, arguments: str) -> dict[str, Any]:
+        return {
+            "index": 0,
+            "id": f"call_{self._name}{index:03d}",
+            "type": "function",
+            "function": {"name": said.function, "arguments": arguments},
+        }
+
+    def _head(self, chat_object: str) -> dict[str, Any]:
+        chat = self.api is Api.CHAT
+        return {
+            "id": f"{'chatcmpl' if chat else 'cmpl'}-{self._name}",
+            "object": chat_object if chat else "text_completion",
+            "created": self.at_ms // 1000,
+            "model": self.model,
+            "system_fingerprint": _FINGERPRINT,
+        }
+
+    @property
+    def _name(self) -> str:
+        return f"{self.at_ms}{self.number:09d}"
+
+
+def events(answer: Answer, *, with_usage: bool) -> Iterator[bytes]:
+    """The stream of an answer, event by event."""
+    payloads = chain(
+        answer.opening(with_usage=with_usage),
+        answer.content(with_usage=with_usage),
+        answer.ending(with_usage=with_usage),
+        (answer.usage_chunk(answer.usage),) if with_usage else (),
+        (DONE,),
+    )
+    return (b"data: %b\n\n" % payload for payload in payloads)

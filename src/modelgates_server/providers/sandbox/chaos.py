@@ -1,0 +1,180 @@
+"""The model `chaos`: what it is to do wrong stands in the last user message, as a JSON object.
+
+What a stream does "after" so many chunks, a plain answer does to its body as a whole.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from modelgates_server.providers.sandbox.answers import DONE, Answer, Said
+from modelgates_server.providers.sandbox.lorem import lorem_tokens
+from modelgates_server.providers.sandbox.request import OUTPUT_TOKENS, tokens_of
+from modelgates_server.providers.sandbox.script import Refused, Script, error_body
+
+_TOKENS = 20
+_DRIP_BYTES = 32
+_GARBAGE = b'{"id":"chatcmpl-garbage","choices":[{"index":0,"del'
+_COMMENT = b": the sandbox is awake"
+_FAILS = "The sandbox fails, as it was asked to."
+
+_Delay = Annotated[int, msgspec.Meta(ge=0, le=600_000)]
+_After = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Chaos(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to misbehave. Times are in milliseconds, `after` counts chunks with content.
+
+    say, tokens     the text, or how much lorem; both are put out whatever `max_tokens` says
+    finish          the finish reason; null: none
+    status          an error with this HTTP status, at once; `retry_after` in seconds goes with it
+    first_byte_ms   before the head; chunk_ms: before each event, or each 32 bytes of a plain body
+    cut_after       the connection breaks off, within an event
+    error_after     an error, with status 200 and in place of the end
+    garbage_after   an event that is no JSON, and on as if nothing had happened
+    usage           what to report, literally, or one of
+                    none: nothing; wrong: far too much, and a total that does not fit;
+                    negative; absurd: 10**15; huge: texts of 10,000 digits;
+                    twice: two chunks of it; late: after `[DONE]` (plain answers: as it is)
+    comments, crlf  a comment before each event; CRLF for line ends
+    no_done         no `[DONE]`
+    """
+
+    say: str | None = None
+    tokens: Annotated[int, msgspec.Meta(ge=0, le=OUTPUT_TOKENS)] | None = None
+    finish: str | None = "stop"
+    status: Annotated[int, msgspec.Meta(ge=400, le=599)] | None = None
+    retry_after: Annotated[int, msgspec.Meta(ge=0, le=3600)] | None = None
+    first_byte_ms: _Delay = 0
+    chunk_ms: _Delay = 0
+    cut_after: _After | None = None
+    error_after: _After | None = None
+    garbage_after: _After | None = None
+    usage: (
+        Literal["none", "wrong", "negative", "absurd", "huge", "twice", "late"]
+        | dict[str, Any]
+        | None
+    ) = None
+    comments: bool = False
+    crlf: bool = False
+    no_done: bool = False
+
+    def __post_init__(self) -> None:
+        for one, other in (("say", "tokens"), ("cut_after", "error_after")):
+            if getattr(self, one) is not None and getattr(self, other) is not None:
+                raise ValueError(f"`{one}` and `{other}` exclude each other")
+
+    def said(self, cap_tokens: int) -> Said:
+        """What it says."""
+        if self.say is not None:
+            return Said(tokens_of(self.say), self.finish)
+        count = min(_TOKENS, cap_tokens) if self.tokens is None else self.tokens
+        return Said(lorem_tokens(count), self.finish)
+
+
+_chaos = msgspec.json.Decoder(Chaos)
+
+
+def read_chaos(texts: list[str]) -> Chaos:
+    """What the one text of a request asks for; raises `Refused` where it is no such object."""
+    if len(texts) != 1:
+        raise Refused(400, "chaos takes one prompt", param="prompt")
+    try:
+        return _chaos.decode(texts[0])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Refused(
+            400, f'chaos takes a JSON object as the last user message, like {{"tokens":5}}: {error}'
+        ) from None
+
+
+def misbehave(chaos: Chaos, answer: Answer, *, stream: bool, with_usage: bool) -> Script:
+    """The answer as it is to be spoiled; `with_usage`: the stream is to end with its usage."""
+    if chaos.status is not None:
+        code = "rate_limit_exceeded" if chaos.status == 429 else None  # noqa: PLR2004
+        return Script(
+            body=error_body(chaos.status, _FAILS, code=code),
+            status=chaos.status,
+            head_ms=chaos.first_byte_ms,
+            retry_after_s=chaos.retry_after,
+        )
+    return Script(
+        body=_events(chaos, answer, with_usage=with_usage) if stream else _plain(chaos, answer),
+        is_stream=stream,
+        head_ms=chaos.first_byte_ms,
+        chunk_ms=chaos.chunk_ms,
+        retry_after_s=chaos.retry_after,
+        is_cut=chaos.cut_after is not None,
+    )
+
+
+def _plain(chaos: Chaos, answer: Answer) -> Iterator[bytes]:
+    body = answer.plain(_reported(chaos, answer))
+    if chaos.error_after is not None:
+        body = error_body(500, _FAILS)
+    elif chaos.cut_after is not None or chaos.garbage_after is not None:
+        body = body[: len(body) // 2]
+    size = _DRIP_BYTES if chaos.chunk_ms else len(body)
+    return (body[place : place + size] for place in range(0, len(body), size))
+
+
+def _events(chaos: Chaos, answer: Answer, *, with_usage: bool) -> Iterator[bytes]:
+    end = b"\r\n" if chaos.crlf else b"\n"
+    before = _COMMENT + 2 * end if chaos.comments else b""
+    for payload in _payloads(chaos, answer, with_usage=with_usage):
+        yield b"%bdata: %b%b%b" % (before, payload, end, end)
+    if chaos.cut_after is not None:
+        yield b"data: " + _GARBAGE
+
+
+def _payloads(chaos: Chaos, answer: Answer, *, with_usage: bool) -> Iterator[bytes]:
+    yield from answer.opening(with_usage=with_usage)
+    stop = chaos.cut_after if chaos.error_after is None else chaos.error_after
+    content = list(islice(answer.content(with_usage=with_usage), stop))
+    if chaos.garbage_after is not None:
+        content.insert(chaos.garbage_after, _GARBAGE)
+    yield from content
+    if chaos.error_after is not None:
+        yield error_body(500, _FAILS)
+    if stop is not None:
+        return
+    yield from answer.ending(with_usage=with_usage)
+    usage = _usage_chunks(chaos, answer) if with_usage else []
+    if chaos.usage != "late":
+        yield from usage
+    if not chaos.no_done:
+        yield DONE
+    if chaos.usage == "late":
+        yield from usage
+
+
+def _usage_chunks(chaos: Chaos, answer: Answer) -> list[bytes]:
+    reported = _reported(chaos, answer)
+    if reported is None:
+        return []
+    return [answer.usage_chunk(reported)] * (2 if chaos.usage == "twice" else 1)
+
+
+def _reported(chaos: Chaos, answer: Answer) -> dict[str, Any] | None:
+    if isinstance(chaos.usage, dict):
+        return chaos.usage
+    true = answer.usage
+    prompt, completion = true["prompt_tokens"], true["completion_tokens"]
+    match chaos.usage:
+        case "none":
+            return None
+        case "wrong":
+            return {**true, **_counts(prompt + 1000, completion * 10 + 1000, 1)}
+        case "negative":
+            return {**true, **_counts(-prompt - 1, -completion - 1, -prompt - completion - 2)}
+        case "absurd":
+            return {**true, **_counts(10**15, 10**15, 2 * 10**15)}
+        case "huge":
+            return {**true, **_counts("9" * 10_000, "9" * 10_000, "9" * 10_000)}
+        case _:
+            return true
+
+
+def _counts(prompt: Any, completion: Any, total: Any) -> dict[str, Any]:
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total}

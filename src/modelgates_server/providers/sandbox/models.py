@@ -1,0 +1,167 @@
+"""What each model does with a request: `echo`, `lorem`, `embed`, and the way to `chaos`."""
+
+import base64
+import re
+import struct
+from hashlib import shake_256
+from math import sqrt
+from typing import Any
+
+import msgspec
+
+from modelgates_server.core.inference import Api
+from modelgates_server.providers.sandbox.answers import Answer, Said, events
+from modelgates_server.providers.sandbox.chaos import misbehave, read_chaos
+from modelgates_server.providers.sandbox.lorem import lorem_tokens
+from modelgates_server.providers.sandbox.request import Asked, read_request, tokens_of
+from modelgates_server.providers.sandbox.script import Refused, Script
+
+LOREM_TOKENS = 100
+DIMENSIONS = 8
+
+_APIS = {
+    "echo": (Api.CHAT, Api.COMPLETIONS),
+    "lorem": (Api.CHAT, Api.COMPLETIONS),
+    "chaos": (Api.CHAT, Api.COMPLETIONS),
+    "embed": (Api.EMBEDDINGS,),
+}
+NAMES = tuple(_APIS)
+
+_ANSWER_MAX_CHARS = 32 * 2**20
+_NUMBERS_MAX = 2**18
+
+_CALL = re.compile(r"call (\S+) (\{.*\})", re.DOTALL)
+_NUMBER = re.compile(r"\s*([0-9]{1,9})\s*", re.ASCII)
+_object = msgspec.json.Decoder(dict[str, Any])
+
+
+def respond(api: Api, body: bytes, *, at_ms: int, number: int) -> Script:
+    """The answer to a request; `number` tells those of the same millisecond apart."""
+    try:
+        asked = read_request(api, body)
+        _check_model(asked)
+        if api is Api.EMBEDDINGS:
+            return Script(body=_embeddings(asked))
+        return _say(asked, at_ms, number)
+    except Refused as refused:
+        return refused.script()
+
+
+def _check_model(asked: Asked) -> None:
+    name = asked.request.model
+    if asked.api not in _APIS.get(name, ()):
+        there = ", ".join(NAMES)
+        message = f"The model {name[:80]!r} does not exist at /{asked.api}; there is {there}."
+        raise Refused(404, message, code="model_not_found", param="model")
+
+
+def _say(asked: Asked, at_ms: int, number: int) -> Script:
+    request = asked.request
+    stream, with_usage = bool(request.stream), request.wants_usage
+    if request.model == "chaos":
+        chaos = read_chaos(asked.texts)
+        answer = _answer(asked, [chaos.said(asked.cap_tokens)], at_ms, number)
+        return misbehave(chaos, answer, stream=stream, with_usage=with_usage)
+    speak = _echo if request.model == "echo" else _lorem
+    answer = _answer(asked, [speak(asked, text) for text in asked.texts], at_ms, number)
+    if stream:
+        return Script(body=events(answer, with_usage=with_usage), is_stream=True)
+    return Script(body=answer.plain(answer.usage))
+
+
+def _answer(asked: Asked, said: list[Said], at_ms: int, number: int) -> Answer:
+    """Each text is answered as many times as there are to be choices."""
+    times = asked.request.n or 1
+    if times * sum(len(token) for one in said for token in one.tokens) > _ANSWER_MAX_CHARS:
+        raise Refused(400, "The answer would be too long; ask for fewer choices.", param="n")
+    return Answer(
+        api=asked.api,
+        model=asked.request.model,
+        at_ms=at_ms,
+        number=number,
+        prompt_tokens=asked.prompt_tokens,
+        choices=[one for one in said for _ in range(times)],
+    )
+
+
+def _echo(asked: Asked, text: str) -> Said:
+    """The text itself, or the call of a tool that it spells out.
+
+    Where JSON is asked for, a text that is no JSON object comes within one.
+    """
+    function = None
+    if called := asked.request.tools and _CALL.fullmatch(text):
+        name, arguments = called.groups()
+        if _is_offered(asked, name) and _is_object(arguments):
+            function, text = name, arguments
+    form = asked.request.response_format
+    wants_object = form is not None and form.type != "text"
+    if function is None and wants_object and not _is_object(text):
+        text = msgspec.json.encode({"echo": text}).decode()
+    tokens = tokens_of(text)
+    return _cut_short(tokens, asked, "stop" if function is None else "tool_calls", function)
+
+
+def _lorem(asked: Asked, text: str) -> Said:
+    """As many tokens as the text is a number of, else what the request allows, else 100."""
+    number = _NUMBER.fullmatch(text)
+    if number is not None:
+        wanted = int(number.group(1))
+    else:
+        endless = asked.cap_tokens + 1
+        wanted = endless if asked.request.has_cap else LOREM_TOKENS
+    return _cut_short(lorem_tokens(min(wanted, asked.cap_tokens + 1)), asked, "stop")
+
+
+def _cut_short(tokens: list[str], asked: Asked, finish: str, function: str | None = None) -> Said:
+    if len(tokens) > asked.cap_tokens:
+        return Said(tokens[: asked.cap_tokens], "length", function)
+    return Said(tokens, finish, function)
+
+
+def _is_offered(asked: Asked, name: str) -> bool:
+    tools = asked.request.tools or ()
+    return asked.api is Api.CHAT and any(
+        tool.function is not None and tool.function.name == name for tool in tools
+    )
+
+
+def _is_object(text: str) -> bool:
+    try:
+        _object.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
+def _embeddings(asked: Asked) -> bytes:
+    """A list of embeddings; source: OpenAI's API reference, "The embedding object"."""
+    request = asked.request
+    size = request.dimensions or DIMENSIONS
+    if size * len(asked.texts) > _NUMBERS_MAX:
+        raise Refused(400, f"The answer would have more than {_NUMBERS_MAX} numbers.")
+    encode = _as_base64 if request.encoding_format == "base64" else _as_floats
+    rows = [
+        {"object": "embedding", "index": index, "embedding": encode(_vector(text, size))}
+        for index, text in enumerate(asked.texts)
+    ]
+    usage = {"prompt_tokens": asked.prompt_tokens, "total_tokens": asked.prompt_tokens}
+    return msgspec.json.encode(
+        {"object": "list", "data": rows, "model": request.model, "usage": usage}
+    )
+
+
+def _vector(text: str, size: int) -> bytes:
+    """A vector of length 1 whose direction is the text's hash, as little-endian 32-bit floats."""
+    digest = shake_256(text.encode("utf-8", "surrogatepass")).digest(2 * size)
+    numbers = [number | 1 for number in struct.unpack(f"<{size}h", digest)]  # never all zero
+    length = sqrt(sum(number * number for number in numbers))
+    return struct.pack(f"<{size}f", *(number / length for number in numbers))
+
+
+def _as_base64(vector: bytes) -> str:
+    return base64.b64encode(vector).decode()
+
+
+def _as_floats(vector: bytes) -> list[Any]:
+    return list(struct.unpack(f"<{len(vector) // 4}f", vector))

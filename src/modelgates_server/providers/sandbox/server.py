@@ -1,0 +1,151 @@
+"""The sandbox as a server of its own that speaks OpenAI's HTTP API, with any key."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from itertools import count
+from typing import Any, cast
+
+import msgspec
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from modelgates_server.core.inference import Api
+from modelgates_server.providers.sandbox.models import NAMES, respond
+from modelgates_server.providers.sandbox.script import Refused, Script
+from modelgates_server.service.ports import Clock
+
+BODY_MAX_BYTES = 32 * 2**20
+
+_CUT = "modelgates.cut"
+_GRACE_S = 1
+_JSON = (b"content-type", b"application/json")
+_EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
+_PATHS = {f"/{api}": api for api in Api}
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class SandboxApp:
+    """ASGI 3, raw: it is the upstream of benchmarks and must not be what they measure."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._numbers = count()
+        self._models = _models(clock() // 1000)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """See ASGI; there is no lifespan."""
+        try:
+            script = await self._script(scope, receive)
+        except Refused as refused:
+            script = refused.script()
+        if script is not None:
+            await _play(script, scope, receive, send)
+
+    async def _script(self, scope: Message, receive: Receive) -> Script | None:
+        """The answer to a request; None when its client has gone."""
+        method, path = scope["method"], scope["path"].removeprefix("/v1")
+        if path == "/models" and method in ("GET", "HEAD"):
+            return Script(body=self._models)
+        api = _PATHS.get(path)
+        if api is None or method != "POST":
+            raise Refused(404, f"There is no {method} {scope['path']!r:.80}.")
+        body = await _read(receive)
+        if body is None:
+            return None
+        return respond(api, body, at_ms=self._clock(), number=next(self._numbers))
+
+
+class Connection(HttpToolsProtocol):
+    """Lets an application cut it off: ASGI knows no other end of an answer than a good one."""
+
+    def on_message_begin(self) -> None:
+        """See uvicorn."""
+        super().on_message_begin()
+        # What was written is sent first: a reset would take some of it back.
+        cast("Message", self.scope)[_CUT] = self.transport.close
+
+
+def configuration(clock: Clock, *, host: str, port: int) -> uvicorn.Config:
+    """How uvicorn runs the sandbox."""
+    return uvicorn.Config(
+        SandboxApp(clock),
+        host=host,
+        port=port,
+        loop="uvloop",
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+
+
+async def _read(receive: Receive) -> bytes | None:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body"):
+        pieces = bytearray(body)
+        while message.get("more_body"):
+            message = await receive()
+            pieces += message.get("body", b"")
+            if len(pieces) > BODY_MAX_BYTES:
+                raise Refused(413, f"The body is larger than {BODY_MAX_BYTES} bytes.")
+        body = bytes(pieces)
+    return None if message["type"] == "http.disconnect" else body
+
+
+async def _play(script: Script, scope: Message, receive: Receive, send: Send) -> None:
+    if not (script.head_ms or script.chunk_ms):
+        await _write(script, scope, receive, send)
+        return
+    writing = asyncio.ensure_future(_write(script, scope, receive, send))
+    gone = asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait((writing, gone), return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        scope[_CUT]()  # the server stops, and its grace is over
+    finally:
+        writing.cancel()
+        gone.cancel()
+
+
+async def _write(script: Script, scope: Message, receive: Receive, send: Send) -> None:
+    if script.head_ms:
+        await asyncio.sleep(script.head_ms / 1000)
+    headers = [_EVENTS if script.is_stream else _JSON]
+    if script.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % script.retry_after_s))
+    if isinstance(script.body, bytes):
+        headers.append((b"content-length", b"%d" % len(script.body)))
+    begin: Message = {"type": "http.response.start", "status": script.status, "headers": headers}
+    await send(begin)
+    if isinstance(script.body, bytes):
+        await send({"type": "http.response.body", "body": script.body})
+        return
+    for data in script.writes():
+        if script.chunk_ms:
+            await asyncio.sleep(script.chunk_ms / 1000)
+        await send({"type": "http.response.body", "body": data, "more_body": True})
+    if script.is_cut:
+        scope[_CUT]()
+        await receive()  # until it is gone: uvicorn would log that an end is missing
+    else:
+        await send({"type": "http.response.body"})
+
+
+def _models(created_at_s: int) -> bytes:
+    return msgspec.json.encode(
+        {
+            "object": "list",
+            "data": [
+                {"id": name, "object": "model", "created": created_at_s, "owned_by": "modelgates"}
+                for name in NAMES
+            ],
+        }
+    )
