@@ -7,6 +7,7 @@ import socket
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.cli.console import PATIENCE_S, Console
@@ -31,6 +32,15 @@ def one(pattern: str, text: str) -> str:
     return str(found)
 
 
+def said(curl: list[str]) -> str:
+    """What a `curl` with headers and a body prints."""
+    values = [curl[i + 1] for i, word in enumerate(curl) if word == "-H"]
+    headers = dict(value.split(": ") for value in values)
+    answer = httpx.post(curl[2], headers=headers, content=curl[curl.index("-d") + 1])
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_the_demo_shows_what_is_true_and_leaves_nothing(
     console: Console, tmp_path: Path, stop: int
@@ -47,12 +57,16 @@ def test_the_demo_shows_what_is_true_and_leaves_nothing(
     (caller.folder / ".env").write_text("MODELGATES_TLS_CERT=cert.pem\n")
     with caller.start("demo", "--port", "0") as process:
         shown = tour(process)
-        curl = shlex.split(one(r"^  (curl .*)$", shown))
+        curl = shlex.split(one(r"^  (curl \S*/credits .*)$", shown))
         url = curl[1].removesuffix("/api/v1/credits")
         answer = json.loads(one(r"^  (\{.*\})$", shown))
-        assert answer == {"data": {"total_credits": 10, "total_usage": 0.0123}}
+        assert answer == {"data": {"total_credits": 10, "total_usage": 0.000043}}
         assert curl[2] == "-H"
         assert read_credits(url, curl[3].removeprefix("Authorization: Bearer ")) == (200, answer)
+
+        call = shlex.split(one(r"^  (curl -N (?:.*\\\n){2}.*)$", shown).replace("\\\n", ""))
+        assert said(call).endswith("data: [DONE]\n\n")
+        assert read_credits(url, curl[3].removeprefix("Authorization: Bearer "))[1] != answer
 
         other = Console(tmp_path)
         other.environment["MODELGATES_DATABASE_URL"] = one(r"^  export \w+=(sqlite:\S+)$", shown)

@@ -12,7 +12,19 @@ from typing import Annotated, NoReturn
 import typer
 
 from modelgates_server import __version__
-from modelgates_server.cli import account, db, demo, key, ledger, serve
+from modelgates_server.cli import (
+    account,
+    config,
+    db,
+    demo,
+    generation,
+    key,
+    ledger,
+    models,
+    prices,
+    sandbox,
+    serve,
+)
 from modelgates_server.cli import credits as credits_noun
 from modelgates_server.cli.output import fail
 from modelgates_server.core.errors import GatewayError
@@ -30,6 +42,11 @@ app.add_typer(account.app, name="account")
 app.add_typer(key.app, name="key")
 app.add_typer(credits_noun.app, name="credits")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(generation.app, name="generation")
+app.add_typer(models.app, name="models")
+app.add_typer(prices.app, name="prices")
+app.add_typer(config.app, name="config")
+app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(db.app, name="db")
 app.add_typer(demo.app)
 

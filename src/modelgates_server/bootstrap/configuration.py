@@ -1,0 +1,217 @@
+"""The configuration file: providers, models, prices and markups, checked before anything starts.
+
+docs/configuration.md documents it, modelgates.example.toml shows all of it, and
+`modelgates config check` explains one.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from modelgates_server.bootstrap.configuration_file import (
+    AccountTable,
+    FileTable,
+    ProviderTable,
+    Table,
+    read_file,
+    read_table,
+)
+from modelgates_server.bootstrap.configuration_models import read_model, unpriced_media
+from modelgates_server.bootstrap.configuration_providers import (
+    KeyMissing,
+    check_provider,
+    is_readable_on_the_way,
+    provider_key,
+    provider_settings,
+)
+from modelgates_server.core.catalog import Model
+from modelgates_server.core.errors import InvalidInput
+from modelgates_server.core.ids import ACCOUNT_ID
+from modelgates_server.core.prices import Price
+from modelgates_server.providers.sandbox.offer import sandbox_models, sandbox_prices
+
+if TYPE_CHECKING:
+    from modelgates_server.providers.openai import OpenAiSettings
+
+DEFAULT_FILE = Path("modelgates.toml")
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What a file says, or what holds without one; what the sandbox offers is part of it.
+
+    `key_variables` has, by provider, the name of the variable with its key, `unset_keys` a sentence
+    where that is not set. `warnings` are about what is allowed and perhaps not meant.
+    """
+
+    path: Path | None
+    markup_bp: int
+    sandbox: bool
+    providers: "tuple[OpenAiSettings, ...]"
+    models: tuple[Model, ...]
+    prices: tuple[Price, ...]
+    account_markup_bp: Mapping[str, int]
+    key_variables: Mapping[str, str]
+    unset_keys: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+def load_configuration(path: Path | None, environment: Mapping[str, str]) -> Configuration:
+    """The configuration to serve; without a path, that of the working directory if there is one.
+
+    Raises `InvalidInput`, also where a provider's key is not in the environment.
+    """
+    configuration = valid_configuration(path, environment)
+    if configuration.unset_keys:
+        raise InvalidInput("; ".join(configuration.unset_keys.values()))
+    return configuration
+
+
+def valid_configuration(path: Path | None, environment: Mapping[str, str]) -> Configuration:
+    """The same for those who call no provider: keys may be missing."""
+    configuration, problems = read_configuration(path, environment)
+    if not problems:
+        return configuration
+    more = f" (and {len(problems) - 1} more: modelgates config check)" if problems[1:] else ""
+    raise InvalidInput(f"{configuration.path}: {problems[0]}{more}")
+
+
+def read_configuration(
+    path: Path | None, environment: Mapping[str, str]
+) -> tuple[Configuration, list[str]]:
+    """What is right in a file, and a sentence for each thing in it that is wrong."""
+    if path is None and DEFAULT_FILE.exists():
+        path = DEFAULT_FILE
+    file = FileTable()
+    problems = []
+    if path is not None:
+        try:
+            file = read_file(path)
+        except InvalidInput as problem:
+            problems.append(str(problem))
+    reading = _Reading(path, file, environment)
+    configuration = reading.read()
+    return configuration, [*problems, *reading.problems]
+
+
+class _Reading:
+    """Reads a file's tables one by one: what is wrong in one does not hide the next."""
+
+    def __init__(self, path: Path | None, file: FileTable, environment: Mapping[str, str]) -> None:
+        self.problems: list[str] = []
+        self._path = path
+        self._file = file
+        self._environment = environment
+        self._tables: dict[str, ProviderTable] = {}
+        self._providers: list[OpenAiSettings] = []
+        self._unset_keys: dict[str, str] = {}
+        self._models: list[Model] = []
+        # By endpoint, with the table that they were found for.
+        self._prices: dict[str, tuple[tuple[Price, ...], str]] = {}
+        self._account_markup_bp: dict[str, int] = {}
+        self._warnings: list[str] = []
+
+    def read(self) -> Configuration:
+        """Read all tables. Models come after the providers that they name."""
+        for name, members in self._file.providers.items():
+            with self._noting():
+                self._read_provider(name, members)
+        for model_id, members in self._file.models.items():
+            with self._noting():
+                self._read_model(model_id, members)
+        for account_id, members in self._file.accounts.items():
+            with self._noting():
+                self._read_account(account_id, members)
+        prices = [price for found, _ in self._prices.values() for price in found]
+        sandbox = self._path is None if self._file.sandbox is None else self._file.sandbox
+        markup_bp = self._file.markup_bp
+        if sandbox:
+            replace = msgspec.structs.replace
+            self._models += (replace(model, markup_bp=markup_bp) for model in sandbox_models())
+            prices += sandbox_prices()
+        return Configuration(
+            path=self._path,
+            markup_bp=markup_bp,
+            sandbox=sandbox,
+            providers=tuple(self._providers),
+            models=tuple(self._models),
+            prices=tuple(prices),
+            account_markup_bp=self._account_markup_bp,
+            key_variables={
+                name: table.api_key_env for name, table in self._tables.items() if table.api_key_env
+            },
+            unset_keys=self._unset_keys,
+            warnings=tuple(self._warnings),
+        )
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except InvalidInput as problem:
+            self.problems.append(str(problem))
+
+    def _read_provider(self, name: str, members: Table) -> None:
+        place = _place("providers", name)
+        table = read_table(place, members, ProviderTable)
+        self._tables[name] = table
+        check_provider(place, name, table)
+        key = None
+        try:
+            key = provider_key(name, table.api_key_env, self._environment)
+        except KeyMissing as missing:
+            self._unset_keys[name] = str(missing)
+        self._providers.append(provider_settings(name, table, key))
+        if is_readable_on_the_way(table.base_url):
+            self._warnings.append(
+                f"{place}.base_url leads to another machine without encryption: the key, prompts "
+                "and answers can be read on the way"
+            )
+
+    def _read_model(self, model_id: str, members: Table) -> None:
+        place = _place("models", model_id)
+        named = members.get("provider")
+        if named in self._file.providers and named not in self._tables:
+            return  # what is wrong with its provider has been told
+        model, prices = read_model(
+            place,
+            model_id,
+            members,
+            providers=self._tables,
+            file=self._path.name if self._path else "",
+            markup_bp=self._file.markup_bp,
+        )
+        first, other = self._prices.setdefault(model.endpoint.id, (prices, place))
+        if first != prices:
+            raise InvalidInput(
+                f"{place} and {other} are one model of {model.endpoint.provider}, "
+                f"{model.endpoint.upstream_model}, at two prices: give them the same one, and the "
+                "dearer of them a markup_bp"
+            )
+        self._models.append(model)
+        if model.markup_bp < 0:
+            self._warnings.append(f"{place} is sold below its price")
+        self._warnings += (
+            f"{place} has no rate for {what}: calls that ask for it are refused"
+            for what in unpriced_media(model, prices)
+        )
+
+    def _read_account(self, account_id: str, members: Table) -> None:
+        place = _place("accounts", account_id)
+        if not ACCOUNT_ID.fullmatch(account_id):
+            raise InvalidInput(
+                f"{place} is no id of an account: `modelgates account list` has them"
+            )
+        self._account_markup_bp[account_id] = read_table(place, members, AccountTable).markup_bp
+
+
+def _place(table: str, name: str) -> str:
+    """How TOML writes the name of a table."""
+    return f"{table}.{name}" if _BARE.fullmatch(name) else f'{table}."{name}"'

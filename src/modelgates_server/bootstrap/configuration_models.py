@@ -1,0 +1,131 @@
+"""`[models."ID"]`: what clients can call, and who serves it."""
+
+import difflib
+import re
+from collections.abc import Collection, Mapping
+
+from modelgates_server.bootstrap.configuration_file import (
+    EXAMPLES,
+    ModelTable,
+    ProviderTable,
+    Table,
+    read_table,
+)
+from modelgates_server.bootstrap.configuration_prices import Priced, priced
+from modelgates_server.core.catalog import Endpoint, Model
+from modelgates_server.core.errors import InvalidInput
+from modelgates_server.core.inference import MODEL_MAX_CHARS, Api
+from modelgates_server.core.prices import Price
+from modelgates_server.core.usage import Meter
+from modelgates_server.providers.sandbox.offer import PROVIDER as SANDBOX
+
+_WORD = r"[A-Za-z0-9][A-Za-z0-9._~@-]*"
+_ID = re.compile(rf"{_WORD}(/{_WORD})+(:{_WORD})?", re.ASCII)
+_APIS = {
+    "chat": frozenset({Api.CHAT, Api.COMPLETIONS}),
+    "embeddings": frozenset({Api.EMBEDDINGS}),
+}
+
+
+def read_model(
+    place: str,
+    model_id: str,
+    members: Table,
+    *,
+    providers: Mapping[str, ProviderTable],
+    file: str,
+    markup_bp: int,
+) -> tuple[Model, tuple[Price, ...]]:
+    """A model with the prices of its endpoint; raises `InvalidInput` that names the member.
+
+    `file` is the source of prices that stand in it, `markup_bp` what holds without another.
+    """
+    _check_id(place, model_id)
+    table = read_table(place, members, ModelTable)
+    provider = providers.get(table.provider)
+    if provider is None:
+        raise InvalidInput(f"{place}.provider: {_unknown_provider(table.provider, providers)}")
+    upstream_model = table.upstream_model or model_id.partition("/")[2]
+    if not upstream_model.isprintable():
+        raise InvalidInput(f"{place}.upstream_model has characters that no name has")
+    endpoint = Endpoint(
+        id=f"{table.provider}:{upstream_model}",
+        provider=table.provider,
+        upstream_model=upstream_model,
+        cap_parameter=provider.cap_parameter,
+    )
+    found = priced(place, file, table, provider, endpoint.id)
+    embeds = table.kind == "embeddings"
+    model = Model(
+        id=model_id,
+        name=table.name or model_id,
+        endpoint=endpoint,
+        context_tokens=_context_tokens(place, table, found),
+        output_tokens=_output_tokens(place, table),
+        created_at_s=0,  # nobody knows
+        description=table.description,
+        media_tokens=table.media_tokens,
+        apis=_APIS[table.kind],
+        input_modalities=table.input_modalities,
+        output_modalities=table.output_modalities or (("embeddings",) if embeds else ("text",)),
+        parameters=table.parameters,
+        markup_bp=markup_bp if table.markup_bp is None else table.markup_bp,
+    )
+    return model, found.prices
+
+
+def unpriced_media(model: Model, prices: tuple[Price, ...]) -> list[str]:
+    """What a model is said to take or give, and calls cannot ask for: it has no rate.
+
+    Images that are read are not among them: providers count those as text.
+    """
+    asked = {
+        "audio in": (Meter.INPUT_AUDIO, "audio" in model.input_modalities),
+        "audio out": (Meter.OUTPUT_AUDIO, "audio" in model.output_modalities),
+        "images out": (Meter.OUTPUT_IMAGE, "image" in model.output_modalities),
+    }
+    tiers = [tier for price in prices if not price.is_free for tier in price.tiers]
+    return [
+        what
+        for what, (meter, wanted) in asked.items()
+        if wanted and not all(meter in tier.rates for tier in tiers)
+    ]
+
+
+def _check_id(place: str, model_id: str) -> None:
+    if not _ID.fullmatch(model_id) or len(model_id) > MODEL_MAX_CHARS:
+        raise InvalidInput(
+            f"{place}: a model's id is author/slug, in quotes: write, for example, "
+            '[models."openai/gpt-4o-mini"]'
+        )
+    if model_id.partition("/")[0].lower() == SANDBOX:
+        raise InvalidInput(f"{place}: the author {SANDBOX} is the gateway itself; take another")
+
+
+def _unknown_provider(name: str, providers: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, providers, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"write a table [providers.{name}]"
+    return f"there is no provider {name!r}: {hint}"
+
+
+def _context_tokens(place: str, table: ModelTable, found: Priced) -> int:
+    tokens = table.context_length or found.context_tokens
+    if tokens is None:
+        raise InvalidInput(
+            f"{place}.context_length is missing, and is not known from the price: write, for "
+            f"example, context_length = {EXAMPLES['context_length']}"
+        )
+    return tokens
+
+
+def _output_tokens(place: str, table: ModelTable) -> int:
+    if table.kind == "embeddings":
+        if table.max_output_tokens is not None:
+            raise InvalidInput(f"{place}.max_output_tokens: embeddings put nothing out; remove it")
+        return 0
+    if table.max_output_tokens is None:
+        raise InvalidInput(
+            f"{place}.max_output_tokens is missing: a hold stands on it; write, for example, "
+            f"max_output_tokens = {EXAMPLES['max_output_tokens']}"
+        )
+    return table.max_output_tokens

@@ -1,0 +1,156 @@
+"""Where the price of a configured model comes from: its own table, or a seed by exact name."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from hashlib import sha256
+from itertools import pairwise
+
+import msgspec
+
+from modelgates_server.bootstrap.configuration_file import ModelTable, PriceTable, ProviderTable
+from modelgates_server.bootstrap.price_seeds import Seed, find_seed, seeds
+from modelgates_server.core.errors import InvalidAmount, InvalidInput
+from modelgates_server.core.prices import Price, Tier, plain, read_rate
+from modelgates_server.core.times import format_instant, parse_instant
+from modelgates_server.core.usage import Meter
+
+_ID_HEX = 16
+
+Row = tuple[int, tuple[Tier, ...]]
+"""Since when, in ms, and what."""
+
+
+class Priced(msgspec.Struct, frozen=True):
+    """The dated prices of an endpoint, and the context that the same source knows of."""
+
+    prices: tuple[Price, ...]
+    context_tokens: int | None
+
+
+def price_row(
+    endpoint_id: str,
+    from_ms: int,
+    source: str,
+    tiers: tuple[Tier, ...],
+    *,
+    after: str | None = None,
+) -> Price:
+    """A price whose id follows from what it says, so that all who add it add the same row.
+
+    One that takes over from another has the id of that one in its own, in the place of the instant
+    at which somebody noticed the change.
+    """
+    rates = [
+        [tier.above, sorted((str(meter), plain(rate)) for meter, rate in tier.rates.items())]
+        for tier in tiers
+    ]
+    content = msgspec.json.encode([endpoint_id, from_ms if after is None else after, rates])
+    return Price(
+        id=f"price_{sha256(content).hexdigest()[:_ID_HEX]}",
+        endpoint_id=endpoint_id,
+        from_ms=from_ms,
+        source=source,
+        tiers=tiers,
+    )
+
+
+def priced(
+    place: str, file: str, table: ModelTable, provider: ProviderTable, endpoint_id: str
+) -> Priced:
+    """Find a model's prices; raises `InvalidInput`: without one it would be free, or a guess.
+
+    `place` names the table in messages, `file` is the source of prices that stand in it.
+    """
+    upstream_model = endpoint_id.partition(":")[2]
+    named = table.price or (provider.prices and f"{provider.prices}/{upstream_model}")
+    if not table.prices:
+        seed = _seed(place, named)
+        rows = [(row.from_ms, row.tiers_read()) for row in seed.rows]
+        source, context_tokens = f"{seeds().source} {named}", seed.context
+    elif table.price is None:
+        rows, source, context_tokens = _own_rows(place, table), file, _context(named)
+    else:
+        raise InvalidInput(f"{place} has both price and prices: leave one of them out")
+    prices = (
+        price_row(endpoint_id, from_ms, source, _complete(place, table, tiers))
+        for from_ms, tiers in rows
+    )
+    return Priced(tuple(prices), context_tokens)
+
+
+def _seed(place: str, named: str | None) -> Seed:
+    reason = "its provider does not say whose prices apply"
+    if named is not None:
+        try:
+            return find_seed(named)
+        except InvalidInput as refusal:
+            reason = str(refusal)
+    raise InvalidInput(
+        f"{place} has no price: {reason}. Give it one in [[{place}.prices]], such as "
+        'input = "0.00000015" and output = "0.0000006", in dollars per token ("0" where it is '
+        'free), or name the model whose price it has, such as price = "openai/gpt-4o"'
+    )
+
+
+def _context(named: str | None) -> int | None:
+    """What a seed knows of a model that has a price of its own."""
+    if named is None:
+        return None
+    try:
+        return find_seed(named).context
+    except InvalidInput:
+        return None
+
+
+def _complete(place: str, table: ModelTable, tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
+    """Tiers with a rate for output, which is nothing where none is made."""
+    if all(Meter.OUTPUT in tier.rates for tier in tiers):
+        return tiers
+    if table.kind != "embeddings":
+        raise InvalidInput(
+            f'{place} has a price without output: write kind = "embeddings" if it only embeds, or '
+            f"give it a price of its own in [[{place}.prices]]"
+        )
+    return tuple(Tier(tier.above, {Meter.OUTPUT: Decimal(0), **tier.rates}) for tier in tiers)
+
+
+def _own_rows(place: str, table: ModelTable) -> list[Row]:
+    rows = [_own_row(f"{place}.prices[{n}]", price) for n, price in enumerate(table.prices)]
+    rows.sort(key=lambda row: row[0])
+    for (before_ms, _), (from_ms, _) in pairwise(rows):
+        if before_ms == from_ms:
+            when = f"from {format_instant(from_ms)}" if from_ms else "without from"
+            raise InvalidInput(f"{place} has two prices {when}: give the newer one a later date")
+    return rows
+
+
+def _own_row(place: str, price: PriceTable) -> Row:
+    from_ms = 0 if price.since is None else _instant(f"{place}.from", price.since)
+    rates = _rates(place, price.given())
+    if Meter.INPUT not in rates:
+        raise InvalidInput(f'{place}.input is missing: write, for example, input = "0.00000015"')
+    tiers = [Tier(0, rates)]
+    for n, tier in sorted(enumerate(price.tiers), key=lambda numbered: numbered[1].above):
+        if tier.above == tiers[-1].above:
+            raise InvalidInput(f"{place} has two tiers above {tier.above}: leave one of them out")
+        # A rate that a tier does not name is the one that all calls have.
+        tiers.append(Tier(tier.above, {**rates, **_rates(f"{place}.tiers[{n}]", tier.given())}))
+    return from_ms, tuple(tiers)
+
+
+def _instant(place: str, since: datetime) -> int:
+    try:
+        return parse_instant(since.isoformat())
+    except InvalidInput as refusal:
+        raise InvalidInput(f"{place}: {refusal}") from None
+
+
+def _rates(place: str, texts: Mapping[Meter, str]) -> dict[Meter, Decimal]:
+    rates = {}
+    for meter, text in texts.items():
+        try:
+            rates[meter] = read_rate(text)
+        except InvalidAmount as refusal:
+            raise InvalidInput(f"{place}.{meter}: {refusal}") from None
+    return rates

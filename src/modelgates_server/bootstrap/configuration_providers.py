@@ -1,0 +1,108 @@
+"""`[providers.NAME]`: where a provider is, and with which key it is called."""
+
+import re
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from modelgates_server.bootstrap.configuration_file import EXAMPLES, ProviderTable
+from modelgates_server.bootstrap.price_seeds import seed_providers
+from modelgates_server.core.errors import InvalidInput
+from modelgates_server.providers.sandbox.offer import PROVIDER as SANDBOX
+
+if TYPE_CHECKING:
+    from modelgates_server.providers.openai import OpenAiSettings
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_KEY_HEADERS = {"authorization", "api-key", "x-api-key"}
+_OPTIONAL = (
+    "api_key_header",
+    "connect_timeout_s",
+    "first_byte_timeout_s",
+    "idle_timeout_s",
+    "total_timeout_s",
+)
+
+
+class KeyMissing(Exception):
+    """The environment has no key for a provider; `str()` of it says which variable to set."""
+
+
+def check_provider(place: str, name: str, table: ProviderTable) -> None:
+    """Raises `InvalidInput` for what needs no environment to be seen wrong."""
+    if not _NAME.fullmatch(name) or name == SANDBOX:
+        raise InvalidInput(
+            f"{place}: a provider's name is of small letters, digits, - and _, and is not "
+            f"{SANDBOX}: write, for example, [providers.openai]"
+        )
+    if table.prices is not None and table.prices not in seed_providers():
+        raise InvalidInput(
+            f"{place}.prices: there are none of {table.prices!r}, but of "
+            f"{', '.join(seed_providers())}"
+        )
+    if table.api_key_env is not None and not _VARIABLE.fullmatch(table.api_key_env):
+        # What stands there is not repeated: it may be a key.
+        raise InvalidInput(
+            f"{place}.api_key_env is the name of an environment variable, and not the key: "
+            f"write, for example, api_key_env = {EXAMPLES['api_key_env']}"
+        )
+    for header in table.headers:
+        if header.lower() in {*_KEY_HEADERS, (table.api_key_header or "").lower()}:
+            raise InvalidInput(
+                f"{place}.headers: a key does not belong in this file: name its variable with "
+                f"api_key_env, and its header with api_key_header if it is not authorization"
+            )
+
+
+def provider_settings(name: str, table: ProviderTable, key: str | None) -> "OpenAiSettings":
+    """What the client of a provider needs; raises `InvalidInput` for what it cannot work with."""
+    # It brings the HTTP client: who has no provider does without.
+    from modelgates_server.providers.openai import OpenAiSettings  # noqa: PLC0415
+
+    given: dict[str, Any] = {member: getattr(table, member) for member in _OPTIONAL}
+    try:
+        return OpenAiSettings(
+            name=name,
+            base_url=table.base_url,
+            api_key=key,
+            headers=table.headers,
+            **{member: value for member, value in given.items() if value is not None},
+        )
+    except InvalidInput as refusal:
+        raise InvalidInput(f"providers.{refusal}") from None
+
+
+def provider_key(name: str, variable: str | None, environment: Mapping[str, str]) -> str | None:
+    """A key from the environment, or from the file that `…_FILE` names, as platforms mount secrets.
+
+    None where none is asked for; raises `KeyMissing`.
+    """
+    if variable is None:
+        return None
+    missing = f"the key of the provider {name} is missing:"
+    if key := environment.get(variable):
+        return key
+    if not (file := environment.get(f"{variable}_FILE")):
+        raise KeyMissing(f"{missing} set {variable}, or {variable}_FILE to a file with it")
+    try:
+        key = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyMissing(f"{missing} {variable}_FILE cannot be read: {error}") from None
+    if not key:
+        raise KeyMissing(f"{missing} the file of {variable}_FILE is empty")
+    return key
+
+
+def is_readable_on_the_way(base_url: str) -> bool:
+    """Whether a URL leads to another machine without encryption."""
+    url = urlsplit(base_url)
+    host = url.hostname or ""
+    if url.scheme != "http" or host == "localhost" or host.endswith(".localhost"):
+        return False
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return True

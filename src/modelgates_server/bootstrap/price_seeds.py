@@ -1,0 +1,97 @@
+"""Prices by the exact names of models, from price_seeds.json; tools/price_seeds.py writes it."""
+
+import difflib
+from functools import cache
+from importlib import resources
+
+import msgspec
+
+from modelgates_server.core.errors import InvalidInput
+from modelgates_server.core.prices import Tier, read_rate
+from modelgates_server.core.times import parse_instant
+from modelgates_server.core.usage import Meter
+
+
+class SeedTier(msgspec.Struct, frozen=True, array_like=True):
+    """Dollars per unit, as text, for prompts of more than `above` tokens."""
+
+    above: int
+    rates: dict[Meter, str]
+
+
+class SeedRow(msgspec.Struct, frozen=True, array_like=True):
+    """The tiers that hold from 00:00 UTC of a day on; without one, since ever."""
+
+    day: str | None
+    tiers: tuple[SeedTier, ...]
+
+    @property
+    def from_ms(self) -> int:
+        """When it begins; 0: since ever."""
+        return 0 if self.day is None else parse_instant(f"{self.day}T00:00:00Z")
+
+    def tiers_read(self) -> tuple[Tier, ...]:
+        """The same with exact numbers. A model that only embeds has no rate for output."""
+        return tuple(
+            Tier(tier.above, {meter: read_rate(rate) for meter, rate in tier.rates.items()})
+            for tier in self.tiers
+        )
+
+
+class Seed(msgspec.Struct, frozen=True):
+    """One model of one provider: all its dated prices, oldest first.
+
+    `context` is the most tokens it reads, where that is known; `also` has its other exact names.
+    """
+
+    rows: tuple[SeedRow, ...]
+    context: int | None = None
+    also: tuple[str, ...] = ()
+
+
+class Seeds(msgspec.Struct, frozen=True):
+    """The file. `refused` has, by reason, the models whose data is no price of one plain call."""
+
+    source: str
+    notice: str
+    refused: dict[str, list[str]]
+    prices: dict[str, Seed]
+
+
+@cache
+def seeds() -> Seeds:
+    """The file that comes with the package."""
+    file = resources.files(__package__).joinpath("price_seeds.json")
+    return msgspec.json.decode(file.read_bytes(), type=Seeds)
+
+
+@cache
+def seed_providers() -> tuple[str, ...]:
+    """Whose prices there are."""
+    return tuple(dict.fromkeys(name.partition("/")[0] for name in seeds().prices))
+
+
+@cache
+def _by_name() -> dict[str, Seed]:
+    found = dict(seeds().prices)
+    for name, seed in seeds().prices.items():
+        provider = name.partition("/")[0]
+        found.update((f"{provider}/{alias}", seed) for alias in seed.also)
+    return found
+
+
+def find_seed(name: str) -> Seed:
+    """The prices of `provider/model`, by exact name; raises `InvalidInput` that says why not.
+
+    Names that merely look alike are other models: prefixes have sold a dear one at the price of a
+    cheap one.
+    """
+    seed = _by_name().get(name)
+    if seed is not None:
+        return seed
+    for reason, names in seeds().refused.items():
+        if name in names:
+            raise InvalidInput(f"{seeds().source} has {name} only {reason}")
+    near = difflib.get_close_matches(name, _by_name(), n=1, cutoff=0.8)
+    hint = f"; the nearest is {near[0]}" if near else ""
+    raise InvalidInput(f"{seeds().source} has no price of exactly {name}{hint}")

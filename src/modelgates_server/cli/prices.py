@@ -1,0 +1,107 @@
+"""`modelgates prices`: what models cost, have cost and will cost."""
+
+from typing import Annotated, Any
+
+import typer
+
+from modelgates_server.cli import catalog
+from modelgates_server.cli.output import AsJson, examples, print_json, show_all
+from modelgates_server.cli.wiring import run
+from modelgates_server.core.catalog import Model
+from modelgates_server.core.errors import ModelNotFound
+from modelgates_server.core.prices import Price, Tier, plain
+from modelgates_server.core.usage import Meter
+
+app = typer.Typer(help="Show prices.", no_args_is_help=True)
+
+
+@app.command(
+    epilog=examples(
+        "modelgates prices show sandbox/echo", "modelgates prices show openai/gpt-4o-mini --json"
+    )
+)
+def show(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model's id, author/slug.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show all dated prices of a model, oldest first, and which of them is in force.
+
+    Prices of the configuration that are not in the book yet come into it with the next start.
+    """
+    configuration = catalog.valid()
+
+    async def all_prices(gateway: Any) -> list[Price]:
+        found: list[Price] = await gateway.store.prices()
+        return found
+
+    book = run(all_prices)
+    added, offered = catalog.plan(book, configuration)
+    found = offered.models.get(model)
+    if found is None:
+        raise ModelNotFound(f"there is no model {model!r}; `modelgates models list` shows them all")
+    in_force = catalog.price_in_force(offered, found)
+    rows = {price.id: price for price in (*added, *book) if price.endpoint_id == found.endpoint.id}
+    prices = sorted(rows.values(), key=lambda price: price.from_ms)
+    now_id = None if in_force is None else in_force.id
+    if as_json:
+        print_json(_record(found, prices, now_id, {price.id for price in book}))
+    else:
+        _print_table(found, prices, now_id)
+
+
+def _record(
+    model: Model, prices: list[Price], now_id: str | None, book_ids: set[str]
+) -> dict[str, Any]:
+    return {
+        "model": model.id,
+        "endpoint_id": model.endpoint.id,
+        "markup_bp": model.markup_bp,
+        "prices": [
+            {
+                "id": price.id,
+                "from": catalog.since(price.from_ms),
+                "source": price.source,
+                "in_force": price.id == now_id,
+                "in_book": price.id in book_ids,
+                "tiers": [
+                    {
+                        "above": tier.above,
+                        **{str(meter): plain(rate) for meter, rate in tier.rates.items()},
+                    }
+                    for tier in price.tiers
+                ],
+            }
+            for price in prices
+        ],
+    }
+
+
+def _print_table(model: Model, prices: list[Price], now_id: str | None) -> None:
+    tiers = [(price, tier) for price in prices for tier in price.tiers]
+    stated = {meter for _, tier in tiers for meter in tier.rates}
+    meters = [meter for meter in Meter if meter in stated]
+    typer.echo(
+        f"{model.id} is {model.endpoint.upstream_model} at {model.endpoint.provider}, sold with a "
+        f"markup of {catalog.percent(model.markup_bp)}.\nDollars for a million tokens, or for one "
+        "request, without the markup:\n"
+    )
+    records = [
+        {
+            "in_force": price.id == now_id,
+            "from": catalog.since(price.from_ms) or "ever",
+            "prompts_above": tier.above,
+            **{str(meter): _shown(tier, meter) for meter in meters},
+            "source": price.source,
+            "price": price.id,
+        }
+        for price, tier in tiers
+    ]
+    show_all(records, list(records[0]), as_json=False)
+
+
+def _shown(tier: Tier, meter: Meter) -> str | None:
+    if meter not in tier.rates:
+        return None
+    if meter is Meter.REQUEST:
+        return plain(tier.rates[meter])
+    return catalog.per_million(tier, meter)

@@ -1,0 +1,364 @@
+import pickle
+from pathlib import Path
+
+import pytest
+
+from modelgates_server.bootstrap.configuration import load_configuration, valid_configuration
+from modelgates_server.core.catalog import CapParameter
+from modelgates_server.core.errors import InvalidInput
+from modelgates_server.core.inference import Api
+from modelgates_server.core.usage import Meter
+from tests.bootstrap.files import FREE, LOCAL, MODEL, OPENAI, configured, problem, read, write
+
+ROOT = Path(__file__).parents[2]
+KEYED = OPENAI + 'api_key_env = "ACME_KEY"\n'
+GPT = '[models."openai/gpt-4o-mini"]\nprovider = "openai"\nmax_output_tokens = 16384\n'
+ACCOUNT = "user_0000000000000000000000"
+
+
+def test_the_example_is_right_and_shows_every_kind_of_table() -> None:
+    keys = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "MISTRAL_API_KEY")
+    configuration = load_configuration(
+        ROOT / "modelgates.example.toml", dict.fromkeys(keys, "sk-test")
+    )
+    assert [settings.name for settings in configuration.providers] == [
+        "openai", "azure", "mistral", "ollama",
+    ]  # fmt: skip
+    models = {model.id: model for model in configuration.models}
+    assert models["azure/gpt-4o"].endpoint.id == "azure:my-deployment"
+    assert models["azure/gpt-4o"].markup_bp == 500
+    assert models["openai/text-embedding-3-small"].apis == {Api.EMBEDDINGS}
+    assert "sandbox/echo" in models
+    assert configuration.account_markup_bp == {ACCOUNT: 250}
+    assert configuration.warnings == ()
+
+
+def test_without_a_file_the_sandbox_is_offered_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    configuration = load_configuration(None, {})
+    assert (configuration.path, configuration.providers) == (None, ())
+    assert {model.endpoint.provider for model in configuration.models} == {"sandbox"}
+    assert {price.endpoint_id for price in configuration.prices} == {
+        model.endpoint.id for model in configuration.models
+    }
+
+
+def test_the_file_of_the_working_directory_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, LOCAL + MODEL + FREE)
+    monkeypatch.chdir(tmp_path)
+    [model] = load_configuration(None, {}).models
+    assert model.id == "acme/m1"
+
+
+@pytest.mark.parametrize(("line", "offered"), [("", False), ("sandbox = true\n", True)])
+def test_with_a_file_the_sandbox_is_offered_only_if_it_says_so(
+    line: str, offered: bool, tmp_path: Path
+) -> None:
+    configuration = configured(tmp_path, line + LOCAL + MODEL + FREE)
+    assert configuration.sandbox is offered
+    assert ("sandbox/echo" in {model.id for model in configuration.models}) is offered
+
+
+def test_a_model_is_what_its_table_says(tmp_path: Path) -> None:
+    text = f"""
+    markup_bp = 100
+    {OPENAI}
+    cap_parameter = "max_completion_tokens"
+    {GPT}
+    name = "Mini"
+    description = "Small."
+    media_tokens = 1100
+    input_modalities = ["text", "image"]
+    parameters = ["tools"]
+    """
+    [model] = configured(tmp_path, text).models
+    assert model.endpoint.id == "openai:gpt-4o-mini"
+    assert model.endpoint.cap_parameter is CapParameter.MAX_COMPLETION_TOKENS
+    assert (model.name, model.description) == ("Mini", "Small.")
+    assert (model.context_tokens, model.output_tokens, model.media_tokens) == (
+        128_000,
+        16_384,
+        1100,
+    )
+    assert model.apis == {Api.CHAT, Api.COMPLETIONS}
+    assert (model.input_modalities, model.output_modalities) == (("text", "image"), ("text",))
+    assert (model.parameters, model.markup_bp) == (("tools",), 100)
+
+
+def test_what_is_left_out_of_a_model_follows_from_its_id(tmp_path: Path) -> None:
+    [model] = configured(tmp_path, OPENAI + GPT).models
+    assert (model.name, model.endpoint.upstream_model) == ("openai/gpt-4o-mini", "gpt-4o-mini")
+    text = LOCAL + MODEL.replace("acme/m1", "local/meta-llama/Llama-3.3:free") + FREE
+    [model] = configured(tmp_path, text).models
+    assert model.endpoint.id == "local:meta-llama/Llama-3.3:free"
+
+
+def test_a_model_s_own_markup_stands_over_the_common_one_even_when_it_is_zero(
+    tmp_path: Path,
+) -> None:
+    text = f"markup_bp = 500\nsandbox = true\n{OPENAI}{GPT}markup_bp = 0\n"
+    by_id = {model.id: model.markup_bp for model in configured(tmp_path, text).models}
+    assert by_id["openai/gpt-4o-mini"] == 0
+    assert by_id["sandbox/echo"] == 500
+
+
+def test_a_provider_gets_its_key_from_the_environment(tmp_path: Path) -> None:
+    path = write(tmp_path, KEYED + 'api_key_header = "api-key"\nidle_timeout_s = 7\n')
+    [settings] = load_configuration(path, {"ACME_KEY": "sk-1"}).providers
+    assert (settings.api_key, settings.api_key_header) == ("sk-1", "api-key")
+    assert (settings.base_url, settings.idle_timeout_s) == ("https://api.openai.com/v1", 7)
+
+
+def test_a_provider_gets_its_key_from_a_mounted_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("sk-2\n", encoding="utf-8")
+    path = write(tmp_path, KEYED)
+    [settings] = load_configuration(path, {"ACME_KEY_FILE": str(tmp_path / "secret")}).providers
+    assert settings.api_key == "sk-2"
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({}, "set ACME_KEY, or ACME_KEY_FILE to a file with it"),
+        ({"ACME_KEY": ""}, "set ACME_KEY, or ACME_KEY_FILE to a file with it"),
+        ({"ACME_KEY_FILE": "/nowhere"}, "ACME_KEY_FILE cannot be read: .*No such file"),
+        ({"ACME_KEY_FILE": "/dev/null"}, "the file of ACME_KEY_FILE is empty"),
+    ],
+)
+def test_a_server_does_not_start_without_a_key_and_other_commands_do(
+    environment: dict[str, str], reason: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path, KEYED + GPT)
+    with pytest.raises(InvalidInput, match=f"^the key of the provider openai is missing: {reason}"):
+        load_configuration(path, environment)
+    configuration = valid_configuration(path, environment)
+    assert configuration.key_variables == {"openai": "ACME_KEY"}
+    assert list(configuration.unset_keys) == ["openai"]
+
+
+def test_a_provider_without_a_key_needs_none(tmp_path: Path) -> None:
+    [settings] = load_configuration(write(tmp_path, LOCAL), {}).providers
+    assert settings.api_key is None
+
+
+def test_no_key_is_shown_where_a_configuration_is(tmp_path: Path) -> None:
+    configuration, _ = read(tmp_path, KEYED, {"ACME_KEY": "sk-secret"})
+    assert "sk-secret" not in repr(configuration)
+    for bad in ("sk-secret\n", "sk-sécret-secret"):
+        _, [wrong] = read(tmp_path, KEYED, {"ACME_KEY": bad})
+        assert "secret" not in wrong
+
+
+def test_what_workers_are_given_survives_the_way_to_them(tmp_path: Path) -> None:
+    configuration, _ = read(tmp_path, KEYED + GPT, {"ACME_KEY": "sk-1"})
+    sent = pickle.dumps(configuration)
+    assert pickle.loads(sent) == configuration  # noqa: S301 - it is our own
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    text = """
+    markup_bp = 5
+    [providers.one]
+    base_uri = "https://a/v1"
+    [providers.two]
+    base_url = "ftp://a/v1"
+    [models."a/b"]
+    provider = "one"
+    [models."c/d"]
+    provider = "three"
+    [models.e]
+    provider = "two"
+    [accounts.acme]
+    markup_bp = 1
+    """
+    configuration, problems = read(tmp_path, text)
+    assert [told.split(" ")[0].rstrip(":") for told in problems] == [
+        "providers.one.base_uri", "providers.two", 'models."c/d".provider', "models.e",
+        "accounts.acme",
+    ]  # fmt: skip
+    assert configuration.models == ()
+    with pytest.raises(InvalidInput, match=r"modelgates.toml: providers\.one.*\(and 4 more: "):
+        valid_configuration(configuration.path, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("markup = 5", "markup is not known: did you mean markup_bp?"),
+        ("markup_bp = -10001", "markup_bp does not fit: expected a whole number >= -10000; "),
+        ("markup_bp = 1000001", "markup_bp does not fit: expected a whole number <= 1000000; "),
+        ("markup_bp = 2.5", "markup_bp does not fit: expected a whole number, got a number; "),
+        ("[provider.x]\na = 1", "provider is not known: did you mean providers?"),
+        ("providers = 1", "providers does not fit: expected a table, got a whole number; "),
+        ("a = ", "it is not TOML: Invalid value (at "),
+        ("[models]\n[models]", "it is not TOML: Cannot declare ('models',) twice (at "),
+    ],
+)
+def test_a_file_that_does_not_fit_says_where_and_what_to_write(
+    text: str, told: str, tmp_path: Path
+) -> None:
+    assert problem(tmp_path, text).startswith(told)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"gone\.toml: it cannot be read: No such file"):
+        load_configuration(tmp_path / "gone.toml", {})
+    (tmp_path / "binary.toml").write_bytes(b"a = '\xff'")
+    with pytest.raises(InvalidInput, match="it is not UTF-8 text"):
+        load_configuration(tmp_path / "binary.toml", {})
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("", "base_url is missing: write, for example, base_url = "),
+        ('base_url = "api.openai.com"', ": base_url must be like https://host/v1"),
+        ('base_url = "https://key@host/v1"', ": base_url must be like https://host/v1"),
+        ('base_url = "https://a/v1"\nprices = "openay"', "prices: there are none of 'openay', but"),
+        ('base_url = "https://a/v1"\nheaders = { Authorization = "x" }', "headers: a key does not"),
+        ('base_url = "https://a/v1"\nheaders = { X-Api-Key = "x" }', "headers: a key does not"),
+        (
+            'base_url = "https://a/v1"\nheaders = { "a b" = "x" }',
+            ": the header 'a b' cannot be set",
+        ),
+        ('base_url = "https://a/v1"\ncap_parameter = "max"', "cap_parameter must be one of max_t"),
+        (
+            'base_url = "https://a/v1"\ntotal_timeout_s = 0',
+            "total_timeout_s does not fit: expected",
+        ),
+        (
+            'base_url = "https://a/v1"\ntotal_timeout_s = nan',
+            "total_timeout_s does not fit: expect",
+        ),
+        ('base_url = "https://a/v1"\napi_key = "sk-1"', "api_key is not known: did you mean api_k"),
+    ],
+)
+def test_a_provider_s_mistake_is_told_by_its_place(lines: str, told: str, tmp_path: Path) -> None:
+    found = problem(tmp_path, f"[providers.one]\n{lines}\n")
+    assert found.removeprefix("providers.one").removeprefix(".").startswith(told)
+
+
+def test_a_key_in_the_place_of_its_variable_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    told = problem(tmp_path, OPENAI + 'api_key_env = "sk-proj-123"\n')
+    assert told.startswith("providers.openai.api_key_env is the name of an environment variable")
+    assert "sk-proj-123" not in told
+
+
+@pytest.mark.parametrize("name", ["OpenAI", "sandbox", "a.b", "a:b", "a/b", "-a", ""])
+def test_a_provider_s_name_is_plain(name: str, tmp_path: Path) -> None:
+    told = problem(tmp_path, f'[providers."{name}"]\nbase_url = "https://a/v1"\n')
+    assert "a provider's name is of small letters" in told
+
+
+@pytest.mark.parametrize(
+    "model_id",
+    [
+        "m1",
+        "/m1",
+        "acme/",
+        "acme//m1",
+        "acme/m 1",
+        "acme/m1/",
+        "acme/é",
+        "acme/" + "m" * 255,
+        "a:b/c",
+    ],
+)
+def test_an_ill_formed_model_id_is_refused(model_id: str, tmp_path: Path) -> None:
+    told = problem(tmp_path, LOCAL + MODEL.replace("acme/m1", model_id) + FREE)
+    assert "a model's id is author/slug, in quotes" in told
+
+
+@pytest.mark.parametrize("model_id", ["sandbox/echo", "Sandbox/mine"])
+def test_nobody_takes_the_place_of_the_sandbox(model_id: str, tmp_path: Path) -> None:
+    told = problem(tmp_path, LOCAL + MODEL.replace("acme/m1", model_id) + FREE)
+    assert "the author sandbox is the gateway itself" in told
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('provider = "locl"', "provider: there is no provider 'locl': did you mean local?"),
+        ('provider = "x"', "provider: there is no provider 'x': write a table [providers.x]"),
+        ('kind = "image"', "kind must be one of chat, embeddings"),
+        ("max_output_tokens = 0", "max_output_tokens does not fit: expected a whole number >= 1; "),
+        ("max_output_tokens = 1000000001", "max_output_tokens does not fit: expected a whole num"),
+        ("context_length = true", "context_length does not fit: expected a whole number, got true"),
+        ('max_tokens = "5"', "max_tokens is not known: did you mean media_tokens?"),
+        ('kind = "embeddings"', "max_output_tokens: embeddings put nothing out"),
+        ('upstream_model = "a\\nb"', "upstream_model has characters that no name has"),
+    ],
+)
+def test_a_model_s_mistake_is_told_by_its_place(line: str, told: str, tmp_path: Path) -> None:
+    name = line.partition(" ")[0]
+    kept = [each for each in MODEL.splitlines() if not each.startswith(f"{name} ")]
+    found = problem(tmp_path, "\n".join([LOCAL, *kept, line, FREE]))
+    assert found.startswith(f'models."acme/m1".{told}')
+
+
+@pytest.mark.parametrize("name", ["context_length", "max_output_tokens"])
+def test_a_hold_never_stands_on_a_guess(name: str, tmp_path: Path) -> None:
+    kept = [each for each in MODEL.splitlines() if not each.startswith(name)]
+    told = problem(tmp_path, "\n".join([LOCAL, *kept, FREE]))
+    assert told.startswith(f'models."acme/m1".{name} is missing')
+
+
+@pytest.mark.parametrize("account", ["acme", "user_short", "USER_0000000000000000000000"])
+def test_a_markup_for_nobody_is_refused(account: str, tmp_path: Path) -> None:
+    assert "is no id of an account" in problem(tmp_path, f"[accounts.{account}]\nmarkup_bp = 5\n")
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        ("http://gpu.internal:8000/v1", True),
+        ("http://10.0.0.5/v1", True),
+        ("http://127.0.0.1:8080/v1", False),
+        ("http://[::1]:8080/v1", False),
+        ("http://localhost:11434/v1", False),
+        ("https://gpu.internal/v1", False),
+    ],
+)
+def test_keys_that_can_be_read_on_the_way_are_warned_of(
+    url: str, warned: bool, tmp_path: Path
+) -> None:
+    configuration = configured(tmp_path, f'[providers.one]\nbase_url = "{url}"\n')
+    assert [line for line in configuration.warnings if "without encryption" in line] == list(
+        configuration.warnings
+    )
+    assert bool(configuration.warnings) is warned
+
+
+@pytest.mark.parametrize(
+    ("lines", "warning"),
+    [
+        ("markup_bp = -1", "is sold below its price"),
+        ('input_modalities = ["text", "audio"]', "has no rate for audio in: calls that ask for it"),
+        ('output_modalities = ["text", "audio"]', "has no rate for audio out"),
+        ('output_modalities = ["text", "image"]', "has no rate for images out"),
+    ],
+)
+def test_what_is_perhaps_not_meant_is_warned_of(lines: str, warning: str, tmp_path: Path) -> None:
+    [told] = configured(tmp_path, f"{OPENAI}{GPT}{lines}\n").warnings
+    assert told.startswith(f'models."openai/gpt-4o-mini" {warning}')
+
+
+def test_a_free_model_gives_away_sound_as_well(tmp_path: Path) -> None:
+    text = f'{LOCAL}{MODEL}input_modalities = ["text", "audio"]\n{FREE}'
+    assert configured(tmp_path, text).warnings == ()
+
+
+def test_images_that_are_read_count_as_text_and_need_no_rate(tmp_path: Path) -> None:
+    text = f'{OPENAI}{GPT}input_modalities = ["text", "image"]\n'
+    assert configured(tmp_path, text).warnings == ()
+    prices = configured(tmp_path, text).prices
+    assert Meter.INPUT_IMAGE not in prices[0].tiers[0].rates
+
+
+def test_an_empty_file_offers_nothing(tmp_path: Path) -> None:
+    configuration = configured(tmp_path, "")
+    assert (configuration.models, configuration.prices, configuration.sandbox) == ((), (), False)

@@ -1,0 +1,149 @@
+from pathlib import Path
+
+import pytest
+
+from tests.cli.console import Console
+
+EXAMPLE = Path(__file__).parents[2] / "modelgates.example.toml"
+FILE = """
+markup_bp = 500
+
+[providers.acme]
+base_url = "http://gpu.internal/v1"
+api_key_env = "ACME_KEY"
+
+[models."acme/m1"]
+provider = "acme"
+context_length = 1000000
+max_output_tokens = 1000
+
+[[models."acme/m1".prices]]
+input = "0.000001"
+output = "0.000002"
+request = "0.01"
+
+[[models."acme/m1".prices]]
+from = 2999-01-01T00:00:00Z
+input = "0.000003"
+output = "0.000004"
+tiers = [{ above = 1000, input = "0.000005" }]
+
+[accounts.user_0000000000000000000000]
+markup_bp = -250
+"""
+
+
+def write(console: Console, text: str, name: str = "modelgates.toml") -> None:
+    (console.folder / name).write_text(text, encoding="utf-8")
+
+
+def test_a_file_is_explained_in_sentences(console: Console) -> None:
+    write(console, FILE)
+    ended = console.call("config", "check")
+    assert (ended.code, ended.err) == (0, "")
+    later = "2999-01-01T00:00:00.000Z"
+    *lines, no_key, no_encryption = ended.out.splitlines()
+    assert lines == [
+        "modelgates.toml is right.",
+        "Prices: dollars for a million tokens, with a markup of 5 % where nothing else is said.",
+        "Provider acme is at http://gpu.internal/v1; its key in ACME_KEY is not set.",
+        "Model acme/m1 is m1 at acme: up to 1000000 tokens in and 1000 out.",
+        "  input 1.05, output 2.1, request 0.0105; by modelgates.toml, markup 5 %",
+        f"  from {later} on: input 3.15, output 4.2; by modelgates.toml, markup 5 %",
+        "    for prompts above 1000 tokens: input 5.25, output 4.2",
+        "  at most 1.0626 dollars are held for a call with one answer",
+        "Account user_0000000000000000000000 has a markup of -2.5 % on all models.",
+    ]
+    assert no_key.startswith("Warning: the key of the provider acme is missing: set ACME_KEY, or ")
+    assert no_key.endswith("; until then the server does not start.")
+    assert no_encryption.startswith("Warning: providers.acme.base_url leads to another machine")
+
+
+def test_scripts_get_the_same(console: Console) -> None:
+    write(console, FILE)
+    record = console.call("config", "check", "--json").json
+    assert (record["path"], record["ok"], record["problems"]) == ("modelgates.toml", True, [])
+    assert len(record["warnings"]) == 2
+    assert (record["markup_bp"], record["sandbox"]) == (500, False)
+    assert record["providers"] == [
+        {
+            "name": "acme",
+            "base_url": "http://gpu.internal/v1",
+            "key_variable": "ACME_KEY",
+            "key_is_set": False,
+        }
+    ]
+    [model] = record["models"]
+    assert (model["id"], model["markup_bp"], model["worst_case"]) == ("acme/m1", 500, "1.0626")
+    assert [(price["from"], price["in_force"]) for price in model["prices"]] == [
+        (None, True),
+        ("2999-01-01T00:00:00.000Z", False),
+    ]
+    assert record["accounts"] == [{"account_id": "user_0000000000000000000000", "markup_bp": -250}]
+
+
+def test_a_key_is_found_and_never_shown(console: Console) -> None:
+    write(console, FILE)
+    console.environment["ACME_KEY"] = "sk-secret-1"
+    for options in ([], ["--json"]):
+        ended = console.call("config", "check", *options)
+        assert ended.code == 0
+        assert "sk-secret-1" not in ended.out + ended.err
+    assert "; its key in ACME_KEY is set.\n" in console.call("config", "check").out
+
+
+def test_all_mistakes_are_named_and_the_exit_code_says_so(console: Console) -> None:
+    write(console, 'markup = 1\n[models."a/b"]\n', "bad.toml")
+    ended = console.call("config", "check", "bad.toml")
+    assert (ended.code, ended.err) == (1, "Error: bad.toml has one mistake\n")
+    assert ended.out == "markup is not known: did you mean markup_bp?\n"
+    write(console, FILE.replace("output =", "outptu =").replace("acme/m1", "m1"), "bad.toml")
+    ended = console.call("config", "check", "bad.toml", "--json")
+    assert (ended.code, ended.err) == (1, "Error: bad.toml has one mistake\n")
+    assert '"ok":false,"problems":["models.m1: a model' in ended.out
+    write(console, FILE.replace("0.01", "-1").replace("base_url", "baseurl"), "bad.toml")
+    assert console.call("config", "check", "bad.toml").err == "Error: bad.toml has one mistake\n"
+
+
+def test_a_file_is_found_as_the_server_finds_it(console: Console) -> None:
+    assert console.call("config", "check").out.startswith("There is no configuration file: ")
+    write(console, "sandbox = true", "other.toml")
+    console.environment["MODELGATES_CONFIG"] = "other.toml"
+    assert console.call("config", "check").out.startswith("other.toml is right.")
+    write(console, FILE)
+    assert console.call("config", "check", "modelgates.toml").out.startswith("modelgates.toml is")
+    console.environment["MODELGATES_CONFIG"] = "gone.toml"
+    ended = console.call("config", "check")
+    assert (ended.code, ended.out) == (1, "it cannot be read: No such file or directory\n")
+    assert ended.err == "Error: gone.toml has one mistake\n"
+
+
+def test_the_example_is_explained_line_by_line(console: Console) -> None:
+    ended = console.run("config", "check", str(EXAMPLE))
+    assert (ended.code, ended.err) == (0, "")
+    for name in ("openai/gpt-4o-mini", "azure/gpt-4o", "local/llama3.2", "sandbox/echo"):
+        assert f"\nModel {name} is " in ended.out
+
+
+@pytest.mark.parametrize(
+    ("lines", "warning"),
+    [
+        ('prices = [{ input = "0", output = "0" }]', "acme/m1 costs nothing"),
+        (
+            'markup_bp = -10000\nprices = [{ input = "1", output = "1" }]',
+            "acme/m1 costs nothing",
+        ),
+        (
+            'prices = [{ from = 2999-01-01T00:00:00Z, input = "1", output = "1" }]',
+            "acme/m1 has no price yet: until its first date it cannot be called",
+        ),
+    ],
+)
+def test_what_is_perhaps_not_meant_is_pointed_out(
+    lines: str, warning: str, console: Console
+) -> None:
+    model = '[models."acme/m1"]\nprovider = "acme"\ncontext_length = 5\nmax_output_tokens = 5\n'
+    write(console, f'[providers.acme]\nbase_url = "http://localhost/v1"\n{model}{lines}\n')
+    warnings = console.call("config", "check", "--json").json["warnings"]
+    assert warning in warnings
+    assert f"\nWarning: {warning}.\n" in console.call("config", "check").out

@@ -1,0 +1,113 @@
+from modelgates_server.bootstrap import Gateway
+from modelgates_server.bootstrap.configuration import load_configuration
+from modelgates_server.bootstrap.price_book import open_catalog
+from tests.cli.console import Console
+from tests.support import T0_MS
+
+FILE = """
+[providers.acme]
+base_url = "http://localhost/v1"
+
+[models."acme/m1"]
+provider = "acme"
+context_length = 1000
+max_output_tokens = 100
+markup_bp = 500
+"""
+FIRST = 'prices = [{ input = "0.000001", output = "0.000002" }]\n'
+SECOND = """
+[[models."acme/m1".prices]]
+input = "0.000003"
+cache_read = "0"
+output = "0.000004"
+tiers = [{ above = 1000, output = "0.000005" }]
+
+[[models."acme/m1".prices]]
+from = 2999-01-01T00:00:00Z
+input = "0.000006"
+output = "0.000007"
+request = "0.01"
+"""
+
+
+def write(console: Console, prices: str) -> None:
+    (console.folder / "modelgates.toml").write_text(FILE + prices, encoding="utf-8")
+
+
+def start(console: Console) -> None:
+    """What a start of the server does to the price book."""
+    configuration = load_configuration(console.folder / "modelgates.toml", {})
+
+    async def fill(gateway: Gateway) -> None:
+        await open_catalog(gateway.store, configuration, T0_MS)
+
+    console.do(fill)
+
+
+def test_all_dated_prices_are_shown_and_which_is_in_force(console: Console) -> None:
+    write(console, FIRST)
+    start(console)
+    write(console, SECOND)
+    start(console)
+    record = console.call("prices", "show", "acme/m1", "--json").json
+    ids = [price.pop("id") for price in record["prices"]]
+    assert len(set(ids)) == 3
+    assert record == {
+        "model": "acme/m1",
+        "endpoint_id": "acme:m1",
+        "markup_bp": 500,
+        "prices": [
+            {
+                "from": None,
+                "source": "modelgates.toml",
+                "in_force": False,
+                "in_book": True,
+                "tiers": [{"above": 0, "input": "0.000001", "output": "0.000002"}],
+            },
+            {
+                "from": "2026-11-23T13:12:00.000Z",
+                "source": "modelgates.toml",
+                "in_force": True,
+                "in_book": True,
+                "tiers": [
+                    {"above": 0, "input": "0.000003", "cache_read": "0", "output": "0.000004"},
+                    {"above": 1000, "input": "0.000003", "cache_read": "0", "output": "0.000005"},
+                ],
+            },
+            {
+                "from": "2999-01-01T00:00:00.000Z",
+                "source": "modelgates.toml",
+                "in_force": False,
+                "in_book": True,
+                "tiers": [
+                    {"above": 0, "input": "0.000006", "output": "0.000007", "request": "0.01"}
+                ],
+            },
+        ],
+    }
+    table = console.call("prices", "show", "acme/m1").out
+    assert table.startswith("acme/m1 is m1 at acme, sold with a markup of 5 %.\n")
+    rows = [line.split() for line in table.splitlines()[4:]]
+    now, since, never = "2026-11-23T13:12:00.000Z", "modelgates.toml", "2999-01-01T00:00:00.000Z"
+    assert rows == [
+        ["no", "ever", "0", "1", "-", "2", "-", since, ids[0]],
+        ["yes", now, "0", "3", "0", "4", "-", since, ids[1]],
+        ["yes", now, "1000", "3", "0", "5", "-", since, ids[1]],
+        ["no", never, "0", "6", "-", "7", "0.01", since, ids[2]],
+    ]
+
+
+def test_a_price_that_is_not_in_the_book_yet_is_shown_and_not_added(console: Console) -> None:
+    console.account()
+    write(console, FIRST)
+    for _ in range(2):
+        [price] = console.call("prices", "show", "acme/m1", "--json").json["prices"]
+        assert (price["in_force"], price["in_book"]) == (True, False)
+
+
+def test_an_unknown_model_and_a_missing_database_are_told(console: Console) -> None:
+    assert "modelgates.db" in console.call("prices", "show", "sandbox/echo").refusal
+    console.account()
+    assert console.call("prices", "show", "acme/m2").refusal == (
+        "there is no model 'acme/m2'; `modelgates models list` shows them all"
+    )
