@@ -68,7 +68,7 @@ async def test_every_refusal_has_its_http_status(subtests: pytest.Subtests) -> N
     def leaves(kind: type[e.GatewayError]) -> list[type[e.GatewayError]]:
         return [kind, *(leaf for child in kind.__subclasses__() for leaf in leaves(child))]
 
-    groups = {e.GatewayError, e.Unauthenticated, e.NotFound, e.Conflict}
+    groups = {e.GatewayError, e.Unauthenticated, e.NotFound, e.Conflict, e.ProviderError}
     for kind in set(leaves(e.GatewayError)) - groups:
         with subtests.test(kind.__name__):
             assert STATUS[kind] in range(400, 600)

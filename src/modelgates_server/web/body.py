@@ -4,30 +4,33 @@ from typing import TypeVar
 
 import msgspec
 from starlette.datastructures import QueryParams
-from starlette.requests import ClientDisconnect, Request
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.web.errors import HttpRefusal
+from modelgates_server.web.operations import Call
 
 T = TypeVar("T")
 
 BODY_MAX_BYTES = 64 * 1024
+_JSON = b"application/json"
 
 
-async def read_json(request: Request, most_bytes: int) -> bytes:
+async def read_json(call: Call, most_bytes: int) -> bytes:
     """The bytes of a body that is said to be JSON; raises `InvalidInput`, and 413 and 415."""
-    body = await _read(request, most_bytes)
+    body = await call.body(most_bytes)
+    if body is None:
+        raise _too_large()
     if not body:
         raise InvalidInput("the request needs a JSON body")
-    media_type = request.headers.get("content-type", "application/json").partition(";")[0]
-    if media_type.strip().lower() != "application/json":
+    media_type = call.headers.get(b"content-type", _JSON)
+    if media_type != _JSON and media_type.partition(b";")[0].strip().lower() != _JSON:
         raise HttpRefusal(415, "Content-Type must be application/json")
     return body
 
 
-async def decode_body(request: Request, shape: type[T]) -> T:
+async def decode_body(call: Call, shape: type[T]) -> T:
     """The JSON object a request carries; raises what `read_json` raises."""
-    body = await read_json(request, BODY_MAX_BYTES)
+    body = await read_json(call, BODY_MAX_BYTES)
     try:
         return msgspec.json.decode(body, type=shape)
     except UnicodeDecodeError:
@@ -36,21 +39,6 @@ async def decode_body(request: Request, shape: type[T]) -> T:
         raise InvalidInput("the body is nested too deeply") from None
     except msgspec.DecodeError as error:
         raise InvalidInput(f"the body does not fit: {error}") from None
-
-
-async def _read(request: Request, most_bytes: int) -> bytes:
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > most_bytes:
-        raise _too_large()
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > most_bytes:
-                raise _too_large()
-    except ClientDisconnect:
-        raise InvalidInput("the body did not arrive whole") from None
-    return bytes(body)
 
 
 def _too_large() -> HttpRefusal:

@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from modelgates_server.web.errors import HttpRefusal, error_body
 from modelgates_server.web.head import Headers, new_request_id
+from modelgates_server.web.operations import CLIENT_HAS_LEFT
 from modelgates_server.web.reply import ALWAYS, JSON
 from modelgates_server.web.transport import GatheringTransport
 
@@ -204,6 +205,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
+        cycle.scope[CLIENT_HAS_LEFT] = self.transport.is_closing  # type: ignore[literal-required]
         self._task = task = self.loop.create_task(cycle.run_asgi(app))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)

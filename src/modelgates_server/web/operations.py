@@ -12,17 +12,25 @@ from functools import cached_property
 from starlette.requests import Request
 from starlette.routing import compile_path
 
+from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.keys import KeyKind
 from modelgates_server.service.ports import Caller
 from modelgates_server.web.errors import HttpRefusal
 from modelgates_server.web.head import Head
 from modelgates_server.web.reply import Receive, Reply, Scope, Stream
 
+CLIENT_HAS_LEFT = "modelgates.client_has_left"
+"""The member of an ASGI scope with which our connections answer that; see `web.connection`."""
+
 PUBLIC = frozenset[KeyKind]()
 ANY_KEY = frozenset(KeyKind)
 MANAGEMENT = frozenset({KeyKind.MANAGEMENT})
 INFERENCE = frozenset({KeyKind.INFERENCE})
 READERS = frozenset({KeyKind.MANAGEMENT, KeyKind.VIEWER})
+
+
+def _never() -> bool:
+    return False
 
 
 class Call:
@@ -46,10 +54,33 @@ class Call:
         """Query, path parameters and body; built only where an operation asks for them."""
         return Request(self._scope, self._receive)
 
-    async def left(self) -> None:
-        """Return when the client has left, or the answer is whole; the body must have been read."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+    @cached_property
+    def headers(self) -> dict[bytes, bytes]:
+        """The request's headers by lower-case name; of one that came twice the last."""
+        return dict(self._scope["headers"])
+
+    async def body(self, most_bytes: int) -> bytes | None:
+        """The whole body; None when it is larger, or is said to be. Raises `InvalidInput`."""
+        declared = self.headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > most_bytes:
+            return None
+        pieces, size, more = list[bytes](), 0, True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise InvalidInput("the body did not arrive whole")
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            if size > most_bytes:
+                return None
+            more = message.get("more_body", False)
+        return b"".join(pieces)
+
+    @property
+    def client_has_left(self) -> Callable[[], bool]:
+        """Tells whether the connection is gone; a server that does not know says no."""
+        asked: Callable[[], bool] = self._scope.get(CLIENT_HAS_LEFT, _never)
+        return asked
 
 
 @dataclass(frozen=True, slots=True)

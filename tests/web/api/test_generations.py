@@ -11,7 +11,6 @@ from modelgates_server.core.books import HoldState
 from modelgates_server.core.generations import Attempt, Generation, Origin
 from modelgates_server.core.inference import Api as Inference
 from modelgates_server.core.keys import key_hash
-from modelgates_server.core.money import format_pico
 from modelgates_server.core.prices import Line
 from modelgates_server.core.usage import Usage
 from modelgates_server.web.api.key_rows import workspace_of
@@ -37,6 +36,22 @@ ATTEMPT = Attempt(
     ended_at_ms=T0_MS + 8_003,
     status=200,
     upstream_id="chatcmpl-1",
+)
+REFUSED = Attempt(
+    provider="maker",
+    upstream_model="model-1",
+    started_at_ms=T0_MS + 1,
+    first_byte_at_ms=T0_MS + 2,
+    ended_at_ms=T0_MS + 2,
+    status=429,
+    error="ProviderRateLimited",
+)
+COMMON = {"provider_name": "maker", "endpoint_id": "maker:model-1", "is_byok": False}
+NOTHING = (
+    *("cache_discount", "upstream_inference_cost", "moderation_latency", "service_tier"),
+    *("num_media_prompt", "num_input_audio_prompt", "num_media_completion"),
+    *("num_search_results", "num_fetches", "web_search_engine", "app_id", "preset_id"),
+    *("router", "response_cache_source_id"),
 )
 USAGE = Usage(input=700, cache_read=500, output=300, reasoning=400, output_image=7)
 
@@ -65,6 +80,10 @@ def call_of(acme: Customer, amount_pico: int = DOLLAR, **members: Any) -> Genera
     return begun(acme.account_id, key, ID, amount_pico, **{"origin": ORIGIN, **members})
 
 
+def line(what: str, quantity: int, rate: str, amount: str) -> dict[str, Any]:
+    return {"what": what, "quantity": quantity, "rate": rate, "amount": amount}
+
+
 async def shown(api: Api, key: str) -> dict[str, Any]:
     answer = await api.call("GET", GENERATION, key, params={"id": ID})
     assert answer.status_code == 200
@@ -81,12 +100,6 @@ async def test_a_generation_has_every_member_that_old_and_new_clients_demand(
     )
     await charge(api, finished(generation, USAGE, T0_MS + 8_005))
     data = await shown(api, acme.inference)
-    nothing = (
-        *("cache_discount", "upstream_inference_cost", "moderation_latency", "service_tier"),
-        *("num_media_prompt", "num_input_audio_prompt", "num_media_completion"),
-        *("num_search_results", "num_fetches", "web_search_engine", "app_id", "preset_id"),
-        *("router", "response_cache_source_id"),
-    )
     cost = 0.000000002614
     assert data == {
         "id": ID,
@@ -97,16 +110,7 @@ async def test_a_generation_has_every_member_that_old_and_new_clients_demand(
         "model": "maker/model-1",
         "api_type": "completions",
         "provider_name": "maker",
-        "provider_responses": [
-            {
-                "status": 200,
-                "provider_name": "maker",
-                "endpoint_id": "maker:model-1",
-                "is_byok": False,
-                "id": "chatcmpl-1",
-                "latency": 420,
-            }
-        ],
+        "provider_responses": [{"status": 200, "id": "chatcmpl-1", "latency": 420, **COMMON}],
         "streamed": True,
         "cancelled": True,
         "latency": 423,
@@ -134,21 +138,13 @@ async def test_a_generation_has_every_member_that_old_and_new_clients_demand(
         "estimated": False,
         "price_id": "price-1",
         "lines": [
-            {
-                "what": what,
-                "quantity": quantity,
-                "rate": rate,
-                "amount": format_pico(quantity * int(rate[-1])),
-            }
-            for what, quantity, rate in (
-                ("input", 700, "0.000000000001"),
-                ("cache_read", 500, "0.000000000001"),
-                ("output", 300, "0.000000000002"),
-                ("reasoning", 400, "0.000000000002"),
-                ("output_image", 7, "0.000000000002"),
-            )
+            line("input", 700, "0.000000000001", "0.0000000007"),
+            line("cache_read", 500, "0.000000000001", "0.0000000005"),
+            line("output", 300, "0.000000000002", "0.0000000006"),
+            line("reasoning", 400, "0.000000000002", "0.0000000008"),
+            line("output_image", 7, "0.000000000002", "0.000000000014"),
         ],
-        **dict.fromkeys(nothing),
+        **dict.fromkeys(NOTHING),
     }
 
 
@@ -196,11 +192,8 @@ async def test_a_running_call_has_cost_nothing_whatever_its_checkpoint_saw(
 
 
 async def test_a_call_that_failed_shows_its_attempt_and_no_cost(api: Api, acme: Customer) -> None:
-    refused = Attempt(
-        provider="maker", upstream_model="model-1", started_at_ms=T0_MS, status=429, error="x"
-    )
     silent = Attempt(provider="maker", upstream_model="model-1", started_at_ms=T0_MS, error="x")
-    call = given_up(call_of(acme, attempts=(refused, silent), origin=Origin(request_id="r")))
+    call = given_up(call_of(acme, attempts=(REFUSED, silent), origin=Origin(request_id="r")))
     await run(api, call)
     await api.store.execute(void(acme.account_id, ID), call)
     data = await shown(api, acme.inference)
@@ -208,8 +201,19 @@ async def test_a_call_that_failed_shows_its_attempt_and_no_cost(api: Api, acme: 
     assert (data["latency"], data["generation_time"], data["upstream_id"]) == (None, None, None)
     assert (data["origin"], data["http_referer"], data["external_user"]) == ("", None, None)
     # What is left out would be refused as null by a client in TypeScript.
-    common = {"provider_name": "maker", "endpoint_id": "maker:model-1", "is_byok": False}
-    assert data["provider_responses"] == [{"status": 429, **common}, {"status": None, **common}]
+    assert data["provider_responses"] == [
+        {"status": 429, "latency": 1, **COMMON},
+        {"status": None, **COMMON},
+    ]
+
+
+async def test_times_are_those_of_the_attempt_that_answered(api: Api, acme: Customer) -> None:
+    await charge(api, finished(call_of(acme, attempts=(REFUSED, ATTEMPT)), USAGE))
+    data = await shown(api, acme.inference)
+    assert (data["upstream_id"], data["latency"], data["generation_time"]) == (
+        *("chatcmpl-1", 423, 8_000),
+    )
+    assert [one["status"] for one in data["provider_responses"]] == [429, 200]
 
 
 async def test_a_lost_call_shows_what_its_checkpoint_was_charged(api: Api, acme: Customer) -> None:

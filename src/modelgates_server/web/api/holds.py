@@ -1,5 +1,7 @@
 """GET /credits/holds, ours alone: what the running calls of an account hold."""
 
+import asyncio
+
 import msgspec
 
 from modelgates_server.core.books import Hold
@@ -34,7 +36,10 @@ class HoldsApi:
         """GET /credits/holds: oldest first. `held` is the sum of all, also of those not listed."""
         caller = call.caller
         holds = await self._store.open_holds(caller.account_id, limit=LISTED_MAX)
-        rows = [await self._row(hold) for hold in holds]
+        rows = []
+        for hold in holds:
+            rows.append(await self._row(hold))
+            await asyncio.sleep(0)  # SQLite reads inline, so others get their turn in between
         content = {"data": rows, "held": number(caller.held_pico)}
         return Reply(200, msgspec.json.encode(content))
 

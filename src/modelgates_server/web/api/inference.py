@@ -3,10 +3,6 @@
 The answer of a call is written after its cost is committed; the headers and the usage carry it.
 """
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.generations import HEADER_MAX_CHARS, Origin, StoredAnswer
 from modelgates_server.core.inference import Api, Demand, read_demand
@@ -48,22 +44,25 @@ class InferenceApi:
         return await self._answer(Api.EMBEDDINGS, call)
 
     async def _answer(self, api: Api, call: Call) -> Reply | Stream:
-        body = await read_json(call.request, self._body_max_bytes)
-        demand = read_demand(api, body)
-        begun = await self._generations.begin(call.caller, _request(call, demand, body))
+        body = await read_json(call, self._body_max_bytes)
+        request = _request(call, read_demand(api, body), body)
+        begun = await self._generations.begin(call.caller, request)
         if isinstance(begun, StoredAnswer):
             replayed = (b"idempotent-replayed", b"true")
             return Reply(200, begun.body, [JSON, _id_header(begun.generation_id), replayed])
-        if demand.stream:
-            return await self._stream(call, begun)
-        async with _run(call, begun):
+        begun.client_has_left = call.client_has_left
+        if request.demand.stream:
+            return await self._stream(begun)
+        try:
             await begun.open()
             answer = await begun.answer()
+        finally:
+            await begun.close()
         cost = format_pico(begun.generation.cost_pico).encode()
         headers = [JSON, _id_header(begun.generation.id), (b"x-modelgates-cost", cost)]
         return Reply(200, answer, headers)
 
-    async def _stream(self, call: Call, begun: MeteredCall) -> Stream:
+    async def _stream(self, begun: MeteredCall) -> Stream:
         try:
             await begun.open()
         except BaseException:
@@ -71,35 +70,14 @@ class InferenceApi:
             raise
 
         async def run(write: Write) -> None:
-            async with _watched(call, begun):
-                await begun.stream(write, self._refusals.shown)
+            await begun.stream(write, self._refusals.shown)
 
         headers = [EVENT_STREAM, _UNBUFFERED, _id_header(begun.generation.id)]
         return Stream(headers, run, begun.close)
 
 
-@asynccontextmanager
-async def _run(call: Call, begun: MeteredCall) -> AsyncIterator[None]:
-    try:
-        async with _watched(call, begun):
-            yield
-    finally:
-        await begun.close()
-
-
-@asynccontextmanager
-async def _watched(call: Call, begun: MeteredCall) -> AsyncIterator[None]:
-    """Tell the call when its client leaves."""
-    watch = asyncio.create_task(call.left())
-    watch.add_done_callback(lambda task: None if task.cancelled() else begun.client_left())
-    try:
-        yield
-    finally:
-        watch.cancel()
-
-
 def _request(call: Call, demand: Demand, body: bytes) -> CallRequest:
-    headers = dict(call.request.scope["headers"])
+    headers = call.headers
     key = _text(headers, b"idempotency-key")
     if key is not None and not 1 <= len(key) <= HEADER_MAX_CHARS:
         raise InvalidInput(f"Idempotency-Key must have 1 to {HEADER_MAX_CHARS} characters")

@@ -78,7 +78,7 @@ class KeysApi:
 
     async def create(self, call: Call) -> Reply:
         """POST /keys: the answer is the only time the key's text is shown."""
-        body = await decode_body(call.request, NewKeyBody)
+        body = await decode_body(call, NewKeyBody)
         if not _is_own_workspace(call, body.workspace_id):
             raise InvalidInput("workspace_id names no workspace of this account")
         if body.creator_user_id not in (None, call.caller.account_id):
@@ -101,7 +101,7 @@ class KeysApi:
     async def change(self, call: Call) -> Reply:
         """PATCH /keys/{hash}."""
         key = await self._named(call, call.request.path_params["hash"])
-        body = await decode_body(call.request, KeyChangeBody)
+        body = await decode_body(call, KeyChangeBody)
         if body.expires_at is not msgspec.UNSET and body.expires_at != key.expires_at:
             raise InvalidInput("expires_at is set when a key is created and cannot be changed")
         if not _is_own_workspace(call, body.workspace_id):
