@@ -1,24 +1,36 @@
 """Metered calls in this process: the real service over a real store, with the sandbox's models."""
 
+import asyncio
+import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from modelgates_server.core.books import Account
+from modelgates_server.core.catalog import Catalog, Endpoint, Model
+from modelgates_server.core.generations import Generation, Origin
+from modelgates_server.core.inference import Api, read_demand
+from modelgates_server.core.prices import Price, Tier
+from modelgates_server.core.usage import Meter
+from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
 from modelgates_server.providers.sandbox.offer import sandbox_models, sandbox_prices
 from modelgates_server.providers.sandbox.provider import SandboxProvider
-
-from modelgates_server.core.catalog import Catalog, Model
-from modelgates_server.core.prices import Price
-from modelgates_server.service.generations import Generations, Patience
-from modelgates_server.service.ports import Provider, Store
+from modelgates_server.service.calls import Call
+from modelgates_server.service.generations import CallRequest, Generations, Patience
+from modelgates_server.service.ports import Caller, Provider, Settlement, Store
 from modelgates_server.service.upkeep import Upkeep
+from modelgates_server.service.verify import verify
 from modelgates_server.store.spool import FolderSpool
 from modelgates_server.web.metrics import Metrics
 from modelgates_server.web.observer import CallObserver
-from tests.support import ManualClock
+from modelgates_server.web.refusals import Refusals
+from tests.support import DOLLAR, T0_MS, ManualClock, make_key, open_account
 
 METRICS_TOKEN = "0123456789abcdef"
+DEADLINE_S = 30
 
 
 class Metered(NamedTuple):
@@ -65,3 +77,197 @@ def metered(
     )
     upkeep = Upkeep(store, generations, observer, clock)
     return Metered(generations, upkeep, chosen, metrics, spool)
+
+
+ACME = Model(
+    id="acme/large",
+    name="Acme: Large",
+    endpoint=Endpoint(id="acme:large", provider="acme", upstream_model="large"),
+    context_tokens=1000,
+    output_tokens=100,
+    created_at_s=T0_MS // 1000,
+    apis=frozenset(Api),
+)
+"""A model behind HTTP: a hundredth of a cent for each token read, a cent for each written."""
+
+ACME_PRICE = Price(
+    id="price_acme_1",
+    endpoint_id="acme:large",
+    from_ms=0,
+    source="test",
+    tiers=(Tier(0, {Meter.INPUT: Decimal("0.0001"), Meter.OUTPUT: Decimal("0.01")}),),
+)
+READ_PICO, WRITTEN_PICO = DOLLAR // 10_000, DOLLAR // 100
+
+
+def asking(
+    text: str = "hello",
+    model: str = "acme/large",
+    *,
+    api: Api = Api.CHAT,
+    key: str | None = None,
+    max_cost_pico: int | None = None,
+    **members: Any,
+) -> CallRequest:
+    """A request; `key` is its `Idempotency-Key`."""
+    messages = {"messages": [{"role": "user", "content": text}]}
+    asked = messages if api is Api.CHAT else {"input": text}
+    body = json.dumps({"model": model, **asked, **members}).encode()
+    return CallRequest(
+        demand=read_demand(api, body),
+        body=body,
+        origin=Origin(request_id="req_1"),
+        idempotency_key=key,
+        max_cost_pico=max_cost_pico,
+    )
+
+
+async def new_caller(store: Store, credits_pico: int = 100 * DOLLAR, **members: Any) -> Caller:
+    """An inference key of a new account."""
+    return await key_of(store, await open_account(store, credits_pico), **members)
+
+
+async def key_of(store: Store, account_id: str, **members: Any) -> Caller:
+    """A further inference key of an account."""
+    _, key = await make_key(store, account_id, **members)
+    caller = await store.caller(key.hash)
+    assert caller is not None
+    return caller
+
+
+class Heard:
+    """A client that keeps what is written to it."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self._wrote = asyncio.Event()
+
+    async def write(self, data: bytes) -> None:
+        self.pieces.append(data)
+        self._wrote.set()
+
+    async def until(self, text: str) -> None:
+        """Wait for it to be written."""
+        async with asyncio.timeout(DEADLINE_S):
+            while text not in self.text:
+                self._wrote.clear()
+                await self._wrote.wait()
+
+    @property
+    def text(self) -> str:
+        return b"".join(self.pieces).decode()
+
+    @property
+    def lines(self) -> list[str]:
+        """What stands between empty lines: events and comments."""
+        *lines, rest = self.text.split("\n\n")
+        assert rest == "", "it ends with an empty line"
+        return lines
+
+    @property
+    def chunks(self) -> list[Any]:
+        """All events but the last, which is `[DONE]`; amounts are exact."""
+        *payloads, last = [line.removeprefix("data: ") for line in self.lines if line[0] != ":"]
+        assert last == "[DONE]"
+        return [json.loads(payload, parse_float=Decimal) for payload in payloads]
+
+
+class Desk(NamedTuple):
+    """A caller with a hundred dollars, and what serves it."""
+
+    store: Store
+    clock: ManualClock
+    metered: Metered
+    caller: Caller
+
+    @property
+    def generations(self) -> Generations:
+        return self.metered.generations
+
+    async def begin(self, request: CallRequest) -> Call:
+        """A new call; it is not the repeat of another."""
+        call = await self.generations.begin(self.caller, request)
+        assert isinstance(call, Call)
+        return call
+
+    async def answer(self, request: CallRequest) -> tuple[Any, Generation]:
+        """Make a plain call; what the client gets, and what is on the books of it."""
+        call = await self.begin(request)
+        try:
+            await call.open()
+            body = json.loads(await call.answer(), parse_float=Decimal)
+        finally:
+            await call.close()
+        return body, await self.saved(call)
+
+    async def stream(self, request: CallRequest, heard: Heard | None = None) -> Generation:
+        """Make a streamed call; what is on the books of it."""
+        call = await self.begin(request)
+        await relay(call, heard or Heard())
+        return await self.saved(call)
+
+    async def saved(self, call: Call) -> Generation:
+        """The generation in the database, on books that are right."""
+        found = await self.store.generation(self.caller.account_id, call.generation.id)
+        assert found is not None
+        assert (await verify(self.store)).findings == []
+        return found
+
+    async def account(self) -> Account:
+        found = await self.store.account(self.caller.account_id)
+        assert found is not None
+        return found
+
+
+async def relay(call: Call, heard: Heard) -> None:
+    """Stream a call to its end, as the server does."""
+    try:
+        await call.open()
+        await call.stream(heard.write, Refusals().shown)
+    finally:
+        await call.close()
+
+
+@asynccontextmanager
+async def open_desk(
+    store: Store, clock: ManualClock, folder: Path, url: str, patience: Patience | None = None
+) -> AsyncIterator[Desk]:
+    """A desk whose provider `acme` is at a URL."""
+    acme = OpenAiProvider(OpenAiSettings(name="acme", base_url=url, api_key=None), clock)
+    built = metered(
+        store,
+        clock,
+        folder / "spool",
+        catalog=sandbox_catalog([ACME], [ACME_PRICE]),
+        providers={"acme": acme},
+        patience=patience,
+    )
+    yield Desk(store, clock, built, await new_caller(store))
+    await acme.close()
+
+
+async def until(so: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Let the others run until it is so."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            found = so()
+            if found if isinstance(found, bool) else await found:
+                return
+            await asyncio.sleep(0)
+
+
+@contextmanager
+def moved_away(path: Path) -> Iterator[None]:
+    """The database is gone as long as the block runs: nothing is written to a file that moved."""
+    elsewhere = path.with_name("elsewhere.db")
+    path.rename(elsewhere)
+    try:
+        yield
+    finally:
+        elsewhere.rename(path)
+
+
+async def pending(spool: FolderSpool) -> list[Settlement]:
+    """All that a spool keeps."""
+    found = [await spool.load(generation_id) for generation_id in await spool.ids()]
+    return [settlement for settlement in found if settlement is not None]

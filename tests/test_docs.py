@@ -91,7 +91,7 @@ def test_make_demo_shows_a_curl_that_answers_what_it_says() -> None:
         curl = told(process, r"(curl .*)$")
         promised = json.loads(told(process, r"(\{.*\})$"))
         assert fetched(curl) == promised
-        assert promised == {"data": {"total_credits": 10, "total_usage": 0.0123}}
+        assert promised == {"data": {"total_credits": 10, "total_usage": 0.000043}}
 
 
 def test_the_commands_of_the_readme_work_in_their_order(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from modelgates_server.core.generations import Generation
 from modelgates_server.core.inference import Api, Members
 from modelgates_server.core.money import format_pico
 from modelgates_server.core.prices import whole_pico
-from modelgates_server.core.usage import INPUTS, Meter, Usage, read_usage
+from modelgates_server.core.usage import OUTPUTS, Usage, read_usage
 
 DONE = b"[DONE]"
 
@@ -29,33 +29,19 @@ class _Choice(msgspec.Struct):
     delta: msgspec.Raw = _NULL
     message: msgspec.Raw = _NULL
     text: msgspec.Raw = _NULL
-
-
-class _GroqTail(msgspec.Struct):
-    usage: dict[str, Any] | None = None
+    usage: Any = None
 
 
 class _Seen(msgspec.Struct):
     id: Any = None
     choices: list[_Choice] | None = None
-    usage: dict[str, Any] | None = None
-    x_groq: _GroqTail | None = None
+    usage: Any = None
+    x_groq: Any = None
     error: Any = None
 
 
-_SAID = (
-    "content",
-    "reasoning",
-    "reasoning_content",
-    "refusal",
-    "tool_calls",
-    "function_call",
-    "audio",
-    "images",
-)
-
-_READING = frozenset({*INPUTS, Meter.REQUEST})
-"""The fee of a request counts as reading: `cost_details` knows only two parts."""
+_SAID = ("content", "reasoning", "reasoning_content", "refusal", "audio", "images")
+_CALLED = ("tool_calls", "function_call")
 
 _NEVER_NULL = ("system_fingerprint", "error")
 _OPTIONAL = ("tool_calls", "function_call", "images", "reasoning_details", "audio")
@@ -73,7 +59,8 @@ class InvalidAnswer(ValueError):
 class Observed(msgspec.Struct):
     """What went by of one answer; chunks add to it.
 
-    `output_bytes` is the size of all it said, as JSON text; `usage` is what was reported last.
+    `output_bytes` is the size of all it said, as JSON text; `usage` is what was reported last. An
+    error that says nothing (`""`, `{}`) is none.
     """
 
     upstream_id: str | None = None
@@ -92,15 +79,12 @@ class Observed(msgspec.Struct):
             raise InvalidAnswer(f"not an answer of this API: {error}") from error
         if self.upstream_id is None and isinstance(seen.id, str):
             self.upstream_id = seen.id[:_TEXT_MAX_CHARS]
-        usage = seen.usage or (seen.x_groq and seen.x_groq.usage)
-        if usage:
-            self.usage = usage
-        if seen.error is not None:
-            self.error = seen.error
+        self.usage = _usage_in(seen) or self.usage
+        self.error = seen.error or self.error
         return members
 
     def _see_choice(self, choice: _Choice) -> None:
-        if isinstance(choice.finish_reason, str):
+        if isinstance(choice.finish_reason, str) and choice.finish_reason:
             self.finish_reason = choice.finish_reason[:_TEXT_MAX_CHARS]
         self._measure(bytes(choice.text))
         for part in (bytes(choice.delta), bytes(choice.message)):
@@ -108,14 +92,40 @@ class Observed(msgspec.Struct):
                 said = _members.decode(part)
                 for name in _SAID:
                     self._measure(bytes(said.get(name, _NULL)))
+                for name in _CALLED:
+                    self._measure_call(bytes(said.get(name, _NULL)))
 
     def _measure(self, raw: bytes) -> None:
         if raw not in _EMPTY:
             self.output_bytes += len(raw) - 2 * raw.startswith(b'"')
 
+    def _measure_call(self, raw: bytes) -> None:
+        """Only its texts: forty bytes of JSON stand around each piece of the arguments."""
+        if raw not in _EMPTY:
+            self.output_bytes += max(1, _text_bytes(msgspec.json.decode(raw)))
+
     def counted(self) -> Usage | None:
         """The usage the provider reported, if it can be believed."""
         return None if self.usage is None else read_usage(self.usage)
+
+
+def _usage_in(seen: _Seen) -> dict[str, Any] | None:
+    """What one answer or chunk reports: beside its choices, as Groq does it, or in a choice.
+
+    Moonshot's streams have it in the last chunk's choice.
+    """
+    groq = seen.x_groq.get("usage") if isinstance(seen.x_groq, dict) else None
+    for reported in (seen.usage, groq, *(choice.usage for choice in seen.choices or ())):
+        if reported and isinstance(reported, dict):
+            return reported
+    return None
+
+
+def _text_bytes(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value.encode())
+    within = value.values() if isinstance(value, dict) else value
+    return sum(map(_text_bytes, within)) if isinstance(value, dict | list) else 0
 
 
 def shown_chunk(members: Members, ours: Members, *, finished: bool) -> bytes | None:
@@ -169,10 +179,11 @@ def shown_answer(members: Members, generation: Generation) -> bytes:
 def shown_usage(generation: Generation) -> dict[str, Any]:
     """`usage` as OpenRouter documents it; amounts are exact decimals of dollars.
 
-    `cost` is what the account was charged; the two parts in `cost_details` add up to it.
+    `cost` is what the account was charged; the two parts in `cost_details` add up to it, so the fee
+    of a request and the rounding count as reading.
     """
     usage = generation.usage or Usage()
-    prompt_pico = min(whole_pico(generation.lines, _READING), generation.cost_pico)
+    written_pico = min(whole_pico(generation.lines, OUTPUTS), generation.cost_pico)
     shown: dict[str, Any] = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
@@ -187,8 +198,8 @@ def shown_usage(generation: Generation) -> dict[str, Any]:
         },
         "cost_details": {
             "upstream_inference_cost": None,
-            "upstream_inference_prompt_cost": _number(prompt_pico),
-            "upstream_inference_completions_cost": _number(generation.cost_pico - prompt_pico),
+            "upstream_inference_prompt_cost": _number(generation.cost_pico - written_pico),
+            "upstream_inference_completions_cost": _number(written_pico),
         },
     }
     if generation.api is Api.EMBEDDINGS:
@@ -242,7 +253,7 @@ def _shown_choices(choices: msgspec.Raw, *, finished: bool) -> Any:
                 row.setdefault("native_finish_reason", row["finish_reason"])
             for part in row.keys() & {"delta", "message"}:
                 row[part] = _without_nulls(row[part])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return choices  # null: an answer without choices
     return rows
 

@@ -5,7 +5,7 @@ go through intact.
 """
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -17,10 +17,11 @@ MODEL_MAX_CHARS = 255
 CHOICES_MAX = 128
 OUTPUT_MAX_TOKENS = 10**9
 
-_REQUEST_TOKENS = 64
+_REQUEST_TOKENS = 512
 _TOOLS_TOKENS = 1024
 _MESSAGE_TOKENS = 16
-"""More than chat templates put around a message, a request, and a list of tools."""
+"""More than providers put before a request (Grok's hidden prompt takes 200), add to a list of tools
+and put around a message."""
 
 Members = dict[str, msgspec.Raw]
 
@@ -34,11 +35,12 @@ class Api(StrEnum):
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
-    """One request. `members` is the body, each member as it was sent.
+    """One request. `members` is the body, each member as it was sent; a stream asks for its usage.
 
-    `text_bytes` bounds its text from above, `media` counts parts that are not text, `choices` the
-    answers it asks for, `cap_tokens` is its own limit for the output of each. `unlike_text` are
-    the classes it asks for that are not charged like text.
+    `text_bytes` bounds its text from above; there are `texts` of them, each read in a context of
+    its own. `media` counts parts that are not text; with `has_files` some are neither one image nor
+    one recording. `choices` are the answers it asks for, `cap_tokens` is its own limit for the
+    output of each. `unlike_text` are the classes it asks for that are not charged like text.
     """
 
     api: Api
@@ -46,8 +48,10 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     members: Members
     stream: bool
     text_bytes: int
+    texts: int
     messages: int
     media: int
+    has_files: bool
     has_tools: bool
     unlike_text: frozenset[Meter]
     choices: int
@@ -59,15 +63,16 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
         """A true upper bound of what the model can read.
 
         A byte-level tokenizer makes at most one token of a byte, templates add a few to each
-        message, and nothing is longer than the context. An image or a recording may be as large as
-        the context, unless it is known that a part takes at most `media_tokens`.
+        message, and no text is longer than the context. An image or a recording may be as large as
+        the context, unless it is known that one takes at most `media_tokens`; a file always may.
         """
-        tokens = self.text_bytes + _REQUEST_TOKENS + _MESSAGE_TOKENS * self.messages
+        most = self.texts * context_tokens
+        if self.has_files or (self.media and media_tokens is None):
+            return most
+        tokens = self.text_bytes + _REQUEST_TOKENS + _MESSAGE_TOKENS * (self.messages + self.texts)
         if self.has_tools:
             tokens += _TOOLS_TOKENS
-        if self.media:
-            tokens += context_tokens if media_tokens is None else self.media * media_tokens
-        return min(tokens, context_tokens)
+        return min(tokens + self.media * (media_tokens or 0), most)
 
     def bounds(
         self, *, context_tokens: int, media_tokens: int | None, output_tokens: int
@@ -82,21 +87,25 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+_NULL = msgspec.Raw(b"null")
+
 _Count = Annotated[int, msgspec.Meta(ge=1, le=CHOICES_MAX)]
 _Tokens = Annotated[int, msgspec.Meta(ge=1, le=OUTPUT_MAX_TOKENS)]
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MODEL_MAX_CHARS)]
 
 
 class _Message(msgspec.Struct):
-    content: msgspec.Raw = msgspec.Raw(b"null")
+    """`audio` names what the model said before (OpenAI), `images` are what it drew (OpenRouter)."""
+
+    content: msgspec.Raw = _NULL
+    audio: msgspec.Raw = _NULL
+    images: msgspec.Raw = _NULL
 
 
-class _Part(msgspec.Struct):
-    type: str = "text"
+class _Typed(msgspec.Struct):
+    """A part or a tool. What has no type would be whatever a provider takes it for."""
 
-
-class _Tool(msgspec.Struct):
-    type: str = "function"
+    type: str
 
 
 class _Asked(msgspec.Struct):
@@ -104,38 +113,61 @@ class _Asked(msgspec.Struct):
 
     model: _Text
     stream: bool | None = None
+    stream_options: Members | None = None
     messages: list[_Message] | None = None
-    prompt: msgspec.Raw = msgspec.Raw(b"null")
-    input: msgspec.Raw = msgspec.Raw(b"null")
+    prompt: msgspec.Raw = _NULL
+    input: msgspec.Raw = _NULL
     max_tokens: _Tokens | None = None
     max_completion_tokens: _Tokens | None = None
     n: _Count | None = None
     best_of: _Count | None = None
-    tools: list[_Tool] | None = None
-    functions: list[Any] | None = None
+    tools: list[_Typed] | None = None
+    functions: list[msgspec.Raw] | None = None
     modalities: list[str] | None = None
     user: Annotated[str, msgspec.Meta(max_length=MODEL_MAX_CHARS)] | None = None
     session_id: Annotated[str, msgspec.Meta(max_length=MODEL_MAX_CHARS)] | None = None
     service_tier: str | None = None
-    web_search_options: Any = None
-    plugins: list[Any] | None = None
 
 
 _asked = msgspec.json.Decoder(_Asked)
 _members = msgspec.json.Decoder(Members)
 _parts = msgspec.json.Decoder(list[msgspec.Raw])
-_part = msgspec.json.Decoder(_Part)
-_prompts = msgspec.json.Decoder(list[Any])
+_part = msgspec.json.Decoder(_Typed)
 
 _ROUTING = ("usage", "models", "route", "provider", "transforms", "plugins", "session_id")
 """Members that OpenRouter's clients address to the gateway; a provider would refuse them."""
 
-_OUTPUT_OF = {"audio": Meter.OUTPUT_AUDIO, "image": Meter.OUTPUT_IMAGE}
+_MAX_TOKENS = "max_tokens"
+_CAPS = (_MAX_TOKENS, "max_completion_tokens")
+_ALIASES = {"n_predict": _MAX_TOKENS, "n_cmpl": "n"}
+"""What llama.cpp's server reads first."""
 
-_CAPS = ("max_tokens", "max_completion_tokens")
-_NULL = msgspec.Raw(b"null")
+_UNPRICED = ("web_search_options", "plugins", "search_parameters", "enable_search", "data_sources")
+"""Searches of OpenAI, OpenRouter, xAI and Qwen, and Azure's, which makes the prompt longer."""
 
 _TIERS = (None, "auto", "default", "standard_only", "flex")
+
+_OUTPUT_OF = {"audio": Meter.OUTPUT_AUDIO, "image": Meter.OUTPUT_IMAGE}
+_TEXTUAL = ("text", "refusal")
+_AUDIBLE = ("input_audio", "audio_url", "audio")
+_SINGLE = ("image_url", "input_audio", "audio_url")
+"""One image or one recording each. Others may be documents of many pages, films, or text."""
+
+
+class _Media(msgspec.Struct):
+    """What a request has besides text. How many bytes it takes says nothing about tokens."""
+
+    unlike_text: set[Meter]
+    size: int = 0
+    count: int = 0
+    has_files: bool = False
+
+    def add(self, kind: str, raw: msgspec.Raw) -> None:
+        self.size += len(bytes(raw))
+        self.count += 1
+        self.has_files = self.has_files or kind not in _SINGLE
+        if kind in _AUDIBLE:
+            self.unlike_text.add(Meter.INPUT_AUDIO)
 
 
 def read_demand(api: Api, body: bytes) -> Demand:
@@ -143,50 +175,64 @@ def read_demand(api: Api, body: bytes) -> Demand:
     try:
         if not body.isascii():
             body.decode()
-        asked, members = _asked.decode(body), _members.decode(body)
+        return _demand(api, len(body), _asked.decode(body), _members.decode(body))
     except UnicodeDecodeError:
         raise InvalidInput("the body is not valid UTF-8") from None
     except RecursionError:
         raise InvalidInput("the body is nested too deeply") from None
     except msgspec.DecodeError as error:
         raise InvalidInput(f"the body does not fit: {error}") from None
-    _refuse_unpriced(asked)
-    media_bytes, media, unlike_text = _media(asked)
+
+
+def _demand(api: Api, size: int, asked: _Asked, members: Members) -> Demand:
+    _refuse_other_names(members)
+    _refuse_unpriced(asked, members)
+    media = _media(asked)
+    texts = _texts(api, asked, media)
+    embeds = api is Api.EMBEDDINGS
+    stream = bool(asked.stream) and not embeds
+    if stream:
+        # Without the usage chunk a stream could only be estimated, so it is always asked for.
+        options = {**(asked.stream_options or {}), "include_usage": msgspec.Raw(b"true")}
+        members["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
     return Demand(
         api=api,
         model=asked.model,
         members=members,
-        stream=bool(asked.stream) and api is not Api.EMBEDDINGS,
-        text_bytes=len(body) - media_bytes,
+        stream=stream,
+        text_bytes=size - media.size,
+        texts=texts,
         messages=len(asked.messages or ()),
-        media=media,
+        media=media.count,
+        has_files=media.has_files,
         has_tools=bool(asked.tools or asked.functions),
-        unlike_text=unlike_text,
-        choices=max(asked.n or 1, asked.best_of or 1) * _inputs(api, asked),
-        cap_tokens=_cap(asked),
+        unlike_text=frozenset(media.unlike_text),
+        choices=1 if embeds else texts * max(asked.n or 1, asked.best_of or 1),
+        cap_tokens=None if embeds else _cap(asked),
         user=asked.user,
         session_id=asked.session_id,
     )
 
 
-def _inputs(api: Api, asked: _Asked) -> int:
-    """How many texts are to be continued; raises where there is none."""
+def _texts(api: Api, asked: _Asked, media: _Media) -> int:
+    """How many texts are read, each by itself; raises where there is none."""
     if api is Api.CHAT:
         if not asked.messages:
             raise InvalidInput('Input required: specify "prompt" or "messages"')
         return 1
-    given = asked.input if api is Api.EMBEDDINGS else asked.prompt
-    raw = bytes(given)
-    if raw == b"null":
-        name = "input" if api is Api.EMBEDDINGS else "prompt"
+    name, given = ("input", asked.input) if api is Api.EMBEDDINGS else ("prompt", asked.prompt)
+    if _is_null(given):
         raise InvalidInput(f'Input required: specify "{name}"')
-    if api is Api.EMBEDDINGS or not raw.startswith(b"["):
-        return 1
-    prompts = _prompts.decode(raw)
-    # A list of numbers is one prompt in tokens.
-    count = 1 if prompts and isinstance(prompts[0], int) else len(prompts)
-    if not 1 <= count <= CHOICES_MAX:
-        raise InvalidInput(f"prompt must have 1 to {CHOICES_MAX} texts")
+    each = _parts.decode(given) if bytes(given).startswith(b"[") else [given]
+    for raw in each:
+        # An object, also within a list, may be an image (OpenRouter's embeddings, llama.cpp).
+        if b"{" in bytes(raw) and not bytes(raw).startswith(b'"'):
+            media.add("object", raw)
+    # A list of numbers is one text in tokens.
+    numbers = all(bytes(raw)[:1].isdigit() for raw in each)
+    count = 1 if numbers else len(each)
+    if not each or (api is Api.COMPLETIONS and count > CHOICES_MAX):
+        raise InvalidInput(f"{name} must have at least one text, and prompt {CHOICES_MAX} at most")
     return count
 
 
@@ -195,22 +241,20 @@ def _cap(asked: _Asked) -> int | None:
     return max(caps, default=None)
 
 
-def _media(asked: _Asked) -> tuple[int, int, frozenset[Meter]]:
-    """Bytes and number of the parts that are not text: their size says nothing about tokens."""
-    size = count = 0
-    unlike_text = {_OUTPUT_OF[name] for name in asked.modalities or () if name in _OUTPUT_OF}
+def _media(asked: _Asked) -> _Media:
+    media = _Media({_OUTPUT_OF[name] for name in asked.modalities or () if name in _OUTPUT_OF})
     for message in asked.messages or ():
+        for kind, raw in (("audio", message.audio), ("images", message.images)):
+            if not _is_null(raw):
+                media.add(kind, raw)
         content = bytes(message.content)
-        if not content.startswith(b"["):
-            continue
-        for raw in _parts.decode(content):
-            kind = _type_of(raw)
-            if kind not in ("text", "refusal"):
-                size += len(bytes(raw))
-                count += 1
-            if kind == "input_audio":
-                unlike_text.add(Meter.INPUT_AUDIO)
-    return size, count, frozenset(unlike_text)
+        if content.startswith(b"["):
+            for raw in _parts.decode(content):
+                if (kind := _type_of(raw)) not in _TEXTUAL:
+                    media.add(kind, raw)
+        elif not content.startswith(b'"') and content != b"null":
+            raise InvalidInput("the content of a message must be a text or a list of parts")
+    return media
 
 
 def _type_of(raw: msgspec.Raw) -> str:
@@ -220,12 +264,26 @@ def _type_of(raw: msgspec.Raw) -> str:
         raise InvalidInput("a part of a message's content must be an object with a type") from None
 
 
-def _refuse_unpriced(asked: _Asked) -> None:
+def _is_null(raw: msgspec.Raw) -> bool:
+    return bytes(raw) == b"null"
+
+
+def _refuse_other_names(members: Members) -> None:
+    """Servers in Go read `Max_Tokens` as `max_tokens`: what we do not see we would not hold for."""
+    for name in members:
+        folded = name.casefold()
+        ours = _ALIASES.get(folded, folded)
+        if ours != name and ours in _Asked.__struct_fields__:
+            raise InvalidInput(f"write {ours} instead of {name:.80}")
+
+
+def _refuse_unpriced(asked: _Asked, members: Members) -> None:
     """What changes a provider's bill without a trace in the usage would be paid by nobody."""
     if asked.service_tier not in _TIERS:
         raise InvalidInput(f"service_tier {asked.service_tier!r:.80} has no price here")
-    if asked.web_search_options is not None or asked.plugins:
-        raise InvalidInput("web search and plugins have no price here; leave them out")
+    for name in _UNPRICED:
+        if bytes(members.get(name, _NULL)) not in (b"null", b"[]", b"false"):
+            raise InvalidInput(f"{name} has no price here; leave it out")
     for tool in asked.tools or ():
         if tool.type not in ("function", "custom"):
             raise InvalidInput(f"tools of type {tool.type!r:.80} have no price here")
@@ -234,23 +292,18 @@ def _refuse_unpriced(asked: _Asked) -> None:
 def upstream_body(
     demand: Demand, upstream_model: str, *, cap_parameter: str, cap_tokens: int | None
 ) -> bytes:
-    """The body for the provider: its own name of the model, our cap, and usage asked for."""
+    """The body for the provider: its own name of the model, and the cap under the name it reads.
+
+    Ollama passes over the other name, and its answer would not end at the cap. The older operation
+    knows `max_tokens` alone.
+    """
     members = {name: raw for name, raw in demand.members.items() if name not in _ROUTING}
     members["model"] = msgspec.Raw(msgspec.json.encode(upstream_model))
+    cap_tokens = demand.cap_tokens if cap_tokens is None else cap_tokens
     if cap_tokens is not None:
-        names = [name for name in _CAPS if bytes(members.get(name, _NULL)) != b"null"]
-        members.update(dict.fromkeys(names or [cap_parameter], msgspec.Raw(b"%d" % cap_tokens)))
-    if demand.stream:
-        members["stream_options"] = _with_usage(members.get("stream_options"))
+        read = _MAX_TOKENS if demand.api is Api.COMPLETIONS else cap_parameter
+        for name in _CAPS:
+            if name != read:
+                members.pop(name, None)
+        members[read] = msgspec.Raw(b"%d" % cap_tokens)
     return msgspec.json.encode(members)
-
-
-def _with_usage(options: msgspec.Raw | None) -> msgspec.Raw:
-    """Without the usage chunk a stream could only be estimated, so it is always asked for."""
-    given: Members = {}
-    if options is not None and bytes(options) != b"null":
-        try:
-            given = _members.decode(options)
-        except msgspec.DecodeError:
-            raise InvalidInput("stream_options must be an object") from None
-    return msgspec.Raw(msgspec.json.encode({**given, "include_usage": msgspec.Raw(b"true")}))

@@ -1,5 +1,6 @@
 """What a provider's error becomes. Its own text goes along, but not where it concerns our key."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from modelgates_server.core.errors import (
 RAW_MAX_CHARS = 2000
 _MESSAGE_MAX_CHARS = 500
 _CODE_MAX_CHARS = 64
+_STATUS = re.compile(r"[45][0-9]{2}", re.ASCII)
 
 _KINDS: dict[int, type[ProviderError]] = {
     400: ProviderRefused,
@@ -30,6 +32,16 @@ _KINDS: dict[int, type[ProviderError]] = {
 
 _BETWEEN_US = frozenset({401, 402, 403, 404})
 """It refuses our key, our balance or our model's name: nothing a client can mend or should see."""
+
+_ABOUT_US = re.compile(
+    r"(?:valid|incorrect|wrong|expired|missing|your)[^\"']{1,16}api.{0,3}key"
+    r"|api.{0,3}key[^\"']{1,24}(?:valid|incorrect|expired|not.found)|authentication.(?:error|fail)"
+    r"|\bsk-[\w*]|\bbearer\b|insufficient.balance|billing.details",
+    re.IGNORECASE,
+)
+"""The same in a text, whatever its status: xAI and Gemini refuse a key with 400, OpenAI with 429
+one that is not paid for, and streams have no status.
+"""
 
 GENERIC = "Provider returned error"
 
@@ -49,21 +61,30 @@ def error_of(
     provider: str, error: Any, status: int | None = None, retry_after_s: int | None = None
 ) -> ProviderError:
     """The error of a body or a chunk, in whatever shape: a text, an object, `{"error": …}`."""
-    inner = error.get("error", error) if isinstance(error, dict) else error
+    body = error[0] if isinstance(error, list) and error else error  # Gemini's are in a list
+    inner = (body.get("error") or body) if isinstance(body, dict) else body
     code = _text(inner, "code", _CODE_MAX_CHARS) or _text(inner, "type", _CODE_MAX_CHARS)
-    if status is None:
-        status = int(code) if code is not None and code.isdigit() else None
+    status = _status_in(code) if status is None else status
     kind = ProviderUnavailable if status is None else _KINDS.get(status, ProviderUnavailable)
-    private = status in _BETWEEN_US
     reason = _text(inner, "message", _MESSAGE_MAX_CHARS)
+    raw = _raw(error)
+    if status in _BETWEEN_US or _ABOUT_US.search(raw or reason or ""):
+        if kind is ProviderRefused:
+            kind = ProviderUnavailable
+        code = reason = raw = None
     return kind(
         reason if kind is ProviderRefused and reason else GENERIC,
         provider=provider,
         status=status,
-        code=None if private else code,
-        raw=None if private else _raw(error),
+        code=code,
+        raw=raw[:RAW_MAX_CHARS] if raw else None,
         retry_after_s=retry_after_s,
     )
+
+
+def _status_in(code: str | None) -> int | None:
+    """The HTTP status that a stream's error has for a code, if it has one."""
+    return int(code) if code is not None and _STATUS.fullmatch(code) else None
 
 
 def _text(error: Any, name: str, most: int) -> str | None:
@@ -73,6 +94,10 @@ def _text(error: Any, name: str, most: int) -> str | None:
     return value[:most] if isinstance(value, str) and value else None
 
 
-def _raw(error: Any) -> str:
-    text = error if isinstance(error, str) else msgspec.json.encode(error).decode()
-    return text[:RAW_MAX_CHARS]
+def _raw(error: Any) -> str | None:
+    if isinstance(error, str):
+        return error
+    try:
+        return msgspec.json.encode(error).decode()
+    except RecursionError:
+        return None

@@ -14,9 +14,11 @@ from modelgates_server.core.books import HoldState
 from modelgates_server.core.generations import Generation
 from modelgates_server.core.inference import Api, Demand
 from modelgates_server.core.prices import Price, charge_for, used_pico
-from modelgates_server.core.usage import Usage, estimate_usage
+from modelgates_server.core.usage import OUTPUTS, Usage, estimate_usage
 
 REPORTED_MAX_BYTES = 4096
+_REPORTED_MAX_PARTS = 64
+"""So it is nowhere too deep to be written or read again, whatever calls that."""
 
 replace = msgspec.structs.replace
 
@@ -38,8 +40,7 @@ def settle(
         error=failure,
         reported=_kept(observed.usage),
     )
-    usage = observed.counted()
-    if _is_free_of_charge(generation.api, observed, usage, failure):
+    if _is_free_of_charge(generation.api, observed, failure):
         return replace(ended, state=HoldState.VOIDED, cost_pico=0, lines=(), usage=None)
     return replace(_charged(ended, price, demand, observed), state=HoldState.CAPTURED)
 
@@ -63,11 +64,7 @@ def lost(generation: Generation, at_ms: int) -> Generation:
 def _charged(
     generation: Generation, price: Price, demand: Demand, observed: Observed
 ) -> Generation:
-    usage = observed.counted() or estimate_usage(
-        text_bytes=demand.text_bytes,
-        messages=demand.messages,
-        output_bytes=observed.output_bytes,
-    )
+    usage = _reported(generation.api, observed) or _estimated(generation, demand, observed)
     charge = charge_for(price, usage, generation.markup_bp, generation.hold_pico)
     return replace(
         generation,
@@ -78,20 +75,50 @@ def _charged(
     )
 
 
-def _is_free_of_charge(
-    api: Api, observed: Observed, usage: Usage | None, failure: str | None
-) -> bool:
+def _reported(api: Api, observed: Observed) -> Usage | None:
+    """What the provider says, if it can be believed. Embeddings have no output.
+
+    Voyage reports their total alone, which would else be taken for hidden reasoning.
+    """
+    usage = observed.counted()
+    if usage is None or api is not Api.EMBEDDINGS:
+        return usage
+    no_output = dict.fromkeys(map(str, OUTPUTS), 0)
+    return replace(usage, input=usage.input + usage.completion_tokens, **no_output)
+
+
+def _estimated(generation: Generation, demand: Demand, observed: Observed) -> Usage:
+    """What went by. It cannot have been more than the bounds that the hold stands on."""
+    counted = estimate_usage(
+        text_bytes=demand.text_bytes,
+        messages=demand.messages,
+        output_bytes=observed.output_bytes,
+    )
+    return replace(
+        counted,
+        input=min(counted.input, generation.prompt_tokens_max),
+        output=min(counted.output, generation.completion_tokens_max),
+    )
+
+
+def _is_free_of_charge(api: Api, observed: Observed, failure: str | None) -> bool:
     if observed.output_bytes:
         return False
     if failure is not None:
         return True
+    usage = observed.counted()
     if api is Api.EMBEDDINGS or (usage is not None and usage.completion_tokens):
         return False
-    return observed.finish_reason in (None, "", "error")
+    return observed.finish_reason in (None, "error")
 
 
 def _kept(reported: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The provider's own words, for disputes; an absurdly large object is not kept."""
-    if reported is None or len(msgspec.json.encode(reported)) > REPORTED_MAX_BYTES:
+    """The provider's own words, for disputes; an absurdly large or deep object is not kept."""
+    if reported is None:
         return None
-    return reported
+    try:
+        text = msgspec.json.encode(reported)
+    except RecursionError:
+        return None
+    parts = text.count(b"{") + text.count(b"[")
+    return reported if len(text) <= REPORTED_MAX_BYTES and parts <= _REPORTED_MAX_PARTS else None

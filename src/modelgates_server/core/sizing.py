@@ -131,12 +131,13 @@ def _refusal(ask: Ask, tight: _Budget, needed_pico: int, at_ms: int) -> GatewayE
     source, left_pico = tight.source, tight.left_pico
     if isinstance(source, Key):
         return key_limit_exceeded(source, needed_pico, at_ms)
+    affordable = ask.affordable_tokens(left_pico)
     shortfall = Shortfall(
         asked_pico=needed_pico,
         available_pico=left_pico,
         held_pico=tight.held_pico,
         requested_tokens=ask.wanted_tokens * ask.demand.choices,
-        affordable_tokens=max(0, ask.affordable_tokens(left_pico)) * ask.demand.choices,
+        affordable_tokens=max(0, affordable) * ask.demand.choices,
     )
     if source is None:
         return MaxCostExceeded(
@@ -146,10 +147,10 @@ def _refusal(ask: Ask, tight: _Budget, needed_pico: int, at_ms: int) -> GatewayE
         )
     if needed_pico <= left_pico + tight.held_pico:
         return InsufficientCredits.in_flight(shortfall, _RETRY_AFTER_S)
-    if left_pico <= 0:
-        return InsufficientCredits.empty(shortfall, purchased=source.credits_pico > 0)
-    if shortfall.affordable_tokens:
+    if left_pico > 0 and affordable >= 0:
         return InsufficientCredits.fewer_tokens(shortfall)
     bounds = ask.bounds(0)
     most = affordable_input_tokens(ask.price, bounds, ask.markup_bp, left_pico)
-    return InsufficientCredits.shorter_prompt(shortfall, bounds.input_tokens, most)
+    if most:
+        return InsufficientCredits.shorter_prompt(shortfall, bounds.input_tokens, most)
+    return InsufficientCredits.empty(shortfall, purchased=source.credits_pico > 0)

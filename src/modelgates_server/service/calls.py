@@ -21,7 +21,12 @@ from modelgates_server.core.answers import (
     usage_chunk,
 )
 from modelgates_server.core.books import HoldState
-from modelgates_server.core.errors import GatewayError, ProviderUnavailable, Stopping
+from modelgates_server.core.errors import (
+    GatewayError,
+    ProviderError,
+    ProviderUnavailable,
+    Stopping,
+)
 from modelgates_server.core.generations import Attempt, Generation, StoredAnswer
 from modelgates_server.core.inference import Demand, Members
 from modelgates_server.core.prices import Price
@@ -47,7 +52,8 @@ replace = msgspec.structs.replace
 class Call:
     """A call that has its hold. `open` it, then take the `answer` or `stream` it, then `close` it.
 
-    `body` is what goes to the provider. `settle_now` commits the end, or keeps it until it can be.
+    `client_has_left` tells whether anybody still reads; `body` is what goes to the provider.
+    `settle_now` commits the end, or keeps it until it can be.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class Call:
     ) -> None:
         self.generation = generation
         self.provider_done_ms = generation.created_at_ms
+        self.client_has_left: Callable[[], bool] = lambda: False
         self._demand = demand
         self._price = price
         self._provider = provider
@@ -155,16 +162,13 @@ class Call:
                 pass  # the answer was whole; the connection is closed below
         self._reply.close()
 
-    def client_left(self) -> None:
-        """From here on nobody reads the answer."""
-        if self._client_left_at_ms is None:
-            self._client_left_at_ms = self._clock()
-            self.generation = replace(self.generation, cancelled=True)
-
     def abandon(self, now_ms: int, drain_ms: int) -> None:
-        """Stop reading for a client that left so long ago."""
-        left_at_ms = self._client_left_at_ms
-        if left_at_ms is not None and now_ms - left_at_ms >= drain_ms and self._reply is not None:
+        """Stop reading for a client that was seen to have left so long ago."""
+        if not self.client_has_left():
+            return
+        if self._client_left_at_ms is None:
+            self._client_left_at_ms = now_ms
+        if now_ms - self._client_left_at_ms >= drain_ms and self._reply is not None:
             self._reply.close()
 
     def is_silent(self, now_ms: int, silent_ms: int) -> bool:
@@ -191,7 +195,10 @@ class Call:
 
     async def _check_head(self, reply: ProviderReply) -> None:
         if reply.status != _OK:
-            body = await reply.read(_REFUSAL_MAX_BYTES)
+            try:
+                body = await reply.read(_REFUSAL_MAX_BYTES)
+            except ProviderError:
+                body = b""  # cut, or a page too large to be an error of this API: the status tells
             raise refusal_of(self.generation.provider, reply.status, body, reply.retry_after_s)
         if self._demand.stream and not reply.is_stream:
             body = await reply.read(_REFUSAL_MAX_BYTES)
@@ -298,7 +305,7 @@ class Call:
         if self._started_at_ms is not None:
             self._add_attempt(self._started_at_ms, now_ms, error)
         self.generation = settle(
-            self.generation,
+            replace(self.generation, cancelled=self.client_has_left()),
             self._price,
             self._demand,
             self._observed,

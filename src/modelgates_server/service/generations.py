@@ -241,39 +241,38 @@ class Generations:
             # Not before: a replay meanwhile would find nothing and take that for all.
             self._kept = True
 
-    async def replay(self) -> bool:
-        """Commit what was kept, by this process or one that is gone; False while some is left.
+    async def replay(self) -> None:
+        """Commit what was kept, by this process or one that is gone.
 
-        One that cannot be committed does not keep the others: its error is raised at the end.
+        Raises `StoreUnavailable` while the database cannot take it. One that cannot be read, or
+        that the books refuse, does not keep the others: its error is raised at the end.
         """
-        self._kept, trouble = False, list[Exception]()
-        for settlement in [*await self._spool.pending(), *self._unsaved.values()]:
+        self._kept = False  # what is kept while this runs sets it again
+        trouble = list[GatewayError]()
+        for kept_id in [*await self._spool.ids(), *self._unsaved]:
             try:
-                await self._land(settlement)
-            except StoreUnavailable:
+                await self._land(kept_id)
+            except GatewayError as error:
                 self._kept = True
-                return False
-            except (GatewayError, OSError) as error:
                 trouble.append(error)
         if trouble:
             raise trouble[0]
-        return not self._kept
 
-    async def _land(self, settlement: Settlement) -> None:
-        generation = settlement.generation
-        await self._commit(settlement, generation.ended_at_ms or 0)
-        if self._unsaved.pop(generation.id, None) is None:
-            await self._spool.remove(generation.id)
+    async def _land(self, kept_id: str) -> None:
+        settlement = self._unsaved.get(kept_id) or await self._spool.load(kept_id)
+        if settlement is not None:
+            await self._commit(settlement, settlement.generation.ended_at_ms or 0)
+            if self._unsaved.pop(kept_id, None) is None:
+                await self._spool.remove(kept_id)
 
     async def _replay_or_leave(self) -> None:
-        """What stands against it is told by upkeep, which does the same."""
         if self._kept:
-            with suppress(GatewayError, OSError):
+            with suppress(GatewayError):  # it stays where it is; upkeep tries as well, and tells
                 await self.replay()
 
-    def is_running(self, hold_id: str) -> bool:
-        """Whether this process runs the call of a hold."""
-        return hold_id in self._running
+    async def spoken_for(self) -> set[str]:
+        """The holds that are no orphans: their calls run here, or their ends are kept."""
+        return {*self._running, *self._unsaved, *await self._spool.ids()}
 
     async def run_forever(self, every_s: float) -> None:
         """Look after the calls as long as the server runs."""

@@ -256,8 +256,11 @@ class Spool(Protocol):
     async def put(self, settlement: Settlement) -> None:
         """Keep one, synced; raises `OSError` when that is not possible."""
 
-    async def pending(self) -> list[Settlement]:
-        """All that are kept, also those of processes that are gone."""
+    async def ids(self) -> list[str]:
+        """The generations of which a settlement is kept, also by processes that are gone."""
+
+    async def load(self, generation_id: str) -> Settlement | None:
+        """One of them, None if it has just landed; raises `StoreUnavailable` if it is damaged."""
 
     async def remove(self, generation_id: str) -> None:
         """Forget one that has landed; nothing happens if it is gone already."""

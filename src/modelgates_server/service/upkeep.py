@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from modelgates_server.core.books import Hold
-from modelgates_server.core.errors import HoldEnded, HoldNotExpired, StoreUnavailable
+from modelgates_server.core.errors import GatewayError, HoldEnded, HoldNotExpired
 from modelgates_server.core.settlement import lost
 from modelgates_server.service.generations import ANSWER_KEPT_MS, Generations
 from modelgates_server.service.holds import Holds
@@ -29,14 +29,18 @@ class Upkeep:
     async def run_once(self) -> int:
         """Resolve what is due; returns how many holds this call expired.
 
-        What was kept for want of a database is committed first: its holds are no orphans. One hold
+        What was kept for want of a database is committed first, and its holds are no orphans. One
         that cannot be resolved does not keep the others: its error is raised at the end.
         """
-        if not await self._generations.replay():
-            raise StoreUnavailable("captures wait for the database")
-        expired, trouble, progress = 0, list[Exception](), True
+        trouble = list[Exception]()
+        try:
+            await self._generations.replay()
+        except GatewayError as error:
+            trouble.append(error)
+        expired, progress = 0, True
         while progress and (due := await self._store.expired_holds(self._clock(), _PAGE)):
-            orphans = [hold for hold in due if not self._generations.is_running(hold.id)]
+            spoken_for = await self._generations.spoken_for()
+            orphans = [hold for hold in due if hold.id not in spoken_for]
             results = await asyncio.gather(*(self._expire(hold) for hold in orphans))
             expired += results.count(None)
             progress = None in results

@@ -1,0 +1,269 @@
+"""A call whose client leaves, is slow or waits, and one that the server stops."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelgates_server.core.books import HoldState
+from modelgates_server.core.errors import Stopping
+from modelgates_server.core.generations import Generation
+from modelgates_server.service.calls import KEEP_ALIVE, Call
+from modelgates_server.service.generations import Patience
+from modelgates_server.service.ports import Store
+from tests.gateway import (
+    DEADLINE_S,
+    READ_PICO,
+    WRITTEN_PICO,
+    Desk,
+    Heard,
+    asking,
+    open_desk,
+    relay,
+    until,
+)
+from tests.support import ManualClock
+from tests.upstream import Pause, Says, Upstream, answer, plain, running_upstream, story, usage
+
+TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
+PATIENCE = Patience(hold_ttl_s=120, keep_alive_s=10, drain_s=60)
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with running_upstream() as running:
+        yield running
+
+
+@pytest.fixture
+async def desk(
+    store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
+) -> AsyncIterator[Desk]:
+    async with open_desk(store, clock, tmp_path, upstream.url, PATIENCE) as opened:
+        yield opened
+
+
+class Running:
+    """A call that stands where its upstream waits."""
+
+    def __init__(self, desk: Desk, call: Call, heard: Heard, work: Awaitable[Any]) -> None:
+        self.desk = desk
+        self.call = call
+        self.heard = heard
+        self.task = asyncio.ensure_future(work)
+
+    def client_leaves(self) -> None:
+        """From here on nobody reads."""
+        self.call.client_has_left = lambda: True
+
+    async def end(self) -> Generation:
+        """What is on the books when it has ended by itself."""
+        async with asyncio.timeout(DEADLINE_S):
+            await self.task
+        return await self.desk.saved(self.call)
+
+
+async def stream_to(desk: Desk, upstream: Upstream, pause: Pause, text: str) -> Running:
+    """Start a stream and hear it up to a text, where its upstream pauses."""
+    upstream.say = lambda _: Says(pause)
+    call, heard = await desk.begin(asking(stream=True)), Heard()
+    running = Running(desk, call, heard, relay(call, heard))
+    await heard.until(text)
+    return running
+
+
+async def take(call: Call) -> None:
+    try:
+        await call.open()
+        await call.answer()
+    finally:
+        await call.close()
+
+
+async def plain_to(desk: Desk, upstream: Upstream, pause: Pause) -> Running:
+    """Start a plain call, whose upstream pauses within the body."""
+    upstream.say = lambda _: Says(pause, content_type="application/json")
+    call = await desk.begin(asking())
+    running = Running(desk, call, Heard(), take(call))
+    await until(lambda: call._reply is not None)
+    return running
+
+
+def two_words() -> Pause:
+    return Pause(story()[:2], story()[2:])
+
+
+def half_an_answer() -> Pause:
+    [body] = plain(answer("hi", usage(3, 5))).pieces
+    return Pause([body[:20]], [body[20:]])
+
+
+async def test_a_client_that_leaves_a_stream_pays_for_what_it_really_used(
+    desk: Desk, upstream: Upstream
+) -> None:
+    pause = two_words()
+    running = await stream_to(desk, upstream, pause, "word1")
+    running.call.client_has_left = lambda: True
+    pause.go.set()
+    generation = await running.end()
+    assert generation.cancelled
+    assert generation.state is HoldState.CAPTURED
+    assert generation.cost_pico == TRUE_PICO == (await desk.account()).usage_pico
+    assert generation.usage is not None
+    assert not generation.usage.estimated
+
+
+async def test_a_client_that_leaves_a_plain_call_pays_for_what_it_really_used(
+    desk: Desk, upstream: Upstream
+) -> None:
+    pause = half_an_answer()
+    running = await plain_to(desk, upstream, pause)
+    running.call.client_has_left = lambda: True
+    pause.go.set()
+    generation = await running.end()
+    assert generation.cancelled
+    assert generation.cost_pico == TRUE_PICO == (await desk.account()).usage_pico
+
+
+async def test_nobody_is_waited_for_longer_than_the_limit(desk: Desk, upstream: Upstream) -> None:
+    pause = two_words()
+    running = await stream_to(desk, upstream, pause, "word1")
+    running.call.client_has_left = lambda: True
+    desk.generations.tick()
+    desk.clock.forward(PATIENCE.drain_s * 1000 - 1)
+    desk.generations.tick()
+    await asyncio.sleep(0)
+    assert not running.task.done()
+    desk.clock.forward(1)
+    desk.generations.tick()
+    generation = await running.end()
+    pause.go.set()
+    assert generation.cancelled
+    assert generation.usage is not None
+    assert generation.usage.estimated
+    assert generation.usage.output == 3, "two words are twelve bytes"
+    assert generation.cost_pico == generation.usage.input * READ_PICO + 3 * WRITTEN_PICO
+
+
+async def test_a_stream_with_a_reader_is_never_abandoned(desk: Desk, upstream: Upstream) -> None:
+    pause = two_words()
+    running = await stream_to(desk, upstream, pause, "word1")
+    desk.clock.forward(100 * PATIENCE.drain_s * 1000)
+    desk.generations.tick()
+    pause.go.set()
+    assert (await running.end()).cost_pico == TRUE_PICO
+
+
+async def test_a_silent_stream_gets_a_sign_of_life_and_no_more_than_one_each_time(
+    desk: Desk, upstream: Upstream
+) -> None:
+    pause = two_words()
+    running = await stream_to(desk, upstream, pause, "word1")
+    for forward_ms, signs in ((9_999, 0), (1, 1), (9_999, 1), (1, 2)):
+        desk.clock.forward(forward_ms)
+        for _ in range(3):
+            desk.generations.tick()
+            await asyncio.sleep(0)
+        assert running.heard.pieces.count(KEEP_ALIVE) == signs
+    pause.go.set()
+    assert (await running.end()).cost_pico == TRUE_PICO
+    assert len(running.heard.chunks) == 7
+    assert running.heard.lines.count(": MODELGATES PROCESSING") == 2
+
+
+async def test_a_client_that_reads_slowly_is_sent_no_signs_of_life(
+    desk: Desk, upstream: Upstream
+) -> None:
+    reads = asyncio.Event()
+
+    class Slow(Heard):
+        async def write(self, data: bytes) -> None:
+            await super().write(data)
+            await reads.wait()
+
+    upstream.say = lambda _: Says(story())
+    call, heard = await desk.begin(asking(stream=True)), Slow()
+    running = Running(desk, call, heard, relay(call, heard))
+    await heard.until("word0")
+    desk.clock.forward(100_000)
+    desk.generations.tick()
+    await asyncio.sleep(0)
+    reads.set()
+    await running.end()
+    assert KEEP_ALIVE not in heard.pieces
+
+
+async def test_a_stream_that_is_stopped_is_told_so_and_charged_for_what_was_handed_on(
+    desk: Desk, upstream: Upstream
+) -> None:
+    pause = two_words()
+    running = await stream_to(desk, upstream, pause, "word1")
+    running.task.cancel()
+    generation = await running.end()
+    pause.go.set()
+    assert generation.error == "Stopping"
+    assert generation.usage is not None
+    assert generation.usage.output == 3
+    last = running.heard.chunks[-1]
+    assert last["error"] == {"message": "The server is stopping.", "code": 503}
+    assert last["choices"][0]["finish_reason"] == "error"
+
+
+@pytest.mark.parametrize("where", ["before the head", "within the body"])
+async def test_a_plain_call_that_is_stopped_costs_nothing(
+    desk: Desk, upstream: Upstream, where: str
+) -> None:
+    pause = half_an_answer() if where == "within the body" else Pause([], [])
+    if where == "within the body":
+        running = await plain_to(desk, upstream, pause)
+    else:
+
+        def say(_: Any) -> Says:
+            return Says(list(pause))
+
+        upstream.say = say
+        call = await desk.begin(asking())
+        running = Running(desk, call, Heard(), take(call))
+        await until(lambda: len(upstream.asked) == 1)
+    running.task.cancel()
+    with pytest.raises(Stopping):
+        await running.end()
+    pause.go.set()
+    generation = await desk.saved(running.call)
+    assert generation.state is HoldState.VOIDED
+    assert (await desk.account()).held_pico == 0
+
+
+async def test_a_stop_while_the_capture_is_committed_loses_nothing(
+    desk: Desk, upstream: Upstream, sqlite_path: Path
+) -> None:
+    pause = two_words()
+    running = await stream_to(desk, upstream, pause, "word1")
+    with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        pause.go.set()
+        await until(lambda: running.call.generation.state is HoldState.CAPTURED)
+        await asyncio.sleep(0)
+        running.task.cancel()
+        await asyncio.sleep(0)
+        assert not running.task.done()
+        other.execute("rollback")
+    generation = await running.end()
+    assert generation.cost_pico == TRUE_PICO == (await desk.account()).usage_pico
+    assert running.heard.chunks[-1]["usage"]["prompt_tokens"] == 3
+
+
+async def test_a_call_that_a_mistake_of_ours_stops_holds_nothing(
+    desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: Says(story())
+    call = await desk.begin(asking(stream=True))
+    await call.open()
+    await call.close()
+    generation = await desk.saved(call)
+    assert (generation.state, generation.error) == (HoldState.VOIDED, "GatewayError")
+    assert (await desk.account()).held_pico == 0

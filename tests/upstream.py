@@ -1,0 +1,181 @@
+"""A provider by hand: an HTTP server on loopback that says what a test wants, and counts."""
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+DEADLINE_S = 30
+DONE = b"data: [DONE]\n\n"
+_LOOK_EVERY_S = 0.02
+
+
+class Says(NamedTuple):
+    """One answer. Its pieces are sent as they come; an iterator of a test may wait in between.
+
+    `cut`: the connection ends where the end of the body would be announced.
+    """
+
+    pieces: Iterable[bytes]
+    status: int = 200
+    content_type: str = "text/event-stream"
+    headers: Mapping[str, str] = MappingProxyType({})
+    cut: bool = False
+
+
+class Upstream:
+    """Answers every request with what `say` gives for its body; `asked` has all bodies so far."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.say: Callable[[Any], Says] = lambda _: plain(answer("hello"))
+        self.left = threading.Event()
+        """Set when somebody did not wait for the end of an answer."""
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.upstream = self
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=[_LOOK_EVERY_S], daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """The base URL, as a provider is configured."""
+        host, port = self._server.server_address[:2]
+        return f"http://{host!s}:{port}/v1"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(DEADLINE_S)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+    upstream: Upstream
+
+    def handle_error(self, *_: Any) -> None:
+        """Keep quiet: clients reset connections in many of these tests."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def do_POST(self) -> None:
+        upstream = self.server.upstream
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        upstream.asked.append(body)
+        says = upstream.say(body)
+        try:
+            self._send(says)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+            upstream.left.set()
+
+    def _send(self, says: Says) -> None:
+        self.send_response(says.status)
+        self.send_header("Content-Type", says.content_type)
+        self.send_header("Transfer-Encoding", "chunked")
+        for name, value in says.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        for piece in says.pieces:
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        if says.cut:
+            self.close_connection = True
+        else:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, *_: Any) -> None:
+        """Keep quiet."""
+
+
+@contextmanager
+def running_upstream() -> Iterator[Upstream]:
+    upstream = Upstream()
+    try:
+        yield upstream
+    finally:
+        upstream.close()
+
+
+def usage(prompt: int, completion: int, **more: Any) -> dict[str, Any]:
+    """What OpenAI reports."""
+    total = prompt + completion
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": total,
+        **more,
+    }
+
+
+def answer(text: str, tokens: Any = ..., **more: Any) -> dict[str, Any]:
+    """A plain answer, with a usage of 3 and 2 tokens if none is given."""
+    message = {"role": "assistant", "content": text}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "large",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": usage(3, 2) if tokens is ... else tokens,
+        **more,
+    }
+
+
+def plain(body: Any, status: int = 200, **headers: str) -> Says:
+    """A whole JSON answer."""
+    return Says([json.dumps(body).encode()], status, "application/json", headers)
+
+
+def event(body: Any) -> bytes:
+    return b"data: %b\n\n" % json.dumps(body).encode()
+
+
+def chunk(text: str | None = None, finish: str | None = None, **more: Any) -> bytes:
+    """A chunk of a stream with one choice; without text an empty delta."""
+    delta = {} if text is None else {"content": text}
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return event(
+        {
+            "id": "chatcmpl-1",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": "large",
+            "choices": [choice],
+            **more,
+        }
+    )
+
+
+def used(tokens: Any) -> bytes:
+    """The chunk that has nothing but a usage."""
+    return event({"id": "chatcmpl-1", "choices": [], "usage": tokens})
+
+
+def story(tokens: Any = ...) -> list[bytes]:
+    """A whole good stream of five tokens."""
+    texts = [chunk(f"word{number} ") for number in range(5)]
+    return [*texts, chunk(finish="stop"), used(usage(3, 5) if tokens is ... else tokens), DONE]
+
+
+class Pause:
+    """A place in an answer where the upstream waits for the test."""
+
+    def __init__(self, before: list[bytes], after: list[bytes]) -> None:
+        self._before = before
+        self._after = after
+        self.go = threading.Event()
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._before
+        assert self.go.wait(DEADLINE_S), "the test forgot to go on"
+        yield from self._after
