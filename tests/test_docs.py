@@ -62,8 +62,9 @@ def fetched(curl: str) -> object:
     if shutil.which("curl"):
         return json.loads(subprocess.check_output([*words, "-s"], text=True, timeout=DEADLINE_S))
     headers = dict(words[i + 1].split(": ") for i, word in enumerate(words) if word == "-H")
+    body = words[words.index("-d") + 1].encode() if "-d" in words else None
     [url] = [word for word in words if word.startswith("http")]
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answer:
         return json.loads(answer.read())
 
 
@@ -98,7 +99,8 @@ def test_the_commands_of_the_readme_work_in_their_order(tmp_path: Path) -> None:
     setup, *commands = BLOCKS[1].splitlines()
     assert setup == 'make setup && export PATH="$PWD/.venv/bin:$PATH"'
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    account_id = key_text = ""
+    account_id = ""
+    keys = []
     for command in commands[:-1]:
         whole = command.replace("user_…", account_id)
         with started(["sh", "-c", whole], tmp_path, PATH=path) as process:
@@ -107,11 +109,15 @@ def test_the_commands_of_the_readme_work_in_their_order(tmp_path: Path) -> None:
             assert process.wait(DEADLINE_S) == 0, whole
         if found := re.search(r"user_\w{22}", printed):
             account_id = found[0]
-        if found := re.search(r"sk-mg-v1-\w{49}", printed):
-            key_text = found[0]
+        keys += re.findall(r"sk-mg-v1-\w{49}", printed)
     serve = ["sh", "-c", f"exec {commands[-1]}"]
     with started(serve, tmp_path, PATH=path, MODELGATES_PORT="0") as server:
         url = told(server, r"(http://\S+)$")
-        curl = BLOCKS[2].replace("sk-mg-v1-…", key_text).replace("http://127.0.0.1:8000", url)
-        [promised] = re.findall(r"^```json\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-        assert fetched(curl) == json.loads(promised)
+        curls = BLOCKS[2].replace("\\\n", "").replace("http://127.0.0.1:8000", url).splitlines()
+        called, shown = (
+            fetched(curl.replace("sk-mg-v1-…", key)) for curl, key in zip(curls, keys, strict=True)
+        )
+    assert isinstance(called, dict)
+    assert called["choices"][0]["message"]["content"] == "Hello there"
+    [promised] = re.findall(r"^```json\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    assert shown == json.loads(promised)

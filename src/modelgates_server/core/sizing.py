@@ -51,7 +51,12 @@ class Ask(msgspec.Struct, frozen=True):
         if self.demand.api is Api.EMBEDDINGS:
             return 0
         most = min(self.model.output_tokens, self.model.context_tokens)
-        return min(self.demand.cap_tokens or most, most)
+        return min(self.cap_tokens or most, most)
+
+    @property
+    def cap_tokens(self) -> int | None:
+        """The client's own limit for each choice; there is none where nothing is put out."""
+        return None if self.demand.api is Api.EMBEDDINGS else self.demand.cap_tokens
 
     def bounds(self, output_tokens: int) -> Bounds:
         """The most the call can use with so many output tokens a choice."""
@@ -93,7 +98,7 @@ def size_hold(
     The ledger checks account and key again when the hold is placed.
     """
     _refuse_unpriced(ask)
-    wanted, cap = ask.wanted_tokens, ask.demand.cap_tokens
+    wanted, cap = ask.wanted_tokens, ask.cap_tokens
     whole = ask.sized(wanted, lowered=cap is not None and cap > wanted)
     if whole.amount_pico == 0:
         return whole
