@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from modelgates_server.bootstrap.configuration_prices import price_row
+from modelgates_server.bootstrap.price_seeds import seeds
 from modelgates_server.core.prices import Price, Tier, read_rate
 from modelgates_server.core.usage import Meter
 from tests.bootstrap.files import FREE, LOCAL, MODEL, OPENAI, configured, problem
@@ -26,12 +27,12 @@ def test_a_provider_s_prices_apply_by_the_exact_name_of_the_model(tmp_path: Path
     table = '[models."a/b"]\nprovider = "openai"\nmax_output_tokens = 5\nupstream_model = '
     [price] = prices(tmp_path, f'{OPENAI}{table}"gpt-4o-mini"\n')
     assert price.endpoint_id == "openai:gpt-4o-mini"
-    assert price.source == "genai-prices 0.2.3 openai/gpt-4o-mini"
+    assert price.source == f"{seeds().source} openai/gpt-4o-mini"
     assert price.tiers[0].rates == rates(
         input="0.00000015", cache_read="0.000000075", output="0.0000006"
     )
     told = problem(tmp_path, f'{OPENAI}{table}"gpt-4o-mini-2"\n')
-    assert told.startswith('models."a/b" has no price: genai-prices 0.2.3 has no price of exactly')
+    assert told.startswith(f'models."a/b" has no price: {seeds().source} has no price of exactly')
     assert '[[models."a/b".prices]]' in told
     assert 'price = "openai/gpt-4o"' in told
 
@@ -44,7 +45,7 @@ def test_a_model_that_has_no_price_is_refused_and_not_free(tmp_path: Path) -> No
 def test_a_model_may_have_the_price_of_another(tmp_path: Path) -> None:
     [price] = prices(tmp_path, OWN + 'price = "openai/gpt-4o"\n')
     assert price.endpoint_id == "local:m1"
-    assert price.source == "genai-prices 0.2.3 openai/gpt-4o"
+    assert price.source == f"{seeds().source} openai/gpt-4o"
     told = problem(tmp_path, OWN + 'price = "openai/gpt-4"\nprices = [{ input = "0" }]\n')
     assert told.endswith("has both price and prices: leave one of them out")
 

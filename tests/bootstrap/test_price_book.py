@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from modelgates_server.bootstrap.configuration import Configuration
 from modelgates_server.bootstrap.configuration_prices import price_row
 from modelgates_server.bootstrap.price_book import open_catalog, plan_catalog
+from modelgates_server.bootstrap.price_seeds import seeds
 from modelgates_server.core.catalog import Catalog
 from modelgates_server.core.errors import PriceNotFound
 from modelgates_server.core.prices import Price, Tier, plain, read_rate
@@ -203,7 +204,7 @@ async def test_the_same_rates_from_another_source_are_the_same_price(gateway: Ga
     own = f'{LOCAL}{MODEL}prices = [{{ input = "0.000000050", output = "0.00000008" }}]\n'
     first = (await gateway.open(seeded)).price(ENDPOINT, T0_MS)
     again = (await gateway.open(own)).price(ENDPOINT, T0_MS)
-    assert (again.id, again.source) == (first.id, "genai-prices 0.2.3 groq/llama-3.1-8b-instant")
+    assert (again.id, again.source) == (first.id, f"{seeds().source} groq/llama-3.1-8b-instant")
 
 
 async def test_tiers_are_part_of_a_price(gateway: Gateway) -> None:

@@ -66,6 +66,7 @@ def test_right_books_are_not_called_broken(console: Console) -> None:
         "accounts": 1,
         "entries": 4,
         "holds": 1,
+        "generations": 0,
         "customers": "99.5",
         "platform": {
             "grants": "-100.5",

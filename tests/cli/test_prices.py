@@ -5,6 +5,8 @@ from tests.cli.console import Console
 from tests.support import T0_MS
 
 FILE = """
+sandbox = true
+
 [providers.acme]
 base_url = "http://localhost/v1"
 

@@ -213,6 +213,20 @@ def damage(folder: Path, call: Call) -> None:
     (folder / f"{call.generation.id}.json").write_bytes(b"{")
 
 
+async def test_a_file_that_cannot_even_be_read_does_not_stop_the_signs_of_life(
+    desk: Desk, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+) -> None:
+    await spooled(desk, upstream, sqlite_path)
+    (tmp_path / "spool" / "gen-0.json").mkdir()  # root may read all files
+    other = restarted(desk, tmp_path)
+    ticks = asyncio.ensure_future(other.generations.run_forever(0.001))
+    with pytest.raises((StoreUnavailable, OSError), match="gen-0"):
+        await other.upkeep.run_once()
+    assert await usage_pico(desk) == TRUE_PICO, "the sound one has landed"
+    assert not ticks.done()
+    ticks.cancel()
+
+
 async def test_a_capture_that_the_database_knows_nothing_of_does_not_keep_the_others(
     desk: Desk, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:

@@ -59,7 +59,7 @@ def verify(as_json: AsJson = False) -> None:
     if not as_json:
         typer.echo(
             f"The books are right: {result.accounts} accounts, {result.entries} entries, "
-            f"{result.holds} holds."
+            f"{result.holds} holds, {result.generations} generations."
         )
 
 
@@ -123,6 +123,7 @@ def _result_record(result: VerifyResult) -> dict[str, Any]:
         "accounts": result.accounts,
         "entries": result.entries,
         "holds": result.holds,
+        "generations": result.generations,
         "customers": format_pico(result.customers_pico),
         "platform": {name: format_pico(pico) for name, pico in result.platform_pico.items()},
         "findings": [

@@ -50,6 +50,8 @@ def send_plain(client: ModelGates) -> None:
     for options in kinds:
         members = note_text(raw.create(**body(TEXT, **options)).http_response.text)
         texts = [choice["message"]["content"] for choice in members["choices"]]
+        if "response_format" in options:
+            texts = [json.loads(text)["echo"] for text in texts]
         assert texts == [TEXT] * options.get("n", 1)
     older = client.completions.with_raw_response.create(model=MODEL, prompt=TEXT)
     assert note_text(older.http_response.text)["choices"][0]["text"] == TEXT

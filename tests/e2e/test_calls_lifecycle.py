@@ -1,0 +1,268 @@
+"""Calls that run while the server is told to end, is killed, or loses its database."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelgates_server.core.books import HoldState
+from modelgates_server.core.generations import Generation
+from tests.cli.console import Console
+from tests.e2e.calls import Session, acme_server, configured, mortal_server, read, records
+from tests.e2e.load import is_listening, wait_until
+from tests.gateway import moved_away
+from tests.server import DEADLINE_S, Customer, RunningServer, open_customer_now
+from tests.support import DOLLAR
+from tests.upstream import (
+    Pause,
+    Says,
+    Upstream,
+    answer,
+    plain,
+    running_upstream,
+    story,
+    usage,
+)
+
+TRUE_PICO = 503 * DOLLAR // 10_000
+HOLD_TTL_S = "3"
+
+
+def two_words() -> Pause:
+    return Pause(story()[:2], story()[2:])
+
+
+def half_an_answer() -> Pause:
+    [body] = plain(answer("hi", usage(3, 5))).pieces
+    return Pause([body[:20]], [body[20:]])
+
+
+def both(stream: Pause, whole: Pause) -> Callable[[Any], Says]:
+    """Streams pause here, plain answers there."""
+
+    def say(body: Any) -> Says:
+        return Says(stream) if body.get("stream") else Says(whole, 200, "application/json")
+
+    return say
+
+
+def saved(server: RunningServer, customer: Customer) -> list[Generation]:
+    """All generations, on books that are right."""
+    return records(server.database_path, customer.account_id)[1]
+
+
+def kinds(server: RunningServer, customer: Customer) -> list[str]:
+    """What the journal says of an account, in order."""
+    console = Console(server.database_path.parent)
+    entries = console.do(
+        lambda gateway: gateway.store.entries(customer.account_id, after_seq=0, limit=99)
+    )
+    return [entry.kind.value for entry in entries]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_ordinary_end_lets_all_calls_finish_and_saves_their_captures(
+    tmp_path: Path, workers: str
+) -> None:
+    stream, whole = two_words(), half_an_answer()
+    with acme_server(tmp_path, MODELGATES_WORKERS=workers) as (server, upstream):
+        upstream.say = both(stream, whole)
+        customer = open_customer_now(server.database_path)
+        with Session(server, customer) as session, ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(session.inference.chat)
+            with session.inference.stream() as running, session.inference.stream() as left:
+                running.until("word1")
+                left.until("word1")
+                left.reset()
+                left.response.close()
+                wait_until(lambda: len(upstream.asked) == 3, server.process)
+                server.process.terminate()
+                wait_until(lambda: not is_listening(server.url), server.process)
+                stream.go.set()
+                whole.go.set()
+                running.rest()
+            told = [running.cost, read(asked.result().text)["usage"]["cost"]]
+        assert server.process.wait(DEADLINE_S) == 0
+    assert told == [Decimal("0.0503")] * 2
+    generations = saved(server, customer)
+    assert [(one.state, one.cost_pico) for one in generations] == [
+        (HoldState.CAPTURED, TRUE_PICO)
+    ] * 3
+    assert "Traceback" not in server.log_path.read_text()
+
+
+def test_when_the_grace_is_over_calls_are_told_and_charged_for_what_they_got(
+    tmp_path: Path,
+) -> None:
+    stream, whole = two_words(), half_an_answer()
+    with acme_server(tmp_path, MODELGATES_SHUTDOWN_GRACE_S="1") as (server, upstream):
+        upstream.say = both(stream, whole)
+        customer = open_customer_now(server.database_path)
+        with Session(server, customer) as session, ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(session.inference.chat)
+            with session.inference.stream() as running:
+                running.until("word1")
+                wait_until(lambda: len(upstream.asked) == 2, server.process)
+                server.process.terminate()
+                running.rest()
+            refused = asked.result()
+        assert server.process.wait(DEADLINE_S) == 0
+        stream.go.set()
+        whole.go.set()
+    last = running.chunks[-1]
+    assert last["error"] == {"message": "The server is stopping.", "code": 503}
+    assert last["choices"][0]["finish_reason"] == "error"
+    assert refused.status_code == 503
+    assert "retry-after" in refused.headers
+    by_streamed = {one.streamed: one for one in saved(server, customer)}
+    assert by_streamed[False].state is HoldState.VOIDED
+    cut = by_streamed[True]
+    assert cut.usage is not None
+    assert (cut.state, cut.usage.estimated, cut.usage.output) == (HoldState.CAPTURED, True, 3)
+    assert Decimal(cut.cost_pico) / DOLLAR == running.cost
+    assert "Traceback" not in server.log_path.read_text()
+
+
+@contextmanager
+def upstream_and_settings(folder: Path) -> Iterator[tuple[Upstream, dict[str, str]]]:
+    with running_upstream() as upstream:
+        settings = configured(folder, upstream.url)
+        yield upstream, {**settings, "MODELGATES_HOLD_TTL_S": HOLD_TTL_S}
+
+
+def is_over(server: RunningServer, customer: Customer) -> bool:
+    """Whether the time of the one open hold is over."""
+    now_ms = time.time_ns() // 1_000_000
+    console = Console(server.database_path.parent)
+    due = console.do(lambda gateway: gateway.store.expired_holds(now_ms, 9))
+    return [hold.account_id for hold in due] == [customer.account_id]
+
+
+def ended(server: RunningServer, customer: Customer) -> Generation:
+    """The one call, when the server has resolved its hold."""
+    wait_until(
+        lambda: saved(server, customer)[0].state is not HoldState.OPEN,
+        server.process,
+    )
+    [one] = saved(server, customer)
+    return one
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_a_kill_in_mid_stream_is_resolved_by_what_the_last_checkpoint_saw(
+    tmp_path: Path, checkpoint: bool
+) -> None:
+    pause = two_words() if checkpoint else Pause([], [])
+    with upstream_and_settings(tmp_path) as (upstream, settings):
+        upstream.say = lambda _: Says(pause)
+        with mortal_server(tmp_path, **settings) as server:
+            customer = open_customer_now(server.database_path)
+            with Session(server, customer) as session, session.inference.stream() as running:
+                if checkpoint:
+                    running.until("word1")
+                    wait_until(lambda: saved(server, customer)[0].cost_pico > 0, server.process)
+                before = saved(server, customer)[0].cost_pico
+                server.process.kill()
+                server.process.wait(DEADLINE_S)
+            pause.go.set()
+        assert saved(server, customer)[0].state is HoldState.OPEN
+        while not is_over(server, customer):
+            pass  # nobody is there to resolve it
+        for _ in range(2):  # once, however often it starts
+            with mortal_server(tmp_path, **settings) as server:
+                lost = ended(server, customer)
+                with Session(server, customer) as session:
+                    [shown] = session.check_books()
+    assert (lost.state, lost.cost_pico) == (HoldState.EXPIRED, before)
+    assert (before > 0) is checkpoint
+    assert shown == lost
+    told = kinds(server, customer)
+    assert [kind for kind in told if kind != "extend"] == ["open", "grant", "hold", "expire"]
+
+
+def test_without_the_database_a_call_is_refused_before_it_leaves(tmp_path: Path) -> None:
+    with acme_server(tmp_path) as (server, upstream):
+        customer = open_customer_now(server.database_path)
+        with Session(server, customer) as session:
+            with moved_away(server.database_path):
+                for stream in (False, True):
+                    refused = session.inference.chat(stream=stream)
+                    assert refused.status_code == 503
+                    assert int(refused.headers["retry-after"]) > 0
+            assert upstream.asked == []
+            assert session.inference.chat().status_code == 200
+            assert len(session.check_books()) == 1
+
+
+def test_a_capture_lands_when_the_database_is_back(tmp_path: Path) -> None:
+    pause = two_words()
+    with acme_server(tmp_path) as (server, upstream):
+        upstream.say = lambda _: Says(pause)
+        customer = open_customer_now(server.database_path)
+        with Session(server, customer) as session:
+            with session.inference.stream() as running:
+                running.until("word1")
+                with moved_away(server.database_path):
+                    pause.go.set()
+                    running.rest()
+            assert running.cost == Decimal("0.0503")
+            assert ended(server, customer).cost_pico == TRUE_PICO
+            session.check_books()
+    assert list((tmp_path / "modelgates.db-spool").iterdir()) == []
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_a_capture_outlives_the_end_of_the_process_without_a_database(
+    tmp_path: Path, end: int
+) -> None:
+    pause = two_words()
+    with upstream_and_settings(tmp_path) as (upstream, settings):
+        upstream.say = lambda _: Says(pause)
+        with mortal_server(tmp_path, **settings) as server:
+            customer = open_customer_now(server.database_path)
+            with (
+                Session(server, customer) as session,
+                session.inference.stream() as running,
+            ):
+                running.until("word1")
+                with moved_away(server.database_path):
+                    pause.go.set()
+                    running.rest()
+                    server.process.send_signal(end)
+                    code = server.process.wait(DEADLINE_S)
+        assert code == (0 if end == signal.SIGTERM else -end)
+        assert len(list((tmp_path / "modelgates.db-spool").iterdir())) == 1
+        while not is_over(server, customer):
+            pass  # it lands although its hold could be called lost
+        for _ in range(2):
+            with mortal_server(tmp_path, **settings) as server:
+                one = ended(server, customer)
+                with Session(server, customer) as session:
+                    session.check_books()
+    assert (one.state, one.cost_pico) == (HoldState.CAPTURED, TRUE_PICO)
+    assert running.cost == Decimal("0.0503")
+
+
+def test_restarts_change_no_figure(tmp_path: Path) -> None:
+    with running_upstream() as upstream:
+        settings = configured(tmp_path, upstream.url)
+        figures = set()
+        with mortal_server(tmp_path, **settings) as server:
+            customer = open_customer_now(server.database_path)
+            with Session(server, customer) as session:
+                session.inference.chat()
+        for _ in range(3):
+            with (
+                mortal_server(tmp_path, **settings) as server,
+                Session(server, customer) as session,
+            ):
+                shown = ["/credits", "/activity", "/key", "/credits/holds"]
+                figures.add(tuple(session.viewer.http.get(path).text for path in shown))
+                session.check_books()
+        assert len(figures) == 1
