@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 SDKS := openrouter==0.11.46 langchain-openrouter==0.2.9
 NODE_SDKS := tests/e2e/clients/node
 NODE_INSTALLED := $(NODE_SDKS)/node_modules/.package-lock.json
+# The gateway that `make bench` compares with.
+PORTKEY := benchmarks/portkey
+PORTKEY_INSTALLED := $(PORTKEY)/node_modules/.package-lock.json
 NODE_RUNS := node -e 'process.exit(+(parseInt(process.versions.node) < 20))' 2>/dev/null
 UV := $(VENV)/lock/bin/uv
 UV_VERSION := 0.13.9
@@ -61,8 +64,12 @@ fix: setup-dev ## format, and repair what the linter can repair
 	@$(BIN)/ruff format .
 
 .PHONY: bench
-bench: setup-dev ## run the benchmarks and print ratios
+bench: setup-dev $(PORTKEY_INSTALLED) ## run the benchmarks and print ratios
 	@$(BIN)/python -m benchmarks
+
+.PHONY: prices
+prices: setup-dev ## write the price list anew from the pinned genai-prices
+	@$(BIN)/python -m tools.price_seeds
 
 .PHONY: crash
 crash: setup-dev ## kill the server 1,000 times and count lost commits
@@ -77,7 +84,7 @@ lock: $(UV) ## pin the newest dependencies that are old enough (pyproject.toml, 
 
 .PHONY: clean
 clean: ## delete the environment and all caches
-	@rm -rf $(VENV) $(NODE_SDKS)/node_modules .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist
+	@rm -rf $(VENV) $(NODE_SDKS)/node_modules $(PORTKEY)/node_modules .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 COMPILE = $(UV) pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 \
@@ -117,10 +124,10 @@ $(VENV)/sdks/%.stamp: requirements/sdk-%.txt $(VENV)/made-in
 	@$(PIP_INSTALL) --require-hashes --target $(VENV)/sdks/$* -r $<
 	@touch $@
 
-# Without Node 20 or newer there are no clients for it, and their tests are skipped.
-$(NODE_INSTALLED): $(NODE_SDKS)/package.json $(NODE_SDKS)/package-lock.json
-	@$(NODE_RUNS) || exit 0; echo 'Installing the clients for Node ...'; \
-		cd $(NODE_SDKS) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null && \
+# Without Node 20 or newer there are none of these, and what needs them is left out.
+$(NODE_INSTALLED) $(PORTKEY_INSTALLED): %/node_modules/.package-lock.json: %/package.json %/package-lock.json
+	@$(NODE_RUNS) || exit 0; echo 'Installing what $* needs of Node ...'; \
+		cd $* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null && \
 		touch node_modules/.package-lock.json
 
 $(UV): $(VENV)/made-in

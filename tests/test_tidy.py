@@ -83,13 +83,13 @@ def pins(lock: Path) -> dict[str, str]:
 
 
 def test_a_function_fits_a_screen(subtests: pytest.Subtests) -> None:
-    for path in files("src", "tests", "benchmarks"):
+    for path in files("src", "tests", "benchmarks", "tools"):
         with subtests.test(name(path)):
             assert not (found := long_functions(path)), "\n".join(found)
 
 
 def test_a_file_is_read_in_one_go(subtests: pytest.Subtests) -> None:
-    for path in files("src", "tests", "benchmarks"):
+    for path in files("src", "tests", "benchmarks", "tools"):
         with subtests.test(name(path)):
             count = len(lines(path))
             rule = f"a file has fewer than {FILE_LINES} lines"

@@ -34,7 +34,7 @@ def examples(command: TyperCommand) -> list[str]:
 
 
 def test_every_command_explains_itself(console: Console, subtests: pytest.Subtests) -> None:
-    assert len(commands()) == 21
+    assert len(commands()) == 26
     for words, command in commands().items():
         with subtests.test(words):
             ended = console.call(*words.split(), "--help")

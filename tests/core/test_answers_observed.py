@@ -99,6 +99,7 @@ def test_an_error_that_says_nothing_does_not_end_a_good_answer(error: object) ->
         b'{"choices":[5]}',
         b'{"choices":[null]}',
         b'{"choices":[{"delta":{"content":"\xff"}}]',
+        b'{"id":"\xff"}',
         b'{"a":"\xff\xfe"}x',
         b'{"choices":[{"delta":{"x":NaN}}]}',
         b'{"a":%b%b}' % (b"[" * 9999, b"]" * 9999),

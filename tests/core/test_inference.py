@@ -165,6 +165,10 @@ def test_a_prompt_in_tokens_is_never_longer_than_its_digits(tokens: list[list[in
         assert one.texts == 1
 
 
+def test_messages_of_nothing_but_their_template_are_held_for() -> None:
+    assert most_input(calls.demand(messages=[{}] * 500)) > 500 * 8 + 200
+
+
 def test_tools_take_more_than_their_text() -> None:
     tool = {"type": "function", "function": {"name": "f"}}
     plain = most_input(calls.demand())

@@ -243,6 +243,7 @@ def test_the_tightest_limit_is_the_one_that_is_named() -> None:
     assert isinstance(by_key, KeyLimitExceeded)
     assert (by_key.asked_pico, by_key.limit_pico) == (need_pico, need_pico)
     assert (by_key.spent_pico, by_key.held_pico) == (1, 1)
+    assert isinstance(key_refusal(asked, need_pico - 1, spent), KeyLimitExceeded)
     assert isinstance(key_refusal(asked, need_pico - 3, spent), InsufficientCredits)
     assert isinstance(key_refusal(asked, need_pico - 2, spent), InsufficientCredits)
     with pytest.raises(MaxCostExceeded, match="X-ModelGates-Max-Cost") as by_header:

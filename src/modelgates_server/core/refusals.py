@@ -16,7 +16,7 @@ from modelgates_server.core.errors import (
 RAW_MAX_CHARS = 2000
 _MESSAGE_MAX_CHARS = 500
 _CODE_MAX_CHARS = 64
-_STATUS = re.compile(r"[45][0-9]{2}", re.ASCII)
+_STATUS = re.compile(r"[45][0-9]{2}")
 
 _KINDS: dict[int, type[ProviderError]] = {
     400: ProviderRefused,
