@@ -32,8 +32,7 @@ class Upstream:
     def __init__(self) -> None:
         self.asked: list[Any] = []
         self.say: Callable[[Any], Says] = lambda _: plain(answer("hello"))
-        self.left = threading.Event()
-        """Set when somebody did not wait for the end of an answer."""
+        self.errors: list[Exception] = []
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.upstream = self
         self._thread = threading.Thread(
@@ -77,7 +76,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(says)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
-            upstream.left.set()
+        except AssertionError as error:
+            self.close_connection = True
+            upstream.errors.append(error)
 
     def _send(self, says: Says) -> None:
         self.send_response(says.status)
@@ -104,6 +105,7 @@ def running_upstream() -> Iterator[Upstream]:
         yield upstream
     finally:
         upstream.close()
+    assert upstream.errors == []
 
 
 def usage(prompt: int, completion: int, **more: Any) -> dict[str, Any]:
@@ -168,14 +170,14 @@ def story(tokens: Any = ...) -> list[bytes]:
 
 
 class Pause:
-    """A place in an answer where the upstream waits for the test."""
+    """A place in an answer where the upstream waits for the test; another may come after it."""
 
-    def __init__(self, before: list[bytes], after: list[bytes]) -> None:
+    def __init__(self, before: list[bytes], after: "list[bytes] | Pause") -> None:
         self._before = before
         self._after = after
         self.go = threading.Event()
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._before
-        assert self.go.wait(DEADLINE_S), "the test forgot to go on"
+        assert self.go.wait(2 * DEADLINE_S), "nobody told the upstream to go on"
         yield from self._after

@@ -138,8 +138,11 @@ async def test_usage_is_charged_once_and_as_it_was_reported(
 ) -> None:
     pieces, cost_pico = BELIEVED[case]
     upstream.say = lambda _: Says(pieces)
-    generation = await desk.stream(streamed())
+    heard = Heard()
+    generation = await desk.stream(streamed(), heard)
     check(generation, cost_pico)
+    assert [one for one in heard.chunks if "usage" in one] == heard.chunks[-1:]
+    assert "x_groq" not in heard.text
     assert generation.state is HoldState.CAPTURED
     assert generation.usage is not None
     assert not generation.usage.estimated

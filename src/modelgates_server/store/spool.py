@@ -34,10 +34,10 @@ class FolderSpool:
             return _decoder.decode(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
             raise StoreUnavailable(
-                f"the kept settlement {path} is damaged ({error}): its call is on the books as "
-                "an open hold; move the file away to have that resolved"
+                f"the kept settlement {path} is damaged or cannot be read ({error}): its call is "
+                "on the books as an open hold; move the file away to have that resolved"
             ) from error
 
     async def remove(self, generation_id: str) -> None:

@@ -53,9 +53,7 @@ def _inference(api: InferenceApi) -> list[Operation]:
         Operation(
             "create-chat-completion", "POST", f"{BASE_PATH}/chat/completions", INFERENCE, api.chat
         ),
-        Operation(
-            "create-completion", "POST", f"{BASE_PATH}/completions", INFERENCE, api.complete
-        ),
+        Operation("create-completion", "POST", f"{BASE_PATH}/completions", INFERENCE, api.complete),
         Operation("create-embeddings", "POST", f"{BASE_PATH}/embeddings", INFERENCE, api.embed),
     ]
 
