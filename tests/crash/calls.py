@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
+from signal import SIGKILL, SIGTERM
 from typing import Any, NamedTuple
 
 import httpx
@@ -134,12 +135,13 @@ def draw(seed: str, number: int, keys: list[str]) -> Asked:
 
 
 class Round:
-    """All clients at once; the server is killed at the end of so many of their calls."""
+    """All clients at once; the server gets a signal at the end of so many of their calls."""
 
-    def __init__(self, server: RunningServer, toll: Toll, kill_after: int | None) -> None:
+    def __init__(self, server: RunningServer, toll: Toll, end: int, after: int) -> None:
         self._server = server
         self._toll = toll
-        self._left = kill_after
+        self._end = end
+        self._left = after
 
     async def run(self, calls: list[Asked]) -> None:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
@@ -148,9 +150,9 @@ class Round:
         ) as http:
             clients = [calls[first::CLIENTS] for first in range(CLIENTS)]
             await asyncio.gather(*(self._client(http, client) for client in clients))
-        if self._left is not None:
-            self._server.process.kill()
-            self._toll.kills += 1
+        self._server.process.send_signal(self._end)
+        code = self._server.process.wait(DEADLINE_S)
+        assert code == (0 if self._end == SIGTERM else -self._end)
 
     async def _client(self, http: httpx.AsyncClient, calls: list[Asked]) -> None:
         try:
@@ -167,10 +169,9 @@ class Round:
             "POST", "/chat/completions", json=call.body, headers=headers
         ) as response:
             await self._hear(response, call)
-        if self._left is not None:
-            self._left -= 1
-            if self._left == 0:
-                self._server.process.kill()
+        self._left -= 1
+        if self._left == 0:
+            self._server.process.send_signal(self._end)
 
     async def _hear(self, response: httpx.Response, call: Asked) -> None:
         self._toll.statuses[response.status_code] += 1
@@ -228,24 +229,21 @@ def open_keys(console: Console) -> tuple[str, list[str]]:
     return account_id, console.do(create)
 
 
-def kill(folder: Path, rounds: int, seed: int, toll: Toll) -> None:
-    """So many rounds, of which all but the last end with a kill, and the look at what they left."""
+def run(folder: Path, ends: list[int], seed: int, toll: Toll) -> None:
+    """A round for each signal that ends one, and the look at what they left."""
     console = Console(folder)
     account_id, keys = open_keys(console)
     with sandbox(folder) as settings:
-        for number in range(rounds):
-            is_last = number == rounds - 1
-            kill_after = (
-                None if is_last else random.Random(seed + number).randrange(5, CALLS * CLIENTS)
-            )
+        for number, end in enumerate(ends):
+            after = random.Random(seed + number).randrange(5, CALLS * CLIENTS)
             calls = [draw(f"{seed} {number}", client, keys) for client in range(CALLS * CLIENTS)]
             with mortal_server(folder, **settings) as server:
-                asyncio.run(Round(server, toll, kill_after).run(calls))
-                if is_last:
-                    server.process.terminate()
-                    assert server.process.wait(DEADLINE_S) == 0
+                asyncio.run(Round(server, toll, end, after).run(calls))
+            toll.kills += end == SIGKILL
         resolve(console, settings)
     asyncio.run(look(console.path, account_id, toll))
+    if "Traceback" in (folder / "server.log").read_text():
+        toll.problems.append("the log has a traceback")
     verified = console.run("ledger", "verify")
     if verified.code != 0:
         toll.problems.append(f"ledger verify: {verified.out}{verified.err}")
@@ -309,13 +307,13 @@ def wrong(toll: Toll, generations: dict[str, Generation]) -> Iterator[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20, help="in fives, on a fresh database each")
+    parser.add_argument("--rounds", type=int, default=20, help="in fours, on a fresh database each")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     toll = Toll()
-    for begun in range(0, asked.rounds, 5):
+    for begun in range(0, asked.rounds, 4):
         with tempfile.TemporaryDirectory() as folder:
-            kill(Path(folder), min(5, asked.rounds - begun), asked.seed + begun, toll)
+            run(Path(folder), [SIGKILL, SIGTERM, SIGKILL, SIGKILL], asked.seed + begun, toll)
         print(toll, flush=True)
     for problem in toll.problems:
         print(problem)

@@ -1,13 +1,14 @@
 from pathlib import Path
+from signal import SIGKILL, SIGTERM
 
-from tests.crash.calls import Toll, kill
+from tests.crash.calls import Toll, run
 
 
 def test_kills_under_two_hundred_calls_neither_overspend_nor_lose_nor_invent_money(
     tmp_path: Path,
 ) -> None:
     toll = Toll()
-    kill(tmp_path, 3, 1, toll)
+    run(tmp_path, [SIGKILL, SIGTERM, SIGKILL], 1, toll)
     assert toll.problems == []
     assert toll.kills == 2
     # None of this was by chance: calls were answered, refused, left, cut off and resolved.

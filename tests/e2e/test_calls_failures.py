@@ -119,6 +119,22 @@ def test_a_spent_account_stays_refused_on_every_worker(acme: Acme, upstream: Ups
         poor.check_books()
 
 
+def test_a_receipt_is_there_on_every_worker_when_its_answer_ends(
+    session: Session, upstream: Upstream
+) -> None:
+    upstream.say = lambda body: Says(story()) if body.get("stream") else plain(answer("hi"))
+    for _ in range(20):
+        ids = [
+            session.inference.told().id,
+            session.inference.chat().headers["x-generation-id"],
+        ]
+        for generation_id in ids:
+            fresh = Client(session.server.api, session.customer.viewer)
+            with fresh.http:
+                assert fresh.get(f"/generation?id={generation_id}")["state"] == "captured"
+    assert len(session.check_books()) == 40
+
+
 FAILURES: dict[str, tuple[Says, int, dict[str, Any]]] = {
     "a limit of the provider": (
         plain({"error": {"message": "slow down", "code": "rate"}}, 429, **{"Retry-After": "7"}),

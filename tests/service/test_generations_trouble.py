@@ -72,6 +72,14 @@ async def usage_pico(desk: Desk) -> int:
     return (await desk.account()).usage_pico
 
 
+def counted(desk: Desk, what: str) -> float | None:
+    """What the metrics tell the operator of such captures of `acme`."""
+    labels = {"endpoint": "acme:large"}
+    return desk.metered.metrics._registry.get_sample_value(
+        f"modelgates_{what}_captures_total", labels
+    )
+
+
 async def test_without_the_database_nothing_is_asked_of_the_provider(
     desk: Desk, upstream: Upstream, sqlite_path: Path
 ) -> None:
@@ -86,6 +94,7 @@ async def test_an_answer_whose_capture_cannot_be_saved_is_given_and_charged_late
 ) -> None:
     heard = Heard()
     call = await spooled(desk, upstream, sqlite_path, heard)
+    assert counted(desk, "spooled") == 1
     assert heard.chunks[-1]["usage"]["prompt_tokens"] == 3
     assert await usage_pico(desk) == 0
     assert len(await pending(desk.metered.spool)) == 1
@@ -164,6 +173,7 @@ async def test_a_capture_after_its_hold_was_resolved_is_told_and_not_charged(
     await desk.generations.replay()
     saved = await desk.saved(call)
     assert (saved.state, await usage_pico(desk)) == (HoldState.EXPIRED, 0)
+    assert counted(desk, "late") == 1
     assert await pending(desk.metered.spool) == []
 
 

@@ -26,7 +26,16 @@ class Served(NamedTuple):
     connections: set[Any]
 
 
-def with_served(body_bytes: int, test: Callable[[Served], Coroutine[Any, Any, None]]) -> None:
+class Unwatched(Limits):
+    """Leaves looking at the connections to the test, which has a time of its own."""
+
+    def watch(self, *_: object) -> None:
+        pass
+
+
+def with_served(
+    body_bytes: int, test: Callable[[Served], Coroutine[Any, Any, None]], *, watched: bool = False
+) -> None:
     """Run a test beside a server whose clients have one second, on the real event loop."""
 
     async def app(_: Any, __: Any, send: Any) -> None:
@@ -38,7 +47,7 @@ def with_served(body_bytes: int, test: Callable[[Served], Coroutine[Any, Any, No
         config = uvicorn.Config(app, ws="none", log_config=None, lifespan="off")
         config.load()
         state = ServerState()
-        limits = Limits(request_timeout_s=1, max_connections=9)
+        limits = (Limits if watched else Unwatched)(request_timeout_s=1, max_connections=9)
         listener = await asyncio.get_running_loop().create_server(
             lambda: BoundedConnection(
                 config=config, server_state=state, app_state={}, limits=limits
@@ -65,7 +74,7 @@ def test_a_client_that_reads_nothing_is_let_go() -> None:
     async def test(served: Served) -> None:
         assert await asyncio.to_thread(read_nothing, served.url), "the server still waits"
 
-    with_served(64 * 2**20, test)
+    with_served(64 * 2**20, test, watched=True)
 
 
 def test_an_idle_connection_is_kept_for_a_while_and_then_closed() -> None:

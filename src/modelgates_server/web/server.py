@@ -43,7 +43,13 @@ class GatewayServer(uvicorn.Server):
 
 
 class Workers(Multiprocess):
-    """Notices at once when a worker dies while it is asked whether it is well."""
+    """Notices at once when a worker dies while it is asked, and closes the door when they end."""
+
+    def terminate_all(self) -> None:
+        """See uvicorn, which keeps the listening socket open: clients would wait there in vain."""
+        super().terminate_all()
+        for listener in self.sockets:
+            listener.close()
 
     def keep_subprocess_alive(self) -> None:
         """See uvicorn, which keeps the worker's end of the pipe open and so waits for the dead."""
