@@ -1,12 +1,25 @@
 """Runs every benchmark. Ratios are what counts: both sides of each are measured in the same run."""
 
+import argparse
 import os
 import platform
 
 from benchmarks import credits as credits_api
-from benchmarks import ledger, startup
+from benchmarks import inference, ledger, memory, startup, streams
+
+parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+parser.add_argument(
+    "--calls",
+    type=int,
+    default=memory.CALLS,
+    help="calls that the memory is watched over; fewer for a quick look",
+)
+given = parser.parse_args()
 
 print(f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}")
 credits_api.report()
 ledger.report()
 startup.report()
+inference.report()
+streams.report()
+memory.report(given.calls)

@@ -1,6 +1,7 @@
 """A load client: keep-alive connections that ask for one thing and count the answers."""
 
 import asyncio
+import re
 import time
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -8,93 +9,130 @@ from typing import NamedTuple, cast
 import uvloop
 
 _TICKS_S = 100
+_PATIENCE_S = 300
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
+_WHOLE_STREAM = b"data: [DONE]\n\n" + _LAST_CHUNK
 
 
 class Load(NamedTuple):
-    """What one burst gave; `cpu_us` is the server's CPU time for each request."""
+    """What one burst gave; `cpu_us` is the server's CPU time for each request.
+
+    `first_p50_ms` and `first_p99_ms` tell when the first byte of the body was there. Errors are
+    answers of another status than 200, or with an error in them, and streams without their end.
+    """
 
     requests_s: float
     cpu_us: float
     p50_ms: float
     p99_ms: float
+    first_p50_ms: float
+    first_p99_ms: float
+    errors: int
 
 
 class _Client(asyncio.Protocol):
     """One connection: the next request leaves when the answer to the last is whole."""
 
-    def __init__(self, request: bytes, answer_size: int, count: int) -> None:
+    def __init__(self, request: bytes, count: int) -> None:
         self.done = asyncio.get_running_loop().create_future()
+        self.firsts: list[float] = []
         self.latencies: list[float] = []
+        self.errors = 0
         self._request = request
-        self._answer_size = answer_size
         self._left = count
-        self._missing = 0
-        self._sent = 0.0
+        self._sent = self._first = 0.0
+        self._head = self._tail = b""
+        self._in_body = self._is_stream = self._failed = False
+        self._missing: int | None = None  # of the body; None in one that ends with its last chunk
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._send()
 
     def data_received(self, data: bytes) -> None:
-        self._missing -= len(data)
-        assert self._missing >= 0, data
-        if self._missing == 0:
-            self.latencies.append(time.perf_counter() - self._sent)
-            self._left -= 1
-            if self._left:
-                self._send()
-            else:
-                self._transport.close()
-                self.done.set_result(None)
+        if not self._in_body:
+            data = self._read_head(data)
+        if not data and self._missing != 0:
+            return
+        if self._first == 0.0:
+            self._first = time.perf_counter()
+        if b'"error"' in data:
+            self._failed = True
+        if self._missing is None:
+            self._tail = (self._tail + data)[-len(_WHOLE_STREAM) :]
+            if self._tail.endswith(_LAST_CHUNK):
+                self._end(whole=self._tail == _WHOLE_STREAM or not self._is_stream)
+        else:
+            self._missing -= len(data)
+            assert self._missing >= 0, data
+            if self._missing == 0:
+                self._end(whole=True)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         if not self.done.done():
-            self.done.set_exception(ConnectionError("the server hung up") if exc is None else exc)
+            self.errors += self._left
+            self.done.set_result(None)
 
     def _send(self) -> None:
-        self._missing = self._answer_size
+        self._head = self._tail = b""
+        self._in_body = False
+        self._first = 0.0
         self._sent = time.perf_counter()
         self._transport.write(self._request)
 
+    def _read_head(self, data: bytes) -> bytes:
+        """What has come of the body."""
+        self._head += data
+        head, end, body = self._head.partition(b"\r\n\r\n")
+        if not end:
+            return b""
+        self._in_body = True
+        self._is_stream = b"text/event-stream" in head
+        self._failed = not head.startswith(b"HTTP/1.1 200 ")
+        length = _LENGTH.search(head)
+        self._missing = None if length is None else int(length[1])
+        return body
+
+    def _end(self, *, whole: bool) -> None:
+        self.firsts.append(self._first - self._sent)
+        self.latencies.append(time.perf_counter() - self._sent)
+        self.errors += self._failed or not whole
+        self._left -= 1
+        if self._left:
+            self._send()
+        else:
+            self.done.set_result(None)
+            self._transport.close()
+
 
 def burst(host: str, port: int, pid: int, request: bytes, *, clients: int, count: int) -> Load:
-    """Send `count` requests over each of `clients` connections; all answers have one size."""
+    """Send `count` requests over each of `clients` connections."""
     return uvloop.run(_burst(host, port, pid, request, clients, count))
 
 
 async def _burst(host: str, port: int, pid: int, request: bytes, clients: int, count: int) -> Load:
-    size = await _answer_size(host, port, request)
     loop = asyncio.get_running_loop()
     cpu, started = _cpu_s(pid), time.perf_counter()
     pairs = [
-        await loop.create_connection(lambda: _Client(request, size, count), host, port)
+        await loop.create_connection(lambda: _Client(request, count), host, port)
         for _ in range(clients)
     ]
-    await asyncio.gather(*(client.done for _, client in pairs))
+    async with asyncio.timeout(_PATIENCE_S):
+        await asyncio.gather(*(client.done for _, client in pairs))
     took, spent = time.perf_counter() - started, _cpu_s(pid) - cpu
     latencies = sorted(latency for _, client in pairs for latency in client.latencies)
+    firsts = sorted(first for _, client in pairs for first in client.firsts)
+    assert latencies, "not one answer came whole"
     return Load(
         clients * count / took,
         spent / (clients * count) * 1e6,
         latencies[len(latencies) // 2] * 1e3,
         latencies[len(latencies) * 99 // 100] * 1e3,
+        firsts[len(firsts) // 2] * 1e3,
+        firsts[len(firsts) * 99 // 100] * 1e3,
+        sum(client.errors for _, client in pairs),
     )
-
-
-async def _answer_size(host: str, port: int, request: bytes) -> int:
-    """The size of the second answer on a connection: request ids have settled to one length."""
-    reader, writer = await asyncio.open_connection(host, port)
-    writer.write(request)
-    head = await reader.readuntil(b"\r\n\r\n")
-    [length] = [
-        int(line.split(b":")[1])
-        for line in head.lower().split(b"\r\n")
-        if line.startswith(b"content-length:")
-    ]
-    await reader.readexactly(length)
-    writer.close()
-    await writer.wait_closed()
-    return len(head) + length
 
 
 def _cpu_s(pid: int) -> float:

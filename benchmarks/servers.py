@@ -18,6 +18,9 @@ from modelgates_server.service.keys import NewKey
 
 HOST = "127.0.0.1"
 
+_MODELGATES = str(Path(sys.executable).with_name("modelgates"))
+_PORTKEY = Path(__file__).with_name("portkey") / "node_modules/@portkey-ai/gateway"
+
 _NGINX = """
 daemon off; master_process off; pid {folder}/pid; error_log stderr crit;
 events {{ worker_connections 512; }}
@@ -39,22 +42,59 @@ class Server(NamedTuple):
 
 async def fill(url: str) -> str:
     """An account with credits; the text of its management key."""
+    [text] = await open_account(url, 100 * PICOS_PER_DOLLAR + 5 * 10**11, KeyKind.MANAGEMENT)
+    return text
+
+
+async def open_account(url: str, credits_pico: int, *kinds: KeyKind) -> list[str]:
+    """An account with credits; the texts of its keys, one of each kind."""
     async with open_gateway(load_settings(database_url=url)) as gateway:
         account = await gateway.accounts.open("bench")
-        await gateway.credits.grant(account.id, 100 * PICOS_PER_DOLLAR + 5 * 10**11, "bench")
-        _, text = await gateway.keys.create(
-            account.id, NewKey(kind=KeyKind.MANAGEMENT, name="bench")
-        )
-        return text
+        await gateway.credits.grant(account.id, credits_pico, "bench")
+        created = [
+            await gateway.keys.create(account.id, NewKey(kind=kind, name="bench")) for kind in kinds
+        ]
+        return [text for _, text in created]
 
 
 @contextmanager
-def modelgates(url: str) -> Iterator[Server]:
-    """ModelGates on a database."""
-    command = [str(Path(sys.executable).with_name("modelgates")), "serve", "--port", "0"]
+def modelgates(url: str, config: Path | None = None) -> Iterator[Server]:
+    """ModelGates on a database, with the providers of a configuration file."""
     environment = {**os.environ, "MODELGATES_DATABASE_URL": url}
-    with _started(command, environment) as (process, line):
-        yield Server(process.pid, int(line.rstrip("/").rpartition(":")[2]))
+    if config is not None:
+        environment["MODELGATES_CONFIG"] = str(config)
+    with _started([_MODELGATES, "serve", "--port", "0"], environment) as (process, line):
+        yield Server(process.pid, _port_of(line))
+
+
+@contextmanager
+def sandbox() -> Iterator[Server]:
+    """The sandbox's models as a provider of its own, which everything else is put before."""
+    command = [_MODELGATES, "sandbox", "serve", "--port", "0"]
+    with _started(command, dict(os.environ)) as (process, line):
+        yield Server(process.pid, _port_of(line))
+
+
+@contextmanager
+def portkey() -> Iterator[Server | None]:
+    """Portkey's gateway; None where `make bench` found no Node to install it with.
+
+    `portkey/package.json` pins the adapter it serves HTTP with. With the newest one that Portkey
+    1.15.2 allows, every stream is answered with 500.
+    """
+    if not _PORTKEY.exists():
+        yield None
+        return
+    port = _free_port()
+    command = ["node", "build/start-server.js", "--headless", f"--port={port}"]
+    with subprocess.Popen(
+        command, cwd=_PORTKEY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            _await_listener(port)
+            yield Server(process.pid, port)
+        finally:
+            process.terminate()
 
 
 @contextmanager
@@ -68,9 +108,8 @@ def bare(answer: str) -> Iterator[Server]:
 @contextmanager
 def nginx(body: str) -> Iterator[Server]:
     """One nginx process that returns a static 200."""
-    with TemporaryDirectory() as folder, socket.create_server((HOST, 0)) as free:
-        port = free.getsockname()[1]
-        free.close()
+    with TemporaryDirectory() as folder:
+        port = _free_port()
         config = Path(folder, "nginx.conf")
         config.write_text(_NGINX.format(folder=folder, port=port, body=body), encoding="utf-8")
         with subprocess.Popen(["nginx", "-c", str(config), "-e", "stderr"]) as process:
@@ -79,6 +118,44 @@ def nginx(body: str) -> Iterator[Server]:
                 yield Server(process.pid, port)
             finally:
                 process.terminate()
+
+
+def verify(url: str) -> str:
+    """What `modelgates ledger verify` says of a database; raises when the books are not right."""
+    return subprocess.run(
+        [_MODELGATES, "ledger", "verify"],
+        env={**os.environ, "MODELGATES_DATABASE_URL": url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+
+def resident_kib(pid: int) -> int:
+    """The memory of a process that is in RAM now (Linux)."""
+    return _memory_kib(pid, "VmRSS")
+
+
+def peak_kib(pid: int) -> int:
+    """The most memory of a process that ever was in RAM (Linux)."""
+    return _memory_kib(pid, "VmHWM")
+
+
+def _memory_kib(pid: int, member: str) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    [kib] = [int(line.split()[1]) for line in status.splitlines() if line.startswith(member)]
+    return kib
+
+
+def _free_port() -> int:
+    with socket.create_server((HOST, 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def _port_of(line: str) -> int:
+    """The port at the end of a line that ends with a URL."""
+    return int(line.rstrip("/").rpartition(":")[2])
 
 
 def _await_listener(port: int) -> None:

@@ -141,7 +141,8 @@ def _refusal(ask: Ask, tight: _Budget, needed_pico: int, at_ms: int) -> GatewayE
         asked_pico=needed_pico,
         available_pico=left_pico,
         held_pico=tight.held_pico,
-        requested_tokens=ask.wanted_tokens * ask.demand.choices,
+        requested_tokens=(ask.wanted_tokens if ask.cap_tokens else min(1, ask.wanted_tokens))
+        * ask.demand.choices,
         affordable_tokens=max(0, affordable) * ask.demand.choices,
     )
     if source is None:

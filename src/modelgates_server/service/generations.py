@@ -51,7 +51,7 @@ from modelgates_server.service.ports import (
 
 ANSWER_KEPT_MS = MS_PER_DAY
 _TRIES = 4
-_STOP_MAX_S = 10
+_STOP_MAX_S = 30
 _SIGNS_PER_TTL = 3
 
 
@@ -218,15 +218,19 @@ class Generations:
             if not self._running:
                 self._idle.set()
 
-    async def _commit(self, settlement: Settlement, provider_done_ms: int) -> None:
+    async def _commit(
+        self, settlement: Settlement, provider_done_ms: int, *, first: bool = True
+    ) -> None:
+        """`first`: nobody else commits this one, so a repeat of ours is still to be told."""
         generation = settlement.generation
         try:
-            await self._holds.end(generation, settlement.answer)
+            receipt = await self._holds.end(generation, settlement.answer)
         except HoldEnded:
             # It was resolved while nobody could reach the database; a hold ends once.
             self._observer.late(generation)
         else:
-            self._observer.ended(generation, self._clock() - provider_done_ms)
+            if first or not receipt.replayed:
+                self._observer.ended(generation, self._clock() - provider_done_ms)
 
     async def _keep(self, settlement: Settlement, reason: Exception) -> None:
         generation = settlement.generation
@@ -261,7 +265,7 @@ class Generations:
     async def _land(self, kept_id: str) -> None:
         settlement = self._unsaved.get(kept_id) or await self._spool.load(kept_id)
         if settlement is not None:
-            await self._commit(settlement, settlement.generation.ended_at_ms or 0)
+            await self._commit(settlement, settlement.generation.ended_at_ms or 0, first=False)
             if self._unsaved.pop(kept_id, None) is None:
                 await self._spool.remove(kept_id)
 

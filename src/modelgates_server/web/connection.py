@@ -86,6 +86,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._running: RequestResponseCycle | None = None
         self._task: asyncio.Task[None] | None = None
         self._ended = False
+        self._sends_no_more = False
         self._unplaced_bytes = 0  # received since the last bit of a body or the end of a request
         self._discarded_bytes = 0
         self._waiting: tuple[float, int, int] | None = None
@@ -162,12 +163,17 @@ class BoundedConnection(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends no more. It may still be reading: what was accepted is answered."""
+        self._sends_no_more = True
         running = self._running
         if running is None or running.response_complete or not self.transport.can_write_eof():
             return False
         if not self._ended:
             self._end(400, "The request did not arrive whole")
         return not running.disconnected
+
+    def _client_has_left(self) -> bool:
+        """Gone, or it sends no more: nearly always the same, and nothing else is seen of it."""
+        return self._sends_no_more or self.transport.is_closing()
 
     def check(self, now_s: float) -> None:
         """End the connection if nothing has moved for too long. Not while we owe the client."""
@@ -205,7 +211,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
-        cycle.scope[CLIENT_HAS_LEFT] = self.transport.is_closing  # type: ignore[literal-required]
+        cycle.scope[CLIENT_HAS_LEFT] = self._client_has_left  # type: ignore[literal-required]
         self._task = task = self.loop.create_task(cycle.run_asgi(app))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)

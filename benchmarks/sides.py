@@ -1,0 +1,196 @@
+"""The sides of a comparison: the sandbox process, and what calls are sent through to reach it."""
+
+import http.client
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import uvloop
+
+from benchmarks.load import Load, burst
+from benchmarks.servers import HOST, Server, modelgates, open_account, portkey, sandbox, verify
+from modelgates_server.core.keys import KeyKind
+from modelgates_server.core.money import PICOS_PER_DOLLAR
+
+DIRECT, OURS, PORTKEY = "direct", "ModelGates", "Portkey"
+MODELS = ("echo", "lorem", "chaos")
+INPUT, OUTPUT = Decimal("0.0000011"), Decimal("0.0000023")
+WARM_S = 3
+
+_CREDITS_PICO = 100_000 * PICOS_PER_DOLLAR
+
+
+class Shape(NamedTuple):
+    """A request, whatever it is sent through; `model` is the sandbox's name."""
+
+    model: str
+    message: str
+    stream: bool = False
+    max_tokens: int = 100
+
+    def body(self, model: str) -> dict[str, Any]:
+        """The request for a model of that name."""
+        body: dict[str, Any] = {
+            "model": model,
+            "messages": [{"role": "user", "content": self.message}],
+            "max_tokens": self.max_tokens,
+        }
+        if self.stream:
+            # ModelGates asks for the usage anyhow; so all sides hand on the same chunks.
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        return body
+
+
+class Side(NamedTuple):
+    """A server, and how it is asked for a model of the sandbox."""
+
+    server: Server
+    path: str
+    before_model: str
+    headers: dict[str, str]
+
+    def request(self, shape: Shape) -> bytes:
+        """The whole request as it goes over the wire."""
+        body = json.dumps(shape.body(self.before_model + shape.model)).encode()
+        headers = {
+            "Host": f"{HOST}:{self.server.port}",
+            "Accept": "*/*",
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            **self.headers,
+        }
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return f"POST {self.path} HTTP/1.1\r\n{lines}\r\n".encode() + body
+
+
+class Sides:
+    """All sides, by name; Portkey is one of them where it is installed.
+
+    `check_books` compares what ModelGates has charged with what the sandbox says was used.
+    """
+
+    def __init__(self, by_name: dict[str, Side], url: str, management_key: str) -> None:
+        self.by_name = by_name
+        self._url = url
+        self._management_key = management_key
+        self._made: Counter[Shape] = Counter()
+
+    @property
+    def ours(self) -> Server:
+        """ModelGates."""
+        return self.by_name[OURS].server
+
+    def burst(self, name: str, shape: Shape, *, clients: int, count: int) -> Load:
+        """Send requests of a shape through one side."""
+        side = self.by_name[name]
+        if name == OURS:
+            self._made[shape] += clients * count
+        server = side.server
+        request = side.request(shape)
+        return burst(HOST, server.port, server.pid, request, clients=clients, count=count)
+
+    def warm(self, *shapes: Shape) -> None:
+        """Make each side do for some seconds what will be measured."""
+        for name in self.by_name:
+            until = time.monotonic() + WARM_S
+            while time.monotonic() < until:
+                for shape in shapes:
+                    self.burst(name, shape, clients=8, count=10)
+
+    def rounds(
+        self, shape: Shape, *, clients: int, count: int, rounds: int
+    ) -> list[dict[str, Load]]:
+        """Measure all sides in turns; every answer has to be a good one."""
+        measured = [
+            {name: self.burst(name, shape, clients=clients, count=count) for name in self.by_name}
+            for _ in range(rounds)
+        ]
+        for one in measured:
+            assert not any(load.errors for load in one.values()), one
+        return measured
+
+    def check_books(self) -> None:
+        """`GET /credits` is the sum of all calls to the pico-dollar, and the books are right."""
+        due = sum((self._cost(shape) * calls for shape, calls in self._made.items()), Decimal(0))
+        headers = {"Authorization": f"Bearer {self._management_key}"}
+        answer = _ask(self.ours, "GET", "/api/v1/credits", headers)
+        used = answer["data"]["total_usage"]
+        assert used == due, f"{used} was charged for what costs {due}"
+        calls, verdict = self._made.total(), verify(self._url)
+        print(f"  books: {calls:,} calls cost {due} dollars, as GET /credits says. {verdict}")
+
+    def _cost(self, shape: Shape) -> Decimal:
+        """What a call costs, by the usage that the sandbox reports to those who ask it directly."""
+        side = self.by_name[DIRECT]
+        answer = _ask(
+            side.server,
+            "POST",
+            side.path,
+            side.headers,
+            shape._replace(stream=False).body(shape.model),
+        )
+        usage = answer["usage"]
+        return Decimal(usage["prompt_tokens"] * INPUT + usage["completion_tokens"] * OUTPUT)
+
+
+@contextmanager
+def sides(*, with_portkey: bool = True) -> Iterator[Sides]:
+    """Start everything, with an empty ledger in a file."""
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        url = f"sqlite:///{folder}/calls.db"
+        management_key, inference_key = uvloop.run(
+            open_account(url, _CREDITS_PICO, KeyKind.MANAGEMENT, KeyKind.INFERENCE)
+        )
+        upstream = stack.enter_context(sandbox())
+        base_url = f"http://{HOST}:{upstream.port}/v1"
+        ours = stack.enter_context(modelgates(url, _configured(Path(folder), base_url)))
+        bearer = {"Authorization": f"Bearer {inference_key}"}
+        by_name = {
+            DIRECT: Side(upstream, "/v1/chat/completions", "", {"Authorization": "Bearer sk-x"}),
+            OURS: Side(ours, "/api/v1/chat/completions", "bench/", bearer),
+        }
+        if with_portkey and (other := stack.enter_context(portkey())):
+            routed = {
+                "Authorization": "Bearer sk-x",
+                "x-portkey-provider": "openai",
+                "x-portkey-custom-host": base_url,
+            }
+            by_name[PORTKEY] = Side(other, "/v1/chat/completions", "", routed)
+        yield Sides(by_name, url, management_key)
+
+
+def _configured(folder: Path, base_url: str) -> Path:
+    """The configuration file of ModelGates."""
+    path = folder / "modelgates.toml"
+    tables = [f'sandbox = false\n[providers.bench]\nbase_url = "{base_url}"\n']
+    tables += [
+        f'[models."bench/{model}"]\nprovider = "bench"\nupstream_model = "{model}"\n'
+        "context_length = 131072\nmax_output_tokens = 16384\n"
+        f'prices = [{{ input = "{INPUT:f}", output = "{OUTPUT:f}" }}]\n'
+        for model in MODELS
+    ]
+    path.write_text("".join(tables), encoding="utf-8")
+    return path
+
+
+def _ask(
+    server: Server, method: str, path: str, headers: dict[str, str], body: Any = None
+) -> dict[str, Any]:
+    """One request; numbers come as exact decimals."""
+    connection = http.client.HTTPConnection(HOST, server.port)
+    try:
+        payload = None if body is None else json.dumps(body)
+        connection.request(method, path, payload, {**headers, "Content-Type": "application/json"})
+        answer = connection.getresponse()
+        text = answer.read()
+        assert answer.status == 200, text
+        members: dict[str, Any] = json.loads(text, parse_float=Decimal)
+        return members
+    finally:
+        connection.close()
