@@ -1,8 +1,6 @@
 """One call through the real client to an upstream that is good, wrong, or breaks off."""
 
-from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +16,7 @@ from modelgates_server.core.generations import Generation
 from modelgates_server.core.inference import Api
 from modelgates_server.core.prices import dollars, total_of
 from modelgates_server.service.calls import Call
-from modelgates_server.service.ports import Store
-from tests.gateway import READ_PICO, WRITTEN_PICO, Desk, Heard, asking, open_desk, relay
-from tests.support import ManualClock
+from tests.gateway import READ_PICO, WRITTEN_PICO, Desk, Heard, asking, relay
 from tests.upstream import (
     DONE,
     Says,
@@ -29,7 +25,6 @@ from tests.upstream import (
     chunk,
     event,
     plain,
-    running_upstream,
     story,
     usage,
     used,
@@ -37,20 +32,6 @@ from tests.upstream import (
 
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 """What `story` costs."""
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with running_upstream() as running:
-        yield running
-
-
-@pytest.fixture
-async def desk(
-    store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
-) -> AsyncIterator[Desk]:
-    async with open_desk(store, clock, tmp_path, upstream.url) as opened:
-        yield opened
 
 
 def streamed(**members: Any) -> Any:

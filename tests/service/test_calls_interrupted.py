@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import Awaitable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,38 +13,20 @@ from modelgates_server.core.books import HoldState
 from modelgates_server.core.errors import Stopping
 from modelgates_server.core.generations import Generation
 from modelgates_server.service.calls import KEEP_ALIVE, Call
-from modelgates_server.service.generations import Patience
-from modelgates_server.service.ports import Store
 from tests.gateway import (
     DEADLINE_S,
+    PATIENCE,
     READ_PICO,
     WRITTEN_PICO,
     Desk,
     Heard,
     asking,
-    open_desk,
     relay,
     until,
 )
-from tests.support import ManualClock
-from tests.upstream import Pause, Says, Upstream, answer, plain, running_upstream, story, usage
+from tests.upstream import Pause, Says, Upstream, answer, plain, story, usage
 
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
-PATIENCE = Patience(hold_ttl_s=120, keep_alive_s=10, drain_s=60)
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with running_upstream() as running:
-        yield running
-
-
-@pytest.fixture
-async def desk(
-    store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
-) -> AsyncIterator[Desk]:
-    async with open_desk(store, clock, tmp_path, upstream.url, PATIENCE) as opened:
-        yield opened
 
 
 class Running:

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from decimal import Decimal
 from functools import partial
@@ -24,12 +24,13 @@ from modelgates_server.core.errors import (
 from modelgates_server.core.prices import Tier
 from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
 from modelgates_server.service.calls import Call
-from modelgates_server.service.generations import Generations, Patience
+from modelgates_server.service.generations import Generations
 from modelgates_server.service.ports import Store
 from modelgates_server.service.verify import verify
 from tests.gateway import (
     ACME,
     ACME_PRICE,
+    PATIENCE,
     READ_PICO,
     WRITTEN_PICO,
     Desk,
@@ -38,16 +39,14 @@ from tests.gateway import (
     key_of,
     metered,
     new_caller,
-    open_desk,
     relay,
     sandbox_catalog,
     until,
 )
 from tests.support import DOLLAR, ManualClock
-from tests.upstream import Pause, Says, Upstream, answer, plain, running_upstream, story, usage
+from tests.upstream import Pause, Says, Upstream, answer, plain, story, usage
 
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
-PATIENCE = Patience(hold_ttl_s=120, keep_alive_s=10, drain_s=60)
 
 
 FREE = msgspec.structs.replace(
@@ -55,21 +54,6 @@ FREE = msgspec.structs.replace(
     id="price_free",
     tiers=(Tier(0, dict.fromkeys(ACME_PRICE.tiers[0].rates, Decimal(0))),),
 )
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with running_upstream() as running:
-        running.say = lambda _: plain(answer("hi", usage(3, 5)))
-        yield running
-
-
-@pytest.fixture
-async def desk(
-    store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
-) -> AsyncIterator[Desk]:
-    async with open_desk(store, clock, tmp_path, upstream.url, PATIENCE) as opened:
-        yield opened
 
 
 @asynccontextmanager

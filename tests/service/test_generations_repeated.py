@@ -1,7 +1,7 @@
 """Calls with an `Idempotency-Key`: however often and wherever repeated, they bill once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from modelgates_server.core.errors import (
 from modelgates_server.core.generations import StoredAnswer
 from modelgates_server.core.inference import Api
 from modelgates_server.service.calls import Call
-from modelgates_server.service.generations import ANSWER_KEPT_MS, CallRequest, Patience
+from modelgates_server.service.generations import ANSWER_KEPT_MS, CallRequest
 from modelgates_server.service.ports import Store
 from tests.gateway import (
+    PATIENCE,
     READ_PICO,
     WRITTEN_PICO,
     Desk,
@@ -31,26 +32,10 @@ from tests.gateway import (
     until,
 )
 from tests.support import ManualClock, open_database
-from tests.upstream import Pause, Says, Upstream, answer, plain, running_upstream, usage
+from tests.upstream import Pause, Says, Upstream, answer, plain, usage
 
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
-PATIENCE = Patience(hold_ttl_s=120, keep_alive_s=10, drain_s=60)
 ASKED = asking(key="once")
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with running_upstream() as running:
-        running.say = lambda _: plain(answer("hi", usage(3, 5)))
-        yield running
-
-
-@pytest.fixture
-async def desk(
-    store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
-) -> AsyncIterator[Desk]:
-    async with open_desk(store, clock, tmp_path, upstream.url, PATIENCE) as opened:
-        yield opened
 
 
 async def ask(desk: Desk, request: CallRequest = ASKED) -> tuple[bytes, str]:

@@ -1,7 +1,6 @@
 """Calls while the database goes away: their ends are kept, land later, and count once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
@@ -10,10 +9,10 @@ import pytest
 from modelgates_server.core.books import HoldState
 from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
 from modelgates_server.service.calls import KEEP_ALIVE, Call
-from modelgates_server.service.generations import Patience
-from modelgates_server.service.ports import Settlement, Store
+from modelgates_server.service.ports import Settlement
 from tests.gateway import (
     DEADLINE_S,
+    PATIENCE,
     READ_PICO,
     WRITTEN_PICO,
     Desk,
@@ -22,31 +21,14 @@ from tests.gateway import (
     asking,
     metered,
     moved_away,
-    open_desk,
     pending,
     relay,
     until,
 )
-from tests.support import ManualClock, new_account_id
-from tests.upstream import Pause, Says, Upstream, answer, plain, running_upstream, story, usage
+from tests.support import new_account_id
+from tests.upstream import Pause, Says, Upstream, story
 
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
-PATIENCE = Patience(hold_ttl_s=120, keep_alive_s=10, drain_s=60)
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with running_upstream() as running:
-        running.say = lambda _: plain(answer("hi", usage(3, 5)))
-        yield running
-
-
-@pytest.fixture
-async def desk(
-    store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
-) -> AsyncIterator[Desk]:
-    async with open_desk(store, clock, tmp_path, upstream.url, PATIENCE) as opened:
-        yield opened
 
 
 def restarted(desk: Desk, folder: Path) -> Metered:
