@@ -366,3 +366,17 @@ def test_a_void_call_cost_nothing_and_used_nothing() -> None:
 def test_a_cost_is_written_without_a_float_s_tail() -> None:
     of = calls.replace(PLAIN, cost_pico=4_909_999_999_999, lines=())
     assert b'"cost":4.909999999999,' in usage_chunk(of, {})
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_a_chunk_of_several_lines_does_not_break_the_stream_it_goes_on_in(end: bytes) -> None:
+    # Several `data:` lines are one event, joined with LF: white space between the parts of JSON.
+    choices = b'[ {"index": 0,%b "delta": {"content": "a\\nb"},%b "finish_reason": null} ]'
+    payload = b'{"object": {%b"a": 1},%b"choices": %b}' % (end, end, choices % (end, end))
+    observed = Observed()
+    members = observed.see(payload)
+    shown = shown_chunk(members, ours(PLAIN), finished=False)
+    assert shown is not None
+    for chunk in (shown, usage_chunk(PLAIN, members), error_chunk(PLAIN, members, {"code": 502})):
+        assert chunk.splitlines() == [chunk]
+    assert exact(shown)["choices"][0]["delta"] == {"content": "a\nb"}

@@ -144,13 +144,13 @@ def shown_chunk(members: Members, ours: Members, *, finished: bool) -> bytes | N
     for name in _NEVER_NULL:
         if name in shown and bytes(shown[name]) == b"null":
             del shown[name]
-    return msgspec.json.encode(shown)
+    return _one_line(shown)
 
 
 def usage_chunk(generation: Generation, last: Members) -> bytes:
     """The last chunk of a stream: no choices, and the usage with its cost."""
     ends: dict[str, Any] = {"choices": [], "usage": shown_usage(generation)}
-    return msgspec.json.encode({**_head(last, generation), **ends})
+    return _one_line({**_head(last, generation), **ends})
 
 
 def error_chunk(generation: Generation, last: Members, error: dict[str, Any]) -> bytes:
@@ -161,7 +161,7 @@ def error_chunk(generation: Generation, last: Members, error: dict[str, Any]) ->
         "choices": [{"index": 0, **said, "finish_reason": "error"}],
         "usage": shown_usage(generation),
     }
-    return msgspec.json.encode({**_head(last, generation), **ends})
+    return _one_line({**_head(last, generation), **ends})
 
 
 def shown_answer(members: Members, generation: Generation) -> bytes:
@@ -230,6 +230,14 @@ def ours(generation: Generation) -> Members:
         "model": msgspec.Raw(msgspec.json.encode(generation.model)),
         "provider": msgspec.Raw(msgspec.json.encode(generation.provider)),
     }
+
+
+def _one_line(shown: dict[str, Any]) -> bytes:
+    """JSON that fits behind `data: `; white space of the provider's own may hold line ends."""
+    chunk = msgspec.json.encode(shown)
+    if b"\n" in chunk or b"\r" in chunk:
+        return msgspec.json.format(chunk, indent=-1)
+    return chunk
 
 
 def _number(pico: int) -> msgspec.Raw:

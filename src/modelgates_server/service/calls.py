@@ -36,6 +36,9 @@ from modelgates_server.core.sse import SseReader, SseTooLong
 from modelgates_server.service.ports import Clock, Provider, ProviderReply, Settlement
 
 ANSWER_MAX_BYTES = 64 * 1024 * 1024
+KEPT_MAX_BYTES = 4 * 1024 * 1024
+"""A larger answer is not kept for repeats: a day of them would fill the database."""
+
 _REFUSAL_MAX_BYTES = 64 * 1024
 _TAIL_MAX_S = 1
 _OK = 200
@@ -120,7 +123,7 @@ class Call:
         def kept(generation: Generation) -> StoredAnswer | None:
             nonlocal body
             body = shown_answer(members, generation)
-            if generation.idempotency is None:
+            if generation.idempotency is None or len(body) > KEPT_MAX_BYTES:
                 return None
             return StoredAnswer(generation.account_id, generation.id, body, self._clock())
 

@@ -168,7 +168,7 @@ class Generations:
         if answer is None:
             raise CallEnded(
                 f"The call with this Idempotency-Key has ended as {first.id} and is not made "
-                "again. Plain answers are kept for 24 hours, streamed ones are not."
+                "again. Plain answers of up to 4 MiB are kept for 24 hours, streamed ones are not."
             )
         return answer
 
