@@ -283,8 +283,19 @@ async def test_a_stream_that_breaks_is_charged_for_what_was_handed_on(
 async def test_a_stream_that_breaks_after_its_usage_costs_that_usage(
     desk: Desk, upstream: Upstream
 ) -> None:
-    upstream.say = lambda _: Says([*TEXTS, used(usage(3, 5)), chunk("x")], cut=True)
+    upstream.say = lambda _: Says([*TEXTS, used(usage(3, 5))], cut=True)
     check(await desk.stream(streamed()), TRUE_PICO)
+
+
+async def test_an_early_count_does_not_make_the_rest_of_a_broken_stream_free(
+    desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: Says([used(usage(3, 0)), *TEXTS], cut=True)
+    generation = await desk.stream(streamed())
+    assert generation.usage is not None
+    assert generation.usage.estimated
+    assert generation.usage.prompt_tokens == 3
+    assert generation.usage.completion_tokens > 0
 
 
 async def take(call: Call) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from modelgates_server.core.books import HoldState
-from modelgates_server.core.errors import Stopping
+from modelgates_server.core.errors import ProviderUnavailable, Stopping
 from modelgates_server.core.generations import Generation
 from modelgates_server.service.calls import KEEP_ALIVE, Call
+from modelgates_server.service.verify import verify
 from tests.gateway import (
     DEADLINE_S,
     PATIENCE,
@@ -229,7 +230,7 @@ async def test_a_stop_while_the_capture_is_committed_loses_nothing(
     with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as other:
         other.execute("begin immediate")
         pause.go.set()
-        await until(lambda: running.call.generation.state is HoldState.CAPTURED)
+        await until(lambda: running.call._settled)
         await asyncio.sleep(0)
         running.task.cancel()
         await asyncio.sleep(0)
@@ -238,6 +239,62 @@ async def test_a_stop_while_the_capture_is_committed_loses_nothing(
     generation = await running.end()
     assert generation.cost_pico == TRUE_PICO == (await desk.account()).usage_pico
     assert running.heard.chunks[-1]["usage"]["prompt_tokens"] == 3
+
+
+async def test_a_sign_of_life_while_the_capture_waits_does_not_keep_it_from_landing(
+    desk: Desk, upstream: Upstream, sqlite_path: Path
+) -> None:
+    pause = two_words()
+    running = await stream_to(desk, upstream, pause, "word1")
+    with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        pause.go.set()
+        await until(lambda: running.call._settled)
+        desk.clock.forward(PATIENCE.hold_ttl_s * 1000 // 3)
+        desk.generations.tick()
+        await asyncio.sleep(0)
+        other.execute("rollback")
+    generation = await running.end()
+    assert generation.state is HoldState.CAPTURED
+    assert generation.cost_pico == TRUE_PICO == (await desk.account()).usage_pico
+    assert (await verify(desk.store)).findings == []
+
+
+async def test_an_answer_of_bad_bytes_is_a_provider_s_failure_and_ends_its_hold(
+    desk: Desk, upstream: Upstream
+) -> None:
+    bad = b'{"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop","\xff":1}]}'
+    upstream.say = lambda _: Says([bad], content_type="application/json")
+    call = await desk.begin(asking())
+    with pytest.raises(ProviderUnavailable):
+        await take(call)
+    assert (await desk.saved(call)).state is HoldState.VOIDED
+    assert (await desk.account()).held_pico == 0
+
+
+async def test_leaving_before_the_first_word_does_not_make_a_long_call_free(
+    desk: Desk, upstream: Upstream
+) -> None:
+    pause = Pause([], story())
+    upstream.say = lambda _: Says(pause)
+    call = await desk.begin(asking(stream=True))
+    running = Running(desk, call, Heard(), relay(call, Heard()))
+    await until(lambda: len(upstream.asked) == 1)
+    call.client_has_left = lambda: True
+    desk.generations.tick()
+    desk.clock.forward(PATIENCE.drain_s * 1000)
+
+    async def given_up() -> bool:
+        desk.generations.tick()
+        return running.task.done()
+
+    await until(given_up)
+    pause.go.set()
+    generation = await desk.saved(call)
+    assert (generation.state, generation.cancelled) == (HoldState.CAPTURED, True)
+    assert generation.cost_pico > 0
+    assert generation.usage is not None
+    assert generation.usage.estimated
 
 
 async def test_a_call_that_a_mistake_of_ours_stops_holds_nothing(

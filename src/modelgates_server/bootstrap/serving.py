@@ -84,13 +84,15 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
         try:
             yield
         finally:
-            await generations.stop()
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
-            for provider in providers.values():
-                await provider.close()
-            await store.close()
+            try:
+                await generations.stop()
+            finally:
+                for task in running:
+                    task.cancel()
+                await asyncio.gather(*running, return_exceptions=True)
+                for provider in providers.values():
+                    await provider.close()
+                await store.close()
 
     return App(table, gateway.keys, metrics, refusals, lifespan)
 

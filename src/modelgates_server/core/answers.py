@@ -67,11 +67,14 @@ class Observed(msgspec.Struct):
     finish_reason: str | None = None
     usage: dict[str, Any] | None = None
     output_bytes: int = 0
+    output_bytes_at_usage: int = 0
     error: Any = None
 
     def see(self, payload: bytes) -> Members:
         """Take note of an answer or a chunk, and give its members; raises `InvalidAnswer`."""
         try:
+            if not payload.isascii():
+                payload.decode()  # what is kept raw is not checked by msgspec
             seen, members = _seen.decode(payload), _members.decode(payload)
             for choice in seen.choices or ():
                 self._see_choice(choice)
@@ -79,7 +82,8 @@ class Observed(msgspec.Struct):
             raise InvalidAnswer(f"not an answer of this API: {error}") from error
         if self.upstream_id is None and isinstance(seen.id, str):
             self.upstream_id = seen.id[:_TEXT_MAX_CHARS]
-        self.usage = _usage_in(seen) or self.usage
+        if usage := _usage_in(seen):
+            self.usage, self.output_bytes_at_usage = usage, self.output_bytes
         self.error = seen.error or self.error
         return members
 

@@ -31,8 +31,13 @@ def settle(
     *,
     failure: str | None,
     at_ms: int,
+    abandoned: bool = False,
 ) -> Generation:
-    """The generation at its end, captured or voided. `failure` says what went wrong, if it did."""
+    """The generation at its end, captured or voided. `failure` says what went wrong, if it did.
+
+    `abandoned`: we stopped reading because the client had left. The provider bills us for it, so
+    what it read is charged even where nothing had come: else leaving early would be free.
+    """
     ended = replace(
         generation,
         ended_at_ms=at_ms,
@@ -40,7 +45,7 @@ def settle(
         error=failure,
         reported=_kept(observed.usage),
     )
-    if _is_free_of_charge(generation.api, observed, failure):
+    if not abandoned and _is_free_of_charge(generation.api, observed, failure):
         return replace(ended, state=HoldState.VOIDED, cost_pico=0, lines=(), usage=None)
     return replace(_charged(ended, price, demand, observed), state=HoldState.CAPTURED)
 
@@ -64,7 +69,7 @@ def lost(generation: Generation, at_ms: int) -> Generation:
 def _charged(
     generation: Generation, price: Price, demand: Demand, observed: Observed
 ) -> Generation:
-    usage = _reported(generation.api, observed) or _estimated(generation, demand, observed)
+    usage = _usage(generation, demand, observed)
     charge = charge_for(price, usage, generation.markup_bp, generation.hold_pico)
     return replace(
         generation,
@@ -73,6 +78,18 @@ def _charged(
         cost_pico=charge.amount_pico,
         overrun_pico=used_pico(charge) - charge.amount_pico,
     )
+
+
+def _usage(generation: Generation, demand: Demand, observed: Observed) -> Usage:
+    """What was reported, and if there was no good end, what came after that report."""
+    reported = _reported(generation.api, observed)
+    if reported is None:
+        return _estimated(generation, demand, observed.output_bytes)
+    late_bytes = observed.output_bytes - observed.output_bytes_at_usage
+    if late_bytes == 0 or observed.finish_reason is not None:
+        return reported
+    late = _estimated(generation, demand, late_bytes)
+    return replace(reported, output=reported.output + late.output, estimated=True)
 
 
 def _reported(api: Api, observed: Observed) -> Usage | None:
@@ -87,12 +104,12 @@ def _reported(api: Api, observed: Observed) -> Usage | None:
     return replace(usage, input=usage.input + usage.completion_tokens, **no_output)
 
 
-def _estimated(generation: Generation, demand: Demand, observed: Observed) -> Usage:
+def _estimated(generation: Generation, demand: Demand, output_bytes: int) -> Usage:
     """What went by. It cannot have been more than the bounds that the hold stands on."""
     counted = estimate_usage(
         text_bytes=demand.text_bytes,
         messages=demand.messages,
-        output_bytes=observed.output_bytes,
+        output_bytes=output_bytes,
     )
     return replace(
         counted,

@@ -20,7 +20,6 @@ from modelgates_server.core.answers import (
     shown_chunk,
     usage_chunk,
 )
-from modelgates_server.core.books import HoldState
 from modelgates_server.core.errors import (
     GatewayError,
     ProviderError,
@@ -36,7 +35,7 @@ from modelgates_server.core.sse import SseReader, SseTooLong
 from modelgates_server.service.ports import Clock, Provider, ProviderReply, Settlement
 
 ANSWER_MAX_BYTES = 64 * 1024 * 1024
-KEPT_MAX_BYTES = 4 * 1024 * 1024
+KEPT_MAX_BYTES = 1024 * 1024
 """A larger answer is not kept for repeats: a day of them would fill the database."""
 
 _REFUSAL_MAX_BYTES = 64 * 1024
@@ -92,6 +91,8 @@ class Call:
         self._writing = False
         self._written_at_ms = 0
         self._client_left_at_ms: int | None = None
+        self._abandoned = False
+        self._settled = False
 
     async def open(self) -> None:
         """Send the request; raises the provider's refusal once the hold is void."""
@@ -150,10 +151,10 @@ class Call:
     async def close(self) -> None:
         """Let go of the provider's connection; one that has only its end to send may be reused.
 
-        A call that a mistake of ours has stopped on its way costs nothing.
+        A call that a mistake of ours has stopped on its way is settled here.
         """
-        if self.generation.state is HoldState.OPEN:
-            await self._fail(GatewayError("failed within the gateway"))
+        if not self._settled:
+            await self._settle_mistake(GatewayError("failed within the gateway"))
         if self._reply is None:
             return
         if self._done and self._chunks is not None:
@@ -165,6 +166,15 @@ class Call:
                 pass  # the answer was whole; the connection is closed below
         self._reply.close()
 
+    async def _settle_mistake(self, failure: GatewayError) -> None:
+        """What a stream has handed on was had; a plain answer was not."""
+        try:
+            await (self._end(failure) if self._demand.stream else self._fail(failure))
+        except Exception:
+            # Even what was seen cannot be settled. Nothing is charged, but the hold must end.
+            await self._fail(failure)
+            raise
+
     def abandon(self, now_ms: int, drain_ms: int) -> None:
         """Stop reading for a client that was seen to have left so long ago."""
         if not self.client_has_left():
@@ -172,6 +182,7 @@ class Call:
         if self._client_left_at_ms is None:
             self._client_left_at_ms = now_ms
         if now_ms - self._client_left_at_ms >= drain_ms and self._reply is not None:
+            self._abandoned = True
             self._reply.close()
 
     def is_silent(self, now_ms: int, silent_ms: int) -> bool:
@@ -303,31 +314,39 @@ class Call:
         failure: GatewayError | None,
         kept: Callable[[Generation], StoredAnswer | None] = lambda _: None,
     ) -> None:
+        """Settle the call. It stays open to others until its end is committed or kept."""
         now_ms = self.provider_done_ms = self._clock()
         error = None if failure is None else type(failure).__name__
-        if self._started_at_ms is not None:
-            self._add_attempt(self._started_at_ms, now_ms, error)
-        self.generation = settle(
-            replace(self.generation, cancelled=self.client_has_left()),
+        ended = settle(
+            replace(
+                self.generation,
+                cancelled=self.client_has_left(),
+                attempts=self._attempts(now_ms, error),
+            ),
             self._price,
             self._demand,
             self._observed,
             failure=error,
+            abandoned=self._abandoned,
             at_ms=now_ms,
         )
-        assert self.generation.state is not HoldState.OPEN
-        await self._settle_now(self, Settlement(self.generation, kept(self.generation)))
+        settlement = Settlement(ended, kept(ended))
+        self._settled = True
+        await self._settle_now(self, settlement)
+        self.generation = ended
 
-    def _add_attempt(self, started_at_ms: int, now_ms: int, error: str | None) -> None:
+    def _attempts(self, now_ms: int, error: str | None) -> tuple[Attempt, ...]:
         generation = self.generation
+        if self._started_at_ms is None:
+            return generation.attempts
         attempt = Attempt(
             provider=generation.provider,
             upstream_model=generation.endpoint_id.partition(":")[2],
-            started_at_ms=started_at_ms,
+            started_at_ms=self._started_at_ms,
             first_byte_at_ms=self._first_byte_at_ms,
             ended_at_ms=now_ms,
             status=None if self._reply is None else self._reply.status,
             upstream_id=self._observed.upstream_id,
             error=error,
         )
-        self.generation = replace(generation, attempts=(*generation.attempts, attempt))
+        return (*generation.attempts, attempt)

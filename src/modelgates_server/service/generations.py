@@ -17,7 +17,6 @@ from modelgates_server.core.catalog import Catalog
 from modelgates_server.core.errors import (
     CallEnded,
     CallInProgress,
-    GatewayError,
     HoldEnded,
     InsufficientCredits,
     KeyLimitExceeded,
@@ -168,7 +167,7 @@ class Generations:
         if answer is None:
             raise CallEnded(
                 f"The call with this Idempotency-Key has ended as {first.id} and is not made "
-                "again. Plain answers of up to 4 MiB are kept for 24 hours, streamed ones are not."
+                "again. Plain answers of up to 1 MiB are kept for 24 hours, streamed ones are not."
             )
         return answer
 
@@ -252,15 +251,23 @@ class Generations:
         that the books refuse, does not keep the others: its error is raised at the end.
         """
         self._kept = False  # what is kept while this runs sets it again
-        trouble = list[GatewayError]()
+        try:
+            trouble = await self._land_all()
+        except Exception:
+            self._kept = True
+            raise
+        if trouble:
+            self._kept = True
+            raise trouble[0]
+
+    async def _land_all(self) -> list[Exception]:
+        trouble = []
         for kept_id in [*await self._spool.ids(), *self._unsaved]:
             try:
                 await self._land(kept_id)
-            except GatewayError as error:
-                self._kept = True
+            except Exception as error:  # noqa: BLE001 - it must not keep the others; it is raised
                 trouble.append(error)
-        if trouble:
-            raise trouble[0]
+        return trouble
 
     async def _land(self, kept_id: str) -> None:
         settlement = self._unsaved.get(kept_id) or await self._spool.load(kept_id)
@@ -271,7 +278,7 @@ class Generations:
 
     async def _replay_or_leave(self) -> None:
         if self._kept:
-            with suppress(GatewayError):  # it stays where it is; upkeep tries as well, and tells
+            with suppress(Exception):  # it stays where it is; upkeep tries as well, and tells
                 await self.replay()
 
     async def spoken_for(self) -> set[str]:
@@ -281,8 +288,11 @@ class Generations:
     async def run_forever(self, every_s: float) -> None:
         """Look after the calls as long as the server runs."""
         while True:
-            self.tick()
-            await self._replay_or_leave()
+            try:
+                self.tick()
+                await self._replay_or_leave()
+            except Exception as error:  # noqa: BLE001 - told; without ticks all holds would expire
+                self._observer.troubled(error)
             await asyncio.sleep(every_s)
 
     def tick(self) -> None:
@@ -303,7 +313,7 @@ class Generations:
             await self._holds.prolong(
                 running.call.checkpoint, running.step, self._patience.hold_ttl_s
             )
-        except GatewayError as error:
+        except Exception as error:  # noqa: BLE001 - it is told, and tried again
             # Without the database it is tried again at the next tick, under the same number.
             self._observer.not_prolonged(running.call.generation, error)
         else:

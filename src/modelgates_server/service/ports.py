@@ -278,6 +278,9 @@ class Observer(Protocol):
     def not_prolonged(self, generation: Generation, error: Exception) -> None:
         """The ledger could not be told that a call still runs."""
 
+    def troubled(self, error: Exception) -> None:
+        """Looking after the calls failed by a mistake of ours; it goes on."""
+
     def spooled(self, generation: Generation, error: Exception) -> None:
         """A settlement could not be committed yet and is kept."""
 

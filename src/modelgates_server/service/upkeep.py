@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from modelgates_server.core.books import Hold
-from modelgates_server.core.errors import GatewayError, HoldEnded, HoldNotExpired
+from modelgates_server.core.errors import HoldEnded, HoldNotExpired
 from modelgates_server.core.settlement import lost
 from modelgates_server.service.generations import ANSWER_KEPT_MS, Generations
 from modelgates_server.service.holds import Holds
@@ -35,7 +35,7 @@ class Upkeep:
         trouble = list[Exception]()
         try:
             await self._generations.replay()
-        except GatewayError as error:
+        except Exception as error:  # noqa: BLE001 - it must not keep the orphans; it is raised
             trouble.append(error)
         expired, progress = 0, True
         while progress and (due := await self._store.expired_holds(self._clock(), _PAGE)):
@@ -45,13 +45,17 @@ class Upkeep:
             expired += results.count(None)
             progress = None in results
             trouble += [error for error in results if error is not None]
-        await self._store.forget_issuances(self._clock() - ISSUANCE_KEPT_MS)
-        await self._store.forget_answers(self._clock() - ANSWER_KEPT_MS)
+        await self._forget()
         # What its own call or another process has ended or extended meanwhile is well.
         trouble = [error for error in trouble if not isinstance(error, HoldEnded | HoldNotExpired)]
         if trouble:
             raise trouble[0]
         return expired
+
+    async def _forget(self) -> None:
+        await self._store.forget_issuances(self._clock() - ISSUANCE_KEPT_MS)
+        while await self._store.forget_answers(self._clock() - ANSWER_KEPT_MS):
+            pass
 
     async def _expire(self, hold: Hold) -> Exception | None:
         try:

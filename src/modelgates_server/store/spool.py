@@ -25,7 +25,10 @@ class FolderSpool:
 
     async def ids(self) -> list[str]:
         """See `Spool.ids`."""
-        return sorted(path.stem for path in self._folder.glob(f"*{_ENDING}"))
+        try:
+            return sorted(path.stem for path in self._folder.glob(f"*{_ENDING}"))
+        except OSError as error:
+            raise StoreUnavailable(f"the spool {self._folder} cannot be read: {error}") from error
 
     async def load(self, generation_id: str) -> Settlement | None:
         """See `Spool.load`."""
@@ -42,7 +45,10 @@ class FolderSpool:
 
     async def remove(self, generation_id: str) -> None:
         """See `Spool.remove`."""
-        self._path(generation_id).unlink(missing_ok=True)
+        try:
+            self._path(generation_id).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(f"the spool {self._folder} is read-only: {error}") from error
 
     def _write(self, settlement: Settlement) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -46,6 +46,10 @@ class CallObserver:
         """See `Observer.not_prolonged`."""
         log.warning("hold not prolonged", id=generation.id, reason=str(error))
 
+    def troubled(self, error: Exception) -> None:
+        """See `Observer.troubled`."""
+        log.error("looking after the calls failed", exc_info=error)
+
     def spooled(self, generation: Generation, error: Exception) -> None:
         """See `Observer.spooled`."""
         self._metrics.count_spooled(generation)
