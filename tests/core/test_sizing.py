@@ -72,8 +72,14 @@ def test_without_a_cap_the_hold_covers_what_the_model_may_put_out() -> None:
     asked = ask()
     sized = size(asked)
     assert sized.amount_pico == input_pico(asked) + 100 * WRITE
-    assert sized.cap_tokens is None
+    assert sized.cap_tokens == 100, "a server with another maximum would pass the hold"
     assert sized.bounds.output_tokens == 100
+
+
+def test_no_cap_is_sent_that_may_not_fit_beside_the_prompt() -> None:
+    tight = ask(model={"context_tokens": 700, "output_tokens": 100})
+    assert tight.bounds(0).input_tokens + 100 > 700
+    assert size(tight).cap_tokens is None
 
 
 def test_without_a_cap_an_answer_is_never_longer_than_the_context() -> None:
@@ -133,10 +139,9 @@ def test_whatever_the_price_one_token_more_than_the_lowered_cap_does_not_fit(
         assert cost(asked, 1) > left_pico
         return
     assert sized.amount_pico <= left_pico
-    if sized.cap_tokens is None:
-        assert sized.amount_pico == cost(asked, 100)
-    else:
-        assert sized.amount_pico == cost(asked, sized.cap_tokens)
+    assert sized.cap_tokens is not None
+    assert sized.amount_pico == cost(asked, sized.cap_tokens)
+    if sized.cap_tokens < 100:
         assert cost(asked, sized.cap_tokens + 1) > left_pico
 
 
@@ -298,7 +303,7 @@ def test_a_free_prompt_is_no_reason_to_lower_the_cap_of_a_paid_answer_to_nothing
 
 def test_a_free_answer_to_a_paid_prompt_keeps_its_whole_length() -> None:
     asked = ask(of=calls.flat(input="0.001"))
-    assert size(asked, input_pico(asked)).cap_tokens is None
+    assert size(asked, input_pico(asked)).cap_tokens == 100
     assert refused(asked, input_pico(asked) - 1).reason == "prompt_unaffordable"
 
 

@@ -62,7 +62,7 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
             drain_s=settings.drain_s,
         ),
     )
-    upkeep = Upkeep(store, generations, observer, now_ms)
+    upkeep = Upkeep(store, generations, observer, now_ms, grace_s=4 * _TICK_S)
     table = operations(
         store=store,
         keys=gateway.keys,

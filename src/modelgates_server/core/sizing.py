@@ -30,7 +30,7 @@ _RETRY_AFTER_S = 2
 
 
 class Sized(msgspec.Struct, frozen=True):
-    """What to hold, the bounds it stands on, and the cap to send upstream where we lowered it."""
+    """What to hold, the bounds it stands on, and the cap to send upstream where we set it."""
 
     amount_pico: int
     bounds: Bounds
@@ -57,6 +57,18 @@ class Ask(msgspec.Struct, frozen=True):
     def cap_tokens(self) -> int | None:
         """The client's own limit for each choice; there is none where nothing is put out."""
         return None if self.demand.api is Api.EMBEDDINGS else self.demand.cap_tokens
+
+    @property
+    def needs_cap(self) -> bool:
+        """Whether the model's own maximum must be sent, because the hold stands on it.
+
+        Not where it and the prompt may not fit into the context together: providers refuse that,
+        and the context bounds the output anyway.
+        """
+        wanted, cap = self.wanted_tokens, self.cap_tokens
+        if cap is not None or wanted == 0:
+            return cap is not None and cap > wanted
+        return self.bounds(wanted).input_tokens + wanted <= self.model.context_tokens
 
     def bounds(self, output_tokens: int) -> Bounds:
         """The most the call can use with so many output tokens a choice."""
@@ -99,7 +111,7 @@ def size_hold(
     """
     _refuse_unpriced(ask)
     wanted, cap = ask.wanted_tokens, ask.cap_tokens
-    whole = ask.sized(wanted, lowered=cap is not None and cap > wanted)
+    whole = ask.sized(wanted, lowered=ask.needs_cap)
     if whole.amount_pico == 0:
         return whole
     tight = _tightest(account, key, at_ms, max_cost_pico)

@@ -108,6 +108,9 @@ class OpenAiSettings(msgspec.Struct, frozen=True, kw_only=True):
         return [("name", self.name)]
 
 
+_OK = 200
+
+
 class OpenAiReply:
     """An answer that has begun. A body that names no length ends when its connection does.
 
@@ -117,6 +120,7 @@ class OpenAiReply:
     def __init__(self, response: ClientResponse, settings: OpenAiSettings, clock: Clock) -> None:
         self._response = response
         self._name = settings.name
+        self._secret = (settings.api_key or "").encode()
         self._clock = clock
         connection = response.connection
         if connection is not None:  # None: the whole body came along with the head
@@ -153,7 +157,11 @@ class OpenAiReply:
                     provider=self._name,
                     status=self.status,
                 )
-        return b"".join(pieces)
+        body = b"".join(pieces)
+        if self._secret and self.status != _OK:
+            # A server may quote what it was sent, and an error's text goes to the client.
+            body = body.replace(self._secret, b"[redacted]")
+        return body
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """See `ProviderReply`."""

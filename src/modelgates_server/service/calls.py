@@ -40,6 +40,10 @@ KEPT_MAX_BYTES = 1024 * 1024
 
 _REFUSAL_MAX_BYTES = 64 * 1024
 _TAIL_MAX_S = 1
+_BYTES_PER_TOKEN_MAX = 256
+_OUTPUT_SLACK_BYTES = 16 * 1024 * 1024
+"""More than any tokenizer puts into a token, and room for images: a stream beyond that is cut."""
+
 _OK = 200
 
 KEEP_ALIVE = b": MODELGATES PROCESSING\n\n"
@@ -80,6 +84,8 @@ class Call:
         self._clock = clock
         self._observed = Observed()
         self._ours = ours(generation)
+        tokens_max = generation.completion_tokens_max
+        self._output_max_bytes = _OUTPUT_SLACK_BYTES + _BYTES_PER_TOKEN_MAX * tokens_max
         self._reply: ProviderReply | None = None
         self._chunks: AsyncIterator[bytes] | None = None
         self._started_at_ms: int | None = None
@@ -288,16 +294,20 @@ class Call:
     @property
     def _is_over(self) -> bool:
         """Whether the end was said, or nothing good can follow."""
-        return self._done or self._broken is not None or self._observed.error is not None
+        if self._done or self._broken is not None or self._observed.error is not None:
+            return True
+        return self._observed.output_bytes > self._output_max_bytes
 
     def _stream_failure(self) -> GatewayError | None:
         if self._broken is not None:
             return self._no_answer()
         if self._observed.error is not None:
             return self._own_error(self._observed.error)
+        name = self.generation.provider
+        if self._observed.output_bytes > self._output_max_bytes:
+            return ProviderUnavailable(f"{name} said more than it was asked for", provider=name)
         if self._done or self._observed.finish_reason is not None:
             return None
-        name = self.generation.provider
         return ProviderUnavailable(f"{name} ended its answer before its end", provider=name)
 
     async def _fail(self, error: GatewayError) -> GatewayError:

@@ -18,12 +18,18 @@ class Upkeep:
     """Runs beside the server; several processes may do it at once, each step is idempotent."""
 
     def __init__(
-        self, store: Store, generations: Generations, observer: Observer, clock: Clock
+        self,
+        store: Store,
+        generations: Generations,
+        observer: Observer,
+        clock: Clock,
+        grace_s: float = 0,
     ) -> None:
         self._store = store
         self._generations = generations
         self._observer = observer
         self._clock = clock
+        self._grace_s = grace_s
         self._holds = Holds(store, clock)
 
     async def run_once(self) -> int:
@@ -37,6 +43,11 @@ class Upkeep:
             await self._generations.replay()
         except Exception as error:  # noqa: BLE001 - it must not keep the orphans; it is raised
             trouble.append(error)
+        # Shows that the database can be written, or raises. After an outage that was common to all,
+        # other processes get a moment to say that their calls still run.
+        await self._forget()
+        if await self._store.expired_holds(self._clock(), 1):
+            await asyncio.sleep(self._grace_s)
         expired, progress = 0, True
         while progress and (due := await self._store.expired_holds(self._clock(), _PAGE)):
             spoken_for = await self._generations.spoken_for()
@@ -45,7 +56,6 @@ class Upkeep:
             expired += results.count(None)
             progress = None in results
             trouble += [error for error in results if error is not None]
-        await self._forget()
         # What its own call or another process has ended or extended meanwhile is well.
         trouble = [error for error in trouble if not isinstance(error, HoldEnded | HoldNotExpired)]
         if trouble:

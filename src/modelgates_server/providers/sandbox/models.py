@@ -13,7 +13,12 @@ from modelgates_server.core.inference import Api
 from modelgates_server.providers.sandbox.answers import Answer, Said, events
 from modelgates_server.providers.sandbox.chaos import misbehave, read_chaos
 from modelgates_server.providers.sandbox.lorem import lorem_tokens
-from modelgates_server.providers.sandbox.request import Asked, read_request, tokens_of
+from modelgates_server.providers.sandbox.request import (
+    OUTPUT_TOKENS,
+    Asked,
+    read_request,
+    tokens_of,
+)
 from modelgates_server.providers.sandbox.script import Refused, Script
 
 LOREM_TOKENS = 100
@@ -109,7 +114,9 @@ def _lorem(asked: Asked, text: str) -> Said:
         wanted = int(number.group(1))
     else:
         endless = asked.cap_tokens + 1
-        wanted = endless if asked.request.has_cap else LOREM_TOKENS
+        # A gateway sends the maximum for a client that named none: no wish for so much text.
+        wished = asked.request.has_cap and asked.cap_tokens < OUTPUT_TOKENS
+        wanted = endless if wished else LOREM_TOKENS
     return _cut_short(lorem_tokens(min(wanted, asked.cap_tokens + 1)), asked, "stop")
 
 
