@@ -381,3 +381,20 @@ def test_no_body_whatsoever_breaks_the_reader(api: Api, noise: bytes, junk: obje
             continue
         assert most_input(demand, context_tokens=100) in range(101 * demand.texts)
         assert upstream_body(demand, "m1", cap_parameter=CAP, cap_tokens=1)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        b'"prediction":{"type":"content","content":"x"}',
+        b'"chat_template":"{{ x }}"',
+        b'"max_new_tokens":9',
+        b'"max_output_tokens":9',
+        b'"Web_Search_Options":{}',
+        b'"Prediction":{}',
+    ],
+)
+def test_what_passes_the_hold_under_another_name_is_refused(member: bytes) -> None:
+    body = b'{"model":"a/b","messages":[{"role":"user","content":"hi"}],%b}' % member
+    with pytest.raises(InvalidInput):
+        read_demand(Api.CHAT, body)

@@ -139,11 +139,28 @@ _ROUTING = ("usage", "models", "route", "provider", "transforms", "plugins", "se
 
 _MAX_TOKENS = "max_tokens"
 _CAPS = (_MAX_TOKENS, "max_completion_tokens")
-_ALIASES = {"n_predict": _MAX_TOKENS, "n_cmpl": "n"}
-"""What llama.cpp's server reads first."""
+_ALIASES = {
+    "n_predict": _MAX_TOKENS,
+    "max_new_tokens": _MAX_TOKENS,
+    "max_output_tokens": _MAX_TOKENS,
+    "n_cmpl": "n",
+}
+"""What llama.cpp's and other servers read first."""
 
-_UNPRICED = ("web_search_options", "plugins", "search_parameters", "enable_search", "data_sources")
-"""Searches of OpenAI, OpenRouter, xAI and Qwen, and Azure's, which makes the prompt longer."""
+_UNPRICED = (
+    "web_search_options",
+    "plugins",
+    "search_parameters",
+    "enable_search",
+    "data_sources",
+    "prediction",
+    "chat_template",
+)
+"""Searches of OpenAI, OpenRouter, xAI and Qwen, and Azure's, which makes the prompt longer.
+
+A prediction's rejected tokens are billed as output beyond `max_tokens`; a template of the client's
+own can make a prompt of any length from its request.
+"""
 
 _TIERS = (None, "auto", "default", "standard_only", "flex")
 
@@ -273,7 +290,7 @@ def _refuse_other_names(members: Members) -> None:
     for name in members:
         folded = name.casefold()
         ours = _ALIASES.get(folded, folded)
-        if ours != name and ours in _Asked.__struct_fields__:
+        if ours != name and (ours in _Asked.__struct_fields__ or ours in _UNPRICED):
             raise InvalidInput(f"write {ours} instead of {name:.80}")
 
 
