@@ -113,7 +113,7 @@ def size_hold(
     wanted, cap = ask.wanted_tokens, ask.cap_tokens
     whole = ask.sized(wanted, lowered=ask.needs_cap)
     if whole.amount_pico == 0:
-        return whole
+        return Sized(0, whole.bounds, None)  # nothing stands on its length
     tight = _tightest(account, key, at_ms, max_cost_pico)
     if whole.amount_pico <= tight.left_pico:
         return whole
