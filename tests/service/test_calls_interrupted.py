@@ -253,6 +253,7 @@ async def test_a_sign_of_life_while_the_capture_waits_does_not_keep_it_from_land
         desk.clock.forward(PATIENCE.hold_ttl_s * 1000 // 3)
         desk.generations.tick()
         await asyncio.sleep(0)
+        assert running.call.checkpoint.state is HoldState.OPEN, "what it saves if it comes first"
         other.execute("rollback")
     generation = await running.end()
     assert generation.state is HoldState.CAPTURED

@@ -43,6 +43,7 @@ class Holds:
 
         `step` numbers the times this was done. The generation is its checkpoint.
         """
+        assert generation.state is HoldState.OPEN, "an ended generation can never end its hold"
         now_ms = self._clock()
         command = ExtendHold(
             account_id=generation.account_id,
