@@ -1,0 +1,1 @@
+"""The documentation at /docs: guides and reference, for people and for machines."""
