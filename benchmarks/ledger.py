@@ -25,7 +25,7 @@ from modelgates_server.store.sqlite.store import SqliteStore, open_store
 from modelgates_server.store.sqlite.writer import Limits
 
 CLIENTS = 32
-GROUP = 512
+GROUP = 128
 PAIRS = 16_000
 LOOP_PAIRS = 2_000
 ROUNDS = 5

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -340,4 +341,44 @@ async def test_trouble_with_saving_does_not_stay_hidden_from_readiness(sqlite_pa
         await store.ping()
     await store.execute(grant(account_id, 1, "saved"))
     await store.ping()
+    await store.close()
+
+
+async def test_the_loop_goes_on_while_a_commit_waits_for_the_disk(sqlite_path: Path) -> None:
+    synced = threading.Event()
+    synced.set()
+
+    def slow(sql: str, run: Callable[[], Any]) -> Any:
+        assert sql != "commit" or synced.wait(20), "nothing else ran meanwhile"
+        return run()
+
+    store = open_store(sqlite_path, connect=lambda path: Watched(connect_stdlib(path), slow))
+    account_id = await open_account(store, 5)
+    synced.clear()
+    saving = asyncio.ensure_future(store.execute(grant(account_id, 1, "more")))
+    for _ in range(20):
+        await asyncio.sleep(0)
+        assert await credits_of(store, account_id) == 5, "not before it is synced"
+    assert not saving.done()
+    synced.set()
+    await saving
+    assert await credits_of(store, account_id) == 6
+    await store.close()
+
+
+async def test_the_loop_goes_on_while_another_process_is_in_a_transaction(
+    sqlite_path: Path,
+) -> None:
+    store = open_store(sqlite_path)
+    account_id = await open_account(store, 5)
+    other = connect_stdlib(sqlite_path)
+    other.execute("begin immediate")
+    saving = asyncio.ensure_future(store.execute(grant(account_id, 1, "more")))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not saving.done()
+    other.execute("rollback")
+    other.close()
+    await saving
+    assert await credits_of(store, account_id) == 6
     await store.close()

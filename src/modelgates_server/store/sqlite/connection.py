@@ -125,6 +125,17 @@ def insist(connection: Connection, sql: str) -> Cursor:
             time.sleep(_RETRY_S)
 
 
+def try_write(connection: Connection) -> bool:
+    """Start a write transaction, unless another process is in one."""
+    try:
+        connection.execute("begin immediate")
+    except sqlite3.OperationalError as error:
+        if not _is_busy(error):
+            raise
+        return False
+    return True
+
+
 def begin_write(connection: Connection) -> None:
     """Start a write transaction when the other processes on the file have ended theirs."""
     insist(connection, "begin immediate")
