@@ -87,6 +87,15 @@ async def test_a_stream_is_paid_before_its_last_chunk(desk: Desk, upstream: Upst
     check(await desk.saved(call), TRUE_PICO)
 
 
+async def test_the_first_word_does_not_wait_for_the_others_that_came_with_it(
+    desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: Says([b"".join(story())])
+    heard = Heard()
+    await desk.stream(streamed(), heard)
+    assert [piece.count(b"data: ") for piece in heard.pieces] == [1, len(story()) - 3, 2]
+
+
 TEXTS, END = story()[:5], story()[5]
 
 BELIEVED = {

@@ -269,11 +269,14 @@ class Call:
             chunk = self._take(payload)
             if self._is_over:
                 break
-            if chunk is not None:
-                pieces.append(b"data: %b\n\n" % chunk)
-        if pieces:
+            if chunk is None:
+                continue
+            pieces.append(b"data: %b\n\n" % chunk)
             if self._first_byte_at_ms is None:
                 self._first_byte_at_ms = self._clock()
+                await self._put(pieces.pop())
+                await asyncio.sleep(0)  # it leaves at the end of the loop's turn, before the others
+        if pieces:
             await self._put(b"".join(pieces))
 
     def _take(self, payload: bytes) -> bytes | None:
