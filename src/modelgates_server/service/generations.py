@@ -176,10 +176,10 @@ class Generations:
     ) -> tuple[Generation, Sized]:
         """Size and place the hold; if others were faster and the ledger refuses, size it anew."""
         for tries_left in reversed(range(_TRIES)):
-            account = await self._store.account(caller.account_id)
-            key = await self._store.key(caller.key_hash)
-            if account is None or key is None:
+            spender = await self._store.spender(caller.key_hash)
+            if spender is None:
                 raise UnknownKey
+            account, key = spender
             now_ms = self._clock()
             sized = size_hold(
                 ask,

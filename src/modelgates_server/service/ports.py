@@ -78,6 +78,9 @@ class Ledger(Protocol):
     async def account(self, account_id: str) -> Account | None:
         """The account as of the last commit."""
 
+    async def spender(self, key_hash: str) -> tuple[Account, Key] | None:
+        """A key that is not deleted and its account, as of the last commit."""
+
     async def accounts(self, *, after: str, limit: int) -> list[Account]:
         """A page of accounts in the order of their ids."""
 

@@ -24,6 +24,7 @@ _ENTRY_KINDS = {kind.value: kind for kind in EntryKind}
 _PLATFORM = {platform.value: platform for platform in Platform}
 _LIMIT_RESETS = {reset.value: reset for reset in LimitReset}
 
+_ACCOUNT_COLUMNS = len(Account.__struct_fields__)
 _ACTIVITY = ActivityRow.__struct_fields__
 _generation = msgspec.json.Decoder(Generation)
 _json = msgspec.json.Encoder()
@@ -72,6 +73,11 @@ def key_of(row: Row) -> Key:
         bool(disabled),
         *rest,
     )
+
+
+def spender_of(row: Row) -> tuple[Account, Key]:
+    """The statement `spender`."""
+    return account_of(row[:_ACCOUNT_COLUMNS]), key_of(row[_ACCOUNT_COLUMNS:])
 
 
 def caller_of(row: Row) -> Caller:

@@ -9,6 +9,10 @@ select k.hash, k.account_id, k.kind, k.disabled, k.deleted_at_ms, k.expires_at_m
 -- name: account
 select * from account where id = ?;
 
+-- name: spender
+select a.*, k.* from api_key k join account a on a.id = k.account_id
+ where k.hash = ? and k.deleted_at_ms is null;
+
 -- name: accounts
 select * from account where id > ? order by id limit ?;
 

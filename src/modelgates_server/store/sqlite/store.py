@@ -74,6 +74,10 @@ class SqliteStore:
         """See `Ledger.account`."""
         return self._one(rows.account_of, "account", account_id)
 
+    async def spender(self, key_hash: str) -> tuple[Account, Key] | None:
+        """See `Ledger.spender`."""
+        return self._one(rows.spender_of, "spender", key_hash)
+
     async def accounts(self, *, after: str, limit: int) -> list[Account]:
         """See `Ledger.accounts`."""
         return self._many(rows.account_of, "accounts", after, limit)
