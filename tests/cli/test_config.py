@@ -92,6 +92,14 @@ def test_a_key_is_found_and_never_shown(console: Console) -> None:
     assert "; its key in ACME_KEY is set.\n" in console.call("config", "check").out
 
 
+def test_a_key_within_a_url_is_not_shown_either(console: Console) -> None:
+    write(console, '[providers.acme]\nbase_url = "https://acme.example/v1?key=sk-secret-2"\n')
+    for options in ([], ["--json"]):
+        ended = console.call("config", "check", *options)
+        assert "https://acme.example/v1?…" in ended.out
+        assert "sk-secret-2" not in ended.out + ended.err
+
+
 def test_all_mistakes_are_named_and_the_exit_code_says_so(console: Console) -> None:
     write(console, 'markup = 1\n[models."a/b"]\n', "bad.toml")
     ended = console.call("config", "check", "bad.toml")

@@ -75,7 +75,7 @@ def answer_of(generation: Generation, at_ms: int = T0_MS) -> StoredAnswer:
 async def test_what_is_not_there_is_nothing_and_no_error(store: Store) -> None:
     nobody = new_account_id()
     assert await store.generation(nobody, "gen-1") is None
-    assert await store.generations_under(nobody, "digest") == []
+    assert await store.latest_under(nobody, "digest") is None
     assert await store.answer(nobody, "gen-1") is None
     assert await store.forget_answers(T0_MS) == 0
     assert await activity(store, nobody) == []
@@ -123,7 +123,7 @@ async def test_no_member_of_a_generation_is_lost_or_changed(store: Store) -> Non
     ended = await end(store, whole, Usage(input=9, cache_read=1, output=2, estimated=True))
     assert {line.what for line in ended.lines} >= {"input", "rounding", "overrun"}
     assert await store.generation(account_id, "gen-1") == ended
-    assert await store.generations_under(account_id, "digest") == [ended]
+    assert await store.latest_under(account_id, "digest") == ended
 
 
 async def test_every_step_of_a_call_leaves_it_as_it_is_then(store: Store) -> None:
@@ -237,7 +237,7 @@ async def test_a_generation_does_not_go_with_the_hold_of_another(store: Store, w
     assert account.held_pico == 0
 
 
-async def test_calls_under_one_key_are_found_in_the_order_of_making(store: Store) -> None:
+async def test_the_latest_of_calls_under_one_key_is_the_last_that_was_made(store: Store) -> None:
     one, other = await spender(store), await spender(store)
     made: list[Generation] = []
     for account_id, key_hash in (one, other, one):
@@ -247,13 +247,12 @@ async def test_calls_under_one_key_are_found_in_the_order_of_making(store: Store
             generation = begun(account_id, key_hash, hold_id, 1, idempotency="digest")
             await store.execute(place(account_id, key_hash, hold_id, 1), generation)
             made.append(generation)
-    unnamed = await start(store, *one, "gen-0")
-    found = await store.generations_under(one[0], "digest")
-    assert found == [made[0], made[1], made[4], made[5]]
-    assert unnamed not in found
-    ended = replace(given_up(made[0]), error="x")
+    await start(store, *one, "gen-0")
+    assert await store.latest_under(one[0], "digest") == made[5]
+    assert await store.latest_under(other[0], "digest") == made[3]
+    ended = replace(given_up(made[5]), error="x")
     await store.execute(void(one[0], ended.id), ended)
-    assert (await store.generations_under(one[0], "digest"))[0] == ended
+    assert await store.latest_under(one[0], "digest") == ended
 
 
 async def test_answers_are_kept_to_the_byte_and_forgotten_when_they_are_old(store: Store) -> None:

@@ -203,6 +203,7 @@ def test_an_embedding_has_neither_choices_nor_a_cap_nor_a_stream() -> None:
         None,
         False,
     )
+    assert "stream" not in demand.members, "a provider that streams them could not be metered"
 
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 4000}}

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from modelgates_server import service
 from modelgates_server.core.errors import ReferenceReused
 from modelgates_server.service.ports import Store
 from modelgates_server.service.upkeep import Upkeep
-from tests.gateway import metered
+from tests.gateway import asking, metered, new_caller
 from tests.support import (
     DOLLAR,
     HOLD_MS,
@@ -59,6 +60,22 @@ async def test_a_hold_that_is_not_due_is_left_alone(store: Store, tmp_path: Path
     account_id = await spender(store, "gen-1")
     assert await upkeep(store, ManualClock(T0_MS), tmp_path).run_once() == 0
     assert await held(store, account_id) == 3 * DOLLAR
+
+
+async def test_calls_that_run_on_do_not_hide_an_orphan_behind_them(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.upkeep, "_PAGE", 1)
+    clock = ManualClock(T0_MS - HOLD_MS)
+    built = metered(store, clock, tmp_path / "spool")
+    caller = await new_caller(store)
+    for _ in range(3):
+        await built.generations.begin(caller, asking(model="sandbox/echo"))
+    account_id = await spender(store, "gen-1")
+    clock.forward(3 * HOLD_MS)
+    assert await built.upkeep.run_once() == 1
+    assert await held(store, account_id) == 0
+    assert len(await store.open_holds(caller.account_id, limit=9)) == 3
 
 
 @pytest.mark.parametrize("move", ["capture", "extend"])

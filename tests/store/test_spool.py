@@ -161,3 +161,13 @@ async def test_a_place_that_is_no_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="directory"):
         await FolderSpool(tmp_path / "file" / "spool").put(settlement())
+
+
+async def test_a_spool_that_cannot_be_used_is_told_before_it_is_needed(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreUnavailable, match="MODELGATES_SPOOL_DIR"):
+        FolderSpool(tmp_path / "file" / "spool").check()
+    good = FolderSpool(tmp_path / "new" / "spool")
+    good.check()
+    assert await good.ids() == []
+    assert list((tmp_path / "new" / "spool").iterdir()) == []

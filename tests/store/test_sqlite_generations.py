@@ -74,7 +74,7 @@ async def test_a_damaged_record_is_not_served(sqlite_path: Path) -> None:
         connection.commit()
     for read in (
         store.generation(account_id, "gen-1"),
-        store.generations_under(account_id, "digest"),
+        store.latest_under(account_id, "digest"),
         store.price("price-1"),
         store.prices(),
     ):

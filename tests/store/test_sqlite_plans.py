@@ -101,8 +101,8 @@ def test_no_statement_reads_a_whole_table(filled: sqlite3.Connection, name: str)
 @pytest.mark.parametrize(
     "name",
     [
-        *("caller", "account", "accounts", "key", "keys", "entries", "expired_holds"),
-        *("open_holds", "generation", "generations_under", "answer", "activity", "price"),
+        *("caller", "spender", "account", "accounts", "key", "keys", "entries", "expired_holds"),
+        *("open_holds", "generation", "latest_under", "answer", "activity", "price"),
         *("all_entries", "generation_row", "all_activity"),
     ],
 )
@@ -122,7 +122,7 @@ def test_no_read_sorts_what_an_index_has_in_order(filled: sqlite3.Connection, na
         ("entries", (FEW, 5, 5), (MANY, 2900, 5)),
         ("open_holds", (FEW, 5), (MANY, 5)),
         ("generation", (FEW, "2"), (MANY, "2")),
-        ("generations_under", (FEW, "2"), (MANY, "2")),
+        ("latest_under", (FEW, "2"), (MANY, "2")),
         ("answer", (FEW, "2"), (MANY, "2")),
     ],
 )

@@ -24,6 +24,7 @@ from tests.support import ManualClock, capture, place
 from tests.web.document import check_answer, operations_of, our_document
 
 BODY_MAX_BYTES = 1024 * 1024
+BODIES_MAX_BYTES = 4 * BODY_MAX_BYTES
 _DESCRIBED = {
     operation["operationId"]: operation for *_, operation in operations_of(our_document())
 }
@@ -56,7 +57,7 @@ class Api:
             body_max_bytes=BODY_MAX_BYTES,
         )
         self._paths = Paths(self.table)
-        app = App(self.table, self.gateway.keys, metrics, refusals, nullcontext)
+        app = App(self.table, self.gateway.keys, metrics, refusals, nullcontext, BODIES_MAX_BYTES)
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://gateway"
         )

@@ -36,6 +36,9 @@ from modelgates_server.web.table import operations
 _UPKEEP_EVERY_S = 30
 _TICK_S = 0.5
 _MIB = 1024 * 1024
+_BODIES_MAX_BYTES = 256 * _MIB
+"""Of all requests at once, as they came; a call takes up to three times its body."""
+
 _RANDOM_POOL_BYTES = 4096
 _YOUNG_OBJECTS = 20_000
 """A call makes a few hundred objects without a cycle among them: with Python's 700, each call would
@@ -102,7 +105,8 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
                     await provider.close()
                 await store.close()
 
-    return App(table, gateway.keys, metrics, refusals, lifespan)
+    room_bytes = max(_BODIES_MAX_BYTES, settings.max_body_mb * _MIB)
+    return App(table, gateway.keys, metrics, refusals, lifespan, room_bytes)
 
 
 def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
@@ -114,6 +118,7 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
         raise InvalidInput("TLS needs both a certificate and its key")
     configuration = load_configuration(settings.config, os.environ)
     catalog = asyncio.run(_catalog(settings, configuration))
+    FolderSpool(_spool_folder(settings)).check()
     logs.configure(settings.log_level)
     config = server.configuration(
         partial(create_app, settings, configuration, catalog),

@@ -100,7 +100,7 @@ def _provider_record(configuration: "Configuration", settings: "OpenAiSettings")
     variable = configuration.key_variables.get(settings.name)
     return {
         "name": settings.name,
-        "base_url": settings.base_url,
+        "base_url": _shown_url(settings),
         "key_variable": variable,
         "key_is_set": None if variable is None else settings.api_key is not None,
     }
@@ -168,9 +168,15 @@ def _explained(
 def _provider_line(configuration: "Configuration", settings: "OpenAiSettings") -> str:
     variable = configuration.key_variables.get(settings.name)
     if variable is None:
-        return f"Provider {settings.name} is at {settings.base_url}; it gets no key."
+        return f"Provider {settings.name} is at {_shown_url(settings)}; it gets no key."
     known = "is set" if settings.api_key is not None else "is not set"
-    return f"Provider {settings.name} is at {settings.base_url}; its key in {variable} {known}."
+    return f"Provider {settings.name} is at {_shown_url(settings)}; its key in {variable} {known}."
+
+
+def _shown_url(settings: "OpenAiSettings") -> str:
+    """Without the query, in which some providers want their key."""
+    url, query, _ = settings.base_url.partition("?")
+    return f"{url}?…" if query else url
 
 
 def _model_lines(configuration: "Configuration", offered: Catalog, model: Model) -> Iterator[str]:

@@ -125,6 +125,11 @@ def repeatable_id(digest: bytes, attempt: int) -> str:
     return f"gen-{attempt}-{base62(int.from_bytes(digest[:ID_BYTES]), _ID_CHARS)}"
 
 
+def attempt_of(repeatable: str) -> int:
+    """The attempt that a `repeatable_id` was made with."""
+    return int(repeatable.split("-")[1])
+
+
 def activity_of(generation: Generation) -> ActivityRow | None:
     """What an ended call adds to its account's activity; None where it adds nothing.
 

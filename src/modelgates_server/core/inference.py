@@ -207,6 +207,8 @@ def _demand(api: Api, size: int, asked: _Asked, members: Members) -> Demand:
     media = _media(asked)
     texts = _texts(api, asked, media)
     embeds = api is Api.EMBEDDINGS
+    if embeds:
+        members.pop("stream", None)  # there are no streams of embeddings to meter
     stream = bool(asked.stream) and not embeds
     if stream:
         # Without the usage chunk a stream could only be estimated, so it is always asked for.

@@ -29,6 +29,7 @@ from modelgates_server.core.generations import (
     Generation,
     Origin,
     StoredAnswer,
+    attempt_of,
     generation_id,
     repeatable_id,
 )
@@ -151,14 +152,17 @@ class Generations:
         scope = hashlib.sha256(f"{caller.key_hash}:{request.idempotency_key}".encode())
         digest = hashlib.sha256(request.demand.api.encode() + b"\n" + request.body).hexdigest()
         reference = scope.hexdigest()
-        earlier = await self._store.generations_under(caller.account_id, reference)
-        if earlier and earlier[-1].request_digest != digest:
+        latest = await self._store.latest_under(caller.account_id, reference)
+        if latest is None:
+            return _Identity(repeatable_id(scope.digest(), 0), reference, digest)
+        if latest.request_digest != digest:
             raise ReferenceReused(
                 "this Idempotency-Key was used before with another request; use a new one"
             )
-        if earlier and not _cost_nothing(earlier[-1]):
-            return await self._repeated(earlier[-1])
-        return _Identity(repeatable_id(scope.digest(), len(earlier)), reference, digest)
+        if not _cost_nothing(latest):
+            return await self._repeated(latest)
+        attempt = attempt_of(latest.id) + 1
+        return _Identity(repeatable_id(scope.digest(), attempt), reference, digest)
 
     async def _repeated(self, first: Generation) -> StoredAnswer:
         if first.state is HoldState.OPEN:

@@ -111,8 +111,8 @@ class Generations(Protocol):
     async def generation(self, account_id: str, generation_id: str) -> Generation | None:
         """One generation, as of the last commit."""
 
-    async def generations_under(self, account_id: str, idempotency: str) -> list[Generation]:
-        """All that were made under one digest of an `Idempotency-Key`, in the order of making."""
+    async def latest_under(self, account_id: str, idempotency: str) -> Generation | None:
+        """The last one made under a digest of an `Idempotency-Key`."""
 
     async def answer(self, account_id: str, generation_id: str) -> StoredAnswer | None:
         """The kept answer of a call."""

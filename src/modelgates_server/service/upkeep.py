@@ -49,8 +49,10 @@ class Upkeep:
         if await self._store.expired_holds(self._clock(), 1):
             await asyncio.sleep(self._grace_s)
         expired, progress = 0, True
-        while progress and (due := await self._store.expired_holds(self._clock(), _PAGE)):
+        while progress:
             spoken_for = await self._generations.spoken_for()
+            # Those that are spoken for stay due, and must not fill the page.
+            due = await self._store.expired_holds(self._clock(), _PAGE + len(spoken_for))
             orphans = [hold for hold in due if hold.id not in spoken_for]
             results = await asyncio.gather(*(self._expire(hold) for hold in orphans))
             expired += results.count(None)

@@ -14,10 +14,23 @@ _ENDING = ".json"
 
 
 class FolderSpool:
-    """Keeps files in a folder, made when it is first needed; several processes may share it."""
+    """Keeps files in a folder, which is made if there is none; several processes may share it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    def check(self) -> None:
+        """Try it, before anything may have to be kept; raises `StoreUnavailable`."""
+        probe = self._folder / f"probe-{os.getpid()}"
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the spool {self._folder} cannot be written ({error.strerror}): make it writable, "
+                "or name another folder with MODELGATES_SPOOL_DIR"
+            ) from error
 
     async def put(self, settlement: Settlement) -> None:
         """See `Spool.put`."""

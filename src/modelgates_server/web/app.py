@@ -12,7 +12,14 @@ from modelgates_server.service.keys import KeyRing
 from modelgates_server.web.errors import HttpRefusal, error_body
 from modelgates_server.web.head import Head, Headers
 from modelgates_server.web.metrics import Metrics
-from modelgates_server.web.operations import INFERENCE, Call, Methods, Operation, Paths
+from modelgates_server.web.operations import (
+    INFERENCE,
+    BodyRoom,
+    Call,
+    Methods,
+    Operation,
+    Paths,
+)
 from modelgates_server.web.refusals import Refusals
 from modelgates_server.web.reply import (
     JSON,
@@ -42,25 +49,30 @@ class App:
         metrics: Metrics,
         refusals: Refusals,
         lifespan: Lifespan,
+        bodies_max_bytes: int,
     ) -> None:
         self._paths = Paths(operations)
         self._keys = keys
         self._metrics = metrics
         self._refusals = refusals
         self._lifespan = lifespan
+        self._room = BodyRoom(bodies_max_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI 3."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
-        call = Call(scope, receive, Head(scope["headers"]))
-        operation_id, reply = await self._answer(scope, call)
-        self._metrics.count_request(operation_id, reply.status)
-        if isinstance(reply, Stream):
-            await send_stream(send, call.head, reply)
-        else:
-            await send_reply(send, call.head, reply)
+        call = Call(scope, receive, Head(scope["headers"]), self._room)
+        try:
+            operation_id, reply = await self._answer(scope, call)
+            self._metrics.count_request(operation_id, reply.status)
+            if isinstance(reply, Stream):
+                await send_stream(send, call.head, reply)
+            else:
+                await send_reply(send, call.head, reply)
+        finally:
+            call.close()
 
     async def _answer(self, scope: Scope, call: Call) -> tuple[str, Reply | Stream]:
         operation_id = _NO_OPERATION

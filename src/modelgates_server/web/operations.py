@@ -33,15 +33,41 @@ def _never() -> bool:
     return False
 
 
+class BodyRoom:
+    """The bytes of requests' bodies that this process holds at once, and their bound."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._held_bytes = 0
+
+    def take(self, size: int) -> None:
+        """Hold so many more; raises a 503 when there is no room."""
+        if self._held_bytes + size > self._most_bytes:
+            raise HttpRefusal(
+                503, "Too many large requests at once; try again shortly", [(b"retry-after", b"1")]
+            )
+        self._held_bytes += size
+
+    def give_back(self, size: int) -> None:
+        """Hold so many less."""
+        self._held_bytes -= size
+
+
 class Call:
     """One request on its way to an operation. `token` is a secret: never log or store it."""
 
-    def __init__(self, scope: Scope, receive: Receive, head: Head) -> None:
+    def __init__(self, scope: Scope, receive: Receive, head: Head, room: BodyRoom) -> None:
         self.head = head
         self.token = ""
         self.known_caller: Caller | None = None
         self._scope = scope
         self._receive = receive
+        self._room = room
+        self._held_bytes = 0
+
+    def close(self) -> None:
+        """The answer is written: nobody needs the body any more."""
+        self._room.give_back(self._held_bytes)
 
     @property
     def caller(self) -> Caller:
@@ -60,7 +86,10 @@ class Call:
         return dict(self._scope["headers"])
 
     async def body(self, most_bytes: int) -> bytes | None:
-        """The whole body; None when it is larger, or is said to be. Raises `InvalidInput`."""
+        """The whole body; None when it is larger, or is said to be.
+
+        Raises `InvalidInput`, and a 503 when too much is held already.
+        """
         declared = self.headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > most_bytes:
             return None
@@ -73,6 +102,8 @@ class Call:
             size += len(pieces[-1])
             if size > most_bytes:
                 return None
+            self._room.take(len(pieces[-1]))
+            self._held_bytes = size
             more = message.get("more_body", False)
         return b"".join(pieces)
 

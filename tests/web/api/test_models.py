@@ -67,7 +67,7 @@ class Shop:
             Operation("list-providers", "GET", "/api/v1/providers", PUBLIC, shown.providers),
         ]
         self._paths = Paths(table)
-        app = App(table, api.gateway.keys, api.metered.metrics, Refusals(), nullcontext)
+        app = App(table, api.gateway.keys, api.metered.metrics, Refusals(), nullcontext, 0)
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://gateway"
         )

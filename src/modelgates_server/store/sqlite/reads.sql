@@ -43,8 +43,9 @@ select count(*), coalesce(sum(amount_pico / 1000000), 0), coalesce(sum(amount_pi
 -- name: generation
 select id, record from generation where account_id = ? and id = ?;
 
--- name: generations_under
-select id, record from generation where account_id = ? and idempotency = ? order by rowid;
+-- name: latest_under
+select id, record from generation where account_id = ? and idempotency = ?
+ order by rowid desc limit 1;
 
 -- name: answer
 select * from answer where account_id = ? and generation_id = ?;

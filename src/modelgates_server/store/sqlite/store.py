@@ -103,9 +103,9 @@ class SqliteStore:
         """See `Generations.generation`."""
         return self._one(rows.generation_of, "generation", account_id, generation_id)
 
-    async def generations_under(self, account_id: str, idempotency: str) -> list[Generation]:
-        """See `Generations.generations_under`."""
-        return self._many(rows.generation_of, "generations_under", account_id, idempotency)
+    async def latest_under(self, account_id: str, idempotency: str) -> Generation | None:
+        """See `Generations.latest_under`."""
+        return self._one(rows.generation_of, "latest_under", account_id, idempotency)
 
     async def answer(self, account_id: str, generation_id: str) -> StoredAnswer | None:
         """See `Generations.answer`."""
