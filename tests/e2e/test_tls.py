@@ -100,6 +100,18 @@ def test_a_client_that_never_says_hello_is_let_go(server: RunningServer) -> None
         assert received(client) == b"", "closed after a second without a request"
 
 
+def test_an_idle_client_does_not_hold_up_the_end_of_the_server(tmp_path: Path) -> None:
+    settings = {"MODELGATES_TLS_CERT": str(CERT), "MODELGATES_TLS_KEY": str(KEY)}
+    with (
+        running_server(tmp_path, **settings) as server,
+        trusting().wrap_socket(raw(server), server_hostname="localhost") as client,
+    ):
+        client.sendall(request("GET /healthz"))
+        assert b"200 OK" in received(client)
+        server.process.terminate()
+        assert server.process.wait(DEADLINE_S / 2) == 0
+
+
 @pytest.mark.parametrize(
     ("key", "why"),
     [

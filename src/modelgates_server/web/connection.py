@@ -187,8 +187,10 @@ class BoundedConnection(HttpToolsProtocol):
             self._give_up(unsent)
 
     def _patience_s(self, unsent: int) -> float | None:
-        if unsent or self.transport.is_closing():
+        if unsent:
             return self._limits.request_timeout_s
+        if self.transport.is_closing():
+            return _LINGER_S  # with TLS a client may never answer that it has heard so
         busy = self._running is not None and not self._running.response_complete
         if self._ended:
             return None if busy else _LINGER_S
