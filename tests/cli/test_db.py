@@ -192,6 +192,12 @@ def test_a_misspelt_setting_is_not_taken_for_none(console: Console) -> None:
     assert "did you mean MODELGATES_DATABASE_URL?" in refusal
 
 
+def test_a_misspelt_setting_in_a_file_is_not_taken_for_none(console: Console) -> None:
+    (console.folder / ".env").write_text("OTHER=1\nMODELGATES_DATABSE_URL=sqlite:///other.db\n")
+    refusal = console.run("account", "create", "Acme").refusal
+    assert refusal.startswith("MODELGATES_DATABSE_URL is not a setting")
+
+
 @pytest.mark.parametrize("url", ["postgresql://db", "sqlite://", "sqlite:///", "modelgates.db"])
 def test_a_url_of_another_kind_is_one_line(console: Console, url: str) -> None:
     console.environment["MODELGATES_DATABASE_URL"] = url

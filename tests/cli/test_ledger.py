@@ -129,6 +129,7 @@ def test_exports_have_every_entry_of_every_account(console: Console, tmp_path: P
     ended = console.call("ledger", "export", "--output", "journal.jsonl")
     assert (ended.out, ended.err) == ("", "6 entries written to journal.jsonl\n")
     assert (tmp_path / "journal.jsonl").read_text("utf-8") == printed
+    assert (tmp_path / "journal.jsonl").stat().st_mode & 0o077 == 0
 
     one = ("ledger", "export", "--format", "csv", "--account", accounts[0])
     table = list(csv.DictReader(io.StringIO(console.call(*one).out)))

@@ -7,13 +7,14 @@ import difflib
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_settings import DotEnvSettingsSource
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.service.accounts import Accounts
@@ -68,6 +69,7 @@ def load_settings(**given: Any) -> Settings:
     """
     _check_names(os.environ)
     try:
+        _check_names(name.upper() for name in DotEnvSettingsSource(Settings).env_vars)
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         problems = (
@@ -79,7 +81,7 @@ def load_settings(**given: Any) -> Settings:
         raise InvalidInput(f"the file of a setting cannot be read: {error}") from error
 
 
-def _check_names(environment: Mapping[str, str]) -> None:
+def _check_names(environment: Iterable[str]) -> None:
     """A misspelt setting would silently leave the default, say another database."""
     names = {
         f"{PREFIX}{name.upper()}{end}" for name in Settings.model_fields for end in ("", "_FILE")

@@ -4,6 +4,7 @@ In JSON, amounts are exact decimals of dollars as text, instants are ISO 8601 in
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -55,7 +56,8 @@ def print_json(value: Record | Sequence[Record]) -> None:
 def text_output(file: str) -> Iterator[Callable[[str], object]]:
     """Write much text, in UTF-8, to standard output for `-` or to a new file.
 
-    An existing file is never overwritten, and none is left that is not whole.
+    An existing file is never overwritten, and none is left that is not whole. Only its owner may
+    read it.
     """
     if file == "-":
         stream = typer.get_binary_stream("stdout")
@@ -63,7 +65,8 @@ def text_output(file: str) -> Iterator[Callable[[str], object]]:
         stream.flush()
         return
     path = Path(file)
-    with path.open("x", encoding="utf-8", newline="") as opened:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as opened:
         try:
             yield opened.write
         except BaseException:
