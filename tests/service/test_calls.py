@@ -1,5 +1,7 @@
 """One call through the real client to an upstream that is good, wrong, or breaks off."""
 
+import gc
+import weakref
 from decimal import Decimal
 from typing import Any
 
@@ -321,3 +323,31 @@ async def check_free(desk: Desk, call: Call) -> None:
     assert (generation.state, generation.cost_pico) == (HoldState.VOIDED, 0)
     account = await desk.account()
     assert (account.usage_pico, account.held_pico) == (0, 0)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_failed_call_is_gone_before_the_collector_comes(
+    desk: Desk, upstream: Upstream, *, stream: bool
+) -> None:
+    """It holds the request's body twice, and the collector comes once in hundreds of calls."""
+    refusal = Says([b'{"error": {"message": "no"}}'], 400, "application/json")
+    whats_no_answer = plain({"object": "list"})
+    gc.collect()
+    gc.disable()
+    try:
+        for says in (refusal, whats_no_answer):
+            upstream.say = lambda _, says=says: says  # type: ignore[misc]
+            call = await desk.begin(asking(stream=stream))
+            kept = weakref.ref(call)
+            failed = False
+            try:
+                await call.open()
+                await call.answer()
+            except GatewayError:
+                failed = True
+            await call.close()
+            del call
+            assert failed
+            assert kept() is None
+    finally:
+        gc.enable()

@@ -308,3 +308,25 @@ async def test_a_call_that_a_mistake_of_ours_stops_holds_nothing(
     generation = await desk.saved(call)
     assert (generation.state, generation.error) == (HoldState.VOIDED, "GatewayError")
     assert (await desk.account()).held_pico == 0
+
+
+async def test_a_slow_client_does_not_hide_the_usage_that_came_with_the_first_word(
+    desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: Says([b"".join(story())])
+    call, writing = await desk.begin(asking(stream=True)), asyncio.Event()
+
+    class Slow(Heard):
+        async def write(self, data: bytes) -> None:
+            if not writing.is_set():
+                writing.set()
+                await asyncio.sleep(DEADLINE_S)
+            await super().write(data)
+
+    running = Running(desk, call, Slow(), relay(call, Slow()))
+    await writing.wait()
+    running.task.cancel()
+    generation = await running.end()
+    assert generation.usage is not None
+    assert not generation.usage.estimated
+    assert generation.cost_pico == TRUE_PICO

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from modelgates_server import store
 from modelgates_server.core.books import HoldState
 from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
 from modelgates_server.service.calls import KEEP_ALIVE, Call
@@ -84,6 +85,25 @@ async def test_an_answer_whose_capture_cannot_be_saved_is_given_and_charged_late
         await desk.generations.replay()
         assert await usage_pico(desk) == TRUE_PICO
         assert await pending(desk.metered.spool) == []
+    saved = await desk.saved(call)
+    assert (saved.state, saved.cost_pico) == (HoldState.CAPTURED, TRUE_PICO)
+
+
+async def test_an_end_that_a_mistake_of_ours_keeps_from_the_books_is_not_lost(
+    desk: Desk, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.say = lambda _: Says(story())
+    call, heard = await desk.begin(asking(stream=True)), Heard()
+
+    def mistake(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store.sqlite.writer, "save", mistake)
+        await relay(call, heard)
+    assert heard.chunks[-1]["usage"]["prompt_tokens"] == 3
+    assert len(await pending(desk.metered.spool)) == 1
+    await desk.generations.replay()
     saved = await desk.saved(call)
     assert (saved.state, saved.cost_pico) == (HoldState.CAPTURED, TRUE_PICO)
 

@@ -40,7 +40,7 @@ _BODIES_MAX_BYTES = 256 * _MIB
 """Of all requests at once, as they came; a call takes up to three times its body."""
 
 _RANDOM_POOL_BYTES = 4096
-_YOUNG_OBJECTS = 20_000
+_YOUNG_OBJECTS = 5_000
 """A call makes a few hundred objects without a cycle among them: with Python's 700, each call would
 set the collector off once or twice, for nothing."""
 
@@ -161,6 +161,7 @@ def _gathered_randomness() -> RandomBytes:
 
     def random_bytes(count: int) -> bytes:
         nonlocal pool
+        assert count <= _RANDOM_POOL_BYTES
         found = pool.read(count)
         if len(found) < count:
             pool = BytesIO(secrets.token_bytes(_RANDOM_POOL_BYTES))

@@ -316,6 +316,12 @@ def _failure(
 def _for_logs(error: Exception) -> Exception:
     """The error's own words: aiohttp's errors hold the request's headers, and with them the key."""
     words: object = error
+    # aiohttp's frames refer to the errors that refer to them, and to the request's body: it would
+    # stay in memory until the collector comes.
+    fault: BaseException | None = error
+    while fault is not None:
+        fault.__traceback__ = None
+        fault = fault.__cause__ or fault.__context__
     if isinstance(error, ClientResponseError):
         words = f"{error.status} {error.message}"
     return ConnectionError(f"{type(error).__name__}: {words}")

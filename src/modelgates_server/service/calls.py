@@ -109,7 +109,8 @@ class Call:
         except asyncio.CancelledError:
             raise await self._fail(Stopping("The server is stopping.")) from None
         except GatewayError as error:
-            raise await self._fail(error) from error
+            await self._fail(error)
+            raise
 
     async def answer(self) -> bytes:
         """The whole answer, once it is paid for; raises what went wrong, once the hold is void."""
@@ -124,7 +125,8 @@ class Call:
         except InvalidAnswer as error:
             raise await self._fail(self._no_answer()) from error
         except GatewayError as error:
-            raise await self._fail(error) from error
+            await self._fail(error)
+            raise
         body = b""
 
         def kept(generation: Generation) -> StoredAnswer | None:
@@ -269,13 +271,13 @@ class Call:
             chunk = self._take(payload)
             if self._is_over:
                 break
-            if chunk is None:
-                continue
-            pieces.append(b"data: %b\n\n" % chunk)
-            if self._first_byte_at_ms is None:
-                self._first_byte_at_ms = self._clock()
-                await self._put(pieces.pop())
-                await asyncio.sleep(0)  # it leaves at the end of the loop's turn, before the others
+            if chunk is not None:
+                pieces.append(b"data: %b\n\n" % chunk)
+        # All is taken note of before anything is written: a write may wait for long, and be ended.
+        if pieces and self._first_byte_at_ms is None:
+            self._first_byte_at_ms = self._clock()
+            await self._put(pieces.pop(0))
+            await asyncio.sleep(0)  # it leaves at the end of the loop's turn, before the others
         if pieces:
             await self._put(b"".join(pieces))
 

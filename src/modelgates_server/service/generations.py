@@ -21,7 +21,6 @@ from modelgates_server.core.errors import (
     InsufficientCredits,
     KeyLimitExceeded,
     ReferenceReused,
-    StoreUnavailable,
     UnknownKey,
 )
 from modelgates_server.core.generations import (
@@ -214,7 +213,7 @@ class Generations:
             except asyncio.CancelledError:
                 # The server stops waiting for requests. Repeating a command is always safe.
                 await self._commit(settlement, call.provider_done_ms)
-        except StoreUnavailable as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the end may not be lost
             await self._keep(settlement, error)
         finally:
             del self._running[settlement.generation.id]

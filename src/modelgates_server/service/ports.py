@@ -118,7 +118,7 @@ class Generations(Protocol):
         """The kept answer of a call."""
 
     async def forget_answers(self, before_ms: int) -> int:
-        """Delete up to 1,000 answers older than that; returns how many."""
+        """Delete up to 50 answers older than that; returns how many."""
 
     async def activity(self, account_id: str, *, from_day: int, to_day: int) -> list[ActivityRow]:
         """An account's activity between two days (since 1970), both included, newest first."""

@@ -75,7 +75,7 @@ insert into activity values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 insert into answer values (?, ?, ?, ?);
 
 -- name: forget_answers
-delete from answer where rowid in (select rowid from answer where at_ms < ? limit 1000);
+delete from answer where rowid in (select rowid from answer where at_ms < ? limit 50);
 
 -- name: insert_price
 insert into price values (?, ?, ?, ?, ?) on conflict (id) do nothing;

@@ -37,6 +37,8 @@ Direct = Callable[[Connection], Any]
 """A change that is not a ledger command; it raises before it writes, or not at all."""
 
 _WAITING_MAX = 10_000
+_LIGHT_MAX_BYTES = 128 * 1024
+"""More answers than that are written on the thread: a mebibyte takes 5 ms."""
 
 
 class _Job(NamedTuple):
@@ -82,24 +84,28 @@ class Writer:
             raise StoreUnavailable("the database is closing")
         if len(self._waiting) >= _WAITING_MAX:
             raise StoreUnavailable("too many changes are waiting for the disk; try again shortly")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Job(work, future))
-        if self._busy is None or self._busy.done():
-            # It begins after all that is ready on the loop has asked, too.
-            self._busy = loop.create_task(self._run())
+        self._go_on()
         return future
+
+    def _go_on(self, _: object = None) -> None:
+        """See that what waits is done, also after our task was cancelled, as a loop's end does."""
+        if self._waiting and (self._busy is None or self._busy.done()):
+            # It begins after all that is ready on the loop has asked, too.
+            self._busy = asyncio.get_running_loop().create_task(self._run())
+            self._busy.add_done_callback(self._go_on)
 
     def check(self) -> None:
         """Raise `StoreUnavailable` while changes cannot be saved, as far as is known."""
         if self._trouble is not None:
-            raise self._trouble
+            raise StoreUnavailable(str(self._trouble))
 
     async def close(self) -> None:
         """Finish everything accepted, then let go of the file."""
         self._closed = True
-        if self._busy is not None:
-            await self._busy
+        while self._busy is not None and not self._busy.done():
+            await asyncio.wait([self._busy])  # unlike the task itself, this may be cancelled
         self._disconnect()
         self._thread.shutdown()
 
@@ -108,14 +114,27 @@ class Writer:
         while self._waiting:
             batch = self._waiting[: self._limits.batch_max]
             del self._waiting[: self._limits.batch_max]
-            _settle(batch, await self._commit([job.work for job in batch]))
+            results = await self._commit([job.work for job in batch])
+            _settle(batch, results)
+            if isinstance(results[0], StoreUnavailable):
+                # All who waited meanwhile are told: else each batch would wait for a lock anew.
+                rest, self._waiting = self._waiting, []
+                _settle(rest, [results[0]] * len(rest))
             await self._shorten_log()
             # Answered together, callers ask together again.
             await asyncio.sleep(0)
 
     async def _beside(self, work: Callable[..., T], *args: Any) -> T:
-        """Run on the thread what may wait for the disk or for other processes."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+        """Run on the thread what may wait for the disk or for other processes.
+
+        It is waited for even when our task is cancelled, as all are at the end of a loop: the
+        connection is the thread's until then, and whether a commit stands must be known.
+        """
+        done = asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+        while not done.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([done])
+        return done.result()
 
     async def _commit(self, works: Sequence[Posting | Direct]) -> list[Any]:
         """Results in the order of the works: values, or the exceptions to raise."""
@@ -144,9 +163,13 @@ class Writer:
         connection, rows = await self._connected()
         await self._begin(connection)
         try:
-            results, working = _work(connection, rows, works, careful=careful)
+            if _is_light(works):
+                results, working = _work(connection, rows, works, careful)
+            else:
+                results, working = await self._beside(_work, connection, rows, works, careful)
             await self._beside(connection.execute, "commit")
         except BaseException:
+            rows.forget()  # what stands, only the file knows
             undo(connection)
             raise
         rows.remember(working)
@@ -157,7 +180,11 @@ class Writer:
             await self._beside(begin_write, connection)
 
     async def _connected(self) -> tuple[Connection, CachedRows]:
-        if inode_of(self._path) != self._inode:
+        try:
+            inode = inode_of(self._path)
+        except OSError as error:
+            raise StoreUnavailable(f"database {self._path} cannot be reached: {error}") from error
+        if inode != self._inode:
             # SQLite would go on writing to the deleted file, and the money would be lost with it.
             raise StoreUnavailable(f"database {self._path} was moved or replaced while in use")
         if self._connection is None or self._rows is None:
@@ -184,12 +211,12 @@ class Writer:
         3.51.3 that could lose committed pages (sqlite.org/wal.html#walresetbug). `truncate` keeps
         other writers out meanwhile.
         """
-        size = size_of(self._log_path)
-        if size <= self._log_limit_bytes or self._connection is None:
-            return
         try:
+            size = size_of(self._log_path)
+            if size <= self._log_limit_bytes or self._connection is None:
+                return
             busy = await self._beside(_copy_log, self._connection)
-        except sqlite3.Error:
+        except (sqlite3.Error, OSError):
             self._disconnect()  # the log stays whole; the next commit tells what is wrong
             return
         # A long read, as by `ledger verify`, keeps the log: it is tried again when it has grown.
@@ -202,7 +229,6 @@ def _work(
     connection: Connection,
     rows: CachedRows,
     works: Sequence[Posting | Direct],
-    *,
     careful: bool,
 ) -> tuple[list[Any], WorkingSet]:
     """Do it all in the open transaction; the results, and what is to be remembered of it."""
@@ -220,6 +246,17 @@ def _work(
     results.update(zip(postings, working.run(list(postings.values())), strict=True))
     save(connection, working)
     return [results[index] for index in range(len(works))], working
+
+
+def _is_light(works: Sequence[Posting | Direct]) -> bool:
+    """Whether the work is short: no deleting of a thousand rows, no megabytes of answers."""
+    size = 0
+    for work in works:
+        if not isinstance(work, Posting):
+            return False
+        if work.answer is not None:
+            size += len(work.answer.body)
+    return size <= _LIGHT_MAX_BYTES
 
 
 def _copy_log(connection: Connection) -> bool:
