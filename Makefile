@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 SDKS := openrouter==0.11.46 langchain-openrouter==0.2.9
 NODE_SDKS := tests/e2e/clients/node
 NODE_INSTALLED := $(NODE_SDKS)/node_modules/.package-lock.json
+# What runs the documentation's samples beside Python and Node, with two libraries they use.
+SAMPLE_TOOLS := ruby php-cli php-curl php-guzzlehttp-guzzle golang-go default-jdk-headless \
+	libunirest-java-java
 # The gateway that `make bench` compares with.
 PORTKEY := benchmarks/portkey
 PORTKEY_INSTALLED := $(PORTKEY)/node_modules/.package-lock.json
@@ -24,7 +27,7 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
 setup: $(VENV)/run.stamp ## install what `modelgates` needs to run into .venv
@@ -44,12 +47,20 @@ serve: setup ## start the server on this folder's database
 
 .PHONY: test
 test: setup-dev ## run the whole test suite
-	@$(BIN)/pytest -n auto --dist=worksteal
+	@$(BIN)/pytest -n auto --dist=worksteal -r fEs
 
 .PHONY: test-one
 test-one: setup-dev ## run some tests: make test-one T=tests/core/test_ledger.py
 	@test -n "$(T)" || { echo 'Say which: make test-one T=tests/core/test_ledger.py'; exit 1; }
 	@$(BIN)/pytest $(T)
+
+.PHONY: test-samples
+test-samples: setup-dev ## run the samples of the docs in all languages, with tools of Debian
+	@dpkg -s $(SAMPLE_TOOLS) >/dev/null 2>&1 || { echo 'Installing what samples need ...'; \
+		apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
+		apt-get -qq install --no-install-recommends $(SAMPLE_TOOLS) >/dev/null; } || { \
+		echo 'Not installed; the samples need, by the names of Debian: $(SAMPLE_TOOLS)'; exit 1; }
+	@ALL_SAMPLES=1 $(BIN)/pytest -n auto --dist=worksteal tests/e2e/test_samples.py
 
 .PHONY: check
 check: setup-dev ## check format, lint, types and layers, without network

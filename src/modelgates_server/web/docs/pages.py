@@ -36,6 +36,13 @@ class Page(msgspec.Struct, frozen=True):
     headings: tuple[Heading, ...]
 
 
+class Section(msgspec.Struct, frozen=True):
+    """Pages under one heading of the navigation."""
+
+    title: str
+    pages: tuple[Page, ...]
+
+
 class Excerpt(msgspec.Struct, frozen=True):
     """What a search found: the part of a page under one heading (`anchor` empty: under its title).
 
@@ -48,3 +55,27 @@ class Excerpt(msgspec.Struct, frozen=True):
     heading: str
     anchor: str
     text: str
+
+
+DOCS = "docs"
+"""Where the pages are, below the reader's address."""
+
+ASSETS = f"{DOCS}/_assets/"
+"""Where style sheets and scripts are, under names that change with what is in them."""
+
+CATALOG = ".well-known/api-catalog"
+"""Where programs look for APIs (RFC 9727)."""
+
+HTML = "text/html; charset=utf-8"
+
+
+class Document(msgspec.Struct, frozen=True):
+    """A file of the site, with `ORIGIN` in it."""
+
+    media_type: str
+    body: bytes
+
+    @property
+    def is_page(self) -> bool:
+        """Whether people read it, and it has a twin in Markdown under its name and `.md`."""
+        return self.media_type == HTML

@@ -1,0 +1,3 @@
+package kong.unirest.core;
+
+public interface GetRequest extends HttpRequest<GetRequest> {}

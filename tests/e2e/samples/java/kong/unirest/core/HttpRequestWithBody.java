@@ -1,0 +1,5 @@
+package kong.unirest.core;
+
+public interface HttpRequestWithBody extends HttpRequest<HttpRequestWithBody> {
+  RequestBodyEntity body(String body);
+}

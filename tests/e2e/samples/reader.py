@@ -1,0 +1,93 @@
+"""Somebody who copies samples and puts in what is their own."""
+
+import json
+from typing import Any
+
+import httpx
+
+from modelgates_server.web.docs.pages import ORIGIN
+from modelgates_server.web.docs.samples.request import TOKEN, request_of
+from modelgates_server.web.openapi import OpenApi
+from tests.server import RunningServer, open_customer_now
+
+METRICS_TOKEN = "token-of-the-metrics-0123456789"
+DOCUMENT: dict[str, Any] = json.loads(OpenApi(ORIGIN)._json)
+OPERATIONS = {
+    operation["operationId"]: (path, method)
+    for path, item in DOCUMENT["paths"].items()
+    for method, operation in item.items()
+    if isinstance(operation, dict) and "operationId" in operation
+}
+MODEL = "openai/gpt-4o-mini"
+HASH = DOCUMENT["paths"]["/keys/{hash}"]["parameters"][0]["example"]
+GENERATION = DOCUMENT["paths"]["/generation"]["get"]["parameters"][0]["example"]
+
+
+class Reader:
+    """Somebody with keys, an earlier call, and three keys to administer."""
+
+    def __init__(self, server: RunningServer, http: httpx.Client) -> None:
+        self.server = server
+        self.customer = open_customer_now(server.database_path)
+        self.http = http
+        self.hashes = [self.new_key() for _ in range(3)]
+        self.generation = self.call()
+
+    def new_key(self) -> str:
+        answer = self.http.post(
+            f"{self.server.api}/keys",
+            json={"name": "a key"},
+            headers={"Authorization": f"Bearer {self.customer.management}"},
+        )
+        told: str = answer.json()["data"]["hash"]
+        return told
+
+    def call(self) -> str:
+        answer = self.http.post(
+            f"{self.server.api}/chat/completions",
+            json={"model": "sandbox/echo", "messages": [{"role": "user", "content": "Hello"}]},
+            headers={"Authorization": f"Bearer {self.customer.inference}"},
+        )
+        told: str = answer.json()["id"]
+        return told
+
+    def fill(self, text: str, operation_id: str) -> str:
+        """Text of the documentation with what is this reader's own."""
+        own = {"delete-key": self.hashes[1], "delete-key-by-id": self.hashes[2]}
+        for example, real in (
+            (ORIGIN, self.server.url),
+            (TOKEN, self.key(operation_id)),
+            (MODEL, "sandbox/echo"),
+            (HASH, own.get(operation_id, self.hashes[0])),
+            (GENERATION, self.generation),
+        ):
+            text = text.replace(example, real)
+        return text
+
+    def key(self, operation_id: str) -> str:
+        """The text of a key of a kind that the operation takes."""
+        if operation_id == "get-metrics":
+            return METRICS_TOKEN
+        path, method = OPERATIONS[operation_id]
+        kinds = DOCUMENT["paths"][path][method]["x-key-kinds"]
+        return str(getattr(self.customer, kinds[0])) if kinds else "none"
+
+    def ask(self, operation_id: str) -> httpx.Response:
+        """What the API itself answers."""
+        request = request_of(DOCUMENT, *OPERATIONS[operation_id])
+        return self.http.request(
+            request.method,
+            self.fill(request.full_url, operation_id),
+            headers={name: self.fill(text, operation_id) for name, text in request.headers.items()},
+        )
+
+    def find_key(self, of: str) -> httpx.Response:
+        """A key by its hash."""
+        headers = {"Authorization": f"Bearer {self.customer.management}"}
+        return self.http.get(f"{self.server.api}/keys/{of}", headers=headers)
+
+    def cost(self, generation_id: str) -> Any:
+        """What a call has cost, by its receipt."""
+        headers = {"Authorization": f"Bearer {self.customer.viewer}"}
+        answer = self.http.get(f"{self.server.api}/generation?id={generation_id}", headers=headers)
+        return answer.json()["data"]["total_cost"]

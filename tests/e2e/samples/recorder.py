@@ -1,0 +1,49 @@
+"""A server that remembers what a sample sent."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any, NamedTuple
+
+ANSWER = {"heard": True}
+
+
+class Heard(NamedTuple):
+    """A request; `target` is path and query as they came, `body` what its JSON says."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: Any
+
+
+@contextmanager
+def recorder() -> Iterator[tuple[str, list[Heard]]]:
+    """Its address, over plain HTTP, and what it has heard."""
+    heard: list[Heard] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            body = self.rfile.read(int(headers["content-length"]))
+            heard.append(Heard(self.command, self.path, headers, json.loads(body)))
+            answer = json.dumps(ANSWER).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", heard
+        finally:
+            server.shutdown()
+            thread.join()

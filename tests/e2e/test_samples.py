@@ -1,0 +1,180 @@
+"""The samples of the documentation, run as a reader runs them, against servers that are there."""
+
+import ast
+import json
+import re
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import httpx
+import pytest
+
+from modelgates_server.web.docs.samples import samples_of
+from modelgates_server.web.docs.samples.request import TOKEN
+from tests.e2e.samples.languages import LANGUAGES
+from tests.e2e.samples.page import samples_on
+from tests.e2e.samples.reader import METRICS_TOKEN, OPERATIONS, Reader
+from tests.e2e.samples.recorder import ANSWER, recorder
+from tests.server import DEADLINE_S, RunningServer, running_server
+
+TLS = Path(__file__).with_name("tls")
+CERT, KEY = TLS / "cert.pem", TLS / "key.pem"
+# The authorities that URLSession trusts are those of its machine, so it is heard by `recorder`.
+OVER_HTTPS = [language for language in LANGUAGES if language != "swift"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    settings = {
+        "MODELGATES_TLS_CERT": str(CERT),
+        "MODELGATES_TLS_KEY": str(KEY),
+        "MODELGATES_METRICS_TOKEN": METRICS_TOKEN,
+    }
+    with running_server(tmp_path_factory.mktemp("server"), **settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[httpx.Client]:
+    trusting = ssl.create_default_context(cafile=CERT)
+    with httpx.Client(verify=trusting, timeout=DEADLINE_S) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def shown(server: RunningServer, http: httpx.Client) -> dict[str, dict[str, str]]:
+    """The samples on the page of each operation, by language."""
+    index = http.get(f"{server.url}/llms.txt").text
+    pages = re.findall(r"https://[^\s)]+/docs/api/api-reference/[^\s)]+/[^\s)]+(?=\.md\))", index)
+    return {page.rpartition("/")[2]: samples_on(http.get(page).text) for page in pages}
+
+
+@pytest.fixture
+def reader(server: RunningServer, http: httpx.Client) -> Reader:
+    return Reader(server, http)
+
+
+def test_every_operation_has_a_page_with_its_samples(shown: dict[str, dict[str, str]]) -> None:
+    assert set(shown) == set(OPERATIONS)
+    for samples in shown.values():
+        assert list(samples) == list(LANGUAGES)
+
+
+@pytest.mark.parametrize("language", OVER_HTTPS)
+def test_a_sample_prints_what_the_api_answers(
+    language: str,
+    shown: dict[str, dict[str, str]],
+    reader: Reader,
+    tmp_path: Path,
+    subtests: pytest.Subtests,
+) -> None:
+    LANGUAGES[language].skip_without_tools()
+    # First what changes nothing: all of it finds the account as it was asked here.
+    ids = sorted(OPERATIONS, key=lambda each: OPERATIONS[each][1] != "get")
+    asked = {each: reader.ask(each) for each in ids if OPERATIONS[each][1] == "get"}
+    samples = [reader.fill(shown[each][language], each) for each in ids]
+    printed = LANGUAGES[language].run(tmp_path, CERT, samples)
+    for operation_id, text in zip(ids, printed, strict=True):
+        with subtests.test(operation_id):
+            if operation_id in asked:
+                check_read(language, asked[operation_id], text)
+            else:
+                check_done(operation_id, value_of(language, text), reader)
+
+
+def answer_of(language: str, text: str) -> str:
+    """What was printed, without the status that Go prints first."""
+    return (text.partition("\n")[2] if language == "go" else text).strip()
+
+
+def value_of(language: str, text: str) -> Any:
+    """The JSON value that was printed; Python prints it as its own."""
+    answer = answer_of(language, text)
+    return ast.literal_eval(answer) if language == "python" else json.loads(answer)
+
+
+def check_read(language: str, asked: httpx.Response, printed: str) -> None:
+    assert asked.status_code == 200, asked.text
+    if asked.headers["content-type"] == "application/json":
+        assert value_of(language, printed) == asked.json()
+    elif asked.url.path == "/metrics":  # its figures go on
+        assert "modelgates_http_requests_total{" in printed
+    else:
+        assert answer_of(language, printed) == asked.text.strip()
+
+
+def check_done(operation_id: str, told: Any, reader: Reader) -> None:
+    """What the API says it has done is so."""
+    changed, *deleted = reader.hashes
+    match operation_id:
+        case "create-key":
+            assert reader.find_key(told["data"]["hash"]).json() == {"data": told["data"]}
+        case "update-key":
+            assert told["data"]["disabled"]
+            assert reader.find_key(changed).json() == told
+        case "delete-key" | "delete-key-by-id":
+            assert told == {"deleted": True}
+            gone = deleted[operation_id == "delete-key-by-id"]
+            assert reader.find_key(gone).status_code == 404
+        case _:
+            assert reader.cost(told["id"]) == told["usage"]["cost"]
+
+
+SEEN = (
+    '\'"\\\\`$#{}%@&<>/ ${x} #{x} #$x #@x {$x} \\(x) \\#(x) \\u0041 \\n %s \'\'\' """ "#'
+    " </script> éü漢😀"
+)
+UNSEEN = "\n\r\t\0\a\x7f\x85\u00a0\u200b\u2028\u2029\ufeff\U000e0001"
+BODY = {
+    "seen": SEEN,
+    "unseen": UNSEEN,
+    SEEN: {"unseen": [UNSEEN, UNSEEN * 9]},
+    UNSEEN: 1,
+    "numbers": [0, -1, 1.5, 0.000000123456, 9007199254740991, -1e300],
+    "others": [None, True, False, "", [], {}, [[]], [{}]],
+    "counted": {"0": "a", "1": "b"},
+    "__proto__": {"x": 1},
+    "long": {f"key {number}": ["a" * number] for number in range(20)},
+}
+NEEDED = 'it\'s "so" \\ $5 #{x} \\(x) `'
+FOUND = "a b ü'(x)$x#{x}?"
+EVERYTHING: dict[str, Any] = {
+    "paths": {
+        "/{place}/end": {
+            "post": {
+                "parameters": [
+                    {"name": "place", "in": "path", "required": True, "example": FOUND},
+                    {"name": "a b", "in": "query", "required": True, "example": FOUND},
+                    {"name": "X-Needed", "in": "header", "required": True, "example": NEEDED},
+                    {"name": "X-Other", "in": "header", "example": "not needed"},
+                ],
+                "security": [{"apiKey": []}],
+                "requestBody": {"content": {"application/json": {"example": BODY}}},
+                "responses": {"200": {"content": {"application/json": {}}}},
+            }
+        }
+    }
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_sample_sends_every_character_as_it_is(language: str, tmp_path: Path) -> None:
+    LANGUAGES[language].skip_without_tools()
+    with recorder() as (url, heard):
+        document = {**EVERYTHING, "servers": [{"url": f"{url}/base"}]}
+        samples = samples_of(document, "/{place}/end", "post")
+        code = next(sample.code for sample in samples if sample.language == language)
+        (printed,) = LANGUAGES[language].run(tmp_path, CERT, [f"{code}\n"])
+    assert value_of(language, printed) == ANSWER
+    (request,) = heard
+    target = urlsplit(request.target)
+    assert unquote(target.path) == f"/base/{FOUND}/end"
+    assert parse_qs(target.query) == {"a b": [FOUND]}
+    assert request.headers["authorization"] == f"Bearer {TOKEN}"
+    assert request.headers["content-type"].startswith("application/json")
+    assert request.headers["x-needed"] == NEEDED
+    assert "x-other" not in request.headers
+    assert request.body == BODY
