@@ -93,31 +93,3 @@ def test_make_demo_shows_a_curl_that_answers_what_it_says() -> None:
         promised = json.loads(told(process, r"(\{.*\})$"))
         assert fetched(curl) == promised
         assert promised == {"data": {"total_credits": 10, "total_usage": 0.000043}}
-
-
-def test_the_commands_of_the_readme_work_in_their_order(tmp_path: Path) -> None:
-    setup, *commands = BLOCKS[1].splitlines()
-    assert setup == 'make setup && export PATH="$PWD/.venv/bin:$PATH"'
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    account_id = ""
-    keys = []
-    for command in commands[:-1]:
-        whole = command.replace("user_…", account_id)
-        with started(["sh", "-c", whole], tmp_path, PATH=path) as process:
-            assert process.stdout is not None
-            printed = process.stdout.read()
-            assert process.wait(DEADLINE_S) == 0, whole
-        if found := re.search(r"user_\w{22}", printed):
-            account_id = found[0]
-        keys += re.findall(r"sk-mg-v1-\w{49}", printed)
-    serve = ["sh", "-c", f"exec {commands[-1]}"]
-    with started(serve, tmp_path, PATH=path, MODELGATES_PORT="0") as server:
-        url = told(server, r"(http://\S+)$")
-        curls = BLOCKS[2].replace("\\\n", "").replace("http://127.0.0.1:8000", url).splitlines()
-        called, shown = (
-            fetched(curl.replace("sk-mg-v1-…", key)) for curl, key in zip(curls, keys, strict=True)
-        )
-    assert isinstance(called, dict)
-    assert called["choices"][0]["message"]["content"] == "Hello there"
-    [promised] = re.findall(r"^```json\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    assert shown == json.loads(promised)

@@ -1,0 +1,227 @@
+"""The files of deploy/ do what the guide says: the unit, the image, and the proxies."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from configparser import ConfigParser
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+from zipfile import ZipFile
+
+import httpx
+import pytest
+
+from modelgates_server.settings import Settings
+from tests.e2e.guides import ROOT, free_port
+from tests.server import DEADLINE_S, MODELGATES, RunningServer, open_customer_now, running_server
+
+DEPLOY = ROOT / "deploy"
+UNIT = DEPLOY / "modelgates.service"
+CONTAINERFILE = (DEPLOY / "Containerfile").read_text("utf-8").replace("\\\n", "")
+TLS = Path(__file__).with_name("tls")
+PUBLIC_URL = "https://www.example.com/llm"
+SETTLING_S = 30
+"""How long a server that ends waits for the costs of its calls: service/generations.py."""
+
+Proxy = Callable[[str, str, Path], AbstractContextManager[str]]
+
+NGINX = """daemon off;
+pid {folder}/pid;
+error_log stderr;
+{user}
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    {site}
+}}
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with running_server(
+        tmp_path_factory.mktemp("server"), MODELGATES_PUBLIC_URL=PUBLIC_URL
+    ) as running:
+        yield running
+
+
+def instructions(name: str) -> list[str]:
+    """The arguments of one kind of instruction in the Containerfile."""
+    return re.findall(rf"^{name} (.*)$", CONTAINERFILE, re.MULTILINE)
+
+
+def test_the_unit_gives_a_server_the_time_it_takes_to_end() -> None:
+    unit = ConfigParser(strict=False, interpolation=None)
+    unit.read_string(UNIT.read_text("utf-8"))
+    grace_s = Settings.model_fields["shutdown_grace_s"].default
+    assert int(unit["Service"]["TimeoutStopSec"]) > grace_s + SETTLING_S
+    assert unit["Service"]["ExecStart"] == "/opt/modelgates/.venv/bin/modelgates serve"
+    assert int(unit["Service"]["LimitNOFILE"]) > Settings.model_fields["max_connections"].default
+
+
+def test_systemd_finds_the_unit_right_and_closed(tmp_path: Path) -> None:
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("there is no systemd on this machine")
+    here = tmp_path / UNIT.name
+    text = UNIT.read_text("utf-8").replace("/opt/modelgates/.venv/bin/modelgates", str(MODELGATES))
+    here.write_text(text, "utf-8")
+    analyze = ["systemd-analyze", "--no-pager"]
+    verified = subprocess.run(
+        [*analyze, "verify", "--man=no", here], capture_output=True, text=True, check=False
+    )
+    assert verified.returncode == 0
+    assert [line for line in verified.stderr.splitlines() if UNIT.name in line] == []
+    rated = subprocess.run(
+        [*analyze, "security", "--offline=true", here], capture_output=True, text=True, check=False
+    )
+    if "unrecognized option" not in rated.stderr:
+        assert re.search(r"exposure level for modelgates.service: [\d.]+ OK", rated.stdout)
+
+
+def test_the_image_is_built_from_what_it_copies(tmp_path: Path) -> None:
+    copied = [line.split() for line in instructions("COPY") if "--from" not in line]
+    for *sources, target in copied:
+        for source in sources:
+            place = tmp_path / target / Path(source).name
+            if target == source:
+                place = tmp_path / target
+            place.parent.mkdir(parents=True, exist_ok=True)
+            found = ROOT / source
+            (shutil.copytree if found.is_dir() else shutil.copy)(found, place)
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "wheels"]
+    subprocess.run(build, cwd=tmp_path, check=True, capture_output=True)
+    [wheel] = (tmp_path / "wheels").iterdir()
+    names = ZipFile(wheel).namelist()
+    assert "modelgates_server/web/openapi.yaml" in names
+    assert any(name.endswith("overview/quickstart.md") for name in names)
+    assert (tmp_path / "requirements" / "run.txt").exists()
+
+
+def test_the_image_starts_the_server_on_settings_that_exist() -> None:
+    names = re.findall(r"MODELGATES_(\w+)=", " ".join(instructions("ENV")))
+    assert names
+    assert {name.lower() for name in names} <= set(Settings.model_fields)
+    started = json.loads(instructions("ENTRYPOINT")[0]) + json.loads(instructions("CMD")[0])
+    assert started == ["modelgates", "serve"]
+
+
+def test_the_image_knows_whether_its_server_is_well(server: RunningServer) -> None:
+    _, *check = json.loads(instructions("HEALTHCHECK CMD")[0])
+    here = [word.replace("http://127.0.0.1:8000", server.url) for word in check]
+    away = [word.replace("127.0.0.1:8000", f"127.0.0.1:{free_port()}") for word in check]
+    codes = [
+        subprocess.run([sys.executable, *words], check=False, capture_output=True).returncode
+        for words in (here, away)
+    ]
+    assert codes == [0, 1]
+
+
+def program(name: str) -> str:
+    """The proxy's program; skips where there is none."""
+    path = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"
+    found = shutil.which(name, path=path)
+    return found or pytest.skip(f"there is no {name} on this machine")
+
+
+@contextmanager
+def nginx(file: str, upstream: str, folder: Path) -> Iterator[str]:
+    """nginx with a site of deploy/ on a free port, with the tests' certificate."""
+    executable, port = program("nginx"), free_port()
+    site = (DEPLOY / file).read_text("utf-8")
+    site = site.replace("127.0.0.1:8000", upstream).replace("443 ssl", f"127.0.0.1:{port} ssl")
+    site = re.sub(r"/etc/letsencrypt/\S*fullchain.pem", str(TLS / "cert.pem"), site)
+    site = re.sub(r"/etc/letsencrypt/\S*privkey.pem", str(TLS / "key.pem"), site)
+    user = "" if os.getuid() else "user root;"
+    config = folder / "nginx.conf"
+    config.write_text(NGINX.format(folder=folder, user=user, site=site), "utf-8")
+    command = [executable, "-p", str(folder), "-c", str(config)]
+    checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    with running(command, port, folder):
+        yield f"https://127.0.0.1:{port}"
+
+
+@contextmanager
+def caddy(file: str, upstream: str, folder: Path) -> Iterator[str]:
+    """Caddy with a site of deploy/ on a free port; without TLS, as it would ask for a name."""
+    executable, port = program("caddy"), free_port()
+    site = (DEPLOY / file).read_text("utf-8").replace("127.0.0.1:8000", upstream)
+    site = re.sub(r"^\w+\.example\.com", f"http://127.0.0.1:{port}", site, flags=re.MULTILINE)
+    config = folder / "Caddyfile"
+    config.write_text(f"{{\n\tadmin off\n}}\n{site}", "utf-8")
+    with running([executable, "run", "--config", str(config)], port, folder):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def running(command: list[str], port: int, folder: Path) -> Iterator[None]:
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(
+            command, stdout=log, stderr=log, cwd=folder, env={**os.environ, "HOME": str(folder)}
+        ) as process,
+    ):
+        try:
+            while process.poll() is None:
+                with socket.socket() as client:
+                    if not client.connect_ex(("127.0.0.1", port)):
+                        break
+                os.sched_yield()
+            yield
+        finally:
+            process.terminate()
+            process.wait(DEADLINE_S)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "file", "prefix"),
+    [
+        (nginx, "nginx.conf", ""),
+        (nginx, "nginx-prefix.conf", "/llm"),
+        (caddy, "Caddyfile", ""),
+        (caddy, "Caddyfile-prefix", "/llm"),
+    ],
+)
+def test_a_proxy_hands_a_stream_on_as_it_comes(
+    proxy: Proxy, file: str, prefix: str, server: RunningServer, tmp_path: Path
+) -> None:
+    customer = open_customer_now(server.database_path)
+    trust = ssl.create_default_context(cafile=TLS / "cert.pem")
+    call = {
+        "model": "sandbox/chaos",
+        "stream": True,
+        "messages": [{"role": "user", "content": '{"tokens": 4, "chunk_ms": 250}'}],
+    }
+    with (
+        proxy(file, urlsplit(server.url).netloc, tmp_path) as url,
+        httpx.Client(base_url=f"{url}{prefix}", verify=trust, timeout=DEADLINE_S) as client,
+    ):
+        key = {"Authorization": f"Bearer {customer.inference}"}
+        with client.stream("POST", "/api/v1/chat/completions", json=call, headers=key) as answer:
+            assert answer.status_code == 200
+            lines = answer.iter_lines()
+            assert next(lines).startswith("data: {")
+            viewer = {"Authorization": f"Bearer {customer.viewer}"}
+            holds = httpx.get(f"{server.api}/credits/holds", headers=viewer).json()
+            assert len(holds["data"]) == 1, "the first chunk came before the call had ended"
+            assert [line for line in lines if line][-1] == "data: [DONE]"
+        # The gateway refuses a larger one before all of it is there; Caddy may call that a failure.
+        refused = {413} if proxy is nginx else {413, 502}
+        for size, statuses in ((20 * 2**20, {400}), (20 * 2**20 + 1, refused)):
+            large = client.post("/api/v1/chat/completions", content=bytes(size), headers=key)
+            assert large.status_code in statuses, large.text
+        document = client.get("/openapi.json").json()
+        assert document["servers"] == [{"url": f"{PUBLIC_URL}/api/v1"}]
+        assert client.get("/docs").status_code == 200

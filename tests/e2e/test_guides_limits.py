@@ -1,0 +1,84 @@
+"""The figures in the guides are those of the code."""
+
+from typing import Any
+
+import pytest
+
+from modelgates_server.core.generations import HEADER_MAX_CHARS
+from modelgates_server.core.inference import CHOICES_MAX, MODEL_MAX_CHARS
+from modelgates_server.core.money import ENTRY_MAX_PICO, PLACES, Pico, format_pico
+from modelgates_server.core.prices import RATE_PLACES_MAX
+from modelgates_server.providers.openai import OpenAiSettings
+from modelgates_server.service.calls import ANSWER_MAX_BYTES, KEPT_MAX_BYTES
+from modelgates_server.service.generations import ANSWER_KEPT_MS
+from modelgates_server.settings import Settings
+from modelgates_server.web import body, connection
+from modelgates_server.web.api.activity import DAYS
+from modelgates_server.web.api.holds import LISTED_MAX
+from modelgates_server.web.api.keys import PAGE
+from modelgates_server.web.api.models import PAGE_MAX
+from modelgates_server.web.mcp import docs, endpoint, messages
+from tests.e2e.guides import DOCS
+
+KIB, MIB = 1024, 1024 * 1024
+PROVIDER = OpenAiSettings(name="a", base_url="http://a.example", api_key=None)
+FIRST_WHOLE, WHOLE = f"{PROVIDER.first_byte_timeout_s:,}", f"{PROVIDER.total_timeout_s:,}"
+LARGEST = f"{ENTRY_MAX_PICO // 10**PLACES:,}.{format_pico(Pico(ENTRY_MAX_PICO)).partition('.')[2]}"
+
+
+def default(name: str) -> Any:
+    return Settings.model_fields[name].default
+
+
+LIMITS = [
+    f"| size of a request | {default('max_body_mb')} MiB |",
+    f"texts of a `prompt` | {CHOICES_MAX} each |",
+    f"| size of a plain answer | {ANSWER_MAX_BYTES // MIB} MiB |",
+    f"`session_id` | {MODEL_MAX_CHARS} characters |",
+    f"| length of an `Idempotency-Key` | {HEADER_MAX_CHARS} characters |",
+    f"| {ANSWER_KEPT_MS // 3_600_000} hours, up to {KEPT_MAX_BYTES // MIB} MiB |",
+    f"| connecting to a provider | {PROVIDER.connect_timeout_s} s |",
+    f"| {FIRST_WHOLE} s | `first_byte_timeout_s` |",
+    f"| silence within an answer | {PROVIDER.idle_timeout_s} s |",
+    f"| a whole answer | {WHOLE} s |",
+    f"| {default('keep_alive_s')} s | `MODELGATES_KEEP_ALIVE_S` |",
+    f"| {default('drain_s')} s | `MODELGATES_DRAIN_S` |",
+    f"| time to send a request | {default('request_timeout_s')} s |",
+    f"| size of a request to `/keys` | {body.BODY_MAX_BYTES // KIB} KiB |",
+    f"| {connection.HEAD_MAX_BYTES // KIB} KiB, {connection.HEADERS_MAX} headers |",
+    f"| open connections | {default('max_connections'):,} for each process |",
+    f"| requests waiting on one connection | {connection.PIPELINE_MAX} |",
+    f"| an idle connection | {connection.IDLE_MAX_S} s |",
+    f"| `GET /keys` | {PAGE} a page;",
+    f"| all, or {PAGE_MAX:,} a page",
+    f"| `GET /credits/holds` | {LISTED_MAX:,}, the oldest |",
+    f"| `GET /activity` | {DAYS} whole UTC days",
+    f"| {format_pico(Pico(1))} dollars;",
+    f"| {LARGEST} dollars |",
+    f"| a price | up to {RATE_PLACES_MAX} places |",
+]
+OTHERS = {
+    "guides/errors.md": [
+        f"than {default('request_timeout_s')} seconds to arrive",
+        f"than {default('max_body_mb')} MiB, or {body.BODY_MAX_BYTES // KIB} KiB for `/keys`",
+        f"{connection.HEAD_MAX_BYTES // KIB} KiB of headers, or more than {connection.HEADERS_MAX}",
+    ],
+    "guides/streaming.md": [
+        f"after {default('keep_alive_s')} seconds of silence",
+        f"`MODELGATES_DRAIN_S` ({default('drain_s')} seconds)",
+        f"`MODELGATES_SHUTDOWN_GRACE_S` ({default('shutdown_grace_s')} seconds)",
+    ],
+    "guides/operating.md": [f"`total_timeout_s` ({WHOLE})"],
+    "guides/mcp.md": [
+        f"at most {messages.BODY_MAX_BYTES // KIB} KiB, and {endpoint.RUNNING_MAX} are answered",
+        f"an address {docs.BURST} requests at once\nand {1000 // docs.EVERY_MS} a second",
+    ],
+}
+
+
+def test_every_limit_is_the_one_of_the_code(subtests: pytest.Subtests) -> None:
+    for page, figures in {"guides/limits.md": LIMITS, **OTHERS}.items():
+        text = (DOCS / page).read_text("utf-8")
+        for figure in figures:
+            with subtests.test(page=page, figure=figure):
+                assert figure in text

@@ -1,0 +1,58 @@
+"""The files that the guide gives to assistants lead to both servers, with the tools it names."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from mcp.client import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared._httpx_utils import create_mcp_http_client
+
+from tests.e2e.guides import ADDRESSES, ROOT, blocks
+from tests.server import Customer, RunningServer
+
+PAGE = "docs/guides/mcp.md"
+DOCS_TOOLS = {"searchDocs", "getPage"}
+FOR_ALL = {"get_credits", "list_models", "get_generation"}
+FOR_MANAGEMENT = {"list_keys", "create_key"}
+SECRET = re.compile(r"\$\{[\w:-]+\}")
+
+
+def configurations() -> list[dict[str, Any]]:
+    """The servers of each assistant's file."""
+    files = [json.loads(block.text) for block in blocks(PAGE) if block.language == "json"]
+    named = [file.get("mcpServers") or file.get("servers") for file in files]
+    return [servers for servers in named if servers]
+
+
+async def tools_of(server: RunningServer, given: dict[str, Any], key: str) -> set[str]:
+    """What a client of the official library finds where a file sends it."""
+    url = given["url"].replace(ADDRESSES[0], server.url)
+    headers = {name: SECRET.sub(key, text) for name, text in given.get("headers", {}).items()}
+    async with (
+        create_mcp_http_client(headers=headers) as http,
+        Client(streamable_http_client(url, http_client=http)) as client,
+    ):
+        return {tool.name for tool in (await client.list_tools()).tools}
+
+
+@pytest.mark.parametrize("servers", configurations(), ids=["claude", "cursor", "vscode"])
+async def test_the_file_of_an_assistant_opens_both_servers(
+    servers: dict[str, Any], server: RunningServer, customer: Customer
+) -> None:
+    found = {
+        name: await tools_of(server, given, customer.viewer) for name, given in servers.items()
+    }
+    assert found == {"modelgates-docs": DOCS_TOOLS, "modelgates": FOR_ALL}
+
+
+async def test_the_guide_names_the_tools_there_are(
+    server: RunningServer, customer: Customer
+) -> None:
+    account = configurations()[0]["modelgates"]
+    every = await tools_of(server, account, customer.management)
+    assert every == FOR_ALL | FOR_MANAGEMENT
+    text = (ROOT / PAGE).read_text("utf-8")
+    [row] = re.findall(r"^\| tools \|.*$", text, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", row)) == every | DOCS_TOOLS
