@@ -5,7 +5,7 @@ import os
 import platform
 
 from benchmarks import credits as credits_api
-from benchmarks import inference, ledger, memory, startup, streams
+from benchmarks import docs, inference, ledger, memory, startup, streams
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 parser.add_argument(
@@ -20,6 +20,7 @@ print(f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.sy
 credits_api.report()
 ledger.report()
 startup.report()
+docs.report()
 inference.report()
 streams.report()
 memory.report(given.calls)

@@ -34,7 +34,7 @@ def examples(command: TyperCommand) -> list[str]:
 
 
 def test_every_command_explains_itself(console: Console, subtests: pytest.Subtests) -> None:
-    assert len(commands()) == 26
+    assert len(commands()) == 27
     for words, command in commands().items():
         with subtests.test(words):
             ended = console.call(*words.split(), "--help")
@@ -61,7 +61,7 @@ def test_no_words_and_no_verb_give_help(console: Console) -> None:
     assert ended == console.call("--help")
     for noun in {words.split()[0] for words in commands()}:
         assert f"  {noun} " in ended.out
-    for noun in ("account", "key", "credits", "ledger", "db"):
+    for noun in ("account", "key", "credits", "ledger", "db", "docs"):
         ended = console.call(noun)
         assert (ended.code, ended.out) == (2, "")
         assert f"Usage: modelgates {noun} " in ended.err

@@ -16,7 +16,7 @@ from tests.cli.test_program import commands
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 # What differs from one run or machine to the next; the rest of an answer is as it is written.
 OF_THIS_RUN = re.compile(
-    r"id|account_id|key|hash|key_hash|label|at|\w+_at|path|bytes|sqlite|schema\w*"
+    r"id|account_id|key|hash|key_hash|label|at|\w+_at|path|files|bytes|sqlite|schema\w*"
 )
 # They never end, or show what no command can make.
 NO_EXAMPLE = {"serve", "demo", "sandbox serve", "generation show"}

@@ -112,7 +112,7 @@ def test_operations_in_a_row_keep_to_their_descriptions(
         def after_call(self, response: schemathesis.Response, case: Case) -> None:
             seen.add((case.operation.label, response.status_code))
 
-    few = hypothesis.settings(max_examples=20, stateful_step_count=10)
+    few = hypothesis.settings(max_examples=40, stateful_step_count=10)
     run_state_machine_as_test(Workflow, settings=few)
     one = "/api/v1/keys/{hash}"
     assert seen >= {("POST /api/v1/keys", 201), *((f"{verb} {one}", 200) for verb in VERBS)}

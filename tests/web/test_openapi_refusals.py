@@ -18,9 +18,8 @@ RESPONSES: dict[str, Any] = DOCUMENT["components"]["responses"]
 ACCOUNT_ID = "user_7VofcMnIFxmsr8vrnEnVHP"
 
 
-def example(response: str, name: str | None = None) -> Any:
-    content = RESPONSES[response]["content"]["application/json"]
-    return content["example"] if name is None else content["examples"][name]["value"]
+def example(response: str, name: str) -> Any:
+    return RESPONSES[response]["content"]["application/json"]["examples"][name]["value"]
 
 
 def message(response: str, name: str) -> str:
@@ -28,7 +27,7 @@ def message(response: str, name: str) -> str:
     return text
 
 
-def raw(response: str, name: str | None = None) -> bytes:
+def raw(response: str, name: str) -> bytes:
     text: str = example(response, name)["error"]["metadata"]["raw"]
     return text.encode()
 
@@ -83,8 +82,12 @@ KEY_LIMIT = e.KeyLimitExceeded(
             "provider",
             refusal_of("openai", 400, raw("InferenceBadRequest", "provider")),
         ),
-        ("TooManyRequests", None, refusal_of("openai", 429, raw("TooManyRequests"), 12)),
-        ("BadGateway", None, refusal_of("openai", 500, raw("BadGateway"))),
+        (
+            "TooManyRequests",
+            "limited",
+            refusal_of("openai", 429, raw("TooManyRequests", "limited"), 12),
+        ),
+        ("BadGateway", "failed", refusal_of("openai", 500, raw("BadGateway", "failed"))),
         (
             "InferenceUnavailable",
             "overloaded",
@@ -92,12 +95,12 @@ KEY_LIMIT = e.KeyLimitExceeded(
         ),
         (
             "GatewayTimeout",
-            None,
+            "late",
             e.ProviderTimedOut("openai did not answer in time", provider="openai"),
         ),
     ],
 )
-def test_an_example_is_what_is_sent(response: str, name: str | None, error: Exception) -> None:
+def test_an_example_is_what_is_sent(response: str, name: str, error: Exception) -> None:
     status, text, headers, metadata = Refusals().describe(error)
     body = json.loads(error_body(status, text, ACCOUNT_ID, metadata))
     assert body == example(response, name)

@@ -27,6 +27,8 @@ from modelgates_server.store.spool import FolderSpool
 from modelgates_server.store.sqlite.store import open_store
 from modelgates_server.web import logs, server
 from modelgates_server.web.app import App
+from modelgates_server.web.docs.api import DocsApi
+from modelgates_server.web.docs.reader import checked_base
 from modelgates_server.web.metrics import MULTIPROCESS_DIR, Metrics
 from modelgates_server.web.observer import CallObserver
 from modelgates_server.web.openapi import OpenApi
@@ -65,11 +67,7 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
         observer,
         now_ms,
         _gathered_randomness(),
-        Patience(
-            hold_ttl_s=settings.hold_ttl_s,
-            keep_alive_s=settings.keep_alive_s,
-            drain_s=settings.drain_s,
-        ),
+        _patience(settings),
     )
     upkeep = Upkeep(store, generations, observer, now_ms, grace_s=4 * _TICK_S)
     table = operations(
@@ -81,6 +79,7 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
         metrics=metrics,
         refusals=refusals,
         openapi=OpenApi(settings.public_url),
+        docs=DocsApi(_public_url(settings)),
         body_max_bytes=settings.max_body_mb * _MIB,
     )
 
@@ -116,6 +115,7 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
     """
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise InvalidInput("TLS needs both a certificate and its key")
+    _public_url(settings)
     configuration = load_configuration(settings.config, os.environ)
     catalog = asyncio.run(_catalog(settings, configuration))
     FolderSpool(_spool_folder(settings)).check()
@@ -133,6 +133,20 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
     )
     with _shared_metrics(settings.workers):
         server.run(config, on_started)
+
+
+def _patience(settings: Settings) -> Patience:
+    return Patience(
+        hold_ttl_s=settings.hold_ttl_s,
+        keep_alive_s=settings.keep_alive_s,
+        drain_s=settings.drain_s,
+    )
+
+
+def _public_url(settings: Settings) -> str:
+    """Empty where none is set; raises `InvalidInput`."""
+    url = settings.public_url
+    return checked_base(url, "MODELGATES_PUBLIC_URL") if url else ""
 
 
 async def _catalog(settings: Settings, configuration: Configuration) -> Catalog:

@@ -17,6 +17,7 @@ from modelgates_server.cli import (
     config,
     db,
     demo,
+    docs,
     generation,
     key,
     ledger,
@@ -48,6 +49,7 @@ app.add_typer(prices.app, name="prices")
 app.add_typer(config.app, name="config")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(db.app, name="db")
+app.add_typer(docs.app, name="docs")
 app.add_typer(demo.app)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from modelgates_server.bootstrap import Database, Gateway
 
 T = TypeVar("T")
@@ -54,3 +56,10 @@ def serve_sandbox(host: str, port: int, on_started: Callable[[str], None]) -> No
     from modelgates_server.bootstrap import sandbox  # noqa: PLC0415 - see above
 
     sandbox.serve_sandbox(host, port, on_started)
+
+
+def build_docs(folder: "Path", base_url: str) -> dict[str, str | int]:
+    """Write the documentation into a folder; where it begins, and how much it is."""
+    from modelgates_server.bootstrap import documentation  # noqa: PLC0415 - see above
+
+    return documentation.build_docs(folder, base_url)

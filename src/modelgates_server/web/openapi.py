@@ -12,6 +12,10 @@ from modelgates_server.web.reply import JSON, Reply
 
 BASE_PATH = "/api/v1"
 
+# Those in C are some ten times as fast; not every build of the package has them.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
 
 class OpenApi:
     """The document with this server's address in it; made when it is first asked for."""
@@ -29,16 +33,27 @@ class OpenApi:
 
     @cached_property
     def _json(self) -> bytes:
-        text = resources.files(__package__).joinpath("openapi.yaml").read_text(encoding="utf-8")
-        document: dict[str, Any] = yaml.safe_load(text)
-        document["servers"] = [{"url": f"{self._public_url}{BASE_PATH}"}]
-        for path in document["paths"].values():
-            if "servers" in path:  # operations outside the base path
-                path["servers"] = [{"url": self._public_url or "/"}]
-        return json.dumps(document, ensure_ascii=False).encode()
+        return json.dumps(document_at(self._public_url), ensure_ascii=False).encode()
 
     @cached_property
     def _yaml(self) -> bytes:
-        # From the JSON, where nothing is shared: many a reader of YAML does not know aliases.
-        document = json.loads(self._json)
-        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100).encode()
+        return as_yaml(self._json)
+
+
+def document_at(public_url: str) -> dict[str, Any]:
+    """The document for a server at an address, without a slash at its end; empty for none."""
+    text = resources.files(__package__).joinpath("openapi.yaml").read_text(encoding="utf-8")
+    document: dict[str, Any] = yaml.load(text, _LOADER)  # noqa: S506 - both are safe
+    document["servers"] = [{"url": f"{public_url}{BASE_PATH}"}]
+    for path in document["paths"].values():
+        if "servers" in path:  # operations outside the base path
+            path["servers"] = [{"url": public_url or "/"}]
+    return document
+
+
+def as_yaml(document: bytes) -> bytes:
+    """JSON as YAML. Nothing is shared in JSON, and not every reader of YAML knows aliases."""
+    written: str = yaml.dump(
+        json.loads(document), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=100
+    )
+    return written.encode()

@@ -12,23 +12,36 @@ Send = Callable[[Message], Awaitable[None]]
 
 JSON = (b"content-type", b"application/json")
 
-ALWAYS = [
-    (b"cache-control", b"no-store"),
+CACHED = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"*"),
     (b"x-content-type-options", b"nosniff"),
 ]
+"""What answers carry that say themselves how long they may be kept."""
+
+ALWAYS = [(b"cache-control", b"no-store"), *CACHED]
+"""What all others carry."""
+
+# Without a length of their own (RFC 9110, 8.6).
+_BODILESS = {204, 304}
 
 
 class Reply:
-    """A whole answer: status, body, and the headers beside those every answer has."""
+    """A whole answer: status, body, and the headers beside those in `always`."""
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("always", "body", "headers", "status")
 
-    def __init__(self, status: int, body: bytes, headers: Headers | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        body: bytes,
+        headers: Headers | None = None,
+        always: Headers = ALWAYS,
+    ) -> None:
         self.status = status
         self.body = body
         self.headers = [JSON] if headers is None else headers
+        self.always = always
 
 
 Write = Callable[[bytes], Awaitable[None]]
@@ -68,8 +81,8 @@ async def send_stream(send: Send, head: Head, stream: Stream) -> None:
 
 async def send_reply(send: Send, head: Head, reply: Reply) -> None:
     """Send an answer; the server leaves the body out where the request was HEAD."""
-    headers = [*reply.headers, (b"x-request-id", head.request_id), *ALWAYS]
-    if reply.status != 204:  # noqa: PLR2004 - which may not have one (RFC 9110, 8.6)
+    headers = [*reply.headers, (b"x-request-id", head.request_id), *reply.always]
+    if reply.status not in _BODILESS:
         headers.append((b"content-length", b"%d" % len(reply.body)))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})

@@ -11,7 +11,10 @@ from modelgates_server.web.api.holds import HoldsApi
 from modelgates_server.web.api.inference import InferenceApi
 from modelgates_server.web.api.keys import KeysApi
 from modelgates_server.web.api.models import ModelsApi
+from modelgates_server.web.docs.api import DocsApi
 from modelgates_server.web.health import Health
+from modelgates_server.web.mcp.account import AccountMcp
+from modelgates_server.web.mcp.docs import DocsMcp
 from modelgates_server.web.metrics import Metrics
 from modelgates_server.web.openapi import BASE_PATH, OpenApi
 from modelgates_server.web.operations import (
@@ -35,16 +38,28 @@ def operations(
     metrics: Metrics,
     refusals: Refusals,
     openapi: OpenApi,
+    docs: DocsApi,
     body_max_bytes: int,
 ) -> list[Operation]:
-    """The table. The ids are the operation ids of openapi.yaml."""
+    """The table. The ids are the operation ids of openapi.yaml.
+
+    That tells nothing of the documentation and of MCP, which have descriptions of their own.
+    """
     inference = InferenceApi(generations, refusals, body_max_bytes=body_max_bytes)
-    return [
+    described = [
         *_inference(inference),
         *_models(ModelsApi(catalog, clock)),
         *_accounts(store, clock),
         *_keys(KeysApi(keys, clock)),
         *_server(Health(store), metrics, openapi),
+    ]
+    account_mcp = AccountMcp(described, keys, metrics, refusals)
+    docs_mcp = DocsMcp(docs.site.get, docs.base, clock)
+    return [
+        *described,
+        Operation("account-mcp", "POST", f"{BASE_PATH}/mcp", ANY_KEY, account_mcp.answer),
+        Operation("docs-mcp", "POST", "/docs/_mcp/server", PUBLIC, docs_mcp.answer),
+        *_docs(docs),
     ]
 
 
@@ -108,4 +123,22 @@ def _server(health: Health, metrics: Metrics, openapi: OpenApi) -> list[Operatio
         Operation("get-metrics", "GET", "/metrics", PUBLIC, metrics.show),
         Operation("get-openapi-json", "GET", "/openapi.json", PUBLIC, openapi.show_json),
         Operation("get-openapi-yaml", "GET", "/openapi.yaml", PUBLIC, openapi.show_yaml),
+    ]
+
+
+def _docs(api: DocsApi) -> list[Operation]:
+    shown = {
+        "get-docs": "/docs",
+        "get-docs-markdown": "/docs.md",
+        "get-docs-mdx": "/docs.mdx",
+        "get-llms": "/llms.txt",
+        "get-llms-full": "/llms-full.txt",
+        "get-robots": "/robots.txt",
+        "get-api-catalog": "/.well-known/api-catalog",
+        "get-docs-page": "/docs/{path:path}",
+    }
+    return [
+        Operation("search-docs", "GET", "/docs/search", PUBLIC, api.search),
+        Operation("suggest-docs", "GET", "/docs/_search", PUBLIC, api.suggest),
+        *(Operation(name, "GET", path, PUBLIC, api.show) for name, path in shown.items()),
     ]

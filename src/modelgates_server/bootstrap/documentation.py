@@ -1,0 +1,22 @@
+"""Writes the documentation for a server of files."""
+
+from pathlib import Path
+
+from modelgates_server.web.docs.build import write
+from modelgates_server.web.docs.pages import ORIGIN
+from modelgates_server.web.docs.reader import checked_base
+from modelgates_server.web.docs.site import build_site
+from modelgates_server.web.openapi import document_at
+
+
+def build_docs(folder: Path, base_url: str) -> dict[str, str | int]:
+    """Where it begins, and how much was written; raises `InvalidInput`."""
+    url = checked_base(base_url, "the base URL")
+    # A server of files has nobody to search.
+    files = write(build_site(document_at(ORIGIN), searchable=False), folder, url)
+    return {
+        "path": str(folder.resolve()),
+        "front_page": f"{url}/docs",
+        "files": len(files),
+        "bytes": sum(file.stat().st_size for file in files),
+    }

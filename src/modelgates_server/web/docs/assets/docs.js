@@ -1,0 +1,274 @@
+// Everything here is a help: pages are whole without it.
+"use strict";
+
+(() => {
+  const LANGUAGE = "modelgates-docs-language";
+
+  async function copy(text) {
+    if (navigator.clipboard) return navigator.clipboard.writeText(text);
+    // Browsers have no clipboard for pages over plain HTTP.
+    const area = document.createElement("textarea");
+    area.value = text;
+    area.style.position = "fixed";
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    if (!done) throw new Error("the browser does not copy");
+  }
+
+  function say(button, words) {
+    const before = button.dataset.words ??= button.textContent;
+    button.textContent = words;
+    button.classList.add("done");
+    clearTimeout(button.timer);
+    button.timer = setTimeout(() => {
+      button.textContent = before;
+      button.classList.remove("done");
+    }, 2000);
+  }
+
+  // What a prompt asks for, without the prompt and without what was answered.
+  function wordsOf(pre) {
+    const prompts = pre.querySelectorAll(".gp");
+    if (!prompts.length) return pre.textContent;
+    const copied = pre.cloneNode(true);
+    for (const shown of copied.querySelectorAll(".gp, .go")) shown.remove();
+    return copied.textContent.split("\n").filter((line) => line.trim()).join("\n") + "\n";
+  }
+
+  function addCopyButtons() {
+    for (const pre of document.querySelectorAll("pre.highlight:not(.plain)")) {
+      if (pre.closest(".code")) continue;
+      const frame = document.createElement("div");
+      frame.className = "code";
+      pre.replaceWith(frame);
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "copy";
+      button.textContent = "Copy";
+      button.addEventListener("click", () =>
+        copy(wordsOf(pre)).then(() => say(button, "Copied"), () => say(button, "Failed")));
+      frame.append(pre, button);
+    }
+    for (const link of document.querySelectorAll("[data-copy-page]")) {
+      link.addEventListener("click", async (event) => {
+        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+        event.preventDefault();
+        try {
+          const answer = await fetch(link.href);
+          if (!answer.ok) throw new Error(answer.statusText);
+          await copy(await answer.text());
+          say(link, "Copied");
+        } catch {
+          location.href = link.href;
+        }
+      });
+    }
+  }
+
+  function remembered() {
+    try { return localStorage.getItem(LANGUAGE); } catch { return null; }
+  }
+
+  function remember(name) {
+    try { localStorage.setItem(LANGUAGE, name); } catch { /* for this page then */ }
+  }
+
+  // <div class="tabs" aria-label="…"><section class="tab" data-tab="python" aria-label="Python">…
+  function makeTabs() {
+    const all = [...document.querySelectorAll(".tabs")].map((frame, number) => {
+      const panels = [...frame.querySelectorAll(":scope > .tab")];
+      const list = document.createElement("div");
+      list.className = "tablist";
+      list.setAttribute("role", "tablist");
+      list.setAttribute("aria-label", frame.getAttribute("aria-label") ?? "Language");
+      const buttons = panels.map((panel) => {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.id = `tab-${number}-${panel.dataset.tab}`;
+        button.setAttribute("role", "tab");
+        button.textContent = panel.getAttribute("aria-label");
+        panel.id ||= `panel-${number}-${panel.dataset.tab}`;
+        button.setAttribute("aria-controls", panel.id);
+        panel.setAttribute("role", "tabpanel");
+        panel.removeAttribute("aria-label");
+        panel.setAttribute("aria-labelledby", button.id);
+        panel.querySelector(":scope > :is(h3, h4)")?.setAttribute("hidden", "");
+        return button;
+      });
+      list.append(...buttons);
+      frame.prepend(list);
+      const select = (name) => {
+        const chosen = Math.max(0, panels.findIndex((panel) => panel.dataset.tab === name));
+        panels.forEach((panel, index) => {
+          panel.hidden = index !== chosen;
+          buttons[index].setAttribute("aria-selected", String(index === chosen));
+          buttons[index].tabIndex = index === chosen ? 0 : -1;
+        });
+      };
+      const choose = (index) => {
+        const name = panels[index].dataset.tab;
+        remember(name);
+        for (const tabs of all) if (tabs.has(name)) tabs.select(name);
+        buttons[index].focus();
+      };
+      buttons.forEach((button, index) => button.addEventListener("click", () => choose(index)));
+      list.addEventListener("keydown", (event) => {
+        const at = buttons.indexOf(document.activeElement);
+        const steps = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: buttons.length - 1 };
+        if (at < 0 || !(event.key in steps)) return;
+        event.preventDefault();
+        choose((steps[event.key] + buttons.length) % buttons.length);
+      });
+      select(remembered());
+      return { select, has: (name) => panels.some((panel) => panel.dataset.tab === name) };
+    });
+  }
+
+  // The text of an excerpt: what was found stands between U+0002 and U+0003.
+  function excerpt(text) {
+    const words = document.createElement("small");
+    for (const part of text.split("\u0002")) {
+      const [marked, rest] = part.includes("\u0003") ? part.split("\u0003") : ["", part];
+      if (marked) words.append(Object.assign(document.createElement("mark"), { textContent: marked }));
+      words.append(rest);
+    }
+    return words;
+  }
+
+  function makeSearch() {
+    const form = document.querySelector("form.search");
+    if (!form) return;
+    const input = form.elements.q;
+    const list = document.createElement("ul");
+    let shown = [], at = -1, asked = 0, timer;
+    list.className = "found";
+    list.id = "found";
+    list.hidden = true;
+    list.setAttribute("role", "listbox");
+    list.setAttribute("aria-label", "Pages found");
+    form.append(list);
+    for (const [name, value] of [["role", "combobox"], ["aria-controls", "found"],
+      ["aria-expanded", "false"], ["aria-autocomplete", "list"]]) input.setAttribute(name, value);
+
+    const close = () => {
+      list.hidden = true;
+      at = -1;
+      input.setAttribute("aria-expanded", "false");
+      input.removeAttribute("aria-activedescendant");
+    };
+    const select = (index) => {
+      at = index;
+      [...list.children].forEach((item, number) =>
+        item.setAttribute("aria-selected", String(number === at)));
+      if (at < 0) return input.removeAttribute("aria-activedescendant");
+      input.setAttribute("aria-activedescendant", `found-${at}`);
+      list.children[at].scrollIntoView({ block: "nearest" });
+    };
+    const open = (url) => {
+      // The page may have been opened under another name of the server than its own.
+      const place = new URL(url);
+      location.href = place.pathname + place.hash;
+      close();
+    };
+    const show = (results) => {
+      shown = results;
+      list.replaceChildren(...results.map((one, index) => {
+        const item = document.createElement("li");
+        item.id = `found-${index}`;
+        item.setAttribute("role", "option");
+        const title = document.createElement("b");
+        title.textContent = one.title;
+        if (one.heading) {
+          title.append(Object.assign(document.createElement("span"), { textContent: ` › ${one.heading}` }));
+        }
+        item.append(title, excerpt(one.text));
+        item.addEventListener("mousedown", (event) => event.preventDefault());
+        item.addEventListener("click", () => open(one.url));
+        item.addEventListener("mousemove", () => select(index));
+        return item;
+      }));
+      list.hidden = !results.length;
+      input.setAttribute("aria-expanded", String(!list.hidden));
+      select(results.length ? 0 : -1);
+    };
+    const ask = async () => {
+      const query = input.value.trim(), number = ++asked;
+      if (!query) return close();
+      const url = new URL(form.dataset.suggest, location.href);
+      url.searchParams.set("q", query);
+      try {
+        const answer = await fetch(url);
+        const { results } = await answer.json();
+        if (number === asked && answer.ok) show(results);
+      } catch { /* Enter still opens the page of results */ }
+    };
+    input.addEventListener("input", () => {
+      clearTimeout(timer);
+      timer = setTimeout(ask, 80);
+    });
+    input.addEventListener("blur", close);
+    input.addEventListener("keydown", (event) => {
+      if (list.hidden || event.isComposing) return;
+      if (event.key === "Escape") {
+        // The browser's own answer would be to empty the box.
+        event.preventDefault();
+        close();
+      }
+      if (event.key === "Enter" && at >= 0) {
+        event.preventDefault();
+        open(shown[at].url);
+      }
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      select((at + step + shown.length) % shown.length);
+    });
+    form.querySelector("kbd").hidden = false;
+    document.addEventListener("keydown", (event) => {
+      if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+      event.preventDefault();
+      input.focus();
+      input.select();
+    });
+  }
+
+  function followHeadings() {
+    const links = new Map([...document.querySelectorAll(".contents a")]
+      .map((link) => [document.getElementById(decodeURIComponent(link.hash.slice(1))), link]));
+    links.delete(null);
+    if (!links.size) return;
+    const mark = () => {
+      let current = null;
+      for (const heading of links.keys()) {
+        if (heading.getBoundingClientRect().top < 120) current = heading;
+      }
+      for (const [heading, link] of links) link.classList.toggle("here", heading === current);
+    };
+    let waits = false;
+    addEventListener("scroll", () => {
+      if (waits) return;
+      waits = true;
+      requestAnimationFrame(() => { waits = false; mark(); });
+    }, { passive: true });
+    mark();
+  }
+
+  function followNavigation() {
+    const here = document.querySelector(".side [aria-current]");
+    const side = document.getElementById("navigation");
+    if (here && side) side.scrollTop = here.offsetTop - side.clientHeight / 2;
+    // As by its link "Close", and without a step more in the history.
+    addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && location.hash === "#navigation") location.replace("#content");
+    });
+  }
+
+  makeTabs();
+  addCopyButtons();
+  makeSearch();
+  followHeadings();
+  followNavigation();
+})();

@@ -1,0 +1,110 @@
+"""Documents as they go over the wire, with the reader's address in them. Made once, then kept."""
+
+import asyncio
+import gzip
+import re
+from base64 import urlsafe_b64encode
+from collections import OrderedDict
+from hashlib import sha256
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from modelgates_server.web.docs.pages import ASSETS, CATALOG, DOCS, ORIGIN, Document
+from modelgates_server.web.head import Headers
+
+KEPT_BYTES = 16 * 1024 * 1024
+"""Of all copies of a process together. Whoever makes up host names only drives others out."""
+
+_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    b"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+SECURITY: Headers = [
+    (b"content-security-policy", _POLICY),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+]
+"""What all documents and pages carry."""
+
+_FOR_EVER = (b"cache-control", b"public, max-age=31536000, immutable")
+_ASK_AGAIN = (b"cache-control", b"no-cache")
+_VARY = (b"vary", b"accept, accept-encoding, x-forwarded-proto")
+_ORIGIN = ORIGIN.encode()
+# In an attribute of HTML. Quotes in text and code are written as entities.
+_LINK = re.compile(rb'="' + re.escape(_ORIGIN) + rb'(?=[/"])')
+_LEAST_GZIP_BYTES = 256
+
+
+class Copy(NamedTuple):
+    """An answer that is ready to be sent."""
+
+    body: bytes
+    etag: bytes
+    headers: Headers
+
+
+def rebased(body: bytes, base: str, *, is_html: bool) -> bytes:
+    """Put the reader's address into a document.
+
+    Links within HTML get its path alone: a page that is opened under another name of the server
+    still finds its style sheet, which the Content-Security-Policy wants from the same place.
+    """
+    if is_html:
+        body = _LINK.sub(b'="' + urlsplit(base).path.encode(), body)
+    return body.replace(_ORIGIN, base.encode())
+
+
+class Copies:
+    """Keeps copies by a key, up to `KEPT_BYTES`; those go first that were not asked for longest."""
+
+    def __init__(self) -> None:
+        self._kept = OrderedDict[tuple[str, str, bool], Copy]()
+        self._bytes = 0
+        self._making = asyncio.Lock()
+
+    async def get(self, name: str, document: Document, base: str, *, gzipped: bool) -> Copy:
+        """The document called `name` for readers at `base`."""
+        key = name, base, gzipped
+        if key not in self._kept:
+            # One at a time: whoever makes up addresses keeps no more than one core busy.
+            async with self._making:
+                if key not in self._kept:
+                    copy = await asyncio.to_thread(_make, name, document, base, gzipped)
+                    self._keep(key, copy)
+                    return copy
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def _keep(self, key: tuple[str, str, bool], copy: Copy) -> None:
+        self._bytes += len(copy.body)
+        self._kept[key] = copy
+        while self._bytes > KEPT_BYTES:
+            _, dropped = self._kept.popitem(last=False)
+            self._bytes -= len(dropped.body)
+
+
+def _make(name: str, document: Document, base: str, gzipped: bool) -> Copy:
+    body = rebased(document.body, base, is_html=document.is_page)
+    digest = urlsafe_b64encode(sha256(body).digest()[:12])
+    headers = _headers(name, document, base)
+    if gzipped and len(body) >= _LEAST_GZIP_BYTES:
+        body = gzip.compress(body, mtime=0)
+        digest += b"-gz"
+        headers.append((b"content-encoding", b"gzip"))
+    etag = b'"%b"' % digest
+    return Copy(body, etag, [*headers, (b"etag", etag)])
+
+
+def _headers(name: str, document: Document, base: str) -> Headers:
+    headers = [(b"content-type", document.media_type.encode()), *SECURITY]
+    if name.startswith(ASSETS):
+        return [*headers, _FOR_EVER, (b"vary", b"accept-encoding")]
+    links = []
+    if document.is_page:
+        links.append(f'<{base}/{name}.md>; rel="alternate"; type="text/markdown"')
+    if name in {DOCS, CATALOG}:
+        links.append(f'<{base}/{CATALOG}>; rel="api-catalog"')
+    if links:
+        headers.append((b"link", ", ".join(links).encode()))
+    return [*headers, _ASK_AGAIN, _VARY]

@@ -1,0 +1,1 @@
+"""What assistants connect to: the documentation, and an account, by the Model Context Protocol."""

@@ -1,0 +1,53 @@
+"""An account for assistants: POST /api/v1/mcp, with any of its keys.
+
+Every tool is an operation of the HTTP API, and a call of it goes through the same application: the
+same keys may call it, with the same answers and refusals. Host and Origin are not looked at: no
+browser adds the key by itself, so a page of another site cannot do anything without knowing it.
+"""
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from modelgates_server.service.keys import KeyRing
+from modelgates_server.web.app import App
+from modelgates_server.web.mcp.endpoint import RUNNING_MAX, Endpoint
+from modelgates_server.web.mcp.messages import BODY_MAX_BYTES
+from modelgates_server.web.metrics import Metrics
+from modelgates_server.web.operations import Call, Operation
+from modelgates_server.web.refusals import Refusals
+from modelgates_server.web.reply import Reply
+
+if TYPE_CHECKING:
+    from modelgates_server.web.mcp.exchange import Exchange
+
+
+class AccountMcp:
+    """The operation, over those of the HTTP API."""
+
+    def __init__(
+        self,
+        operations: Iterable[Operation],
+        keys: KeyRing,
+        metrics: Metrics,
+        refusals: Refusals,
+    ) -> None:
+        self._operations = {operation.id: operation for operation in operations}
+        self._app = App(
+            [*self._operations.values()],
+            keys,
+            metrics,
+            refusals,
+            nullcontext,
+            RUNNING_MAX * BODY_MAX_BYTES,
+        )
+        self._endpoint = Endpoint(self._load)
+
+    async def answer(self, call: Call) -> Reply:
+        """POST /api/v1/mcp."""
+        return await self._endpoint.answer(call)
+
+    def _load(self) -> "Exchange":
+        from modelgates_server.web.mcp import account_tools  # noqa: PLC0415 - see `Endpoint`
+
+        return account_tools.exchange(self._operations, self._app)

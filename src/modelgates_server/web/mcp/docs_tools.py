@@ -1,0 +1,266 @@
+"""The tools and resources of the documentation: search it, read its pages and the OpenAPI."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from mcp.server.lowlevel import Server
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    INVALID_PARAMS,
+    CallToolRequestParams,
+    CallToolResult,
+    ListResourcesResult,
+    ListResourceTemplatesResult,
+    ListToolsResult,
+    PaginatedRequestParams,
+    ReadResourceRequestParams,
+    ReadResourceResult,
+    Resource,
+    ResourceTemplate,
+    TextResourceContents,
+    Tool,
+    ToolAnnotations,
+)
+
+from modelgates_server import __version__
+from modelgates_server.web.docs.pages import ORIGIN, Excerpt, Page
+from modelgates_server.web.docs.search import MARKS
+from modelgates_server.web.mcp.exchange import Context, Exchange, call_of, text_result
+from modelgates_server.web.operations import Call
+
+if TYPE_CHECKING:
+    from modelgates_server.web.docs.site import Site
+
+TEXT_MAX_CHARS = 400
+EXCERPTS_MAX = 10
+PAGE_MAX_CHARS = 100_000
+RESOURCES_A_PAGE = 100
+
+_CURSOR_MAX_CHARS = 9
+_ROOT = f"{ORIGIN}/docs"
+_OPENAPI_NAME = "docs/openapi.json"
+_OPENAPI = f"{ORIGIN}/{_OPENAPI_NAME}"
+_MARKDOWN = "text/markdown"
+_SUFFIXES = (".md", ".mdx")
+_INSTRUCTIONS = (
+    "The documentation of this ModelGates server: guides, and a reference of every operation with "
+    "samples. Search with searchDocs, then read the page with getPage."
+)
+
+
+_Text = Annotated[str, msgspec.Meta(max_length=TEXT_MAX_CHARS)]
+
+
+class SearchArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of searchDocs."""
+
+    query: _Text
+
+
+class PageArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of getPage."""
+
+    path: _Text
+
+
+SEARCH_DOCS = Tool(
+    name="searchDocs",
+    title="Search the documentation",
+    description="Search the documentation of ModelGates: guides, the API reference, samples. "
+    "Answers with the best excerpts and the addresses of their pages.",
+    input_schema={
+        "type": "object",
+        "properties": {
+            "query": {
+                "type": "string",
+                "maxLength": TEXT_MAX_CHARS,
+                "description": 'What to look for, such as "remaining credits"',
+            }
+        },
+        "required": ["query"],
+        "additionalProperties": False,
+    },
+    annotations=ToolAnnotations(read_only_hint=True, open_world_hint=False),
+)
+GET_PAGE = Tool(
+    name="getPage",
+    title="Read a page of the documentation",
+    description="Read one page of the documentation as Markdown.",
+    input_schema={
+        "type": "object",
+        "properties": {
+            "path": {
+                "type": "string",
+                "maxLength": TEXT_MAX_CHARS,
+                "description": "The page's address as searchDocs shows it, or its path below "
+                "/docs, such as guides/overview/quickstart",
+            }
+        },
+        "required": ["path"],
+        "additionalProperties": False,
+    },
+    annotations=ToolAnnotations(read_only_hint=True, open_world_hint=False),
+)
+
+
+def exchange(site: Callable[[], Awaitable["Site"]], base_of: Callable[[Call], str]) -> Exchange:
+    """The server; see `DocsMcp`."""
+    shelf = _Shelf(site, base_of)
+    server = Server[Any](
+        "modelgates-docs",
+        version=__version__,
+        title="ModelGates documentation",
+        instructions=_INSTRUCTIONS,
+        on_list_tools=shelf.list_tools,
+        on_call_tool=shelf.call_tool,
+        on_list_resources=shelf.list_resources,
+        on_list_resource_templates=shelf.list_templates,
+        on_read_resource=shelf.read_resource,
+    )
+    return Exchange(server)
+
+
+class _Shelf:
+    """The handlers. What they answer is written with ORIGIN; each puts the caller's in place."""
+
+    def __init__(
+        self,
+        site: Callable[[], Awaitable["Site"]],
+        base_of: Callable[[Call], str],
+    ) -> None:
+        self._site = site
+        self._base_of = base_of
+
+    async def list_tools(self, _: Context, __: PaginatedRequestParams | None) -> ListToolsResult:
+        return ListToolsResult(tools=[SEARCH_DOCS, GET_PAGE])
+
+    async def call_tool(self, context: Context, params: CallToolRequestParams) -> CallToolResult:
+        tools = {SEARCH_DOCS.name: self._search, GET_PAGE.name: self._page}
+        if params.name not in tools:
+            raise MCPError(INVALID_PARAMS, f"Unknown tool: {params.name[:TEXT_MAX_CHARS]}")
+        try:
+            text = await tools[params.name](context, params.arguments or {})
+        except msgspec.ValidationError as error:
+            return text_result(f"The arguments do not fit: {error}", is_error=True)
+        except LookupError as error:
+            return text_result(str(error.args[0]), is_error=True)
+        return text_result(self._addressed(context, text))
+
+    async def list_resources(
+        self, context: Context, params: PaginatedRequestParams | None
+    ) -> ListResourcesResult:
+        site = await self._site()
+        start = _start(params)
+        openapi = Resource(
+            uri=_OPENAPI,
+            name="openapi.json",
+            title="OpenAPI document",
+            description="Every operation of this server, with all schemas",
+            mime_type="application/json",
+        )
+        everything = [openapi, *(_resource(page) for page in site.pages.values())]
+        end = start + RESOURCES_A_PAGE
+        return ListResourcesResult(
+            resources=[
+                each.model_copy(update={"uri": self._addressed(context, each.uri)})
+                for each in everything[start:end]
+            ],
+            next_cursor=str(end) if end < len(everything) else None,
+        )
+
+    async def list_templates(
+        self, context: Context, _: PaginatedRequestParams | None
+    ) -> ListResourceTemplatesResult:
+        page = ResourceTemplate(
+            uri_template=self._addressed(context, f"{_ROOT}/{{+path}}.md"),
+            name="page",
+            title="A page of the documentation",
+            mime_type=_MARKDOWN,
+        )
+        return ListResourceTemplatesResult(resource_templates=[page])
+
+    async def read_resource(
+        self, context: Context, params: ReadResourceRequestParams
+    ) -> ReadResourceResult:
+        site = await self._site()
+        uri = str(params.uri)
+        if uri == self._addressed(context, _OPENAPI):
+            text, mime_type = site.documents[_OPENAPI_NAME].body.decode(), "application/json"
+        else:
+            page = site.pages.get(_path_of(uri, self._base(context)))
+            if page is None:
+                raise MCPError(INVALID_PARAMS, "Resource not found", {"uri": uri})
+            text, mime_type = _cut(page), _MARKDOWN
+        text = self._addressed(context, text)
+        contents = TextResourceContents(uri=uri, mime_type=mime_type, text=text)
+        return ReadResourceResult(contents=[contents])
+
+    async def _search(self, _: Context, given: Mapping[str, Any]) -> str:
+        query = msgspec.convert(given, SearchArguments).query
+        site = await self._site()
+        found = site.find(query, EXCERPTS_MAX)
+        if not found:
+            return "Nothing found. Try other words, or fewer."
+        return "\n\n".join(_listed(number, each) for number, each in enumerate(found, start=1))
+
+    async def _page(self, context: Context, given: Mapping[str, Any]) -> str:
+        named = msgspec.convert(given, PageArguments).path
+        page = (await self._site()).pages.get(_path_of(named, self._base(context)))
+        if page is None:
+            raise LookupError("There is no such page. searchDocs finds the pages there are.")
+        return _cut(page)
+
+    def _addressed(self, context: Context, text: str) -> str:
+        return text.replace(ORIGIN, self._base(context))
+
+    def _base(self, context: Context) -> str:
+        return self._base_of(call_of(context))
+
+
+def _resource(page: Page) -> Resource:
+    return Resource(
+        uri=f"{_ROOT}/{page.path}.md" if page.path else f"{_ROOT}.md",
+        name=page.path or "index",
+        title=page.title,
+        description=page.description,
+        mime_type=_MARKDOWN,
+    )
+
+
+def _listed(number: int, found: Excerpt) -> str:
+    """An excerpt as assistants read it: what the page is, where it is, what it says."""
+    title = f"{found.title} > {found.heading}" if found.heading else found.title
+    address = f"{_ROOT}/{found.path}".rstrip("/") + (f"#{found.anchor}" if found.anchor else "")
+    text = found.text.translate({ord(mark): "**" for mark in MARKS})
+    return f"{number}. {title}\n{address}\n{text}"
+
+
+def _cut(page: Page) -> str:
+    """A page's Markdown, up to what an assistant can be expected to read."""
+    if len(page.markdown) <= PAGE_MAX_CHARS:
+        return page.markdown
+    whole = f"{_ROOT}/{page.path}.md"
+    note = f"[Cut here: the page has {len(page.markdown)} characters. All of it: {whole}]"
+    return f"{page.markdown[:PAGE_MAX_CHARS]}\n\n{note}\n"
+
+
+def _path_of(text: str, base: str) -> str:
+    """The path of a page that is named by path or address, with or without a suffix."""
+    path = text.strip().partition("#")[0].partition("?")[0]
+    for root in (f"{base}/docs", _ROOT, "/docs"):
+        below = path.removeprefix(root)
+        if below != path and below[:1] in ("", "/", "."):
+            path = below
+            break
+    path = path.strip("/")
+    for suffix in _SUFFIXES:
+        path = path.removesuffix(suffix)
+    return path
+
+
+def _start(params: PaginatedRequestParams | None) -> int:
+    cursor = "0" if params is None or params.cursor is None else params.cursor
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= _CURSOR_MAX_CHARS):
+        raise MCPError(INVALID_PARAMS, "Invalid cursor")
+    return int(cursor)

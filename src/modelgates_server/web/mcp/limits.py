@@ -1,0 +1,48 @@
+"""How often one client may ask what everybody may ask."""
+
+from ipaddress import IPv6Address, ip_address
+
+from modelgates_server.service.ports import Clock
+
+ADDRESSES_MAX = 4096
+_NETWORK_BITS = 64
+_MS_PER_S = 1000
+
+
+class Throttle:
+    """Grants each address `burst` requests at once, and one more every `every_ms`.
+
+    Of each address one number is kept, and of the addresses those that asked last.
+    """
+
+    def __init__(self, clock: Clock, *, burst: int, every_ms: int) -> None:
+        self._clock = clock
+        self._every_ms = every_ms
+        self._most_ms = burst * every_ms
+        self._used_until_ms: dict[str, int] = {}
+
+    def wait_s(self, address: str) -> int:
+        """0 where the request is granted, else the seconds after which one will be."""
+        now_ms = self._clock()
+        client = _client_of(address)
+        # Not further than a whole burst ahead: the clock may have been set back.
+        used_until_ms = min(
+            max(self._used_until_ms.pop(client, now_ms), now_ms), now_ms + self._most_ms
+        )
+        excess_ms = used_until_ms + self._every_ms - now_ms - self._most_ms
+        granted = excess_ms <= 0
+        self._used_until_ms[client] = used_until_ms + (self._every_ms if granted else 0)
+        if len(self._used_until_ms) > ADDRESSES_MAX:
+            del self._used_until_ms[next(iter(self._used_until_ms))]
+        return 0 if granted else -(-excess_ms // _MS_PER_S)
+
+
+def _client_of(address: str) -> str:
+    """The address; of IPv6 its network, as one client has all addresses of that."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:  # of a connection that has none, such as a Unix socket
+        return address
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
+        return str(int(parsed) >> _NETWORK_BITS)
+    return address

@@ -1,0 +1,207 @@
+"""The official MCP client against a running server: the documentation, and an account."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from aiohttp import ClientSession, web
+from mcp.client import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared._httpx_utils import create_mcp_http_client
+from mcp_types import CallToolResult, TextContent, TextResourceContents
+
+from modelgates_server.web.docs.pages import ORIGIN
+from tests.server import Customer, RunningServer, running_server
+
+# Spoken by today's clients, and without a handshake by those to come.
+MODES = ["legacy", "auto"]
+PING = b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}'
+JSON = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+CREDITS = "api/api-reference/credits/get-credits"
+
+
+def docs_client(url: str, mode: str) -> Client:
+    return Client(f"{url}/docs/_mcp/server", mode=mode)
+
+
+@asynccontextmanager
+async def account_client(server: RunningServer, key: str, mode: str) -> AsyncIterator[Client]:
+    headers = {"Authorization": f"Bearer {key}"}
+    async with (
+        create_mcp_http_client(headers=headers) as http,
+        Client(streamable_http_client(f"{server.api}/mcp", http_client=http), mode=mode) as client,
+    ):
+        yield client
+
+
+def text_of(result: object) -> str:
+    assert isinstance(result, CallToolResult)
+    (content,) = result.content
+    assert isinstance(content, TextContent)
+    return content.text
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_remaining_credits_are_found_first_and_can_be_read(
+    server: RunningServer, mode: str
+) -> None:
+    async with docs_client(server.url, mode) as client:
+        tools = (await client.list_tools()).tools
+        assert [tool.name for tool in tools] == ["searchDocs", "getPage"]
+        found = text_of(await client.call_tool("searchDocs", {"query": "remaining credits"}))
+        first = found.splitlines()[1]
+        assert first == f"{server.url}/docs/{CREDITS}"
+        for named in (first, CREDITS):
+            page = text_of(await client.call_tool("getPage", {"path": named}))
+            assert page.startswith("# ")
+            assert f"{server.api}/credits" in page
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_every_page_is_a_resource(server: RunningServer, mode: str) -> None:
+    async with docs_client(server.url, mode) as client:
+        listed = await client.list_resources()
+        uris = {str(resource.uri) for resource in listed.resources}
+        assert f"{server.url}/docs/{CREDITS}.md" in uris
+        for uri in uris:
+            (content,) = (await client.read_resource(uri)).contents
+            assert isinstance(content, TextResourceContents)
+            assert ORIGIN not in content.text
+        (content,) = (await client.read_resource(f"{server.url}/docs/openapi.json")).contents
+        assert isinstance(content, TextResourceContents)
+        assert json.loads(content.text)["servers"] == [{"url": server.api}]
+        assert (await client.list_resource_templates()).resource_templates
+
+
+@pytest.mark.parametrize("path", ["/docs/_mcp/server", "/api/v1/mcp"])
+async def test_what_is_no_message_gets_a_protocol_error(
+    server: RunningServer, customer: Customer, path: str
+) -> None:
+    headers = {**JSON, "authorization": f"Bearer {customer.viewer}"}
+    async with httpx.AsyncClient(base_url=server.url, headers=headers) as client:
+        for body, status, code in [
+            (b"{", 400, -32700),
+            (b"{}", 400, -32600),
+            (b" " * 100_000, 413, -32600),
+            (PING.replace(b"ping", b"no/such"), 200, -32601),
+        ]:
+            answer = await client.post(path, content=body)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+        for method in ("GET", "DELETE"):
+            answer = await client.request(method, path)
+            assert (answer.status_code, answer.headers["allow"]) == (405, "OPTIONS, POST")
+        assert (await client.post(path, content=PING)).json()["result"] == {}
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_management_key_makes_a_key_that_works(
+    server: RunningServer, customer: Customer, mode: str
+) -> None:
+    async with account_client(server, customer.management, mode) as client:
+        made = await client.call_tool("create_key", {"name": "by an assistant", "limit": 0.5})
+        assert not made.is_error
+        created = json.loads(text_of(made))
+        keys = json.loads(text_of(await client.call_tool("list_keys", {})))
+        assert created["data"] in keys["data"]
+    async with account_client(server, created["key"], mode) as client:
+        assert json.loads(text_of(await client.call_tool("list_models", {})))["data"]
+        refused = await client.call_tool("create_key", {"name": "more"})
+        assert refused.is_error
+        assert "Only management keys" in text_of(refused)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_viewer_key_reads_the_credits_and_makes_nothing(
+    server: RunningServer, customer: Customer, mode: str
+) -> None:
+    async with account_client(server, customer.viewer, mode) as client:
+        tools = {tool.name for tool in (await client.list_tools()).tools}
+        assert tools == {"get_credits", "list_models", "get_generation"}
+        figures = json.loads(text_of(await client.call_tool("get_credits", {})))
+        assert figures["data"] == {"total_credits": 100, "total_usage": 0}
+        assert (await client.call_tool("create_key", {"name": "x"})).is_error
+
+
+async def test_a_receipt_is_read_with_the_key_that_paid(
+    server: RunningServer, customer: Customer
+) -> None:
+    body = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "hi"}]}
+    headers = {"authorization": f"Bearer {customer.inference}"}
+    async with httpx.AsyncClient(headers=headers) as http:
+        answer = await http.post(f"{server.api}/chat/completions", json=body)
+    assert answer.status_code == 200, answer.text
+    generation_id = answer.json()["id"]
+    async with account_client(server, customer.inference, "auto") as client:
+        got = text_of(await client.call_tool("get_generation", {"id": generation_id}))
+    assert json.loads(got)["data"]["total_cost"] == answer.json()["usage"]["cost"]
+
+
+async def test_without_a_good_key_there_is_no_account(
+    server: RunningServer, customer: Customer
+) -> None:
+    unknown = customer.viewer[:-1] + ("0" if customer.viewer[-1] != "0" else "1")
+    async with httpx.AsyncClient(headers=JSON) as client:
+        for headers, message in [
+            ({}, "Missing Authentication header"),
+            ({"authorization": "Bearer x"}, "Missing Authentication header"),
+            ({"authorization": f"Bearer {unknown}"}, "User not found."),
+        ]:
+            answer = await client.post(f"{server.api}/mcp", content=PING, headers=headers)
+            assert answer.json() == {"error": {"message": message, "code": 401}}
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"].startswith("Bearer ")
+
+
+async def test_it_works_behind_a_path_prefix(tmp_path: Path) -> None:
+    async with reverse_proxy("/llm") as (url, targets):
+        with running_server(tmp_path, MODELGATES_PUBLIC_URL=url) as server:
+            targets.append(server.url)
+            for mode in MODES:
+                async with docs_client(url, mode) as client:
+                    await check_addresses(client, url)
+
+
+async def check_addresses(client: Client, url: str) -> None:
+    """All that is shown begins with `url`, and can be read by it."""
+    found = text_of(await client.call_tool("searchDocs", {"query": "credits"}))
+    addresses = [each.splitlines()[1] for each in found.split("\n\n")]
+    assert addresses[0] == f"{url}/docs/{CREDITS}"
+    assert all(address.startswith(f"{url}/docs") for address in addresses)
+    page = text_of(await client.call_tool("getPage", {"path": f"{url}/docs/{CREDITS}"}))
+    assert f"{url}/api/v1/credits" in page
+    for resource in (await client.list_resources()).resources[:3]:
+        assert str(resource.uri).startswith(f"{url}/docs")
+        assert (await client.read_resource(str(resource.uri))).contents
+
+
+@asynccontextmanager
+async def reverse_proxy(prefix: str) -> AsyncIterator[tuple[str, list[str]]]:
+    """A proxy that takes `prefix` away: its address with it, and where to put the target's."""
+    targets = list[str]()
+
+    async def forward(request: web.Request) -> web.Response:
+        target = targets[0] + request.path_qs.removeprefix(prefix)
+        kept = {k: v for k, v in request.headers.items() if k.lower() != "host"}
+        async with (
+            ClientSession() as session,
+            session.request(
+                request.method, target, headers=kept, data=await request.read()
+            ) as answer,
+        ):
+            media_type = {"content-type": answer.headers.get("content-type", "text/plain")}
+            body = await answer.read()
+            return web.Response(status=answer.status, body=body, headers=media_type)
+
+    app = web.Application()
+    app.router.add_route("*", f"{prefix}/{{rest:.*}}", forward)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    try:
+        yield f"http://{host}:{port}{prefix}", targets
+    finally:
+        await runner.cleanup()

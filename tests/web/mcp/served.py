@@ -1,0 +1,59 @@
+"""One MCP endpoint, served in this process, for tests that look at single messages."""
+
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from modelgates_server.service.keys import KeyRing
+from modelgates_server.service.ports import Store
+from modelgates_server.web.app import App
+from modelgates_server.web.operations import PUBLIC, Call, Operation
+from modelgates_server.web.refusals import Refusals
+from modelgates_server.web.reply import Reply
+from tests.gateway import metered
+from tests.support import ManualClock
+from tests.web.harness import BODIES_MAX_BYTES
+
+
+class Served:
+    """A public endpoint at /mcp."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: ManualClock,
+        folder: Path,
+        answer: Callable[[Call], Awaitable[Reply]],
+    ) -> None:
+        keys = KeyRing(store, clock, secrets.token_bytes)
+        metrics = metered(store, clock, folder).metrics
+        table = [Operation("mcp", "POST", "/mcp", PUBLIC, answer)]
+        app = App(table, keys, metrics, Refusals(), nullcontext, BODIES_MAX_BYTES)
+        self.client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://gateway"
+        )
+
+    async def post(self, body: Any, **headers: str) -> httpx.Response:
+        """Send a body, JSON unless it is bytes; underscores in names of headers are dashes."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        types = {"content-type": "application/json", "accept": "application/json"}
+        return await self.client.post("/mcp", content=content, headers={**types, **named})
+
+    async def ask(self, method: str, **params: Any) -> Any:
+        """What is answered to one request: a result, or an error."""
+        message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        answer = (await self.post(message, mcp_protocol_version="2025-06-18")).json()
+        assert answer["id"] == 1
+        return answer.get("error") or answer["result"]
+
+    async def use(self, tool: str, **arguments: Any) -> tuple[str, bool]:
+        """What a tool says, and whether that is an error."""
+        result = await self.ask("tools/call", name=tool, arguments=arguments)
+        (content,) = result["content"]
+        return content["text"], result.get("isError", False)

@@ -1,0 +1,198 @@
+"""The documentation for assistants: what its tools and resources say."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from modelgates_server.core.errors import InvalidInput
+from modelgates_server.service.ports import Store
+from modelgates_server.web.docs import site as sites
+from modelgates_server.web.docs.pages import ORIGIN, Heading, Page, Section
+from modelgates_server.web.docs.site import Site
+from modelgates_server.web.mcp import docs, docs_tools
+from modelgates_server.web.mcp.docs import DocsMcp
+from modelgates_server.web.operations import Call
+from tests.support import ManualClock
+from tests.web.mcp.served import Served
+
+BASE = "https://example.com/llm"
+OPENAPI = {"openapi": "3.1.0", "servers": [{"url": f"{ORIGIN}/api/v1"}]}
+
+
+def page(path: str, title: str, text: str, *headings: Heading) -> Page:
+    markdown = f"# {title}\n\n{text}"
+    return Page(path, title, f"About {title}.", "Guides", markdown, "", headings)
+
+
+FRONT = page("", "ModelGates", "Begin here.")
+CREDITS = page(
+    "api/credits/get-credits",
+    "Get remaining credits",
+    f"Send `GET {ORIGIN}/api/v1/credits`.\n\n## Errors\n\nA wrong key is a 401.",
+    Heading(2, "Errors", "errors"),
+)
+LONG = page("guides/long", "Long", "word " * docs_tools.PAGE_MAX_CHARS)
+MANY = [page(f"guides/{number}", f"Guide {number}", "Read.") for number in range(150)]
+PAGES = (FRONT, CREDITS, LONG, *MANY)
+
+
+@pytest.fixture(scope="module")
+def site() -> Site:
+    assets = dict(sites._assets())
+    return Site((Section("Guides", PAGES),), OPENAPI, assets, searchable=True)
+
+
+@pytest.fixture
+async def served(
+    site: Site, store: Store, clock: ManualClock, tmp_path: Path
+) -> AsyncIterator[Served]:
+    async def made() -> Site:
+        return site
+
+    endpoint = Served(store, clock, tmp_path, DocsMcp(made, base_of, clock).answer)
+    async with endpoint.client:
+        yield endpoint
+
+
+def base_of(call: Call) -> str:
+    if call.headers[b"host"] == b"!":
+        raise InvalidInput("the Host header does not name a host")
+    return BASE
+
+
+async def test_a_search_leads_to_where_the_reader_is(served: Served) -> None:
+    text, is_error = await served.use("searchDocs", query="remaining credits")
+    assert not is_error
+    assert text.splitlines()[:2] == [
+        "1. Get remaining credits",
+        f"{BASE}/docs/api/credits/get-credits",
+    ]
+    text, _ = await served.use("searchDocs", query="wrong")
+    assert text == (
+        "1. Get remaining credits > Errors\n"
+        f"{BASE}/docs/api/credits/get-credits#errors\nA **wrong** key is a 401."
+    )
+
+
+async def test_a_search_is_bounded_in_question_and_answer(served: Served) -> None:
+    text, _ = await served.use("searchDocs", query="read")
+    assert text.count(f"{BASE}/docs/") == docs_tools.EXCERPTS_MAX
+    text, is_error = await served.use("searchDocs", query="nowhere-to-be-found")
+    assert (text, is_error) == ("Nothing found. Try other words, or fewer.", False)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "api/credits/get-credits",
+        "/api/credits/get-credits/",
+        "/docs/api/credits/get-credits",
+        "/docs/api/credits/get-credits.md",
+        "api/credits/get-credits.mdx",
+        f"{BASE}/docs/api/credits/get-credits?x=1#errors",
+        f" {BASE}/docs/api/credits/get-credits.md\n",
+        f"{ORIGIN}/docs/api/credits/get-credits",
+    ],
+)
+async def test_a_page_is_found_by_path_and_by_address(served: Served, named: str) -> None:
+    text, is_error = await served.use("getPage", path=named)
+    assert not is_error
+    assert text.startswith("# Get remaining credits\n")
+    assert f"GET {BASE}/api/v1/credits" in text
+    assert ORIGIN not in text
+
+
+@pytest.mark.parametrize("named", ["", "/docs", "/docs/", f"{BASE}/docs", f"{BASE}/docs.md"])
+async def test_the_front_page_is_found_too(served: Served, named: str) -> None:
+    assert (await served.use("getPage", path=named))[0].startswith("# ModelGates")
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "nowhere",
+        "../openapi.yaml",
+        "/etc/passwd",
+        "docs",
+        "/docsguides/long",
+        "https://x.test/docs",
+    ],
+)
+async def test_what_is_no_page_is_an_error_that_says_what_to_do(served: Served, named: str) -> None:
+    text, is_error = await served.use("getPage", path=named)
+    assert is_error
+    assert "searchDocs" in text
+
+
+async def test_a_long_page_is_cut_and_says_where_the_rest_is(served: Served) -> None:
+    text, _ = await served.use("getPage", path="guides/long")
+    assert len(text) < docs_tools.PAGE_MAX_CHARS + 200
+    assert text.rstrip().endswith(f"All of it: {BASE}/docs/guides/long.md]")
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("searchDocs", {}),
+        ("searchDocs", {"query": 5}),
+        ("searchDocs", {"query": "a", "limit": 1000}),
+        ("searchDocs", {"query": "a" * 401}),
+        ("getPage", {"path": "a" * 401}),
+        ("getPage", {"page": "guides/long"}),
+    ],
+)
+async def test_wrong_arguments_are_told_to_the_assistant(
+    served: Served, tool: str, arguments: dict[str, object]
+) -> None:
+    text, is_error = await served.use(tool, **arguments)
+    assert is_error
+    assert text.startswith("The arguments do not fit: ")
+
+
+async def test_an_unknown_tool_is_a_protocol_error(served: Served) -> None:
+    error = await served.ask("tools/call", name="deleteDocs", arguments={})
+    assert error["code"] == -32602
+
+
+async def test_the_resources_are_all_pages_and_the_openapi_document(served: Served) -> None:
+    listed = await served.ask("resources/list")
+    assert len(listed["resources"]) == docs_tools.RESOURCES_A_PAGE
+    more = await served.ask("resources/list", cursor=listed["nextCursor"])
+    assert "nextCursor" not in more
+    resources = [*listed["resources"], *more["resources"]]
+    assert len({each["uri"] for each in resources}) == len(PAGES) + 1
+    assert (await served.ask("resources/list", cursor="9" * 9))["resources"] == []
+    assert (await served.ask("resources/list", cursor="-1"))["code"] == -32602
+    for resource in resources[:3]:
+        read = await served.ask("resources/read", uri=resource["uri"])
+        (content,) = read["contents"]
+        assert content["mimeType"] == resource["mimeType"]
+        assert ORIGIN not in content["text"]
+    openapi = await served.ask("resources/read", uri=f"{BASE}/docs/openapi.json")
+    document = json.loads(openapi["contents"][0]["text"])
+    assert document["servers"] == [{"url": f"{BASE}/api/v1"}]
+
+
+async def test_the_template_makes_addresses_that_can_be_read(served: Served) -> None:
+    (template,) = (await served.ask("resources/templates/list"))["resourceTemplates"]
+    uri = template["uriTemplate"].replace("{+path}", CREDITS.path)
+    assert (await served.ask("resources/read", uri=uri))["contents"]
+    assert (await served.ask("resources/read", uri=f"{BASE}/docs/nowhere.md"))["code"] == -32602
+
+
+async def test_nothing_is_repeated_of_a_host_that_is_none(served: Served) -> None:
+    ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    assert (await served.post(ping, host="!")).status_code == 400
+
+
+async def test_one_client_cannot_ask_without_end(served: Served, clock: ManualClock) -> None:
+    ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    for _ in range(docs.BURST):
+        assert (await served.post(ping)).status_code == 200
+    refused = await served.post(ping)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+    assert refused.json()["error"]["code"] == -32000
+    clock.forward(docs.EVERY_MS)
+    assert (await served.post(ping)).status_code == 200
