@@ -20,12 +20,14 @@ from modelgates_server.web.openapi import OpenApi
 from modelgates_server.web.operations import Operation, Paths
 from modelgates_server.web.refusals import Refusals
 from modelgates_server.web.table import operations
-from tests.gateway import metered
+from tests.gateway import metered, sandbox_catalog
 from tests.support import ManualClock, capture, place
 from tests.web.document import check_answer, operations_of, our_document
 
 BODY_MAX_BYTES = 1024 * 1024
 BODIES_MAX_BYTES = 4 * BODY_MAX_BYTES
+DOCS_CATALOG = sandbox_catalog()
+"""One for all tests: the site is made once for each."""
 UNDESCRIBED = {
     "account-mcp",
     "docs-mcp",
@@ -70,7 +72,7 @@ class Api:
             metrics=metrics,
             refusals=refusals,
             openapi=OpenApi(""),
-            docs=DocsApi(""),
+            docs=DocsApi("", DOCS_CATALOG),
             body_max_bytes=BODY_MAX_BYTES,
         )
         self._paths = Paths(self.table)

@@ -79,7 +79,7 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
         metrics=metrics,
         refusals=refusals,
         openapi=OpenApi(settings.public_url),
-        docs=DocsApi(_public_url(settings)),
+        docs=DocsApi(_public_url(settings), catalog),
         body_max_bytes=settings.max_body_mb * _MIB,
     )
 

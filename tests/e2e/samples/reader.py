@@ -1,24 +1,24 @@
 """Somebody who copies samples and puts in what is their own."""
 
-import json
 from typing import Any
 
 import httpx
 
+from modelgates_server.web.docs.offers import with_offered_models
 from modelgates_server.web.docs.pages import ORIGIN
 from modelgates_server.web.docs.samples.request import TOKEN, request_of
-from modelgates_server.web.openapi import OpenApi
+from modelgates_server.web.openapi import document_at
+from tests.gateway import sandbox_catalog
 from tests.server import RunningServer, open_customer_now
 
 METRICS_TOKEN = "token-of-the-metrics-0123456789"
-DOCUMENT: dict[str, Any] = json.loads(OpenApi(ORIGIN)._json)
+DOCUMENT = with_offered_models(document_at(ORIGIN), sandbox_catalog())
 OPERATIONS = {
     operation["operationId"]: (path, method)
     for path, item in DOCUMENT["paths"].items()
     for method, operation in item.items()
     if isinstance(operation, dict) and "operationId" in operation
 }
-MODEL = "openai/gpt-4o-mini"
 HASH = DOCUMENT["paths"]["/keys/{hash}"]["parameters"][0]["example"]
 GENERATION = DOCUMENT["paths"]["/generation"]["get"]["parameters"][0]["example"]
 
@@ -57,7 +57,6 @@ class Reader:
         for example, real in (
             (ORIGIN, self.server.url),
             (TOKEN, self.key(operation_id)),
-            (MODEL, "sandbox/echo"),
             (HASH, own.get(operation_id, self.hashes[0])),
             (GENERATION, self.generation),
         ):

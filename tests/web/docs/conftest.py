@@ -7,6 +7,7 @@ import pytest
 
 from modelgates_server.web.docs.api import load_site
 from modelgates_server.web.docs.site import Site
+from tests.web.harness import DOCS_CATALOG
 
 
 class Elements(HTMLParser):
@@ -33,4 +34,4 @@ def linked(markdown: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def site() -> Site:
-    return load_site()
+    return load_site(DOCS_CATALOG)

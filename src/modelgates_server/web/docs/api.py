@@ -6,13 +6,15 @@ waits for it nor keeps it in memory.
 
 import asyncio
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from modelgates_server.core.catalog import Catalog
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.web.docs.copies import SECURITY, Copies, rebased
+from modelgates_server.web.docs.offers import with_offered_models
 from modelgates_server.web.docs.pages import HTML, ORIGIN
 from modelgates_server.web.docs.reader import (
     base_of,
@@ -35,18 +37,18 @@ _RESULTS, _SUGGESTIONS = 20, 8
 
 
 @cache
-def load_site() -> "Site":
-    """The site of this process; whoever calls this waits for it."""
+def load_site(catalog: Catalog) -> "Site":
+    """The site of a server that offers these models; whoever calls this waits for it."""
     # Jinja, Markdown and Pygments take longer to load than all the rest of the server.
     from modelgates_server.web.docs.site import build_site  # noqa: PLC0415
 
-    return build_site(document_at(ORIGIN))
+    return build_site(with_offered_models(document_at(ORIGIN), catalog))
 
 
 class SharedSite:
     """The site of this process: whoever asks while it is being made waits for the same one."""
 
-    def __init__(self, load: Callable[[], "Site"] = load_site) -> None:
+    def __init__(self, load: Callable[[], "Site"]) -> None:
         self._load = load
         self._making: asyncio.Future[Site] | None = None
 
@@ -77,9 +79,9 @@ class DocsApi:
     `site` is for others that serve the same pages.
     """
 
-    def __init__(self, public_url: str) -> None:
+    def __init__(self, public_url: str, catalog: Catalog) -> None:
         self._public_url = public_url
-        self.site = SharedSite()
+        self.site = SharedSite(partial(load_site, catalog))
         self._copies = Copies()
 
     async def show(self, call: Call) -> Reply:
