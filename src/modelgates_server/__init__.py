@@ -1,3 +1,3 @@
 """ModelGates: a self-hosted LLM gateway with prepaid credits."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
