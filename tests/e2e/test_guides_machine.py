@@ -100,15 +100,16 @@ def test_a_restored_backup_is_the_gateway_of_that_day(machine: Machine) -> None:
     machine.type("gateway db backup /var/backups/modelgates/2026-11-25.db")
     machine.type(f"gateway credits grant {account} 7 --ref after")
     spool = machine.path("var/lib/modelgates/modelgates.db-spool")
-    spool.mkdir()
+    (spool / "kept").touch()
     assert machine.total_credits(account) == "12"
 
     assert "The books are right" in machine.type_block(OPERATING, "/var/lib/modelgates/lost")
 
     assert machine.is_ready()
     assert machine.total_credits(account) == "5"
-    assert not spool.exists()
+    assert list(spool.iterdir()) == []
     assert machine.path("var/lib/modelgates/lost/modelgates.db").exists()
+    assert machine.path("var/lib/modelgates/lost/modelgates.db-spool/kept").exists()
     machine.type(f"gateway credits grant {account} 5 --ref before")
     assert machine.total_credits(account) == "5"
 
