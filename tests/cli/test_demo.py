@@ -68,6 +68,9 @@ def test_the_demo_shows_what_is_true_and_leaves_nothing(
         assert said(call).endswith("data: [DONE]\n\n")
         assert read_credits(url, curl[3].removeprefix("Authorization: Bearer "))[1] != answer
 
+        docs = one(r"^  (http\S+/docs)$", shown)
+        assert "<h1" in httpx.get(docs, timeout=PATIENCE_S).text
+
         other = Console(tmp_path)
         other.environment["MODELGATES_DATABASE_URL"] = one(r"^  export \w+=(sqlite:\S+)$", shown)
         commands = re.findall(r"^  \S*modelgates (.*)$", shown, re.MULTILINE)

@@ -1,14 +1,14 @@
 """The form "Try it" of the reference, in a real browser against the real server."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 
 from tests.e2e.browser import VIEWS, Visit, opened_browser, visit
-from tests.server import Customer, RunningServer, open_customer
+from tests.server import Customer, RunningServer, open_customer, running_server
 
 REFERENCE = "/docs/api/api-reference"
 CREDITS = f"{REFERENCE}/credits/get-credits"
@@ -16,6 +16,14 @@ CREATE_KEY = f"{REFERENCE}/api-keys/create-key"
 CHAT = f"{REFERENCE}/inference/create-chat-completion"
 ENDPOINTS = f"{REFERENCE}/models/list-model-endpoints"
 KEPT = "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, history.state])"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    # Who stops a stream leaves it: the server would wait for its usage.
+    folder = tmp_path_factory.mktemp("server")
+    with running_server(folder, MODELGATES_DRAIN_S="0") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +129,7 @@ async def test_a_stream_is_shown_as_it_comes_and_can_be_stopped(
     async with visit(browser, server.url) as visitor:
         page = await visitor.open(CHAT)
         stop = page.get_by_role("button", name="Stop")
-        await send(page, Inference_key=acme.inference, Body=chaos(say="first " * 4, chunk_ms=1500))
+        await send(page, Inference_key=acme.inference, Body=chaos(say="first " * 40, chunk_ms=1500))
         region = page.get_by_role("region", name="Body of the answer")
         await expect(region).to_contain_text("first", timeout=30_000)
         await said(page, "200 OK, began after")

@@ -146,6 +146,10 @@ Call a model yourself (any OpenAI or OpenRouter client works: base URL {url}/api
     -H "Content-Type: application/json" \\
     -d '{{"model": "{_MODEL}", "stream": true, "messages": [{{"role": "user", "content": "Hi"}}]}}'
 
+In a browser, guides and every operation with samples and a form to try it:
+
+  {url}/docs
+
 In another terminal, on the same books:
 
   export MODELGATES_DATABASE_URL={shlex.quote(shown.database_url)}
