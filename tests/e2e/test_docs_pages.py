@@ -17,7 +17,23 @@ CREDITS = "/docs/api/api-reference/credits/get-credits"
 CREATE_KEY = "/docs/api/api-reference/api-keys/create-key"
 CHAT = "/docs/api/api-reference/inference/create-chat-completion"
 QUICKSTART = "/docs/guides/overview/quickstart"
-PAGES = ["/docs", QUICKSTART, CREDITS, CREATE_KEY, CHAT, "/docs/search?q=credits"]
+PAGES = {
+    "/docs": 200,
+    QUICKSTART: 200,
+    "/docs/guides/limits": 200,
+    "/docs/reference/cli": 200,
+    "/docs/decisions/0011-the-life-of-a-call": 200,
+    "/docs/api/api-reference/overview": 200,
+    CREDITS: 200,
+    CREATE_KEY: 200,
+    CHAT: 200,
+    "/docs/api/api-reference/models/list-model-endpoints": 200,
+    "/docs/search?q=credits": 200,
+    "/docs/search?q=zzzzqqqq": 200,
+    f"/docs/search?q={'x' * 201}": 400,
+    "/docs/nowhere": 404,
+}
+"""One of each kind and more: every template, tables, forms with and without a body."""
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +56,13 @@ async def test_pages_are_whole_and_for_everybody(
     view: str, browser: Browser, server: RunningServer, subtests: pytest.Subtests
 ) -> None:
     async with visit(browser, server.url, **VIEWS[view]) as visitor:
-        for path in PAGES:
+        for path, status in PAGES.items():
             with subtests.test(path):
                 page = await visitor.open(path)
+                if status != 200:
+                    [complaint] = visitor.complaints
+                    assert str(status) in complaint
+                    visitor.complaints.clear()
                 await expect(page.locator("h1")).to_be_visible()
                 found = (await Axe().run(page)).response["violations"]
                 serious = [
@@ -66,6 +86,19 @@ async def test_dark_and_light_are_what_the_reader_s_system_says(
             seen[view] = [int(n) for n in (await page.evaluate(colour))[4:-1].split(",")]
     assert min(seen["light"]) > 240
     assert max(seen["dark"]) < 40
+
+
+async def test_on_paper_it_is_light_and_every_sample_has_its_name(
+    browser: Browser, server: RunningServer
+) -> None:
+    async with visit(browser, server.url, **VIEWS["dark"]) as visitor:
+        page = await visitor.open(CREDITS)
+        await expect(page.locator(".tab > h3").first).to_be_hidden()
+        await page.emulate_media(media="print")
+        await expect(page.locator("body")).to_have_css("background-color", "rgb(255, 255, 255)")
+        for sample in await page.locator(".tab").all():
+            await expect(sample.locator("h3")).to_be_visible()
+            await expect(sample.locator("pre")).to_be_visible()
 
 
 async def test_a_search_leads_to_the_page_by_keyboard_alone(

@@ -74,6 +74,9 @@ async def test_a_key_answers_and_is_kept_nowhere(
     async with visit(browser, server.url, **VIEWS["phone"]) as visitor:
         page = await visitor.open(CREDITS)
         key = page.get_by_label("Management or viewer key")
+        # A browser offers to keep what is a password. This looks like one, and is none.
+        await expect(key).to_have_attribute("type", "text")
+        await expect(key).to_have_css("-webkit-text-security", "disc")
         await send(page, Management_or_viewer_key=acme.viewer)
         await said(page, "200 OK after")
         assert json.loads(await shown(page))["data"] == {"total_credits": 100, "total_usage": 0}
@@ -184,6 +187,13 @@ async def test_what_cannot_be_sent_is_told_at_its_field_and_not_sent(
         asked.clear()
         await send(page, author="sandbox", slug="..")
         await said(page, "slug cannot be .. in an address.")
+        await send(page, author=" ", slug="echo")
+        await said(page, "author is needed.")
+        await expect(page.get_by_label("author")).to_be_focused()
+        await visitor.open(CREDITS)
+        asked.clear()
+        await send(page, Management_or_viewer_key="  ")
+        await said(page, "A key is needed.")
         assert asked == []
 
 

@@ -17,6 +17,7 @@ from modelgates_server.web.api.activity import DAYS
 from modelgates_server.web.api.holds import LISTED_MAX
 from modelgates_server.web.api.keys import PAGE
 from modelgates_server.web.api.models import PAGE_MAX
+from modelgates_server.web.docs import beside
 from modelgates_server.web.mcp import docs, endpoint, messages
 from tests.e2e.guides import DOCS
 
@@ -49,6 +50,7 @@ LIMITS = [
     f"| open connections | {default('max_connections'):,} for each process |",
     f"| requests waiting on one connection | {connection.PIPELINE_MAX} |",
     f"| an idle connection | {connection.IDLE_MAX_S} s |",
+    f"that wait to be made | {beside.WAITING_MAX} for each process |",
     f"| `GET /keys` | {PAGE} a page;",
     f"| all, or {PAGE_MAX:,} a page",
     f"| `GET /credits/holds` | {LISTED_MAX:,}, the oldest |",
@@ -71,6 +73,7 @@ OTHERS = {
     "guides/operating.md": [f"`total_timeout_s` ({WHOLE})"],
     "guides/mcp.md": [
         f"at most {messages.BODY_MAX_BYTES // KIB} KiB, and {endpoint.RUNNING_MAX} are answered",
+        f"have {endpoint.BATCH_ANSWERS_BYTES // KIB} KiB together",
         f"an address {docs.BURST} requests at once\nand {1000 // docs.EVERY_MS} a second",
     ],
 }

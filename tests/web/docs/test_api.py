@@ -4,7 +4,9 @@ import asyncio
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -230,10 +232,36 @@ async def test_nothing_that_is_searched_breaks_the_page(query: str, api: Api) ->
             assert "<script>alert" not in answer.text
 
 
+async def test_what_was_searched_is_told_as_it_was_typed(api: Api) -> None:
+    answer = (await get(api, f"/docs/_search?q={ORIGIN}/docs")).json()
+    assert answer["query"] == f"{ORIGIN}/docs"
+
+
 async def test_a_search_has_a_length(api: Api) -> None:
     for path in ("/docs/search", "/docs/_search"):
         assert (await get(api, f"{path}?q={'x' * QUERY_MAX_CHARS}")).status_code == 200
-        assert (await get(api, f"{path}?q={'x' * (QUERY_MAX_CHARS + 1)}")).status_code == 400
+        refused = await get(api, f"{path}?q={'x' * (QUERY_MAX_CHARS + 1)}")
+        assert refused.status_code == refused.json()["error"]["code"] == 400
+
+
+async def test_people_are_told_on_a_page_that_their_search_is_too_long(api: Api) -> None:
+    shown = await get(api, f"/docs/search?q={'x' * (QUERY_MAX_CHARS + 1)}", **BROWSER)
+    assert (shown.status_code, shown.headers["content-type"]) == (400, "text/html; charset=utf-8")
+    assert "<p>A search has at most 200 characters.</p>" in shown.text
+
+
+async def test_the_documentation_takes_no_thread_that_settlements_wait_for(
+    api: Api, site: Site
+) -> None:
+    class Watched(ThreadPoolExecutor):
+        def submit(self, *_: Any, **__: Any) -> Any:
+            raise AssertionError("it took one")
+
+    asyncio.get_running_loop().set_default_executor(Watched(1))
+    assert (await get(api, "/docs", accept_encoding="gzip")).status_code == 200
+    for path in ("/docs/search", "/docs/_search"):
+        assert (await get(api, f"{path}?q=hold")).status_code == 200
+    assert await SharedSite(lambda: site).get() is site
 
 
 def test_a_server_starts_without_what_only_the_documentation_needs(tmp_path: Path) -> None:

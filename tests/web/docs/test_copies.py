@@ -4,8 +4,8 @@ import gzip
 import pytest
 
 from modelgates_server.web.docs import copies
-from modelgates_server.web.docs.copies import Copies, rebased
-from modelgates_server.web.docs.pages import HTML, ORIGIN, Document
+from modelgates_server.web.docs.copies import ENTRY_BYTES, Copies, rebased
+from modelgates_server.web.docs.pages import ASSETS, HTML, ORIGIN, Document
 
 PAGE = Document(HTML, f'<a href="{ORIGIN}/docs/x">{ORIGIN}/docs</a>'.encode() * 10)
 
@@ -43,16 +43,59 @@ async def test_readers_who_come_at_once_get_the_same_copy() -> None:
     asked = (kept.get("docs/x", PAGE, "http://a", gzipped=True) for _ in range(5))
     first, *others = await asyncio.gather(*asked)
     assert all(other is first for other in others)
-    assert kept._bytes == len(first.body)
+    assert kept._bytes == len(first.body) + ENTRY_BYTES
+
+
+async def test_a_reader_who_leaves_takes_the_copy_from_nobody() -> None:
+    kept = Copies()
+    first, *others = [
+        asyncio.ensure_future(kept.get("docs/x", PAGE, "http://a", gzipped=True)) for _ in range(3)
+    ]
+    await asyncio.sleep(0)
+    first.cancel()
+    one, other = await asyncio.gather(*others)
+    assert one is other
+
+
+async def test_a_copy_that_could_not_be_made_is_tried_again() -> None:
+    kept = Copies()
+    for _ in range(2):
+        with pytest.raises(UnicodeEncodeError):
+            await kept.get("docs/x", PAGE, "http://\udcff", gzipped=True)
+    assert (kept._bytes, kept._making) == (0, {})
+
+
+async def test_what_has_no_address_in_it_is_kept_once() -> None:
+    kept, sheet = Copies(), Document("text/css", b"a {}" * 200)
+    one, other = [
+        await kept.get(f"{ASSETS}x.css", sheet, base, gzipped=True)
+        for base in ("http://a", "http://b")
+    ]
+    assert one is other
+
+
+async def test_the_largest_documents_are_compressed_fast() -> None:
+    # RFC 1952, 2.3.1: the byte XFL is 4 for the fastest algorithm.
+    for size, fast in ((1000, False), (500_000, True)):
+        copy = await Copies().get("x", Document("text/plain", bytes(size)), "", gzipped=True)
+        assert (copy.body[8] == 4) == fast
 
 
 async def test_made_up_addresses_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    size = len(rebased(PAGE.body, "http://host-0", is_html=True))
+    size = len(rebased(PAGE.body, "http://host-0", is_html=True)) + ENTRY_BYTES
     monkeypatch.setattr(copies, "KEPT_BYTES", 3 * size)
     kept = Copies()
     wanted = await kept.get("docs/x", PAGE, "http://host-0", gzipped=False)
     for number in range(9):
         await kept.get("docs/x", PAGE, f"http://host-{number}", gzipped=False)
         assert await kept.get("docs/x", PAGE, "http://host-0", gzipped=False) is wanted
-    assert kept._bytes == sum(len(copy.body) for copy in kept._kept.values()) == 3 * size
+    assert kept._bytes == 3 * size
     assert {base for _, base, _ in kept._kept} >= {"http://host-0", "http://host-8"}
+
+
+async def test_many_small_copies_do_not_fill_it_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies, "KEPT_BYTES", 5 * ENTRY_BYTES)
+    kept = Copies()
+    for number in range(9):
+        await kept.get("x", Document("text/plain", b""), f"http://{number}", gzipped=False)
+    assert len(kept._kept) == 5

@@ -2,8 +2,10 @@ import re
 
 import pytest
 
+from modelgates_server.web.docs.copies import rebased
 from modelgates_server.web.docs.layout import Layout
 from modelgates_server.web.docs.pages import ORIGIN, Excerpt, Page, Section
+from tests.web.docs.conftest import Elements
 
 
 def page(path: str, title: str, section: str, markdown: str = "") -> Page:
@@ -45,6 +47,12 @@ def test_what_was_found_is_marked_and_never_becomes_html() -> None:
 def test_a_search_that_finds_nothing_says_so() -> None:
     assert "Nothing was found" in LAYOUT.results("x", [])
     assert "Nothing was found" not in LAYOUT.results("", [])
+
+
+def test_an_address_that_was_searched_stays_as_it_was_typed() -> None:
+    html = rebased(LAYOUT.results(ORIGIN, []).encode(), "http://a", is_html=True).decode()
+    assert Elements(html).values("value") == [ORIGIN]
+    assert f"<h1>Results for “{ORIGIN}”</h1>" in html.replace("&#58;", ":")
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,8 @@ def call(scheme: str = "http", **headers: str) -> Call:
         (call(host="a", x_forwarded_proto="https"), "https://a"),
         (call("https", host="a", x_forwarded_proto="http"), "http://a"),
         (call(host="a", x_forwarded_proto="javascript"), "http://a"),
-        (call(host="a", x_forwarded_proto="https,http"), "http://a"),
+        (call(host="a", x_forwarded_proto="https,http"), "https://a"),
+        (call(host="a", x_forwarded_proto=" HTTPS , http"), "https://a"),
     ],
 )
 def test_the_reader_s_address_is_where_the_request_came_to(asked: Call, base: str) -> None:
@@ -66,6 +67,14 @@ def test_what_is_no_host_never_gets_into_a_page(host: str) -> None:
         base_of(call())
 
 
+def test_a_request_to_two_hosts_gets_no_page() -> None:
+    for hosts in (["a", "b"], ["a", "a"], ["", "a"]):
+        asked = call()
+        asked.request.scope["headers"].extend((b"host", host.encode()) for host in hosts)
+        with pytest.raises(InvalidInput, match="one Host header"):
+            base_of(asked)
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -78,6 +87,9 @@ def test_what_is_no_host_never_gets_into_a_page(host: str) -> None:
         "https://a//b",
         "https://user@a",
         "https://a/b c",
+        "https://a/..",
+        "https://a/b/../c",
+        "https://a/./b/",
     ],
 )
 def test_an_address_that_is_none_is_refused_by_its_name(url: str) -> None:
@@ -85,7 +97,9 @@ def test_an_address_that_is_none_is_refused_by_its_name(url: str) -> None:
         checked_base(url, "the setting")
 
 
-@pytest.mark.parametrize("url", ["https://a.example", "http://[::1]:80/x", "https://a/b/c-d"])
+@pytest.mark.parametrize(
+    "url", ["https://a.example", "http://[::1]:80/x", "https://a/b/c-d", "https://a/.b/c.."]
+)
 def test_an_address_has_no_slash_at_its_end(url: str) -> None:
     assert checked_base(url, "x") == checked_base(f"{url}/", "x") == url
 

@@ -103,6 +103,13 @@ def test_an_id_stands_once_on_a_page_and_its_own_place_is_marked(
             assert [tag for tag, _ in page.found].count("h1") == 1
 
 
+def test_every_column_of_a_table_has_a_title(site: Site, subtests: pytest.Subtests) -> None:
+    for name, document in site.documents.items():
+        if document.is_page:
+            with subtests.test(name):
+                assert not re.search(rb"<th\b[^>]*>\s*</th>", document.body)
+
+
 def test_a_page_loads_nothing_from_elsewhere_and_has_no_code_within(
     site: Site, subtests: pytest.Subtests
 ) -> None:

@@ -142,7 +142,14 @@ async def test_a_created_key_works_with_the_limit_that_was_written(
 
 @pytest.mark.parametrize(
     "arguments",
-    ['{"name":"x","limti":5}', '{"name":"x","limit":-1}', '{"name":"x","kind":"management"}', "{}"],
+    [
+        '{"name":"x","limit":5,"idempotency_key":""}',
+        '{"name":"x","limit":5,"idempotency_key":5}',
+        '{"name":"x","limti":5}',
+        '{"name":"x","limit":-1}',
+        '{"name":"x","kind":"management"}',
+        "{}",
+    ],
 )
 async def test_a_key_that_was_asked_for_wrongly_is_not_made(
     api: Api, acme: Customer, arguments: str
@@ -150,6 +157,37 @@ async def test_a_key_that_was_asked_for_wrongly_is_not_made(
     before = await api.gateway.keys.page(acme.account_id, limit=100)
     assert (await use(api, acme.management, "create_key", arguments))[1]
     assert await api.gateway.keys.page(acme.account_id, limit=100) == before
+
+
+async def test_a_limit_written_twice_makes_no_key(api: Api, acme: Customer) -> None:
+    before = await api.gateway.keys.page(acme.account_id, limit=100)
+    params = '{"name":"create_key","arguments":{"name":"x","limit":1,"limit":null}}'
+    message = f'{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}'
+    answer = await post(api, acme.management, message.encode())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, -32600)
+    assert await api.gateway.keys.page(acme.account_id, limit=100) == before
+
+
+async def test_a_key_that_is_asked_for_again_is_the_same_key(api: Api, acme: Customer) -> None:
+    wanted = '{"name":"new","idempotency_key":"once"}'
+    first, _ = await use(api, acme.management, "create_key", wanted)
+    assert (await use(api, acme.management, "create_key", wanted))[0] == first
+    headers = {"Idempotency-Key": "once"}
+    body = {"name": "new"}
+    same = await api.call("POST", "/api/v1/keys", acme.management, json=body, headers=headers)
+    assert same.json()["key"] == json.loads(first)["key"], "as by the operation"
+    other, _ = await use(api, acme.management, "create_key", wanted.replace("once", "more"))
+    assert json.loads(other)["key"] != json.loads(first)["key"]
+    text, is_error = await use(api, acme.management, "create_key", wanted.replace("new", "x"))
+    assert (json.loads(text)["error"]["code"], is_error) == (422, True)
+
+
+async def test_a_client_in_a_browser_may_come_from_anywhere(api: Api, acme: Customer) -> None:
+    headers = {"content-type": "application/json", "origin": "http://localhost:6274"}
+    ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    answer = await api.call("POST", PATH, acme.viewer, json=ping, headers=headers)
+    assert answer.json()["result"] == {}
+    assert answer.headers["access-control-allow-origin"] == "*"
 
 
 async def test_accounts_do_not_see_each_other(api: Api, acme: Customer, other: Customer) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from threading import Thread, current_thread, main_thread
 
 import pytest
 
@@ -13,6 +14,7 @@ from modelgates_server.web.docs.pages import ORIGIN, Heading, Page, Section
 from modelgates_server.web.docs.site import Site
 from modelgates_server.web.mcp import docs, docs_tools
 from modelgates_server.web.mcp.docs import DocsMcp
+from modelgates_server.web.mcp.messages import BATCH_MAX
 from modelgates_server.web.operations import Call
 from tests.support import ManualClock
 from tests.web.mcp.served import Served
@@ -94,6 +96,10 @@ async def test_a_search_is_bounded_in_question_and_answer(served: Served) -> Non
         f"{BASE}/docs/api/credits/get-credits?x=1#errors",
         f" {BASE}/docs/api/credits/get-credits.md\n",
         f"{ORIGIN}/docs/api/credits/get-credits",
+        "docs/api/credits/get-credits",
+        "api/credits/get-credits.html",
+        "api/credits/get-credits/index.html",
+        "https://other.test/below/docs/api/credits/get-credits#errors",
     ],
 )
 async def test_a_page_is_found_by_path_and_by_address(served: Served, named: str) -> None:
@@ -104,7 +110,10 @@ async def test_a_page_is_found_by_path_and_by_address(served: Served, named: str
     assert ORIGIN not in text
 
 
-@pytest.mark.parametrize("named", ["", "/docs", "/docs/", f"{BASE}/docs", f"{BASE}/docs.md"])
+FRONTS = ["", "docs", "/docs", "/docs/", "index", "/docs/index.md", "https://x.test/docs"]
+
+
+@pytest.mark.parametrize("named", [*FRONTS, f"{BASE}/docs", f"{BASE}/docs.md"])
 async def test_the_front_page_is_found_too(served: Served, named: str) -> None:
     assert (await served.use("getPage", path=named))[0].startswith("# ModelGates")
 
@@ -115,9 +124,10 @@ async def test_the_front_page_is_found_too(served: Served, named: str) -> None:
         "nowhere",
         "../openapi.yaml",
         "/etc/passwd",
-        "docs",
         "/docsguides/long",
-        "https://x.test/docs",
+        "indexguides/long",
+        "https://x.test",
+        "https://x.test/guides/long",
     ],
 )
 async def test_what_is_no_page_is_an_error_that_says_what_to_do(served: Served, named: str) -> None:
@@ -184,7 +194,58 @@ async def test_the_template_makes_addresses_that_can_be_read(served: Served) -> 
 
 async def test_nothing_is_repeated_of_a_host_that_is_none(served: Served) -> None:
     ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
-    assert (await served.post(ping, host="!")).status_code == 400
+    answer = await served.post(ping, host="!")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, -32600)
+
+
+@pytest.mark.parametrize("version", ["2025-06-18", "2026-07-28"])
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("a" * 60_000, {}),
+        ("resources/read", {"uri": f"{BASE}/docs/{'a' * 60_000}"}),
+        ("resources/read", {"uri": f"{BASE}/docs?{'a' * 60_000}"}),
+        ("tools/call", {"name": "a" * 60_000}),
+        ("tools/call", {"name": "getPage", "arguments": {"a" * 60_000: 1}}),
+        ("resources/list", {"cursor": "a" * 60_000}),
+    ],
+)
+async def test_little_is_repeated_of_what_was_sent(
+    served: Served, method: str, params: dict[str, object], version: str
+) -> None:
+    meta = {"protocolVersion": version, "clientCapabilities": {}}
+    named = {f"io.modelcontextprotocol/{name}": value for name, value in meta.items()}
+    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": named}}
+    headers = {"mcp_protocol_version": version, "mcp_method": method[:100]}
+    name = params.get("uri") or params.get("name")
+    if name is not None:
+        headers["mcp_name"] = str(name)
+    answer = await served.post(message, **headers)
+    assert answer.json()["id"] == 1
+    assert len(answer.content) < 1000
+
+
+async def test_other_work_goes_on_while_a_page_is_searched(
+    site: Site, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = list[Thread]()
+
+    def find(*_: object) -> list[object]:
+        threads.append(current_thread())
+        return []
+
+    monkeypatch.setattr(site, "find", find)
+    await served.use("searchDocs", query="credits")
+    assert threads != [main_thread()]
+
+
+async def test_a_batch_costs_as_much_as_its_messages(served: Served, clock: ManualClock) -> None:
+    batch = [{"jsonrpc": "2.0", "id": n, "method": "ping"} for n in range(BATCH_MAX)]
+    for _ in range(docs.BURST // BATCH_MAX):
+        assert (await served.post(batch)).status_code == 200
+    assert (await served.post(batch)).status_code == 429
+    clock.forward(BATCH_MAX * docs.EVERY_MS)
+    assert (await served.post(batch)).status_code == 200
 
 
 async def test_one_client_cannot_ask_without_end(served: Served, clock: ManualClock) -> None:

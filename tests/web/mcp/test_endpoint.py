@@ -14,6 +14,7 @@ from mcp_types import ListToolsResult, PaginatedRequestParams
 from structlog.testing import capture_logs
 
 from modelgates_server.service.ports import Store
+from modelgates_server.web.mcp import endpoint
 from modelgates_server.web.mcp.endpoint import RUNNING_MAX, Endpoint
 from modelgates_server.web.mcp.exchange import Context, Exchange
 from modelgates_server.web.mcp.messages import BODY_MAX_BYTES
@@ -56,9 +57,9 @@ def probe() -> Probe:
 async def served(
     probe: Probe, store: Store, clock: ManualClock, tmp_path: Path
 ) -> AsyncIterator[Served]:
-    endpoint = Served(store, clock, tmp_path / "spool", Endpoint(probe.load).answer)
-    async with endpoint.client:
-        yield endpoint
+    serving = Served(store, clock, tmp_path / "spool", Endpoint(probe.load).answer)
+    async with serving.client:
+        yield serving
 
 
 def error_of(answer: httpx.Response) -> int:
@@ -89,9 +90,28 @@ async def test_a_version_nobody_knows_is_refused(served: Served) -> None:
 
 
 async def test_a_stream_that_nobody_has_is_refused_in_words(served: Served) -> None:
-    listen = {"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen"}
-    answer = await served.post(listen, mcp_protocol_version="2026-07-28")
-    assert (answer.status_code, error_of(answer)) == (406, -32600)
+    meta = {"protocolVersion": "2026-07-28", "clientCapabilities": {}}
+    params = {
+        "_meta": {f"io.modelcontextprotocol/{name}": value for name, value in meta.items()},
+        "notifications": {},
+    }
+    listen = {"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params}
+    headers = {"mcp_protocol_version": "2026-07-28", "mcp_method": "subscriptions/listen"}
+    answer = await served.post(listen, **headers)
+    assert (answer.status_code, error_of(answer)) == (404, -32601)
+
+
+@pytest.mark.parametrize("version", ["2025-11-25", "2026-07-28"])
+async def test_a_client_that_does_not_say_what_it_takes_gets_json(
+    served: Served, version: str
+) -> None:
+    headers = {"content-type": "application/json", "mcp-protocol-version": version}
+    # httpx adds an Accept to what has none.
+    request = served.client.build_request("POST", "/mcp", json=PING, headers=headers)
+    del request.headers["accept"]
+    answer = await served.client.send(request)
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.status_code == (200 if version == "2025-11-25" else 400), "no envelope"
 
 
 async def test_an_unknown_method_is_told_apart_from_an_unknown_message(served: Served) -> None:
@@ -126,6 +146,20 @@ async def test_a_batch_is_answered_as_one(served: Served) -> None:
     assert (second["id"], second["error"]["code"]) == ("b", -32601)
     answer = await served.post([TOLD, TOLD])
     assert (answer.status_code, answer.content) == (202, b"")
+
+
+async def test_the_answers_of_a_batch_are_bounded_together(
+    served: Served, probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "BATCH_ANSWERS_BYTES", 80)
+    tools = {**PING, "method": "tools/list"}
+    batch = [{**tools, "id": 1}, {**tools, "id": 2}, {**tools, "id": "c"}, TOLD, {**tools, "id": 4}]
+    first, second, third, fourth = (await served.post(batch)).json()
+    assert first["result"] == second["result"] == {"tools": []}
+    assert (third["id"], fourth["id"]) == ("c", 4)
+    assert third["error"] == fourth["error"]
+    assert "ask for less" in third["error"]["message"]
+    assert probe.asked == 2, "what is refused is not done"
 
 
 async def test_first_requests_that_come_together_load_it_once(served: Served, probe: Probe) -> None:

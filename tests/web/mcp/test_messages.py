@@ -31,6 +31,7 @@ def told(refused: Refused) -> tuple[int, int, Any]:
         b'{"jsonrpc": "2.0", "id": 1, "method": "\\ud800"}',
         b'{"jsonrpc": "2.0", "id": NaN, "method": "ping"}',
         b'{"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {"a": 1e999}}',
+        b'{"jsonrpc": "2.0", "id": 1, "method": "ping", "params": ' + b'{"a":' * 10_000,
     ],
 )
 def test_what_is_no_json_is_a_parse_error(body: bytes) -> None:
@@ -51,6 +52,7 @@ def test_what_is_no_json_is_a_parse_error(body: bytes) -> None:
         ({**PING, "jsonrpc": 2.0}, 1),
         ({**PING, "method": 5}, 1),
         ({**PING, "method": None}, 1),
+        ({**PING, "method": "a" * 129}, 1),
         ({"jsonrpc": "2.0", "id": 7}, 7),
         ({**PING, "id": None}, None),
         ({**PING, "id": 1.5}, None),
@@ -62,6 +64,20 @@ def test_what_is_no_message_is_an_invalid_request(message: Any, id_: Any) -> Non
     with pytest.raises(Refused) as refused:
         split(json.dumps(message).encode(), b"2025-06-18")
     assert told(refused.value) == (400, -32600, id_)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"limit":1,"limit":null}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":[{"limit":1,"\\u006cimit":1}]}}',
+        b'[{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}]',
+    ],
+)
+def test_a_name_that_comes_twice_is_an_invalid_request(body: bytes) -> None:
+    with pytest.raises(Refused) as refused:
+        split(body, b"")
+    assert told(refused.value) == (400, -32600, None)
 
 
 def test_params_that_are_no_object_are_invalid_params() -> None:
@@ -76,6 +92,8 @@ def test_params_that_are_no_object_are_invalid_params() -> None:
         PING,
         {**PING, "id": "a"},
         {**PING, "id": 2**70},
+        {**PING, "params": {"a": 10**4000, "b": [{"c": 1}, {"c": 1}]}},
+        {**PING, "method": "a" * 128},
         {**PING, "params": {}},
         {**PING, "params": None},
         {"jsonrpc": "2.0", "method": "notifications/initialized"},
@@ -133,10 +151,11 @@ def test_other_media_types_are_refused(headers: dict[bytes, bytes], status: int)
     "headers",
     [
         JSON_BOTH_WAYS,
-        {b"content-type": b"Application/JSON; charset=utf-8"},
+        {**JSON_BOTH_WAYS, b"content-type": b"Application/JSON; charset=utf-8"},
         {**JSON_BOTH_WAYS, b"accept": b"application/json, text/event-stream"},
         {**JSON_BOTH_WAYS, b"accept": b"text/event-stream;q=0.5,application/*;q=0.1"},
         {**JSON_BOTH_WAYS, b"accept": b"*/*"},
+        {b"content-type": b"application/json"},
     ],
 )
 def test_what_clients_send_is_taken(headers: dict[bytes, bytes]) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from modelgates_server.core.catalog import Catalog
 from modelgates_server.core.errors import InvalidInput
+from modelgates_server.web.docs.beside import beside
 from modelgates_server.web.docs.copies import SECURITY, Copies, rebased
 from modelgates_server.web.docs.offers import with_offered_models
 from modelgates_server.web.docs.pages import HTML, ORIGIN
@@ -56,7 +57,7 @@ class SharedSite:
         """Make it, or wait for it, or take it. One that could not be made is tried again."""
         making = self._making
         if making is None or (making.done() and making.exception() is not None):
-            making = self._making = asyncio.ensure_future(asyncio.to_thread(self._load))
+            making = self._making = asyncio.ensure_future(beside(self._load))
         # A client that leaves ends its own waiting, not that of others.
         return await asyncio.shield(making)
 
@@ -70,7 +71,7 @@ class _Found(msgspec.Struct):
 
 class _Answer(msgspec.Struct):
     query: str
-    results: list[_Found]
+    results: msgspec.Raw
 
 
 class DocsApi:
@@ -105,8 +106,13 @@ class DocsApi:
     async def search(self, call: Call) -> Reply:
         """GET /docs/search?q=: a page of results, for those without JavaScript."""
         site = await self.site.get()
-        query = _query(call)
-        found = await asyncio.to_thread(site.find, query, _RESULTS)
+        try:
+            query = _query(call)
+        except InvalidInput as refusal:
+            if not wants_html(call):
+                raise
+            return self._page(400, site.results("", [], str(refusal)), call)
+        found = await beside(site.find, query, _RESULTS)
         return self._page(200, site.results(query, found), call)
 
     async def suggest(self, call: Call) -> Reply:
@@ -120,10 +126,11 @@ class DocsApi:
                 f"{ORIGIN}/docs/{one.path}{'#' if one.anchor else ''}{one.anchor}",
                 one.text,
             )
-            for one in await asyncio.to_thread(site.find, query, _SUGGESTIONS)
+            for one in await beside(site.find, query, _SUGGESTIONS)
         ]
-        body = msgspec.json.encode(_Answer(query, results))
-        return Reply(200, rebased(body, self.base(call), is_html=False), [JSON])
+        # An address in the query stays as it was typed.
+        raw = msgspec.Raw(rebased(msgspec.json.encode(results), self.base(call), is_html=False))
+        return Reply(200, msgspec.json.encode(_Answer(query, raw)), [JSON])
 
     def base(self, call: Call) -> str:
         """The reader's address."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from modelgates_server.web.docs.copies import POLICY
 from modelgates_server.web.docs.pages import ORIGIN, Excerpt, Page, Section
 
 _VERB = re.compile(r"^(GET|POST|PUT|PATCH|DELETE) https?://", re.MULTILINE)
@@ -32,7 +33,10 @@ class _Block(NamedTuple):
 
 
 class Layout:
-    """Writes pages with the navigation around them; `assets` are paths by the files' names."""
+    """Writes pages with the navigation around them; `assets` are paths by the files' names.
+
+    Pages that are not `searchable` are for a server of files: they carry their policy themselves.
+    """
 
     def __init__(
         self, navigation: Sequence[Section], assets: Mapping[str, str], *, searchable: bool
@@ -50,6 +54,7 @@ class Layout:
             asset=lambda name: f"{ORIGIN}{assets[name]}",
             docs=f"{ORIGIN}/docs",
             searchable=searchable,
+            policy=POLICY,
         )
 
     def page(self, page: Page) -> str:
@@ -65,10 +70,14 @@ class Layout:
             current=page.path,
         )
 
-    def results(self, query: str, found: Sequence[Excerpt]) -> str:
-        """What a search found."""
+    def results(self, query: str, found: Sequence[Excerpt], mistake: str = "") -> str:
+        """What a search found; `mistake` is empty, or why nothing was searched."""
         return self._render(
-            "search.html", query=query, found=[(one, _marked(one.text)) for one in found]
+            "search.html",
+            # An address in it stays as it was typed; see copies.rebased.
+            query=escape(query).replace(":", Markup("&#58;")),
+            found=[(one, _marked(one.text)) for one in found],
+            mistake=mistake,
         )
 
     def missing(self) -> str:

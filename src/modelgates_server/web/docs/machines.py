@@ -78,18 +78,22 @@ def robots() -> str:
     return f"User-agent: *\nDisallow: /api/\n\nSitemap: {_DOCS}/sitemap.xml\n"
 
 
-def catalog() -> bytes:
-    """Where the API, its description and its documentation are (RFC 9727)."""
+def catalog(*, is_served: bool) -> bytes:
+    """Where the API, its description and its documentation are (RFC 9727).
+
+    The gateway's health is told where it serves the documentation itself (`is_served`).
+    """
     links = {
         "anchor": f"{ORIGIN}/api/v1",
         "service-desc": [
-            {"href": f"{ORIGIN}/openapi.json", "type": "application/json"},
-            {"href": f"{ORIGIN}/openapi.yaml", "type": "application/yaml"},
+            {"href": f"{_DOCS}/openapi.json", "type": "application/json"},
+            {"href": f"{_DOCS}/openapi.yaml", "type": "application/yaml"},
         ],
         "service-doc": [
             {"href": _DOCS, "type": "text/html"},
             {"href": f"{_DOCS}/llms.txt", "type": "text/plain"},
         ],
-        "status": [{"href": f"{ORIGIN}/healthz", "type": "application/json"}],
     }
+    if is_served:
+        links["status"] = [{"href": f"{ORIGIN}/healthz", "type": "application/json"}]
     return json.dumps({"linkset": [links]}, indent=2).encode()

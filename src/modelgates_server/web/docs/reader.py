@@ -7,7 +7,8 @@ from modelgates_server.web.operations import Call
 
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
 _HOST_HEADER = re.compile(_HOST.encode())
-_BASE = re.compile(rf"https?://{_HOST}(?:/[A-Za-z0-9._~-]+)*/?")
+_SEGMENT = r"(?!\.\.?(?:/|$))[A-Za-z0-9._~-]+"
+_BASE = re.compile(rf"https?://{_HOST}(?:/{_SEGMENT})*/?")
 _QUALITY = re.compile(rb";\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*$", re.IGNORECASE)
 _SCHEMES = {b"http": "http", b"https": "https"}
 
@@ -30,12 +31,15 @@ def base_of(call: Call) -> str:
 
     Raises `InvalidInput`: what is no host may not be repeated in a page.
     """
-    host = call.headers.get(b"host", b"")
-    if not _HOST_HEADER.fullmatch(host):
-        raise InvalidInput("the Host header does not name a host")
-    # Whoever lies here is the only one to get a page with the wrong scheme.
-    forwarded = _SCHEMES.get(call.headers.get(b"x-forwarded-proto", b""))
-    scheme = forwarded or call.request.scope["scheme"]
+    scope = call.request.scope
+    host, *others = [value for name, value in scope["headers"] if name == b"host"] or [b""]
+    # Of two a proxy may have looked at the other one.
+    if others or not _HOST_HEADER.fullmatch(host):
+        raise InvalidInput("there must be one Host header, which names a host")
+    # Whoever lies here is the only one to get a page with the wrong scheme. Each proxy may add
+    # its own; the first is the reader's.
+    forwarded = call.headers.get(b"x-forwarded-proto", b"").partition(b",")[0].strip().lower()
+    scheme = _SCHEMES.get(forwarded) or scope["scheme"]
     return f"{scheme}://{host.decode('ascii').lower()}"
 
 

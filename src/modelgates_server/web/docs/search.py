@@ -1,7 +1,8 @@
 """The search over the documentation: a full-text index of SQLite, in memory.
 
 One row is what stands under one heading. Words are matched by their stems ("remaining" finds
-"remain"), and the last word of a query also as the beginning of one.
+"remain"), and the last word of a query also as the beginning of one. Names such as `total_credits`
+are looked for as they stand.
 """
 
 import re
@@ -23,10 +24,14 @@ MARKS = "\x02", "\x03"
 
 _EXCERPT_CHARS = 300
 _EXCERPTS_A_PAGE = 2
-_WORDS_MAX = 16
+_WORDS_MAX = 8
+"""Looked for of a query: with twice as many, making the excerpts takes thrice as long."""
+
 _COMPLETIONS_MAX = 16
 _RANKED_MAX = 200
 _WORD = re.compile(r"[^\W_]+")
+_TERM = re.compile(r"[^\W_]+(?:_+[^\W_]+)*")
+_MARKED = re.compile("\x02[^\x03]*\x03")
 _FILLERS = frozenset(
     _WORD.findall(
         "a an and are be can do does for how i in is it my of on or our the this to we what when "
@@ -51,6 +56,10 @@ _INSERT = "insert into sections values (?, ?, ?, ?, ?)"
 _RANK = """
 select rowid from sections where sections match ?
 order by bm25(sections, 10.0, 5.0, 1.0, 1.0, 0.2), rowid limit ?
+"""
+_CALLED = """
+select rowid, highlight(sections, 0, char(2), char(3)), highlight(sections, 1, char(2), char(3))
+from sections where sections match ? order by bm25(sections, 10.0, 5.0), rowid limit ?
 """
 _SHOW = """
 select snippet(sections, ?, char(2), char(3), '…', 36)
@@ -86,24 +95,26 @@ class Index:
 
     def find(self, query: str, limit: int) -> list[Excerpt]:
         """The best `limit` sections, at most two of a page; none where the query has no words."""
-        words = _WORD.findall(query.lower())[:_WORDS_MAX]
-        if not words:
+        said = list(dict.fromkeys(_TERM.findall(query.lower())))
+        terms = ([term for term in said if term not in _FILLERS] or said)[:_WORDS_MAX]
+        if not terms:
             return []
-        *whole, last = [word for word in words if word not in _FILLERS] or words
-        terms = [*(f'"{word}"' for word in whole), self._completed(last)]
-        everything, anything = " AND ".join(terms), " OR ".join(terms)
+        *whole, last = terms
+        wanted = [*(f'"{term}"' for term in whole), self._completed(last)]
+        everything = " AND ".join(wanted)
+        # With the words of each name, as one that stands nowhere may be misspelled.
+        words = [word for term in terms for word in _WORD.findall(term)][:_WORDS_MAX]
+        anything = " OR ".join([*(f'"{word}"' for word in words), wanted[-1]])
         with self._lock:
-            # However often a text says the words, pages and sections that are called so come first,
-            # and samples last.
-            ranked = [f"{place} : ({everything})" for place in ("title", "heading", "- code")]
-            found = self._best([*ranked, everything], limit) or self._best([anything], limit)
+            found = self._best(self._ranked(everything, anything), limit)
             return [self._excerpt(anything, number) for number in found]
 
-    def _completed(self, word: str) -> str:
-        """The word, or any of the frequent ones that begin with it.
+    def _completed(self, term: str) -> str:
+        """The term, or any of the frequent words that begin like its last one.
 
         FTS5 would look for stems with this beginning, and "remaini" begins none.
         """
+        *before, word = _WORD.findall(term)
         start = bisect_left(self._words, word)
         longer = []
         for known in self._words[start:]:
@@ -111,21 +122,48 @@ class Index:
                 break
             longer.append(known)
         common = nlargest(_COMPLETIONS_MAX, longer, key=self._counts.__getitem__)
-        return "(" + " OR ".join(f'"{each}"' for each in dict.fromkeys([word, *common])) + ")"
+        phrases = (" ".join([*before, each]) for each in dict.fromkeys([word, *common]))
+        return "(" + " OR ".join(f'"{phrase}"' for phrase in phrases) + ")"
 
-    def _best(self, ranked: list[str], limit: int) -> list[int]:
-        """Numbers of the sections that fit any of the expressions, those of the first one first."""
+    def _ranked(self, everything: str, anything: str) -> Iterator[int]:
+        """Numbers of sections, the best first; most come more than once.
+
+        However often a text says the words, pages and sections that are called so come first, and
+        samples last. Sections that say all the words come before those that say any.
+        """
+        yield from self._fitting(f"title : ({everything})")
+        yield from self._fitting(f"heading : ({everything})")
+        yield from self._called(anything)
+        yield from self._fitting(f"- code : ({everything})")
+        yield from self._fitting(everything)
+        yield from self._fitting(anything)
+
+    def _fitting(self, match: str) -> Iterator[int]:
+        for (rowid,) in self._database.execute(_RANK, (match, _RANKED_MAX)):
+            yield rowid - 1
+
+    def _called(self, anything: str) -> Iterator[int]:
+        """Those of whose titles the query says every word, and more than one word.
+
+        Someone who asks how to create a key with a limit in JavaScript wants "Create a key".
+        """
+        match = f"{{title heading}} : ({anything})"
+        for rowid, title, heading in self._database.execute(_CALLED, (match, _RANKED_MAX)):
+            unsaid, said = _MARKED.subn(" ", title or heading)
+            if said > 1 and _FILLERS.issuperset(_WORD.findall(unsaid.lower())):
+                yield rowid - 1
+
+    def _best(self, ranked: Iterable[int], limit: int) -> list[int]:
+        """The first of these numbers that are allowed in one list."""
         taken, found = Counter[str](), dict[int, None]()
-        for match in ranked:
-            for (rowid,) in self._database.execute(_RANK, (match, _RANKED_MAX)):
-                number = rowid - 1
-                path = self._sections[number].page.path
-                if number in found or taken[path] == _EXCERPTS_A_PAGE:
-                    continue
-                taken[path] += 1
-                found[number] = None
-                if len(found) == limit:
-                    return [*found]
+        for number in ranked:
+            path = self._sections[number].page.path
+            if number in found or taken[path] == _EXCERPTS_A_PAGE:
+                continue
+            taken[path] += 1
+            found[number] = None
+            if len(found) == limit:
+                break
         return [*found]
 
     def _excerpt(self, match: str, number: int) -> Excerpt:

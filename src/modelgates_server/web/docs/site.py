@@ -59,15 +59,15 @@ class Site:
             f"{ASSETS}{named[name]}": Document(_ASSET_TYPES[Path(name).suffix], body)
             for name, body in assets.items()
         }
-        self.documents |= _machine_documents(navigation, openapi)
+        self.documents |= _machine_documents(navigation, openapi, is_served=searchable)
 
     def find(self, query: str, limit: int) -> list[Excerpt]:
         """Search all pages."""
         return self._index.find(query, limit)
 
-    def results(self, query: str, found: list[Excerpt]) -> bytes:
-        """The page that shows what a search found."""
-        return self._layout.results(query, found).encode()
+    def results(self, query: str, found: list[Excerpt], mistake: str = "") -> bytes:
+        """The page that shows what a search found, or why nothing was searched."""
+        return self._layout.results(query, found, mistake).encode()
 
     def missing(self) -> bytes:
         """The page for a path that leads nowhere."""
@@ -83,7 +83,7 @@ class Site:
 def build_site(openapi: dict[str, Any], *, searchable: bool = True) -> Site:
     """The site of this program; `openapi` has the servers of `ORIGIN`.
 
-    Pages that are not `searchable` have no search box.
+    A site that is not `searchable` is for a server of files, which has the pages and nothing else.
     """
     pages = (*guides.load(), *reference.pages(openapi))
     return Site(_sections(pages), openapi, dict(_assets()), searchable=searchable)
@@ -97,7 +97,7 @@ def _sections(pages: Iterable[Page]) -> tuple[Section, ...]:
 
 
 def _machine_documents(
-    navigation: tuple[Section, ...], openapi: dict[str, Any]
+    navigation: tuple[Section, ...], openapi: dict[str, Any], *, is_served: bool
 ) -> dict[str, Document]:
     index = Document(_TEXT, machines.llms(navigation).encode())
     full = Document(_TEXT, machines.llms_full(navigation).encode())
@@ -113,7 +113,7 @@ def _machine_documents(
         f"{DOCS}/openapi.yml": in_yaml,
         f"{DOCS}/sitemap.xml": Document(_XML, machines.sitemap(navigation).encode()),
         "robots.txt": Document(_TEXT, machines.robots().encode()),
-        CATALOG: Document(machines.LINKSET, machines.catalog()),
+        CATALOG: Document(machines.LINKSET, machines.catalog(is_served=is_served)),
     }
 
 

@@ -1,8 +1,13 @@
 """An account for assistants: POST /api/v1/mcp, with any of its keys.
 
 Every tool is an operation of the HTTP API, and a call of it goes through the same application: the
-same keys may call it, with the same answers and refusals. Host and Origin are not looked at: no
-browser adds the key by itself, so a page of another site cannot do anything without knowing it.
+same keys may call it, with the same answers and refusals.
+
+Every Origin is a valid one. The protocol wants it validated because of pages that give our address
+a name of their own (DNS rebinding) and then act with what the network lets them. Such a page has
+that name in Origin and Host alike, so the one would pass for the other; and it can do nothing here
+without a key, which no browser adds by itself. With one, clients that run in a browser, such as the
+MCP inspector, may call this from another origin, as they may the rest of the API.
 """
 
 from collections.abc import Iterable

@@ -19,6 +19,7 @@ from mcp_types import (
 
 from modelgates_server import __version__
 from modelgates_server.web.app import App
+from modelgates_server.web.head import Headers
 from modelgates_server.web.mcp.exchange import (
     Context,
     Exchange,
@@ -40,13 +41,15 @@ _INSTRUCTIONS = (
 )
 _READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 _ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=False)
+_IDEMPOTENCY_KEY = "idempotency_key"
 _OFFSET = {"type": "integer", "minimum": 0, "description": "How many to skip"}
 
 
 class _AccountTool(NamedTuple):
     """What the tool says of itself, and the operation that answers.
 
-    Arguments go into the operation's query, or its body; `given` are those that it gets besides.
+    Arguments go into the operation's query, or its body, and `idempotency_key` into the header of
+    that name; `given` are those that it gets besides.
     """
 
     operation_id: str
@@ -138,6 +141,13 @@ TOOLS = [
                 "type": ["string", "null"],
                 "description": "When the key ends, such as 2030-01-01T00:00:00Z",
             },
+            _IDEMPOTENCY_KEY: {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 255,
+                "description": "A text of your choice that names this request: asking again with "
+                "the same one within 24 hours makes nothing and answers with the same key",
+            },
         },
         required=("name",),
         annotations=_ADDS,
@@ -197,13 +207,21 @@ class _Desk:
             # Whoever misspells a limit must not get a key without one.
             shown = ", ".join(sorted(unknown))[:_NAME_SHOWN_CHARS]
             return text_result(f"There is no such argument: {shown}", is_error=True)
-        reply = await self._ask(call_of(context), tool, arguments)
+        try:
+            repeated = _repeated(arguments.pop(_IDEMPOTENCY_KEY, None))
+        except msgspec.ValidationError:
+            return text_result("idempotency_key must be a text", is_error=True)
+        reply = await self._ask(call_of(context), tool, arguments, repeated)
         if len(reply.body) > ANSWER_MAX_BYTES:
             return text_result("The answer is too large; ask for less with limit", is_error=True)
         return text_result(reply.body.decode(), is_error=reply.status >= _REFUSED)
 
     async def _ask(
-        self, call: Call, tool: _AccountTool, arguments: Mapping[str, msgspec.Raw]
+        self,
+        call: Call,
+        tool: _AccountTool,
+        arguments: Mapping[str, msgspec.Raw],
+        repeated: Headers,
     ) -> Reply:
         operation = self._operations[tool.operation_id]
         sends = operation.method == "POST"
@@ -220,9 +238,16 @@ class _Desk:
                 (b"authorization", call.head.authorization or b""),
                 (b"x-request-id", call.head.request_id),
                 (b"x-modelgates-metadata", b"enabled"),
+                *repeated,
             ],
         }
         return await gathered(self._app, scope, msgspec.json.encode(arguments) if sends else b"")
+
+
+def _repeated(raw: msgspec.Raw | None) -> Headers:
+    """The header that makes a request repeatable; raises `msgspec.ValidationError`."""
+    text = None if raw is None else msgspec.json.decode(raw, type=str | None)
+    return [] if text is None else [(b"idempotency-key", text.encode())]
 
 
 def _query(arguments: Mapping[str, msgspec.Raw]) -> dict[str, str]:

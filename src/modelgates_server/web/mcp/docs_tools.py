@@ -1,5 +1,6 @@
 """The tools and resources of the documentation: search it, read its pages and the OpenAPI."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +25,8 @@ from mcp_types import (
 )
 
 from modelgates_server import __version__
-from modelgates_server.web.docs.pages import ORIGIN, Excerpt, Page
+from modelgates_server.web.docs.beside import beside
+from modelgates_server.web.docs.pages import DOCS, ORIGIN, Excerpt, Page
 from modelgates_server.web.docs.search import MARKS
 from modelgates_server.web.mcp.exchange import Context, Exchange, call_of, text_result
 from modelgates_server.web.operations import Call
@@ -38,11 +40,12 @@ PAGE_MAX_CHARS = 100_000
 RESOURCES_A_PAGE = 100
 
 _CURSOR_MAX_CHARS = 9
-_ROOT = f"{ORIGIN}/docs"
-_OPENAPI_NAME = "docs/openapi.json"
-_OPENAPI = f"{ORIGIN}/{_OPENAPI_NAME}"
+_ROOT = f"{ORIGIN}/{DOCS}"
+_OPENAPI = "openapi.json"
 _MARKDOWN = "text/markdown"
-_SUFFIXES = (".md", ".mdx")
+_ABOVE = re.compile(r"^(?:https?://[^/]*(?:/.*?)??)?/?docs(?=[/.]|$)", re.IGNORECASE)
+_ENDINGS = re.compile(r"\.(?:mdx?|html)$")
+_INDEX = re.compile(r"(?:^|/)index$")
 _INSTRUCTIONS = (
     "The documentation of this ModelGates server: guides, and a reference of every operation with "
     "samples. Search with searchDocs, then read the page with getPage."
@@ -136,13 +139,15 @@ class _Shelf:
         return ListToolsResult(tools=[SEARCH_DOCS, GET_PAGE])
 
     async def call_tool(self, context: Context, params: CallToolRequestParams) -> CallToolResult:
-        tools = {SEARCH_DOCS.name: self._search, GET_PAGE.name: self._page}
+        tools = {SEARCH_DOCS.name: _search, GET_PAGE.name: _page}
         if params.name not in tools:
             raise MCPError(INVALID_PARAMS, f"Unknown tool: {params.name[:TEXT_MAX_CHARS]}")
+        site = await self._site()
         try:
-            text = await tools[params.name](context, params.arguments or {})
+            text = await beside(tools[params.name], site, params.arguments or {})
         except msgspec.ValidationError as error:
-            return text_result(f"The arguments do not fit: {error}", is_error=True)
+            wrong = str(error)[:TEXT_MAX_CHARS]
+            return text_result(f"The arguments do not fit: {wrong}", is_error=True)
         except LookupError as error:
             return text_result(str(error.args[0]), is_error=True)
         return text_result(self._addressed(context, text))
@@ -153,8 +158,8 @@ class _Shelf:
         site = await self._site()
         start = _start(params)
         openapi = Resource(
-            uri=_OPENAPI,
-            name="openapi.json",
+            uri=f"{_ROOT}/{_OPENAPI}",
+            name=_OPENAPI,
             title="OpenAPI document",
             description="Every operation of this server, with all schemas",
             mime_type="application/json",
@@ -185,37 +190,43 @@ class _Shelf:
     ) -> ReadResourceResult:
         site = await self._site()
         uri = str(params.uri)
-        if uri == self._addressed(context, _OPENAPI):
-            text, mime_type = site.documents[_OPENAPI_NAME].body.decode(), "application/json"
-        else:
-            page = site.pages.get(_path_of(uri, self._base(context)))
-            if page is None:
-                raise MCPError(INVALID_PARAMS, "Resource not found", {"uri": uri})
-            text, mime_type = _cut(page), _MARKDOWN
+        try:
+            text, mime_type = await beside(_resource_text, site, uri)
+        except LookupError:
+            shown = {"uri": uri[:TEXT_MAX_CHARS]}
+            raise MCPError(INVALID_PARAMS, "Resource not found", shown) from None
         text = self._addressed(context, text)
         contents = TextResourceContents(uri=uri, mime_type=mime_type, text=text)
         return ReadResourceResult(contents=[contents])
 
-    async def _search(self, _: Context, given: Mapping[str, Any]) -> str:
-        query = msgspec.convert(given, SearchArguments).query
-        site = await self._site()
-        found = site.find(query, EXCERPTS_MAX)
-        if not found:
-            return "Nothing found. Try other words, or fewer."
-        return "\n\n".join(_listed(number, each) for number, each in enumerate(found, start=1))
-
-    async def _page(self, context: Context, given: Mapping[str, Any]) -> str:
-        named = msgspec.convert(given, PageArguments).path
-        page = (await self._site()).pages.get(_path_of(named, self._base(context)))
-        if page is None:
-            raise LookupError("There is no such page. searchDocs finds the pages there are.")
-        return _cut(page)
-
     def _addressed(self, context: Context, text: str) -> str:
-        return text.replace(ORIGIN, self._base(context))
+        return text.replace(ORIGIN, self._base_of(call_of(context)))
 
-    def _base(self, context: Context) -> str:
-        return self._base_of(call_of(context))
+
+def _search(site: "Site", given: Mapping[str, Any]) -> str:
+    query = msgspec.convert(given, SearchArguments).query
+    found = site.find(query, EXCERPTS_MAX)
+    if not found:
+        return "Nothing found. Try other words, or fewer."
+    return "\n\n".join(_listed(number, each) for number, each in enumerate(found, start=1))
+
+
+def _page(site: "Site", given: Mapping[str, Any]) -> str:
+    """Raises `LookupError` in words for the assistant."""
+    page = site.pages.get(_path_of(msgspec.convert(given, PageArguments).path))
+    if page is None:
+        raise LookupError("There is no such page. searchDocs finds the pages there are.")
+    return _cut(page)
+
+
+def _resource_text(site: "Site", uri: str) -> tuple[str, str]:
+    """What is at an address, and its media type; raises `LookupError`."""
+    if len(uri) > TEXT_MAX_CHARS:
+        raise LookupError
+    path = _path_of(uri)
+    if path == _OPENAPI:
+        return site.documents[f"{DOCS}/{_OPENAPI}"].body.decode(), "application/json"
+    return _cut(site.pages[path]), _MARKDOWN
 
 
 def _resource(page: Page) -> Resource:
@@ -245,18 +256,14 @@ def _cut(page: Page) -> str:
     return f"{page.markdown[:PAGE_MAX_CHARS]}\n\n{note}\n"
 
 
-def _path_of(text: str, base: str) -> str:
-    """The path of a page that is named by path or address, with or without a suffix."""
+def _path_of(text: str) -> str:
+    """The path of a page that is named by path or address, with or without a suffix.
+
+    On whatever host: only ours has these pages, and it may be known by several names.
+    """
     path = text.strip().partition("#")[0].partition("?")[0]
-    for root in (f"{base}/docs", _ROOT, "/docs"):
-        below = path.removeprefix(root)
-        if below != path and below[:1] in ("", "/", "."):
-            path = below
-            break
-    path = path.strip("/")
-    for suffix in _SUFFIXES:
-        path = path.removesuffix(suffix)
-    return path
+    path = _ABOVE.sub("", path, count=1).strip("/")
+    return _INDEX.sub("", _ENDINGS.sub("", path, count=1))
 
 
 def _start(params: PaginatedRequestParams | None) -> int:

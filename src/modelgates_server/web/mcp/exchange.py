@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from typing import Any
 
 import anyio
@@ -16,7 +15,6 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from modelgates_server.web.errors import INTERNAL
-from modelgates_server.web.mcp.messages import INVALID_REQUEST, Refused
 from modelgates_server.web.operations import Call
 from modelgates_server.web.reply import JSON, Message, Receive, Reply, Scope, Send
 
@@ -24,6 +22,8 @@ Context = ServerRequestContext[Any, Any]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _CALL = "modelgates.call"
+_ACCEPT = b"accept", b"application/json, text/event-stream"
+"""What the library wants to read, whatever the client said: `messages` has looked at that."""
 
 log = structlog.get_logger()
 
@@ -42,11 +42,9 @@ class Exchange:
         # Without sessions a manager holds nothing from one request to the next.
         manager = StreamableHTTPSessionManager(self._server, json_response=True, stateless=True)
         async with manager.run():
-            scope = {**call.request.scope, _CALL: call}
-            reply = await gathered(manager.handle_request, scope, message)
-        if reply.status == HTTPStatus.NOT_ACCEPTABLE:  # which the library says without a word
-            return Refused(reply.status, INVALID_REQUEST, "This answer is an event stream").reply
-        return reply
+            kept = (each for each in call.request.scope["headers"] if each[0] != _ACCEPT[0])
+            scope = {**call.request.scope, _CALL: call, "headers": [*kept, _ACCEPT]}
+            return await gathered(manager.handle_request, scope, message)
 
 
 async def gathered(app: App, scope: Scope, body: bytes) -> Reply:

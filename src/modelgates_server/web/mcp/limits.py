@@ -10,7 +10,7 @@ _MS_PER_S = 1000
 
 
 class Throttle:
-    """Grants each address `burst` requests at once, and one more every `every_ms`.
+    """Grants each address `burst` messages at once, and one more every `every_ms`.
 
     Of each address one number is kept, and of the addresses those that asked last.
     """
@@ -21,17 +21,18 @@ class Throttle:
         self._most_ms = burst * every_ms
         self._used_until_ms: dict[str, int] = {}
 
-    def wait_s(self, address: str) -> int:
-        """0 where the request is granted, else the seconds after which one will be."""
+    def wait_s(self, address: str, count: int) -> int:
+        """0 where so many messages are granted, else the seconds after which they will be."""
         now_ms = self._clock()
         client = _client_of(address)
         # Not further than a whole burst ahead: the clock may have been set back.
         used_until_ms = min(
             max(self._used_until_ms.pop(client, now_ms), now_ms), now_ms + self._most_ms
         )
-        excess_ms = used_until_ms + self._every_ms - now_ms - self._most_ms
+        asked_ms = count * self._every_ms
+        excess_ms = used_until_ms + asked_ms - now_ms - self._most_ms
         granted = excess_ms <= 0
-        self._used_until_ms[client] = used_until_ms + (self._every_ms if granted else 0)
+        self._used_until_ms[client] = used_until_ms + (asked_ms if granted else 0)
         if len(self._used_until_ms) > ADDRESSES_MAX:
             del self._used_until_ms[next(iter(self._used_until_ms))]
         return 0 if granted else -(-excess_ms // _MS_PER_S)

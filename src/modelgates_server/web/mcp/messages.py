@@ -1,5 +1,6 @@
 """JSON-RPC 2.0 as MCP uses it: what is no message is refused here, in that protocol's words."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ from modelgates_server.web.reply import JSON, Reply
 
 BODY_MAX_BYTES = 64 * 1024
 BATCH_MAX = 16
+METHOD_MAX_CHARS = 128
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -29,11 +31,12 @@ class Refused(Exception):
         self.reply = _error(status, code, message, id_)
 
 
-def refusal(status: int, message: str, *, retry_after_s: int) -> Reply:
-    """The same for what is no fault of the message."""
-    reply = _error(status, OVERLOADED, message, None)
-    reply.headers.append((b"retry-after", b"%d" % retry_after_s))
-    return reply
+class Overloaded(Refused):
+    """The same for what is no fault of the request, and may come again after so many seconds."""
+
+    def __init__(self, status: int, message: str, retry_after_s: int) -> None:
+        super().__init__(status, OVERLOADED, message)
+        self.reply.headers.append((b"retry-after", b"%d" % retry_after_s))
 
 
 def _error(status: int, code: int, message: str, id_: Id) -> Reply:
@@ -67,6 +70,7 @@ def split(body: bytes, version: bytes) -> tuple[list[bytes], bool]:
     """
     try:
         decoded = msgspec.json.decode(body)
+        json.loads(body, object_pairs_hook=_check_names, parse_int=str, parse_float=str)
     except RecursionError:
         raise Refused(400, PARSE_ERROR, "Parse error: nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -85,6 +89,22 @@ def split(body: bytes, version: bytes) -> tuple[list[bytes], bool]:
     return [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])], True
 
 
+def left_out(message: bytes) -> Reply:
+    """The answer to a message of a batch whose other answers are long enough together."""
+    decoded = msgspec.json.decode(message)
+    if "id" not in decoded or "method" not in decoded:
+        return Reply(202, b"", [])
+    text = "The answers of this batch are too large together; ask for less at once"
+    return _error(200, OVERLOADED, text, decoded["id"])
+
+
+def _check_names(members: list[tuple[str, Any]]) -> None:
+    # Readers differ in which of them counts, and whoever writes a limit twice must not get a key
+    # without one.
+    if len({name for name, _ in members}) < len(members):
+        raise Refused(400, INVALID_REQUEST, "An object has two members of the same name")
+
+
 def _check_message(message: Any) -> None:
     if not isinstance(message, dict):
         raise Refused(400, INVALID_REQUEST, "A message is a JSON object")
@@ -95,8 +115,10 @@ def _check_message(message: Any) -> None:
         raise Refused(400, INVALID_REQUEST, 'jsonrpc must be "2.0"', id_)
     if "method" not in message and ("result" in message or "error" in message):
         return  # an answer; nobody here has asked, and the library drops it
-    if not isinstance(message.get("method"), str):
-        raise Refused(400, INVALID_REQUEST, "method must be a string", id_)
+    method = message.get("method")
+    if not isinstance(method, str) or len(method) > METHOD_MAX_CHARS:
+        text = f"method must be a string of at most {METHOD_MAX_CHARS} characters"
+        raise Refused(400, INVALID_REQUEST, text, id_)
     if "id" in message and id_ is None:
         raise Refused(400, INVALID_REQUEST, "id must be a string or a whole number")
     if not isinstance(message.get("params"), dict | None):

@@ -36,6 +36,7 @@
     const inPath = {}, query = new URLSearchParams(), headers = [];
     for (const field of form.querySelectorAll("[data-parameter]")) {
       const { place, parameter } = field.dataset, value = field.value.trim();
+      if (!value && field.required) throw new Mistake(field, `${parameter} is needed.`);
       if (!value) continue;
       if (place === "query") query.set(parameter, value);
       else if (place === "header") headers.push(header(field, parameter, value));
@@ -45,7 +46,10 @@
     const path = form.dataset.url.replace(/\{(\w+)\}/g, (_, name) => inPath[name]);
     const url = new URL(path, location.origin);
     url.search = query;
-    if (key) headers.push(header(key, "Authorization", `Bearer ${key.value.trim()}`));
+    if (key) {
+      if (!key.value.trim()) throw new Mistake(key, "A key is needed.");
+      headers.push(header(key, "Authorization", `Bearer ${key.value.trim()}`));
+    }
     const sent = { method: form.dataset.method, headers, cache: "no-store", credentials: "omit" };
     if (body) {
       try {
