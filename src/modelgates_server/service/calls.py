@@ -5,7 +5,7 @@ Whatever happens on the way, `_end` is reached once, and with it the end of the 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -266,20 +266,38 @@ class Call:
         return self._stream_failure()
 
     async def _hand_on(self, events: list[bytes]) -> None:
-        pieces = []
+        coming = self._taken(events)
+        first = asyncio.create_task(self._begin(coming)) if self._first_byte_at_ms is None else None
+        try:
+            if first is not None:
+                # The first word leaves before the others are looked at: one turn to write it, and
+                # one for the transport to send it.
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+        finally:
+            # All is taken note of, however slow the client is to read the first word, and also if
+            # we are stopped: the usage may have come with it.
+            rest = b"".join(coming)
+        if first is not None:
+            await first
+        if rest:
+            await self._put(rest)
+
+    async def _begin(self, coming: Iterator[bytes]) -> None:
+        """Write the first word that there is."""
+        first = next(coming, None)
+        if first is not None:
+            self._first_byte_at_ms = self._clock()
+            await self._put(first)
+
+    def _taken(self, events: list[bytes]) -> Iterator[bytes]:
+        """Take note of events one by one, up to the end of the answer; what the client gets."""
         for payload in events:
             chunk = self._take(payload)
             if self._is_over:
-                break
+                return
             if chunk is not None:
-                pieces.append(b"data: %b\n\n" % chunk)
-        # All is taken note of before anything is written: a write may wait for long, and be ended.
-        if pieces and self._first_byte_at_ms is None:
-            self._first_byte_at_ms = self._clock()
-            await self._put(pieces.pop(0))
-            await asyncio.sleep(0)  # it leaves at the end of the loop's turn, before the others
-        if pieces:
-            await self._put(b"".join(pieces))
+                yield b"data: %b\n\n" % chunk
 
     def _take(self, payload: bytes) -> bytes | None:
         """Take note of one event, and give what the client gets of it."""
