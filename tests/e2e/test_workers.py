@@ -1,5 +1,6 @@
 """Several server processes on one socket and one SQLite file."""
 
+import json
 import os
 import re
 import signal
@@ -178,7 +179,9 @@ def test_a_worker_that_cannot_start_ends_the_server_with_a_reason(tmp_path: Path
         (tmp_path / "other.db").rename(console.path)
         os.kill(pids(running)[0], signal.SIGKILL)
         assert process.wait(2 * DEADLINE_S) == 1
-    *_, last = log_path.read_text().splitlines()
+    *lines, last = log_path.read_text().splitlines()
     assert last == "Error: a server process could not start; the log says why"
-    assert log_path.read_text().count("some other program's SQLite database") == 1
+    events = [json.loads(line) for line in lines]
+    (told,) = [event["reason"] for event in events if event["event"] == "cannot start"]
+    assert "some other program's SQLite database" in told
     assert "Traceback" not in log_path.read_text()
