@@ -37,4 +37,7 @@ def test_a_port_in_use_is_told_in_one_line(console: Console) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         refusal = console.run("sandbox", "serve", "--port", port).refusal
-    assert refusal == f"cannot listen on 127.0.0.1, port {port}: Address already in use"
+    assert refusal == (
+        f"cannot listen on 127.0.0.1, port {port}: Address already in use; "
+        "--host and --port take another place"
+    )

@@ -240,7 +240,10 @@ def test_a_port_in_use_is_told_in_one_line(tmp_path: Path, workers: str) -> None
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         refusal = Console(tmp_path).run("serve", "--port", port, "--workers", workers).refusal
-    assert refusal == f"cannot listen on 127.0.0.1, port {port}: Address already in use"
+    assert refusal == (
+        f"cannot listen on 127.0.0.1, port {port}: Address already in use; "
+        "--host and --port take another place"
+    )
 
 
 def test_a_locked_database_is_told_in_one_line(tmp_path: Path) -> None:

@@ -132,7 +132,8 @@ def _listen(config: uvicorn.Config) -> socket.socket:
         number = error.errno or 0  # those of name look-up are negative
         reason = os.strerror(number) if number > 0 else error.strerror
         raise InvalidInput(
-            f"cannot listen on {config.host}, port {config.port}: {reason}"
+            f"cannot listen on {config.host}, port {config.port}: {reason}; "
+            "--host and --port take another place"
         ) from error
 
 

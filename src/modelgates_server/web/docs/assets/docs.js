@@ -189,8 +189,15 @@
         item.addEventListener("mousemove", () => select(index));
         return item;
       }));
-      list.hidden = !results.length;
-      input.setAttribute("aria-expanded", String(!list.hidden));
+      if (!results.length) {
+        const none = document.createElement("li");
+        none.setAttribute("role", "option");
+        none.setAttribute("aria-disabled", "true");
+        none.textContent = "Nothing was found. Try other words, or fewer.";
+        list.append(none);
+      }
+      list.hidden = false;
+      input.setAttribute("aria-expanded", "true");
       select(results.length ? 0 : -1);
     };
     const ask = async () => {
@@ -221,7 +228,7 @@
         open(shown[at].url);
       }
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-      if (!step) return;
+      if (!step || !shown.length) return;
       event.preventDefault();
       select((at + step + shown.length) % shown.length);
     });
