@@ -101,6 +101,9 @@ async def test_an_end_that_a_mistake_of_ours_keeps_from_the_books_is_not_lost(
     with monkeypatch.context() as broken:
         broken.setattr(store.sqlite.writer, "save", mistake)
         await relay(call, heard)
+        with pytest.raises(ZeroDivisionError) as told:
+            await desk.generations.replay()
+    assert call.generation.id in told.value.__notes__[0], "the log names it"
     assert heard.chunks[-1]["usage"]["prompt_tokens"] == 3
     assert len(await pending(desk.metered.spool)) == 1
     await desk.generations.replay()

@@ -269,6 +269,8 @@ class Generations:
             try:
                 await self._land(kept_id)
             except Exception as error:  # noqa: BLE001 - it must not keep the others; it is raised
+                # Its hold stands until it lands: whoever reads the log must be able to end that.
+                error.add_note(f"while the kept end of {kept_id} was posted; it is tried again")
                 trouble.append(error)
         return trouble
 
