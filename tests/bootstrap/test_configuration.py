@@ -17,12 +17,12 @@ ACCOUNT = "user_0000000000000000000000"
 
 
 def test_the_example_is_right_and_shows_every_kind_of_table() -> None:
-    keys = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "MISTRAL_API_KEY")
+    keys = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "GROQ_API_KEY", "MISTRAL_API_KEY")
     configuration = load_configuration(
         ROOT / "modelgates.example.toml", dict.fromkeys(keys, "sk-test")
     )
     assert [settings.name for settings in configuration.providers] == [
-        "openai", "azure", "mistral", "ollama",
+        "openai", "azure", "groq", "relay", "mistral", "ollama",
     ]  # fmt: skip
     models = {model.id: model for model in configuration.models}
     assert models["azure/gpt-4o"].endpoint.id == "azure:my-deployment"

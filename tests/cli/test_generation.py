@@ -133,6 +133,10 @@ def test_a_receipt_has_the_lines_that_make_its_cost(
         "streamed": True,
         "cancelled": False,
         "finish_reason": "stop",
+        "native_finish_reason": None,
+        "served_model": None,
+        "upstream_cost": None,
+        "usage_warnings": [],
         "error": None,
         "attempts": [
             {
@@ -207,7 +211,9 @@ def test_what_was_counted_here_is_marked(console: Console, owner: tuple[str, str
     first = begun(*owner)
     save(console, first, ended(first, Usage(input=5, output=5, estimated=True)))
     assert console.call("generation", "show", ID, "--json").json["estimated"] is True
-    assert "estimated: the provider reported none" in console.call("generation", "show", ID).out
+    assert (
+        "estimated, where the provider reported none" in console.call("generation", "show", ID).out
+    )
 
 
 def test_a_call_that_cost_nothing_says_why(console: Console, owner: tuple[str, str]) -> None:

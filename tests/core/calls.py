@@ -8,15 +8,16 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from modelgates_server.core.answers import Observed
 from modelgates_server.core.books import Account
 from modelgates_server.core.catalog import CapParameter, Endpoint, Model
 from modelgates_server.core.generations import Generation, Origin
 from modelgates_server.core.inference import Api, Demand, read_demand
 from modelgates_server.core.keys import Key
+from modelgates_server.core.observed import Observed
 from modelgates_server.core.prices import Price, Tier, read_rate
 from modelgates_server.core.sizing import Ask, Sized, size_hold
 from modelgates_server.core.usage import Meter
+from modelgates_server.core.usage_reader import UsageRules
 from tests.support import DOLLAR, T0_MS, new_key
 
 ACCOUNT = "user_" + "0" * 22
@@ -122,9 +123,9 @@ def held(asked: Ask) -> Generation:
     return begun(size_hold(asked, account=account(10**18), key=key(), at_ms=T0_MS), asked)
 
 
-def seen(*payloads: Mapping[str, Any]) -> Observed:
+def seen(*payloads: Mapping[str, Any], rules: UsageRules | None = None) -> Observed:
     """What is known after these answers or chunks."""
-    observed = Observed()
+    observed = Observed(rules=rules or UsageRules())
     for payload in payloads:
         observed.see(json.dumps(payload).encode())
     return observed

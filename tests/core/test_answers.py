@@ -7,8 +7,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modelgates_server.core.answers import (
-    InvalidAnswer,
-    Observed,
     error_chunk,
     ours,
     shown_answer,
@@ -19,6 +17,7 @@ from modelgates_server.core.answers import (
 from modelgates_server.core.books import HoldState
 from modelgates_server.core.generations import Generation
 from modelgates_server.core.inference import Api, Members
+from modelgates_server.core.observed import InvalidAnswer, Observed
 from modelgates_server.core.prices import Price, charge_for
 from modelgates_server.core.usage import Usage
 from tests.core import calls
@@ -59,11 +58,13 @@ def exact(text: bytes) -> dict[str, Any]:
 
 
 def answered(payload: bytes, of: Generation = PLAIN) -> bytes:
-    return shown_answer(Observed().see(payload), of)
+    observed = Observed()
+    return shown_answer(observed.see(payload), of, observed)
 
 
 def chunked(payload: bytes, *, finished: bool = False) -> bytes | None:
-    return shown_chunk(Observed().see(payload), ours(PLAIN), finished=finished)
+    observed = Observed(native_finish_reasons={9: "stop"} if finished else {})
+    return shown_chunk(observed.see(payload), ours(PLAIN), observed)
 
 
 def streamed(*payloads: bytes) -> list[bytes | None]:
@@ -71,8 +72,7 @@ def streamed(*payloads: bytes) -> list[bytes | None]:
     observed, shown = Observed(), []
     for payload in payloads:
         members = observed.see(payload)
-        finished = observed.finish_reason is not None
-        shown.append(shown_chunk(members, ours(PLAIN), finished=finished))
+        shown.append(shown_chunk(members, ours(PLAIN), observed))
     return shown
 
 
@@ -207,8 +207,8 @@ def test_usage_is_found_wherever_a_stream_has_it_and_shown_once_at_the_end(
     observed = Observed()
     for payload in payloads:
         observed.see(payload)
-    assert observed.usage == REPORT
-    assert observed.counted() == Usage(input=9, output=2)
+    assert observed.reported == REPORT
+    assert observed.reading().usage == Usage(input=9, output=2)
     shown = [exact(chunk) for chunk in streamed(*payloads) if chunk is not None]
     assert len(shown) == 2
     for chunk in shown:
@@ -253,17 +253,18 @@ def test_no_answer_whatsoever_breaks_the_reader_or_the_writer(noise: bytes, junk
         except InvalidAnswer:
             continue
         assert observed.output_bytes >= 0
-        observed.counted()
-        assert json.loads(shown_answer(members, PLAIN))
+        observed.reading()
+        assert json.loads(shown_answer(members, PLAIN, observed))
         assert json.loads(usage_chunk(PLAIN, members))
-        for finished in (False, True):
-            chunk = shown_chunk(members, ours(PLAIN), finished=finished)
+        for native in ({}, {9: "stop"}):
+            seen = calls.replace(observed, native_finish_reasons=native)
+            chunk = shown_chunk(members, ours(PLAIN), seen)
             assert chunk is None or json.loads(chunk)["id"] == PLAIN.id
 
 
 def deeper(frames: int, members: Members) -> bytes:
     """Show an answer from further down the stack than it was read."""
-    return deeper(frames - 1, members) if frames else shown_answer(members, PLAIN)
+    return deeper(frames - 1, members) if frames else shown_answer(members, PLAIN, Observed())
 
 
 def test_an_answer_as_deep_as_can_be_read_can_be_shown() -> None:
@@ -375,7 +376,7 @@ def test_a_chunk_of_several_lines_does_not_break_the_stream_it_goes_on_in(end: b
     payload = b'{"object": {%b"a": 1},%b"choices": %b}' % (end, end, choices % (end, end))
     observed = Observed()
     members = observed.see(payload)
-    shown = shown_chunk(members, ours(PLAIN), finished=False)
+    shown = shown_chunk(members, ours(PLAIN), observed)
     assert shown is not None
     for chunk in (shown, usage_chunk(PLAIN, members), error_chunk(PLAIN, members, {"code": 502})):
         assert chunk.splitlines() == [chunk]

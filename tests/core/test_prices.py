@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -30,7 +31,8 @@ from modelgates_server.core.prices import (
     whole_pico,
     worst_case_pico,
 )
-from modelgates_server.core.usage import INPUTS, OUTPUTS, Meter, Usage, read_usage
+from modelgates_server.core.usage import INPUTS, OUTPUTS, Meter, Usage
+from modelgates_server.core.usage_reader import UsageRules, read_usage
 from tests.support import DOLLAR
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_prices.json").read_text("utf-8"))
@@ -97,7 +99,8 @@ bounds = st.builds(Bounds, prompts, prompts, st.booleans())
 @pytest.mark.parametrize("vector", [pytest.param(each, id=each["name"]) for each in GOLDEN])
 def test_a_documented_usage_costs_what_was_worked_out_by_hand(vector: dict[str, Any]) -> None:
     assert "https://" in vector["source"]
-    usage = read_usage(vector["usage"])
+    rules = msgspec.convert(vector.get("rules", {}), UsageRules)
+    usage = read_usage(vector["usage"], rules).usage
     assert usage is not None
     assert {str(k): n for k, n in usage.quantities() if n} == vector["quantities"]
     charge = charge_for(flat(**vector["prices"]), usage, 0, NO_LIMIT_PICO)

@@ -164,10 +164,10 @@ def test_a_cap_that_cannot_be_afforded_is_refused_with_the_arithmetic() -> None:
     assert error.shortfall is not None
     assert error.shortfall.asked_pico == cost(asked, 80)
     assert error.shortfall.available_pico == left_pico
-    assert (error.shortfall.requested_tokens, error.shortfall.affordable_tokens) == (160, 60)
+    assert (error.shortfall.requested_tokens, error.shortfall.affordable_tokens) == (80, 30)
     assert str(error).startswith(
-        "This request requires more credits, or fewer max_tokens. You requested up to 160 tokens, "
-        "but can only afford 60."
+        "This request requires more credits, or fewer max_tokens. You requested up to 80 tokens, "
+        "but can only afford 30 (worst case for each of 2 choices)."
     )
     assert size(ask(max_tokens=30, n=2), left_pico)
 
@@ -177,7 +177,7 @@ def test_a_prompt_that_cannot_be_afforded_is_refused_with_the_length_that_can() 
     asked_tokens = asked.bounds(0).input_tokens
     error = refused(asked, 400 * READ + 5)
     assert error.reason == "prompt_unaffordable"
-    assert str(error).startswith(f"Prompt tokens limit exceeded: {asked_tokens} > 400.")
+    assert str(error).startswith(f"Prompt tokens limit exceeded: {asked_tokens} > 400 (")
     assert error.shortfall is not None
     assert error.shortfall.asked_pico == cost(asked, 1)
     assert error.shortfall.affordable_tokens == 0
@@ -188,7 +188,7 @@ def test_a_prompt_that_can_be_afforded_is_not_said_to_be_too_long(members: dict[
     asked = ask(**members)
     error = refused(asked, input_pico(asked))
     assert error.reason == "max_tokens_unaffordable"
-    assert "can only afford 0." in str(error)
+    assert "can only afford 0 (" in str(error)
 
 
 def test_a_fee_that_cannot_be_paid_is_no_matter_of_the_prompt() -> None:

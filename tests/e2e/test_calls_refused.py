@@ -72,7 +72,7 @@ def test_too_many_tokens_are_told_how_many_would_do(small: Session, upstream: Up
     affordable = int(metadata["affordable_tokens"])
     assert read(refused.text)["error"]["message"] == (
         "This request requires more credits, or fewer max_tokens. You requested up to 100 tokens, "
-        f"but can only afford {affordable}. Add credits, or lower max_tokens."
+        f"but can only afford {affordable} (worst case). Add credits, or lower max_tokens."
     )
     assert metadata["reason"] == "max_tokens_unaffordable"
     assert metadata["limit_source"] == "modelgates_credits"
@@ -95,7 +95,7 @@ def test_a_prompt_too_dear_for_any_answer_is_told_so(acme: Acme, upstream: Upstr
         assert metadata["reason"] == "prompt_unaffordable"
         message = read(refused.text)["error"]["message"]
         assert message.startswith("Prompt tokens limit exceeded: ")
-        assert message.endswith("> 100. Add credits, or shorten the prompt.")
+        assert " > 100 (worst case: each byte of the request may be a token). " in message
     assert upstream.asked == []
 
 
@@ -220,7 +220,22 @@ def test_a_free_model_needs_no_credits_and_still_no_debt(acme: Acme, upstream: U
         assert told["usage"]["cost"] == 0
         [one] = session.check_books()
         assert (one.hold_pico, one.cost_pico, one.state.value) == (0, 0, "captured")
-    assert "max_tokens" not in upstream.asked[0]
+    assert upstream.asked[0]["max_tokens"] == 100
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_call_with_the_affordable_tokens_of_a_402_works_whatever_its_choices(
+    n: int, acme: Acme, upstream: Upstream
+) -> None:
+    server, _ = acme
+    with Session(server, open_customer_now(server.database_path, DOLLAR)) as session:
+        refused = session.inference.chat(max_tokens=100, n=n)
+        metadata = check_refusal(refused, session)
+        affordable = int(metadata["affordable_tokens"])
+        assert 1 <= affordable < 100 == metadata["requested_tokens"]
+        assert session.inference.chat(max_tokens=affordable + 1, n=n).status_code == 402
+        assert upstream.asked == []
+        assert session.inference.chat(max_tokens=affordable, n=n).status_code == 200
 
 
 def test_clients_that_match_on_the_other_brand_get_it(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgates_server.core.inference import CHOICES_MAX, Api, read_demand, upstream_body
-from modelgates_server.core.usage import read_usage
+from modelgates_server.core.usage_reader import UsageRules, read_usage
 from modelgates_server.providers.sandbox.models import NAMES, respond
 from modelgates_server.providers.sandbox.offer import sandbox_models
 from modelgates_server.providers.sandbox.request import CONTEXT_TOKENS, OUTPUT_TOKENS, tokens_of
@@ -370,7 +370,7 @@ def test_no_honest_model_uses_more_than_the_gateway_holds_for(
         *_, last, done, rest = answer.split(b"\n\n")
         assert (done, rest) == (b"data: [DONE]", b"")
         answer = last.removeprefix(b"data: ")
-    used = read_usage(json.loads(answer)["usage"])
+    used = read_usage(json.loads(answer)["usage"], UsageRules()).usage
     assert used is not None
     assert used.prompt_tokens <= bounds.input_tokens
     assert used.completion_tokens <= bounds.output_tokens

@@ -107,7 +107,13 @@ BELIEVED = {
         [*(chunk("x", usage=usage(3, count)) for count in range(1, 6)), END, DONE],
         TRUE_PICO,
     ),
-    "an explicit zero": (story(usage(0, 0)), 0),
+    "zeros at the end": ([*TEXTS, END, used(usage(3, 5)), used(usage(0, 0)), DONE], TRUE_PICO),
+    "in two parts": (
+        [chunk("x", usage=usage(3, 1)), chunk(finish="stop", usage={"completion_tokens": 5}), DONE],
+        TRUE_PICO,
+    ),
+    "after [DONE]": ([*TEXTS, END, DONE, used(usage(3, 5))], TRUE_PICO),
+    "in floats and digits": (story({"prompt_tokens": 2.5, "completion_tokens": "5"}), TRUE_PICO),
     "null until the end": ([chunk("x", usage=None), END, used(usage(3, 5)), DONE], TRUE_PICO),
     "at Groq's place": (
         [chunk("x"), chunk(finish="stop", x_groq={"usage": usage(3, 5)})],
@@ -142,13 +148,12 @@ async def test_usage_is_charged_once_and_as_it_was_reported(
 
 UNBELIEVED: dict[str, list[bytes]] = {
     "missing": [*TEXTS, END, DONE],
-    "after [DONE]": [*TEXTS, END, DONE, used(usage(1, 1))],
+    "zeros": story(usage(0, 0)),
     "empty": story({}),
     "negative": story(usage(-3, -5)),
     "negative in part": story({"prompt_tokens": 3, "completion_tokens": -1}),
     "absurd": story(usage(10**15, 10**15)),
-    "digits without end": story({"prompt_tokens": "9" * 10_000, "completion_tokens": 5}),
-    "a fraction": story({"prompt_tokens": 3.5, "completion_tokens": 5}),
+    "digits without end": story(dict.fromkeys(["prompt_tokens", "total_tokens"], "9" * 10_000)),
     "true": story({"prompt_tokens": True, "completion_tokens": True}),
 }
 

@@ -15,6 +15,7 @@ from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.inference import OUTPUT_MAX_TOKENS
 from modelgates_server.core.prices import BASIS_POINTS, MARKUP_MAX_BP
 from modelgates_server.core.usage import Meter
+from modelgates_server.core.usage_reader import CacheTokens, ReasoningTokens
 
 Markup = Annotated[int, msgspec.Meta(ge=-BASIS_POINTS, le=MARKUP_MAX_BP)]
 Tokens = Annotated[int, msgspec.Meta(ge=1, le=OUTPUT_MAX_TOKENS)]
@@ -33,6 +34,10 @@ class ProviderTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     headers: dict[str, str] = {}
     prices: Word | None = None
     cap_parameter: CapParameter = CapParameter.MAX_TOKENS
+    default_output_tokens: Tokens | None = None
+    cache_tokens: CacheTokens | None = None
+    reasoning_tokens: ReasoningTokens | None = None
+    trust_zero_usage: bool = False
     connect_timeout_s: Seconds | None = None
     first_byte_timeout_s: Seconds | None = None
     idle_timeout_s: Seconds | None = None
@@ -85,6 +90,7 @@ class ModelTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     description: str = ""
     context_length: Tokens | None = None
     max_output_tokens: Tokens | None = None
+    default_output_tokens: Tokens | None = None
     media_tokens: Tokens | None = None
     input_modalities: tuple[Word, ...] = ("text",)
     output_modalities: tuple[Word, ...] | None = None
@@ -117,6 +123,10 @@ EXAMPLES = {
     "headers": '{ "X-Team" = "search" }',
     "prices": '"openai"',
     "cap_parameter": '"max_completion_tokens"',
+    "default_output_tokens": "4096",
+    "cache_tokens": '"beside"',
+    "reasoning_tokens": '"in_total"',
+    "trust_zero_usage": "true",
     "connect_timeout_s": "5",
     "first_byte_timeout_s": "600",
     "idle_timeout_s": "300",
@@ -142,6 +152,12 @@ EXAMPLES = {
 }
 """How each member may be written; a test reads them all."""
 
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "kind": get_args(Kind),
+    "cap_parameter": tuple(CapParameter),
+    "cache_tokens": tuple(CacheTokens),
+    "reasoning_tokens": tuple(ReasoningTokens),
+}
 _NESTED = {"prices": PriceTable, "tiers": TierTable}
 _PLACE = re.compile(r" - at `(?:key` in `)?\$(.*)`$")
 _TYPE = re.compile(r"`(\w+)( \| null)?`")
@@ -198,8 +214,7 @@ def _told(message: str, place: str, shape: type[msgspec.Struct]) -> str:
         return f"{where} is not known: {hint}"
     name = next((name for name in reversed(names) if name in EXAMPLES), "")
     if message.startswith("Invalid enum"):
-        options = get_args(Kind) if name == "kind" else tuple(CapParameter)
-        return f"{place} must be one of {', '.join(options)}"
+        return f"{place} must be one of {', '.join(_OPTIONS[name])}"
     expected = _TYPE.sub(lambda found: _PLAIN.get(found[1], found[1]), message)
     if shape is ModelTable and name == "prices":
         name = "price"

@@ -12,6 +12,7 @@ from modelgates_server.bootstrap.configuration_file import (
     read_table,
 )
 from modelgates_server.bootstrap.configuration_prices import Priced, priced
+from modelgates_server.bootstrap.configuration_providers import usage_rules
 from modelgates_server.core.catalog import Endpoint, Model
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.inference import MODEL_MAX_CHARS, Api
@@ -53,6 +54,7 @@ def read_model(
         provider=table.provider,
         upstream_model=upstream_model,
         cap_parameter=provider.cap_parameter,
+        usage_rules=usage_rules(provider),
     )
     found = priced(place, file, table, provider, endpoint.id)
     embeds = table.kind == "embeddings"
@@ -65,6 +67,7 @@ def read_model(
         created_at_s=0,  # nobody knows
         description=table.description,
         media_tokens=table.media_tokens,
+        default_output_tokens=table.default_output_tokens or provider.default_output_tokens,
         apis=_APIS[table.kind],
         input_modalities=table.input_modalities,
         output_modalities=table.output_modalities or (("embeddings",) if embeds else ("text",)),
@@ -120,12 +123,17 @@ def _context_tokens(place: str, table: ModelTable, found: Priced) -> int:
 
 def _output_tokens(place: str, table: ModelTable) -> int:
     if table.kind == "embeddings":
-        if table.max_output_tokens is not None:
-            raise InvalidInput(f"{place}.max_output_tokens: embeddings put nothing out; remove it")
+        for name in ("max_output_tokens", "default_output_tokens"):
+            if getattr(table, name) is not None:
+                raise InvalidInput(f"{place}.{name}: embeddings put nothing out; remove it")
         return 0
     if table.max_output_tokens is None:
         raise InvalidInput(
             f"{place}.max_output_tokens is missing: a hold stands on it; write, for example, "
             f"max_output_tokens = {EXAMPLES['max_output_tokens']}"
+        )
+    if (table.default_output_tokens or 0) > table.max_output_tokens:
+        raise InvalidInput(
+            f"{place}.default_output_tokens is above max_output_tokens, {table.max_output_tokens}"
         )
     return table.max_output_tokens

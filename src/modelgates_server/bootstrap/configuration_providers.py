@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from modelgates_server.bootstrap.configuration_file import EXAMPLES, ProviderTable
 from modelgates_server.bootstrap.price_seeds import seed_providers
 from modelgates_server.core.errors import InvalidInput
+from modelgates_server.core.usage_reader import CacheTokens, ReasoningTokens, UsageRules
 from modelgates_server.providers.sandbox.offer import PROVIDER as SANDBOX
 
 if TYPE_CHECKING:
@@ -25,6 +26,19 @@ _OPTIONAL = (
     "idle_timeout_s",
     "total_timeout_s",
 )
+
+
+_KNOWN_HOSTS: dict[str, UsageRules] = {
+    # Their own counts of the prompt leave out what came from a cache or went to it.
+    r"api\.anthropic\.com": UsageRules(cache=CacheTokens.BESIDE),
+    r"bedrock-[a-z-]+\.[a-z0-9-]+\.amazonaws\.com": UsageRules(cache=CacheTokens.BESIDE),
+    # sonar-deep-research has its reasoning at the top, in no total.
+    r"api\.perplexity\.ai": UsageRules(reasoning=ReasoningTokens.BESIDE),
+    # Thinking is in the total alone.
+    r"generativelanguage\.googleapis\.com": UsageRules(reasoning=ReasoningTokens.IN_TOTAL),
+    r"([a-z0-9-]+-)?aiplatform\.googleapis\.com": UsageRules(reasoning=ReasoningTokens.IN_TOTAL),
+}
+"""How providers count, by patterns of their hosts; it decides only where arithmetic cannot."""
 
 
 class KeyMissing(Exception):
@@ -73,6 +87,18 @@ def provider_settings(name: str, table: ProviderTable, key: str | None) -> "Open
         )
     except InvalidInput as refusal:
         raise InvalidInput(f"providers.{refusal}") from None
+
+
+def usage_rules(table: ProviderTable) -> UsageRules:
+    """How a provider counts: what the file says, or else what is known of its host."""
+    host = urlsplit(table.base_url).hostname or ""
+    matches = (rules for known, rules in _KNOWN_HOSTS.items() if re.fullmatch(known, host))
+    known = next(matches, UsageRules())
+    return UsageRules(
+        cache=table.cache_tokens or known.cache,
+        reasoning=table.reasoning_tokens or known.reasoning,
+        trust_zero=table.trust_zero_usage,
+    )
 
 
 def provider_key(name: str, variable: str | None, environment: Mapping[str, str]) -> str | None:

@@ -92,6 +92,10 @@ def _record(found: Generation, price: Price | None) -> dict[str, Any]:
         "streamed": found.streamed,
         "cancelled": found.cancelled,
         "finish_reason": found.finish_reason,
+        "native_finish_reason": found.native_finish_reason,
+        "served_model": found.served_model,
+        "upstream_cost": _dollars(found.upstream_cost_pico),
+        "usage_warnings": list(found.usage_warnings),
         "error": found.error,
         "attempts": [_attempt_record(attempt) for attempt in found.attempts],
         "origin": msgspec.structs.asdict(found.origin),
@@ -141,10 +145,13 @@ def _head(found: Generation, price: Price | None) -> dict[str, Any]:
     upstream = found.endpoint_id.partition(":")[2]
     origin = f"since {catalog.since(price.from_ms) or 'ever'}, {price.source}" if price else "gone"
     outcome = {
-        "finish_reason": found.finish_reason,
+        "finish_reason": _finish(found),
+        "served model": found.served_model,
+        "provider's own cost": _dollars(found.upstream_cost_pico),
+        "usage warnings": ", ".join(found.usage_warnings) or None,
         "error": found.error,
         "client": "left before the end" if found.cancelled else None,
-        "usage": "estimated: the provider reported none" if _is_estimated(found) else None,
+        "usage": "estimated, where the provider reported none" if _is_estimated(found) else None,
     }
     return {
         "generation": found.id,
@@ -160,6 +167,19 @@ def _head(found: Generation, price: Price | None) -> dict[str, Any]:
         "state": found.state,
         **_given(outcome),
     }
+
+
+def _finish(found: Generation) -> str | None:
+    native = found.native_finish_reason
+    return (
+        found.finish_reason
+        if native in (None, found.finish_reason)
+        else (f"{found.finish_reason} (the provider's word: {native})")
+    )
+
+
+def _dollars(pico: int | None) -> str | None:
+    return None if pico is None else format_pico(pico)
 
 
 def _given(members: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import msgspec
 from modelgates_server.core.errors import PriceNotFound, UnknownModel
 from modelgates_server.core.inference import Api
 from modelgates_server.core.prices import Price
+from modelgates_server.core.usage_reader import UsageRules
 
 
 class CapParameter(StrEnum):
@@ -18,18 +19,23 @@ class CapParameter(StrEnum):
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A provider's offer of a model. `id` is `provider:upstream_model`; prices belong to it."""
+    """A provider's offer of a model. `id` is `provider:upstream_model`; prices belong to it.
+
+    `usage_rules` is what is known of how the provider counts.
+    """
 
     id: str
     provider: str
     upstream_model: str
     cap_parameter: CapParameter = CapParameter.MAX_TOKENS
+    usage_rules: UsageRules = UsageRules()
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """What clients name. Token counts are true maxima: holds stand on them.
 
     `media_tokens` is the most that one image or recording takes, where that is known.
+    `default_output_tokens` is the limit that is sent where a client sets none.
     """
 
     id: str
@@ -40,6 +46,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     created_at_s: int
     description: str = ""
     media_tokens: int | None = None
+    default_output_tokens: int | None = None
     apis: frozenset[Api] = frozenset({Api.CHAT, Api.COMPLETIONS})
     input_modalities: tuple[str, ...] = ("text",)
     output_modalities: tuple[str, ...] = ("text",)

@@ -164,13 +164,18 @@ class CallEnded(Conflict):
 
 
 class Shortfall(msgspec.Struct, frozen=True):
-    """The arithmetic of a call that cannot be paid for: amounts in picos, tokens of output."""
+    """The arithmetic of a call that cannot be paid for: amounts in picos, tokens of output.
+
+    Tokens are those of each choice, in the unit of `max_tokens`: a call that asks for
+    `affordable_tokens` works, if that is not 0.
+    """
 
     asked_pico: int
     available_pico: int
     held_pico: int
     requested_tokens: int
     affordable_tokens: int
+    choices: int = 1
 
 
 class InsufficientCredits(GatewayError):
@@ -219,11 +224,16 @@ class InsufficientCredits(GatewayError):
 
     @classmethod
     def fewer_tokens(cls, shortfall: Shortfall) -> "InsufficientCredits":
-        """Shorter answers could be paid for."""
+        """Shorter answers, or fewer of them, could be paid for."""
+        several = f" for each of {shortfall.choices} choices" if shortfall.choices > 1 else ""
+        if shortfall.affordable_tokens:
+            remedy = "lower max_tokens"
+        else:
+            remedy = "ask for fewer choices (n)" if several else "shorten the prompt"
         return cls(
             "This request requires more credits, or fewer max_tokens. You requested up to "
             f"{shortfall.requested_tokens} tokens, but can only afford "
-            f"{shortfall.affordable_tokens}. Add credits, or lower max_tokens.",
+            f"{shortfall.affordable_tokens} (worst case{several}). Add credits, or {remedy}.",
             reason="max_tokens_unaffordable",
             shortfall=shortfall,
         )
@@ -232,7 +242,8 @@ class InsufficientCredits(GatewayError):
     def shorter_prompt(cls, shortfall: Shortfall, asked: int, most: int) -> "InsufficientCredits":
         """The prompt alone is too dear; token counts are upper bounds."""
         return cls(
-            f"Prompt tokens limit exceeded: {asked} > {most}. Add credits, or shorten the prompt.",
+            f"Prompt tokens limit exceeded: {asked} > {most} (worst case: each byte of the request "
+            "may be a token). Add credits, or shorten the prompt.",
             reason="prompt_unaffordable",
             shortfall=shortfall,
         )

@@ -1,5 +1,6 @@
 """A generation: one metered call, from the hold that was placed for it to its receipt."""
 
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from modelgates_server.core.books import HoldState
 from modelgates_server.core.ids import base62
 from modelgates_server.core.inference import Api
+from modelgates_server.core.money import Pico
 from modelgates_server.core.prices import Line
 from modelgates_server.core.times import day_of
 from modelgates_server.core.usage import Usage
@@ -14,6 +16,15 @@ from modelgates_server.core.usage import Usage
 ID_BYTES = 15
 _ID_CHARS = 21
 HEADER_MAX_CHARS = 255
+
+
+class UsageWarning(StrEnum):
+    """What is odd in a provider's usage report; counted in a metric, and kept for the operator."""
+
+    COUNT_REFUSED = "count_refused"
+    ZERO_ESTIMATED = "zero_estimated"
+    UNITS_UNPRICED = "units_unpriced"
+    COST_DIFFERS = "cost_differs"
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -48,8 +59,10 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `state` is that of its hold. `hold_pico` was set aside, `cost_pico` charged; the amounts of
     `lines` add up to it. `prompt_tokens_max` and `completion_tokens_max` are the bounds the hold
-    stands on. `reported` is the provider's own usage object. A call with an `Idempotency-Key`
-    has the digests of that key and of its body.
+    stands on. `reported` is the provider's own usage object, `served_model` the model that it says
+    it took, `upstream_cost_pico` what it says the call cost; `native_finish_reason` is its own word
+    for `finish_reason`. A call with an `Idempotency-Key` has the digests of that key and of its
+    body.
     """
 
     id: str
@@ -76,6 +89,10 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reported: dict[str, Any] | None = None
     cancelled: bool = False
     finish_reason: str | None = None
+    native_finish_reason: str | None = None
+    served_model: str | None = None
+    upstream_cost_pico: Pico | None = None
+    usage_warnings: tuple[UsageWarning, ...] = ()
     error: str | None = None
     attempts: tuple[Attempt, ...] = ()
     idempotency: str | None = None

@@ -1,20 +1,25 @@
 """How a call ends: what it used, what is charged for it, and when it costs nothing.
 
-What a provider reports is taken where it can be believed, an explicit zero too; where it reports
-nothing, what went by is counted. A call that failed before anything was said, or that said nothing
-and has no good end, is not charged (OpenRouter's zero-completion insurance).
+What a provider reports is taken where it can be believed. Where it reports nothing, or a zero for
+what demonstrably went by, that is counted here and marked. A call that failed before anything was
+said, or that said nothing and has no good end, is not charged (OpenRouter's zero-completion
+insurance).
 """
 
 from typing import Any
 
 import msgspec
 
-from modelgates_server.core.answers import Observed
 from modelgates_server.core.books import HoldState
-from modelgates_server.core.generations import Generation
+from modelgates_server.core.finish_reasons import FinishReason
+from modelgates_server.core.generations import Generation, UsageWarning
 from modelgates_server.core.inference import Api, Demand
+from modelgates_server.core.money import ENTRY_MAX_PICO, Pico
+from modelgates_server.core.observed import Observed
 from modelgates_server.core.prices import Price, charge_for, used_pico
-from modelgates_server.core.usage import OUTPUTS, Usage, estimate_usage
+from modelgates_server.core.reported_cost import costs_differ, read_cost
+from modelgates_server.core.usage import BYTES_PER_TOKEN, INPUTS, OUTPUTS, Usage, estimate_usage
+from modelgates_server.core.usage_reader import UsageReading
 
 REPORTED_MAX_BYTES = 4096
 _REPORTED_MAX_PARTS = 64
@@ -29,34 +34,48 @@ def settle(
     demand: Demand,
     observed: Observed,
     *,
+    media_tokens: int | None = None,
     failure: str | None,
     at_ms: int,
     abandoned: bool = False,
 ) -> Generation:
     """The generation at its end, captured or voided. `failure` says what went wrong, if it did.
 
+    `media_tokens` is what a picture or a recording counts where the provider counted none.
     `abandoned`: we stopped reading because the client had left. The provider bills us for it, so
     what it read is charged even where nothing had come: else leaving early would be free.
     """
+    reading = observed.reading()
     ended = replace(
         generation,
         ended_at_ms=at_ms,
         finish_reason=observed.finish_reason,
+        native_finish_reason=observed.native_finish_reason,
+        served_model=observed.served_model,
+        upstream_cost_pico=read_cost(observed.reported or {}),
         error=failure,
-        reported=_kept(observed.usage),
+        reported=_kept(observed.reported),
     )
-    if not abandoned and _is_free_of_charge(generation.api, observed, failure):
-        return replace(ended, state=HoldState.VOIDED, cost_pico=0, lines=(), usage=None)
-    return replace(_charged(ended, price, demand, observed), state=HoldState.CAPTURED)
+    if not abandoned and _is_free_of_charge(generation.api, observed, reading, failure):
+        ended = replace(ended, state=HoldState.VOIDED, cost_pico=0, lines=(), usage=None)
+    else:
+        usage = _usage(generation, demand, observed, reading, media_tokens or 0)
+        ended = replace(_charged(ended, price, usage), state=HoldState.CAPTURED)
+    return replace(ended, usage_warnings=_warnings(ended, price, observed, reading))
 
 
 def checkpoint(
-    generation: Generation, price: Price, demand: Demand, observed: Observed
+    generation: Generation,
+    price: Price,
+    demand: Demand,
+    observed: Observed,
+    media_tokens: int | None = None,
 ) -> Generation:
     """A running call with the cost of what it has put out so far: charged if it is lost."""
-    if observed.output_bytes == 0:
+    if not observed.has_output:
         return generation
-    return replace(_charged(generation, price, demand, observed), overrun_pico=0)
+    usage = _usage(generation, demand, observed, observed.reading(), media_tokens or 0)
+    return replace(_charged(generation, price, usage), overrun_pico=0)
 
 
 def lost(generation: Generation, at_ms: int) -> Generation:
@@ -66,10 +85,7 @@ def lost(generation: Generation, at_ms: int) -> Generation:
     )
 
 
-def _charged(
-    generation: Generation, price: Price, demand: Demand, observed: Observed
-) -> Generation:
-    usage = _usage(generation, demand, observed)
+def _charged(generation: Generation, price: Price, usage: Usage) -> Generation:
     charge = charge_for(price, usage, generation.markup_bp, generation.hold_pico)
     return replace(
         generation,
@@ -80,53 +96,115 @@ def _charged(
     )
 
 
-def _usage(generation: Generation, demand: Demand, observed: Observed) -> Usage:
-    """What was reported, and if there was no good end, what came after that report."""
-    reported = _reported(generation.api, observed)
-    if reported is None:
-        return _estimated(generation, demand, observed.output_bytes)
+def _usage(
+    generation: Generation,
+    demand: Demand,
+    observed: Observed,
+    reading: UsageReading,
+    media_tokens: int,
+) -> Usage:
+    """What was reported; what was not, although it went by, is estimated."""
+    if generation.api is Api.EMBEDDINGS:
+        return _embedded(generation, demand, reading)
+    estimate = _estimated(generation, demand, observed, media_tokens)
+    usage = reading.usage
+    if usage is None:
+        return _split(reading.unsplit_tokens, estimate)
+    if not reading.trusted_input:
+        usage = _with(usage, INPUTS, estimate)
+    if not reading.trusted_output:
+        return _with(usage, OUTPUTS, estimate) if _misses_output(observed, reading) else usage
     late_bytes = observed.output_bytes - observed.output_bytes_at_usage
     if late_bytes == 0 or observed.finish_reason is not None:
-        return reported
-    late = _estimated(generation, demand, late_bytes)
-    return replace(reported, output=reported.output + late.output, estimated=True)
-
-
-def _reported(api: Api, observed: Observed) -> Usage | None:
-    """What the provider says, if it can be believed. Embeddings have no output.
-
-    Voyage reports their total alone, which would else be taken for hidden reasoning.
-    """
-    usage = observed.counted()
-    if usage is None or api is not Api.EMBEDDINGS:
         return usage
-    no_output = dict.fromkeys(map(str, OUTPUTS), 0)
-    return replace(usage, input=usage.input + usage.completion_tokens, **no_output)
+    # It was cut: what came after the last report is in none.
+    late = estimate_usage(text_bytes=0, messages=0, output_bytes=late_bytes)
+    return replace(usage, output=usage.output + late.output, estimated=True)
 
 
-def _estimated(generation: Generation, demand: Demand, output_bytes: int) -> Usage:
-    """What went by. It cannot have been more than the bounds that the hold stands on."""
+def _misses_output(observed: Observed, reading: UsageReading) -> bool:
+    """Whether a report lacks output that went by. What is less than a token may be zero of them."""
+    if reading.trusted_output or not observed.has_output:
+        return False
+    is_media = bool(observed.pictures or observed.sounds)
+    is_a_token = is_media or observed.output_bytes >= BYTES_PER_TOKEN
+    return is_a_token or not reading.says_zero_output
+
+
+def _with(usage: Usage, names: tuple[str, ...], estimate: Usage) -> Usage:
+    """A usage with one of its sides estimated."""
+    return replace(usage, estimated=True, **{str(name): getattr(estimate, name) for name in names})
+
+
+def _split(total: int, estimate: Usage) -> Usage:
+    """A total that says nothing of its sides: the output is what went by, the prompt the rest."""
+    if not total:
+        return estimate
+    inputs = {str(name): 0 for name in INPUTS}
+    return replace(estimate, **{**inputs, "input": max(0, total - estimate.completion_tokens)})
+
+
+def _embedded(generation: Generation, demand: Demand, reading: UsageReading) -> Usage:
+    """Embeddings have no output. Voyage reports their total alone."""
+    usage = reading.usage or Usage()
+    read = usage.prompt_tokens + usage.completion_tokens or reading.unsplit_tokens
+    if not read and not reading.trusted_input:
+        return _estimated(generation, demand, Observed(), 0)
+    nothing = dict.fromkeys(map(str, OUTPUTS), 0)
+    return replace(usage, **nothing, input=usage.input + read - usage.prompt_tokens)
+
+
+def _estimated(
+    generation: Generation, demand: Demand, observed: Observed, media_tokens: int
+) -> Usage:
+    """What went by. The prompt cannot have been more than the bound that the hold stands on."""
     counted = estimate_usage(
         text_bytes=demand.text_bytes,
         messages=demand.messages,
-        output_bytes=output_bytes,
+        output_bytes=observed.output_bytes,
     )
+    media = demand.media * media_tokens
+    text = min(counted.input, generation.prompt_tokens_max)
     return replace(
         counted,
-        input=min(counted.input, generation.prompt_tokens_max),
-        output=min(counted.output, generation.completion_tokens_max),
+        input=text,
+        input_image=min(media, generation.prompt_tokens_max - text),
+        output_audio=len(observed.sounds) * media_tokens,
+        output_image=observed.pictures * media_tokens,
     )
 
 
-def _is_free_of_charge(api: Api, observed: Observed, failure: str | None) -> bool:
-    if observed.output_bytes:
+def _is_free_of_charge(
+    api: Api, observed: Observed, reading: UsageReading, failure: str | None
+) -> bool:
+    if observed.has_output:
         return False
-    if failure is not None:
+    if failure is not None or observed.finish_reason is FinishReason.ERROR:
         return True
-    usage = observed.counted()
-    if api is Api.EMBEDDINGS or (usage is not None and usage.completion_tokens):
+    if api is Api.EMBEDDINGS or (reading.usage is not None and reading.usage.completion_tokens):
         return False
-    return observed.finish_reason in (None, "error")
+    return observed.finish_reason is None
+
+
+def _warnings(
+    ended: Generation, price: Price, observed: Observed, reading: UsageReading
+) -> tuple[UsageWarning, ...]:
+    warnings = []
+    if reading.refused:
+        warnings.append(UsageWarning.COUNT_REFUSED)
+    misses = not reading.trusted_input or _misses_output(observed, reading)
+    if reading.usage is not None and misses:
+        warnings.append(UsageWarning.ZERO_ESTIMATED)
+    if reading.unpriced:
+        warnings.append(UsageWarning.UNITS_UNPRICED)
+    if ended.upstream_cost_pico is not None:
+        # Compared with what we think the provider takes: what was used, without our markup.
+        ours_pico = Pico(0)
+        if ended.usage is not None:
+            ours_pico = Pico(charge_for(price, ended.usage, 0, ENTRY_MAX_PICO).amount_pico)
+        if costs_differ(ended.upstream_cost_pico, ours_pico):
+            warnings.append(UsageWarning.COST_DIFFERS)
+    return tuple(warnings)
 
 
 def _kept(reported: dict[str, Any] | None) -> dict[str, Any] | None:

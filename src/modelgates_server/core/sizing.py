@@ -46,12 +46,9 @@ class Ask(msgspec.Struct, frozen=True):
     markup_bp: int
 
     @property
-    def wanted_tokens(self) -> int:
-        """The most output of one choice: the client's limit, or what the model can do."""
-        if self.demand.api is Api.EMBEDDINGS:
-            return 0
-        most = min(self.model.output_tokens, self.model.context_tokens)
-        return min(self.cap_tokens or most, most)
+    def output_max(self) -> int:
+        """The most output of one choice that may go upstream as its limit."""
+        return min(self.model.output_tokens, self.model.context_tokens)
 
     @property
     def cap_tokens(self) -> int | None:
@@ -59,16 +56,31 @@ class Ask(msgspec.Struct, frozen=True):
         return None if self.demand.api is Api.EMBEDDINGS else self.demand.cap_tokens
 
     @property
-    def needs_cap(self) -> bool:
-        """Whether the model's own maximum must be sent, because the hold stands on it.
+    def default_cap(self) -> int | None:
+        """The limit that is sent where the client sets none, because the hold stands on it.
 
-        Not where it and the prompt may not fit into the context together: providers refuse that,
-        and the context bounds the output anyway.
+        Not where it and the prompt may not fit into the context together: providers refuse that.
         """
-        wanted, cap = self.wanted_tokens, self.cap_tokens
-        if cap is not None or wanted == 0:
-            return cap is not None and cap > wanted
-        return self.bounds(wanted).input_tokens + wanted <= self.model.context_tokens
+        if self.demand.api is Api.EMBEDDINGS:
+            return None
+        cap = min(self.model.default_output_tokens or self.output_max, self.output_max)
+        fits = self.bounds(cap).input_tokens + cap <= self.model.context_tokens
+        return cap if fits else None
+
+    @property
+    def wanted_tokens(self) -> int:
+        """The most output of one choice: the limit that goes upstream, or else the context."""
+        if self.demand.api is Api.EMBEDDINGS:
+            return 0
+        if self.cap_tokens is not None:
+            return min(self.cap_tokens, self.output_max)
+        return self.default_cap or self.model.context_tokens
+
+    @property
+    def needs_cap(self) -> bool:
+        """Whether we set the limit that goes upstream: the client did not, or set it too high."""
+        cap = self.cap_tokens
+        return self.default_cap is not None if cap is None else cap > self.output_max
 
     def bounds(self, output_tokens: int) -> Bounds:
         """The most the call can use with so many output tokens a choice."""
@@ -87,9 +99,7 @@ class Ask(msgspec.Struct, frozen=True):
     def affordable_tokens(self, budget_pico: int) -> int:
         """Output tokens a choice that a budget pays for; negative where it misses the input."""
         tokens = affordable_tokens(self.price, self.bounds(0), self.markup_bp, budget_pico)
-        if tokens is None:
-            return self.wanted_tokens
-        return tokens // self.demand.choices
+        return self.wanted_tokens if tokens is None else tokens // self.demand.choices
 
 
 class _Budget(msgspec.Struct, frozen=True):
@@ -113,13 +123,13 @@ def size_hold(
     wanted, cap = ask.wanted_tokens, ask.cap_tokens
     whole = ask.sized(wanted, lowered=ask.needs_cap)
     if whole.amount_pico == 0:
-        return Sized(0, whole.bounds, None)  # nothing stands on its length
+        return whole
     tight = _tightest(account, key, at_ms, max_cost_pico)
     if whole.amount_pico <= tight.left_pico:
         return whole
     affordable = ask.affordable_tokens(tight.left_pico)
     if cap is None and 1 <= affordable < wanted:
-        return ask.sized(affordable, lowered=True)
+        return ask.sized(min(affordable, ask.output_max), lowered=True)
     least = whole if cap is not None else ask.sized(min(1, wanted), lowered=False)
     raise _refusal(ask, tight, least.amount_pico, at_ms)
 
@@ -153,9 +163,9 @@ def _refusal(ask: Ask, tight: _Budget, needed_pico: int, at_ms: int) -> GatewayE
         asked_pico=needed_pico,
         available_pico=left_pico,
         held_pico=tight.held_pico,
-        requested_tokens=(ask.wanted_tokens if ask.cap_tokens else min(1, ask.wanted_tokens))
-        * ask.demand.choices,
-        affordable_tokens=max(0, affordable) * ask.demand.choices,
+        requested_tokens=ask.wanted_tokens if ask.cap_tokens else min(1, ask.wanted_tokens),
+        affordable_tokens=max(0, affordable),
+        choices=ask.demand.choices,
     )
     if source is None:
         return MaxCostExceeded(

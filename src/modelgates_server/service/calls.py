@@ -12,22 +12,23 @@ import msgspec
 
 from modelgates_server.core.answers import (
     DONE,
-    InvalidAnswer,
-    Observed,
     error_chunk,
     ours,
     shown_answer,
     shown_chunk,
     usage_chunk,
 )
+from modelgates_server.core.catalog import Model
 from modelgates_server.core.errors import (
     GatewayError,
     ProviderError,
     ProviderUnavailable,
     Stopping,
 )
+from modelgates_server.core.finish_reasons import FinishReason
 from modelgates_server.core.generations import Attempt, Generation, StoredAnswer
 from modelgates_server.core.inference import Demand, Members
+from modelgates_server.core.observed import InvalidAnswer, Observed
 from modelgates_server.core.prices import Price
 from modelgates_server.core.refusals import error_of, refusal_of
 from modelgates_server.core.settlement import checkpoint, settle
@@ -40,9 +41,9 @@ KEPT_MAX_BYTES = 1024 * 1024
 
 _REFUSAL_MAX_BYTES = 64 * 1024
 _TAIL_MAX_S = 1
-_BYTES_PER_TOKEN_MAX = 256
-_OUTPUT_SLACK_BYTES = 16 * 1024 * 1024
-"""More than any tokenizer puts into a token, and room for images: a stream beyond that is cut."""
+_BYTES_PER_TOKEN_MAX = 32
+_OUTPUT_SLACK_BYTES = 64 * 1024
+"""More text than honest tokens hold, on average: a stream beyond that is cut."""
 
 _OK = 200
 
@@ -66,6 +67,7 @@ class Call:
         self,
         generation: Generation,
         demand: Demand,
+        model: Model,
         price: Price,
         provider: Provider,
         body: bytes,
@@ -77,12 +79,13 @@ class Call:
         self.provider_done_ms = generation.created_at_ms
         self.client_has_left: Callable[[], bool] = lambda: False
         self._demand = demand
+        self._model = model
         self._price = price
         self._provider = provider
         self._body = body
         self._settle_now = settle_now
         self._clock = clock
-        self._observed = Observed()
+        self._observed = self._new_observed()
         self._ours = ours(generation)
         tokens_max = generation.completion_tokens_max
         self._output_max_bytes = _OUTPUT_SLACK_BYTES + _BYTES_PER_TOKEN_MAX * tokens_max
@@ -131,7 +134,7 @@ class Call:
 
         def kept(generation: Generation) -> StoredAnswer | None:
             nonlocal body
-            body = shown_answer(members, generation)
+            body = shown_answer(members, generation, self._observed)
             if generation.idempotency is None or len(body) > KEPT_MAX_BYTES:
                 return None
             return StoredAnswer(generation.account_id, generation.id, body, self._clock())
@@ -213,7 +216,11 @@ class Call:
     @property
     def checkpoint(self) -> Generation:
         """The generation with the cost of what has come so far."""
-        return checkpoint(self.generation, self._price, self._demand, self._observed)
+        media_tokens = self._model.media_tokens
+        return checkpoint(self.generation, self._price, self._demand, self._observed, media_tokens)
+
+    def _new_observed(self) -> Observed:
+        return Observed(rules=self._model.endpoint.usage_rules)
 
     async def _check_head(self, reply: ProviderReply) -> None:
         if reply.status != _OK:
@@ -233,10 +240,20 @@ class Call:
 
     def _check_answer(self, members: Members) -> None:
         """An error in an answer of status 200, or no answer at all."""
-        if "choices" in members or "data" in members:
-            return
-        error = self._observed.error
-        raise self._no_answer() if error is None else self._own_error(error)
+        if "choices" not in members and "data" not in members:
+            error = self._observed.error
+            raise self._no_answer() if error is None else self._own_error(error)
+        if not self._observed.has_output and (failure := self._finish_failure()):
+            raise failure
+
+    def _finish_failure(self) -> GatewayError | None:
+        """What the provider's own word for the end says, where it says that it failed."""
+        if self._observed.finish_reason is not FinishReason.ERROR:
+            return None
+        name, word = self.generation.provider, self._observed.native_finish_reason
+        return ProviderUnavailable(
+            f"{name} ended its answer with the finish reason {word!r:.80}", provider=name
+        )
 
     def _own_error(self, error: Any) -> GatewayError:
         return error_of(self.generation.provider, error)
@@ -257,6 +274,8 @@ class Call:
                     break
             else:
                 await self._hand_on(reader.close())
+            if self._done and not self._observed.reading().trusted_output:
+                await self._read_tail(reader)
         except asyncio.CancelledError:
             return Stopping("The server is stopping.")
         except SseTooLong:
@@ -264,6 +283,19 @@ class Call:
         except GatewayError as error:
             return error
         return self._stream_failure()
+
+    async def _read_tail(self, reader: SseReader) -> None:
+        """Read what follows the end of a stream, for a moment: its usage may stand there."""
+        assert self._chunks is not None, "a stream is being read"
+        try:
+            async with asyncio.timeout(_TAIL_MAX_S):
+                async for data in self._chunks:
+                    for payload in reader.feed(data):
+                        self._observed.see_usage(payload)
+                for payload in reader.close():
+                    self._observed.see_usage(payload)
+        except (GatewayError, SseTooLong, TimeoutError):
+            pass  # the answer was whole
 
     async def _hand_on(self, events: list[bytes]) -> None:
         coming = self._taken(events)
@@ -294,16 +326,20 @@ class Call:
         """Take note of events one by one, up to the end of the answer; what the client gets."""
         for payload in events:
             chunk = self._take(payload)
-            if self._is_over:
+            if self._is_over and not self._done:
                 return
             if chunk is not None:
                 yield b"data: %b\n\n" % chunk
 
     def _take(self, payload: bytes) -> bytes | None:
         """Take note of one event, and give what the client gets of it."""
+        if self._done:
+            self._observed.see_usage(payload)  # some servers report it after the end
+            return None
         if payload == DONE:
             self._done = True
-        if self._done or not payload:  # an empty one is a sign of life, as some servers send it
+            return None
+        if not payload:  # a sign of life, as some servers send it
             return None
         try:
             members = self._observed.see(payload)
@@ -311,8 +347,7 @@ class Call:
             self._broken = error
             return None
         self._last = members
-        finished = self._observed.finish_reason is not None
-        return shown_chunk(members, self._ours, finished=finished)
+        return shown_chunk(members, self._ours, self._observed)
 
     @property
     def _is_over(self) -> bool:
@@ -330,14 +365,14 @@ class Call:
         if self._observed.output_bytes > self._output_max_bytes:
             return ProviderUnavailable(f"{name} said more than it was asked for", provider=name)
         if self._done or self._observed.finish_reason is not None:
-            return None
+            return self._finish_failure()
         return ProviderUnavailable(f"{name} ended its answer before its end", provider=name)
 
     async def _fail(self, error: GatewayError) -> GatewayError:
         """End a call of which the client has seen nothing; gives the error to raise."""
         if self._reply is not None:
             self._reply.close()
-        self._observed = Observed()
+        self._observed = self._new_observed()
         await self._end(error)
         error.generation_id = self.generation.id
         return error
@@ -359,6 +394,7 @@ class Call:
             self._price,
             self._demand,
             self._observed,
+            media_tokens=self._model.media_tokens,
             failure=error,
             abandoned=self._abandoned,
             at_ms=now_ms,

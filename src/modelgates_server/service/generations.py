@@ -134,6 +134,7 @@ class Generations:
         call = Call(
             generation,
             demand,
+            model,
             price,
             self._providers[model.endpoint.provider],
             body,

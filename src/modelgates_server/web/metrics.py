@@ -73,6 +73,9 @@ class Metrics:
         self._overrun = self._counter(
             "overrun_dollars", "Use above the hold, at the platform's expense.", "endpoint"
         )
+        self._usage_warnings = self._counter(
+            "usage_warnings", "Oddities in what providers report.", "endpoint", "warning"
+        )
         self._upstream_errors = self._counter(
             "upstream_errors", "Attempts that failed.", "endpoint", "error"
         )
@@ -113,6 +116,8 @@ class Metrics:
         if generation.overrun_pico:
             self._count(self._overrun, generation.overrun_pico / PICOS_PER_DOLLAR, endpoint)
         self._observe(self._capture_lag, capture_lag_ms, endpoint)
+        for warning in generation.usage_warnings:
+            self._count(self._usage_warnings, 1, endpoint, warning.value)
         for attempt in generation.attempts:
             self._count_attempt(endpoint, attempt)
 

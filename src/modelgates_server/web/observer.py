@@ -5,7 +5,7 @@ No line holds a prompt or an answer.
 
 import structlog
 
-from modelgates_server.core.generations import Generation
+from modelgates_server.core.generations import Generation, UsageWarning
 from modelgates_server.core.money import format_pico
 from modelgates_server.web.logs import write_line
 from modelgates_server.web.metrics import Metrics
@@ -23,6 +23,16 @@ class CallObserver:
         """See `Observer.ended`."""
         self._metrics.count_ended(generation, capture_lag_ms)
         write_line("generation", _summary(generation, capture_lag_ms))
+        if UsageWarning.COST_DIFFERS in generation.usage_warnings:
+            log.warning(
+                "the provider reports another cost",
+                id=generation.id,
+                endpoint_id=generation.endpoint_id,
+                reported_cost=format_pico(generation.upstream_cost_pico or 0),
+                cost=format_pico(generation.cost_pico),
+                markup_bp=generation.markup_bp,
+                reported=generation.reported,
+            )
         if generation.overrun_pico:
             log.warning(
                 "a provider used more than was held",
@@ -78,6 +88,8 @@ def _summary(generation: Generation, capture_lag_ms: int) -> dict[str, object]:
         "prompt_tokens": None if usage is None else usage.prompt_tokens,
         "completion_tokens": None if usage is None else usage.completion_tokens,
         "estimated": usage is not None and usage.estimated,
+        "usage_warnings": generation.usage_warnings,
+        "served_model": generation.served_model,
         "streamed": generation.streamed,
         "cancelled": generation.cancelled,
         "finish_reason": generation.finish_reason,

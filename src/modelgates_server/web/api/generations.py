@@ -149,7 +149,8 @@ def generation_row(generation: Generation) -> GenerationRow:
         latency=_between(g.created_at_ms, answered.first_byte_at_ms),
         generation_time=_between(answered.started_at_ms, answered.ended_at_ms),
         finish_reason=g.finish_reason,
-        native_finish_reason=g.finish_reason,
+        # Version 0.3 kept one word for both.
+        native_finish_reason=g.native_finish_reason or g.finish_reason,
         total_cost=number(g.cost_pico),
         usage=number(g.cost_pico),
         **counts,

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from modelgates_server.core.answers import InvalidAnswer, Observed
+from modelgates_server.core.observed import InvalidAnswer, Observed
 from tests.core import calls
 
 REPORT = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
@@ -11,14 +11,23 @@ REPORT = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
 def test_usage_in_a_choice_is_second_to_that_of_the_whole() -> None:
     less = {"prompt_tokens": 1, "completion_tokens": 1}
     choice = {"delta": {}, "finish_reason": "stop", "usage": less}
-    assert calls.seen({"choices": [choice], "usage": REPORT}).usage == REPORT
-    assert calls.seen({"choices": [choice]}, {"choices": [], "usage": REPORT}).usage == REPORT
+    assert calls.seen({"choices": [choice], "usage": REPORT}).reported == REPORT
+    assert calls.seen({"choices": [choice]}, {"choices": [], "usage": REPORT}).reported == REPORT
 
 
 @pytest.mark.parametrize("junk", [None, {}, [], 5, "none", True])
 def test_what_comes_after_true_usage_and_is_none_does_not_wipe_it_out(junk: object) -> None:
     observed = calls.seen({"usage": REPORT}, {"usage": junk, "x_groq": junk, "choices": None})
-    assert observed.usage == REPORT
+    assert observed.reported == REPORT
+
+
+def test_usage_that_cannot_be_read_does_not_spoil_the_answer() -> None:
+    observed = Observed()
+    observed.see(
+        b'{"choices":[{"delta":{"content":"hi"}}],"usage":{"prompt_tokens":%b}}' % (b"9" * 5000)
+    )
+    assert observed.reported is None
+    assert observed.output_bytes == 2
 
 
 def output_bytes(part: dict[str, Any]) -> int:
@@ -57,7 +66,7 @@ def test_all_that_a_model_says_is_output(part: dict[str, Any], size: int) -> Non
     ],
 )
 def test_what_a_model_draws_or_speaks_is_not_nothing(part: dict[str, Any]) -> None:
-    assert output_bytes(part) > 0
+    assert calls.seen({"choices": [{"delta": part}]}).has_output
 
 
 def test_an_older_completion_says_it_in_text() -> None:
@@ -69,7 +78,7 @@ def test_an_older_completion_says_it_in_text() -> None:
 def test_the_last_reason_that_is_one_is_kept_cut_short() -> None:
     reasons: list[Any] = ["x" * 300, None, "", 5, {}]
     observed = calls.seen(*({"choices": [{"finish_reason": reason}]} for reason in reasons))
-    assert observed.finish_reason == "x" * 255
+    assert observed.native_finish_reason == "x" * 255
     assert calls.seen({"id": "i" * 300}, {"id": "j"}).upstream_id == "i" * 255
     assert calls.seen({"id": 5}, {"id": None}).upstream_id is None
 
@@ -104,7 +113,6 @@ def test_an_error_that_says_nothing_does_not_end_a_good_answer(error: object) ->
         b'{"choices":[{"delta":{"x":NaN}}]}',
         b'{"a":%b%b}' % (b"[" * 9999, b"]" * 9999),
         b'{"error":%b%b}' % (b"[" * 9999, b"]" * 9999),
-        b'{"usage":{"prompt_tokens":%b}}' % (b"9" * 5000),
         b'{"choices":[{"delta":{"tool_calls":{"a":"\\ud800"}}}]}',
     ],
 )

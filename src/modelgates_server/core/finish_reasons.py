@@ -1,0 +1,55 @@
+"""Why an answer ended, in the five words that clients know, from any provider's own word.
+
+The five are OpenRouter's. Sources of the others: the API references and recorded answers of
+Anthropic, Gemini, Mistral, DeepSeek, Zhipu, Cohere, Bedrock, SGLang and vLLM.
+"""
+
+from enum import StrEnum
+
+
+class FinishReason(StrEnum):
+    """How an answer ended. `ERROR` says that there is no good answer."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
+    ERROR = "error"
+
+
+_WORDS = {
+    FinishReason.STOP: (
+        "stop eos eos_token end end_turn stop_sequence stop_token complete completed done finish "
+        "finished success pause_turn"
+    ),
+    FinishReason.LENGTH: (
+        "length max_length max_tokens max_output_tokens max_completion_tokens model_length "
+        "token_limit context_length context_length_exceeded context_window_exceeded "
+        "model_context_window_exceeded incomplete"
+    ),
+    FinishReason.TOOL_CALLS: "tool_calls tool_call tool_use function_call function_calls",
+    FinishReason.CONTENT_FILTER: (
+        "content_filter content_filtered content_filter_error filter safety image_safety "
+        "recitation image_recitation language blocklist prohibited_content "
+        "image_prohibited_content spii refusal sensitive moderation guardrail_intervened "
+        "guardrails blocked error_toxic"
+    ),
+    FinishReason.ERROR: (
+        "error fail failed failure network_error server_error internal_error internal_server_error "
+        "engine_error model_error upstream_error provider_error api_error unknown_error exception "
+        "timeout time_out timed_out abort aborted cancel cancelled canceled interrupted "
+        "insufficient_system_resource overloaded overload rate_limit rate_limited error_limit "
+        "unavailable service_unavailable malformed_function_call unexpected_tool_call "
+        "too_many_tool_calls missing_thought_signature malformed_response no_image image_other "
+        "malformed_model_output malformed_tool_use"
+    ),
+}
+_REASONS = {word: reason for reason, words in _WORDS.items() for word in words.split()}
+_PREFIX = "finish_reason_"
+
+
+def finish_reason(native: str, *, has_output: bool) -> FinishReason:
+    """The word for a provider's own; an unknown one is a good end where there was output."""
+    word = native.strip().lower().replace("-", "_").replace(" ", "_").removeprefix(_PREFIX)
+    unknown = FinishReason.STOP if has_output else FinishReason.ERROR
+    return _REASONS.get(word, unknown)

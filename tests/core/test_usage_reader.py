@@ -1,0 +1,473 @@
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from modelgates_server.core.money import ENTRY_MAX_PICO
+from modelgates_server.core.prices import charge_for, dollars
+from modelgates_server.core.usage import COUNT_MAX, Meter, Usage
+from modelgates_server.core.usage_reader import (
+    CacheTokens,
+    ReasoningTokens,
+    UsageRules,
+    add_choices,
+    merge_reports,
+    read_count,
+    read_usage,
+)
+from tests.core import calls
+
+NO_RULES = UsageRules()
+INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
+TOP = ("",)
+# What providers call their counts, and where: written down a second time, apart from the reader.
+NAMES: dict[str, list[tuple[str, str]]] = {
+    "prompt": [("", "prompt_tokens"), ("", "input_tokens"), ("", "inputTokens")],
+    "completion": [("", "completion_tokens"), ("", "output_tokens"), ("", "outputTokens")],
+    "total": [("", "total_tokens"), ("", "totalTokens")],
+    "cache_read": [
+        *((place, "cached_tokens") for place in (*TOP, *INPUT_DETAILS, "prompt_token_details")),
+        *((place, "cache_read_input_tokens") for place in (*TOP, *INPUT_DETAILS)),
+        ("", "prompt_cache_hit_tokens"),
+        ("", "num_cached_tokens"),
+        ("", "cacheReadInputTokens"),
+    ],
+    "cache_write": [
+        *((place, "cache_write_tokens") for place in (*TOP, *INPUT_DETAILS)),
+        *((place, "cache_creation_input_tokens") for place in (*TOP, *INPUT_DETAILS)),
+        ("", "cacheWriteInputTokens"),
+        ("prompt_tokens_details", "cached_creation_tokens"),
+    ],
+    "cache_write_1h": [
+        *(
+            (f"{place}.cache_creation".strip("."), "ephemeral_1h_input_tokens")
+            for place in (*TOP, *INPUT_DETAILS)
+        ),
+        ("", "claude_cache_creation_1_h_tokens"),
+    ],
+    "input_audio": [(place, "audio_tokens") for place in INPUT_DETAILS],
+    "input_image": [(place, "image_tokens") for place in INPUT_DETAILS],
+    "reasoning": [(place, "reasoning_tokens") for place in (*TOP, *OUTPUT_DETAILS)],
+    "output_audio": [(place, "audio_tokens") for place in OUTPUT_DETAILS],
+    "output_image": [(place, "image_tokens") for place in OUTPUT_DETAILS],
+}
+RATES = {
+    "input": "0.000003",
+    "cache_read": "0.0000003",
+    "cache_write": "0.00000375",
+    "cache_write_1h": "0.000006",
+    "input_audio": "0.00004",
+    "input_image": "0.000005",
+    "output": "0.000015",
+    "reasoning": "0.000012",
+    "output_audio": "0.00008",
+    "output_image": "0.00003",
+}
+PRICE = calls.flat(**RATES)
+
+
+class Told(NamedTuple):
+    """What was used, and a report of it with the rules that are true of the reporter."""
+
+    used: Usage
+    report: dict[str, Any]
+    rules: UsageRules
+
+
+def put(report: dict[str, Any], place: str, name: str, value: object) -> None:
+    members = report
+    for step in filter(None, place.split(".")):
+        members = members.setdefault(step, {})
+    members[name] = value
+
+
+def written(draw: st.DrawFn, count: int) -> object:
+    """A count as JSON may have it: a number, a whole float, digits as text."""
+    return draw(st.sampled_from([count, count, count, float(count), str(count)]))
+
+
+amounts = st.integers(0, 3) | st.integers(0, 100_000)
+
+
+@st.composite
+def told(draw: st.DrawFn) -> Told:
+    """Any use, reported under any names, in any places, in any relation that providers have."""
+    counts: dict[str, Any] = {name: draw(amounts) for name in RATES}
+    used = Usage(**{**counts, "input": draw(st.integers(1, 100_000))})
+    cache = draw(st.sampled_from(CacheTokens))
+    thought = draw(st.sampled_from(ReasoningTokens))
+    writes = used.cache_write + used.cache_write_1h
+    cached = used.cache_read + writes
+    prompt = used.prompt_tokens - cached * (cache is CacheTokens.BESIDE)
+    completion = used.completion_tokens - used.reasoning * (thought is not ReasoningTokens.INSIDE)
+    total = draw(st.sampled_from(["none", "all"]))
+    if thought is ReasoningTokens.IN_TOTAL:
+        total = "all"
+    elif cache is CacheTokens.BESIDE or thought is ReasoningTokens.BESIDE:
+        total = draw(st.sampled_from(["none", "all", "sum"]))
+    counts = {
+        "prompt": prompt,
+        "completion": completion,
+        "cache_read": used.cache_read,
+        "cache_write": writes,
+        "cache_write_1h": used.cache_write_1h,
+        "input_audio": used.input_audio,
+        "input_image": used.input_image,
+        "output_audio": used.output_audio,
+        "output_image": used.output_image,
+    }
+    if thought is not ReasoningTokens.IN_TOTAL:
+        counts["reasoning"] = used.reasoning
+    if total != "none":
+        everything = used.prompt_tokens + used.completion_tokens
+        counts["total"] = everything if total == "all" else prompt + completion
+    report: dict[str, Any] = {}
+    for name, count in counts.items():
+        if count or name in ("prompt", "completion", "total") or draw(st.booleans()):
+            place, spelling = draw(st.sampled_from(NAMES[name]))
+            put(report, place, spelling, written(draw, count))
+    return Told(used, report, UsageRules(cache=cache, reasoning=thought))
+
+
+@given(told())
+@settings(max_examples=500)
+def test_report_in_any_names_places_and_relation_costs_what_was_used(case: Told) -> None:
+    reading = read_usage(case.report, case.rules)
+    assert reading.usage == case.used
+    assert reading.refused == 0
+    charge = charge_for(PRICE, case.used, 0, ENTRY_MAX_PICO)
+    by_hand = sum((Fraction(RATES[name]) * getattr(case.used, name) for name in RATES), Fraction())
+    assert Fraction(dollars(charge.amount_pico)) == by_hand
+
+
+def surplus_tells(case: Told) -> bool:
+    """Whether exactly one explanation fits what the total has beyond the prompt and completion."""
+    used = case.used
+    parts = {"r": used.cache_read, "w": used.cache_write + used.cache_write_1h}
+    options = {
+        sum(parts[name] for name in chosen) + thought
+        for size in range(3)
+        for chosen in combinations(parts, size)
+        for thought in (0, used.reasoning)
+    }
+    return all(parts.values()) and used.reasoning > 0 and len(options) == 8
+
+
+@given(told())
+@settings(max_examples=500)
+def test_total_tells_the_relation_when_nothing_is_known_of_the_provider(case: Told) -> None:
+    assume(case.rules.reasoning is not ReasoningTokens.IN_TOTAL and surplus_tells(case))
+    reported = read_usage(case.report, NO_RULES).usage
+    assert reported is not None
+    everything = case.used.prompt_tokens + case.used.completion_tokens
+    if everything in (
+        read_count(case.report.get(name)) for name in ("total_tokens", "totalTokens")
+    ):
+        assert reported == case.used
+
+
+ANYTHING = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**30), 10**30),
+    st.floats(),
+    st.text(max_size=3),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.sampled_from(["audio_tokens", "cached_tokens"]), st.integers(), max_size=2),
+)
+SPELLINGS = sorted({place for rows in NAMES.values() for place in rows})
+
+
+@st.composite
+def junk(draw: st.DrawFn) -> dict[str, Any]:
+    """A report that no honest provider makes, in the names that they use."""
+    report: dict[str, Any] = {}
+    for place, name in draw(st.lists(st.sampled_from(SPELLINGS), max_size=8)):
+        if all(isinstance(report.get(step, {}), dict) for step in place.split(".")):
+            put(report, place, name, draw(st.integers(0, COUNT_MAX) | ANYTHING))
+    return report
+
+
+@given(junk(), st.sampled_from([None, *CacheTokens]), st.sampled_from([None, *ReasoningTokens]))
+@example({"prompt_tokens": 1, "total_tokens": COUNT_MAX}, None, None)
+@example({"completion_tokens": 0, "reasoning_tokens": COUNT_MAX}, None, None)
+@example({"prompt_tokens": float("nan"), "total_tokens": float("inf")}, None, None)
+def test_report_of_junk_gives_no_negative_or_absurd_count(
+    report: dict[str, Any], cache: CacheTokens | None, reasoning: ReasoningTokens | None
+) -> None:
+    reading = read_usage(report, UsageRules(cache=cache, reasoning=reasoning))
+    if reading.usage is not None:
+        for _, quantity in reading.usage.quantities():
+            assert type(quantity) is int
+            assert 0 <= quantity <= 5 * COUNT_MAX
+    assert read_usage(merge_reports(report, report), NO_RULES) == read_usage(report, NO_RULES)
+
+
+def read(rules: UsageRules = NO_RULES, /, **reported: Any) -> Usage:
+    usage = read_usage(reported, rules).usage
+    assert usage is not None
+    return usage
+
+
+def test_count_is_a_finite_number_rounded_up() -> None:
+    same: list[Any] = [5, 5.0, 4.2, "5", "5.0", "4.1"]
+    assert [read_count(value) for value in same] == [5] * len(same)
+    assert (read_count(0), read_count(COUNT_MAX)) == (0, COUNT_MAX)
+
+
+def test_negative_infinite_and_absurd_numbers_are_no_counts() -> None:
+    negative: list[Any] = [-1, -0.5, "-5"]
+    endless: list[Any] = [float("nan"), float("inf"), "NaN", 1e300]
+    absurd: list[Any] = [COUNT_MAX + 1, 10**400, "9" * 400, "1e3"]
+    junk: list[Any] = ["", True, [3], {}, None]
+    for value in (*negative, *endless, *absurd, *junk):
+        assert read_count(value) is None, value
+
+
+@pytest.mark.parametrize("bad", [-1, 10**12, float("nan"), True, "x", [], {"a": 1}])
+def test_bad_member_is_refused_alone_and_the_rest_is_read(bad: object) -> None:
+    reading = read_usage(
+        {
+            "prompt_tokens": 10,
+            "completion_tokens": 5,
+            "total_tokens": bad,
+            "prompt_tokens_details": {"cached_tokens": bad, "cache_write_tokens": 3},
+        },
+        NO_RULES,
+    )
+    assert reading.usage == Usage(input=7, cache_write=3, output=5)
+    assert reading.refused == 2
+
+
+@pytest.mark.parametrize("report", [{}, dict.fromkeys(["prompt_tokens", "total_tokens"])])
+def test_report_without_counts_is_none(report: dict[str, Any]) -> None:
+    assert read_usage(report, NO_RULES).usage is None
+
+
+def test_total_alone_is_not_split() -> None:
+    reading = read_usage({"total_tokens": 8}, NO_RULES)
+    assert (reading.usage, reading.unsplit_tokens) == (None, 8)
+
+
+def test_zero_is_trusted_only_where_the_provider_is() -> None:
+    report = {"prompt_tokens": 0, "completion_tokens": 0}
+    reading = read_usage(report, NO_RULES)
+    assert (reading.trusted_input, reading.trusted_output) == (False, False)
+    trusting = UsageRules(trust_zero=True)
+    reading = read_usage(report, trusting)
+    assert (reading.trusted_input, reading.trusted_output) == (True, True)
+    reading = read_usage({"prompt_tokens": 5}, trusting)
+    assert (reading.trusted_input, reading.trusted_output) == (True, False)
+
+
+def test_count_that_is_named_twice_counts_once_and_at_its_largest() -> None:
+    usage = read(
+        prompt_tokens=100,
+        input_tokens=0,
+        completion_tokens=5,
+        prompt_tokens_details={"cached_tokens": 0},
+        cached_tokens=80,
+        prompt_cache_hit_tokens=90,
+    )
+    assert usage == Usage(input=10, cache_read=90, output=5)
+
+
+def test_more_cache_than_prompt_stands_beside_it() -> None:
+    usage = read(prompt_tokens=10, prompt_tokens_details={"cached_tokens": 50, "audio_tokens": 4})
+    assert usage == Usage(input=6, cache_read=50, input_audio=4)
+
+
+def test_part_is_never_larger_than_its_whole() -> None:
+    usage = read(prompt_tokens=10, prompt_tokens_details={"audio_tokens": 50, "image_tokens": 50})
+    assert usage == Usage(input_audio=10)
+
+
+def test_cached_audio_counts_once_as_cached() -> None:
+    usage = read(prompt_tokens=10, prompt_tokens_details={"cached_tokens": 6, "audio_tokens": 8})
+    assert usage == Usage(cache_read=6, input_audio=4)
+
+
+@pytest.mark.parametrize(
+    ("extra", "used"),
+    [
+        (0, Usage(input=40, cache_read=50, cache_write=10, output=20, reasoning=5)),
+        (60, Usage(input=100, cache_read=50, cache_write=10, output=20, reasoning=5)),
+        (50, Usage(input=90, cache_read=50, cache_write=10, output=20, reasoning=5)),
+        (10, Usage(input=50, cache_read=50, cache_write=10, output=20, reasoning=5)),
+        (5, Usage(input=40, cache_read=50, cache_write=10, output=25, reasoning=5)),
+        (65, Usage(input=100, cache_read=50, cache_write=10, output=25, reasoning=5)),
+        (93, Usage(input=40, cache_read=50, cache_write=10, output=25, reasoning=93)),
+    ],
+)
+def test_total_tells_what_stands_beside_and_an_unexplained_rest_is_reasoning(
+    extra: int, used: Usage
+) -> None:
+    usage = read(
+        prompt_tokens=100,
+        completion_tokens=25,
+        total_tokens=125 + extra,
+        prompt_tokens_details={"cached_tokens": 50, "cache_write_tokens": 10},
+        completion_tokens_details={"reasoning_tokens": 5},
+    )
+    assert usage == used
+
+
+def test_remainder_equal_to_the_cache_is_reasoning_when_the_provider_is_known_to_hide_it() -> None:
+    report: Mapping[str, Any] = {
+        "prompt_tokens": 100,
+        "completion_tokens": 25,
+        "total_tokens": 175,
+        "prompt_tokens_details": {"cached_tokens": 50},
+    }
+    assert read(**report) == Usage(input=100, cache_read=50, output=25)
+    hides = UsageRules(reasoning=ReasoningTokens.IN_TOTAL)
+    assert read(hides, **report) == Usage(input=50, cache_read=50, output=25, reasoning=50)
+
+
+def test_setting_decides_when_arithmetic_cannot_tell() -> None:
+    report: Mapping[str, Any] = {
+        "prompt_tokens": 100,
+        "completion_tokens": 25,
+        "cache_read_input_tokens": 50,
+        "reasoning_tokens": 5,
+    }
+    inside = Usage(input=50, cache_read=50, output=20, reasoning=5)
+    assert read(**report) == inside
+    beside = UsageRules(cache=CacheTokens.BESIDE, reasoning=ReasoningTokens.BESIDE)
+    assert read(beside, **report) == Usage(input=100, cache_read=50, output=25, reasoning=5)
+    told_inside = UsageRules(cache=CacheTokens.INSIDE, reasoning=ReasoningTokens.INSIDE)
+    assert read(told_inside, **report) == inside
+
+
+def test_prompt_that_is_not_reported_is_what_the_total_leaves_and_not_reasoning() -> None:
+    assert read(completion_tokens=15, total_tokens=35) == Usage(input=20, output=15)
+    zero = read(prompt_tokens=0, completion_tokens=15, total_tokens=35)
+    assert zero == Usage(input=20, output=15)
+
+
+def test_completion_that_is_not_reported_is_what_the_total_leaves() -> None:
+    usage = read(
+        prompt_tokens=9, total_tokens=105, completion_tokens_details={"reasoning_tokens": 90}
+    )
+    assert usage == Usage(input=9, output=6, reasoning=90)
+
+
+@pytest.mark.parametrize("place", ["top", "details"])
+def test_reasoning_above_its_completion_stands_beside_it(place: str) -> None:
+    thought = {"reasoning_tokens": 40}
+    more: dict[str, Any] = thought if place == "top" else {"completion_tokens_details": thought}
+    counts = {"prompt_tokens": 9, "completion_tokens": 3}
+    assert read(**counts, **more) == Usage(input=9, output=3, reasoning=40)
+    bounded = Usage(input=9, reasoning=3)
+    outside = Usage(input=9, output=3, reasoning=40)
+    usage = read(**counts, total_tokens=12, **more)
+    assert usage == (outside if place == "top" else bounded)
+
+
+def test_reasoning_a_percent_above_its_completion_is_counted_once() -> None:
+    usage = read(prompt_tokens=9, completion_tokens=6000, reasoning_tokens=6001)
+    assert usage == Usage(input=9, reasoning=6001)
+
+
+def test_total_below_its_parts_takes_nothing_away() -> None:
+    assert read(prompt_tokens=10, completion_tokens=5, total_tokens=3) == Usage(input=10, output=5)
+
+
+def test_writes_of_an_hour_are_split_from_the_others() -> None:
+    usage = read(
+        prompt_tokens=1000,
+        cache_creation_input_tokens=500,
+        cache_creation={"ephemeral_5m_input_tokens": 300, "ephemeral_1h_input_tokens": 200},
+    )
+    assert usage == Usage(input=500, cache_write=300, cache_write_1h=200)
+    unsplit = {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0}
+    usage = read(prompt_tokens=1000, cache_creation_input_tokens=500, cache_creation=unsplit)
+    assert usage == Usage(input=500, cache_write=500)
+
+
+def merged(*reports: dict[str, Any]) -> Usage:
+    whole: dict[str, Any] = {}
+    for report in reports:
+        whole = merge_reports(whole, report)
+    usage = read_usage(whole, NO_RULES).usage
+    assert usage is not None
+    return usage
+
+
+FULL = {
+    "prompt_tokens": 20,
+    "completion_tokens": 5,
+    "total_tokens": 25,
+    "prompt_tokens_details": {"cached_tokens": 8},
+}
+ZERO = {"prompt_tokens": 0, "completion_tokens": 0, "prompt_tokens_details": {"cached_tokens": 0}}
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        ZERO,
+        {},
+        {"prompt_tokens_details": None},
+        {"prompt_tokens_details": []},
+        {"prompt_tokens": -1, "completion_tokens": "x", "total_tokens": 10**12},
+        {"completion_tokens": 3},
+    ],
+)
+def test_later_report_of_less_takes_nothing_back(later: dict[str, Any]) -> None:
+    used = Usage(input=12, cache_read=8, output=5)
+    assert merged(FULL, later) == used
+    assert merged(later, FULL) == used
+    assert merged(ZERO, FULL, later) == used
+
+
+def test_reports_in_parts_are_one_report() -> None:
+    assert merged({"prompt_tokens": 2000, "completion_tokens": 1}, {"completion_tokens": 15}) == (
+        Usage(input=2000, output=15)
+    )
+
+
+@given(st.lists(told().map(lambda case: case.report), min_size=1, max_size=3), st.randoms())
+def test_order_of_reports_makes_no_difference(reports: list[dict[str, Any]], dice: Any) -> None:
+    shuffled = list(reports)
+    dice.shuffle(shuffled)
+    once: dict[str, Any] = {}
+    again: dict[str, Any] = {}
+    for report in reports:
+        once = merge_reports(once, report)
+    for report in shuffled:
+        again = merge_reports(again, report)
+    assert read_usage(once, NO_RULES) == read_usage(again, NO_RULES)
+
+
+def test_choices_that_each_report_are_added_and_their_prompt_is_one() -> None:
+    readings = [
+        read_usage({"prompt_tokens": 20, "completion_tokens": completion}, NO_RULES)
+        for completion in (5, 7)
+    ]
+    assert add_choices(readings).usage == Usage(input=20, output=12)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"num_search_queries": 74},
+        {"citation_tokens": 7299},
+        {"server_tool_use": {"web_search_requests": 1}},
+    ],
+)
+def test_units_that_no_meter_counts_are_named(report: dict[str, Any]) -> None:
+    reading = read_usage({"prompt_tokens": 1, **report}, NO_RULES)
+    assert len(reading.unpriced) == 1
+    assert read_usage({"prompt_tokens": 1, "num_search_queries": 0}, NO_RULES).unpriced == ()
+
+
+def test_rates_cover_every_class_of_tokens() -> None:
+    assert set(RATES) == {meter.value for meter in Meter} - {"request"}
+    assert all(Decimal(rate) > 0 for rate in RATES.values())
