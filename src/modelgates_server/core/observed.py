@@ -46,7 +46,7 @@ _LABELS = frozenset({"id", "type", "format", "index", "signature", "mime_type", 
 _PICTURES = frozenset({"image_url", "image", "b64_json", "inline_data", "inlineData"})
 _SOUNDS = frozenset({"audio", "input_audio", "output_audio", "audio_url"})
 
-_ESCAPES = re.compile(rb"\\(u[0-9a-fA-F]{4})|\\.")
+_ESCAPES = re.compile(rb"\\u([0-9a-fA-F]{4})|\\.")
 
 
 class InvalidAnswer(ValueError):
@@ -252,12 +252,19 @@ class Observed(msgspec.Struct):
 
 
 def _utf8_bytes(raw: bytes) -> int:
-    """The size of a JSON text, with escapes at what they stand for; halves of a pair at 3 each."""
+    """The size of a JSON text in UTF-8, without decoding it: it may hold half of a pair."""
     size = len(raw) - 2
     if b"\\" in raw:
-        for match in _ESCAPES.finditer(raw):
-            size -= 3 if match[1] else 1
+        size -= sum(len(match[0]) - _escaped_bytes(match[1]) for match in _ESCAPES.finditer(raw))
     return size
+
+
+def _escaped_bytes(digits: bytes | None) -> int:
+    """The size of what an escape stands for: a code point by its digits, or one letter."""
+    point = 0 if digits is None else int(digits, 16)
+    if 0xD800 <= point <= 0xDFFF:  # noqa: PLR2004 - half of a pair that takes four bytes
+        return 2
+    return len(chr(point).encode())
 
 
 def _text_bytes(value: Any) -> int:

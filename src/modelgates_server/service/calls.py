@@ -354,7 +354,16 @@ class Call:
         """Whether the end was said, or nothing good can follow."""
         if self._done or self._broken is not None or self._observed.error is not None:
             return True
-        return self._observed.output_bytes > self._output_max_bytes
+        return self._is_too_long
+
+    @property
+    def _is_too_long(self) -> bool:
+        """Whether more came than anybody was asked for."""
+        observed = self._observed
+        return (
+            observed.output_bytes > self._output_max_bytes
+            or observed.media_bytes > ANSWER_MAX_BYTES
+        )
 
     def _stream_failure(self) -> GatewayError | None:
         if self._broken is not None:
@@ -362,7 +371,7 @@ class Call:
         if self._observed.error is not None:
             return self._own_error(self._observed.error)
         name = self.generation.provider
-        if self._observed.output_bytes > self._output_max_bytes:
+        if self._is_too_long:
             return ProviderUnavailable(f"{name} said more than it was asked for", provider=name)
         if self._done or self._observed.finish_reason is not None:
             return self._finish_failure()

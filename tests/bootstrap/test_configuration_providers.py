@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+
+from modelgates_server.core.usage_reader import CacheTokens, ReasoningTokens, UsageRules
+from tests.bootstrap.files import FREE, LOCAL, MODEL, configured, problem
+
+BESIDE = UsageRules(cache=CacheTokens.BESIDE)
+IN_TOTAL = UsageRules(reasoning=ReasoningTokens.IN_TOTAL)
+
+
+def rules(folder: Path, host: str, lines: str = "") -> UsageRules:
+    """How a provider at a host counts."""
+    provider = f'[providers.local]\nbase_url = "https://{host}/v1"\n{lines}\n'
+    [model] = configured(folder, provider + MODEL + FREE).models
+    return model.endpoint.usage_rules
+
+
+@pytest.mark.parametrize(
+    ("host", "known"),
+    [
+        ("api.openai.com", UsageRules()),
+        ("api.anthropic.com", BESIDE),
+        ("bedrock-runtime.us-east-1.amazonaws.com", BESIDE),
+        ("my-elb.eu-west-1.elb.amazonaws.com", UsageRules()),
+        ("api.perplexity.ai", UsageRules(reasoning=ReasoningTokens.BESIDE)),
+        ("generativelanguage.googleapis.com", IN_TOTAL),
+        ("us-central1-aiplatform.googleapis.com", IN_TOTAL),
+        ("aiplatform.googleapis.com", IN_TOTAL),
+        ("api.anthropic.com.example.org", UsageRules()),
+        ("not-api.anthropic.com", UsageRules()),
+    ],
+)
+def test_host_that_is_known_sets_how_a_provider_counts(
+    host: str, known: UsageRules, tmp_path: Path
+) -> None:
+    assert rules(tmp_path, host) == known
+
+
+def test_setting_of_a_provider_overrides_what_is_known_of_its_host(tmp_path: Path) -> None:
+    lines = 'cache_tokens = "inside"\nreasoning_tokens = "beside"\ntrust_zero_usage = true'
+    assert rules(tmp_path, "api.anthropic.com", lines) == UsageRules(
+        cache=CacheTokens.INSIDE, reasoning=ReasoningTokens.BESIDE, trust_zero=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('cache_tokens = "in_total"', "cache_tokens must be one of inside, beside"),
+        ('reasoning_tokens = "no"', "reasoning_tokens must be one of inside, beside, in_total"),
+        ("trust_zero_usage = 1", "trust_zero_usage does not fit: expected true or false"),
+        ("default_output_tokens = 0", "default_output_tokens does not fit: expected a whole num"),
+    ],
+)
+def test_wrong_setting_is_refused_with_what_to_write(line: str, told: str, tmp_path: Path) -> None:
+    assert problem(tmp_path, f"{LOCAL}{line}\n").startswith(f"providers.local.{told}")
+
+
+@pytest.mark.parametrize(
+    ("of_provider", "of_model", "default"),
+    [("", "", None), ("50", "", 50), ("50", "20", 20), ("", "20", 20), ("5000", "", 5000)],
+)
+def test_default_limit_of_a_model_overrides_that_of_its_provider(
+    of_provider: str, of_model: str, default: int | None, tmp_path: Path
+) -> None:
+    def line(tokens: str) -> str:
+        return f"default_output_tokens = {tokens}\n" if tokens else ""
+
+    text = f"{LOCAL}{line(of_provider)}{MODEL}{line(of_model)}{FREE}"
+    [model] = configured(tmp_path, text).models
+    assert model.default_output_tokens == default
+
+
+def test_default_limit_above_the_maximum_of_its_model_is_refused(tmp_path: Path) -> None:
+    told = problem(tmp_path, f"{LOCAL}{MODEL}default_output_tokens = 101\n{FREE}")
+    assert told == 'models."acme/m1".default_output_tokens is above max_output_tokens, 100'
