@@ -152,9 +152,9 @@ def _is_own_workspace(call: Call, workspace_id: str | None) -> bool:
 
 
 def _repeatable(call: Call) -> Repeatable | None:
-    header = call.request.headers.get("idempotency-key")
+    header = call.single_header("Idempotency-Key")
     if header is None:
         return None
     if not 1 <= len(header) <= _IDEMPOTENCY_KEY_MAX:
-        raise InvalidInput(f"Idempotency-Key must have 1 to {_IDEMPOTENCY_KEY_MAX} characters")
+        raise InvalidInput(f"Idempotency-Key must have 1 to {_IDEMPOTENCY_KEY_MAX} bytes")
     return Repeatable(call.token, header)
