@@ -160,8 +160,8 @@ class Keys(Protocol):
     async def create_key(self, key: Key, issuance: Issuance | None = None) -> IssuedKey:
         """Save a new key; under a known issuance, return the key that was saved first instead.
 
-        Raises `AccountNotFound`, `AccountClosed`, and `ReferenceReused` when the issuance is known
-        with another digest.
+        Raises `AccountNotFound`, `AccountClosed`, and when the issuance is known `ReferenceReused`
+        for another digest and `CreatedKeyDeleted` for a key that was deleted since.
         """
 
     async def change_key(self, key_hash: str, change: KeyChange, at_ms: int) -> Key:
