@@ -151,6 +151,21 @@ async def test_keys_are_listed_by_kind_without_deleted_and_on_wish_without_disab
     assert await page(store, account_id, kinds=()) == []
 
 
+async def test_keys_are_listed_on_wish_without_expired_ones(store: Store) -> None:
+    account_id = await open_account(store)
+    made = {
+        (await make_key(store, account_id, expires_at_ms=expires_at_ms))[1].hash: expires_at_ms
+        for expires_at_ms in (None, T0_MS, T0_MS + 1)
+    }
+    for at_ms in (None, T0_MS - 1, T0_MS, T0_MS + 1):
+        listed = {key.hash for key in await page(store, account_id, unexpired_at_ms=at_ms)}
+        assert listed == {
+            hash_
+            for hash_, expires_at_ms in made.items()
+            if at_ms is None or expires_at_ms is None or expires_at_ms > at_ms
+        }
+
+
 async def test_a_change_is_answered_as_it_is_read_back(store: Store) -> None:
     account_id = await open_account(store, 10)
     _, key = await make_key(store, account_id, limit_pico=5)

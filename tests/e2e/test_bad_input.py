@@ -256,6 +256,18 @@ def test_request_is_refused_when_a_header_that_binds_it_comes_twice(
     assert last.status == 200
 
 
+def test_unknown_member_is_ignored_when_the_setting_allows_it(tmp_path: Path) -> None:
+    body = b'{"name": "a", "newer": 1}'
+    with running_server(tmp_path, MODELGATES_ALLOW_UNKNOWN_KEY_MEMBERS="true") as lenient:
+        customer = open_customer_now(lenient.database_path)
+        asked = request("POST /api/v1/keys", customer.management, body=body)
+        created, _ = exchange(lenient.url, asked + LAST)
+        assert created.status == 201
+        asked = request("POST /api/v1/keys", customer.management, body=b'{"Name": "a"}')
+        refused, _ = exchange(lenient.url, asked + LAST)
+        assert refused.status == 400
+
+
 def test_a_trailer_is_no_header(server: RunningServer, acme: Customer) -> None:
     head = "POST /api/v1/keys HTTP/1.1\r\nHost: gateway\r\nTransfer-Encoding: chunked\r\n\r\n"
     trailer = f"Authorization: Bearer {acme.management}\r\n\r\n"

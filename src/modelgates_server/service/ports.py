@@ -152,10 +152,14 @@ class Keys(Protocol):
         *,
         kinds: Sequence[KeyKind],
         include_disabled: bool,
+        unexpired_at_ms: int | None = None,
         offset: int,
         limit: int,
     ) -> list[Key]:
-        """A page of an account's keys that are not deleted, newest first."""
+        """A page of an account's keys that are not deleted, newest first.
+
+        With `unexpired_at_ms` without those that have expired by then.
+        """
 
     async def create_key(self, key: Key, issuance: Issuance | None = None) -> IssuedKey:
         """Save a new key; under a known issuance, return the key that was saved first instead.
