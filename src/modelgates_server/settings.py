@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     max_body_mb: int = Field(
         default=20, ge=1, le=1024, description="size of an inference request, in MiB"
     )
+    allow_unknown_key_members: bool = Field(
+        default=False, description="take members of POST and PATCH /keys that are not known"
+    )
     hold_ttl_s: int = Field(
         default=120, ge=3, description="seconds after which the hold of a lost call is resolved"
     )

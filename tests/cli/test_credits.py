@@ -38,6 +38,18 @@ def test_a_repeated_reference_does_not_pay_twice(console: Console) -> None:
     assert shown["available"] == "95.5"
 
 
+def test_reference_is_refused_when_it_is_not_in_nfc(console: Console) -> None:
+    account = console.account()
+    composed, decomposed = "caf\u00e9-1", "cafe\u0301-1"
+    for verb in ("grant", "adjust"):
+        refusal = console.call("credits", verb, account, "1", "--ref", decomposed).refusal
+        assert f"send it as '{composed}', in escapes 'caf\\xe9-1'" in refusal
+    assert not console.call("credits", "grant", account, "1", "--ref", composed, "--json").json[
+        "replayed"
+    ]
+    assert console.call("credits", "show", account, "--json").json["available"] == "1"
+
+
 def test_a_posting_without_a_reference_is_never_taken_for_a_repeat(console: Console) -> None:
     account = console.account()
     for _ in range(2):

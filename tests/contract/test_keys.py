@@ -6,6 +6,7 @@ import pytest
 from modelgates_server.core.errors import (
     AccountClosed,
     AccountNotFound,
+    CreatedKeyDeleted,
     KeyDisabled,
     KeyLimitExceeded,
     KeyNotFound,
@@ -14,7 +15,7 @@ from modelgates_server.core.errors import (
 )
 from modelgates_server.core.keys import Key, KeyChange, KeyKind
 from modelgates_server.core.times import LimitReset
-from modelgates_server.service.ports import Caller, Issuance, Store
+from modelgates_server.service.ports import Caller, Issuance, IssuedKey, Store
 from tests.support import (
     DOLLAR,
     T0_MS,
@@ -148,6 +149,21 @@ async def test_keys_are_listed_by_kind_without_deleted_and_on_wish_without_disab
     enabled = {key.hash for key in await page(store, account_id, include_disabled=False)}
     assert enabled == everything - {disabled.hash}
     assert await page(store, account_id, kinds=()) == []
+
+
+async def test_keys_are_listed_on_wish_without_expired_ones(store: Store) -> None:
+    account_id = await open_account(store)
+    made = {
+        (await make_key(store, account_id, expires_at_ms=expires_at_ms))[1].hash: expires_at_ms
+        for expires_at_ms in (None, T0_MS, T0_MS + 1)
+    }
+    for at_ms in (None, T0_MS - 1, T0_MS, T0_MS + 1):
+        listed = {key.hash for key in await page(store, account_id, unexpired_at_ms=at_ms)}
+        assert listed == {
+            hash_
+            for hash_, expires_at_ms in made.items()
+            if at_ms is None or expires_at_ms is None or expires_at_ms > at_ms
+        }
 
 
 async def test_a_change_is_answered_as_it_is_read_back(store: Store) -> None:
@@ -284,6 +300,52 @@ async def test_a_repeated_creation_tells_how_the_key_is_now(store: Store) -> Non
     await store.create_key(first, issuance())
     changed = await store.change_key(first.hash, KeyChange(name="renamed"), T0_MS)
     assert (await store.create_key(new_key(account_id)[1], issuance())).key == changed
+
+
+async def test_repeated_creation_is_refused_when_the_key_was_deleted(store: Store) -> None:
+    account_id = await open_account(store)
+    _, first = new_key(account_id)
+    await store.create_key(first, issuance())
+    await store.change_key(first.hash, KeyChange(deleted=True), T0_MS)
+    for _ in range(2):
+        with pytest.raises(CreatedKeyDeleted, match=r"was deleted; use a new one"):
+            await store.create_key(new_key(account_id)[1], issuance())
+    with pytest.raises(ReferenceReused):
+        await store.create_key(new_key(account_id)[1], issuance(digest="other"))
+    assert await page(store, account_id) == []
+    _, second = new_key(account_id)
+    assert (await store.create_key(second, issuance("new"))).key == second
+
+
+async def test_repeated_creation_answers_when_the_key_was_disabled_or_expired(
+    store: Store,
+) -> None:
+    account_id = await open_account(store)
+    _, first = new_key(account_id, expires_at_ms=T0_MS)
+    await store.create_key(first, issuance())
+    disabled = await store.change_key(first.hash, KeyChange(disabled=True), T0_MS + DAY_MS)
+    _, again = new_key(account_id, created_at_ms=T0_MS + DAY_MS)
+    assert (await store.create_key(again, issuance())).key == disabled
+
+
+async def test_creation_repeated_while_the_key_is_deleted_never_makes_a_second_one(
+    store: Store,
+) -> None:
+    account_id = await open_account(store)
+    _, first = new_key(account_id)
+    await store.create_key(first, issuance())
+    repeats = [store.create_key(new_key(account_id)[1], issuance()) for _ in range(10)]
+    results = await asyncio.gather(
+        *repeats[:5],
+        store.change_key(first.hash, KeyChange(deleted=True), T0_MS),
+        *repeats[5:],
+        return_exceptions=True,
+    )
+    told = [result for result in results if isinstance(result, IssuedKey)]
+    refused = [result for result in results if isinstance(result, Exception)]
+    assert {issued.key.hash for issued in told} <= {first.hash}
+    assert {type(refusal) for refusal in refused} <= {CreatedKeyDeleted}
+    assert await page(store, account_id) == []
 
 
 async def test_issuances_are_forgotten_when_old_and_not_before(store: Store) -> None:

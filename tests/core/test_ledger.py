@@ -1,3 +1,4 @@
+import unicodedata
 from collections.abc import Callable
 
 import msgspec
@@ -12,6 +13,7 @@ from modelgates_server.core.errors import (
     AccountNotFound,
     HoldNotFound,
     InsufficientCredits,
+    InvalidInput,
     ReferenceReused,
     TotalTooLarge,
 )
@@ -33,6 +35,33 @@ from tests.support import (
     place,
     void,
 )
+
+COMPOSED, DECOMPOSED = "Rechnung f\u00fcr M\u00e4rz", "Rechnung fu\u0308r Ma\u0308rz"
+
+
+@pytest.mark.parametrize("reference", [DECOMPOSED, "Rechnung f\u00fcr Ma\u0308rz", "1 \u212b"])
+def test_new_reference_is_refused_when_it_is_not_in_nfc(books: OneAccount, reference: str) -> None:
+    for command in (
+        grant(books.id, 5, reference),
+        adjust(books.id, 5, reference),
+        closing(books.id, reference),
+        opening(new_account_id(), reference=reference),
+    ):
+        message = str(books.refusal(command, InvalidInput))
+        assert unicodedata.normalize("NFC", reference) in message
+        assert ascii(unicodedata.normalize("NFC", reference)) in message
+
+
+def test_new_reference_is_taken_when_it_is_in_nfc(books: OneAccount) -> None:
+    for reference in (COMPOSED, "株式会社 🙂", "Ж", "\ufb01"):
+        assert not books.run(grant(books.id, 5, reference)).replayed
+        assert books.run(grant(books.id, 5, reference)).replayed
+
+
+def test_hold_placed_under_any_id_can_end(books: OneAccount) -> None:
+    hold_id = f"call {DECOMPOSED}"
+    books.at_first(place(books.id, books.key_hash, hold_id, 3))
+    books.at_first(capture(books.id, hold_id, 2))
 
 
 def test_an_account_starts_with_nothing() -> None:

@@ -18,6 +18,8 @@ NO_HASH = "a" * 64
 LAST = request("GET /healthz", None, "Connection: close")
 """Follows each case: it is answered where the connection can still be used, and ends it."""
 
+CHAT = b'{"model": "sandbox/echo", "messages": [{"role": "user", "content": "Hello"}]}'
+
 NO_HTTP = {
     "TLS on the plain port": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(512),
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -232,6 +234,38 @@ def test_no_key_or_more_than_one_opens_nothing(
     assert refusal.status == 401
     assert is_refusal(refusal)
     assert last.status == 200
+
+
+@pytest.mark.parametrize(
+    ("line", "body", "name"),
+    [
+        ("POST /api/v1/keys", b'{"name": "a"}', "Idempotency-Key"),
+        ("POST /api/v1/chat/completions", CHAT, "Idempotency-Key"),
+        ("POST /api/v1/chat/completions", CHAT, "X-ModelGates-Max-Cost"),
+    ],
+)
+def test_request_is_refused_when_a_header_that_binds_it_comes_twice(
+    server: RunningServer, acme: Customer, line: str, body: bytes, name: str
+) -> None:
+    key = acme.inference if "chat" in line else acme.management
+    bad = request(line, key, f"{name}: 1", f"{name.lower()}: 2", body=body)
+    refusal, last = exchange(server.url, bad + LAST)
+    assert refusal.status == 400
+    assert is_refusal(refusal)
+    assert f"{name} came more than once" in refusal.json["error"]["message"]
+    assert last.status == 200
+
+
+def test_unknown_member_is_ignored_when_the_setting_allows_it(tmp_path: Path) -> None:
+    body = b'{"name": "a", "newer": 1}'
+    with running_server(tmp_path, MODELGATES_ALLOW_UNKNOWN_KEY_MEMBERS="true") as lenient:
+        customer = open_customer_now(lenient.database_path)
+        asked = request("POST /api/v1/keys", customer.management, body=body)
+        created, _ = exchange(lenient.url, asked + LAST)
+        assert created.status == 201
+        asked = request("POST /api/v1/keys", customer.management, body=b'{"Name": "a"}')
+        refused, _ = exchange(lenient.url, asked + LAST)
+        assert refused.status == 400
 
 
 def test_a_trailer_is_no_header(server: RunningServer, acme: Customer) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modelgates_server.core import commands as c
 from modelgates_server.core.books import Account, Entry, EntryKind, Hold
-from modelgates_server.core.errors import GatewayError, HoldNotFound
+from modelgates_server.core.errors import GatewayError, HoldNotFound, InvalidInput, ReferenceReused
 from modelgates_server.core.generations import StoredAnswer
 from modelgates_server.core.keys import Key
 from modelgates_server.core.ledger import Receipt
@@ -180,6 +180,29 @@ def test_new_commands_are_spared_the_look_ups() -> None:
     working = WorkingSet(rows, None, careful=False)
     working.run(postings(place(IDS[0], HASHES[0], "h1", 1), capture(IDS[0], "h1", 1)))
     assert set(rows.read) == {("account", IDS[0]), ("key", HASHES[0])}
+
+
+@pytest.mark.parametrize("careful", [False, True])
+def test_reference_stored_before_the_rule_is_replayed_in_both_spellings(*, careful: bool) -> None:
+    rows = DictRows()
+    composed, decomposed = "f\u00fcr", "fu\u0308r"
+    rows.run([*FUNDED, grant(IDS[0], 7, "old")])
+    old = msgspec.structs.replace(rows.entries[-1], reference=decomposed)
+    rows.entries[-1] = old
+    working = WorkingSet(rows, None, careful=careful)
+    results = working.run(
+        postings(
+            grant(IDS[0], 7, decomposed),
+            grant(IDS[0], 7, composed),
+            grant(IDS[0], 8, composed),
+            grant(IDS[1], 7, decomposed),
+            grant(IDS[1], 7, composed),
+        )
+    )
+    assert results[:2] == [Receipt(old, replayed=True)] * 2
+    assert [type(result) for result in results[2:4]] == [ReferenceReused, InvalidInput]
+    assert isinstance(results[4], Receipt)
+    assert [entry.reference for entry in working.entries] == [composed]
 
 
 @pytest.mark.parametrize("careful", [False, True])

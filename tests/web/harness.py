@@ -51,7 +51,14 @@ _DESCRIBED = {
 class Api:
     """Calls operations. Every answer is held against our OpenAPI document on the way."""
 
-    def __init__(self, store: Store, clock: ManualClock, folder: Path) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: ManualClock,
+        folder: Path,
+        *,
+        allow_unknown_key_members: bool = False,
+    ) -> None:
         random_bytes = secrets.token_bytes
         self.store = store
         self.clock = clock
@@ -74,6 +81,7 @@ class Api:
             openapi=OpenApi(""),
             docs=DocsApi("", DOCS_CATALOG),
             body_max_bytes=BODY_MAX_BYTES,
+            allow_unknown_key_members=allow_unknown_key_members,
         )
         self._paths = Paths(self.table)
         app = App(self.table, self.gateway.keys, metrics, refusals, nullcontext, BODIES_MAX_BYTES)

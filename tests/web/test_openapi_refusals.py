@@ -77,6 +77,7 @@ KEY_LIMIT = e.KeyLimitExceeded(
         ),
         ("PaymentRequired", "max_cost", MAX_COST),
         ("InferenceForbidden", "key_limit", KEY_LIMIT),
+        ("Conflict", "deleted", e.CreatedKeyDeleted()),
         (
             "InferenceBadRequest",
             "provider",

@@ -81,6 +81,7 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
         openapi=OpenApi(settings.public_url),
         docs=DocsApi(_public_url(settings), catalog),
         body_max_bytes=settings.max_body_mb * _MIB,
+        allow_unknown_key_members=settings.allow_unknown_key_members,
     )
 
     @asynccontextmanager

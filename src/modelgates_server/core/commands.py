@@ -5,6 +5,7 @@ time at which it was asked. Amounts are picos.
 """
 
 from typing import ClassVar
+from unicodedata import is_normalized, normalize
 
 import msgspec
 
@@ -33,6 +34,20 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         check_text("reference", self.reference, REFERENCE_MAX_CHARS)
         if self.reference[0] == " " or self.reference[-1] == " ":
             raise InvalidInput("the reference starts or ends with a space")
+
+    @property
+    def stored_spellings(self) -> tuple[str, ...]:
+        """The texts under which this reference may be on the books, the one that came first.
+
+        References of before the rule of `check_new_reference` may be decomposed, as macOS writes
+        file names.
+        """
+        if self.reference.isascii():
+            return (self.reference,)
+        decomposed = normalize("NFD", self.reference)
+        if decomposed == self.reference or not is_normalized("NFC", self.reference):
+            return (self.reference,)
+        return self.reference, decomposed
 
     @property
     def asked(self) -> tuple[object, ...]:
@@ -156,6 +171,22 @@ class ExpireHold(HoldCommand, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_amount(self.amount_pico, least=0)
+
+
+def check_new_reference(command: Command) -> None:
+    """Refuse a reference that people could write in a second way, so that it would post twice.
+
+    Only for commands that are new: what is on the books replays as it was stored. The references of
+    holds are ours.
+    """
+    reference = command.reference
+    if reference.isascii() or isinstance(command, HoldCommand) or is_normalized("NFC", reference):
+        return
+    composed = normalize("NFC", reference)
+    raise InvalidInput(
+        f"the reference is not in Unicode NFC, and its other spelling would count as another "
+        f"reference; send it as {composed!r}, in escapes {composed!a}"
+    )
 
 
 def check_text(what: str, text: str, most: int) -> None:

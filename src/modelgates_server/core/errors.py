@@ -25,7 +25,8 @@ GatewayError
 │   ├── HoldNotExpired
 │   ├── TotalTooLarge
 │   ├── CallInProgress        its idempotency key names a call that runs
-│   └── CallEnded             it names one that ended and cannot be repeated
+│   ├── CallEnded             it names one that ended and cannot be repeated
+│   └── CreatedKeyDeleted     it names the creation of a key that was deleted since
 ├── InsufficientCredits
 ├── MaxCostExceeded           the request's own limit
 ├── KeyLimitExceeded
@@ -161,6 +162,16 @@ class CallInProgress(Conflict):
 
 class CallEnded(Conflict):
     """A call with this idempotency key has ended and its answer is not kept."""
+
+
+class CreatedKeyDeleted(Conflict):
+    """A repeated creation of a key that was deleted: answering with it would give a dead key."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The key created under this Idempotency-Key was deleted; use a new one to create "
+            "another key"
+        )
 
 
 class Shortfall(msgspec.Struct, frozen=True):

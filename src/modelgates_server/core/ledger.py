@@ -79,6 +79,7 @@ def apply(state: State, command: c.Command, total_cap_pico: int | None = None) -
     whose reference has an entry must go to `replay` instead.
     """
     assert state.prior is None, "a repeated reference is replayed, not applied"
+    c.check_new_reference(command)
     account = state.account
     if isinstance(command, c.OpenAccount):
         return _open(account, command)

@@ -129,6 +129,7 @@ class KeyRing:
         *,
         kinds: Sequence[KeyKind] = tuple(KeyKind),
         include_disabled: bool = True,
+        include_expired: bool = True,
         offset: int = 0,
         limit: int,
     ) -> list[Key]:
@@ -137,6 +138,7 @@ class KeyRing:
             account_id,
             kinds=kinds,
             include_disabled=include_disabled,
+            unexpired_at_ms=None if include_expired else self._clock(),
             offset=offset,
             limit=limit,
         )

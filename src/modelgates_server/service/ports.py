@@ -152,16 +152,20 @@ class Keys(Protocol):
         *,
         kinds: Sequence[KeyKind],
         include_disabled: bool,
+        unexpired_at_ms: int | None = None,
         offset: int,
         limit: int,
     ) -> list[Key]:
-        """A page of an account's keys that are not deleted, newest first."""
+        """A page of an account's keys that are not deleted, newest first.
+
+        With `unexpired_at_ms` without those that have expired by then.
+        """
 
     async def create_key(self, key: Key, issuance: Issuance | None = None) -> IssuedKey:
         """Save a new key; under a known issuance, return the key that was saved first instead.
 
-        Raises `AccountNotFound`, `AccountClosed`, and `ReferenceReused` when the issuance is known
-        with another digest.
+        Raises `AccountNotFound`, `AccountClosed`, and when the issuance is known `ReferenceReused`
+        for another digest and `CreatedKeyDeleted` for a key that was deleted since.
         """
 
     async def change_key(self, key_hash: str, change: KeyChange, at_ms: int) -> Key:

@@ -58,9 +58,9 @@ class WorkingSet:
     """The rows of one batch: each is read once and written once, however often it changes.
 
     Unless `careful`, a command is taken for new: its reference is looked up only when it is
-    refused, and a hold to be placed not at all. Where that was wrong, saving breaks a unique
-    constraint; then the batch is undone and run again carefully. Nearly all commands are new, and
-    are spared two look-ups each.
+    refused, or may be stored in another spelling, and a hold to be placed not at all. Where that
+    was wrong, saving breaks a unique constraint; then the batch is undone and run again carefully.
+    Nearly all commands are new, and are spared two look-ups each.
     """
 
     def __init__(self, rows: Rows, total_cap_pico: int | None, *, careful: bool) -> None:
@@ -88,8 +88,8 @@ class WorkingSet:
         command = posting.command
         reference = (command.account_id, command.reference)
         prior = self._priors.get(reference)
-        if prior is None and self._careful:
-            prior = self._rows.prior(*reference)
+        if prior is None and (self._careful or not command.reference.isascii()):
+            prior = self._prior(command)
         try:
             if prior is not None:
                 return replay(self._state(command, prior), command)
@@ -106,13 +106,17 @@ class WorkingSet:
         """What is refused as new may be the repeat of what was accepted before."""
         prior = None
         if not self._careful:
-            prior = self._rows.prior(command.account_id, command.reference)
+            prior = self._prior(command)
         if prior is None:
             return refusal
         try:
             return replay(self._state(command, prior), command)
         except GatewayError as reused:
             return reused
+
+    def _prior(self, command: c.Command) -> Entry | None:
+        found = (self._rows.prior(command.account_id, text) for text in command.stored_spellings)
+        return next(filter(None, found), None)
 
     def _state(self, command: c.Command, prior: Entry | None = None) -> State:
         account = self._account(command.account_id)

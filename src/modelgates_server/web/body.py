@@ -1,5 +1,6 @@
 """Reading bodies and query strings, within limits; what does not fit is refused here, once."""
 
+from json import JSONDecodeError
 from typing import TypeVar
 
 import msgspec
@@ -7,9 +8,10 @@ from starlette.datastructures import QueryParams
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.web.errors import HttpRefusal
+from modelgates_server.web.members import Words, check_members
 from modelgates_server.web.operations import Call
 
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 
 BODY_MAX_BYTES = 64 * 1024
 _JSON = b"application/json"
@@ -28,15 +30,21 @@ async def read_json(call: Call, most_bytes: int) -> bytes:
     return body
 
 
-async def decode_body(call: Call, shape: type[T]) -> T:
-    """The JSON object a request carries; raises what `read_json` raises."""
+async def decode_body(call: Call, shape: type[T], words: Words, *, allow_unknown: bool) -> T:
+    """The JSON object a request carries; raises what `read_json` raises.
+
+    Members that `shape` does not have are refused; see `check_members` for the rest.
+    """
     body = await read_json(call, BODY_MAX_BYTES)
     try:
+        check_members(body, shape, words, allow_unknown=allow_unknown)
         return msgspec.json.decode(body, type=shape)
     except UnicodeDecodeError:
         raise InvalidInput("the body is not valid UTF-8") from None
     except RecursionError:
         raise InvalidInput("the body is nested too deeply") from None
+    except JSONDecodeError as error:
+        raise InvalidInput(f"the body is not JSON: {error.msg} at character {error.pos}") from None
     except msgspec.DecodeError as error:
         raise InvalidInput(f"the body does not fit: {error}") from None
 
@@ -47,9 +55,9 @@ def _too_large() -> HttpRefusal:
     return HttpRefusal(413, "Request payload too large")
 
 
-def query_flag(query: QueryParams, name: str) -> bool:
-    """`true` or `false`; false when it is not there."""
-    text = query.get(name, "false")
+def query_flag(query: QueryParams, name: str, *, default: bool = False) -> bool:
+    """`true` or `false`; the default when it is not there."""
+    text = query.get(name, "true" if default else "false")
     if text not in ("true", "false"):
         raise InvalidInput(f"{name} must be true or false")
     return text == "true"

@@ -34,6 +34,7 @@ STATUS: dict[type[e.GatewayError], int] = {
     e.TotalTooLarge: 409,
     e.CallInProgress: 409,
     e.CallEnded: 409,
+    e.CreatedKeyDeleted: 409,
     e.InsufficientCredits: 402,
     e.MaxCostExceeded: 402,
     e.KeyLimitExceeded: 403,
@@ -100,7 +101,8 @@ def describe(error: Exception) -> tuple[int, str, Headers]:
 
 def _retrying(error: e.GatewayError) -> Headers:
     """Whether and when to try again; `x-should-retry` is what OpenAI's clients obey."""
-    if isinstance(error, e.MaxCostExceeded | e.KeyLimitExceeded | e.CallEnded):
+    final = e.MaxCostExceeded | e.KeyLimitExceeded | e.CallEnded | e.CreatedKeyDeleted
+    if isinstance(error, final):
         return [_NO_RETRY]
     if isinstance(error, e.CallInProgress | e.Stopping):
         return [(b"retry-after", _RETRY_AFTER_S)]

@@ -16,7 +16,7 @@ from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.keys import KeyKind
 from modelgates_server.service.ports import Caller
 from modelgates_server.web.errors import HttpRefusal
-from modelgates_server.web.head import Head
+from modelgates_server.web.head import Head, Headers
 from modelgates_server.web.reply import Receive, Reply, Scope, Stream
 
 CLIENT_HAS_LEFT = "modelgates.client_has_left"
@@ -84,6 +84,20 @@ class Call:
     def headers(self) -> dict[bytes, bytes]:
         """The request's headers by lower-case name; of one that came twice the last."""
         return dict(self._scope["headers"])
+
+    def single_header(self, shown_name: str) -> str | None:
+        """A header that must not come twice, byte for byte as Latin-1; raises `InvalidInput`.
+
+        Of two, a proxy may obey the one and we the other, and neither is what the sender meant.
+        """
+        name = shown_name.lower().encode()
+        value = self.headers.get(name)
+        if value is None:
+            return None
+        headers: Headers = self._scope["headers"]
+        if sum(name == each for each, _ in headers) > 1:
+            raise InvalidInput(f"The header {shown_name} came more than once; send it once")
+        return value.decode("latin-1")
 
     async def body(self, most_bytes: int) -> bytes | None:
         """The whole body; None when it is larger, or is said to be.

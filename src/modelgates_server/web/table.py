@@ -40,6 +40,7 @@ def operations(
     openapi: OpenApi,
     docs: DocsApi,
     body_max_bytes: int,
+    allow_unknown_key_members: bool,
 ) -> list[Operation]:
     """The table. The ids are the operation ids of openapi.yaml.
 
@@ -50,7 +51,7 @@ def operations(
         *_inference(inference),
         *_models(ModelsApi(catalog, clock)),
         *_accounts(store, clock),
-        *_keys(KeysApi(keys, clock)),
+        *_keys(KeysApi(keys, clock, allow_unknown=allow_unknown_key_members)),
         *_server(Health(store), metrics, openapi),
     ]
     account_mcp = AccountMcp(described, keys, metrics, refusals)

@@ -10,7 +10,7 @@ from modelgates_server.core.keys import SECRET_BYTES, KeyKind, key_hash, key_tex
 from modelgates_server.core.times import MS_PER_DAY
 from modelgates_server.service.keys import KeyRing, NewKey, Repeatable
 from tests.server import Customer
-from tests.support import DOLLAR
+from tests.support import DOLLAR, HOUR_MS
 from tests.web.harness import Api
 
 KEYS = "/api/v1/keys"
@@ -117,6 +117,38 @@ async def test_a_repeat_tells_what_became_of_the_key(api: Api, acme: Customer) -
     assert again.json()["key"] == first.json()["key"]
     row = again.json()["data"]
     assert (row["disabled"], row["usage"], row["limit_remaining"]) == (True, 1, 4)
+
+
+@pytest.mark.parametrize("spelling", ["path", "query"])
+async def test_repeat_is_refused_when_its_key_was_deleted(
+    spelling: str, api: Api, acme: Customer
+) -> None:
+    first = await post(api, acme.management)
+    named = first.json()["data"]["hash"]
+    path = f"{KEYS}/{named}" if spelling == "path" else f"{KEYS}?id={named}"
+    assert (await api.call("DELETE", path, acme.management)).status_code == 200
+    again = await post(api, acme.management)
+    assert again.status_code == 409
+    assert again.json()["error"]["message"] == (
+        "The key created under this Idempotency-Key was deleted; use a new one to create "
+        "another key"
+    )
+    assert again.headers["x-should-retry"] == "false", "or clients send it for ever"
+    assert "sk-mg" not in again.text
+    assert (await post(api, acme.management, limit=6)).status_code == 422
+    assert await count(api, acme) == 0
+    assert (await post(api, acme.management, "another")).status_code == 201
+
+
+async def test_repeat_is_refused_when_its_key_has_expired(api: Api, acme: Customer) -> None:
+    until = "2026-11-23T14:00:00Z"
+    first = await post(api, acme.management, expires_at=until)
+    assert first.status_code == 201
+    api.clock.forward(HOUR_MS)
+    again = await post(api, acme.management, expires_at=until)
+    assert again.status_code == 400
+    assert "expires_at" in again.json()["error"]["message"]
+    assert await count(api, acme) == 1
 
 
 async def test_a_refused_request_does_not_use_up_its_header(api: Api, acme: Customer) -> None:

@@ -3,6 +3,7 @@
 from modelgates_server.core.errors import (
     AccountClosed,
     AccountNotFound,
+    CreatedKeyDeleted,
     KeyNotFound,
     ReferenceReused,
 )
@@ -51,6 +52,8 @@ def _issued_before(
         )
     key = loaded.key(key_hash)
     assert key is not None, "an issuance references its key"
+    if key.deleted_at_ms is not None:
+        raise CreatedKeyDeleted
     return IssuedKey(key, nonce)
 
 

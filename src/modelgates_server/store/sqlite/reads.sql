@@ -22,6 +22,7 @@ select * from api_key where hash = ? and deleted_at_ms is null;
 -- name: keys
 select * from api_key
  where account_id = ? and deleted_at_ms is null and (? or not disabled)
+   and (expires_at_ms is null or expires_at_ms > ?)
    and kind in (select value from json_each(?))
  order by created_at_ms desc, hash limit ? offset ?;
 

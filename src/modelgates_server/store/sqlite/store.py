@@ -154,13 +154,15 @@ class SqliteStore:
         *,
         kinds: Sequence[KeyKind],
         include_disabled: bool,
+        unexpired_at_ms: int | None = None,
         offset: int,
         limit: int,
     ) -> list[Key]:
         """See `Keys.keys`."""
+        after_ms = -1 if unexpired_at_ms is None else unexpired_at_ms  # every expiry is later
         kind_list = json.dumps(kinds)
         return self._many(
-            rows.key_of, "keys", account_id, include_disabled, kind_list, limit, offset
+            rows.key_of, "keys", account_id, include_disabled, after_ms, kind_list, limit, offset
         )
 
     async def create_key(self, key: Key, issuance: Issuance | None = None) -> IssuedKey:

@@ -13,6 +13,7 @@ from modelgates_server.core.times import day_of
 from modelgates_server.service.ports import Clock, Generations
 from modelgates_server.web.api.amounts import Number, number
 from modelgates_server.web.api.key_rows import workspace_of
+from modelgates_server.web.members import check_query
 from modelgates_server.web.operations import Call
 from modelgates_server.web.reply import Reply
 
@@ -20,6 +21,7 @@ DAYS = 30
 _EPOCH = date(1970, 1, 1)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _ZERO = number(0)
+_QUERY = ("date", "api_key_hash", "user_id", "group_by", "workspace_id")
 
 
 class ActivityItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +57,7 @@ class ActivityApi:
     async def get(self, call: Call) -> Reply:
         """GET /activity: the last 30 whole UTC days and the current one, newest first."""
         query, account_id = call.request.query_params, call.caller.account_id
+        check_query(query, _QUERY)
         today = day_of(self._clock())
         from_day, to_day = _days(query.get("date"), today)
         wanted_key = query.get("api_key_hash")

@@ -78,15 +78,15 @@ class InferenceApi:
 
 def _request(call: Call, demand: Demand, body: bytes) -> CallRequest:
     headers = call.headers
-    key = _text(headers, b"idempotency-key")
+    key = call.single_header("Idempotency-Key")
     if key is not None and not 1 <= len(key) <= HEADER_MAX_CHARS:
-        raise InvalidInput(f"Idempotency-Key must have 1 to {HEADER_MAX_CHARS} characters")
+        raise InvalidInput(f"Idempotency-Key must have 1 to {HEADER_MAX_CHARS} bytes")
     return CallRequest(
         demand=demand,
         body=body,
         origin=_origin(call, demand, headers),
         idempotency_key=key,
-        max_cost_pico=_max_cost(headers),
+        max_cost_pico=_max_cost(call),
     )
 
 
@@ -101,8 +101,8 @@ def _origin(call: Call, demand: Demand, headers: dict[bytes, bytes]) -> Origin:
     )
 
 
-def _max_cost(headers: dict[bytes, bytes]) -> Pico | None:
-    text = _text(headers, b"x-modelgates-max-cost")
+def _max_cost(call: Call) -> Pico | None:
+    text = call.single_header("X-ModelGates-Max-Cost")
     if text is None:
         return None
     most = parse_pico(text)

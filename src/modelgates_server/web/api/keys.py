@@ -4,7 +4,7 @@ The keys administered here are inference and viewer keys. Management keys are is
 line only: who steals one cannot lock the operator out.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -16,19 +16,53 @@ from modelgates_server.service.ports import Clock
 from modelgates_server.web.api.amounts import Number, read_number
 from modelgates_server.web.api.key_rows import current_key, key_row, workspace_of
 from modelgates_server.web.body import decode_body, query_flag, query_integer
+from modelgates_server.web.members import check_query, folded
 from modelgates_server.web.operations import Call
 from modelgates_server.web.reply import Reply
+
+B = TypeVar("B", bound=msgspec.Struct)
 
 PAGE = 100
 _OFFSET_MAX = 10**9
 _ADMINISTERED = (KeyKind.INFERENCE, KeyKind.VIEWER)
 _IDEMPOTENCY_KEY_MAX = 255
 
+_LIST_QUERY = ("include_disabled", "include_expired", "offset", "workspace_id")
+_WORDS: dict[str, str | None] = {
+    folded(word): ours
+    for ours, words in {
+        "limit": "budget budget_limit budget_usd cap credit_limit credits hard_limit limit_usd "
+        "max_budget max_cost max_spend monthly_limit spend_limit spending_limit usage_limit",
+        "limit_reset": "budget_duration budget_period interval limit_interval limit_period period "
+        "reset reset_interval reset_period",
+        "disabled": "active block blocked deactivated disable enable enabled inactive is_active "
+        "is_disabled paused revoke revoked status suspended",
+        "expires_at": "duration expiration expiration_date expired_at expire expires expires_in "
+        "expiry expiry_date ttl valid_until",
+        "name": "alias key_alias key_name title",
+        "kind": "key_type role type",
+        "workspace_id": "team_id workspace",
+        "creator_user_id": "creator user_id",
+        # Limits that a key cannot have: `limit` is near by its letters and would be something else.
+        None: "rate_limit rpm_limit tpm_limit request_limit requests_limit token_limit "
+        "tokens_limit limit_remaining max_parallel_requests",
+    }.items()
+    for word in words.split()
+}
+"""Words of other gateways for members of ours."""
+
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 
+class External(msgspec.Struct, frozen=True):
+    """A partner's own names for a key and its user; nothing here depends on them."""
+
+    user: str
+    api_key: str | None = None
+
+
 class NewKeyBody(msgspec.Struct, frozen=True):
-    """The body of POST /keys; `kind` is ours alone."""
+    """The body of POST /keys; `kind` is ours alone. Only PATCH disables a key."""
 
     name: _Name
     kind: Literal["inference", "viewer"] = "inference"
@@ -38,6 +72,8 @@ class NewKeyBody(msgspec.Struct, frozen=True):
     expires_at: str | None = None
     workspace_id: str | None = None
     creator_user_id: str | None = None
+    external: External | None = None
+    disabled: bool | None = None
 
 
 class KeyChangeBody(msgspec.Struct, frozen=True):
@@ -48,21 +84,25 @@ class KeyChangeBody(msgspec.Struct, frozen=True):
     limit: Number | msgspec.UnsetType = msgspec.UNSET
     limit_reset: LimitReset | msgspec.UnsetType | None = msgspec.UNSET
     include_byok_in_limit: bool | msgspec.UnsetType = msgspec.UNSET
-    expires_at: str | msgspec.UnsetType | None = msgspec.UNSET
     workspace_id: str | None = None
+    expires_at: str | msgspec.UnsetType | None = msgspec.UNSET
+    kind: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class KeysApi:
-    """The operations, over the service."""
+    """The operations, over the service. With `allow_unknown` bodies may have further members."""
 
-    def __init__(self, keys: KeyRing, clock: Clock) -> None:
+    def __init__(self, keys: KeyRing, clock: Clock, *, allow_unknown: bool = False) -> None:
         self._keys = keys
         self._clock = clock
+        self._allow_unknown = allow_unknown
 
     async def list(self, call: Call) -> Reply:
         """GET /keys: a page of 100, newest first."""
         query = call.request.query_params
+        check_query(query, _LIST_QUERY)
         include_disabled = query_flag(query, "include_disabled")
+        include_expired = query_flag(query, "include_expired", default=True)
         offset = query_integer(query, "offset", most=_OFFSET_MAX)
         if not _is_own_workspace(call, query.get("workspace_id")):
             return _reply(200, {"data": []})
@@ -70,6 +110,7 @@ class KeysApi:
             call.caller.account_id,
             kinds=_ADMINISTERED,
             include_disabled=include_disabled,
+            include_expired=include_expired,
             offset=offset,
             limit=PAGE,
         )
@@ -78,7 +119,12 @@ class KeysApi:
 
     async def create(self, call: Call) -> Reply:
         """POST /keys: the answer is the only time the key's text is shown."""
-        body = await decode_body(call, NewKeyBody)
+        body = await self._body(call, NewKeyBody)
+        if body.disabled:
+            raise InvalidInput(
+                "disabled: a new key is always enabled; create it, then send "
+                "PATCH /keys/{hash} with disabled: true"
+            )
         if not _is_own_workspace(call, body.workspace_id):
             raise InvalidInput("workspace_id names no workspace of this account")
         if body.creator_user_id not in (None, call.caller.account_id):
@@ -96,14 +142,16 @@ class KeysApi:
 
     async def get(self, call: Call) -> Reply:
         """GET /keys/{hash}."""
+        check_query(call.request.query_params)
         return self._row(await self._named(call, call.request.path_params["hash"]))
 
     async def change(self, call: Call) -> Reply:
         """PATCH /keys/{hash}."""
         key = await self._named(call, call.request.path_params["hash"])
-        body = await decode_body(call, KeyChangeBody)
-        if body.expires_at is not msgspec.UNSET and body.expires_at != key.expires_at:
-            raise InvalidInput("expires_at is set when a key is created and cannot be changed")
+        body = await self._body(call, KeyChangeBody)
+        for member in ("expires_at", "kind"):
+            if getattr(body, member) not in (msgspec.UNSET, getattr(key, member)):
+                raise InvalidInput(f"{member} is set when a key is created and cannot be changed")
         if not _is_own_workspace(call, body.workspace_id):
             raise InvalidInput("workspace_id names no workspace of this account")
         limit = body.limit
@@ -118,10 +166,12 @@ class KeysApi:
 
     async def delete(self, call: Call) -> Reply:
         """DELETE /keys/{hash}: 200 with a body, which the official clients insist on."""
+        check_query(call.request.query_params)
         return await self._delete(call, call.request.path_params["hash"])
 
     async def delete_by_id(self, call: Call) -> Reply:
         """DELETE /keys?id=: the spelling of the ModelGates client."""
+        check_query(call.request.query_params, ("id",))
         wanted = call.request.query_params.get("id")
         if not wanted:
             raise InvalidInput("name the key to delete: DELETE /keys/{hash} or DELETE /keys?id=")
@@ -131,6 +181,10 @@ class KeysApi:
         """GET /key: the key that is calling."""
         key = await self._keys.get(call.caller.key_hash)
         return _reply(200, {"data": current_key(key, call.caller, self._clock())})
+
+    async def _body(self, call: Call, shape: type[B]) -> B:
+        check_query(call.request.query_params)
+        return await decode_body(call, shape, _WORDS, allow_unknown=self._allow_unknown)
 
     async def _named(self, call: Call, key_hash: str) -> Key:
         return await self._keys.get(key_hash, call.caller.account_id, _ADMINISTERED)
@@ -152,9 +206,9 @@ def _is_own_workspace(call: Call, workspace_id: str | None) -> bool:
 
 
 def _repeatable(call: Call) -> Repeatable | None:
-    header = call.request.headers.get("idempotency-key")
+    header = call.single_header("Idempotency-Key")
     if header is None:
         return None
     if not 1 <= len(header) <= _IDEMPOTENCY_KEY_MAX:
-        raise InvalidInput(f"Idempotency-Key must have 1 to {_IDEMPOTENCY_KEY_MAX} characters")
+        raise InvalidInput(f"Idempotency-Key must have 1 to {_IDEMPOTENCY_KEY_MAX} bytes")
     return Repeatable(call.token, header)
