@@ -85,6 +85,12 @@ class Call:
         """The request's headers by lower-case name; of one that came twice the last."""
         return dict(self._scope["headers"])
 
+    @property
+    def http_version(self) -> str:
+        """`1.0` or `1.1`."""
+        version: str = self._scope["http_version"]
+        return version
+
     async def body(self, most_bytes: int) -> bytes | None:
         """The whole body; None when it is larger, or is said to be.
 
