@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import nullcontext
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +26,46 @@ from modelgates_server.web.refusals import Refusals
 from modelgates_server.web.reply import Message
 from tests.gateway import ACME, ACME_PRICE, DEADLINE_S, metered, sandbox_catalog
 from tests.support import DOLLAR, ManualClock, open_account
+from tests.upstream import story
 
 SOON_S = 0.01
 FOR_EVER_S = 1000
 OURS = {"message": "Internal Server Error", "code": 500}
 
 
+class MistakenReply:
+    """A stream with a mistake in it, which shows after some words."""
+
+    status = 200
+    retry_after_s = None
+    is_stream = True
+
+    def __init__(self, words: list[bytes]) -> None:
+        self._words = words
+
+    async def read(self, limit_bytes: int) -> bytes:
+        raise NotImplementedError
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for word in self._words:
+            yield word
+        raise ZeroDivisionError
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
 class Mistaken:
-    """A provider with a mistake in it, which shows when `go` is set."""
+    """A provider with a mistake in it, which shows when `go` is set, or after some `words`."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
+        self.words: list[bytes] = []
 
     async def send(self, api: Api, body: bytes) -> ProviderReply:
         del api, body
+        if self.words:
+            return MistakenReply(self.words)
         await self.go.wait()
         raise ZeroDivisionError
 
@@ -157,6 +184,20 @@ async def test_a_mistake_before_the_head_has_a_status(opens: Opens, stream: bool
     assert gateway.status == 500
     assert json.loads(gateway.body) == {"error": OURS, "user_id": gateway.account_id}
     await check(gateway, logged)
+
+
+async def test_a_mistake_after_some_words_is_told_with_what_they_cost(opens: Opens) -> None:
+    gateway = await opens(FOR_EVER_S)
+    gateway.provider.words = story()[:2]
+    with capture_logs() as logged:
+        await gateway.ask(stream=True)
+    *_, last, done = [line for line in gateway.body.split(b"\n\n") if line]
+    assert done == b"data: [DONE]"
+    told = json.loads(last.removeprefix(b"data: "), parse_float=Decimal)
+    one = await gateway.ended()
+    assert (told["error"], one.state) == (OURS, HoldState.CAPTURED)
+    assert told["usage"]["cost"] * DOLLAR == one.cost_pico > 0
+    assert [line["event"] for line in logged].count("request failed") == 1
 
 
 async def check(gateway: Gateway, logged: list[Any]) -> None:
