@@ -5,7 +5,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 # Clients that need other packages than ours live apart, each under its name and version.
-SDKS := openrouter==0.11.46 langchain-openrouter==0.2.9
+SDKS := openai==1.109.1 openrouter==0.11.46 langchain-openrouter==0.2.9
 NODE_SDKS := tests/e2e/clients/node
 NODE_INSTALLED := $(NODE_SDKS)/node_modules/.package-lock.json
 # What runs the documentation's samples beside Python and Node, with two libraries they use.

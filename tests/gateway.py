@@ -30,7 +30,7 @@ from modelgates_server.web.refusals import Refusals
 from tests.support import DOLLAR, T0_MS, ManualClock, make_key, open_account
 
 METRICS_TOKEN = "0123456789abcdef"
-PATIENCE = Patience(hold_ttl_s=120, keep_alive_s=10, drain_s=60)
+PATIENCE = Patience(hold_ttl_s=120, drain_s=60)
 DEADLINE_S = 30
 
 

@@ -58,7 +58,10 @@ class Settings(BaseSettings):
         default=120, ge=3, description="seconds after which the hold of a lost call is resolved"
     )
     keep_alive_s: int = Field(
-        default=10, ge=1, description="seconds of silence after which a stream gets a comment"
+        default=3, ge=1, description="seconds of silence after which a client gets a sign of life"
+    )
+    plain_keep_alive: Literal["auto", "on", "off"] = Field(
+        default="auto", description="which plain calls get white space as signs of life"
     )
     drain_s: int = Field(
         default=60, ge=0, description="seconds to read on for the usage when a client has left"

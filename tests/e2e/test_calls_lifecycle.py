@@ -116,7 +116,11 @@ def test_when_the_grace_is_over_calls_are_told_and_charged_for_what_they_got(
         stream.go.set()
         whole.go.set()
     last = running.chunks[-1]
-    assert last["error"] == {"message": "The server is stopping.", "code": 503}
+    stopping = {"message": "The server is stopping.", "code": 503}
+    assert last["error"] == {
+        **stopping,
+        "metadata": {"error_type": "server", "retry_after_seconds": 1},
+    }
     assert last["choices"][0]["finish_reason"] == "error"
     assert refused.status_code == 503
     assert "retry-after" in refused.headers

@@ -12,7 +12,7 @@ import pytest
 from modelgates_server.core.books import HoldState
 from modelgates_server.core.errors import ProviderUnavailable, Stopping
 from modelgates_server.core.generations import Generation
-from modelgates_server.service.calls import KEEP_ALIVE, Call
+from modelgates_server.service.calls import Call
 from modelgates_server.service.verify import verify
 from tests.gateway import (
     DEADLINE_S,
@@ -142,45 +142,6 @@ async def test_a_stream_with_a_reader_is_never_abandoned(desk: Desk, upstream: U
     assert (await running.end()).cost_pico == TRUE_PICO
 
 
-async def test_a_silent_stream_gets_a_sign_of_life_and_no_more_than_one_each_time(
-    desk: Desk, upstream: Upstream
-) -> None:
-    pause = two_words()
-    running = await stream_to(desk, upstream, pause, "word1")
-    for forward_ms, signs in ((9_999, 0), (1, 1), (9_999, 1), (1, 2)):
-        desk.clock.forward(forward_ms)
-        for _ in range(3):
-            desk.generations.tick()
-            await asyncio.sleep(0)
-        assert running.heard.pieces.count(KEEP_ALIVE) == signs
-    pause.go.set()
-    assert (await running.end()).cost_pico == TRUE_PICO
-    assert len(running.heard.chunks) == 7
-    assert running.heard.lines.count(": MODELGATES PROCESSING") == 2
-
-
-async def test_a_client_that_reads_slowly_is_sent_no_signs_of_life(
-    desk: Desk, upstream: Upstream
-) -> None:
-    reads = asyncio.Event()
-
-    class Slow(Heard):
-        async def write(self, data: bytes) -> None:
-            await super().write(data)
-            await reads.wait()
-
-    upstream.say = lambda _: Says(story())
-    call, heard = await desk.begin(asking(stream=True)), Slow()
-    running = Running(desk, call, heard, relay(call, heard))
-    await heard.until("word0")
-    desk.clock.forward(100_000)
-    desk.generations.tick()
-    await asyncio.sleep(0)
-    reads.set()
-    await running.end()
-    assert KEEP_ALIVE not in heard.pieces
-
-
 async def test_a_stream_that_is_stopped_is_told_so_and_charged_for_what_was_handed_on(
     desk: Desk, upstream: Upstream
 ) -> None:
@@ -193,7 +154,11 @@ async def test_a_stream_that_is_stopped_is_told_so_and_charged_for_what_was_hand
     assert generation.usage is not None
     assert generation.usage.output == 3
     last = running.heard.chunks[-1]
-    assert last["error"] == {"message": "The server is stopping.", "code": 503}
+    stopping = {"message": "The server is stopping.", "code": 503}
+    assert last["error"] == {
+        **stopping,
+        "metadata": {"error_type": "server", "retry_after_seconds": 1},
+    }
     assert last["choices"][0]["finish_reason"] == "error"
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from modelgates_server import store
 from modelgates_server.core.books import HoldState
 from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
-from modelgates_server.service.calls import KEEP_ALIVE, Call
+from modelgates_server.service.calls import Call
 from modelgates_server.service.ports import Settlement
 from tests.gateway import (
     DEADLINE_S,
@@ -191,9 +192,9 @@ async def test_a_sign_of_life_that_could_not_be_saved_is_given_at_the_next_tick(
     work = asyncio.ensure_future(relay(call, heard))
     ticks = asyncio.ensure_future(desk.generations.run_forever(0.001))
     await heard.until("word1")
-    with moved_away(sqlite_path):
+    with moved_away(sqlite_path), capture_logs() as logged:
         desk.clock.forward(PATIENCE.hold_ttl_s * 500)
-        await heard.until(KEEP_ALIVE.decode())
+        await until(lambda: any(line["event"] == "hold not prolonged" for line in logged))
 
     async def prolonged() -> bool:
         later_ms = desk.clock() + PATIENCE.hold_ttl_s * 1000 - 1

@@ -16,6 +16,7 @@ from modelgates_server.service.ports import Store
 from modelgates_server.web.app import App
 from modelgates_server.web.docs.api import DocsApi
 from modelgates_server.web.errors import HttpRefusal
+from modelgates_server.web.keep_alive import KeepAliveRules
 from modelgates_server.web.openapi import OpenApi
 from modelgates_server.web.operations import Operation, Paths
 from modelgates_server.web.refusals import Refusals
@@ -82,6 +83,7 @@ class Api:
             docs=DocsApi("", DOCS_CATALOG),
             body_max_bytes=BODY_MAX_BYTES,
             allow_unknown_key_members=allow_unknown_key_members,
+            keep_alive=KeepAliveRules(),
         )
         self._paths = Paths(self.table)
         app = App(self.table, self.gateway.keys, metrics, refusals, nullcontext, BODIES_MAX_BYTES)

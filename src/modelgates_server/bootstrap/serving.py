@@ -29,6 +29,7 @@ from modelgates_server.web import logs, server
 from modelgates_server.web.app import App
 from modelgates_server.web.docs.api import DocsApi
 from modelgates_server.web.docs.reader import checked_base
+from modelgates_server.web.keep_alive import KeepAliveRules
 from modelgates_server.web.metrics import MULTIPROCESS_DIR, Metrics
 from modelgates_server.web.observer import CallObserver
 from modelgates_server.web.openapi import OpenApi
@@ -82,6 +83,7 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
         docs=DocsApi(_public_url(settings), catalog),
         body_max_bytes=settings.max_body_mb * _MIB,
         allow_unknown_key_members=settings.allow_unknown_key_members,
+        keep_alive=KeepAliveRules(every_s=settings.keep_alive_s, plain=settings.plain_keep_alive),
     )
 
     @asynccontextmanager
@@ -137,11 +139,7 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
 
 
 def _patience(settings: Settings) -> Patience:
-    return Patience(
-        hold_ttl_s=settings.hold_ttl_s,
-        keep_alive_s=settings.keep_alive_s,
-        drain_s=settings.drain_s,
-    )
+    return Patience(hold_ttl_s=settings.hold_ttl_s, drain_s=settings.drain_s)
 
 
 def _public_url(settings: Settings) -> str:

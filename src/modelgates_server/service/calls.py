@@ -46,8 +46,7 @@ _OUTPUT_SLACK_BYTES = 64 * 1024
 """More text than honest tokens hold, on average: a stream beyond that is cut."""
 
 _OK = 200
-
-KEEP_ALIVE = b": MODELGATES PROCESSING\n\n"
+_END = b"data: %b\n\ndata: [DONE]\n\n"
 
 Write = Callable[[bytes], Awaitable[None]]
 ShowError = Callable[[GatewayError], dict[str, Any]]
@@ -97,8 +96,6 @@ class Call:
         self._done = False
         self._broken: InvalidAnswer | None = None
         self._write: Write | None = None
-        self._writing = False
-        self._written_at_ms = 0
         self._client_left_at_ms: int | None = None
         self._abandoned = False
         self._settled = False
@@ -149,15 +146,16 @@ class Call:
         chunk of its own, as `show_error` says it.
         """
         self._write = write
-        self._written_at_ms = self._clock()
         failure = await self._relay()
-        self._write = None
         await self._end(failure)
         if failure is None:
-            last = usage_chunk(self.generation, self._last)
+            await write(_END % usage_chunk(self.generation, self._last))
         else:
-            last = error_chunk(self.generation, self._last, show_error(failure))
-        await write(b"data: %b\n\ndata: [DONE]\n\n" % last)
+            await write(self.error_end(show_error(failure)))
+
+    def error_end(self, error: dict[str, Any]) -> bytes:
+        """The end of a stream that failed, with what it cost; comes after the commit."""
+        return _END % error_chunk(self.generation, self._last, error)
 
     async def close(self) -> None:
         """Let go of the provider's connection; one that has only its end to send may be reused.
@@ -195,23 +193,6 @@ class Call:
         if now_ms - self._client_left_at_ms >= drain_ms and self._reply is not None:
             self._abandoned = True
             self._reply.close()
-
-    def is_silent(self, now_ms: int, silent_ms: int) -> bool:
-        """Whether a stream has written nothing for so long, and its client is not slow to read."""
-        waits = self._write is not None and not self._writing
-        return waits and now_ms - self._written_at_ms >= silent_ms
-
-    async def keep_alive(self) -> None:
-        """Write a comment, so that the client and proxies on the way see life."""
-        if self._write is not None and not self._writing:
-            await self._put(KEEP_ALIVE)
-
-    async def _put(self, data: bytes) -> None:
-        assert self._write is not None, "only a running stream writes"
-        self._written_at_ms = self._clock()
-        self._writing = True
-        await self._write(data)
-        self._writing = False
 
     @property
     def checkpoint(self) -> Generation:
@@ -298,6 +279,7 @@ class Call:
             pass  # the answer was whole
 
     async def _hand_on(self, events: list[bytes]) -> None:
+        assert self._write is not None, "only a running stream writes"
         coming = self._taken(events)
         first = asyncio.create_task(self._begin(coming)) if self._first_byte_at_ms is None else None
         try:
@@ -313,14 +295,15 @@ class Call:
         if first is not None:
             await first
         if rest:
-            await self._put(rest)
+            await self._write(rest)
 
     async def _begin(self, coming: Iterator[bytes]) -> None:
         """Write the first word that there is."""
+        assert self._write is not None, "only a running stream writes"
         first = next(coming, None)
         if first is not None:
             self._first_byte_at_ms = self._clock()
-            await self._put(first)
+            await self._write(first)
 
     def _taken(self, events: list[bytes]) -> Iterator[bytes]:
         """Take note of events one by one, up to the end of the answer; what the client gets."""

@@ -65,10 +65,9 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a hold lasts without a sign of life, a stream in silence, an answer to nobody."""
+    """How long a hold lasts without a sign of life, and an answer to nobody."""
 
     hold_ttl_s: int = 120
-    keep_alive_s: int = 10
     drain_s: int = 60
 
 
@@ -302,12 +301,10 @@ class Generations:
             await asyncio.sleep(every_s)
 
     def tick(self) -> None:
-        """Signs of life to clients and to the ledger, and an end to draining."""
+        """Signs of life to the ledger, and an end to draining."""
         now_ms, patience = self._clock(), self._patience
         for running in tuple(self._running.values()):
             running.call.abandon(now_ms, patience.drain_s * 1000)
-            if running.call.is_silent(now_ms, patience.keep_alive_s * 1000):
-                self._spawn(running.call.keep_alive())
             due_ms = running.prolonged_at_ms + patience.hold_ttl_s * 1000 // _SIGNS_PER_TTL
             if now_ms >= due_ms and not running.prolonging:
                 running.prolonging = True

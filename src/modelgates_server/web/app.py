@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 
 import structlog
 
-from modelgates_server.core.errors import GatewayError, NotPermitted, StoreUnavailable
+from modelgates_server.core.errors import GatewayError, NotPermitted, Stopping
 from modelgates_server.core.keys import KeyKind
 from modelgates_server.service.keys import KeyRing
 from modelgates_server.web.errors import HttpRefusal, error_body
@@ -22,14 +22,15 @@ from modelgates_server.web.operations import (
 )
 from modelgates_server.web.refusals import Refusals
 from modelgates_server.web.reply import (
+    ALWAYS,
     JSON,
     Receive,
     Reply,
+    ResponseWriter,
     Scope,
     Send,
     Stream,
     send_reply,
-    send_stream,
 )
 
 log = structlog.get_logger()
@@ -37,6 +38,7 @@ log = structlog.get_logger()
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
 _NO_OPERATION = "none"
+_OK = 200
 
 
 class App:
@@ -65,11 +67,13 @@ class App:
             return
         call = Call(scope, receive, Head(scope["headers"]), self._room)
         try:
-            operation_id, reply = await self._answer(scope, call)
-            self._metrics.count_request(operation_id, reply.status)
-            if isinstance(reply, Stream):
-                await send_stream(send, call.head, reply)
+            operation_id, answer = await self._answer(scope, call)
+            if isinstance(answer, Stream):
+                reply = await self._stream(send, call, operation_id, answer)
             else:
+                reply = answer
+            if reply is not None:
+                self._metrics.count_request(operation_id, reply.status)
                 await send_reply(send, call.head, reply)
         finally:
             call.close()
@@ -85,14 +89,35 @@ class App:
             if operation.kinds:
                 await self._admit(call, operation)
             return operation_id, await operation.answer(call)
-        except (GatewayError, HttpRefusal) as refusal:
-            return operation_id, self._refusal(refusal, call)
-        except asyncio.CancelledError:
-            # The grace after SIGTERM is over; the server is about to let go of the connection.
-            return operation_id, self._refusal(StoreUnavailable("the server is stopping"), call)
-        except Exception as error:
-            log.exception("request failed", operation=operation_id, request_id=call.head.text_id)
-            return operation_id, self._refusal(error, call)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - told, and logged
+            return operation_id, self._refusal(_told(error, operation_id, call), call)
+
+    async def _stream(
+        self, send: Send, call: Call, operation_id: str, stream: Stream
+    ) -> Reply | None:
+        """Send an answer as it is written; gives the one to send where nothing of it was written.
+
+        It is counted when its head leaves, as a 200: what fails later is told within the answer.
+        """
+        headers = [*stream.headers, (b"x-request-id", call.head.request_id), *ALWAYS]
+        writer = ResponseWriter(
+            send, headers, lambda: self._metrics.count_request(operation_id, _OK)
+        )
+        try:
+            try:
+                reply = await stream.run(writer)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - told, and logged
+                told = _told(error, operation_id, call)
+                if not writer.started:
+                    return self._refusal(told, call)
+                await writer.write(stream.broken(told))
+            else:
+                if reply is not None:
+                    return reply
+            await writer.end()
+            return None
+        finally:
+            await stream.close()
 
     async def _admit(self, call: Call, operation: Operation) -> None:
         call.token = call.head.bearer_token()
@@ -121,6 +146,22 @@ class App:
             return
         else:
             await send({"type": "lifespan.shutdown.complete"})
+
+
+def _told(error: BaseException, operation_id: str, call: Call) -> Exception:
+    """What the client is told of an error; the log has the mistakes that are ours."""
+    if isinstance(error, asyncio.CancelledError):
+        # The grace after SIGTERM is over; the server is about to let go of the connection.
+        return Stopping("The server is stopping.")
+    assert isinstance(error, Exception)
+    if not isinstance(error, GatewayError | HttpRefusal):
+        log.error(
+            "request failed",
+            operation=operation_id,
+            request_id=call.head.text_id,
+            exc_info=error,
+        )
+    return error
 
 
 def _not_permitted(operation: Operation, kind: KeyKind) -> str:

@@ -99,6 +99,12 @@ class Call:
             raise InvalidInput(f"The header {shown_name} came more than once; send it once")
         return value.decode("latin-1")
 
+    @property
+    def http_version(self) -> str:
+        """`1.0` or `1.1`."""
+        version: str = self._scope["http_version"]
+        return version
+
     async def body(self, most_bytes: int) -> bytes | None:
         """The whole body; None when it is larger, or is said to be.
 

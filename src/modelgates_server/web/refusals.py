@@ -17,6 +17,7 @@ Metadata = dict[str, object]
 
 _ADD_CREDITS = "Add credits, or lower max_tokens / prompt size to fit your remaining balance."
 _OVERLOADED = (503, 529)
+_SERVER: Metadata = {"error_type": "server"}
 
 
 class Refusals:
@@ -43,10 +44,16 @@ class Refusals:
                 return status, message, headers, metadata(error)
         return status, message, headers, None
 
-    def shown(self, error: GatewayError) -> dict[str, object]:
-        """`error` as a stream shows it, in its last chunk."""
-        status, message, _, metadata = self.describe(error)
+    def shown(self, error: Exception) -> dict[str, object]:
+        """`error` within an answer whose head is out: metadata has what a header would say.
+
+        OpenRouter's clients want an `error_type` in the metadata of a chunk, or fail to read it.
+        """
+        status, message, headers, metadata = self.describe(error)
         shown: dict[str, object] = {"message": message, "code": status}
+        for name, value in headers:
+            if name == b"retry-after":
+                metadata = {**(metadata or _SERVER), "retry_after_seconds": int(value)}
         return shown if metadata is None else {**shown, "metadata": metadata}
 
     def _credits(self, error: e.InsufficientCredits) -> Metadata:

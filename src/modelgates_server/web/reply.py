@@ -1,5 +1,6 @@
 """Writing answers: the headers all of them carry, and the two messages that ASGI takes."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -44,39 +45,75 @@ class Reply:
         self.always = always
 
 
-Write = Callable[[bytes], Awaitable[None]]
+class ResponseWriter:
+    """Writes an answer piece by piece, with status 200; its head goes out before the first piece.
+
+    Pieces of several tasks leave whole, in the order of the calls. A client that has left makes no
+    difference to the writer. `on_start` is called with the head.
+    """
+
+    def __init__(self, send: Send, headers: Headers, on_start: Callable[[], None]) -> None:
+        self.started = False
+        self.written_at_s = 0.0
+        """When the last piece was sent, by the clock of the event loop."""
+        self._send = send
+        self._headers = headers
+        self._on_start = on_start
+        self._order = asyncio.Lock()
+        self._clock = asyncio.get_running_loop().time
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a piece waits for the client to read what came before it."""
+        return self._order.locked()
+
+    async def start(self) -> None:
+        """Send the head, if it has not been sent."""
+        async with self._order:
+            await self._start()
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece."""
+        async with self._order:
+            await self._start()
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+            self.written_at_s = self._clock()
+
+    async def end(self) -> None:
+        """Say that nothing more comes."""
+        async with self._order:
+            await self._send({"type": "http.response.body", "body": b""})
+
+    async def _start(self) -> None:
+        if self.started:
+            return
+        await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
+        # Not before: whoever is cancelled while it waits to send the head has sent nothing.
+        self.started = True
+        self.written_at_s = self._clock()
+        self._on_start()
 
 
 class Stream:
-    """An answer of status 200 that `run` writes piece by piece; `close` comes after its end."""
+    """An answer of status 200 that `run` writes piece by piece; `close` comes after its end.
 
-    __slots__ = ("close", "headers", "run", "status")
+    Until it has begun, `run` may give a whole answer in its place, and what it raises becomes a
+    refusal with a status. Afterwards `broken` gives the last piece for what it raised.
+    """
+
+    __slots__ = ("broken", "close", "headers", "run")
 
     def __init__(
         self,
         headers: Headers,
-        run: Callable[[Write], Awaitable[None]],
+        run: Callable[[ResponseWriter], Awaitable[Reply | None]],
+        broken: Callable[[Exception], bytes],
         close: Callable[[], Awaitable[None]],
     ) -> None:
-        self.status = 200
         self.headers = headers
         self.run = run
+        self.broken = broken
         self.close = close
-
-
-async def send_stream(send: Send, head: Head, stream: Stream) -> None:
-    """Send an answer as it is written; a client that has left makes no difference to the writer."""
-
-    async def write(data: bytes) -> None:
-        await send({"type": "http.response.body", "body": data, "more_body": True})
-
-    headers = [*stream.headers, (b"x-request-id", head.request_id), *ALWAYS]
-    try:
-        await send({"type": "http.response.start", "status": stream.status, "headers": headers})
-        await stream.run(write)
-        await send({"type": "http.response.body", "body": b""})
-    finally:
-        await stream.close()
 
 
 async def send_reply(send: Send, head: Head, reply: Reply) -> None:

@@ -13,6 +13,7 @@ from modelgates_server.web.api.keys import KeysApi
 from modelgates_server.web.api.models import ModelsApi
 from modelgates_server.web.docs.api import DocsApi
 from modelgates_server.web.health import Health
+from modelgates_server.web.keep_alive import KeepAliveRules
 from modelgates_server.web.mcp.account import AccountMcp
 from modelgates_server.web.mcp.docs import DocsMcp
 from modelgates_server.web.metrics import Metrics
@@ -41,12 +42,15 @@ def operations(
     docs: DocsApi,
     body_max_bytes: int,
     allow_unknown_key_members: bool,
+    keep_alive: KeepAliveRules,
 ) -> list[Operation]:
     """The table. The ids are the operation ids of openapi.yaml.
 
     That tells nothing of the documentation and of MCP, which have descriptions of their own.
     """
-    inference = InferenceApi(generations, refusals, body_max_bytes=body_max_bytes)
+    inference = InferenceApi(
+        generations, refusals, body_max_bytes=body_max_bytes, keep_alive=keep_alive
+    )
     described = [
         *_inference(inference),
         *_models(ModelsApi(catalog, clock)),

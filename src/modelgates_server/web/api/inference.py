@@ -1,7 +1,12 @@
 """The inference operations: `/chat/completions`, `/completions`, `/embeddings`.
 
-The answer of a call is written after its cost is committed; the headers and the usage carry it.
+The answer of a call is written after its cost is committed; the headers and the usage carry it. A
+client that would not wait so long is shown before that the call is alive: see `web.keep_alive`.
 """
+
+import asyncio
+
+import msgspec
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.generations import HEADER_MAX_CHARS, Origin, StoredAnswer
@@ -10,9 +15,10 @@ from modelgates_server.core.money import Pico, format_pico, parse_pico
 from modelgates_server.service.calls import Call as MeteredCall
 from modelgates_server.service.generations import CallRequest, Generations
 from modelgates_server.web.body import read_json
+from modelgates_server.web.keep_alive import COMMENT, WHITE_SPACE, KeepAlive, KeepAliveRules
 from modelgates_server.web.operations import Call
 from modelgates_server.web.refusals import Refusals
-from modelgates_server.web.reply import JSON, Reply, Stream, Write
+from modelgates_server.web.reply import JSON, Reply, ResponseWriter, Stream
 
 EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 _UNBUFFERED = (b"x-accel-buffering", b"no")
@@ -25,11 +31,17 @@ class InferenceApi:
     """The operations, over the service. Bodies have at most `body_max_bytes`."""
 
     def __init__(
-        self, generations: Generations, refusals: Refusals, *, body_max_bytes: int
+        self,
+        generations: Generations,
+        refusals: Refusals,
+        *,
+        body_max_bytes: int,
+        keep_alive: KeepAliveRules,
     ) -> None:
         self._generations = generations
         self._refusals = refusals
         self._body_max_bytes = body_max_bytes
+        self._keep_alive = keep_alive
 
     async def chat(self, call: Call) -> Reply | Stream:
         """POST /chat/completions."""
@@ -45,6 +57,8 @@ class InferenceApi:
 
     async def _answer(self, api: Api, call: Call) -> Reply | Stream:
         body = await read_json(call, self._body_max_bytes)
+        # The client's patience begins here, not when the provider is asked.
+        arrived_s = asyncio.get_running_loop().time()
         request = _request(call, read_demand(api, body), body)
         begun = await self._generations.begin(call.caller, request)
         if isinstance(begun, StoredAnswer):
@@ -52,28 +66,66 @@ class InferenceApi:
             return Reply(200, begun.body, [JSON, _id_header(begun.generation_id), replayed])
         begun.client_has_left = call.client_has_left
         if request.demand.stream:
-            return await self._stream(begun)
+            return self._stream(begun, arrived_s)
+        user_agent = call.headers.get(b"user-agent", b"")
+        if self._keep_alive.covers_plain(user_agent, call.http_version):
+            return self._plain_kept_alive(begun, call.caller.account_id, arrived_s)
         try:
-            await begun.open()
-            answer = await begun.answer()
+            return await _plain(begun)
         finally:
             await begun.close()
-        cost = format_pico(begun.generation.cost_pico).encode()
-        headers = [JSON, _id_header(begun.generation.id), (b"x-modelgates-cost", cost)]
-        return Reply(200, answer, headers)
 
-    async def _stream(self, begun: MeteredCall) -> Stream:
-        try:
-            await begun.open()
-        except BaseException:
-            await begun.close()
-            raise
+    def _stream(self, begun: MeteredCall, arrived_s: float) -> Stream:
+        """Begins when the provider's answer does, or with a comment when that takes too long."""
 
-        async def run(write: Write) -> None:
-            await begun.stream(write, self._refusals.shown)
+        async def run(writer: ResponseWriter) -> None:
+            try:
+                async with self._signs(writer, COMMENT, arrived_s):
+                    await begun.open()
+                    await writer.start()
+                    await begun.stream(writer.write, self._refusals.shown)
+            except BaseException:
+                await begun.close()
+                raise
+
+        def broken(error: Exception) -> bytes:
+            return begun.error_end(self._refusals.shown(error))
 
         headers = [EVENT_STREAM, _UNBUFFERED, _id_header(begun.generation.id)]
-        return Stream(headers, run, begun.close)
+        return Stream(headers, run, broken, begun.close)
+
+    def _plain_kept_alive(self, begun: MeteredCall, account_id: str, arrived_s: float) -> Stream:
+        """An ordinary answer, or, when it takes too long, one that begins with white space."""
+
+        async def run(writer: ResponseWriter) -> Reply | None:
+            try:
+                async with self._signs(writer, WHITE_SPACE, arrived_s):
+                    reply = await _plain(begun)
+            except BaseException:
+                await begun.close()
+                raise
+            if not writer.started:
+                return reply
+            await writer.write(reply.body)
+            return None
+
+        def broken(error: Exception) -> bytes:
+            told = {"error": self._refusals.shown(error), "user_id": account_id}
+            return msgspec.json.encode(told)
+
+        headers = [JSON, _UNBUFFERED, _id_header(begun.generation.id)]
+        return Stream(headers, run, broken, begun.close)
+
+    def _signs(self, writer: ResponseWriter, sign: bytes, arrived_s: float) -> KeepAlive:
+        return KeepAlive(writer, sign, every_s=self._keep_alive.every_s, since_s=arrived_s)
+
+
+async def _plain(begun: MeteredCall) -> Reply:
+    await begun.open()
+    answer = await begun.answer()
+    cost = format_pico(begun.generation.cost_pico).encode()
+    headers = [JSON, _id_header(begun.generation.id), (b"x-modelgates-cost", cost)]
+    return Reply(200, answer, headers)
 
 
 def _request(call: Call, demand: Demand, body: bytes) -> CallRequest:

@@ -1,0 +1,72 @@
+"""Official clients with their own timeouts wait for a slow model: one call, one charge."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from modelgates_server.core.books import HoldState
+from tests.e2e.calls import Session, acme_server
+from tests.server import DEADLINE_S, RunningServer, open_customer_now
+from tests.upstream import Says, answer, plain, story, usage
+
+SLOW_S = 7
+"""Above the 5 s that OpenRouter's clients for Python wait for a byte."""
+
+SCRIPT = Path(__file__).parent / "clients" / "waiting.py"
+SDKS = Path(sys.prefix) / "sdks"
+CLIENTS = {
+    ("openai", version("openai")): None,
+    ("openai", "1.109.1"): "openai-1.109.1",
+    ("openrouter", version("openrouter")): None,
+    ("openrouter", "0.11.46"): "openrouter-0.11.46",
+    ("langchain-openrouter", "0.2.9"): "langchain-openrouter-0.2.9",
+}
+HEARD = {"plain": "hi", "stream": "word0 word1 word2 word3 word4 "}
+
+
+def answer_slowly(body: Any) -> Says:
+    """Nothing at all, not even a head, for seven seconds."""
+    time.sleep(SLOW_S)
+    return Says(story()) if body.get("stream") else plain(answer("hi", usage(3, 5)))
+
+
+def listen(server: RunningServer, client: tuple[str, str]) -> None:
+    """Two calls of one client on an account of its own."""
+    name, expected = client
+    customer = open_customer_now(server.database_path)
+    apart = CLIENTS[client]
+    done = subprocess.run(
+        [sys.executable, SCRIPT, name, server.api, customer.inference, "acme/large"],
+        env={**os.environ, "PYTHONPATH": "" if apart is None else str(SDKS / apart)},
+        capture_output=True,
+        text=True,
+        timeout=4 * DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + server.log_path.read_text()[-4000:]
+    assert json.loads(done.stdout) == {"version": expected, **HEARD}
+    with Session(server, customer) as session:
+        generations = session.check_books()
+        assert session.viewer.get("/credits/holds") == []
+    ends = [(one.state, one.cancelled, one.error, one.streamed) for one in generations]
+    assert sorted(ends) == [
+        (HoldState.CAPTURED, False, None, False),
+        (HoldState.CAPTURED, False, None, True),
+    ]
+
+
+def test_clients_get_the_answer_of_a_slow_model_for_one_call_and_one_charge(
+    tmp_path: Path,
+) -> None:
+    with acme_server(tmp_path) as (server, upstream), ThreadPoolExecutor(len(CLIENTS)) as pool:
+        upstream.say = answer_slowly
+        for heard in [pool.submit(listen, server, client) for client in CLIENTS]:
+            heard.result()
+        assert len(upstream.asked) == 2 * len(CLIENTS)
+        assert "Traceback" not in server.log_path.read_text()
