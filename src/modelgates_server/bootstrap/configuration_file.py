@@ -21,6 +21,7 @@ Tokens = Annotated[int, msgspec.Meta(ge=1, le=OUTPUT_MAX_TOKENS)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Kind = Literal["chat", "embeddings"]
+DataCollection = Literal["allow", "deny"]
 Table = dict[str, Any]
 
 
@@ -33,6 +34,9 @@ class ProviderTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     headers: dict[str, str] = {}
     prices: Word | None = None
     cap_parameter: CapParameter = CapParameter.MAX_TOKENS
+    aliases: tuple[Word, ...] = ()
+    zdr: bool = False
+    data_collection: DataCollection = "allow"
     connect_timeout_s: Seconds | None = None
     first_byte_timeout_s: Seconds | None = None
     idle_timeout_s: Seconds | None = None
@@ -117,6 +121,9 @@ EXAMPLES = {
     "headers": '{ "X-Team" = "search" }',
     "prices": '"openai"',
     "cap_parameter": '"max_completion_tokens"',
+    "aliases": '["openai", "azure"]',
+    "zdr": "true",
+    "data_collection": '"deny"',
     "connect_timeout_s": "5",
     "first_byte_timeout_s": "600",
     "idle_timeout_s": "300",
@@ -142,6 +149,7 @@ EXAMPLES = {
 }
 """How each member may be written; a test reads them all."""
 
+_OPTIONS = {"kind": get_args(Kind), "data_collection": get_args(DataCollection)}
 _NESTED = {"prices": PriceTable, "tiers": TierTable}
 _PLACE = re.compile(r" - at `(?:key` in `)?\$(.*)`$")
 _TYPE = re.compile(r"`(\w+)( \| null)?`")
@@ -198,7 +206,7 @@ def _told(message: str, place: str, shape: type[msgspec.Struct]) -> str:
         return f"{where} is not known: {hint}"
     name = next((name for name in reversed(names) if name in EXAMPLES), "")
     if message.startswith("Invalid enum"):
-        options = get_args(Kind) if name == "kind" else tuple(CapParameter)
+        options = _OPTIONS.get(name, tuple(CapParameter))
         return f"{place} must be one of {', '.join(options)}"
     expected = _TYPE.sub(lambda found: _PLAIN.get(found[1], found[1]), message)
     if shape is ModelTable and name == "prices":

@@ -53,6 +53,9 @@ def read_model(
         provider=table.provider,
         upstream_model=upstream_model,
         cap_parameter=provider.cap_parameter,
+        aliases=provider.aliases,
+        zdr=provider.zdr,
+        denies_data_collection=provider.data_collection == "deny",
     )
     found = priced(place, file, table, provider, endpoint.id)
     embeds = table.kind == "embeddings"

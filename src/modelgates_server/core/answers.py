@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from modelgates_server.core.generations import Generation
-from modelgates_server.core.inference import Api, Members
+from modelgates_server.core.inference import Api
+from modelgates_server.core.members import Members
 from modelgates_server.core.money import format_pico
 from modelgates_server.core.prices import whole_pico
 from modelgates_server.core.usage import OUTPUTS, Usage, read_usage

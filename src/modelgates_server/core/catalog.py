@@ -18,12 +18,19 @@ class CapParameter(StrEnum):
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A provider's offer of a model. `id` is `provider:upstream_model`; prices belong to it."""
+    """A provider's offer of a model. `id` is `provider:upstream_model`; prices belong to it.
+
+    `aliases` are other names of the provider that requests may use. `zdr` (it retains no prompts)
+    and `denies_data_collection` are what its contract promises, as far as the operator says so.
+    """
 
     id: str
     provider: str
     upstream_model: str
     cap_parameter: CapParameter = CapParameter.MAX_TOKENS
+    aliases: tuple[str, ...] = ()
+    zdr: bool = False
+    denies_data_collection: bool = False
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
