@@ -16,7 +16,8 @@ from modelgates_server.core.answers import (
 )
 from modelgates_server.core.books import HoldState
 from modelgates_server.core.generations import Generation
-from modelgates_server.core.inference import Api, Members
+from modelgates_server.core.inference import Api
+from modelgates_server.core.members import Members
 from modelgates_server.core.observed import InvalidAnswer, Observed
 from modelgates_server.core.prices import Price, charge_for
 from modelgates_server.core.usage import Usage

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.inference import Api, Demand, Members, read_demand, upstream_body
+from modelgates_server.core.inference import Api, Demand, read_demand, upstream_body
+from modelgates_server.core.members import Members
 from modelgates_server.core.usage import Meter
 from tests.core import calls
 
@@ -15,6 +16,7 @@ CAP = "max_tokens"
 NEW_CAP = "max_completion_tokens"
 OURS = {"model", CAP, NEW_CAP, "stream_options"}
 ROUTING = {"usage", "models", "route", "provider", "transforms", "plugins", "session_id"}
+ROUTING |= {"debug", "trace"}
 NO_LIMIT = 10**12
 
 raw_members = msgspec.json.Decoder(Members)
@@ -72,7 +74,7 @@ def test_tools_images_and_what_nobody_knows_yet_are_not_written_anew() -> None:
 
 def test_members_for_the_gateway_do_not_reach_a_provider() -> None:
     members: dict[str, Any] = dict.fromkeys(ROUTING)
-    members |= {"usage": {"include": True}, "models": ["a/b"]}
+    members |= {"usage": {"include": True}, "models": ["a/b"], "debug": {"a": 1}, "trace": {}}
     demand = calls.demand(**members, user="u1")
     assert not ROUTING & sent(demand).keys()
     assert sent(demand)["user"] == "u1"
@@ -107,35 +109,8 @@ def test_the_older_operation_gets_its_cap_under_its_only_name() -> None:
     assert NEW_CAP not in sent(calls.demand(Api.COMPLETIONS, **{NEW_CAP: 7}), NEW_CAP)
 
 
-def test_of_a_member_that_comes_twice_the_one_that_we_read_is_the_one_that_is_sent() -> None:
-    body = b'{"model":"a","n":1,"model":"acme/m1","n":2,"messages":[],"messages":[{"content":"x"}]}'
-    demand = read_demand(Api.CHAT, body)
-    assert (demand.model, demand.choices) == ("acme/m1", 2)
-    after = upstream_body(demand, "m1", cap_parameter=CAP, cap_tokens=None)
-    assert after == b'{"model":"m1","n":2,"messages":[{"content":"x"}]}'
-
-
 def test_a_name_that_is_written_with_escapes_is_read_like_any_other() -> None:
     assert read_demand(Api.CHAT, calls.body_of(n=4).replace(b'"n"', b'"\\u006e"')).choices == 4
-
-
-@pytest.mark.parametrize(
-    ("name", "ours"),
-    [
-        ("N", "n"),
-        ("Max_Tokens", CAP),
-        ("MAX_COMPLETION_TOKENS", NEW_CAP),
-        ("max_to\u212aens", CAP),
-        ("be\u017ft_of", "best_of"),
-        ("n_predict", CAP),
-        ("N_Predict", CAP),
-        ("n_cmpl", "n"),
-        ("Stream_Options", "stream_options"),
-    ],
-)
-def test_a_name_that_some_server_reads_like_one_of_ours_is_refused(name: str, ours: str) -> None:
-    members: dict[str, Any] = {CAP: 1, name: 128}
-    assert refusal(calls.body_of(**members)) == f"write {ours} instead of {name}"
 
 
 @given(st.lists(calls.texts, min_size=1, max_size=5), st.booleans(), st.booleans())
@@ -314,11 +289,27 @@ def test_what_is_no_request_is_refused_at_the_door(api: Api, body: bytes, says: 
         ("modalities", ["audio", [1]]),
         ("user", ["u" * 256, 5]),
         ("session_id", ["s" * 256]),
+        ("models", ["a/b", [1], [""], ["m" * 256]]),
+        ("route", ["cheapest", 1]),
+        ("functions", ["f", ["f"]]),
     ],
 )
 def test_members_that_we_read_are_checked_and_named(name: str, values: list[Any]) -> None:
     for value in values:
         assert f"$.{name}" in refusal(calls.body_of(**{name: value}))
+
+
+@pytest.mark.parametrize("api", Api)
+def test_request_without_any_model_is_refused(api: Api) -> None:
+    none: list[dict[str, Any]] = [{}, {"models": None}, {"models": []}]
+    for members in none:
+        members["model"] = None
+        assert "missing required field `model`" in refusal(calls.body_of(api, **members), api)
+
+
+def test_models_are_tried_in_the_order_of_model_and_then_models() -> None:
+    assert calls.demand(models=["b/b", calls.MODEL, "c/c"]).models == (calls.MODEL, "b/b", "c/c")
+    assert calls.demand(model=None, models=["b/b"]).models == ("b/b",)
 
 
 def test_a_number_that_json_can_write_and_nobody_can_hold_is_refused() -> None:

@@ -17,6 +17,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31
 from modelgates_server.core.books import HoldState
 from modelgates_server.core.inference import _Asked
 from modelgates_server.core.keys import KeyKind, key_hash, key_label
+from modelgates_server.core.preferences import _GRAMMAR, _PRICES
 from modelgates_server.core.times import LimitReset
 from modelgates_server.core.usage import Meter
 from modelgates_server.web.api.activity import ActivityItem
@@ -204,6 +205,12 @@ def test_the_members_that_are_read_of_a_call_are_described() -> None:
     read = {field.encode_name for field in msgspec.structs.fields(_Asked)}
     assert described == read
     assert all(SCHEMAS[schema]["additionalProperties"] is True for schema in INFERENCE_BODIES)
+
+
+def test_every_member_of_provider_is_described() -> None:
+    preferences = SCHEMAS["ProviderPreferences"]
+    assert preferences["properties"].keys() == _GRAMMAR.names
+    assert preferences["properties"]["max_price"]["properties"].keys() == _PRICES.names
 
 
 def test_enumerations_in_the_document_and_in_the_code_are_the_same() -> None:

@@ -22,6 +22,7 @@ Tokens = Annotated[int, msgspec.Meta(ge=1, le=OUTPUT_MAX_TOKENS)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Kind = Literal["chat", "embeddings"]
+DataCollection = Literal["allow", "deny"]
 Table = dict[str, Any]
 
 
@@ -38,6 +39,9 @@ class ProviderTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     cache_tokens: CacheTokens | None = None
     reasoning_tokens: ReasoningTokens | None = None
     trust_zero_usage: bool = False
+    aliases: tuple[Word, ...] = ()
+    zdr: bool = False
+    data_collection: DataCollection = "allow"
     connect_timeout_s: Seconds | None = None
     first_byte_timeout_s: Seconds | None = None
     idle_timeout_s: Seconds | None = None
@@ -127,6 +131,9 @@ EXAMPLES = {
     "cache_tokens": '"beside"',
     "reasoning_tokens": '"in_total"',
     "trust_zero_usage": "true",
+    "aliases": '["openai", "azure"]',
+    "zdr": "true",
+    "data_collection": '"deny"',
     "connect_timeout_s": "5",
     "first_byte_timeout_s": "600",
     "idle_timeout_s": "300",
@@ -156,6 +163,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "kind": get_args(Kind),
     "cap_parameter": tuple(CapParameter),
     "cache_tokens": tuple(CacheTokens),
+    "data_collection": get_args(DataCollection),
     "reasoning_tokens": tuple(ReasoningTokens),
 }
 _NESTED = {"prices": PriceTable, "tiers": TierTable}

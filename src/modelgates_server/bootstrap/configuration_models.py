@@ -55,6 +55,9 @@ def read_model(
         upstream_model=upstream_model,
         cap_parameter=provider.cap_parameter,
         usage_rules=usage_rules(provider),
+        aliases=provider.aliases,
+        zdr=provider.zdr,
+        denies_data_collection=provider.data_collection == "deny",
     )
     found = priced(place, file, table, provider, endpoint.id)
     embeds = table.kind == "embeddings"

@@ -11,7 +11,8 @@ import msgspec
 
 from modelgates_server.core.finish_reasons import finish_reason
 from modelgates_server.core.generations import Generation
-from modelgates_server.core.inference import Api, Members
+from modelgates_server.core.inference import Api
+from modelgates_server.core.members import Members
 from modelgates_server.core.money import format_pico
 from modelgates_server.core.observed import Observed
 from modelgates_server.core.prices import whole_pico

@@ -22,6 +22,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A provider's offer of a model. `id` is `provider:upstream_model`; prices belong to it.
 
     `usage_rules` is what is known of how the provider counts.
+    `aliases` are other names of the provider that requests may use. `zdr` (it retains no prompts)
+    and `denies_data_collection` are what its contract promises, as far as the operator says so.
     """
 
     id: str
@@ -29,6 +31,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     upstream_model: str
     cap_parameter: CapParameter = CapParameter.MAX_TOKENS
     usage_rules: UsageRules = UsageRules()
+    aliases: tuple[str, ...] = ()
+    zdr: bool = False
+    denies_data_collection: bool = False
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,8 @@ GatewayError
 │   ├── KeyNotFound
 │   ├── HoldNotFound
 │   ├── GenerationNotFound
-│   └── ModelNotFound
+│   ├── ModelNotFound
+│   └── NoEndpoint            the model is there, and its endpoint is not as the request demands
 ├── Conflict                  what is on the books stands against it
 │   ├── AccountExists
 │   ├── AccountClosed
@@ -126,6 +127,10 @@ class GenerationNotFound(NotFound):
 
 class ModelNotFound(NotFound):
     """No model of this name to be shown."""
+
+
+class NoEndpoint(NotFound):
+    """No endpoint of the model meets what the request demands of one; OpenRouter's word and 404."""
 
 
 class Conflict(GatewayError):

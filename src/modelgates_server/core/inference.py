@@ -5,12 +5,16 @@ go through intact.
 """
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
+from modelgates_server.core.contents import Media, at, new_media, read_messages, read_tools
 from modelgates_server.core.errors import InvalidInput
+from modelgates_server.core.members import Grammar, Members, read_object
+from modelgates_server.core.preferences import Preferences, read_preferences
 from modelgates_server.core.prices import Bounds
+from modelgates_server.core.unserved import refuse_unserved
 from modelgates_server.core.usage import Meter
 
 MODEL_MAX_CHARS = 255
@@ -22,8 +26,6 @@ _TOOLS_TOKENS = 1024
 _MESSAGE_TOKENS = 16
 """More than providers put before a request (Grok's hidden prompt takes 200), add to a list of tools
 and put around a message."""
-
-Members = dict[str, msgspec.Raw]
 
 
 class Api(StrEnum):
@@ -41,16 +43,21 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     its own. `media` counts parts that are not text; with `has_files` some are neither one image nor
     one recording. `choices` are the answers it asks for, `cap_tokens` is its own limit for the
     output of each. `unlike_text` are the classes it asks for that are not charged like text.
+
+    `models` are those it may go to, in its order. `parts` are the types of what is not text, with
+    the modality a model must read for each.
     """
 
     api: Api
-    model: str
+    models: tuple[str, ...]
+    preferences: Preferences
     members: Members
     stream: bool
     text_bytes: int
     texts: int
     messages: int
     media: int
+    parts: dict[str, str]
     has_files: bool
     has_tools: bool
     unlike_text: frozenset[Meter]
@@ -94,47 +101,43 @@ _Tokens = Annotated[int, msgspec.Meta(ge=1, le=OUTPUT_MAX_TOKENS)]
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MODEL_MAX_CHARS)]
 
 
-class _Message(msgspec.Struct):
-    """`audio` names what the model said before (OpenAI), `images` are what it drew (OpenRouter)."""
-
-    content: msgspec.Raw = _NULL
-    audio: msgspec.Raw = _NULL
-    images: msgspec.Raw = _NULL
-
-
-class _Typed(msgspec.Struct):
-    """A part or a tool. What has no type would be whatever a provider takes it for."""
-
-    type: str
-
-
 class _Asked(msgspec.Struct):
     """The members that we read; their types are checked here, at the door."""
 
-    model: _Text
+    model: _Text | None = None
+    models: list[_Text] | None = None
+    route: Literal["fallback", "sort"] | None = None
+    provider: msgspec.Raw = _NULL
     stream: bool | None = None
-    stream_options: Members | None = None
-    messages: list[_Message] | None = None
+    stream_options: msgspec.Raw = _NULL
+    messages: msgspec.Raw = _NULL
     prompt: msgspec.Raw = _NULL
     input: msgspec.Raw = _NULL
     max_tokens: _Tokens | None = None
     max_completion_tokens: _Tokens | None = None
     n: _Count | None = None
     best_of: _Count | None = None
-    tools: list[_Typed] | None = None
-    functions: list[msgspec.Raw] | None = None
+    tools: msgspec.Raw = _NULL
+    functions: msgspec.Raw = _NULL
+    tool_choice: msgspec.Raw = _NULL
+    function_call: msgspec.Raw = _NULL
     modalities: list[str] | None = None
     user: Annotated[str, msgspec.Meta(max_length=MODEL_MAX_CHARS)] | None = None
     session_id: Annotated[str, msgspec.Meta(max_length=MODEL_MAX_CHARS)] | None = None
     service_tier: str | None = None
 
 
-_asked = msgspec.json.Decoder(_Asked)
-_members = msgspec.json.Decoder(Members)
-_parts = msgspec.json.Decoder(list[msgspec.Raw])
-_part = msgspec.json.Decoder(_Typed)
+_LONG = ("messages", "prompt", "input", "tools", "functions", "tool_choice", "function_call")
 
-_ROUTING = ("usage", "models", "route", "provider", "transforms", "plugins", "session_id")
+_SHORT = tuple(name for name in _Asked.__struct_fields__ if name not in _LONG)
+
+_asked = msgspec.json.Decoder(_Asked)
+_parts = msgspec.json.Decoder(list[msgspec.Raw])
+
+_ROUTING = (
+    *("usage", "models", "route", "provider", "transforms", "plugins", "session_id"),
+    *("debug", "trace"),
+)
 """Members that OpenRouter's clients address to the gateway; a provider would refuse them."""
 
 _MAX_TOKENS = "max_tokens"
@@ -164,27 +167,8 @@ own can make a prompt of any length from its request.
 
 _TIERS = (None, "auto", "default", "standard_only", "flex")
 
-_OUTPUT_OF = {"audio": Meter.OUTPUT_AUDIO, "image": Meter.OUTPUT_IMAGE}
-_TEXTUAL = ("text", "refusal")
-_AUDIBLE = ("input_audio", "audio_url", "audio")
-_SINGLE = ("image_url", "input_audio", "audio_url")
-"""One image or one recording each. Others may be documents of many pages, films, or text."""
-
-
-class _Media(msgspec.Struct):
-    """What a request has besides text. How many bytes it takes says nothing about tokens."""
-
-    unlike_text: set[Meter]
-    size: int = 0
-    count: int = 0
-    has_files: bool = False
-
-    def add(self, kind: str, raw: msgspec.Raw) -> None:
-        self.size += len(bytes(raw))
-        self.count += 1
-        self.has_files = self.has_files or kind not in _SINGLE
-        if kind in _AUDIBLE:
-            self.unlike_text.add(Meter.INPUT_AUDIO)
+_ROOT = Grammar((*_Asked.__struct_fields__, *_ROUTING, *_UNPRICED), _ALIASES)
+_STREAM_OPTIONS = Grammar(("include_usage",))
 
 
 def read_demand(api: Api, body: bytes) -> Demand:
@@ -192,7 +176,9 @@ def read_demand(api: Api, body: bytes) -> Demand:
     try:
         if not body.isascii():
             body.decode()
-        return _demand(api, len(body), _asked.decode(body), _members.decode(body))
+        members = read_object(body, "", _ROOT)
+        refuse_unserved(members)
+        return _demand(api, len(body), _read(members), members)
     except UnicodeDecodeError:
         raise InvalidInput("the body is not valid UTF-8") from None
     except RecursionError:
@@ -201,30 +187,39 @@ def read_demand(api: Api, body: bytes) -> Demand:
         raise InvalidInput(f"the body does not fit: {error}") from None
 
 
+def _read(members: Members) -> _Asked:
+    """The members that are short. Those that may be long are decoded once, where they are used."""
+    short = {name: members[name] for name in _SHORT if name in members}
+    return _asked.decode(msgspec.json.encode(short))
+
+
 def _demand(api: Api, size: int, asked: _Asked, members: Members) -> Demand:
-    _refuse_other_names(members)
     _refuse_unpriced(asked, members)
-    media = _media(asked)
-    texts = _texts(api, asked, media)
+    media = new_media(asked.modalities)
+    messages = _messages(members, media)
+    texts = _texts(api, messages, members, media)
     embeds = api is Api.EMBEDDINGS
     if embeds:
         members.pop("stream", None)  # there are no streams of embeddings to meter
     stream = bool(asked.stream) and not embeds
+    options = _stream_options(members)
     if stream:
         # Without the usage chunk a stream could only be estimated, so it is always asked for.
-        options = {**(asked.stream_options or {}), "include_usage": msgspec.Raw(b"true")}
+        options["include_usage"] = msgspec.Raw(b"true")
         members["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
     return Demand(
         api=api,
-        model=asked.model,
+        models=_models(asked),
+        preferences=read_preferences(bytes(members.get("provider", _NULL))),
         members=members,
         stream=stream,
         text_bytes=size - media.size,
         texts=texts,
-        messages=len(asked.messages or ()),
+        messages=messages,
         media=media.count,
+        parts=media.parts,
         has_files=media.has_files,
-        has_tools=bool(asked.tools or asked.functions),
+        has_tools=read_tools(members),
         unlike_text=frozenset(media.unlike_text),
         choices=1 if embeds else texts * max(asked.n or 1, asked.best_of or 1),
         cap_tokens=None if embeds else _cap(asked),
@@ -233,20 +228,45 @@ def _demand(api: Api, size: int, asked: _Asked, members: Members) -> Demand:
     )
 
 
-def _texts(api: Api, asked: _Asked, media: _Media) -> int:
+def _models(asked: _Asked) -> tuple[str, ...]:
+    """`model` first, then `models`, as OpenRouter takes them."""
+    models = (*([asked.model] if asked.model else ()), *(asked.models or ()))
+    if not models:
+        raise InvalidInput("the body does not fit: missing required field `model` - at `$.model`")
+    return tuple(dict.fromkeys(models))
+
+
+def _messages(members: Members, media: Media) -> int:
+    raw = bytes(members.get("messages", _NULL))
+    try:
+        return 0 if raw == b"null" else read_messages(raw, media)
+    except msgspec.DecodeError as error:
+        raise at("messages", error) from None
+
+
+def _stream_options(members: Members) -> Members:
+    raw = bytes(members.get("stream_options", _NULL))
+    try:
+        return {} if raw == b"null" else read_object(raw, "stream_options", _STREAM_OPTIONS)
+    except msgspec.DecodeError as error:
+        raise at("stream_options", error) from None
+
+
+def _texts(api: Api, messages: int, members: Members, media: Media) -> int:
     """How many texts are read, each by itself; raises where there is none."""
     if api is Api.CHAT:
-        if not asked.messages:
+        if not messages:
             raise InvalidInput('Input required: specify "prompt" or "messages"')
         return 1
-    name, given = ("input", asked.input) if api is Api.EMBEDDINGS else ("prompt", asked.prompt)
-    if _is_null(given):
+    name = "input" if api is Api.EMBEDDINGS else "prompt"
+    given = bytes(members.get(name, _NULL))
+    if given == b"null":
         raise InvalidInput(f'Input required: specify "{name}"')
-    each = _parts.decode(given) if bytes(given).startswith(b"[") else [given]
-    for raw in each:
+    each = _parts.decode(given) if given.startswith(b"[") else [msgspec.Raw(given)]
+    for raw in map(bytes, each):
         # An object, also within a list, may be an image (OpenRouter's embeddings, llama.cpp).
-        if b"{" in bytes(raw) and not bytes(raw).startswith(b'"'):
-            media.add("object", raw)
+        if b"{" in raw and not raw.startswith(b'"'):
+            media.add(f"an object in {name}", len(raw))
     # A list of numbers is one text in tokens.
     numbers = all(bytes(raw)[:1].isdigit() for raw in each)
     count = 1 if numbers else len(each)
@@ -260,42 +280,6 @@ def _cap(asked: _Asked) -> int | None:
     return max(caps, default=None)
 
 
-def _media(asked: _Asked) -> _Media:
-    media = _Media({_OUTPUT_OF[name] for name in asked.modalities or () if name in _OUTPUT_OF})
-    for message in asked.messages or ():
-        for kind, raw in (("audio", message.audio), ("images", message.images)):
-            if not _is_null(raw):
-                media.add(kind, raw)
-        content = bytes(message.content)
-        if content.startswith(b"["):
-            for raw in _parts.decode(content):
-                if (kind := _type_of(raw)) not in _TEXTUAL:
-                    media.add(kind, raw)
-        elif not content.startswith(b'"') and content != b"null":
-            raise InvalidInput("the content of a message must be a text or a list of parts")
-    return media
-
-
-def _type_of(raw: msgspec.Raw) -> str:
-    try:
-        return _part.decode(raw).type
-    except msgspec.DecodeError:
-        raise InvalidInput("a part of a message's content must be an object with a type") from None
-
-
-def _is_null(raw: msgspec.Raw) -> bool:
-    return bytes(raw) == b"null"
-
-
-def _refuse_other_names(members: Members) -> None:
-    """Servers in Go read `Max_Tokens` as `max_tokens`: what we do not see we would not hold for."""
-    for name in members:
-        folded = name.casefold()
-        ours = _ALIASES.get(folded, folded)
-        if ours != name and (ours in _Asked.__struct_fields__ or ours in _UNPRICED):
-            raise InvalidInput(f"write {ours} instead of {name:.80}")
-
-
 def _refuse_unpriced(asked: _Asked, members: Members) -> None:
     """What changes a provider's bill without a trace in the usage would be paid by nobody."""
     if asked.service_tier not in _TIERS:
@@ -303,9 +287,6 @@ def _refuse_unpriced(asked: _Asked, members: Members) -> None:
     for name in _UNPRICED:
         if bytes(members.get(name, _NULL)) not in (b"null", b"[]", b"false"):
             raise InvalidInput(f"{name} has no price here; leave it out")
-    for tool in asked.tools or ():
-        if tool.type not in ("function", "custom"):
-            raise InvalidInput(f"tools of type {tool.type!r:.80} have no price here")
 
 
 def upstream_body(

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from modelgates_server.core.finish_reasons import FinishReason, finish_reason
-from modelgates_server.core.inference import Members
+from modelgates_server.core.members import Members
 from modelgates_server.core.usage_reader import (
     UsageReading,
     UsageRules,

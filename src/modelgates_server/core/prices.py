@@ -258,6 +258,13 @@ def _request_rate(price: Price, bounds: Bounds, markup_bp: int) -> Decimal:
     return _dearest(price, price.tiers_up_to(bounds.input_tokens), _REQUEST, markup_bp)
 
 
+def dearest_rate(
+    price: Price, bounds: Bounds, meters: tuple[Meter, ...], markup_bp: int
+) -> Decimal:
+    """The most that a unit of any of some meters may cost a call, in dollars, with the markup."""
+    return _dearest(price, price.tiers_up_to(bounds.input_tokens), meters, markup_bp)
+
+
 @lru_cache(maxsize=4096)
 def _dearest(price: Price, tiers: int, meters: tuple[Meter, ...], markup_bp: int) -> Decimal:
     """The dearest rate of some meters in the first so many tiers."""

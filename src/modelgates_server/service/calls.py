@@ -27,7 +27,8 @@ from modelgates_server.core.errors import (
 )
 from modelgates_server.core.finish_reasons import FinishReason
 from modelgates_server.core.generations import Attempt, Generation, StoredAnswer
-from modelgates_server.core.inference import Demand, Members
+from modelgates_server.core.inference import Demand
+from modelgates_server.core.members import Members
 from modelgates_server.core.observed import InvalidAnswer, Observed
 from modelgates_server.core.prices import Price
 from modelgates_server.core.refusals import error_of, refusal_of

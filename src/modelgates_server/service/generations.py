@@ -33,6 +33,7 @@ from modelgates_server.core.generations import (
     repeatable_id,
 )
 from modelgates_server.core.inference import Demand, upstream_body
+from modelgates_server.core.routing import choose_route
 from modelgates_server.core.sizing import Ask, Sized, size_hold
 from modelgates_server.core.times import MS_PER_DAY
 from modelgates_server.service.calls import Call
@@ -112,30 +113,29 @@ class Generations:
     async def begin(self, caller: Caller, request: CallRequest) -> Call | StoredAnswer:
         """Place the hold of a call, or give the answer that a repeated one had.
 
-        Raises what `core.sizing.size_hold` raises, `UnknownModel`, `PriceNotFound`, for repeated
+        Raises what `core.routing.choose_route` and `core.sizing.size_hold` raise, for repeated
         calls `CallInProgress`, `CallEnded` or `ReferenceReused`, and `StoreUnavailable`.
         """
         demand = request.demand
-        model = self._catalog.model(demand.model, demand.api)
-        price = self._catalog.price(model.endpoint.id, self._clock())
-        markup_bp = self._catalog.markup_bp(model, caller.account_id)
+        route = choose_route(self._catalog, demand, caller.account_id, self._clock())
+        endpoint = route.model.endpoint
         identity = await self._identify(caller, request)
         if isinstance(identity, StoredAnswer):
             return identity
-        ask = Ask(model, price, demand, markup_bp)
+        ask = Ask(route.model, route.price, demand, route.markup_bp)
         generation, sized = await self._place(caller, request, ask, identity)
         body = upstream_body(
             demand,
-            model.endpoint.upstream_model,
-            cap_parameter=model.endpoint.cap_parameter,
+            endpoint.upstream_model,
+            cap_parameter=endpoint.cap_parameter,
             cap_tokens=sized.cap_tokens,
         )
         call = Call(
             generation,
             demand,
-            model,
-            price,
-            self._providers[model.endpoint.provider],
+            route.model,
+            route.price,
+            self._providers[endpoint.provider],
             body,
             settle_now=self._settle,
             clock=self._clock,

@@ -26,6 +26,7 @@ STATUS: dict[type[e.GatewayError], int] = {
     e.HoldNotFound: 404,
     e.GenerationNotFound: 404,
     e.ModelNotFound: 404,
+    e.NoEndpoint: 404,
     e.AccountExists: 409,
     e.AccountClosed: 409,
     e.AccountNotEmpty: 409,

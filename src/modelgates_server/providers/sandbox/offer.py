@@ -83,6 +83,7 @@ def _speaker(name: str, title: str, description: str) -> Model:
         output_tokens=OUTPUT_TOKENS,
         created_at_s=_CREATED_AT_S,
         description=description,
+        input_modalities=("text", "image"),  # pictures are taken, and passed over
         parameters=_SPEAKING,
     )
 

@@ -1,0 +1,208 @@
+"""What messages and tools bring to a model: texts, and parts that are not text."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from modelgates_server.core.errors import InvalidInput
+from modelgates_server.core.members import (
+    Grammar,
+    Members,
+    read_many_objects,
+    read_object,
+    read_objects,
+)
+from modelgates_server.core.usage import Meter
+
+_NULL = b"null"
+_TEXT = b'"text"'
+
+_OUTPUT_OF = {"audio": Meter.OUTPUT_AUDIO, "image": Meter.OUTPUT_IMAGE}
+_TEXTUAL = ("text", "refusal")
+_AUDIBLE = ("input_audio", "audio_url", "audio")
+_SINGLE = ("image_url", "input_audio", "audio_url")
+"""One image or one recording each. Others may be documents of many pages, films, or text."""
+
+TEXT = "text"
+_MODALITIES = {
+    "image_url": "image",
+    "image": "image",
+    "images": "image",
+    "input_image": "image",
+    "input_audio": "audio",
+    "audio_url": "audio",
+    "audio": "audio",
+    "video_url": "video",
+    "input_video": "video",
+    "video": "video",
+    "file": "file",
+    "file_url": "file",
+    "input_file": "file",
+    "document": "file",
+    "document_url": "file",
+    # Text under other names, which a model that reads only text may know.
+    "input_text": TEXT,
+    "output_text": TEXT,
+    "thinking": TEXT,
+    "redacted_thinking": TEXT,
+    "reasoning": TEXT,
+    "reference": TEXT,
+}
+
+OTHER = "other"
+"""The modality of a part that nobody here knows: a model that reads only text reads none."""
+
+_MESSAGE = Grammar(("role", "content", "name", "audio", "images", "tool_calls", "tool_call_id"))
+_SOURCES = frozenset((*_MODALITIES, "source"))
+_PART = Grammar(("type", "text", "refusal", *_SOURCES))
+_SOURCE = Grammar(
+    (
+        *("url", "data", "type", "format", "detail", "id", "media_type", *_MODALITIES),
+        *("file_id", "file_data", "filename"),
+    )
+)
+_TOOL = Grammar(("type", "function", "custom", "name", "description", "parameters"))
+_FUNCTION = Grammar(("name", "description", "parameters", "strict", "format"))
+_CHOICE = Grammar(("type", "function", "custom", "name", "allowed_tools", "mode", "tools"))
+_CALLABLE = ("function", "custom")
+
+_text = msgspec.json.Decoder(str)
+_raws = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class Media(msgspec.Struct):
+    """What a request has besides text. How many bytes it takes says nothing about tokens.
+
+    `size` is never above the bytes it takes in the body. `parts` has each type of part with the
+    modality that a model must read for it. With `has_files` some may be longer than one picture.
+    """
+
+    unlike_text: set[Meter]
+    parts: dict[str, str]
+    size: int = 0
+    count: int = 0
+    has_files: bool = False
+
+    def add(self, kind: str, size: int) -> None:
+        """One more of a type, of at least so many bytes."""
+        self.size += size
+        self.count += 1
+        if kind not in self.parts:
+            self.parts[kind] = _MODALITIES.get(kind, OTHER)
+            self.has_files = self.has_files or kind not in _SINGLE
+            if kind in _AUDIBLE:
+                self.unlike_text.add(Meter.INPUT_AUDIO)
+
+
+def new_media(modalities: list[str] | None) -> Media:
+    """None yet; `modalities` is what the answer shall be."""
+    return Media({_OUTPUT_OF[name] for name in modalities or () if name in _OUTPUT_OF}, {})
+
+
+def read_messages(raw: bytes, media: Media) -> int:
+    """Read a list of messages and add their media; returns how many there are."""
+    messages = read_many_objects(raw, "messages", _MESSAGE)
+    contents: list[bytes] = []
+    sources: list[bytes] = []
+    for message in messages:
+        content = bytes(message["content"]) if "content" in message else _NULL
+        if content.startswith(b"["):
+            contents.append(content)
+        elif not content.startswith(b'"') and content != _NULL:
+            raise InvalidInput("the content of a message must be a text or a list of parts")
+        if "audio" in message or "images" in message:
+            _read_earlier(message, media, sources)
+    try:
+        _read_parts(contents, media, sources)
+    except (KeyError, msgspec.DecodeError):
+        raise InvalidInput("a part of a message's content must be an object with a type") from None
+    read_many_objects(_listed(sources), "a part of a message", _SOURCE)
+    return len(messages)
+
+
+def _read_earlier(message: Members, media: Media, sources: list[bytes]) -> None:
+    """What the model said before: `audio` names it (OpenAI), `images` are what it drew."""
+    for kind in ("audio", "images"):
+        if kind in message and (raw := bytes(message[kind])) != _NULL:
+            media.add(kind, len(raw))
+            if raw.startswith(b"["):
+                for part in read_many_objects(raw, "the images of a message", _PART):
+                    _add_sources(part, sources)
+            elif raw.startswith(b"{"):
+                sources.append(raw)
+
+
+def _read_parts(contents: list[bytes], media: Media, sources: list[bytes]) -> None:
+    together = _listed(content[1:-1] for content in contents)
+    parts = read_many_objects(together, "a part of a message", _PART)
+    if all(bytes(part["type"]) == _TEXT for part in parts):
+        return
+    for part, raw in zip(parts, _raws.decode(together), strict=True):
+        if (kind := _text.decode(part["type"])) not in _TEXTUAL:
+            media.add(kind, len(bytes(raw)))
+            _add_sources(part, sources)
+
+
+def _add_sources(part: Members, sources: list[bytes]) -> None:
+    """The objects of a part that say where a picture, a recording or a file is."""
+    named = (bytes(part[name]) for name in part if name in _SOURCES)
+    sources.extend(raw for raw in named if raw.startswith(b"{"))
+
+
+def _listed(raws: Iterable[bytes]) -> bytes:
+    """A list of what several lists have, to be read at the cost of one: there may be thousands."""
+    return b"[%b]" % b",".join(raw for raw in raws if raw and not raw.isspace())
+
+
+def read_tools(members: Members) -> bool:
+    """Whether there are tools; raises for those that a provider runs, which have no price."""
+    tools = _list_of(members, "tools", _TOOL)
+    for number, tool in enumerate(tools):
+        kind = _type_of(tool, f"tools[{number}]")
+        if kind not in _CALLABLE:
+            raise InvalidInput(f"tools of type {kind!r:.80} have no price here")
+    _read_callables(tools, "tools")
+    functions = _list_of(members, "functions", _FUNCTION)
+    for name in ("tool_choice", "function_call"):
+        if name in members and (raw := bytes(members[name])).startswith(b"{"):
+            _read_choice(raw, name)
+    return bool(tools or functions)
+
+
+def _read_choice(raw: bytes, place: str) -> None:
+    choice = read_object(raw, place, _CHOICE)
+    _read_callables([choice], place)
+    if "allowed_tools" in choice and (raw := bytes(choice["allowed_tools"])).startswith(b"{"):
+        choice = read_object(raw, f"{place}.allowed_tools", _CHOICE)
+    _read_callables(_list_of(choice, "tools", _TOOL), f"{place}.tools")
+
+
+def _read_callables(tools: list[Members], place: str) -> None:
+    for tool in tools:
+        for name in _CALLABLE:
+            if name in tool and (raw := bytes(tool[name])).startswith(b"{"):
+                read_object(raw, f"{name} of {place}", _FUNCTION)
+
+
+def _list_of(members: Members, name: str, grammar: Grammar) -> list[Members]:
+    raw = bytes(members[name]) if name in members else _NULL
+    try:
+        return [] if raw == _NULL else read_objects(raw, name, grammar)
+    except msgspec.DecodeError as error:
+        raise at(name, error) from None
+
+
+def _type_of(tool: Members, place: str) -> str:
+    """What has no type would be whatever a provider takes it for."""
+    if "type" not in tool:
+        raise InvalidInput(f"the body does not fit: missing field `type` - at `$.{place}`")
+    try:
+        return _text.decode(tool["type"])
+    except msgspec.DecodeError as error:
+        raise at(f"{place}.type", error) from None
+
+
+def at(place: str, error: msgspec.DecodeError) -> InvalidInput:
+    """A refusal that names the member, for what was decoded apart from the rest of the body."""
+    what, _, inner = str(error).removesuffix("`").partition(" - at `$")
+    return InvalidInput(f"the body does not fit: {what} - at `$.{place}{inner}`")
