@@ -12,6 +12,7 @@ from modelgates_server.bootstrap.configuration_file import (
     read_table,
 )
 from modelgates_server.bootstrap.configuration_prices import Priced, priced
+from modelgates_server.bootstrap.configuration_providers import standard_service_tier
 from modelgates_server.core.catalog import Endpoint, Model
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.inference import MODEL_MAX_CHARS, Api
@@ -53,6 +54,7 @@ def read_model(
         provider=table.provider,
         upstream_model=upstream_model,
         cap_parameter=provider.cap_parameter,
+        standard_service_tier=standard_service_tier(provider.base_url),
     )
     found = priced(place, file, table, provider, endpoint.id)
     embeds = table.kind == "embeddings"

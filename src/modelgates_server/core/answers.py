@@ -13,6 +13,7 @@ from modelgates_server.core.generations import Generation
 from modelgates_server.core.inference import Api, Members
 from modelgates_server.core.money import format_pico
 from modelgates_server.core.prices import whole_pico
+from modelgates_server.core.service_tiers import reported_service_tier
 from modelgates_server.core.usage import OUTPUTS, Usage, read_usage
 
 DONE = b"[DONE]"
@@ -38,6 +39,7 @@ class _Seen(msgspec.Struct):
     usage: Any = None
     x_groq: Any = None
     error: Any = None
+    service_tier: Any = None
 
 
 _SAID = ("content", "reasoning", "reasoning_content", "refusal", "audio", "images")
@@ -59,8 +61,8 @@ class InvalidAnswer(ValueError):
 class Observed(msgspec.Struct):
     """What went by of one answer; chunks add to it.
 
-    `output_bytes` is the size of all it said, as JSON text; `usage` is what was reported last. An
-    error that says nothing (`""`, `{}`) is none.
+    `output_bytes` is the size of all it said, as JSON text; `usage` and `service_tier` are what was
+    reported last. An error that says nothing (`""`, `{}`) is none.
     """
 
     upstream_id: str | None = None
@@ -69,6 +71,7 @@ class Observed(msgspec.Struct):
     output_bytes: int = 0
     output_bytes_at_usage: int = 0
     error: Any = None
+    service_tier: str | None = None
 
     def see(self, payload: bytes) -> Members:
         """Take note of an answer or a chunk, and give its members; raises `InvalidAnswer`."""
@@ -82,8 +85,11 @@ class Observed(msgspec.Struct):
             raise InvalidAnswer(f"not an answer of this API: {error}") from error
         if self.upstream_id is None and isinstance(seen.id, str):
             self.upstream_id = seen.id[:_TEXT_MAX_CHARS]
-        if usage := _usage_in(seen):
+        usage = _usage_in(seen)
+        if usage:
             self.usage, self.output_bytes_at_usage = usage, self.output_bytes
+        within = None if usage is None else usage.get("service_tier")
+        self.service_tier = reported_service_tier(seen.service_tier, within) or self.service_tier
         self.error = seen.error or self.error
         return members
 

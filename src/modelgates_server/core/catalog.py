@@ -18,12 +18,16 @@ class CapParameter(StrEnum):
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A provider's offer of a model. `id` is `provider:upstream_model`; prices belong to it."""
+    """A provider's offer of a model. `id` is `provider:upstream_model`; prices belong to it.
+
+    `standard_service_tier` is the provider's word for a request that asks for no other tier.
+    """
 
     id: str
     provider: str
     upstream_model: str
     cap_parameter: CapParameter = CapParameter.MAX_TOKENS
+    standard_service_tier: str = "default"
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):

@@ -50,6 +50,9 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `lines` add up to it. `prompt_tokens_max` and `completion_tokens_max` are the bounds the hold
     stands on. `reported` is the provider's own usage object. A call with an `Idempotency-Key`
     has the digests of that key and of its body.
+
+    `service_tier` is what the provider says it served at, `requested_service_tier` what the client
+    asked for; the lines have the rates of `charged_service_tier` (None: the standard one).
     """
 
     id: str
@@ -80,6 +83,9 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempts: tuple[Attempt, ...] = ()
     idempotency: str | None = None
     request_digest: str | None = None
+    service_tier: str | None = None
+    requested_service_tier: str | None = None
+    charged_service_tier: str | None = None
 
 
 class StoredAnswer(msgspec.Struct, frozen=True):

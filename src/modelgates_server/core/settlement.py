@@ -13,7 +13,8 @@ from modelgates_server.core.answers import Observed
 from modelgates_server.core.books import HoldState
 from modelgates_server.core.generations import Generation
 from modelgates_server.core.inference import Api, Demand
-from modelgates_server.core.prices import Price, charge_for, used_pico
+from modelgates_server.core.prices import Price, used_pico
+from modelgates_server.core.service_tiers import charge_as_served
 from modelgates_server.core.usage import OUTPUTS, Usage, estimate_usage
 
 REPORTED_MAX_BYTES = 4096
@@ -44,6 +45,7 @@ def settle(
         finish_reason=observed.finish_reason,
         error=failure,
         reported=_kept(observed.usage),
+        service_tier=observed.service_tier,
     )
     if not abandoned and _is_free_of_charge(generation.api, observed, failure):
         return replace(ended, state=HoldState.VOIDED, cost_pico=0, lines=(), usage=None)
@@ -70,10 +72,19 @@ def _charged(
     generation: Generation, price: Price, demand: Demand, observed: Observed
 ) -> Generation:
     usage = _usage(generation, demand, observed)
-    charge = charge_for(price, usage, generation.markup_bp, generation.hold_pico)
+    charge, service_tier = charge_as_served(
+        price,
+        usage,
+        generation.markup_bp,
+        generation.hold_pico,
+        requested=generation.requested_service_tier,
+        served=observed.service_tier,
+    )
     return replace(
         generation,
         usage=usage,
+        service_tier=observed.service_tier,
+        charged_service_tier=service_tier,
         lines=charge.lines,
         cost_pico=charge.amount_pico,
         overrun_pico=used_pico(charge) - charge.amount_pico,

@@ -33,6 +33,7 @@ from modelgates_server.core.generations import (
     repeatable_id,
 )
 from modelgates_server.core.inference import Demand, upstream_body
+from modelgates_server.core.service_tiers import service_tier_to_send
 from modelgates_server.core.sizing import Ask, Sized, size_hold
 from modelgates_server.core.times import MS_PER_DAY
 from modelgates_server.service.calls import Call
@@ -130,6 +131,9 @@ class Generations:
             model.endpoint.upstream_model,
             cap_parameter=model.endpoint.cap_parameter,
             cap_tokens=sized.cap_tokens,
+            service_tier=service_tier_to_send(
+                price, demand.service_tier, model.endpoint.standard_service_tier
+            ),
         )
         call = Call(
             generation,
@@ -382,6 +386,7 @@ def _begun(
         prompt_tokens_max=sized.bounds.input_tokens,
         completion_tokens_max=sized.bounds.output_tokens,
         streamed=ask.demand.stream,
+        requested_service_tier=ask.demand.service_tier,
         idempotency=identity.idempotency,
         request_digest=identity.request_digest,
     )
