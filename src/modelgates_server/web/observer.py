@@ -34,7 +34,7 @@ class CallObserver:
             )
         if uncharged_service_tier(generation) is not None:
             log.warning(
-                "a provider served a service tier without a price: charged as standard",
+                "a service tier was served without a price, or unasked: charged as standard",
                 id=generation.id,
                 endpoint_id=generation.endpoint_id,
                 requested=generation.requested_service_tier,
