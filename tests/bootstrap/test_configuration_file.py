@@ -15,6 +15,7 @@ TABLES = (
     file.ModelTable,
     file.PriceTable,
     file.TierTable,
+    file.ServiceTierTable,
     file.AccountTable,
 )
 MEMBERS = sorted(
@@ -50,7 +51,7 @@ def test_every_member_is_documented_and_in_the_example(
     if name in NESTED:
         assert f"[{name}." in example
     elif name not in unusual | {"output_audio", "output_image", "output_modalities"}:
-        assert re.search(rf"\b{name}( =|\]\])", example), table
+        assert re.search(rf"\b{name}( =|\]\]|\.)", example), table
 
 
 def test_no_member_is_documented_that_does_not_exist() -> None:

@@ -160,3 +160,136 @@ def test_an_id_follows_from_what_a_price_says() -> None:
     ]  # fmt: skip
     assert len(set(ids)) == len(ids)
     assert row("0.1", 5, after="price_1") == row("0.1", 6, after="price_1")
+
+
+TIERED = """
+[[models."acme/m1".prices]]
+input = "0.001"
+cache_read = "0.0001"
+output = "0.002"
+tiers = [{ above = 1000, input = "0.003" }]
+"""
+FLEX = '[models."acme/m1".prices.service_tier.flex]\n'
+
+
+def service_tier(folder: Path, members: str) -> tuple[Tier, ...]:
+    """The tiers of `flex` with these members, in a table after that of the standard rates."""
+    [price] = prices(folder, OWN + TIERED + FLEX + members)
+    assert price.tiers[:2] == (
+        Tier(0, rates(input="0.001", cache_read="0.0001", output="0.002")),
+        Tier(1000, rates(input="0.003", cache_read="0.0001", output="0.002")),
+    )
+    assert {tier.service_tier for tier in price.tiers[2:]} == {"flex"}
+    return price.tiers[2:]
+
+
+def test_rate_that_a_service_tier_does_not_name_is_that_of_the_table_around_it(
+    tmp_path: Path,
+) -> None:
+    assert service_tier(tmp_path, 'output = "0.001"\n') == (
+        Tier(0, rates(input="0.001", cache_read="0.0001", output="0.001"), "flex"),
+        Tier(1000, rates(input="0.003", cache_read="0.0001", output="0.001"), "flex"),
+    )
+    [first, second] = service_tier(tmp_path, "")
+    assert (first.rates[Meter.INPUT], second.rates[Meter.INPUT]) == (
+        Decimal("0.001"),
+        Decimal("0.003"),
+    )
+
+
+def test_service_tier_may_have_tiers_of_its_own(tmp_path: Path) -> None:
+    own = """
+    input = "0.0005"
+    tiers = [{ above = 2000, output = "0.009" }, { above = 1000, input = "0.0015" }]
+    """
+    told = problem(tmp_path, OWN + TIERED + FLEX + own)
+    assert told == (
+        'models."acme/m1".prices[0].service_tier.flex has one rate for input, and the table around '
+        'it another above 1000 tokens: say which holds there, in models."acme/m1".prices[0]'
+        ".service_tier.flex.tiers"
+    )
+    own = own.replace('"0.009"', '"0.009", input = "0.0016"')
+    base = {"cache_read": "0.0001", "output": "0.002"}
+    assert service_tier(tmp_path, own) == (
+        Tier(0, rates(input="0.0005", **base), "flex"),
+        Tier(1000, rates(input="0.0015", **base), "flex"),
+        Tier(2000, rates(input="0.0016", **{**base, "output": "0.009"}), "flex"),
+    )
+
+
+def test_service_tier_belongs_to_the_price_above_it(tmp_path: Path) -> None:
+    later = '[[models."acme/m1".prices]]\nfrom = 2026-12-01T00:00:00Z\ninput = "1"\noutput = "1"\n'
+    first, second = prices(tmp_path, OWN + FIRST + FLEX + later)
+    assert (first.service_tiers, second.service_tiers) == (("flex",), ())
+    first, second = prices(tmp_path, OWN + FIRST + later + FLEX + 'input = "0.5"\n')
+    assert (first.service_tiers, second.service_tiers) == ((), ("flex",))
+    assert second.tiers[1].rates == rates(input="0.5", output="1")
+
+
+def test_several_service_tiers_may_be_priced_by_any_name(tmp_path: Path) -> None:
+    more = FLEX.replace("flex", "on_demand_2")
+    [price] = prices(tmp_path, OWN + FIRST + FLEX + more + 'request = "0.1"\n')
+    assert price.service_tiers == ("flex", "on_demand_2")
+
+
+def test_embeddings_need_no_price_of_output_at_a_service_tier(tmp_path: Path) -> None:
+    lines = MODEL.replace("max_output_tokens = 100", 'kind = "embeddings"')
+    own = 'prices = [{ input = "0.001", service_tier = { batch = { input = "0.0005" } } }]\n'
+    [price] = prices(tmp_path, LOCAL + lines + own)
+    assert price.tiers[1] == Tier(0, rates(input="0.0005", output="0"), "batch")
+
+
+@pytest.mark.parametrize(
+    ("name", "members", "told"),
+    [
+        ("flex", 'inptu = "1"', ".service_tier.flex.inptu is not known: did you mean input?"),
+        ("flex", 'input = "-1"', ".service_tier.flex.input: '-1' is not a price in dollars"),
+        ("flex", "input = 1", ".service_tier.flex.input does not fit: expected text in quotes"),
+        ("flex", "above = 1", ".service_tier.flex.above is not known: there are input, "),
+        ("flex", 'from = "x"', ".service_tier.flex.from is not known"),
+        (
+            "flex",
+            "tiers = [{ above = 5 }, { above = 5 }]",
+            ".service_tier.flex has two tiers above 5: leave one of them out",
+        ),
+        *(
+            (name, 'input = "1"', f".service_tier: '{name}' cannot be priced: name a tier as the")
+            for name in ("default", "standard", "auto", "on_demand", "standard_only", "Flex", "a b")
+        ),
+    ],
+)
+def test_service_tier_that_leaves_a_doubt_is_refused_by_its_place(
+    name: str, members: str, told: str, tmp_path: Path
+) -> None:
+    table = FLEX.replace("flex", f'"{name}"')
+    found = problem(tmp_path, f"{OWN}{FIRST}{table}{members}\n")
+    assert found.removeprefix('models."acme/m1".prices[0]').startswith(told)
+
+
+def test_service_tier_without_a_price_around_it_is_told_what_to_write(tmp_path: Path) -> None:
+    table = '[models."openai/gpt-4o"]\nprovider = "openai"\nmax_output_tokens = 5\n'
+    flex = FLEX.replace("acme/m1", "openai/gpt-4o")
+    assert problem(tmp_path, OPENAI + table + flex + 'input = "1"\n') == (
+        'models."openai/gpt-4o".prices is one table of several: write the standard rates in '
+        '[[models."openai/gpt-4o".prices]] above it'
+    )
+
+
+def test_price_with_a_service_tier_has_another_id() -> None:
+    standard = Tier(0, rates(input="0.10", output="1"))
+    others = [
+        Tier(0, rates(input=rate, output="1"), name)
+        for name, rate in (("flex", "0.1"), ("flex", "0.2"), ("batch", "0.1"))
+    ]
+    ids = {price_row("a:b", 0, "test", (standard, other)).id for other in others}
+    assert len(ids | {price_row("a:b", 0, "test", (standard,)).id}) == 4
+
+
+def test_groq_has_a_word_of_its_own_for_the_standard_tier(tmp_path: Path) -> None:
+    def word(base_url: str) -> str:
+        provider = f'[providers.local]\nbase_url = "{base_url}"\n'
+        [model] = configured(tmp_path, provider + MODEL + FREE).models
+        return model.endpoint.standard_service_tier
+
+    assert word("https://api.groq.com/openai/v1") == "on_demand"
+    assert word("https://api.openai.com/v1") == word("https://a.test/api.groq.com/") == "default"

@@ -215,6 +215,21 @@ async def test_tiers_are_part_of_a_price(gateway: Gateway) -> None:
     assert [tier.above for tier in catalog.price(ENDPOINT, T0_MS).tiers] == [0, 5]
 
 
+async def test_service_tiers_are_part_of_a_price(gateway: Gateway) -> None:
+    own = '{ input = "0.001", output = "0" }'
+    tiered = own.replace(" }", ', service_tier = { flex = { input = "0.0005" } } }')
+    dearer = tiered.replace("0.0005", "0.0006")
+    ids = set()
+    for at_ms, price in enumerate((own, tiered, dearer, dearer)):
+        catalog = await gateway.open(f"{LOCAL}{MODEL}prices = [{price}]\n", T0_MS + at_ms)
+        ids.add(catalog.price(ENDPOINT, T0_MS + at_ms).id)
+    assert catalog.price(ENDPOINT, T0_MS).tiers_of("flex")[0].rates == {
+        Meter.INPUT: Decimal("0.0006"),
+        Meter.OUTPUT: Decimal(0),
+    }
+    assert len(ids) == len(await gateway.store.prices()) == 3
+
+
 async def test_the_sandbox_has_its_prices_in_the_book(gateway: Gateway) -> None:
     for _ in range(2):
         catalog = await gateway.open("sandbox = true\n")

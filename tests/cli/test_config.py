@@ -27,6 +27,8 @@ from = 2999-01-01T00:00:00Z
 input = "0.000003"
 output = "0.000004"
 tiers = [{ above = 1000, input = "0.000005" }]
+[models."acme/m1".prices.service_tier.priority]
+output = "0.000009"
 
 [accounts.user_0000000000000000000000]
 markup_bp = -250
@@ -51,6 +53,8 @@ def test_a_file_is_explained_in_sentences(console: Console) -> None:
         "  input 1.05, output 2.1, request 0.0105; by modelgates.toml, markup 5 %",
         f"  from {later} on: input 3.15, output 4.2; by modelgates.toml, markup 5 %",
         "    for prompts above 1000 tokens: input 5.25, output 4.2",
+        "    at service tier priority: input 3.15, output 9.45",
+        "      for prompts above 1000 tokens: input 5.25, output 9.45",
         "  at most 1.0626 dollars are held for a call with one answer",
         "Account user_0000000000000000000000 has a markup of -2.5 % on all models.",
     ]

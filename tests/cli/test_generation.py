@@ -25,6 +25,7 @@ RATES = {
 PRICE = Price("price_0123456789abcdef", "acme:m1", 0, "test", (Tier(0, RATES),))
 USAGE = Usage(input=86, cache_read=1920, output=300)
 HOLD_PICO = DOLLAR // 10
+NO_SERVICE_TIERS = dict.fromkeys(["service_tier", "requested_service_tier", "charged_service_tier"])
 
 
 def begun(account: str, key_hash: str, **members: Any) -> Generation:
@@ -110,9 +111,8 @@ def test_a_receipt_has_the_lines_that_make_its_cost(
     ]
     total = sum((Decimal(line["amount"]) for line in record["lines"]), Decimal(0))
     assert total == Decimal(record["cost"]) == Decimal("0.0061765")
-    for line in record["lines"]:
+    for line in record.pop("lines"):
         assert line["quantity"] * Decimal(line["rate"]) == Decimal(line["amount"])
-    del record["lines"]
     assert record == {
         "id": ID,
         "account_id": owner[0],
@@ -138,6 +138,7 @@ def test_a_receipt_has_the_lines_that_make_its_cost(
         "upstream_cost": None,
         "usage_warnings": [],
         "error": None,
+        **NO_SERVICE_TIERS,
         "attempts": [
             {
                 "provider": "acme",
@@ -214,6 +215,35 @@ def test_what_was_counted_here_is_marked(console: Console, owner: tuple[str, str
     assert (
         "estimated, where the provider reported none" in console.call("generation", "show", ID).out
     )
+
+
+@pytest.mark.parametrize(
+    ("served", "requested", "charged", "shown"),
+    [
+        ("flex", "flex", "flex", "flex; charged as flex"),
+        ("priority", "auto", None, "priority; auto was asked for; charged as standard"),
+        ("default", None, None, "default; charged as standard"),
+        (None, "flex", "flex", "not reported by the provider; flex was asked for; charged as flex"),
+    ],
+)
+def test_service_tier_is_shown_as_served_requested_and_charged(
+    console: Console,
+    owner: tuple[str, str],
+    served: str | None,
+    requested: str | None,
+    charged: str | None,
+    shown: str,
+) -> None:
+    first = begun(*owner, requested_service_tier=requested)
+    last = msgspec.structs.replace(ended(first), service_tier=served, charged_service_tier=charged)
+    save(console, first, last)
+    assert f"service tier   {shown}\n" in console.call("generation", "show", ID).out
+    record = console.call("generation", "show", ID, "--json").json
+    assert [record[f"{kind}service_tier"] for kind in ("", "requested_", "charged_")] == [
+        served,
+        requested,
+        charged,
+    ]
 
 
 def test_a_call_that_cost_nothing_says_why(console: Console, owner: tuple[str, str]) -> None:

@@ -52,7 +52,7 @@ def test_all_dated_prices_are_shown_and_which_is_in_force(console: Console) -> N
     write(console, SECOND)
     start(console)
     record = console.call("prices", "show", "acme/m1", "--json").json
-    ids = [price.pop("id") for price in record["prices"]]
+    ids = [price.pop("id") for price in record["prices"] if price.pop("service_tiers") == {}]
     assert len(set(ids)) == 3
     assert record == {
         "model": "acme/m1",
@@ -99,9 +99,28 @@ def test_all_dated_prices_are_shown_and_which_is_in_force(console: Console) -> N
     ]
 
 
+def test_service_tiers_are_shown_beside_the_standard_one(console: Console) -> None:
+    flex = '[models."acme/m1".prices.service_tier.flex]\noutput = "0.000002"\n'
+    write(console, SECOND.split("\n\n", 1)[0] + f"\n{flex}")
+    start(console)
+    [price] = console.call("prices", "show", "acme/m1", "--json").json["prices"]
+    rates = {"input": "0.000003", "cache_read": "0", "output": "0.000002"}
+    assert price["service_tiers"] == {"flex": [{"above": 0, **rates}, {"above": 1000, **rates}]}
+    assert [tier["output"] for tier in price["tiers"]] == ["0.000004", "0.000005"]
+    table = console.call("prices", "show", "acme/m1").out
+    rows = [line.split()[2:7] for line in table.splitlines()[4:]]
+    assert rows == [
+        ["standard", "0", "3", "0", "4"],
+        ["standard", "1000", "3", "0", "5"],
+        ["flex", "0", "3", "0", "2"],
+        ["flex", "1000", "3", "0", "2"],
+    ]
+
+
 def test_a_price_that_is_not_in_the_book_yet_is_shown_and_not_added(console: Console) -> None:
     console.account()
     write(console, FIRST)
+    assert "service" not in console.call("prices", "show", "acme/m1").out
     for _ in range(2):
         [price] = console.call("prices", "show", "acme/m1", "--json").json["prices"]
         assert (price["in_force"], price["in_book"]) == (True, False)

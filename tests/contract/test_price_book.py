@@ -22,6 +22,9 @@ TIERED = Price(
                 Meter.REQUEST: Decimal("999.9999"),
             },
         ),
+        Tier(0, dict.fromkeys(Meter, Decimal("0.1")), "flex"),
+        Tier(5, dict.fromkeys(Meter, Decimal("0.2")), "flex"),
+        Tier(0, dict.fromkeys(Meter, Decimal("0.3")), "priority"),
     ),
 )
 

@@ -29,10 +29,13 @@ _KEY = new_key(ACCOUNT)[1]
 replace = msgspec.structs.replace
 
 
-def price(*tiers: tuple[int, Mapping[str, str]]) -> Price:
+def price(*tiers: tuple[int, Mapping[str, str]], **service_tiers: Mapping[str, str]) -> Price:
     read = [
-        Tier(above, {Meter(meter): read_rate(rate) for meter, rate in each.items()})
-        for above, each in tiers
+        Tier(above, {Meter(meter): read_rate(rate) for meter, rate in each.items()}, service_tier)
+        for above, each, service_tier in [
+            *((above, each, None) for above, each in tiers),
+            *((0, each, name) for name, each in service_tiers.items()),
+        ]
     ]
     return Price("price_1", "acme:" + UPSTREAM_MODEL, 0, "test", tuple(read))
 
@@ -114,6 +117,7 @@ def begun(sized: Sized, asked: Ask, **members: Any) -> Generation:
         "prompt_tokens_max": sized.bounds.input_tokens,
         "completion_tokens_max": sized.bounds.output_tokens,
         "streamed": asked.demand.stream,
+        "requested_service_tier": asked.demand.service_tier,
     }
     return Generation(**{**defaults, **members})
 
@@ -148,13 +152,16 @@ markups = st.sampled_from([0, 550, 1, -2500, 1_000_000])
 
 @st.composite
 def paid(draw: st.DrawFn) -> Price:
-    """Up to three tiers, each with any classes beside input and output."""
-    above = [0, *sorted(draw(st.sets(st.integers(1, 3000), max_size=2)))]
+    """Up to three tiers of up to three service tiers, with any classes beside input and output."""
     must = {Meter.INPUT: rates, Meter.OUTPUT: rates}
     may = {meter: rates for meter in Meter if meter not in must}
     # In every tier or in none, as audio has to be.
     there = {meter: may[meter] for meter in draw(st.sets(st.sampled_from(sorted(may))))}
-    tiers = [Tier(each, draw(st.fixed_dictionaries({**must, **there}))) for each in above]
+    tiers = [
+        Tier(above, draw(st.fixed_dictionaries({**must, **there})), service_tier)
+        for service_tier in (None, *draw(st.sets(st.sampled_from(["flex", "priority"]))))
+        for above in [0, *sorted(draw(st.sets(st.integers(1, 3000), max_size=2)))]
+    ]
     return Price("price_1", f"acme:{UPSTREAM_MODEL}", 0, "test", tuple(tiers))
 
 
@@ -211,6 +218,7 @@ _may = {
     "temperature": st.none() | st.floats(0, 2),
     "stream_options": st.none() | st.just({"include_usage": False}),
     "x_unknown": st.lists(texts, max_size=2),
+    "service_tier": st.sampled_from([None, "auto", "default", "on_demand", "flex", "priority"]),
 }
 _chats = st.fixed_dictionaries(
     {"messages": st.lists(_messages, min_size=1, max_size=3)},

@@ -38,6 +38,7 @@ from tests.support import DOLLAR
 GOLDEN = json.loads(Path(__file__).with_name("golden_prices.json").read_text("utf-8"))
 TEXT_INPUTS = (Meter.INPUT, Meter.CACHE_READ, Meter.CACHE_WRITE, Meter.CACHE_WRITE_1H)
 NO_LIMIT_PICO = 10**40
+SERVICE_TIERS = ("flex", "priority")
 
 rates = st.one_of(
     st.just("0"),
@@ -67,10 +68,13 @@ def used(classes: Mapping[Meter, int]) -> Usage:
 
 @st.composite
 def prices(draw: st.DrawFn) -> Price:
-    above = [0, *sorted(draw(st.sets(st.integers(1, 10**6), max_size=3)))]
     must = {Meter.INPUT: rates, Meter.OUTPUT: rates}
     may = {meter: rates for meter in Meter if meter not in must}
-    tiers = [Tier(each, draw(st.fixed_dictionaries(must, optional=may))) for each in above]
+    tiers = [
+        Tier(above, draw(st.fixed_dictionaries(must, optional=may)), service_tier)
+        for service_tier in (None, *draw(st.sets(st.sampled_from(SERVICE_TIERS))))
+        for above in [0, *sorted(draw(st.sets(st.integers(1, 10**6), max_size=3)))]
+    ]
     return Price("price_test", "test:model", 0, "test", tuple(tiers))
 
 
@@ -93,7 +97,13 @@ def usages(draw: st.DrawFn, bounds: Bounds) -> Usage:
     return used({**inputs, **draw(split(written, OUTPUTS))})
 
 
-bounds = st.builds(Bounds, prompts, prompts, st.booleans())
+bounds = st.builds(
+    Bounds,
+    prompts,
+    prompts,
+    st.booleans(),
+    st.sets(st.sampled_from(SERVICE_TIERS)).map(lambda names: tuple(sorted(names))),
+)
 
 
 @pytest.mark.parametrize("vector", [pytest.param(each, id=each["name"]) for each in GOLDEN])
@@ -121,25 +131,30 @@ def test_a_charge_is_its_lines_and_never_above_the_hold(
     price: Price, data: st.DataObject, markup_bp: int, held_pico: int
 ) -> None:
     usage = data.draw(usages(Bounds(10**6, 10**6, media=True)))
-    charge = charge_for(price, usage, markup_bp, held_pico)
+    service_tier = data.draw(st.sampled_from([None, *price.service_tiers]))
+    charge = charge_for(price, usage, markup_bp, held_pico, service_tier)
     assert 0 <= charge.amount_pico <= held_pico
     assert total_of(charge.lines) == dollars(charge.amount_pico)
     for line in charge.lines:
         assert Fraction(line.amount) == line.quantity * Fraction(line.rate)
-    by_hand = exact_picos(price, usage, markup_bp)
+    by_hand = exact_picos(price, usage, markup_bp, service_tier)
     use = Fraction(total_of(line for line in charge.lines if line.what in set(Meter)))
     assert use * DOLLAR == by_hand
     rounding = [Fraction(line.amount) for line in charge.lines if line.what == "rounding"]
     assert len(rounding) <= 1
     assert all(abs(each * DOLLAR) <= Fraction(1, 2) for each in rounding)
-    assert abs(charge_for(price, usage, markup_bp, NO_LIMIT_PICO).amount_pico - by_hand) <= (
-        Fraction(1, 2)
-    )
+    whole = charge_for(price, usage, markup_bp, NO_LIMIT_PICO, service_tier)
+    assert abs(whole.amount_pico - by_hand) <= Fraction(1, 2)
 
 
-def exact_picos(price: Price, usage: Usage, markup_bp: int) -> Fraction:
+def exact_picos(price: Price, usage: Usage, markup_bp: int, service_tier: str | None) -> Fraction:
     """The same in fractions, without the module's help but for the choice of a rate."""
-    tier = [tier for tier in price.tiers if tier.above == 0 or usage.prompt_tokens > tier.above][-1]
+    tier = [
+        tier
+        for tier in price.tiers
+        if tier.service_tier == service_tier
+        and (tier.above == 0 or usage.prompt_tokens > tier.above)
+    ][-1]
     used = [(Meter.REQUEST, 1), *usage.quantities()]
     use = sum((Fraction(tier.rate(meter)) * n for meter, n in used), Fraction())
     return use * Fraction(BASIS_POINTS + markup_bp, BASIS_POINTS) * DOLLAR
@@ -151,9 +166,11 @@ def test_no_use_within_its_bounds_costs_more_than_the_worst_case(
 ) -> None:
     held_pico = worst_case_pico(price, bounds, markup_bp)
     usage = data.draw(usages(bounds))
-    charge = charge_for(price, usage, markup_bp, held_pico)
+    may_serve = [None, *(name for name in bounds.service_tiers if name in price.service_tiers)]
+    service_tier = data.draw(st.sampled_from(may_serve))
+    charge = charge_for(price, usage, markup_bp, held_pico, service_tier)
     assert "overrun" not in {line.what for line in charge.lines}
-    assert charge == charge_for(price, usage, markup_bp, NO_LIMIT_PICO)
+    assert charge == charge_for(price, usage, markup_bp, NO_LIMIT_PICO, service_tier)
 
 
 @pytest.mark.parametrize("dearest", [*INPUTS, *OUTPUTS])

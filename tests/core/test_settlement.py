@@ -20,9 +20,13 @@ from modelgates_server.core.inference import Api, read_demand, upstream_body
 from modelgates_server.core.money import ENTRY_MAX_PICO
 from modelgates_server.core.observed import Observed
 from modelgates_server.core.prices import BASIS_POINTS, Price, dollars, total_of
+from modelgates_server.core.service_tiers import (
+    service_tier_to_send,
+    uncharged_service_tier,
+)
 from modelgates_server.core.settlement import checkpoint, lost, settle
 from modelgates_server.core.sizing import Ask, size_hold
-from modelgates_server.core.usage import Meter, Usage
+from modelgates_server.core.usage import Meter
 from tests.core import calls
 from tests.core.pure import PureLedger
 from tests.support import DOLLAR, HOLD_MS, T0_MS, capture, expire, place, void
@@ -53,7 +57,11 @@ def placed(draw: st.DrawFn) -> Placed | None:
     asked = calls.ask(
         draw(calls.prices), read_demand(api, body), at=at, markup_bp=draw(calls.markups)
     )
-    whole_pico = min(asked.sized(asked.wanted_tokens, lowered=False).amount_pico, ENTRY_MAX_PICO)
+    try:
+        whole = asked.sized(asked.wanted_tokens, lowered=False)
+    except InvalidInput:
+        return None
+    whole_pico = min(whole.amount_pico, ENTRY_MAX_PICO)
     budgets = st.sampled_from([100, 100, 150, 200, 99, 80, 50]).map(
         lambda each: whole_pico * each // 100
     )
@@ -84,6 +92,7 @@ def placed(draw: st.DrawFn) -> Placed | None:
         at.endpoint.upstream_model,
         cap_parameter=at.endpoint.cap_parameter,
         cap_tokens=sized.cap_tokens,
+        service_tier=service_tier_to_send(asked.price, asked.demand.service_tier, "default"),
     )
     return Placed(asked, calls.begun(sized, asked), json.loads(sent), ledger)
 
@@ -194,7 +203,7 @@ def ended(call: Placed, observed: Observed, failure: str | None = None) -> Gener
         call.ledger.run(void(calls.ACCOUNT, "gen-1"))
     else:
         assert generation.usage is not None
-        assert used_pico == by_hand(call.asked.price, generation.usage, generation.markup_bp)
+        assert used_pico == by_hand(call.asked.price, generation)
         call.ledger.run(capture(calls.ACCOUNT, "gen-1", used_pico))
     after = call.account
     assert after.credits_pico == before.credits_pico
@@ -204,15 +213,36 @@ def ended(call: Placed, observed: Observed, failure: str | None = None) -> Gener
     return generation
 
 
-def by_hand(price: Price, usage: Usage, markup_bp: int) -> int:
+def by_hand(price: Price, generation: Generation) -> int:
     """What a use comes to in picos, rounded once; the entry that books it holds no more."""
-    tier = [tier for tier in price.tiers if tier.above == 0 or usage.prompt_tokens > tier.above][-1]
+    usage, markup_bp = generation.usage, generation.markup_bp
+    assert usage is not None
+    tier = [
+        tier
+        for tier in price.tiers
+        if tier.service_tier == generation.charged_service_tier
+        and (tier.above == 0 or usage.prompt_tokens > tier.above)
+    ][-1]
     exact = sum(
         (Fraction(tier.rate(meter)) * count for meter, count in usage.quantities()), Fraction()
     )
     exact += Fraction(tier.rates.get(Meter.REQUEST, 0))
     exact *= Fraction(BASIS_POINTS + markup_bp, BASIS_POINTS) * DOLLAR
     return min(round(exact), ENTRY_MAX_PICO)
+
+
+def may_serve(call: Placed) -> dict[str | None, str | None]:
+    """The words in which a provider may say what it served, and the tier that each is charged at.
+
+    It serves what was sent or hands over to the standard tier; where it may choose, any of them.
+    """
+    sent, price = call.upstream.get("service_tier"), call.asked.price
+    named = price.service_tiers if sent in (None, "auto") else {sent} & {*price.service_tiers}
+    silent = sent if sent in named else None
+    charged: dict[str | None, str | None] = dict.fromkeys([None, "", "auto"], silent)
+    charged.update(dict.fromkeys(["default", "standard", "on_demand", "Default"]))
+    charged.update((tier, tier) for tier in named)
+    return charged
 
 
 @given(placed(), st.data())
@@ -226,14 +256,22 @@ def test_an_honest_provider_never_charges_more_than_was_held(
     # A zero is honoured where nothing was said.
     wrote = report.get("total_tokens", 0) > report.get("prompt_tokens", 0)
     text = "ok" if wrote else ""
-    generation = ended(call, calls.seen(calls.said(text, usage=report)))
+    charged_by_word = may_serve(call)
+    served = data.draw(st.sampled_from([*charged_by_word]))
+    if data.draw(st.booleans()):
+        answer = calls.said(text, usage={**report, "service_tier": served})
+    else:
+        answer = calls.said(text, usage=report, service_tier=served)
+    generation = ended(call, calls.seen(answer))
+    assert generation.charged_service_tier == charged_by_word[served]
+    assert uncharged_service_tier(generation) is None
     assert generation.state is HoldState.CAPTURED
     assert generation.overrun_pico == 0
     assert generation.usage is not None
     assert not generation.usage.estimated
 
 
-def chunk(form: str, report: Any) -> dict[str, Any]:
+def chunk(form: str, report: Any, tier: Any) -> dict[str, Any]:
     """Usage in one of the places where providers put it."""
     choice = {"index": 0, "delta": {"content": "so"}, "finish_reason": None}
     return {
@@ -242,12 +280,16 @@ def chunk(form: str, report: Any) -> dict[str, Any]:
         "within": {"choices": [{**choice, "usage": report}]},
         "groq": {"choices": [], "x_groq": {"usage": report}},
         "silent": {"choices": [], "usage": None, "note": report},
-    }[form]
+    }[form] | {"service_tier": tier}
 
 
+tiers = calls.JUNK | st.sampled_from(["flex", "priority", "Priority", "batch", "default", "auto"])
 chunks = st.lists(
     st.builds(
-        chunk, st.sampled_from(["alone", "beside", "within", "groq", "silent"]), calls.REPORTS
+        chunk,
+        st.sampled_from(["alone", "beside", "within", "groq", "silent"]),
+        calls.REPORTS,
+        tiers,
     ),
     max_size=4,
 )

@@ -75,13 +75,23 @@ class TierTable(RateTable, frozen=True, kw_only=True, forbid_unknown_fields=True
     above: Tokens
 
 
+class ServiceTierTable(RateTable, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[models."ID".prices.service_tier.NAME]`: what is different at a provider's service tier."""
+
+    tiers: tuple[TierTable, ...] = ()
+
+
 class PriceTable(RateTable, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[models."ID".prices]]`: one dated price; without `from`, since ever."""
+    """`[[models."ID".prices]]`: one dated price; without `from`, since ever.
+
+    The tables of `service_tier` are read one by one, so that a message can name theirs.
+    """
 
     since: Annotated[datetime, msgspec.Meta(tz=True)] | None = msgspec.field(
         name="from", default=None
     )
     tiers: tuple[TierTable, ...] = ()
+    service_tier: dict[str, Table] = {}
 
 
 class ModelTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -155,6 +165,7 @@ EXAMPLES = {
     "from": "2026-12-01T00:00:00Z",
     "tiers": '[{ above = 200000, input = "0.0000003" }]',
     "above": "200000",
+    "service_tier": '{ flex = { input = "0.000000075", output = "0.0000003" } }',
     **{str(meter): '"0.00000015"' for meter in Meter},
 }
 """How each member may be written; a test reads them all."""
@@ -166,7 +177,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "data_collection": get_args(DataCollection),
     "reasoning_tokens": tuple(ReasoningTokens),
 }
-_NESTED = {"prices": PriceTable, "tiers": TierTable}
+_NESTED = {"prices": PriceTable, "tiers": TierTable, "service_tier": ServiceTierTable}
 _PLACE = re.compile(r" - at `(?:key` in `)?\$(.*)`$")
 _TYPE = re.compile(r"`(\w+)( \| null)?`")
 _PLAIN = {
@@ -223,6 +234,8 @@ def _told(message: str, place: str, shape: type[msgspec.Struct]) -> str:
     name = next((name for name in reversed(names) if name in EXAMPLES), "")
     if message.startswith("Invalid enum"):
         return f"{place} must be one of {', '.join(_OPTIONS[name])}"
+    if shape is ModelTable and name == "prices" and "got `object`" in message:
+        return f"{place} is one table of several: write the standard rates in [[{place}]] above it"
     expected = _TYPE.sub(lambda found: _PLAIN.get(found[1], found[1]), message)
     if shape is ModelTable and name == "prices":
         name = "price"

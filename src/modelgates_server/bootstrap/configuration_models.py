@@ -12,7 +12,10 @@ from modelgates_server.bootstrap.configuration_file import (
     read_table,
 )
 from modelgates_server.bootstrap.configuration_prices import Priced, priced
-from modelgates_server.bootstrap.configuration_providers import usage_rules
+from modelgates_server.bootstrap.configuration_providers import (
+    standard_service_tier,
+    usage_rules,
+)
 from modelgates_server.core.catalog import Endpoint, Model
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.inference import MODEL_MAX_CHARS, Api
@@ -58,6 +61,7 @@ def read_model(
         aliases=provider.aliases,
         zdr=provider.zdr,
         denies_data_collection=provider.data_collection == "deny",
+        standard_service_tier=standard_service_tier(provider.base_url),
     )
     found = priced(place, file, table, provider, endpoint.id)
     embeds = table.kind == "embeddings"

@@ -1,5 +1,6 @@
 """Where the price of a configured model comes from: its own table, or a seed by exact name."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -8,14 +9,24 @@ from itertools import pairwise
 
 import msgspec
 
-from modelgates_server.bootstrap.configuration_file import ModelTable, PriceTable, ProviderTable
+from modelgates_server.bootstrap.configuration_file import (
+    ModelTable,
+    PriceTable,
+    ProviderTable,
+    ServiceTierTable,
+    Table,
+    TierTable,
+    read_table,
+)
 from modelgates_server.bootstrap.price_seeds import Seed, find_seed, seeds
 from modelgates_server.core.errors import InvalidAmount, InvalidInput
 from modelgates_server.core.prices import Price, Tier, plain, read_rate
+from modelgates_server.core.service_tiers import AUTO, STANDARD
 from modelgates_server.core.times import format_instant, parse_instant
 from modelgates_server.core.usage import Meter
 
 _ID_HEX = 16
+_SERVICE_TIER = re.compile(r"[a-z][a-z0-9_-]{0,63}", re.ASCII)
 
 Row = tuple[int, tuple[Tier, ...]]
 """Since when, in ms, and what."""
@@ -42,7 +53,12 @@ def price_row(
     at which somebody noticed the change.
     """
     rates = [
-        [tier.above, sorted((str(meter), plain(rate)) for meter, rate in tier.rates.items())]
+        [
+            tier.above,
+            sorted((str(meter), plain(rate)) for meter, rate in tier.rates.items()),
+            # Only where it says more: prices of released versions keep their ids.
+            *([tier.service_tier] if tier.service_tier else []),
+        ]
         for tier in tiers
     ]
     content = msgspec.json.encode([endpoint_id, from_ms if after is None else after, rates])
@@ -112,7 +128,10 @@ def _complete(place: str, table: ModelTable, tiers: tuple[Tier, ...]) -> tuple[T
             f'{place} has a price without output: write kind = "embeddings" if it only embeds, or '
             f"give it a price of its own in [[{place}.prices]]"
         )
-    return tuple(Tier(tier.above, {Meter.OUTPUT: Decimal(0), **tier.rates}) for tier in tiers)
+    free_output = {Meter.OUTPUT: Decimal(0)}
+    return tuple(
+        msgspec.structs.replace(tier, rates={**free_output, **tier.rates}) for tier in tiers
+    )
 
 
 def _own_rows(place: str, table: ModelTable) -> list[Row]:
@@ -130,13 +149,54 @@ def _own_row(place: str, price: PriceTable) -> Row:
     rates = _rates(place, price.given())
     if Meter.INPUT not in rates:
         raise InvalidInput(f'{place}.input is missing: write, for example, input = "0.00000015"')
-    tiers = [Tier(0, rates)]
-    for n, tier in sorted(enumerate(price.tiers), key=lambda numbered: numbered[1].above):
-        if tier.above == tiers[-1].above:
+    # A rate that a tier does not name is the one that all calls have.
+    standard = [
+        Tier(above, {**rates, **named})
+        for above, named in _named_rates(place, rates, price.tiers).items()
+    ]
+    others = [
+        tier
+        for name, members in price.service_tier.items()
+        for tier in _service_tier(f"{place}.service_tier", name, members, standard)
+    ]
+    return from_ms, (*standard, *others)
+
+
+def _named_rates(
+    place: str, rates: dict[Meter, Decimal], tiers: tuple[TierTable, ...]
+) -> dict[int, dict[Meter, Decimal]]:
+    """The rates that a table and its tiers name, by the `above` that they hold for, rising."""
+    named = {0: rates}
+    for n, tier in sorted(enumerate(tiers), key=lambda numbered: numbered[1].above):
+        if tier.above in named:
             raise InvalidInput(f"{place} has two tiers above {tier.above}: leave one of them out")
-        # A rate that a tier does not name is the one that all calls have.
-        tiers.append(Tier(tier.above, {**rates, **_rates(f"{place}.tiers[{n}]", tier.given())}))
-    return from_ms, tuple(tiers)
+        named[tier.above] = _rates(f"{place}.tiers[{n}]", tier.given())
+    return named
+
+
+def _service_tier(place: str, name: str, members: Table, standard: list[Tier]) -> list[Tier]:
+    """The tiers of a service tier; a rate that it does not name is the standard one."""
+    if not _SERVICE_TIER.fullmatch(name) or name in {AUTO, *STANDARD}:
+        raise InvalidInput(
+            f"{place}: {name!r:.80} cannot be priced: name a tier as the provider does, such as "
+            "flex, priority or batch; the standard one is priced by the table around it"
+        )
+    place = f"{place}.{name}"
+    table = read_table(place, members, ServiceTierTable)
+    rates = _rates(place, table.given())
+    named = _named_rates(place, rates, table.tiers)
+    tiers = []
+    for above in sorted({*named, *(tier.above for tier in standard)}):
+        around = [tier for tier in standard if tier.above <= above][-1]
+        within = named[max(each for each in named if each <= above)]
+        for meter in sorted(rates.keys() - within.keys()):
+            if around.rates.get(meter) != standard[0].rates.get(meter):
+                raise InvalidInput(
+                    f"{place} has one rate for {meter}, and the table around it another above "
+                    f"{around.above} tokens: say which holds there, in {place}.tiers"
+                )
+        tiers.append(Tier(above, {**around.rates, **rates, **within}, name))
+    return tiers
 
 
 def _instant(place: str, since: datetime) -> int:

@@ -122,6 +122,11 @@ def provider_key(name: str, variable: str | None, environment: Mapping[str, str]
     return key
 
 
+def standard_service_tier(base_url: str) -> str:
+    """A provider's word for its standard service tier: Groq refuses OpenAI's."""
+    return "on_demand" if base_url.startswith("https://api.groq.com/") else "default"
+
+
 def is_readable_on_the_way(base_url: str) -> bool:
     """Whether a URL leads to another machine without encryption."""
     url = urlsplit(base_url)

@@ -139,6 +139,7 @@ def _worst_case_pico(model: Model, price: Price) -> int:
         input_tokens=model.context_tokens,
         output_tokens=min(model.output_tokens, model.context_tokens),
         media=model.input_modalities != ("text",),
+        service_tiers=price.service_tiers,
     )
     return worst_case_pico(price, bounds, model.markup_bp)
 
@@ -198,6 +199,11 @@ def _model_lines(configuration: "Configuration", offered: Catalog, model: Model)
         yield f"  {when}{_rates(first)}; by {price.source}{markup}"
         for tier in others:
             yield f"    for prompts above {tier.above} tokens: {_rates(tier)}"
+        for service_tier in price.service_tiers:
+            first, *others = shown_tiers(price, model.markup_bp, service_tier)
+            yield f"    at service tier {service_tier}: {_rates(first)}"
+            for tier in others:
+                yield f"      for prompts above {tier.above} tokens: {_rates(tier)}"
     if now is not None:
         most = format_pico(_worst_case_pico(model, now))
         yield f"  at most {most} dollars are held for a call with one answer"

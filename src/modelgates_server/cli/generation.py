@@ -97,6 +97,9 @@ def _record(found: Generation, price: Price | None) -> dict[str, Any]:
         "upstream_cost": _dollars(found.upstream_cost_pico),
         "usage_warnings": list(found.usage_warnings),
         "error": found.error,
+        "service_tier": found.service_tier,
+        "requested_service_tier": found.requested_service_tier,
+        "charged_service_tier": found.charged_service_tier,
         "attempts": [_attempt_record(attempt) for attempt in found.attempts],
         "origin": msgspec.structs.asdict(found.origin),
         "reported": found.reported,
@@ -150,6 +153,7 @@ def _head(found: Generation, price: Price | None) -> dict[str, Any]:
         "provider's own cost": _dollars(found.upstream_cost_pico),
         "usage warnings": ", ".join(found.usage_warnings) or None,
         "error": found.error,
+        "service_tier": _service_tier(found),
         "client": "left before the end" if found.cancelled else None,
         "usage": "estimated, where the provider reported none" if _is_estimated(found) else None,
     }
@@ -180,6 +184,19 @@ def _finish(found: Generation) -> str | None:
 
 def _dollars(pico: int | None) -> str | None:
     return None if pico is None else format_pico(pico)
+
+
+def _service_tier(found: Generation) -> str | None:
+    """The tier that the provider says it served at, the one asked for, the one charged."""
+    served, requested = found.service_tier, found.requested_service_tier
+    if served is None and requested is None:
+        return None
+    shown = served or "not reported by the provider"
+    if requested is not None and requested != served:
+        shown += f"; {requested} was asked for"
+    if found.lines:
+        shown += f"; charged as {found.charged_service_tier or 'standard'}"
+    return shown
 
 
 def _given(members: dict[str, Any]) -> dict[str, Any]:

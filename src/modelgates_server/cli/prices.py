@@ -63,23 +63,28 @@ def _record(
                 "source": price.source,
                 "in_force": price.id == now_id,
                 "in_book": price.id in book_ids,
-                "tiers": [
-                    {
-                        "above": tier.above,
-                        **{str(meter): plain(rate) for meter, rate in tier.rates.items()},
-                    }
-                    for tier in price.tiers
-                ],
+                "tiers": _tier_records(price.tiers_of(None)),
+                "service_tiers": {
+                    name: _tier_records(price.tiers_of(name)) for name in price.service_tiers
+                },
             }
             for price in prices
         ],
     }
 
 
+def _tier_records(tiers: list[Tier]) -> list[dict[str, Any]]:
+    return [
+        {"above": tier.above, **{str(meter): plain(rate) for meter, rate in tier.rates.items()}}
+        for tier in tiers
+    ]
+
+
 def _print_table(model: Model, prices: list[Price], now_id: str | None) -> None:
     tiers = [(price, tier) for price in prices for tier in price.tiers]
     stated = {meter for _, tier in tiers for meter in tier.rates}
     meters = [meter for meter in Meter if meter in stated]
+    named = any(tier.service_tier for _, tier in tiers)
     typer.echo(
         f"{model.id} is {model.endpoint.upstream_model} at {model.endpoint.provider}, sold with a "
         f"markup of {catalog.percent(model.markup_bp)}.\nDollars for a million tokens, or for one "
@@ -89,6 +94,7 @@ def _print_table(model: Model, prices: list[Price], now_id: str | None) -> None:
         {
             "in_force": price.id == now_id,
             "from": catalog.since(price.from_ms) or "ever",
+            **({"service_tier": tier.service_tier or "standard"} if named else {}),
             "prompts_above": tier.above,
             **{str(meter): _shown(tier, meter) for meter in meters},
             "source": price.source,

@@ -63,6 +63,9 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     it took, `upstream_cost_pico` what it says the call cost; `native_finish_reason` is its own word
     for `finish_reason`. A call with an `Idempotency-Key` has the digests of that key and of its
     body.
+
+    `service_tier` is what the provider says it served at, `requested_service_tier` what the client
+    asked for; the lines have the rates of `charged_service_tier` (None: the standard one).
     """
 
     id: str
@@ -97,6 +100,9 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempts: tuple[Attempt, ...] = ()
     idempotency: str | None = None
     request_digest: str | None = None
+    service_tier: str | None = None
+    requested_service_tier: str | None = None
+    charged_service_tier: str | None = None
 
 
 class StoredAnswer(msgspec.Struct, frozen=True):

@@ -45,7 +45,8 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     output of each. `unlike_text` are the classes it asks for that are not charged like text.
 
     `models` are those it may go to, in its order. `parts` are the types of what is not text, with
-    the modality a model must read for each.
+    the modality a model must read for each. `service_tier` is its word for it, which only a price
+    can tell the meaning of.
     """
 
     api: Api
@@ -65,6 +66,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     cap_tokens: int | None
     user: str | None
     session_id: str | None
+    service_tier: str | None
 
     def input_tokens(self, *, context_tokens: int, media_tokens: int | None) -> int:
         """A true upper bound of what the model can read.
@@ -124,7 +126,7 @@ class _Asked(msgspec.Struct):
     modalities: list[str] | None = None
     user: Annotated[str, msgspec.Meta(max_length=MODEL_MAX_CHARS)] | None = None
     session_id: Annotated[str, msgspec.Meta(max_length=MODEL_MAX_CHARS)] | None = None
-    service_tier: str | None = None
+    service_tier: Annotated[str, msgspec.Meta(max_length=MODEL_MAX_CHARS)] | None = None
 
 
 _LONG = ("messages", "prompt", "input", "tools", "functions", "tool_choice", "function_call")
@@ -165,8 +167,6 @@ A prediction's rejected tokens are billed as output beyond `max_tokens`; a templ
 own can make a prompt of any length from its request.
 """
 
-_TIERS = (None, "auto", "default", "standard_only", "flex")
-
 _ROOT = Grammar((*_Asked.__struct_fields__, *_ROUTING, *_UNPRICED), _ALIASES)
 _STREAM_OPTIONS = Grammar(("include_usage",))
 
@@ -194,7 +194,7 @@ def _read(members: Members) -> _Asked:
 
 
 def _demand(api: Api, size: int, asked: _Asked, members: Members) -> Demand:
-    _refuse_unpriced(asked, members)
+    _refuse_unpriced(members)
     media = new_media(asked.modalities)
     messages = _messages(members, media)
     texts = _texts(api, messages, members, media)
@@ -225,6 +225,7 @@ def _demand(api: Api, size: int, asked: _Asked, members: Members) -> Demand:
         cap_tokens=None if embeds else _cap(asked),
         user=asked.user,
         session_id=asked.session_id,
+        service_tier=asked.service_tier,
     )
 
 
@@ -280,22 +281,25 @@ def _cap(asked: _Asked) -> int | None:
     return max(caps, default=None)
 
 
-def _refuse_unpriced(asked: _Asked, members: Members) -> None:
+def _refuse_unpriced(members: Members) -> None:
     """What changes a provider's bill without a trace in the usage would be paid by nobody."""
-    if asked.service_tier not in _TIERS:
-        raise InvalidInput(f"service_tier {asked.service_tier!r:.80} has no price here")
     for name in _UNPRICED:
         if bytes(members.get(name, _NULL)) not in (b"null", b"[]", b"false"):
             raise InvalidInput(f"{name} has no price here; leave it out")
 
 
 def upstream_body(
-    demand: Demand, upstream_model: str, *, cap_parameter: str, cap_tokens: int | None
+    demand: Demand,
+    upstream_model: str,
+    *,
+    cap_parameter: str,
+    cap_tokens: int | None,
+    service_tier: str | None = None,
 ) -> bytes:
     """The body for the provider: its own name of the model, and the cap under the name it reads.
 
     Ollama passes over the other name, and its answer would not end at the cap. The older operation
-    knows `max_tokens` alone.
+    knows `max_tokens` alone. A `service_tier` takes the place of the client's.
     """
     members = {name: raw for name, raw in demand.members.items() if name not in _ROUTING}
     members["model"] = msgspec.Raw(msgspec.json.encode(upstream_model))
@@ -306,4 +310,6 @@ def upstream_body(
             if name != read:
                 members.pop(name, None)
         members[read] = msgspec.Raw(b"%d" % cap_tokens)
+    if service_tier is not None:
+        members["service_tier"] = msgspec.Raw(msgspec.json.encode(service_tier))
     return msgspec.json.encode(members)

@@ -11,6 +11,7 @@ import msgspec
 
 from modelgates_server.core.finish_reasons import FinishReason, finish_reason
 from modelgates_server.core.members import Members
+from modelgates_server.core.service_tiers import reported_service_tier
 from modelgates_server.core.usage_reader import (
     UsageReading,
     UsageRules,
@@ -71,6 +72,7 @@ class _Seen(msgspec.Struct):
     usage: msgspec.Raw = _NULL
     x_groq: msgspec.Raw = _NULL
     error: Any = None
+    service_tier: Any = None
 
 
 _seen = msgspec.json.Decoder(_Seen)
@@ -81,8 +83,9 @@ class Observed(msgspec.Struct):
     """Takes note of one answer; chunks add to it.
 
     `rules` is what is known of how the provider counts. `report` is what it reported for the whole
-    answer, `choice_reports` what it reported for single choices. `native_finish_reasons` has the
-    provider's word for the end of each choice. An error that says nothing (`""`, `{}`) is none.
+    answer, `choice_reports` what it reported for single choices. `native_finish_reasons` has its
+    word for the end of each choice, `service_tier` that for the class it served. An error that says
+    nothing (`""`, `{}`) is none.
     """
 
     rules: UsageRules = UsageRules()
@@ -96,6 +99,7 @@ class Observed(msgspec.Struct):
     pictures: int = 0
     sounds: set[int] = set()
     media_bytes: int = 0
+    service_tier: str | None = None
     error: Any = None
 
     def see(self, payload: bytes) -> Members:
@@ -176,6 +180,8 @@ class Observed(msgspec.Struct):
                 index = _index(choice, position)
                 merged = merge_reports(self.choice_reports.get(index, {}), report)
                 self.choice_reports = {**self.choice_reports, index: merged}
+        within = self.report.get("service_tier")
+        self.service_tier = reported_service_tier(seen.service_tier, within) or self.service_tier
         if before != (self.report, self.choice_reports):
             self.output_bytes_at_usage = self.output_bytes
 

@@ -44,11 +44,15 @@ _TEXT_INPUTS = (Meter.INPUT, Meter.CACHE_READ, Meter.CACHE_WRITE, Meter.CACHE_WR
 Rates = Mapping[Meter, Decimal]
 
 
-class Tier(msgspec.Struct, frozen=True):
-    """The rates for calls that read more than `above` tokens: they hold for the whole call."""
+class Tier(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The rates for calls that read more than `above` tokens: they hold for the whole call.
+
+    `service_tier` is the provider's tier that they are for; None: the standard one.
+    """
 
     above: int
     rates: dict[Meter, Decimal]
+    service_tier: str | None = None
 
     def rate(self, meter: Meter) -> Decimal:
         """Dollars per unit; a request costs nothing of its own where no rate is given."""
@@ -63,7 +67,8 @@ class Tier(msgspec.Struct, frozen=True):
 class Price(msgspec.Struct, frozen=True):
     """What an endpoint costs from an instant on. Never changed: a new price is a new row.
 
-    `tiers` start with the one above 0 and rise; `source` says where the rates come from.
+    `tiers` start with the one above 0 and rise, those of the standard service tier first, then
+    those of each other in the same way; `source` says where the rates come from.
     """
 
     id: str
@@ -77,14 +82,24 @@ class Price(msgspec.Struct, frozen=True):
         return hash(self.id)
 
     def __post_init__(self) -> None:
-        above = [tier.above for tier in self.tiers]
-        assert above[0] == 0, "the first tier is for all calls"
-        assert above == sorted(set(above)), "tiers rise"
+        for service_tier in (None, *self.service_tiers):
+            above = [tier.above for tier in self.tiers_of(service_tier)]
+            assert above[:1] == [0], "the first tier is for all calls"
+            assert above == sorted(set(above)), "tiers rise"
         assert all({Meter.INPUT, Meter.OUTPUT} <= tier.rates.keys() for tier in self.tiers)
 
-    def tiers_up_to(self, prompt_tokens: int) -> int:
-        """How many tiers a call that reads so many tokens reaches; the last is its own."""
-        return sum(tier.above < max(prompt_tokens, 1) for tier in self.tiers)
+    @property
+    def service_tiers(self) -> tuple[str, ...]:
+        """The service tiers that are priced beside the standard one."""
+        return tuple(dict.fromkeys(tier.service_tier for tier in self.tiers if tier.service_tier))
+
+    def tiers_of(self, service_tier: str | None) -> list[Tier]:
+        """The tiers of one service tier, rising; empty where it has no price."""
+        return [tier for tier in self.tiers if tier.service_tier == service_tier]
+
+    def reach(self, prompt_tokens: int) -> int:
+        """The highest `above` that a call of so many tokens has passed."""
+        return max(tier.above for tier in self.tiers if tier.above < max(prompt_tokens, 1))
 
     @property
     def is_free(self) -> bool:
@@ -154,12 +169,18 @@ def whole_pico(lines: Iterable[Line], meters: Container[str]) -> Pico:
     return _picos(total_of(line for line in lines if line.what in meters), ROUND_FLOOR)
 
 
-def charge_for(price: Price, usage: Usage, markup_bp: int, held_pico: int) -> Charge:
-    """What a call costs its account: never more than was held for it.
+def charge_for(
+    price: Price,
+    usage: Usage,
+    markup_bp: int,
+    held_pico: int,
+    service_tier: str | None = None,
+) -> Charge:
+    """What a call costs its account at a priced service tier: never more than was held for it.
 
     What a provider reports above the hold stands as a line of its own, paid by the platform.
     """
-    rates = _rates(price, price.tiers_up_to(usage.prompt_tokens), markup_bp)
+    rates = _rates(price, price.reach(usage.prompt_tokens), service_tier, markup_bp)
     lines = [
         _line(meter, quantity, rates[meter]) for meter, quantity in usage.quantities() if quantity
     ]
@@ -180,30 +201,34 @@ def used_pico(charge: Charge) -> int:
     return min(charge.amount_pico + _picos(-overrun, ROUND_HALF_EVEN), ENTRY_MAX_PICO)
 
 
-def shown_tiers(price: Price, markup_bp: int) -> list[Tier]:
-    """What a customer pays: the rates that are stated, with the markup.
+def shown_tiers(price: Price, markup_bp: int, service_tier: str | None = None) -> list[Tier]:
+    """What a customer pays at a service tier: the rates that are stated, with the markup.
 
     A tier states what those below it state, too: readers take what is missing from the first.
     """
     shown = []
     meters: dict[Meter, None] = {}
-    for tier in price.tiers:
+    for tier in price.tiers_of(service_tier):
         meters.update(dict.fromkeys(tier.rates))
         rates = {meter: _marked_up(tier.rate(meter), markup_bp) for meter in meters}
-        shown.append(Tier(tier.above, rates))
+        shown.append(Tier(tier.above, rates, service_tier))
     return shown
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """The most one call can use. `media`: some of what it reads is not text."""
+    """The most one call can use. `media`: some of what it reads is not text.
+
+    `service_tiers` are those that may serve it beside the standard one.
+    """
 
     input_tokens: int
     output_tokens: int
     media: bool
+    service_tiers: tuple[str, ...] = ()
 
 
 def worst_case_pico(price: Price, bounds: Bounds, markup_bp: int) -> Pico:
-    """A true upper bound of a call's cost, at the dearest class and tier that may apply."""
+    """A true upper bound of a call's cost, at the dearest class and tiers that may apply."""
     exact = _EXACT.add(
         _fixed(price, bounds, markup_bp),
         _EXACT.multiply(bounds.output_tokens, _output_rate(price, bounds, markup_bp)),
@@ -246,36 +271,48 @@ def _fixed(price: Price, bounds: Bounds, markup_bp: int) -> Decimal:
 
 
 def _input_rate(price: Price, bounds: Bounds, markup_bp: int) -> Decimal:
-    meters = INPUTS if bounds.media else _TEXT_INPUTS
-    return _dearest(price, price.tiers_up_to(bounds.input_tokens), meters, markup_bp)
+    return dearest_rate(price, bounds, INPUTS if bounds.media else _TEXT_INPUTS, markup_bp)
 
 
 def _output_rate(price: Price, bounds: Bounds, markup_bp: int) -> Decimal:
-    return _dearest(price, price.tiers_up_to(bounds.input_tokens), OUTPUTS, markup_bp)
+    return dearest_rate(price, bounds, OUTPUTS, markup_bp)
 
 
 def _request_rate(price: Price, bounds: Bounds, markup_bp: int) -> Decimal:
-    return _dearest(price, price.tiers_up_to(bounds.input_tokens), _REQUEST, markup_bp)
+    return dearest_rate(price, bounds, _REQUEST, markup_bp)
 
 
 def dearest_rate(
     price: Price, bounds: Bounds, meters: tuple[Meter, ...], markup_bp: int
 ) -> Decimal:
     """The most that a unit of any of some meters may cost a call, in dollars, with the markup."""
-    return _dearest(price, price.tiers_up_to(bounds.input_tokens), meters, markup_bp)
+    reach = price.reach(bounds.input_tokens)
+    return _dearest_rate(price, reach, bounds.service_tiers, meters, markup_bp)
 
 
 @lru_cache(maxsize=4096)
-def _dearest(price: Price, tiers: int, meters: tuple[Meter, ...], markup_bp: int) -> Decimal:
-    """The dearest rate of some meters in the first so many tiers."""
-    rates = [_rates(price, reached, markup_bp) for reached in range(1, tiers + 1)]
-    return max(marked_up[meter] for marked_up in rates for meter in meters)
+def _dearest_rate(
+    price: Price,
+    reach: int,
+    service_tiers: tuple[str, ...],
+    meters: tuple[Meter, ...],
+    markup_bp: int,
+) -> Decimal:
+    """The dearest rate of some meters in all tiers up to a reach, the standard ones among them."""
+    tiers = [
+        tier
+        for tier in price.tiers
+        if tier.above <= reach and tier.service_tier in (None, *service_tiers)
+    ]
+    return _marked_up(max(tier.rate(meter) for tier in tiers for meter in meters), markup_bp)
 
 
 @lru_cache(maxsize=4096)
-def _rates(price: Price, tiers: int, markup_bp: int) -> Mapping[Meter, Decimal]:
-    """What a unit of each meter costs in the last of the first so many tiers."""
-    tier = price.tiers[tiers - 1]
+def _rates(
+    price: Price, reach: int, service_tier: str | None, markup_bp: int
+) -> Mapping[Meter, Decimal]:
+    """What a unit of each meter costs in the last tier up to a reach."""
+    tier = [tier for tier in price.tiers_of(service_tier) if tier.above <= reach][-1]
     return {meter: _marked_up(tier.rate(meter), markup_bp) for meter in Meter}
 
 

@@ -14,6 +14,7 @@ from modelgates_server.core.errors import InvalidInput, NoEndpoint, UnknownModel
 from modelgates_server.core.inference import Api, Demand
 from modelgates_server.core.preferences import MaxPrice, Preferences
 from modelgates_server.core.prices import Price, dearest_rate, plain
+from modelgates_server.core.service_tiers import service_tiers_allowed
 from modelgates_server.core.usage import Meter
 
 _MILLION = 1_000_000
@@ -192,6 +193,9 @@ def _priced(
     bounds = demand.bounds(
         context_tokens=model.context_tokens, media_tokens=model.media_tokens, output_tokens=0
     )
+
+    service_tiers = service_tiers_allowed(route.price, demand.service_tier)
+    bounds = msgspec.structs.replace(bounds, service_tiers=service_tiers)
 
     def charged(quantity: int, *meters: Meter) -> Decimal:
         rate = dearest_rate(route.price, bounds, meters, route.markup_bp)

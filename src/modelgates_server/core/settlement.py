@@ -16,8 +16,9 @@ from modelgates_server.core.generations import Generation, UsageWarning
 from modelgates_server.core.inference import Api, Demand
 from modelgates_server.core.money import ENTRY_MAX_PICO, Pico
 from modelgates_server.core.observed import Observed
-from modelgates_server.core.prices import Price, charge_for, used_pico
+from modelgates_server.core.prices import Price, used_pico
 from modelgates_server.core.reported_cost import costs_differ, read_cost
+from modelgates_server.core.service_tiers import charge_as_served
 from modelgates_server.core.usage import BYTES_PER_TOKEN, INPUTS, OUTPUTS, Usage, estimate_usage
 from modelgates_server.core.usage_reader import UsageReading
 
@@ -55,12 +56,15 @@ def settle(
         upstream_cost_pico=read_cost(observed.reported or {}),
         error=failure,
         reported=_kept(observed.reported),
+        service_tier=observed.service_tier,
     )
     if not abandoned and _is_free_of_charge(generation.api, observed, reading, failure):
         ended = replace(ended, state=HoldState.VOIDED, cost_pico=0, lines=(), usage=None)
     else:
         usage = _usage(generation, demand, observed, reading, media_tokens or 0)
-        ended = replace(_charged(ended, price, usage), state=HoldState.CAPTURED)
+        ended = replace(
+            _charged(ended, price, usage, observed.service_tier), state=HoldState.CAPTURED
+        )
     return replace(ended, usage_warnings=_warnings(ended, price, observed, reading))
 
 
@@ -75,7 +79,8 @@ def checkpoint(
     if not observed.has_output:
         return generation
     usage = _usage(generation, demand, observed, observed.reading(), media_tokens or 0)
-    return replace(_charged(generation, price, usage), overrun_pico=0)
+    charged = _charged(generation, price, usage, observed.service_tier)
+    return replace(charged, overrun_pico=0)
 
 
 def lost(generation: Generation, at_ms: int) -> Generation:
@@ -85,11 +90,20 @@ def lost(generation: Generation, at_ms: int) -> Generation:
     )
 
 
-def _charged(generation: Generation, price: Price, usage: Usage) -> Generation:
-    charge = charge_for(price, usage, generation.markup_bp, generation.hold_pico)
+def _charged(generation: Generation, price: Price, usage: Usage, served: str | None) -> Generation:
+    charge, service_tier = charge_as_served(
+        price,
+        usage,
+        generation.markup_bp,
+        generation.hold_pico,
+        requested=generation.requested_service_tier,
+        served=served,
+    )
     return replace(
         generation,
         usage=usage,
+        service_tier=served,
+        charged_service_tier=service_tier,
         lines=charge.lines,
         cost_pico=charge.amount_pico,
         overrun_pico=used_pico(charge) - charge.amount_pico,
@@ -201,7 +215,15 @@ def _warnings(
         # Compared with what we think the provider takes: what was used, without our markup.
         ours_pico = Pico(0)
         if ended.usage is not None:
-            ours_pico = Pico(charge_for(price, ended.usage, 0, ENTRY_MAX_PICO).amount_pico)
+            charge, _ = charge_as_served(
+                price,
+                ended.usage,
+                0,
+                ENTRY_MAX_PICO,
+                requested=ended.requested_service_tier,
+                served=ended.service_tier,
+            )
+            ours_pico = Pico(charge.amount_pico)
         if costs_differ(ended.upstream_cost_pico, ours_pico):
             warnings.append(UsageWarning.COST_DIFFERS)
     return tuple(warnings)

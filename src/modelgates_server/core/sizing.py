@@ -25,6 +25,7 @@ from modelgates_server.core.prices import (
     affordable_tokens,
     worst_case_pico,
 )
+from modelgates_server.core.service_tiers import service_tiers_allowed
 
 _RETRY_AFTER_S = 2
 
@@ -84,11 +85,13 @@ class Ask(msgspec.Struct, frozen=True):
 
     def bounds(self, output_tokens: int) -> Bounds:
         """The most the call can use with so many output tokens a choice."""
-        return self.demand.bounds(
+        bounds = self.demand.bounds(
             context_tokens=self.model.context_tokens,
             media_tokens=self.model.media_tokens,
             output_tokens=output_tokens,
         )
+        service_tiers = service_tiers_allowed(self.price, self.demand.service_tier)
+        return msgspec.structs.replace(bounds, service_tiers=service_tiers)
 
     def sized(self, output_tokens: int, *, lowered: bool) -> Sized:
         """The hold for so many output tokens a choice."""
@@ -116,7 +119,8 @@ def size_hold(
     """Size the hold of a call against what its account, its key and its own header allow.
 
     Raises `InsufficientCredits`, `KeyLimitExceeded` or `MaxCostExceeded` with the arithmetic, and
-    `InvalidInput` for audio and images that have no price: at the rate of text we would lose.
+    `InvalidInput` for audio, images and service tiers that have no price: at the rates of plain
+    text we would lose.
     The ledger checks account and key again when the hold is placed.
     """
     _refuse_unpriced(ask)

@@ -34,6 +34,7 @@ from modelgates_server.core.generations import (
 )
 from modelgates_server.core.inference import Demand, upstream_body
 from modelgates_server.core.routing import choose_route
+from modelgates_server.core.service_tiers import service_tier_to_send
 from modelgates_server.core.sizing import Ask, Sized, size_hold
 from modelgates_server.core.times import MS_PER_DAY
 from modelgates_server.service.calls import Call
@@ -129,6 +130,9 @@ class Generations:
             endpoint.upstream_model,
             cap_parameter=endpoint.cap_parameter,
             cap_tokens=sized.cap_tokens,
+            service_tier=service_tier_to_send(
+                route.price, demand.service_tier, endpoint.standard_service_tier
+            ),
         )
         call = Call(
             generation,
@@ -380,6 +384,7 @@ def _begun(
         prompt_tokens_max=sized.bounds.input_tokens,
         completion_tokens_max=sized.bounds.output_tokens,
         streamed=ask.demand.stream,
+        requested_service_tier=ask.demand.service_tier,
         idempotency=identity.idempotency,
         request_digest=identity.request_digest,
     )

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from modelgates_server.core.books import HoldState
 from modelgates_server.core.generations import Attempt, Generation
 from modelgates_server.core.money import PICOS_PER_DOLLAR
+from modelgates_server.core.service_tiers import uncharged_service_tier
 from modelgates_server.service.ports import Clock, Ledger, OpenHolds
 from modelgates_server.web.errors import HttpRefusal
 from modelgates_server.web.operations import Call
@@ -24,6 +25,9 @@ from modelgates_server.web.reply import Reply
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 """Where several worker processes add up their figures; set before this module is imported."""
 
+
+_SERVICE_TIERS = frozenset({"flex", "priority", "batch", "scale", "performance"})
+"""The tiers that a label may name: providers could invent words without end."""
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -70,6 +74,12 @@ class Metrics:
         )
         self._tokens = self._counter("tokens", "Tokens by model and class.", "model", "meter")
         self._cost = self._counter("cost_dollars", "What accounts were charged.", "model")
+        self._service_tier_unpriced = self._counter(
+            "service_tier_unpriced",
+            "Calls that a provider served at a tier without a price; charged as standard.",
+            "endpoint",
+            "service_tier",
+        )
         self._overrun = self._counter(
             "overrun_dollars", "Use above the hold, at the platform's expense.", "endpoint"
         )
@@ -115,11 +125,18 @@ class Metrics:
             self._count(self._cost, generation.cost_pico / PICOS_PER_DOLLAR, model)
         if generation.overrun_pico:
             self._count(self._overrun, generation.overrun_pico / PICOS_PER_DOLLAR, endpoint)
+        self._count_oddities(generation)
         self._observe(self._capture_lag, capture_lag_ms, endpoint)
-        for warning in generation.usage_warnings:
-            self._count(self._usage_warnings, 1, endpoint, warning.value)
         for attempt in generation.attempts:
             self._count_attempt(endpoint, attempt)
+
+    def _count_oddities(self, generation: Generation) -> None:
+        endpoint = generation.endpoint_id
+        if service_tier := uncharged_service_tier(generation):
+            named = service_tier if service_tier in _SERVICE_TIERS else "other"
+            self._count(self._service_tier_unpriced, 1, endpoint, named)
+        for warning in generation.usage_warnings:
+            self._count(self._usage_warnings, 1, endpoint, warning.value)
 
     def count_late(self, generation: Generation) -> None:
         """Count a capture that came too late."""

@@ -7,6 +7,7 @@ import structlog
 
 from modelgates_server.core.generations import Generation, UsageWarning
 from modelgates_server.core.money import format_pico
+from modelgates_server.core.service_tiers import uncharged_service_tier
 from modelgates_server.web.logs import write_line
 from modelgates_server.web.metrics import Metrics
 
@@ -40,6 +41,15 @@ class CallObserver:
                 endpoint_id=generation.endpoint_id,
                 overrun=format_pico(generation.overrun_pico),
                 reported=generation.reported,
+            )
+        if uncharged_service_tier(generation) is not None:
+            log.warning(
+                "a service tier was served without a price, or unasked: charged as standard",
+                id=generation.id,
+                endpoint_id=generation.endpoint_id,
+                requested=generation.requested_service_tier,
+                served=generation.service_tier,
+                cost=format_pico(generation.cost_pico),
             )
 
     def late(self, generation: Generation) -> None:
@@ -94,6 +104,7 @@ def _summary(generation: Generation, capture_lag_ms: int) -> dict[str, object]:
         "cancelled": generation.cancelled,
         "finish_reason": generation.finish_reason,
         "error": generation.error,
+        "service_tier": generation.service_tier,
         "duration_ms": (generation.ended_at_ms or 0) - generation.created_at_ms,
         "capture_lag_ms": capture_lag_ms,
         "request_id": generation.origin.request_id,

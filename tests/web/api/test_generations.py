@@ -92,6 +92,12 @@ async def shown(api: Api, key: str) -> dict[str, Any]:
     return data
 
 
+async def test_service_tier_is_the_one_that_the_provider_reported(api: Api, acme: Customer) -> None:
+    generation = call_of(acme, requested_service_tier="auto", service_tier="priority")
+    await charge(api, finished(generation, USAGE, T0_MS + 8_005))
+    assert (await shown(api, acme.inference))["service_tier"] == "priority"
+
+
 async def test_a_generation_has_every_member_that_old_and_new_clients_demand(
     api: Api, acme: Customer
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import msgspec
 import pytest
 from openrouter import components, operations
 
@@ -341,6 +342,25 @@ async def test_endpoints_have_every_member_that_old_and_new_clients_demand(api: 
     embeds = (await served.get(f"{MODELS}/{EMBEDS.id}/endpoints")).json()["data"]["endpoints"][0]
     assert embeds["max_completion_tokens"] is None
     assert not any(embeds["supports_tool_choice"].values())
+
+
+async def test_each_priced_service_tier_is_an_endpoint_with_its_rates(api: Api) -> None:
+    standard = cheap("maker/chooses")
+    [tier] = standard.tiers
+    half = {meter: rate / 2 for meter, rate in tier.rates.items()}
+    flex = [Tier(above, half, "flex") for above in (0, 999)]
+    tiered = msgspec.structs.replace(standard, tiers=(tier, *flex))
+    served = shop(api, model("maker/chooses"), prices=[tiered])
+    answer = await served.get(f"{MODELS}/maker/chooses/endpoints")
+    operations.ListEndpointsResponse.model_validate(answer.json())
+    rates = {"prompt": "0.0000005", "completion": "0.000001"}
+    shown = answer.json()["data"]["endpoints"]
+    assert [(row["tag"], row["service_tier"], row["pricing"]) for row in shown] == [
+        ("maker", None, {"prompt": "0.000001", "completion": "0.000002"}),
+        ("maker/flex", "flex", {**rates, "overrides": [{"min_prompt_tokens": 1000, **rates}]}),
+    ]
+    [row] = (await served.get(MODELS)).json()["data"]
+    assert row["pricing"] == {"prompt": "0.000001", "completion": "0.000002"}
 
 
 @pytest.mark.parametrize("model_id", ["maker/none", "none/talks", "maker/talks/more", "maker/"])

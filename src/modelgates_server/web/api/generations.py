@@ -87,12 +87,12 @@ class GenerationRow(msgspec.Struct, frozen=True, kw_only=True):
     http_referer: str | None
     user_agent: str | None
     workspace_id: str
+    service_tier: str | None
     is_byok: bool = False
     data_region: str = "global"
     cache_discount: None = None
     upstream_inference_cost: None = None
     moderation_latency: None = None
-    service_tier: None = None
     num_media_prompt: None = None
     num_input_audio_prompt: None = None
     num_media_completion: None = None
@@ -159,6 +159,7 @@ def generation_row(generation: Generation) -> GenerationRow:
         http_referer=g.origin.referer,
         user_agent=g.origin.user_agent,
         workspace_id=workspace_of(g.account_id),
+        service_tier=g.service_tier,
         state=g.state,
         hold=number(g.hold_pico),
         estimated=g.usage is not None and g.usage.estimated,

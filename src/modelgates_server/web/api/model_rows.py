@@ -111,7 +111,10 @@ class ToolChoice(msgspec.Struct, frozen=True):
 
 
 class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint of a model. We measure neither speed nor uptime for others to see."""
+    """An endpoint of a model. We measure neither speed nor uptime for others to see.
+
+    `service_tier` is the tier it sells, null for the standard one.
+    """
 
     name: str
     tag: str
@@ -126,10 +129,10 @@ class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
     supports_implicit_caching: bool
     max_prompt_tokens: None = None
     quantization: None = None
-    service_tier: None = None
     status: int = 0
     supports_diarization: bool = False
     native_tools: dict[str, Any] = {}
+    service_tier: str | None = None
     latency_last_30m: None = None
     throughput_last_30m: None = None
     uptime_last_5m: None = None
@@ -178,13 +181,27 @@ def model_row(model: Model, price: Price, markup_bp: int) -> ModelRow:
 
 
 def endpoints_row(model: Model, price: Price, markup_bp: int) -> ModelEndpoints:
-    """Show a model with its one endpoint."""
-    pricing = _pricing(price, markup_bp)
+    """Show a model with its one provider, an endpoint for each service tier that has a price."""
+    return ModelEndpoints(
+        id=model.id,
+        name=model.name,
+        created=model.created_at_s,
+        description=model.description,
+        architecture=_architecture(model),
+        endpoints=[
+            _endpoint_row(model, _pricing(price, markup_bp, service_tier), service_tier)
+            for service_tier in (None, *price.service_tiers)
+        ],
+    )
+
+
+def _endpoint_row(model: Model, pricing: Pricing, service_tier: str | None) -> EndpointRow:
     takes_choice = "tool_choice" in model.parameters
     provider = model.endpoint.provider
-    endpoint = EndpointRow(
-        name=f"{provider} | {model.id}",
-        tag=provider,
+    tag = provider if service_tier is None else f"{provider}/{service_tier}"
+    return EndpointRow(
+        name=f"{tag} | {model.id}",
+        tag=tag,
         provider_name=provider,
         model_id=model.id,
         model_name=model.name,
@@ -194,14 +211,7 @@ def endpoints_row(model: Model, price: Price, markup_bp: int) -> ModelEndpoints:
         supported_parameters=model.parameters,
         supports_tool_choice=ToolChoice(takes_choice, takes_choice, takes_choice, takes_choice),
         supports_implicit_caching=pricing.input_cache_read is not None,
-    )
-    return ModelEndpoints(
-        id=model.id,
-        name=model.name,
-        created=model.created_at_s,
-        description=model.description,
-        architecture=_architecture(model),
-        endpoints=[endpoint],
+        service_tier=service_tier,
     )
 
 
@@ -220,8 +230,8 @@ def _output_tokens(model: Model) -> int | None:
     return None if model.apis == {Api.EMBEDDINGS} else model.output_tokens
 
 
-def _pricing(price: Price, markup_bp: int) -> Pricing:
-    first, *others = shown_tiers(price, markup_bp)
+def _pricing(price: Price, markup_bp: int, service_tier: str | None = None) -> Pricing:
+    first, *others = shown_tiers(price, markup_bp, service_tier)
     # Tiers start above a number of tokens, overrides at one.
     overrides = tuple(
         PricingOverride(min_prompt_tokens=tier.above + 1, **_rates(tier)) for tier in others
