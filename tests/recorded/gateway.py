@@ -22,7 +22,6 @@ from modelgates_server.service.credits import Credits
 from modelgates_server.service.generations import Generations, Patience
 from modelgates_server.service.keys import KeyRing, NewKey
 from modelgates_server.service.ports import Provider, Store
-from modelgates_server.service.verify import verify
 from modelgates_server.store.spool import FolderSpool
 from modelgates_server.store.sqlite.store import open_store
 from modelgates_server.web import server
@@ -33,6 +32,7 @@ from modelgates_server.web.observer import CallObserver
 from modelgates_server.web.openapi import OpenApi
 from modelgates_server.web.refusals import Refusals
 from modelgates_server.web.table import operations
+from tests.books import check_books
 
 T0_MS = 1_795_439_520_000
 """2026-11-23T13:12:00Z, a Monday."""
@@ -171,9 +171,9 @@ class Gateway:
         """The record of a call as it is stored."""
         return await self._parts.store.generation(customer.account_id, generation_id)
 
-    async def findings(self) -> list[Any]:
-        """What is wrong with the books."""
-        return (await verify(self._parts.store)).findings
+    async def check_books(self) -> None:
+        """They are right, and all calls have ended."""
+        await check_books(self._parts.store)
 
 
 class _Parts(NamedTuple):

@@ -4,15 +4,18 @@ import asyncio
 import itertools
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from modelgates_server.core.books import HoldState
-from modelgates_server.core.errors import ProviderUnavailable
+from modelgates_server.core.errors import CallEnded, ProviderUnavailable
+from modelgates_server.core.generations import Generation
+from modelgates_server.core.settlement import settle
 from modelgates_server.service import calls
 from modelgates_server.service.calls import Call
 from tests.gateway import DEADLINE_S, Desk, Heard, asking, relay
-from tests.upstream import Says, Upstream, answer, chunk, plain, usage
+from tests.upstream import Says, Upstream, answer, chunk, plain, story, usage
 
 CUT_BY_BYTES = 16 * 1024 * 1024 + 256 * 100
 """Text of a stream, for which 100 tokens are held, after which it is cut at the latest."""
@@ -130,6 +133,74 @@ async def test_stream_that_a_mistake_of_ours_stops_is_charged_for_what_was_hande
     generation = await desk.saved(call)
     assert generation.state is HoldState.CAPTURED
     assert 0 < generation.cost_pico == (await desk.account()).usage_pico
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_endless_refusal_of_a_provider_is_not_read_to_its_end(
+    desk: Desk, upstream: Upstream, *, stream: bool
+) -> None:
+    endless = Endless()
+    upstream.say = lambda _: Says(endless, 500, "application/json")
+    call = await desk.begin(asking(stream=stream))
+    with pytest.raises(ProviderUnavailable):
+        await (relay(call, Heard()) if stream else take(call))
+    assert await asyncio.to_thread(endless.left.wait, DEADLINE_S)
+    await check_free(desk, call)
+
+
+async def test_stream_that_is_answered_with_an_endless_body_is_not_read_to_its_end(
+    desk: Desk, upstream: Upstream
+) -> None:
+    endless = Endless()
+    upstream.say = lambda _: Says(endless, 200, "application/json")
+    call = await desk.begin(asking(stream=True))
+    with pytest.raises(ProviderUnavailable):
+        await relay(call, Heard())
+    assert await asyncio.to_thread(endless.left.wait, DEADLINE_S)
+    await check_free(desk, call)
+
+
+async def test_endless_plain_answer_is_not_read_to_its_end(
+    desk: Desk, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "ANSWER_MAX_BYTES", CUT_BY_BYTES)  # 64 MiB take a while
+    endless = Endless()
+    upstream.say = lambda _: Says(endless, 200, "application/json")
+    call = await desk.begin(asking())
+    with pytest.raises(ProviderUnavailable, match="more than"):
+        await take(call)
+    assert await asyncio.to_thread(endless.left.wait, DEADLINE_S)
+    await check_free(desk, call)
+
+
+async def test_answer_too_large_to_be_kept_is_not_made_again(
+    desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: plain(answer("w" * calls.KEPT_MAX_BYTES, usage(3, 5)))
+    _, generation = await desk.answer(asking(key="once"))
+    assert await desk.store.answer(generation.account_id, generation.id) is None
+    with pytest.raises(CallEnded, match=generation.id):
+        await desk.begin(asking(key="once"))
+    assert len(upstream.asked) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_call_that_cannot_be_priced_frees_its_hold(
+    desk: Desk, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, *, stream: bool
+) -> None:
+    """A mistake of ours in the price of what was said may cost us, and never locks credits."""
+    upstream.say = lambda _: Says(story()) if stream else plain(answer("hello", usage(3, 5)))
+
+    def mistaken(*given: Any, **named: Any) -> Generation:
+        if given[-1].output_bytes:
+            raise ZeroDivisionError
+        return settle(*given, **named)
+
+    monkeypatch.setattr(calls, "settle", mistaken)
+    call = await desk.begin(asking(stream=stream))
+    with pytest.raises(ZeroDivisionError):
+        await (relay(call, Heard()) if stream else take(call))
+    await check_free(desk, call)
 
 
 async def take(call: Call) -> None:

@@ -88,6 +88,7 @@ OTHERS: dict[str, CallRequest] = {
 }
 
 
+@pytest.mark.books(holds_open=True)
 @pytest.mark.parametrize("running", [False, True])
 @pytest.mark.parametrize("other", OTHERS)
 async def test_another_request_under_the_same_key_is_refused(
@@ -118,6 +119,7 @@ def at(api: Api) -> CallRequest:
     return msgspec.structs.replace(ASKED, demand=read_demand(api, SAME_BODY), body=SAME_BODY)
 
 
+@pytest.mark.books(holds_open=True)
 @pytest.mark.parametrize("running", [False, True])
 @pytest.mark.parametrize(("first", "second"), [*itertools.permutations(Api, 2)])
 async def test_same_body_under_the_same_key_is_refused_at_another_operation(
