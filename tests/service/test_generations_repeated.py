@@ -177,6 +177,17 @@ async def test_a_call_that_cost_nothing_may_be_made_again(desk: Desk, upstream: 
     assert await billed(desk) == TRUE_PICO
 
 
+async def test_another_request_is_refused_when_the_first_cost_nothing(
+    desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: plain({"error": {"message": "no"}}, 500)
+    with pytest.raises(ProviderUnavailable):
+        await ask(desk)
+    with pytest.raises(ReferenceReused):
+        await ask(desk, asking("other", key="once"))
+    assert len(upstream.asked) == 1
+
+
 @pytest.mark.parametrize("charged", [False, True])
 async def test_a_call_that_was_lost_is_made_again_only_if_nothing_was_charged(
     desk: Desk, upstream: Upstream, charged: bool
