@@ -27,6 +27,8 @@ async def refused_requests(script: Script) -> None:
     await script.ask("too large", post, path, key=key, body=b" " * (64 * 1024 + 1))
     deep = b"[" * 5000
     await script.ask("too deep", post, path, key=key, body=b'{"model": "a", "input": ' + deep)
+    await script.chat("a limit below zero", headers={"x_modelgates_max_cost": "-1"})
+    await script.chat("a key too long", headers={"idempotency_key": "a" * 256})
 
 
 @scenario
