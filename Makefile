@@ -82,6 +82,10 @@ bench: setup-dev $(PORTKEY_INSTALLED) ## run the benchmarks and print ratios
 prices: setup-dev ## write the price list anew from the pinned genai-prices
 	@$(BIN)/python -m tools.price_seeds
 
+.PHONY: record
+record: setup-dev ## record anew what the gateway says and stores, for tests/recorded
+	@RECORD=1 $(BIN)/pytest -q tests/recorded && git diff --stat -- tests/recorded
+
 .PHONY: crash
 crash: setup-dev ## kill the server 1,000 times and count lost commits
 	@$(BIN)/python -m tests.crash.kills --kills 1000

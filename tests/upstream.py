@@ -27,10 +27,14 @@ class Says(NamedTuple):
 
 
 class Upstream:
-    """Answers every request with what `say` gives for its body; `asked` has all bodies so far."""
+    """Answers every request with what `say` gives for its body; `asked` has all bodies so far.
+
+    `sent` has the path and the bytes of each.
+    """
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
+        self.sent: list[tuple[str, bytes]] = []
         self.say: Callable[[Any], Says] = lambda _: plain(answer("hello"))
         self.errors: list[Exception] = []
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -69,7 +73,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         upstream = self.server.upstream
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        data = self.rfile.read(int(self.headers["content-length"]))
+        body = json.loads(data)
+        upstream.sent.append((self.path, data))
         upstream.asked.append(body)
         says = upstream.say(body)
         try:

@@ -17,6 +17,7 @@ from modelgates_server.core.generations import Generation
 from modelgates_server.core.prices import dollars, total_of
 from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite.store import open_store
+from tests.books import figures_of
 from tests.cli.console import Console
 from tests.server import DEADLINE_S, Customer, RunningServer, running_server
 from tests.upstream import Upstream, running_upstream
@@ -207,11 +208,18 @@ def records(database_path: Path, account_id: str) -> tuple[Account, list[Generat
 
 
 class Session:
-    """A customer of a server, with a client for each of its keys; ends their connections."""
+    """A customer of a server, with a client for each of its keys; ends their connections.
 
-    def __init__(self, server: RunningServer, customer: Customer) -> None:
+    At its end the books are right, and the customer's calls have ended, unless `holds_open` says
+    that a test leaves some.
+    """
+
+    def __init__(
+        self, server: RunningServer, customer: Customer, *, holds_open: bool = False
+    ) -> None:
         self.server = server
         self.customer = customer
+        self._holds_open = holds_open
         self._stack = ExitStack()
         self.inference = self.client(customer.inference)
         self.management = self.client(customer.management)
@@ -220,8 +228,25 @@ class Session:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         self._stack.close()
+        if error is None:
+            asyncio.run(self._check_end())
+
+    async def _check_end(self) -> None:
+        """A call whose client has left may still be ending."""
+        store = open_store(self.server.database_path)
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while True:
+                    figures = await figures_of(store, self.customer.account_id)
+                    if self._holds_open or figures["held_pico"] == 0:
+                        break
+                    await asyncio.sleep(0.01)
+            assert (await verify(store)).findings == []
+            assert figures["costs_pico"] == figures["usage_pico"], figures
+        finally:
+            await store.close()
 
     def client(self, key: str) -> Client:
         """A client with a key of any account."""

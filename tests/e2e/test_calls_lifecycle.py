@@ -167,7 +167,10 @@ def test_a_kill_in_mid_stream_is_resolved_by_what_the_last_checkpoint_saw(
         upstream.say = lambda _: Says(pause)
         with mortal_server(tmp_path, **settings) as server:
             customer = open_customer_now(server.database_path)
-            with Session(server, customer) as session, session.inference.stream() as running:
+            with (
+                Session(server, customer, holds_open=True) as session,
+                session.inference.stream() as running,
+            ):
                 if checkpoint:
                     running.until("word1")
                     wait_until(lambda: saved(server, customer)[0].cost_pico > 0, server.process)
@@ -231,7 +234,7 @@ def test_a_capture_outlives_the_end_of_the_process_without_a_database(
         with mortal_server(tmp_path, **settings) as server:
             customer = open_customer_now(server.database_path)
             with (
-                Session(server, customer) as session,
+                Session(server, customer, holds_open=True) as session,
                 session.inference.stream() as running,
             ):
                 running.until("word1")

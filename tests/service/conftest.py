@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelgates_server.service.ports import Store
+from tests.books import check_books
 from tests.gateway import PATIENCE, Desk, open_desk
 from tests.support import ManualClock
 from tests.upstream import Upstream, answer, plain, running_upstream, usage
@@ -19,8 +20,23 @@ def upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture
+async def right_books(request: pytest.FixtureRequest, store: Store) -> AsyncIterator[None]:
+    """The books are right when a test has ended, but for what its mark `books` says.
+
+    `@pytest.mark.books(holds_open=True)`: it leaves calls that run or were lost.
+    `@pytest.mark.books(damaged=True)`: it damages them itself.
+    """
+    yield
+    mark = request.node.get_closest_marker("books")
+    said = {} if mark is None else dict(mark.kwargs)
+    if not said.pop("damaged", False):
+        await check_books(store, **said)
+
+
+@pytest.fixture
 async def desk(
-    store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
+    store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream, right_books: None
 ) -> AsyncIterator[Desk]:
+    del right_books  # it looks when all is over
     async with open_desk(store, clock, tmp_path, upstream.url, PATIENCE) as opened:
         yield opened

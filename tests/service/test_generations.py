@@ -21,6 +21,7 @@ from modelgates_server.core.errors import (
     PriceNotFound,
     UnknownModel,
 )
+from modelgates_server.core.generations import StoredAnswer
 from modelgates_server.core.prices import Tier
 from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
 from modelgates_server.service.calls import Call
@@ -48,6 +49,7 @@ from tests.upstream import Pause, Says, Upstream, answer, plain, story, usage
 
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 
+pytestmark = pytest.mark.usefixtures("right_books")
 
 FREE = msgspec.structs.replace(
     ACME_PRICE,
@@ -74,6 +76,7 @@ async def finish(call: Call) -> None:
         await call.close()
 
 
+@pytest.mark.books(holds_open=True)
 async def test_no_more_calls_are_made_at_once_than_the_balance_holds(
     store: Store, desk: Desk, upstream: Upstream
 ) -> None:
@@ -99,6 +102,7 @@ async def test_no_more_calls_are_made_at_once_than_the_balance_holds(
     assert (account.usage_pico, account.held_pico) == (7 * TRUE_PICO, 0)
 
 
+@pytest.mark.books(holds_open=True)
 async def test_first_calls_of_a_new_key_at_once_do_not_pass_its_limit(
     store: Store, desk: Desk
 ) -> None:
@@ -112,6 +116,7 @@ async def test_first_calls_of_a_new_key_at_once_do_not_pass_its_limit(
     assert sum(isinstance(call, KeyLimitExceeded) for call in calls) == 17
 
 
+@pytest.mark.books(holds_open=True)
 async def test_without_a_limit_the_first_call_takes_what_there_is_and_the_next_waits(
     store: Store, desk: Desk
 ) -> None:
@@ -168,6 +173,7 @@ async def test_a_model_without_a_price_is_refused_and_never_free(
     assert await store.open_holds(caller.account_id, limit=1) == []
 
 
+@pytest.mark.books(damaged=True)
 async def test_an_account_in_debt_gets_nothing_free_models_included(
     store: Store, desk: Desk, sqlite_path: Path
 ) -> None:
@@ -193,6 +199,20 @@ async def test_a_free_model_costs_nothing_and_needs_no_credits(
     assert (call.generation.hold_pico, call.generation.cost_pico) == (0, 0)
     assert call.generation.state is HoldState.CAPTURED
     assert (await verify(store)).findings == []
+
+
+async def test_repeat_of_a_free_call_gets_its_answer_and_no_second_call(
+    store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
+) -> None:
+    caller, once = await new_caller(store, 0), asking(key="once")
+    async with serving(store, clock, tmp_path, upstream, Catalog([ACME], [FREE])) as generations:
+        call = await generations.begin(caller, once)
+        assert isinstance(call, Call)
+        await finish(call)
+        again = await generations.begin(caller, once)
+    assert isinstance(again, StoredAnswer)
+    assert again.generation_id == call.generation.id
+    assert len(upstream.asked) == 1
 
 
 async def test_a_markup_of_an_account_is_held_and_charged(

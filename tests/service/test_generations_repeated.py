@@ -1,10 +1,13 @@
 """Calls with an `Idempotency-Key`: however often and wherever repeated, they bill once."""
 
 import asyncio
+import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from modelgates_server.core.books import HoldState
@@ -15,7 +18,7 @@ from modelgates_server.core.errors import (
     ReferenceReused,
 )
 from modelgates_server.core.generations import StoredAnswer
-from modelgates_server.core.inference import Api
+from modelgates_server.core.inference import Api, read_demand
 from modelgates_server.service.calls import Call
 from modelgates_server.service.generations import ANSWER_KEPT_MS, CallRequest
 from modelgates_server.service.ports import Store
@@ -85,6 +88,7 @@ OTHERS: dict[str, CallRequest] = {
 }
 
 
+@pytest.mark.books(holds_open=True)
 @pytest.mark.parametrize("running", [False, True])
 @pytest.mark.parametrize("other", OTHERS)
 async def test_another_request_under_the_same_key_is_refused(
@@ -97,6 +101,40 @@ async def test_another_request_under_the_same_key_is_refused(
     with pytest.raises(ReferenceReused):
         await ask(desk, OTHERS[other])
     assert len(upstream.asked) == (0 if running else 1)
+
+
+SAME_BODY = json.dumps(
+    {
+        "model": "acme/large",
+        "messages": [{"role": "user", "content": "hello"}],
+        "prompt": "hello",
+        "input": "hello",
+    }
+).encode()
+"""A body that every operation takes."""
+
+
+def at(api: Api) -> CallRequest:
+    """The same body and key at an operation."""
+    return msgspec.structs.replace(ASKED, demand=read_demand(api, SAME_BODY), body=SAME_BODY)
+
+
+@pytest.mark.books(holds_open=True)
+@pytest.mark.parametrize("running", [False, True])
+@pytest.mark.parametrize(("first", "second"), [*itertools.permutations(Api, 2)])
+async def test_same_body_under_the_same_key_is_refused_at_another_operation(
+    desk: Desk, upstream: Upstream, first: Api, second: Api, *, running: bool
+) -> None:
+    upstream.say = lambda _: plain(answer("hi", usage(3, 5), data=[]))
+    if running:
+        await desk.begin(at(first))
+    else:
+        told = await ask(desk, at(first))
+    with pytest.raises(ReferenceReused):
+        await ask(desk, at(second))
+    assert len(upstream.asked) == (0 if running else 1)
+    if not running:
+        assert await ask(desk, at(first)) == told
 
 
 @pytest.mark.parametrize("whose", ["the same account", "another account"])
@@ -137,6 +175,17 @@ async def test_a_call_that_cost_nothing_may_be_made_again(desk: Desk, upstream: 
     assert await ask(desk) == first
     assert len(upstream.asked) == 3
     assert await billed(desk) == TRUE_PICO
+
+
+async def test_another_request_is_refused_when_the_first_cost_nothing(
+    desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: plain({"error": {"message": "no"}}, 500)
+    with pytest.raises(ProviderUnavailable):
+        await ask(desk)
+    with pytest.raises(ReferenceReused):
+        await ask(desk, asking("other", key="once"))
+    assert len(upstream.asked) == 1
 
 
 @pytest.mark.parametrize("charged", [False, True])

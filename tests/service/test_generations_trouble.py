@@ -136,6 +136,7 @@ async def test_what_a_killed_process_kept_lands_before_its_hold_is_called_lost(
     assert await pending(desk.metered.spool) == []
 
 
+@pytest.mark.books(holds_open=True)
 async def test_a_start_without_the_database_resolves_nothing(
     desk: Desk, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:
@@ -207,6 +208,7 @@ async def test_a_sign_of_life_that_could_not_be_saved_is_given_at_the_next_tick(
     assert (await desk.saved(call)).cost_pico == TRUE_PICO
 
 
+@pytest.mark.books(holds_open=True)
 async def test_one_damaged_file_does_not_keep_the_others_nor_the_signs_of_life(
     desk: Desk, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:

@@ -1,0 +1,264 @@
+"""The gateway in this process, over real SQLite and real HTTP, with a fixed clock and randomness.
+
+This is the one place of the recorder that knows how the program is put together: where modules or
+constructors change, change `_build`, and the goldens must stay as they are.
+"""
+
+import asyncio
+import hashlib
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from modelgates_server.bootstrap.configuration import load_configuration
+from modelgates_server.bootstrap.price_book import open_catalog
+from modelgates_server.core.keys import KeyKind
+from modelgates_server.providers.openai import OpenAiProvider
+from modelgates_server.providers.sandbox.provider import SandboxProvider
+from modelgates_server.service.accounts import Accounts
+from modelgates_server.service.credits import Credits
+from modelgates_server.service.generations import Generations, Patience
+from modelgates_server.service.keys import KeyRing, NewKey
+from modelgates_server.service.ports import Provider, Store
+from modelgates_server.store.spool import FolderSpool
+from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.web import server
+from modelgates_server.web.app import App
+from modelgates_server.web.docs.api import DocsApi
+from modelgates_server.web.metrics import Metrics
+from modelgates_server.web.observer import CallObserver
+from modelgates_server.web.openapi import OpenApi
+from modelgates_server.web.refusals import Refusals
+from modelgates_server.web.table import operations
+from tests.books import check_books
+
+T0_MS = 1_795_439_520_000
+"""2026-11-23T13:12:00Z, a Monday."""
+
+PROVIDER_MS = 250
+"""What a provider takes to answer, on the fixed clock."""
+
+DOLLAR = 10**12
+DEADLINE_S = 30
+METRICS_TOKEN = "0123456789abcdef"
+BODY_MAX_BYTES = 64 * 1024
+
+CONFIGURATION = """
+sandbox = true
+
+[providers.acme]
+base_url = "{url}"
+
+[providers.gone]
+base_url = "http://127.0.0.1:9/v1"
+
+[models."acme/large"]
+provider = "acme"
+name = "Acme: Large"
+description = "A large model."
+context_length = 1000
+max_output_tokens = 100
+input_modalities = ["text", "image"]
+media_tokens = 300
+parameters = ["tools", "temperature"]
+
+[[models."acme/large".prices]]
+input = "0.0001"
+cache_read = "0.00001"
+output = "0.01"
+
+[models."acme/embed"]
+provider = "acme"
+kind = "embeddings"
+context_length = 1000
+
+[[models."acme/embed".prices]]
+input = "0.0000001"
+
+[models."acme/later"]
+provider = "acme"
+context_length = 1000
+max_output_tokens = 100
+
+[[models."acme/later".prices]]
+from = 2030-01-01T00:00:00Z
+input = "0.0001"
+output = "0.01"
+
+[models."gone/large"]
+provider = "gone"
+context_length = 1000
+max_output_tokens = 100
+
+[[models."gone/large".prices]]
+input = "0.0001"
+output = "0.01"
+"""
+
+
+class FixedClock:
+    """Stands still but for what a scenario adds; call it for the time in ms."""
+
+    def __init__(self) -> None:
+        self.now_ms = T0_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+    def forward(self, ms: int) -> None:
+        self.now_ms += ms
+
+
+class FixedRandomness:
+    """The same bytes in each run, and never the same twice within one."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def __call__(self, count: int) -> bytes:
+        self._count += 1
+        return hashlib.shake_256(b"recorded %d" % self._count).digest(count)
+
+
+class Customer(NamedTuple):
+    """An account and the text of one key of each kind."""
+
+    account_id: str
+    management: str
+    inference: str
+    viewer: str
+
+
+class Gateway:
+    """What scenarios use of the running program."""
+
+    def __init__(self, port: int, clock: FixedClock, database_path: Path, parts: "_Parts") -> None:
+        self.port = port
+        self.clock = clock
+        self.database_path = database_path
+        self.spool_folder = database_path.with_name("spool")
+        self._parts = parts
+
+    async def open_customer(self, credits_pico: int = 100 * DOLLAR) -> Customer:
+        """A new account with credits and keys."""
+        parts = self._parts
+        account = await parts.accounts.open("Acme Lab")
+        if credits_pico:
+            await parts.credits.grant(account.id, credits_pico, "recorded")
+        texts = {}
+        for kind in KeyKind:
+            new = NewKey(kind=kind, name=kind)
+            _, texts[kind.value] = await parts.keys.create(account.id, new)
+        return Customer(account.id, **texts)
+
+    async def close_account(self, customer: Customer) -> None:
+        """Take the credits back and close the account."""
+        account = await self._parts.accounts.get(customer.account_id)
+        await self._parts.credits.adjust(account.id, -account.available_pico, "recorded")
+        await self._parts.accounts.close(account.id)
+
+    def heartbeat(self) -> None:
+        """What the server does twice a second."""
+        self._parts.generations.tick()
+
+    async def drain_spool(self) -> None:
+        """Commit the ends that were kept."""
+        await self._parts.generations.replay()
+
+    async def generation(self, customer: Customer, generation_id: str) -> Any:
+        """The record of a call as it is stored."""
+        return await self._parts.store.generation(customer.account_id, generation_id)
+
+    async def check_books(self) -> None:
+        """They are right, and all calls have ended."""
+        await check_books(self._parts.store)
+
+
+class _Parts(NamedTuple):
+    store: Store
+    accounts: Accounts
+    credits: Credits
+    keys: KeyRing
+    generations: Generations
+    providers: dict[str, Provider]
+    app: App
+
+
+@asynccontextmanager
+async def running_gateway(folder: Path, upstream_url: str) -> AsyncIterator[Gateway]:
+    """Serve a new database in a folder on a free port of the loopback."""
+    clock = FixedClock()
+    parts = await _build(folder, upstream_url, clock)
+    config = server.configuration(
+        lambda: parts.app,
+        host="127.0.0.1",
+        port=0,
+        workers=1,
+        tls_cert=None,
+        tls_key=None,
+        shutdown_grace_s=30,
+        request_timeout_s=30,
+        max_connections=100,
+    )
+    started = asyncio.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        serving = server.GatewayServer(config, started.set)
+        running = asyncio.create_task(serving.serve([listener]))
+        async with asyncio.timeout(DEADLINE_S):
+            await started.wait()
+        try:
+            yield Gateway(port, clock, folder / "modelgates.db", parts)
+        finally:
+            serving.should_exit = True
+            await running
+
+
+async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> _Parts:
+    """As `bootstrap.serving.create_app`, but for clock, randomness and what runs by itself."""
+    path, random_bytes = folder / "modelgates.toml", FixedRandomness()
+    path.write_text(CONFIGURATION.format(url=upstream_url))
+    configuration = load_configuration(path, {})
+    store = open_store(folder / "modelgates.db")
+    catalog = await open_catalog(store, configuration, clock())
+    providers: dict[str, Provider] = {"sandbox": SandboxProvider(clock)}
+    providers |= {given.name: OpenAiProvider(given, clock) for given in configuration.providers}
+    metrics = Metrics(METRICS_TOKEN, store, clock)
+    refusals = Refusals()
+    keys = KeyRing(store, clock, random_bytes)
+    generations = Generations(
+        store,
+        catalog,
+        providers,
+        FolderSpool(folder / "spool"),
+        CallObserver(metrics),
+        clock,
+        random_bytes,
+        Patience(),
+    )
+    table = operations(
+        store=store,
+        keys=keys,
+        generations=generations,
+        catalog=catalog,
+        clock=clock,
+        metrics=metrics,
+        refusals=refusals,
+        openapi=OpenApi(""),
+        docs=DocsApi("", catalog),
+        body_max_bytes=BODY_MAX_BYTES,
+    )
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        yield
+        await generations.stop()
+        for provider in providers.values():
+            await provider.close()
+        await store.close()
+
+    app = App(table, keys, metrics, refusals, lifespan, 16 * BODY_MAX_BYTES)
+    accounts, granting = Accounts(store, clock, random_bytes), Credits(store, clock, random_bytes)
+    return _Parts(store, accounts, granting, keys, generations, providers, app)

@@ -1,0 +1,228 @@
+"""Calls that end well, and what the books show of them."""
+
+from typing import Any
+
+from tests.recorded.script import Script, scenario
+from tests.upstream import DONE, Pause, Says, answer, chunk, event, plain, story, usage, used
+
+TOOL: dict[str, Any] = {
+    "type": "function",
+    "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}},
+}
+CALLED = [
+    {
+        "index": 0,
+        "id": "call_1",
+        "type": "function",
+        "function": {"name": "weather", "arguments": '{"city": "Bonn"}'},
+    }
+]
+DETAILED = usage(
+    30,
+    20,
+    prompt_tokens_details={"cached_tokens": 10},
+    completion_tokens_details={"reasoning_tokens": 5},
+)
+
+
+@scenario
+async def chat_plain(script: Script) -> None:
+    script.provider_says(plain(answer("hi", usage(3, 5), service_tier="default", odd={"a": [1]})))
+    told = await script.chat("a plain answer", temperature=0.5, user="end-user-1")
+    await script.receipt("its receipt", told.json["id"])
+    named = {
+        "x_session_id": "session-1",
+        "x_title": "Example App",
+        "http_referer": "https://app.example",
+        "user_agent": "recorder/1",
+        "x_modelgates_metadata": "enabled",
+    }
+    told = await script.chat("who called is taken down", max_tokens=7, headers={**named})
+    await script.receipt("and is shown", told.json["id"])
+    await script.chat("within its own limit", max_tokens=1, headers={"x_modelgates_max_cost": "5"})
+
+
+@scenario
+async def chat_details(script: Script) -> None:
+    body = answer("h\u00e9 \U0001f600", DETAILED, system_fingerprint="fp_1")
+    body["choices"][0]["message"] |= {"reasoning": "hm", "tool_calls": None, "refusal": None}
+    script.provider_says(plain(body))
+    told = await script.chat("reasoning and cached tokens")
+    await script.receipt("its receipt", told.json["id"])
+    body = answer("", usage(9, 9))
+    body["choices"][0] |= {"finish_reason": "tool_calls"}
+    body["choices"][0]["message"] = {"role": "assistant", "content": None, "tool_calls": CALLED}
+    script.provider_says(plain(body))
+    await script.chat("a tool is called", tools=[TOOL], tool_choice="auto")
+    body = answer("one", usage(3, 9))
+    body["choices"].append({"index": 1, "message": {"content": "two"}, "finish_reason": "length"})
+    script.provider_says(plain(body))
+    await script.chat("two choices", n=2, max_completion_tokens=5)
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    content = [{"type": "text", "text": "what is it?"}, image]
+    script.provider_says(plain(answer("a cat", usage(200, 3))))
+    await script.chat("a picture", messages=[{"role": "user", "content": content}])
+    script.provider_says(plain(answer("no usage", None)))
+    await script.chat("an answer without usage is estimated")
+    script.provider_says(plain(answer("too dear", usage(10**6, 10**6))))
+    told = await script.chat("a report above the hold", max_tokens=2)
+    await script.receipt("its overrun", told.json["id"])
+
+
+@scenario
+async def chat_streamed(script: Script) -> None:
+    script.provider_says(Says(story()))
+    told = await script.chat("a stream", stream=True)
+    await script.receipt("its receipt", told.header("x-generation-id"))
+    script.provider_says(Says([b"".join(story()).replace(b"\n", b"\r\n")]))
+    await script.chat("in one piece, with other line ends", stream=True, stream_options={})
+    script.provider_says(Says([b": thinking\n\n", *story()[:-1]]))
+    await script.chat("comments, and no mark of its end", stream=True)
+    script.provider_says(Says([chunk("word "), chunk("two"), chunk(finish="stop"), DONE]))
+    await script.chat("without usage it is estimated", stream=True)
+    script.provider_says(
+        Says([chunk("a"), chunk("b", usage=usage(3, 2)), chunk(finish="stop", x_groq={}), DONE])
+    )
+    await script.chat("usage beside a choice", stream=True)
+
+
+@scenario
+async def chat_streamed_details(script: Script) -> None:
+    pieces = [
+        event({"id": "1", "choices": [{"index": 0, "delta": {"role": "assistant"}}]}),
+        event({"id": "1", "choices": [{"index": 0, "delta": {"reasoning": "hm"}}]}),
+        event({"id": "1", "choices": [{"index": 0, "delta": {"tool_calls": CALLED}}]}),
+        event(
+            {"id": "1", "choices": [{"index": 0, "delta": {"content": "h\u00e9", "audio": None}}]}
+        ),
+        chunk(finish="tool_calls"),
+        used(DETAILED),
+        DONE,
+    ]
+    script.provider_says(Says(pieces))
+    told = await script.chat("reasoning and a tool's call", stream=True, tools=[TOOL])
+    await script.receipt("its receipt", told.header("x-generation-id"))
+
+
+@scenario
+async def chat_kept_alive(script: Script) -> None:
+    pause = Pause(story()[:2], story()[2:])
+    script.provider_says(Says(pause))
+    stream = await script.begin_chat("a provider that thinks for a while", stream=True)
+    await stream.until(b"word1")
+    for times in (1, 2):
+        script.gateway.clock.forward(15_000)
+        script.gateway.heartbeat()
+        while stream.body.count(b": MODELGATES PROCESSING\n\n") < times:
+            await stream.more()
+    await script.ask("what is held meanwhile", "GET", "/credits/holds", key=script.customer.viewer)
+    running = stream.header("x-generation-id")
+    await script.receipt("the receipt of a call that runs", running)
+    pause.go.set()
+    await stream.finish()
+    await script.receipt("and when it has ended", running)
+
+
+@scenario
+async def chat_left(script: Script) -> None:
+    pause = Pause(story()[:2], story()[2:])
+    script.provider_says(Says(pause))
+    stream = await script.begin_chat("a client that leaves", stream=True)
+    await stream.until(b"word1")
+    await stream.leave()
+    for _ in range(3):  # the server sees that it has left before it answers another
+        await script.ask("another asks meanwhile", "GET", "//healthz")
+    pause.go.set()
+    await script.ended(stream)
+    await script.receipt("it pays for what was used", stream.header("x-generation-id"))
+
+
+@scenario
+async def completions(script: Script) -> None:
+    asked: dict[str, Any] = {"model": "acme/large", "prompt": ["one", "two"], "max_tokens": 5}
+    key = script.customer.inference
+    choices = [{"index": at, "text": f"t{at}", "finish_reason": "stop"} for at in (0, 1)]
+    body = {"id": "cmpl-1", "object": "text_completion", "choices": choices, "usage": usage(4, 4)}
+    script.provider_says(plain(body))
+    await script.ask("two prompts", "POST", "/completions", key=key, body=asked)
+    pieces = [event({**body, "choices": [each], "usage": None}) for each in choices]
+    script.provider_says(Says([*pieces, used(usage(4, 4)), DONE]))
+    streamed = {**asked, "stream": True}
+    await script.ask("streamed", "POST", "/completions", key=key, body=streamed)
+    script.provider_says(Says([pieces[0], event({"error": {"message": "no", "code": 500}})]))
+    await script.ask("an error within", "POST", "/completions", key=key, body=streamed)
+
+
+@scenario
+async def embeddings(script: Script) -> None:
+    asked: dict[str, Any] = {"model": "acme/embed", "input": ["one", "two"]}
+    rows = [{"object": "embedding", "index": at, "embedding": [0.5, -1e-7]} for at in (0, 1)]
+    reported = {"prompt_tokens": 4, "total_tokens": 4}
+    script.provider_says(plain({"object": "list", "data": rows, "model": "e", "usage": reported}))
+    key = script.customer.inference
+    told = await script.ask("two texts", "POST", "/embeddings", key=key, body=asked)
+    await script.receipt("the receipt", told.header("x-generation-id"))
+    script.provider_says(plain({"object": "list", "data": rows, "model": "e"}))
+    asked = {**asked, "stream": True, "encoding_format": "float"}
+    await script.ask("no usage, and no stream", "POST", "/embeddings", key=key, body=asked)
+
+
+@scenario
+async def sandbox(script: Script) -> None:
+    for model in ("sandbox/echo", "sandbox/lorem"):
+        await script.chat(f"{model} answers", model=model, text="3")
+        await script.chat(f"{model} streams", model=model, text="3", stream=True)
+    body = {"model": "sandbox/embed", "input": "one two"}
+    key = script.customer.inference
+    await script.ask("sandbox/embed", "POST", "/embeddings", key=key, body=body)
+    body = {"model": "sandbox/echo", "prompt": "one two"}
+    await script.ask("a prompt", "POST", "/completions", key=key, body=body)
+    await script.chat(
+        "chaos", model="sandbox/chaos", text='{"tokens": 4, "cut_after": 2}', stream=True
+    )
+    await script.chat(
+        "chaos with a status", model="sandbox/chaos", text='{"status": 429, "retry_after": 7}'
+    )
+
+
+@scenario
+async def repeated(script: Script) -> None:
+    once: dict[str, str | None] = {"idempotency_key": "6f1c9a8e-once"}
+    script.provider_says(plain(answer("hi", usage(3, 5))))
+    told = await script.chat("a call that may be repeated", headers=once)
+    await script.chat("its repeat", headers=once)
+    await script.chat("another request under its key", headers=once, max_tokens=7)
+    await script.receipt("it was charged once", told.json["id"])
+    other: dict[str, str | None] = {"idempotency_key": "stream \u00e9"}
+    pause = Pause(story()[:2], story()[2:])
+    script.provider_says(Says(pause))
+    stream = await script.begin_chat("a stream", headers=other, stream=True)
+    await stream.until(b"word1")
+    await script.chat("repeated while it runs", headers=other, stream=True)
+    pause.go.set()
+    await stream.finish()
+    await script.chat("repeated when it has ended", headers=other, stream=True)
+    again: dict[str, str | None] = {"idempotency_key": "again"}
+    script.provider_says(plain({"error": {"message": "oops"}}, 500))
+    await script.chat("a call that fails", headers=again)
+    script.provider_says(plain(answer("hi", usage(3, 5))))
+    await script.chat("may be made again", headers=again)
+    await script.chat("an empty key", headers={"idempotency_key": ""})
+
+
+@scenario
+async def activity(script: Script) -> None:
+    viewer = script.customer.viewer
+    await script.ask("credits before any call", "GET", "/credits", key=viewer)
+    await script.ask("activity before any call", "GET", "/activity", key=viewer)
+    script.provider_says(plain(answer("hi", DETAILED)))
+    await script.chat("one call")
+    await script.chat("of another model", model="sandbox/echo")
+    script.gateway.clock.forward(24 * 3_600_000)
+    await script.chat("on another day")
+    await script.ask("credits", "GET", "/credits", key=script.customer.management)
+    await script.ask("all activity", "GET", "/activity", key=viewer)
+    await script.ask("of one day", "GET", "/activity?date=2026-11-23", key=viewer)
+    await script.ask("of no day", "GET", "/activity?date=yesterday", key=viewer)
+    await script.ask("the key that called", "GET", "/key", key=script.customer.inference)
+    await script.ask("no holds", "GET", "/credits/holds", key=viewer)

@@ -1,0 +1,201 @@
+"""Calls and requests that are refused, by us or by the provider."""
+
+import json
+from typing import Any
+
+from tests.recorded.gateway import DOLLAR
+from tests.recorded.script import Script, scenario
+from tests.upstream import DONE, Pause, Says, answer, chunk, event, plain, story, usage
+
+
+@scenario
+async def refused_requests(script: Script) -> None:
+    await script.chat("an unknown model", model="acme/none")
+    await script.chat("a model of another operation", model="acme/embed")
+    await script.chat("a model without a price in force", model="acme/later")
+    await script.chat("a member of the wrong kind", stream="yes")
+    await script.chat("another spelling of a member", Max_Tokens=5)
+    await script.chat("what has no price", web_search_options={})
+    await script.chat("a tier that has no price", service_tier="priority")
+    await script.chat("a bad limit", headers={"x_modelgates_max_cost": "cheap"})
+    post, path, key = "POST", "/chat/completions", script.customer.inference
+    await script.ask("no messages", post, path, key=key, body={"model": "acme/large"})
+    await script.ask("no body", post, path, key=key)
+    await script.ask("no JSON", post, path, key=key, body=b"{", content_type="application/json")
+    await script.ask("no UTF-8", post, path, key=key, body=b'{"model": "\xff"}')
+    await script.ask("another type", post, path, key=key, body=b"a=1", content_type="text/plain")
+    await script.ask("too large", post, path, key=key, body=b" " * (64 * 1024 + 1))
+    deep = b"[" * 5000
+    await script.ask("too deep", post, path, key=key, body=b'{"model": "a", "input": ' + deep)
+    await script.chat("a limit below zero", headers={"x_modelgates_max_cost": "-1"})
+    await script.chat("a key too long", headers={"idempotency_key": "a" * 256})
+
+
+@scenario
+async def refused_callers(script: Script) -> None:
+    customer = script.customer
+    await script.ask("no key", "GET", "/credits")
+    await script.ask("what is no key", "GET", "/credits", key="hello")
+    await script.ask("a key that never was", "GET", "/credits", key=f"sk-mg-v1-{'0' * 49}")
+    await script.ask("another scheme", "GET", "/credits", authorization="Basic YTpi")
+    await script.ask("an inference key that looks", "GET", "/credits", key=customer.inference)
+    await script.chat("a viewer key that spends", key=customer.viewer)
+    await script.chat("a management key that spends", key=customer.management)
+    await script.ask("a viewer key that administers", "GET", "/keys", key=customer.viewer)
+    stranger = await script.gateway.open_customer()
+    script.provider_says(plain(answer("hi", usage(3, 5))))
+    told = await script.chat("a call")
+    path = f"/generation?id={told.json['id']}"
+    await script.ask("of somebody else", "GET", path, key=stranger.viewer)
+    await script.ask("no id", "GET", "/generation", key=customer.viewer)
+    await script.gateway.close_account(stranger)
+    await script.chat("the key of a closed account", key=stranger.inference)
+
+
+@scenario
+async def refused_paths(script: Script) -> None:
+    key = script.customer.management
+    await script.ask("a path that there is not", "GET", "/none", key=key)
+    await script.ask("another method", "PUT", "/credits", key=key)
+    await script.ask("a slash more", "GET", "/credits/", key=key)
+    await script.ask("HEAD", "HEAD", "/credits", key=key)
+    asks: dict[str, str | None] = {
+        "origin": "https://app.example",
+        "access_control_request_method": "POST",
+        "access_control_request_headers": "authorization, x-title",
+    }
+    await script.ask("what a browser asks first", "OPTIONS", "/chat/completions", **asks)
+    await script.ask("without an id of its own", "GET", "/none", x_request_id=None)
+    await script.ask("an id not fit to be repeated", "GET", "/none", x_request_id="a b")
+    many: dict[str, str | None] = {f"x_{number}": "1" for number in range(101)}
+    await script.ask("too many headers", "GET", "/credits", key=key, **many)
+    await script.ask("a header too large", "GET", "/credits", key=key, x_large="a" * 45_000)
+    await script.ask("a header that is none", "GET", "/credits", key=key, x_bad="a\0b")
+
+
+@scenario
+async def refused_for_credits(script: Script) -> None:
+    poor = await script.gateway.open_customer(DOLLAR // 2)
+    script.provider_says(plain(answer("hi", usage(3, 5))))
+    await script.chat("fewer tokens would do", key=poor.inference, max_tokens=100)
+    await script.chat("also with several choices", key=poor.inference, max_tokens=50, n=4)
+    await script.chat("the cap is what can be paid for", key=poor.inference)
+    limit: dict[str, str | None] = {"x_modelgates_max_cost": "0.01"}
+    await script.chat("more than its own limit", headers=limit, max_tokens=100)
+    pause = Pause(story()[:2], story()[2:])
+    script.provider_says(Says(pause))
+    stream = await script.begin_chat("a stream that holds it all", key=poor.inference, stream=True)
+    await stream.until(b"word1")
+    await script.chat("what is in flight stands against it", key=poor.inference, max_tokens=30)
+    pause.go.set()
+    await stream.finish()
+    penniless = await script.gateway.open_customer(0)
+    await script.chat("nothing was ever bought", key=penniless.inference)
+    poorest = await script.gateway.open_customer(DOLLAR // 100)
+    await script.chat("the prompt alone is too dear", key=poorest.inference, max_tokens=1)
+    body = {"name": "limited", "limit": 0.5, "limit_reset": "daily"}
+    made = await script.ask(
+        "a key with a limit", "POST", "/keys", key=script.customer.management, body=body
+    )
+    await script.chat("passes it", key=made.json["key"], max_tokens=100)
+    script.provider_says(plain(answer("hi", usage(3, 5))))
+    await script.chat("stays within", key=made.json["key"], max_tokens=10)
+    await script.ask("and shows it", "GET", "/key", key=made.json["key"])
+
+
+SAID: dict[str, Says] = {
+    "a limit of the provider": plain(
+        {"error": {"message": "slow down", "code": "rate"}}, 429, **{"Retry-After": "7"}
+    ),
+    "a fault it finds": plain({"error": {"message": "temperature is too high"}}, 400),
+    "our key is wrong": plain({"error": {"message": "bad key sk-123"}}, 401),
+    "an error of the provider": plain({"error": {"message": "oops"}}, 500),
+    "an error in HTML": Says([b"<h1>no</h1>"], 502, "text/html"),
+    "an overload": plain({}, 503),
+    "a time-out of its own": plain({"error": "too late"}, 504),
+    "what is no answer": plain({"hello": 1}),
+    "what is no JSON": Says([b"{"], 200, "application/json"),
+    "an error with status 200": plain({"error": {"code": 429, "message": "slow"}}),
+    "a body that is cut": Says([b'{"choices": ['], 200, "application/json", cut=True),
+}
+
+
+@scenario
+async def provider_fails(script: Script) -> None:
+    for title, says in SAID.items():
+        script.provider_says(says)
+        told = await script.chat(title)
+    await script.receipt("it costs nothing", told.header("x-generation-id"))
+    await script.chat("a provider that is not there", model="gone/large")
+
+
+@scenario
+async def provider_fails_before_a_stream(script: Script) -> None:
+    for title in ("a limit of the provider", "an error of the provider", "what is no answer"):
+        script.provider_says(SAID[title])
+        await script.chat(title, stream=True)
+    await script.chat("a provider that is not there", model="gone/large", stream=True)
+
+
+BROKEN: dict[str, list[bytes]] = {
+    "an error in the middle": [
+        chunk("word0 "),
+        chunk("word1 "),
+        event({"error": {"message": "I am out", "code": "server_error"}}),
+    ],
+    "an error at once": [event({"error": {"message": "no", "code": 429}})],
+    "an end before the end": [chunk("word0 "), chunk("word1 ")],
+    "nothing at all": [],
+    "an end without a word": [DONE],
+    "what is no chunk": [chunk("word0 "), b"data: {\n\n", DONE],
+}
+
+
+@scenario
+async def stream_breaks(script: Script) -> None:
+    for title, pieces in BROKEN.items():
+        script.provider_says(Says(pieces))
+        told = await script.chat(title, stream=True)
+        await script.receipt("its receipt", told.header("x-generation-id"))
+    script.provider_says(Says(story()[:3], cut=True))
+    told = await script.chat("a connection that breaks off", stream=True)
+    await script.receipt("its receipt", told.header("x-generation-id"))
+
+
+@scenario
+async def without_the_database(script: Script) -> None:
+    script.provider_says(plain(answer("hi", usage(3, 5))))
+    path = script.gateway.database_path
+    elsewhere = path.with_name("elsewhere.db")
+    path.rename(elsewhere)
+    await script.chat("a call")
+    await script.ask("readiness", "GET", "//readyz")
+    elsewhere.rename(path)
+    await script.chat("a call when it is back")
+
+
+@scenario
+async def keys_refused(script: Script) -> None:
+    key, viewer = script.customer.management, script.customer.viewer
+    bodies: dict[str, Any] = {
+        "no name": {},
+        "an empty name": {"name": ""},
+        "a limit below zero": {"name": "a", "limit": -1},
+        "a limit of a hundred digits": b'{"name": "a", "limit": %b}' % (b"1" * 100),
+        "a reset that there is not": {"name": "a", "limit": 1, "limit_reset": "hourly"},
+        "an end in the past": {"name": "a", "expires_at": "2020-01-01T00:00:00Z"},
+        "what is no instant": {"name": "a", "expires_at": "soon"},
+        "a kind that is not issued so": {"name": "a", "kind": "management"},
+        "a list": [],
+        "another workspace": {"name": "a", "workspace_id": "other"},
+    }
+    for title, body in bodies.items():
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        await script.ask(title, "POST", "/keys", key=key, body=data)
+    for method in ("GET", "PATCH", "DELETE"):
+        body = {"name": "b"} if method == "PATCH" else None
+        await script.ask("no such key", method, f"/keys/{'0' * 64}", key=key, body=body)
+    await script.ask("which key?", "DELETE", "/keys", key=key)
+    await script.ask("a bad page", "GET", "/keys?offset=-1", key=key)
+    await script.ask("a bad flag", "GET", "/keys?include_disabled=1", key=key)
+    await script.ask("not administered", "GET", "/keys", key=viewer)

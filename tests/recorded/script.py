@@ -1,0 +1,155 @@
+"""What scenarios are written with: a gateway, its provider, and all that is said between them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.recorded.exchange import Exchange, Headers, Request, Sent
+from tests.recorded.gateway import DEADLINE_S, PROVIDER_MS, Customer, Gateway, running_gateway
+from tests.upstream import Says, Upstream, running_upstream
+
+API = "/api/v1"
+BETWEEN_MS = 1000
+"""What lies between two requests, on the fixed clock."""
+
+Scenario = Callable[["Script"], Awaitable[None]]
+
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(work: Scenario) -> Scenario:
+    """Let a function be recorded, under its name."""
+    assert work.__name__ not in SCENARIOS
+    SCENARIOS[work.__name__] = work
+    return work
+
+
+class Script:
+    """One scenario on its way, on a database of its own."""
+
+    def __init__(self, gateway: Gateway, upstream: Upstream, customer: Customer) -> None:
+        self.gateway = gateway
+        self.customer = customer
+        self.exchanges: list[Exchange] = []
+        self._upstream = upstream
+        self._claimed = 0
+
+    def provider_says(self, says: Says) -> None:
+        """What the provider answers from now on; it takes `PROVIDER_MS` for that."""
+
+        def say(_: Any) -> Says:
+            self.gateway.clock.forward(PROVIDER_MS)
+            return says
+
+        self._upstream.say = say
+
+    async def begin(
+        self,
+        title: str,
+        method: str,
+        path: str,
+        *,
+        key: str | None = None,
+        body: Any = None,
+        **headers: str | None,
+    ) -> Exchange:
+        """Send a request and wait for the head of its answer.
+
+        A body that is not bytes goes as JSON. Underscores in names of headers are dashes. An
+        `x_request_id` that counts goes along, unless another is given or None. A path is below the
+        API's, or from the root where it begins with two slashes.
+        """
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+            headers = {"content_type": "application/json", **headers}
+        headers = {"x_request_id": f"request-{len(self.exchanges) + 1}", **headers}
+        lines: Headers = [
+            (name.replace("_", "-"), value) for name, value in headers.items() if value is not None
+        ]
+        if key is not None:
+            lines.append(("authorization", f"Bearer {key}"))
+        if body:
+            lines.append(("content-length", str(len(body))))
+        target = path[1:] if path.startswith("//") else f"{API}{path}"
+        request = Request(method, target, lines, body or b"")
+        exchange = Exchange(title, self.gateway.port, request)
+        self.exchanges.append(exchange)
+        # Not while an answer is on its way, which would be late by that or not.
+        self.gateway.clock.forward(BETWEEN_MS)
+        await exchange.start()
+        await exchange.read_head()
+        sent = self._upstream.sent[self._claimed :]
+        self._claimed += len(sent)
+        exchange.upstream += [Sent(path, body) for path, body in sent]
+        return exchange
+
+    async def ask(self, title: str, method: str, path: str, **request: Any) -> Exchange:
+        """Send a request and hear its answer to the end."""
+        exchange = await self.begin(title, method, path, **request)
+        await exchange.finish()
+        return exchange
+
+    async def chat(self, title: str, *, text: str = "hello", **members: Any) -> Exchange:
+        """A call of `acme/large`, unless there is a `model`; `headers` go with it."""
+        exchange = await self.begin_chat(title, text=text, **members)
+        await exchange.finish()
+        return exchange
+
+    async def begin_chat(
+        self,
+        title: str,
+        *,
+        text: str = "hello",
+        headers: dict[str, str | None] | None = None,
+        key: str | None = None,
+        **members: Any,
+    ) -> Exchange:
+        """The same, up to the head of its answer."""
+        body = {
+            "model": "acme/large",
+            "messages": [{"role": "user", "content": text}],
+            **members,
+        }
+        return await self.begin(
+            title,
+            "POST",
+            "/chat/completions",
+            key=key or self.customer.inference,
+            body=body,
+            **(headers or {}),
+        )
+
+    async def ended(self, exchange: Exchange) -> None:
+        """Wait until a call has ended by itself."""
+        await self.recorded(exchange, lambda record: record.ended_at_ms is not None)
+
+    async def recorded(self, exchange: Exchange, so: Callable[[Any], bool]) -> None:
+        """Wait until what is stored of a call is so; the clock stands still meanwhile."""
+        async with asyncio.timeout(DEADLINE_S):
+            while not so(await self.record(exchange)):  # noqa: ASYNC110 - another process would poll
+                await asyncio.sleep(0)
+
+    async def record(self, exchange: Exchange) -> Any:
+        """What is stored of a call."""
+        generation_id = exchange.header("x-generation-id")
+        return await self.gateway.generation(self.customer, generation_id)
+
+    async def receipt(self, title: str, generation_id: str) -> Exchange:
+        """What GET /generation shows."""
+        path = f"/generation?id={generation_id}"
+        return await self.ask(title, "GET", path, key=self.customer.viewer)
+
+
+@asynccontextmanager
+async def playing(folder: Path, customer: Customer | None = None) -> AsyncIterator[Script]:
+    """A gateway and a provider; the books are right at the end.
+
+    The database is new, with one customer, unless there is one already with a `customer` in it.
+    """
+    with running_upstream() as upstream:
+        async with running_gateway(folder, upstream.url) as gateway:
+            yield Script(gateway, upstream, customer or await gateway.open_customer())
+            await gateway.check_books()

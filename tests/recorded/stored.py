@@ -1,0 +1,90 @@
+"""What lies on disk: all rows of the database, and the files of captures that wait for it.
+
+A release reads what the one before it wrote, so that a rename in code may change none of it: the
+names in a generation's JSON, references, digests, derived ids. Read with nothing of the program's.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from tests.recorded.exchange import body_lines
+from tests.recorded.script import Script
+from tests.upstream import Pause, Says, answer, plain, story, usage
+
+
+async def write_some(script: Script) -> None:
+    """A little of all that is ever written."""
+    once: dict[str, str | None] = {"idempotency_key": "once", "x_title": "Example App"}
+    reported = usage(3, 5, completion_tokens_details={"reasoning_tokens": 1})
+    script.provider_says(plain(answer("hi", reported)))
+    await script.chat("kept for repeats", headers=once, user="end-user-1")
+    script.provider_says(plain({"error": {"message": "oops"}}, 500))
+    await script.chat("failed under a key", headers={"idempotency_key": "again"})
+    script.provider_says(plain(answer("hi", usage(3, 5))))
+    await script.chat("made again", headers={"idempotency_key": "again"})
+    body = {"name": "limited", "limit": 5, "limit_reset": "weekly"}
+    key = script.customer.management
+    await script.ask("a key", "POST", "/keys", key=key, body=body, idempotency_key="key")
+    pause = Pause(story()[:2], story()[2:])
+    script.provider_says(Says(pause))
+    stream = await script.begin_chat("a stream that runs long", stream=True)
+    await stream.until(b"word1")
+    script.gateway.clock.forward(60_000)
+    script.gateway.heartbeat()
+    await script.recorded(stream, lambda record: record.cost_pico > 0)
+    pause.go.set()
+    await stream.finish()
+
+
+async def keep_some(script: Script) -> str:
+    """The files of captures that could not be committed; they are before this ends."""
+    pause = Pause(story()[:2], story()[2:])
+    script.provider_says(Says(pause))
+    once: dict[str, str | None] = {"idempotency_key": "once"}
+    stream = await script.begin_chat("a stream", stream=True, headers=once)
+    await stream.until(b"word1")
+    path = script.gateway.database_path
+    elsewhere = path.with_name("elsewhere.db")
+    path.rename(elsewhere)
+    pause.go.set()
+    await stream.finish()
+    elsewhere.rename(path)
+    files = sorted(script.gateway.spool_folder.iterdir())
+    assert files
+    text = "\n".join(file_text(file) for file in files)
+    await script.gateway.drain_spool()
+    assert (await script.record(stream)).cost_pico > 0
+    return text
+
+
+def file_text(path: Path) -> str:
+    """A file by its name."""
+    return "\n".join([f"### {path.name}", *body_lines(path.read_bytes()), ""])
+
+
+def database_text(path: Path) -> str:
+    """All rows of all tables, a column a line."""
+    lines = []
+    with closing(sqlite3.connect(path)) as connection:
+        version = connection.execute("pragma user_version").fetchone()[0]
+        lines += [f"### version {version}", ""]
+        asked = "select name from sqlite_schema where type = 'table' order by name"
+        for (table,) in connection.execute(asked).fetchall():
+            rows = connection.execute(f"select * from {table} order by 1, 2, 3")
+            columns = [column for column, *_ in rows.description]
+            for row in rows:
+                lines += [f"### {table}"]
+                for column, value in zip(columns, row, strict=True):
+                    lines += column_lines(column, value)
+                lines += [""]
+    return "\n".join(lines)
+
+
+def column_lines(name: str, value: Any) -> list[str]:
+    if isinstance(value, str) and value.startswith(("{", "[")):
+        return [f"{name}:", *body_lines(value.encode())]
+    if isinstance(value, bytes) and value.startswith(b"{"):
+        return [f"{name} (bytes):", *body_lines(value)]
+    return [f"{name}: {value.hex() if isinstance(value, bytes) else value!r}"]

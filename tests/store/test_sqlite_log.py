@@ -1,0 +1,36 @@
+"""The write-ahead log is copied by the writer's own guarded step, and never by a commit."""
+
+from pathlib import Path
+
+from modelgates_server.store.sqlite.connection import size_of
+from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.writer import Limits
+from tests.support import grant, open_account
+
+AUTOMATIC_BYTES = 1000 * 4096
+"""Where SQLite copies the log by itself, unless it is told not to: after a thousand pages."""
+
+
+async def test_log_is_not_copied_by_a_commit_when_it_is_long(sqlite_path: Path) -> None:
+    """Two processes that copied it beside each other's commits could lose committed pages.
+
+    See docs/decisions/0002. The writer's own step does not come below its limit.
+    """
+    limits = Limits(log_max_bytes=64 * AUTOMATIC_BYTES)
+    stores = [open_store(sqlite_path, limits=limits) for _ in range(2)]
+    account_id = await open_account(stores[0], 5)
+    log = sqlite_path.with_name(f"{sqlite_path.name}-wal")
+    before, count = size_of(sqlite_path), 0
+    while size_of(log) <= 2 * AUTOMATIC_BYTES:
+        assert size_of(sqlite_path) == before, "all that was committed is in the log alone"
+        for store in stores:
+            count += 1
+            await store.execute(grant(account_id, 1, f"g{count}"))
+    assert size_of(sqlite_path) == before, "all that was committed is in the log alone"
+    for store in stores:
+        await store.close()
+    again = open_store(sqlite_path)
+    account = await again.account(account_id)
+    assert account is not None
+    assert account.credits_pico == 5 + count
+    await again.close()
