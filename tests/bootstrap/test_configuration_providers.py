@@ -5,8 +5,8 @@ import pytest
 from modelgates_server.core.usage_reader import CacheTokens, ReasoningTokens, UsageRules
 from tests.bootstrap.files import FREE, LOCAL, MODEL, configured, problem
 
-BESIDE = UsageRules(cache=CacheTokens.BESIDE)
-IN_TOTAL = UsageRules(reasoning=ReasoningTokens.IN_TOTAL)
+BESIDE = UsageRules(known_cache=CacheTokens.BESIDE)
+IN_TOTAL = UsageRules(known_reasoning=ReasoningTokens.IN_TOTAL)
 
 
 def rules(folder: Path, host: str, lines: str = "") -> UsageRules:
@@ -23,7 +23,7 @@ def rules(folder: Path, host: str, lines: str = "") -> UsageRules:
         ("api.anthropic.com", BESIDE),
         ("bedrock-runtime.us-east-1.amazonaws.com", BESIDE),
         ("my-elb.eu-west-1.elb.amazonaws.com", UsageRules()),
-        ("api.perplexity.ai", UsageRules(reasoning=ReasoningTokens.BESIDE)),
+        ("api.perplexity.ai", UsageRules(known_reasoning=ReasoningTokens.BESIDE)),
         ("generativelanguage.googleapis.com", IN_TOTAL),
         ("us-central1-aiplatform.googleapis.com", IN_TOTAL),
         ("aiplatform.googleapis.com", IN_TOTAL),
@@ -40,7 +40,10 @@ def test_host_that_is_known_sets_how_a_provider_counts(
 def test_setting_of_a_provider_overrides_what_is_known_of_its_host(tmp_path: Path) -> None:
     lines = 'cache_tokens = "inside"\nreasoning_tokens = "beside"\ntrust_zero_usage = true'
     assert rules(tmp_path, "api.anthropic.com", lines) == UsageRules(
-        cache=CacheTokens.INSIDE, reasoning=ReasoningTokens.BESIDE, trust_zero=True
+        cache=CacheTokens.INSIDE,
+        reasoning=ReasoningTokens.BESIDE,
+        known_cache=CacheTokens.BESIDE,
+        trust_zero=True,
     )
 
 

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from modelgates_server.core.observed import InvalidAnswer, Observed
+from modelgates_server.core.usage import Usage
 from tests.core import calls
 
 REPORT = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
@@ -21,58 +22,25 @@ def test_what_comes_after_true_usage_and_is_none_does_not_wipe_it_out(junk: obje
     assert observed.reported == REPORT
 
 
-def test_usage_that_cannot_be_read_does_not_spoil_the_answer() -> None:
+@pytest.mark.parametrize("word", ["null", "None", "unfinished", "not_finished"])
+def test_word_for_no_end_is_no_end(word: str) -> None:
+    assert calls.seen({"choices": [{"finish_reason": word}]}).finish_reason is None
+
+
+@pytest.mark.parametrize("junk", [b"NaN", b"-Infinity", b"1e400", b"9" * 5000, b"Infinity"])
+def test_number_that_json_does_not_have_is_refused_alone(junk: bytes) -> None:
     observed = Observed()
-    observed.see(
-        b'{"choices":[{"delta":{"content":"hi"}}],"usage":{"prompt_tokens":%b}}' % (b"9" * 5000)
+    members = observed.see(
+        b'{"choices":[{"message":{"content":"NaN hi"},"x":%b}],"usage":{"prompt_tokens":9,'
+        b'"completion_tokens":2,"total_tokens":%b,"tps":%b,'
+        b'"prompt_tokens_details":{"cached_tokens":4,"x":%b}}}'
+        % (b"1" if junk.startswith((b"1", b"9")) else junk, junk, junk, junk)
     )
-    assert observed.reported is None
-    assert observed.output_bytes == 2
-
-
-def output_bytes(part: dict[str, Any]) -> int:
-    delta = calls.seen({"choices": [{"delta": part}]}).output_bytes
-    assert delta == calls.seen({"choices": [{"message": part}]}).output_bytes
-    return delta
-
-
-@pytest.mark.parametrize(
-    ("part", "size"),
-    [
-        ({"content": None}, 0),
-        ({"content": ""}, 0),
-        ({"role": "assistant", "content": "", "refusal": None, "tool_calls": []}, 0),
-        ({"content": "12345678"}, 8),
-        ({"refusal": "1234"}, 4),
-        ({"reasoning": "1234"}, 4),
-        ({"reasoning_content": "1234", "content": "5678"}, 8),
-        ({"tool_calls": [{"index": 0, "function": {"arguments": "12345678"}}]}, 8),
-        ({"tool_calls": [{"id": "abcd", "function": {"name": "f", "arguments": "{}"}}]}, 7),
-        ({"tool_calls": [{"function": {"name": None, "arguments": None}}]}, 1),
-        ({"tool_calls": [{"function": {"arguments": {"city": "Rome"}}}]}, 4),
-        ({"function_call": {"name": "f", "arguments": "1234"}}, 5),
-    ],
-)
-def test_all_that_a_model_says_is_output(part: dict[str, Any], size: int) -> None:
-    assert output_bytes(part) == size
-
-
-@pytest.mark.parametrize(
-    "part",
-    [
-        {"content": [{"type": "text", "text": "hi"}]},
-        {"audio": {"data": "AAAA", "transcript": "hi"}},
-        {"images": [{"image_url": {"url": "data:image/png;base64,AA"}}]},
-    ],
-)
-def test_what_a_model_draws_or_speaks_is_not_nothing(part: dict[str, Any]) -> None:
-    assert calls.seen({"choices": [{"delta": part}]}).has_output
-
-
-def test_an_older_completion_says_it_in_text() -> None:
-    assert (
-        calls.seen({"choices": [{"text": "1234"}, {"text": ""}, {"text": None}]}).output_bytes == 4
-    )
+    reading = observed.reading()
+    assert reading.usage == Usage(input=5, cache_read=4, output=2)
+    assert reading.refused == 1
+    assert observed.output.text_bytes == len("NaN hi")
+    assert b"NaN hi" in bytes(members["choices"])
 
 
 def test_the_last_reason_that_is_one_is_kept_cut_short() -> None:
@@ -110,7 +78,6 @@ def test_an_error_that_says_nothing_does_not_end_a_good_answer(error: object) ->
         b'{"choices":[{"delta":{"content":"\xff"}}]',
         b'{"id":"\xff"}',
         b'{"a":"\xff\xfe"}x',
-        b'{"choices":[{"delta":{"x":NaN}}]}',
         b'{"a":%b%b}' % (b"[" * 9999, b"]" * 9999),
         b'{"error":%b%b}' % (b"[" * 9999, b"]" * 9999),
         b'{"choices":[{"delta":{"tool_calls":{"a":"\\ud800"}}}]}',

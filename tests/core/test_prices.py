@@ -209,16 +209,17 @@ def test_what_a_budget_affords_fits_it_and_one_token_more_does_not(
         assert cost_pico(tokens) <= budget_pico < cost_pico(tokens + 1)
 
 
-@given(prices(), prompts, markups, st.integers(0, 10**20))
+@given(prices(), prompts, st.integers(0, 3), markups, st.integers(0, 10**20))
 def test_a_prompt_of_the_affordable_length_fits_the_budget(
-    price: Price, prompt: int, markup_bp: int, budget_pico: int
+    price: Price, prompt: int, output: int, markup_bp: int, budget_pico: int
 ) -> None:
-    asked = Bounds(prompt, 0, media=False)
+    asked = Bounds(prompt, output, media=False)
     assume(worst_case_pico(price, asked, markup_bp) > budget_pico)
     most = affordable_input_tokens(price, asked, markup_bp, budget_pico)
     assert 0 <= most < max(prompt, 1)
     if most:
-        assert worst_case_pico(price, Bounds(most, 0, media=False), markup_bp) <= budget_pico
+        fits = Bounds(most, output, media=False)
+        assert worst_case_pico(price, fits, markup_bp) <= budget_pico
 
 
 @given(markups, st.integers(0, 10**9))

@@ -7,6 +7,7 @@ from modelgates_server.core.books import HoldState
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.generations import Generation
 from modelgates_server.core.observed import Observed
+from modelgates_server.core.output_meter import OutputMeter
 from modelgates_server.core.prices import Price
 from modelgates_server.core.service_tiers import (
     service_tier_to_send,
@@ -182,7 +183,7 @@ def test_checkpoint_is_charged_at_the_tier_that_was_said_so_far() -> None:
     chunk = {"choices": [{"delta": {"content": "x" * 40}}], "service_tier": "priority"}
     running, plain = (
         checkpoint(calls.held(asked), TIERED, asked.demand, observed)
-        for observed in (calls.seen(chunk), Observed(output_bytes=40))
+        for observed in (calls.seen(chunk), Observed(output=OutputMeter(text_bytes=40)))
     )
     assert (running.service_tier, running.charged_service_tier) == ("priority", "priority")
     assert running.cost_pico == 2 * plain.cost_pico > 0

@@ -19,6 +19,7 @@ from modelgates_server.core.generations import Generation
 from modelgates_server.core.inference import Api, read_demand, upstream_body
 from modelgates_server.core.money import ENTRY_MAX_PICO
 from modelgates_server.core.observed import Observed
+from modelgates_server.core.output_meter import OutputMeter
 from modelgates_server.core.prices import BASIS_POINTS, Price, dollars, total_of
 from modelgates_server.core.service_tiers import (
     service_tier_to_send,
@@ -322,7 +323,7 @@ def test_a_call_whose_process_dies_is_charged_within_its_hold_and_without_overru
     assert 0 <= generation.cost_pico <= generation.hold_pico
     assert generation.overrun_pico == 0
     assert total_of(generation.lines) == dollars(generation.cost_pico)
-    if observed.output_bytes == 0:
+    if observed.output.text_bytes == 0:
         assert generation.cost_pico == 0
     before = call.account
     call.ledger.run(expire(calls.ACCOUNT, "gen-1", T0_MS + HOLD_MS, generation.cost_pico))
@@ -336,7 +337,9 @@ def test_output_counted_locally_is_recorded_whole_and_charged_up_to_the_hold(
 ) -> None:
     if call is None or call.asked.demand.api is Api.EMBEDDINGS:
         return
-    observed = Observed(output_bytes=output_bytes, native_finish_reasons={0: "stop"})
+    observed = Observed(
+        output=OutputMeter(text_bytes=output_bytes), native_finish_reasons={0: "stop"}
+    )
     generation = ended(call, observed)
     assert generation.usage is not None
     assert generation.usage.estimated

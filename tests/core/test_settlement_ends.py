@@ -222,6 +222,35 @@ def test_reported_cost_is_compared_with_the_price_before_the_markup() -> None:
     assert generation.usage_warnings == ()
 
 
+def test_report_at_the_start_is_completed_by_an_estimate_when_the_answer_came_after_it() -> None:
+    early = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}
+    generation = ended(calls.said("hi", usage=early), open_text("x" * 10_000), finish("stop"))
+    assert generation.usage == Usage(input=9, output=2501, estimated=True)
+
+
+def test_report_stands_when_little_came_after_it() -> None:
+    generation = ended(calls.said("hi", usage=REPORT), open_text("x" * 60), finish("stop"))
+    assert generation.usage == Usage(input=9, output=2)
+
+
+def open_text(text: str) -> dict[str, Any]:
+    """A chunk in the middle of a stream."""
+    return {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
+
+
+def test_sound_that_was_read_is_estimated_as_sound() -> None:
+    sound = {"type": "input_audio", "input_audio": {"data": "A" * 9000, "format": "wav"}}
+    price = calls.flat(input="0.001", input_audio="0.01", output="0.002")
+    asked = calls.ask(
+        price,
+        calls.demand(messages=[{"role": "user", "content": [sound]}]),
+        at=calls.model(media_tokens=85),
+    )
+    generation = ended(calls.said("12345678"), of=asked, media_tokens=85)
+    assert generation.usage is not None
+    assert (generation.usage.input_audio, generation.usage.input_image) == (85, 0)
+
+
 def test_searches_that_no_rate_covers_are_a_warning() -> None:
     generation = ended(calls.said(usage={**REPORT, "num_search_queries": 74}))
     assert generation.usage_warnings == (UsageWarning.UNITS_UNPRICED,)

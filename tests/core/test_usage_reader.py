@@ -49,6 +49,10 @@ NAMES: dict[str, list[tuple[str, str]]] = {
             (f"{place}.cache_creation".strip("."), "ephemeral_1h_input_tokens")
             for place in (*TOP, *INPUT_DETAILS)
         ),
+        (
+            "prompt_tokens_details.cache_creation_token_details",  # LiteLLM
+            "ephemeral_1h_input_tokens",
+        ),
         ("", "claude_cache_creation_1_h_tokens"),
     ],
     "input_audio": [(place, "audio_tokens") for place in INPUT_DETAILS],
@@ -149,14 +153,10 @@ def test_report_in_any_names_places_and_relation_costs_what_was_used(case: Told)
 def surplus_tells(case: Told) -> bool:
     """Whether exactly one explanation fits what the total has beyond the prompt and completion."""
     used = case.used
-    parts = {"r": used.cache_read, "w": used.cache_write + used.cache_write_1h}
-    options = {
-        sum(parts[name] for name in chosen) + thought
-        for size in range(3)
-        for chosen in combinations(parts, size)
-        for thought in (0, used.reasoning)
-    }
-    return all(parts.values()) and used.reasoning > 0 and len(options) == 8
+    writes = used.cache_write + used.cache_write_1h
+    parts = (used.cache_read, writes, used.reasoning, used.input_audio, used.input_image)
+    sums = {sum(chosen) for size in range(6) for chosen in combinations(parts, size)}
+    return len(sums) == 1 << len(parts)
 
 
 @given(told())
@@ -318,6 +318,44 @@ def test_total_tells_what_stands_beside_and_an_unexplained_rest_is_reasoning(
     assert usage == used
 
 
+def test_remainder_equal_to_the_sound_is_sound_beside_the_prompt() -> None:
+    # https://github.com/pydantic/genai-prices/issues/591, a recorded answer of Mistral's.
+    usage = read(
+        prompt_tokens=11,
+        completion_tokens=15,
+        total_tokens=401,
+        prompt_audio_seconds=5,
+        prompt_tokens_details={"audio_tokens": 375, "cached_tokens": 9},
+    )
+    assert usage == Usage(input=2, cache_read=9, input_audio=375, output=15)
+
+
+def test_explanation_that_leaves_more_reasoning_than_completion_is_not_taken() -> None:
+    usage = read(
+        prompt_tokens=2000,
+        completion_tokens=50,
+        total_tokens=3074,
+        prompt_tokens_details={"cached_tokens": 1024},
+        completion_tokens_details={"reasoning_tokens": 1024},
+    )
+    assert usage == Usage(input=976, cache_read=1024, output=50, reasoning=1024)
+
+
+def test_what_is_known_of_a_host_concerns_the_top_of_a_report_and_not_details() -> None:
+    known = UsageRules(known_cache=CacheTokens.BESIDE, known_reasoning=ReasoningTokens.BESIDE)
+    top = {"cache_read_input_tokens": 50, "reasoning_tokens": 5}
+    beside = Usage(input=100, cache_read=50, output=25, reasoning=5)
+    assert read(known, prompt_tokens=100, completion_tokens=25, **top) == beside
+    usage = read(
+        known,
+        prompt_tokens=100,
+        completion_tokens=25,
+        prompt_tokens_details={"cached_tokens": 50},
+        completion_tokens_details={"reasoning_tokens": 5},
+    )
+    assert usage == Usage(input=50, cache_read=50, output=20, reasoning=5)
+
+
 def test_remainder_equal_to_the_cache_is_reasoning_when_the_provider_is_known_to_hide_it() -> None:
     report: Mapping[str, Any] = {
         "prompt_tokens": 100,
@@ -457,6 +495,7 @@ def test_choices_that_each_report_are_added_and_their_prompt_is_one() -> None:
 @pytest.mark.parametrize(
     "report",
     [
+        {"server_tool_use_details": {"tool_calls_executed": 1}},
         {"num_search_queries": 74},
         {"citation_tokens": 7299},
         {"server_tool_use": {"web_search_requests": 1}},

@@ -27,6 +27,7 @@ from modelgates_server.store.sqlite.store import open_store
 from modelgates_server.web import server
 from modelgates_server.web.app import App
 from modelgates_server.web.docs.api import DocsApi
+from modelgates_server.web.keep_alive import KeepAliveRules
 from modelgates_server.web.metrics import Metrics
 from modelgates_server.web.observer import CallObserver
 from modelgates_server.web.openapi import OpenApi
@@ -249,6 +250,8 @@ async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> _Parts:
         openapi=OpenApi(""),
         docs=DocsApi("", catalog),
         body_max_bytes=BODY_MAX_BYTES,
+        allow_unknown_key_members=False,
+        keep_alive=KeepAliveRules(),
     )
 
     @asynccontextmanager

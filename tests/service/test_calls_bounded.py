@@ -17,7 +17,7 @@ from modelgates_server.service.calls import Call
 from tests.gateway import DEADLINE_S, Desk, Heard, asking, relay
 from tests.upstream import Says, Upstream, answer, chunk, plain, story, usage
 
-CUT_BY_BYTES = 16 * 1024 * 1024 + 256 * 100
+CUT_BY_BYTES = 64 * 1024 + 32 * 100
 """Text of a stream, for which 100 tokens are held, after which it is cut at the latest."""
 
 PIECE_BYTES = 64 * 1024

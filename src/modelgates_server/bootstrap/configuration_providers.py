@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from modelgates_server.bootstrap.configuration_file import EXAMPLES, ProviderTable
 from modelgates_server.bootstrap.price_seeds import seed_providers
 from modelgates_server.core.errors import InvalidInput
@@ -30,13 +32,15 @@ _OPTIONAL = (
 
 _KNOWN_HOSTS: dict[str, UsageRules] = {
     # Their own counts of the prompt leave out what came from a cache or went to it.
-    r"api\.anthropic\.com": UsageRules(cache=CacheTokens.BESIDE),
-    r"bedrock-[a-z-]+\.[a-z0-9-]+\.amazonaws\.com": UsageRules(cache=CacheTokens.BESIDE),
+    r"api\.anthropic\.com": UsageRules(known_cache=CacheTokens.BESIDE),
+    r"bedrock-[a-z-]+\.[a-z0-9-]+\.amazonaws\.com": UsageRules(known_cache=CacheTokens.BESIDE),
     # sonar-deep-research has its reasoning at the top, in no total.
-    r"api\.perplexity\.ai": UsageRules(reasoning=ReasoningTokens.BESIDE),
+    r"api\.perplexity\.ai": UsageRules(known_reasoning=ReasoningTokens.BESIDE),
     # Thinking is in the total alone.
-    r"generativelanguage\.googleapis\.com": UsageRules(reasoning=ReasoningTokens.IN_TOTAL),
-    r"([a-z0-9-]+-)?aiplatform\.googleapis\.com": UsageRules(reasoning=ReasoningTokens.IN_TOTAL),
+    r"generativelanguage\.googleapis\.com": UsageRules(known_reasoning=ReasoningTokens.IN_TOTAL),
+    r"([a-z0-9-]+-)?aiplatform\.googleapis\.com": UsageRules(
+        known_reasoning=ReasoningTokens.IN_TOTAL
+    ),
 }
 """How providers count, by patterns of their hosts; it decides only where arithmetic cannot."""
 
@@ -94,9 +98,10 @@ def usage_rules(table: ProviderTable) -> UsageRules:
     host = urlsplit(table.base_url).hostname or ""
     matches = (rules for known, rules in _KNOWN_HOSTS.items() if re.fullmatch(known, host))
     known = next(matches, UsageRules())
-    return UsageRules(
-        cache=table.cache_tokens or known.cache,
-        reasoning=table.reasoning_tokens or known.reasoning,
+    return msgspec.structs.replace(
+        known,
+        cache=table.cache_tokens,
+        reasoning=table.reasoning_tokens,
         trust_zero=table.trust_zero_usage,
     )
 

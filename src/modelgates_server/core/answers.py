@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from modelgates_server.core.finish_reasons import finish_reason
+from modelgates_server.core.finish_reasons import finish_reason, is_an_end
 from modelgates_server.core.generations import Generation
 from modelgates_server.core.inference import Api
 from modelgates_server.core.members import Members
@@ -25,6 +25,7 @@ _NULL = msgspec.Raw(b"null")
 _NEVER_NULL = ("system_fingerprint", "error")
 _OPTIONAL = ("tool_calls", "function_call", "images", "reasoning_details", "audio")
 _NULLS = re.compile(rb'"(?:%s)"\s*:\s*null' % b"|".join(name.encode() for name in _OPTIONAL))
+_UNFINISHED = re.compile(rb'"finish_reason"\s*:\s*null')
 
 _members = msgspec.json.Decoder(Members)
 _choices = msgspec.json.Decoder(list[Members])
@@ -159,15 +160,15 @@ def _shown_choices(choices: msgspec.Raw, *, finished: bool, has_output: bool) ->
     rather not see than see as null are dropped.
     """
     raw = bytes(choices)
-    if not finished and b'"finish_reason"' in raw and _NULLS.search(raw) is None:
+    if not finished and _UNFINISHED.search(raw) and _NULLS.search(raw) is None:
         return choices
     try:
         rows = _choices.decode(raw)
         for row in rows:
             native = row.setdefault("finish_reason", _NULL)
+            row["finish_reason"] = _normalised(native, has_output=has_output)
             if finished:
                 row.setdefault("native_finish_reason", native)
-                row["finish_reason"] = _normalised(native, has_output=has_output)
             for part in row.keys() & {"delta", "message"}:
                 row[part] = _without_nulls(row[part])
     except (msgspec.DecodeError, RecursionError):
@@ -177,7 +178,7 @@ def _shown_choices(choices: msgspec.Raw, *, finished: bool, has_output: bool) ->
 
 def _normalised(native: msgspec.Raw, *, has_output: bool) -> msgspec.Raw:
     word = msgspec.json.decode(native)
-    if not isinstance(word, str) or not word:
+    if not isinstance(word, str) or not word or not is_an_end(word):
         return _NULL
     return msgspec.Raw(b'"%b"' % finish_reason(word, has_output=has_output).encode())
 

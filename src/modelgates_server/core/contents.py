@@ -81,12 +81,14 @@ class Media(msgspec.Struct):
     parts: dict[str, str]
     size: int = 0
     count: int = 0
+    sounds: int = 0
     has_files: bool = False
 
     def add(self, kind: str, size: int) -> None:
         """One more of a type, of at least so many bytes."""
         self.size += size
         self.count += 1
+        self.sounds += kind in _AUDIBLE
         if kind not in self.parts:
             self.parts[kind] = _MODALITIES.get(kind, OTHER)
             self.has_files = self.has_files or kind not in _SINGLE

@@ -4,6 +4,7 @@ The five are OpenRouter's. Sources of the others: the API references and recorde
 Anthropic, Gemini, Mistral, DeepSeek, Zhipu, Cohere, Bedrock, SGLang and vLLM.
 """
 
+import re
 from enum import StrEnum
 
 
@@ -20,14 +21,19 @@ class FinishReason(StrEnum):
 _WORDS = {
     FinishReason.STOP: (
         "stop eos eos_token end end_turn stop_sequence stop_token complete completed done finish "
-        "finished success pause_turn"
+        "finished success pause_turn normal eos_found eosfound end_id end_of_turn eot eot_id "
+        "stop_words stop_str stop_string stopped"
     ),
     FinishReason.LENGTH: (
         "length max_length max_tokens max_output_tokens max_completion_tokens model_length "
         "token_limit context_length context_length_exceeded context_window_exceeded "
-        "model_context_window_exceeded incomplete"
+        "model_context_window_exceeded context_limit context_length_reached max_new_tokens "
+        "max_predicted_tokens_reached limit time_limit truncated incomplete"
     ),
-    FinishReason.TOOL_CALLS: "tool_calls tool_call tool_use function_call function_calls",
+    FinishReason.TOOL_CALLS: (
+        "tool_calls tool_call tool_use function_call function_calls toolcalls tooluse tool tools "
+        "function"
+    ),
     FinishReason.CONTENT_FILTER: (
         "content_filter content_filtered content_filter_error filter safety image_safety "
         "recitation image_recitation language blocklist prohibited_content "
@@ -46,10 +52,21 @@ _WORDS = {
 }
 _REASONS = {word: reason for reason, words in _WORDS.items() for word in words.split()}
 _PREFIX = "finish_reason_"
+_UNFINISHED = frozenset({"null", "none", "nil", "unfinished", "not_finished", "in_progress"})
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def finish_reason(native: str, *, has_output: bool) -> FinishReason:
     """The word for a provider's own; an unknown one is a good end where there was output."""
-    word = native.strip().lower().replace("-", "_").replace(" ", "_").removeprefix(_PREFIX)
     unknown = FinishReason.STOP if has_output else FinishReason.ERROR
-    return _REASONS.get(word, unknown)
+    return _REASONS.get(_word(native), unknown)
+
+
+def is_an_end(native: str) -> bool:
+    """Whether a provider's word says that an answer ended: some write that it did not."""
+    return _word(native) not in _UNFINISHED
+
+
+def _word(native: str) -> str:
+    spaced = _CAMEL.sub("_", native.strip()).lower()
+    return spaced.replace("-", "_").replace(" ", "_").removeprefix(_PREFIX)

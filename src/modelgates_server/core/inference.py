@@ -40,9 +40,10 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     """One request. `members` is the body, each member as it was sent; a stream asks for its usage.
 
     `text_bytes` bounds its text from above; there are `texts` of them, each read in a context of
-    its own. `media` counts parts that are not text; with `has_files` some are neither one image nor
-    one recording. `choices` are the answers it asks for, `cap_tokens` is its own limit for the
-    output of each. `unlike_text` are the classes it asks for that are not charged like text.
+    its own. `media` counts parts that are not text, `sounds` those of them to be heard; with
+    `has_files` some are neither one image nor one recording. `choices` are the answers it asks for,
+    `cap_tokens` is its own limit for the output of each. `unlike_text` are the classes it asks for
+    that are not charged like text.
 
     `models` are those it may go to, in its order. `parts` are the types of what is not text, with
     the modality a model must read for each. `service_tier` is its word for it, which only a price
@@ -58,6 +59,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     texts: int
     messages: int
     media: int
+    sounds: int
     parts: dict[str, str]
     has_files: bool
     has_tools: bool
@@ -217,6 +219,7 @@ def _demand(api: Api, size: int, asked: _Asked, members: Members) -> Demand:
         texts=texts,
         messages=messages,
         media=media.count,
+        sounds=media.sounds,
         parts=media.parts,
         has_files=media.has_files,
         has_tools=read_tools(members),

@@ -1,16 +1,13 @@
-"""What goes by of one answer: how much was said, what was reported, how it ended.
-
-Text is measured in UTF-8 bytes, and it counts under whatever name a provider has for it. Pictures
-and sound are counted by the piece: their bytes say nothing about tokens.
-"""
+"""What goes by of one answer: how much was said, what was reported, how it ended."""
 
 import re
 from typing import Any
 
 import msgspec
 
-from modelgates_server.core.finish_reasons import FinishReason, finish_reason
+from modelgates_server.core.finish_reasons import FinishReason, finish_reason, is_an_end
 from modelgates_server.core.members import Members
+from modelgates_server.core.output_meter import OutputMeter
 from modelgates_server.core.service_tiers import reported_service_tier
 from modelgates_server.core.usage_reader import (
     UsageReading,
@@ -21,33 +18,12 @@ from modelgates_server.core.usage_reader import (
 )
 
 _NULL = msgspec.Raw(b"null")
-_EMPTY = (b"null", b'""', b"[]", b"{}")
 _TEXT_MAX_CHARS = 255
 _CHOICES_MAX = 4096
+_UNREADABLE = "unreadable"
 
-_REASONING = ("reasoning", "reasoning_content", "reasoning_details", "reasoning_text", "thinking")
-"""One text under several names: where a delta has more than one of them, the longest counts."""
-
-_CALLS = ("tool_calls", "function_call")
-_SILENT = frozenset(
-    {
-        "role",
-        "index",
-        "id",
-        "object",
-        "annotations",
-        "citations",
-        "logprobs",
-        "provider_specific_fields",
-    }
-)
-"""What a delta has besides what the model said."""
-
-_LABELS = frozenset({"id", "type", "format", "index", "signature", "mime_type", "media_type"})
-_PICTURES = frozenset({"image_url", "image", "b64_json", "inline_data", "inlineData"})
-_SOUNDS = frozenset({"audio", "input_audio", "output_audio", "audio_url"})
-
-_ESCAPES = re.compile(rb"\\u([0-9a-fA-F]{4})|\\.")
+_NO_NUMBERS = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b')
+"""What Python writes for numbers that JSON does not have, outside of texts."""
 
 
 class InvalidAnswer(ValueError):
@@ -94,11 +70,8 @@ class Observed(msgspec.Struct):
     native_finish_reasons: dict[int, str] = {}
     report: dict[str, Any] = {}
     choice_reports: dict[int, dict[str, Any]] = {}
-    output_bytes: int = 0
-    output_bytes_at_usage: int = 0
-    pictures: int = 0
-    sounds: set[int] = set()
-    media_bytes: int = 0
+    output: OutputMeter = msgspec.field(default_factory=OutputMeter)
+    text_bytes_at_usage: int = 0
     service_tier: str | None = None
     error: Any = None
 
@@ -107,7 +80,7 @@ class Observed(msgspec.Struct):
         try:
             if not payload.isascii():
                 payload.decode()  # what is kept raw is not checked by msgspec
-            seen, members = _seen.decode(payload), _members.decode(payload)
+            seen, members = _read(payload)
             for position, choice in enumerate(seen.choices or ()):
                 self._see_choice(choice, position)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -122,14 +95,19 @@ class Observed(msgspec.Struct):
     def see_usage(self, payload: bytes) -> None:
         """Take note of the usage alone in what comes after the end of a stream."""
         try:
-            self._see_usage(_seen.decode(payload))
+            self._see_usage(_read(payload)[0])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return  # the answer is whole; what follows it may be anything
 
     @property
     def has_output(self) -> bool:
         """Whether the model said, drew or spoke anything."""
-        return bool(self.output_bytes or self.pictures or self.sounds)
+        return self.output.has_output
+
+    def is_beyond(self, text_max_bytes: int, media_max_bytes: int) -> bool:
+        """Whether more came than anybody was asked for."""
+        output = self.output
+        return output.text_bytes > text_max_bytes or output.media_bytes > media_max_bytes
 
     @property
     def native_finish_reason(self) -> str | None:
@@ -171,123 +149,72 @@ class Observed(msgspec.Struct):
 
     def _see_usage(self, seen: _Seen) -> None:
         """Usage stands beside the choices, in `x_groq` (Groq) or in a choice (Moonshot)."""
-        reported = [_report(seen.usage), _report(_member(seen.x_groq, "usage"))]
         before = self.report, self.choice_reports
-        for whole in filter(None, reported):
-            self.report = merge_reports(self.report, whole)
+        for raw in (seen.usage, _member(seen.x_groq, "usage")):
+            if whole := _report(raw):
+                self.report = merge_reports(self.report, whole)
         for position, choice in enumerate(seen.choices or ()):
             if report := _report(choice.usage):
                 index = _index(choice, position)
                 merged = merge_reports(self.choice_reports.get(index, {}), report)
                 self.choice_reports = {**self.choice_reports, index: merged}
-        within = self.report.get("service_tier")
-        self.service_tier = reported_service_tier(seen.service_tier, within) or self.service_tier
         if before != (self.report, self.choice_reports):
-            self.output_bytes_at_usage = self.output_bytes
+            self.text_bytes_at_usage = self.output.text_bytes
+        within = self.report.get("service_tier")
+        if within is None:
+            within = next((each.get("service_tier") for each in self.choice_reports.values()), None)
+        self.service_tier = reported_service_tier(seen.service_tier, within) or self.service_tier
 
     def _see_choice(self, choice: _Choice, position: int) -> None:
         index = _index(choice, position)
-        if word := _word(choice.finish_reason):
+        word = _word(choice.finish_reason)
+        if word and is_an_end(word):
             self.native_finish_reasons = {**self.native_finish_reasons, index: word}
-        self._measure(bytes(choice.text), index)
+        self.output.add_text(bytes(choice.text), index)
+        # Some servers send the whole message so far with each delta.
         for part in (bytes(choice.delta), bytes(choice.message)):
-            if part.startswith(b"{"):
-                self._measure_part(_members.decode(part), index)
-
-    def _measure_part(self, members: Members, index: int) -> None:
-        before, longest = self.output_bytes, 0
-        for name in _REASONING:
-            if name in members:
-                self._measure(bytes(members[name]), index, encrypted=True)
-                longest = max(longest, self.output_bytes - before)
-                self.output_bytes = before
-        self.output_bytes += longest
-        for name, raw in members.items():
-            if name in _CALLS:
-                self._measure_call(bytes(raw))
-            elif name in _SOUNDS or name == "images":
-                self._measure_media(name, bytes(raw), index)
-            elif name not in _SILENT and name not in _REASONING:
-                self._measure(bytes(raw), index)
-
-    def _measure(self, raw: bytes, index: int, *, encrypted: bool = False) -> None:
-        if raw.startswith(b'"'):
-            self.output_bytes += _utf8_bytes(raw)
-        elif raw.startswith((b"[", b"{")) and raw not in _EMPTY:
-            self._walk(msgspec.json.decode(raw), "", index, encrypted=encrypted)
-
-    def _measure_call(self, raw: bytes) -> None:
-        """Only its texts: forty bytes of JSON stand around each piece of the arguments."""
-        if raw not in _EMPTY:
-            self.output_bytes += max(1, _text_bytes(msgspec.json.decode(raw)))
-
-    def _measure_media(self, name: str, raw: bytes, index: int) -> None:
-        if raw not in _EMPTY:
-            value = msgspec.json.decode(raw)
-            if name == "images":
-                value = value if isinstance(value, list) else [value]
-                self.pictures += len(value)
-                self.media_bytes += len(raw)
-            else:
-                self._walk({name: value}, "", index)
-
-    def _walk(self, value: Any, name: str, index: int, *, encrypted: bool = False) -> None:
-        """Measure all texts within a value, and count its pictures and sounds."""
-        if isinstance(value, str):
-            if name not in _LABELS:
-                self.output_bytes += len(value.encode())
-        elif isinstance(value, list):
-            for inner in value:
-                self._walk(inner, name, index, encrypted=encrypted)
-        elif isinstance(value, dict):
-            self._walk_members(value, index, encrypted=encrypted)
-
-    def _walk_members(self, members: dict[str, Any], index: int, *, encrypted: bool) -> None:
-        kind = str(members.get("type", ""))
-        if members.keys() & _PICTURES or ("image" in kind and not encrypted):
-            self.pictures += 1
-        if members.keys() & _SOUNDS or ("audio" in kind and not encrypted):
-            self.sounds = {*self.sounds, index}
-        for name, inner in members.items():
-            if name in _PICTURES or (name == "data" and not encrypted):
-                self.media_bytes += _text_bytes(inner)
-            elif name in _SOUNDS and isinstance(inner, str):
-                self.media_bytes += len(inner)
-            else:
-                self._walk(inner, name, index, encrypted=encrypted)
+            if part.startswith(b"{") and (members := _members.decode(part)):
+                self.output.add_part(members, index)
+                break
 
 
-def _utf8_bytes(raw: bytes) -> int:
-    """The size of a JSON text in UTF-8, without decoding it: it may hold half of a pair."""
-    size = len(raw) - 2
-    if b"\\" in raw:
-        size -= sum(len(match[0]) - _escaped_bytes(match[1]) for match in _ESCAPES.finditer(raw))
-    return size
+def _read(payload: bytes) -> tuple[_Seen, Members]:
+    """An answer as it is measured, and its members as they are handed on."""
+    try:
+        return _seen.decode(payload), _members.decode(payload)
+    except msgspec.DecodeError:
+        if b"NaN" not in payload and b"Infinity" not in payload:
+            raise
+    # A number that is none is null to the client, and a refused count in a usage report.
+    return (
+        _seen.decode(_NO_NUMBERS.sub(_without_numbers(b'"NaN"'), payload)),
+        _members.decode(_NO_NUMBERS.sub(_without_numbers(b"null"), payload)),
+    )
 
 
-def _escaped_bytes(digits: bytes | None) -> int:
-    """The size of what an escape stands for: a code point by its digits, or one letter."""
-    point = 0 if digits is None else int(digits, 16)
-    if 0xD800 <= point <= 0xDFFF:  # noqa: PLR2004 - half of a pair that takes four bytes
-        return 2
-    return len(chr(point).encode())
-
-
-def _text_bytes(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value.encode())
-    within = value.values() if isinstance(value, dict) else value
-    return sum(map(_text_bytes, within)) if isinstance(value, dict | list) else 0
+def _without_numbers(instead: bytes) -> Any:
+    return lambda match: match[0] if match[0].startswith(b'"') else instead
 
 
 def _report(raw: msgspec.Raw) -> dict[str, Any] | None:
-    """A usage object; one that cannot be read is none, and does not spoil the answer."""
-    if not bytes(raw).startswith(b"{"):
+    """A usage object, if it is one. A member that cannot be read is refused by itself."""
+    text = bytes(raw)
+    if not text.startswith(b"{"):
         return None
     try:
-        return msgspec.json.decode(raw, type=dict[str, Any]) or None
+        return msgspec.json.decode(text, type=dict[str, Any]) or None
     except (msgspec.DecodeError, RecursionError):
-        return None
+        return {name: _value(inner) for name, inner in _members.decode(text).items()}
+
+
+def _value(raw: msgspec.Raw, depth: int = 3) -> Any:
+    text = bytes(raw)
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        if not text.startswith(b"{") or not depth:
+            return _UNREADABLE
+    return {name: _value(inner, depth - 1) for name, inner in _members.decode(text).items()}
 
 
 def _member(raw: msgspec.Raw, name: str) -> msgspec.Raw:

@@ -253,9 +253,11 @@ def affordable_tokens(price: Price, bounds: Bounds, markup_bp: int, budget_pico:
 
 
 def affordable_input_tokens(price: Price, bounds: Bounds, markup_bp: int, budget_pico: int) -> int:
-    """How many input tokens a budget pays for when nothing is put out."""
+    """How many input tokens a budget pays for beside the output of the bounds."""
     rate = _input_rate(price, bounds, markup_bp)
     left = _EXACT.subtract(dollars(max(budget_pico, 0)), _request_rate(price, bounds, markup_bp))
+    written = _EXACT.multiply(bounds.output_tokens, _output_rate(price, bounds, markup_bp))
+    left = _EXACT.subtract(left, written)
     if left <= 0 or not rate:
         return 0
     down = Context(prec=100, rounding=ROUND_FLOOR)

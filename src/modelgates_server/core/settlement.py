@@ -26,6 +26,8 @@ REPORTED_MAX_BYTES = 4096
 _REPORTED_MAX_PARTS = 64
 """So it is nowhere too deep to be written or read again, whatever calls that."""
 
+_LATE_TOKENS_MIN = 16
+
 replace = msgspec.structs.replace
 
 
@@ -128,21 +130,23 @@ def _usage(
         usage = _with(usage, INPUTS, estimate)
     if not reading.trusted_output:
         return _with(usage, OUTPUTS, estimate) if _misses_output(observed, reading) else usage
-    late_bytes = observed.output_bytes - observed.output_bytes_at_usage
-    if late_bytes == 0 or observed.finish_reason is not None:
-        return usage
-    # It was cut: what came after the last report is in none.
-    late = estimate_usage(text_bytes=0, messages=0, output_bytes=late_bytes)
-    return replace(usage, output=usage.output + late.output, estimated=True)
+    late_bytes = observed.output.text_bytes - observed.text_bytes_at_usage
+    late = estimate_usage(text_bytes=0, messages=0, output_bytes=late_bytes).output
+    # After a good end a report stands, unless most of the answer came after it: some servers report
+    # at the start, with one token of output.
+    is_cut = observed.finish_reason is None
+    if late_bytes and (is_cut or late > max(usage.completion_tokens, _LATE_TOKENS_MIN)):
+        return replace(usage, output=usage.output + late, estimated=True)
+    return usage
 
 
 def _misses_output(observed: Observed, reading: UsageReading) -> bool:
     """Whether a report lacks output that went by. What is less than a token may be zero of them."""
     if reading.trusted_output or not observed.has_output:
         return False
-    is_media = bool(observed.pictures or observed.sounds)
-    is_a_token = is_media or observed.output_bytes >= BYTES_PER_TOKEN
-    return is_a_token or not reading.says_zero_output
+    output = observed.output
+    is_a_token = output.pictures or output.sounds or output.text_bytes >= BYTES_PER_TOKEN
+    return bool(is_a_token) or not reading.says_zero_output
 
 
 def _with(usage: Usage, names: tuple[str, ...], estimate: Usage) -> Usage:
@@ -175,16 +179,19 @@ def _estimated(
     counted = estimate_usage(
         text_bytes=demand.text_bytes,
         messages=demand.messages,
-        output_bytes=observed.output_bytes,
+        output_bytes=observed.output.text_bytes,
     )
-    media = demand.media * media_tokens
-    text = min(counted.input, generation.prompt_tokens_max)
+    most = generation.prompt_tokens_max
+    text = min(counted.input, most)
+    sounds = min(demand.sounds * media_tokens, most - text)
+    pictures = min((demand.media - demand.sounds) * media_tokens, most - text - sounds)
     return replace(
         counted,
         input=text,
-        input_image=min(media, generation.prompt_tokens_max - text),
-        output_audio=len(observed.sounds) * media_tokens,
-        output_image=observed.pictures * media_tokens,
+        input_audio=sounds,
+        input_image=pictures,
+        output_audio=len(observed.output.sounds) * media_tokens,
+        output_image=len(observed.output.pictures) * media_tokens,
     )
 
 

@@ -172,16 +172,17 @@ def _refusal(ask: Ask, tight: _Budget, needed_pico: int, at_ms: int) -> GatewayE
         choices=ask.demand.choices,
     )
     if source is None:
+        remedy = "Lower max_tokens" if shortfall.affordable_tokens else "Shorten the prompt"
         return MaxCostExceeded(
             f"This request may cost up to {format_pico(needed_pico)} dollars, more than its "
-            f"X-ModelGates-Max-Cost of {format_pico(left_pico)}. Lower max_tokens or raise it.",
+            f"X-ModelGates-Max-Cost of {format_pico(left_pico)}. {remedy} or raise it.",
             shortfall,
         )
     if needed_pico <= left_pico + tight.held_pico:
         return InsufficientCredits.in_flight(shortfall, _RETRY_AFTER_S)
     if left_pico > 0 and affordable >= 0:
         return InsufficientCredits.fewer_tokens(shortfall)
-    bounds = ask.bounds(0)
+    bounds = ask.bounds(min(1, ask.wanted_tokens))  # a prompt without an answer helps nobody
     most = affordable_input_tokens(ask.price, bounds, ask.markup_bp, left_pico)
     if most:
         return InsufficientCredits.shorter_prompt(shortfall, bounds.input_tokens, most)

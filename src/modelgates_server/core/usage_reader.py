@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from modelgates_server.core.usage import COUNT_MAX, INPUTS, OUTPUTS, Usage
+from modelgates_server.core.usage_names import PLACES, UNPRICED, UNPRICED_PLACES
 
 NOISE_PERCENT = 1
 """Reasoning that exceeds its completion by no more was counted twice, not beside it (Kimi K3)."""
@@ -45,13 +46,17 @@ class ReasoningTokens(StrEnum):
 
 
 class UsageRules(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of how a provider counts; it decides only where arithmetic cannot.
+    """How a provider counts; it decides only where arithmetic cannot.
 
-    `trust_zero`: an explicit zero is believed even for what demonstrably went by.
+    `cache` and `reasoning` are settings. `known_cache` and `known_reasoning` are known of the host,
+    and concern what stands at the top of a report: what stands in the details of a count is part of
+    it. `trust_zero`: an explicit zero is believed even for what demonstrably went by.
     """
 
     cache: CacheTokens | None = None
     reasoning: ReasoningTokens | None = None
+    known_cache: CacheTokens | None = None
+    known_reasoning: ReasoningTokens | None = None
     trust_zero: bool = False
 
 
@@ -89,97 +94,6 @@ class UsageReading(msgspec.Struct, frozen=True, kw_only=True):
             refused=self.refused + other.refused,
             unpriced=tuple(sorted({*self.unpriced, *other.unpriced})),
         )
-
-
-_TOP = ("",)
-_INPUT_DETAILS = (
-    "prompt_tokens_details",
-    "input_tokens_details",
-    "prompt_token_details",
-    "input_token_details",
-)
-_OUTPUT_DETAILS = (
-    "completion_tokens_details",
-    "output_tokens_details",
-    "completion_token_details",
-    "output_token_details",
-)
-_CREATION = "cache_creation"
-_CREATIONS = (_CREATION, *(f"{details}.{_CREATION}" for details in _INPUT_DETAILS))
-
-_ROWS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    # (count, its names, the places where each name may stand)
-    ("prompt", ("prompt_tokens", "input_tokens", "inputTokens"), _TOP),
-    ("completion", ("completion_tokens", "output_tokens", "outputTokens"), _TOP),
-    ("total", ("total_tokens", "totalTokens"), _TOP),
-    (
-        "cache_read",
-        (
-            "cached_tokens",  # OpenAI, Ark, Gemini, Groq, DashScope; Moonshot, Together at the top
-            "cache_read_input_tokens",  # Anthropic
-            "cache_read_tokens",
-            "cached_input_tokens",
-            "cached_prompt_tokens",
-            "cached_prompt_text_tokens",  # xAI
-            "prompt_cache_hit_tokens",  # DeepSeek
-            "num_cached_tokens",  # Mistral
-            "cacheReadInputTokens",  # Bedrock
-            "cacheReadInputTokenCount",
-        ),
-        (*_TOP, *_INPUT_DETAILS),
-    ),
-    (
-        "cache_write",
-        (
-            "cache_write_tokens",  # OpenAI, OpenRouter
-            "cache_creation_input_tokens",  # Anthropic, DashScope
-            "cache_creation_tokens",
-            "cached_creation_tokens",
-            "caching_tokens",
-            "cache_write_input_tokens",
-            "cacheWriteInputTokens",  # Bedrock
-            "cacheWriteInputTokenCount",
-        ),
-        (*_TOP, *_INPUT_DETAILS),
-    ),
-    (
-        "cache_write_5m",
-        ("ephemeral_5m_input_tokens", "claude_cache_creation_5_m_tokens"),
-        (*_TOP, *_INPUT_DETAILS, *_CREATIONS),
-    ),
-    (
-        "cache_write_1h",
-        ("ephemeral_1h_input_tokens", "claude_cache_creation_1_h_tokens"),
-        (*_TOP, *_INPUT_DETAILS, *_CREATIONS),
-    ),
-    ("input_audio", ("audio_tokens",), _INPUT_DETAILS),
-    ("input_audio", ("input_audio_tokens", "prompt_audio_tokens"), _TOP),
-    ("input_image", ("image_tokens",), _INPUT_DETAILS),
-    ("input_image", ("input_image_tokens", "prompt_image_tokens"), _TOP),
-    ("reasoning", ("reasoning_tokens", "thinking_tokens"), (*_TOP, *_OUTPUT_DETAILS)),
-    ("output_audio", ("audio_tokens",), _OUTPUT_DETAILS),
-    ("output_audio", ("output_audio_tokens", "completion_audio_tokens"), _TOP),
-    ("output_image", ("image_tokens",), _OUTPUT_DETAILS),
-    ("output_image", ("output_image_tokens", "completion_image_tokens"), _TOP),
-)
-
-_TABLE: dict[str, dict[str, str]] = {}
-"""By place, which count a name stands for."""
-for _count_name, _names, _places in _ROWS:
-    for _place in _places:
-        _TABLE.setdefault(_place, {}).update(dict.fromkeys(_names, _count_name))
-
-_UNPRICED = frozenset(
-    {
-        "citation_tokens",  # Perplexity
-        "num_search_queries",
-        "num_sources_used",  # xAI
-        "search_units",
-        "web_search_requests",  # Anthropic, in `server_tool_use`
-        "web_fetch_requests",
-    }
-)
-_UNPRICED_PLACES = ("", "server_tool_use", "server_side_tool_usage_details")
 
 
 def merge_reports(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
@@ -254,25 +168,31 @@ class _Counts:
     def __init__(self, reported: Mapping[str, Any]) -> None:
         self.by_name: dict[str, int] = {}
         self.refused = 0
-        self._has_reasoning_detail = False
+        self._at_top: set[str] = set()
         for place, members in _objects(reported):
-            names = _TABLE[place]
+            names = PLACES[place]
             for name, value in members.items():
                 if name in names and value is not None:
-                    self._add(names[name], value)
-                    self._has_reasoning_detail |= bool(place) and names[name] == "reasoning"
+                    self._add(names[name], value, at_top=place == "")
 
-    def _add(self, name: str, value: Any) -> None:
+    def _add(self, name: str, value: Any, *, at_top: bool) -> None:
         count = read_count(value)
         if count is None:
             self.refused += 1
-        else:
-            self.by_name[name] = max(count, self.by_name.get(name, 0))
+            return
+        self.by_name[name] = max(count, self.by_name.get(name, 0))
+        if at_top and count:
+            self._at_top.add(name)
 
     @property
     def has_bounded_reasoning(self) -> bool:
         """Whether reasoning is a detail of a completion that a total bounds: a part of it."""
-        return self._has_reasoning_detail and "total" in self.by_name
+        return "reasoning" not in self._at_top and "total" in self.by_name
+
+    @property
+    def reads(self) -> int:
+        """Tokens read from a cache."""
+        return self.by_name.get("cache_read", 0)
 
     @property
     def writes(self) -> tuple[int, int]:
@@ -281,16 +201,31 @@ class _Counts:
         hour = get("cache_write_1h", 0)
         return max(get("cache_write", 0), get("cache_write_5m", 0) + hour), hour
 
+    @property
+    def media(self) -> tuple[int, int]:
+        """Tokens of sound and of images that were read."""
+        return self.by_name.get("input_audio", 0), self.by_name.get("input_image", 0)
 
-def _objects(reported: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The places of the table that a report has."""
-    yield "", reported
-    for name, value in reported.items():
-        if isinstance(value, dict) and name in _TABLE:
-            yield name, value
-            inner = value.get(_CREATION)
-            if isinstance(inner, dict) and f"{name}.{_CREATION}" in _TABLE:
-                yield f"{name}.{_CREATION}", inner
+    def relations(self, rules: UsageRules) -> tuple[CacheTokens | None, ReasoningTokens | None]:
+        """The rules that hold for this report."""
+        cache, reasoning = rules.cache, rules.reasoning
+        if cache is None and self._at_top & {"cache_read", "cache_write"}:
+            cache = rules.known_cache
+        is_hidden = rules.known_reasoning is ReasoningTokens.IN_TOTAL
+        if reasoning is None and (is_hidden or "reasoning" in self._at_top):
+            reasoning = rules.known_reasoning
+        return cache, reasoning
+
+
+def _objects(
+    members: Mapping[str, Any], place: str = ""
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The places of the table that a report has, the report itself first."""
+    yield place, members
+    for name, value in members.items():
+        inner = f"{place}.{name}" if place else name
+        if isinstance(value, dict) and inner in PLACES:
+            yield from _objects(value, inner)
 
 
 def read_count(value: Any) -> int | None:
@@ -315,21 +250,22 @@ def _number(value: Any) -> Decimal | None:
 def _classify(counts: _Counts, rules: UsageRules) -> Usage:
     get = counts.by_name.get
     prompt, completion, total = get("prompt", 0), get("completion"), get("total", 0)
-    reads, (writes, hour) = get("cache_read", 0), counts.writes
+    writes, hour = counts.writes
     if not prompt:
         # The prompt is never empty: what the total leaves is the prompt, and not reasoning.
         prompt = max(0, total - (completion or 0))
     rest = max(0, total - prompt - (completion or 0))
     beside = _beside(counts, rules, prompt, rest)
-    rest = max(0, rest - beside.cache_tokens - beside.reasoning_tokens)
+    rest = max(0, rest - beside.input_tokens - beside.reasoning_tokens)
+    audio, image = counts.media
     inputs = {
-        "cache_read": reads,
+        "cache_read": counts.reads,
         "cache_write_1h": hour,
         "cache_write": writes - hour,
-        "input_audio": get("input_audio", 0),
-        "input_image": get("input_image", 0),
+        "input_audio": audio,
+        "input_image": image,
     }
-    classes: dict[str, Any] = _split("input", prompt + beside.cache_tokens, inputs)
+    classes: dict[str, Any] = _split("input", prompt + beside.input_tokens, inputs)
     if completion is None:
         classes |= _outputs(counts, rest, 0, beside.reasoning_tokens)
     else:
@@ -338,10 +274,16 @@ def _classify(counts: _Counts, rules: UsageRules) -> Usage:
 
 
 class _Beside(msgspec.Struct, frozen=True):
-    """Tokens that are counted beside the prompt and beside the completion."""
+    """Tokens that are counted beside the prompt, and reasoning that is beside the completion."""
 
     cache_tokens: int
     reasoning_tokens: int
+    media_tokens: int = 0
+
+    @property
+    def input_tokens(self) -> int:
+        """All that is beside the prompt."""
+        return self.cache_tokens + self.media_tokens
 
 
 def _outputs(counts: _Counts, written: int, hidden: int, beside: int) -> dict[str, int]:
@@ -364,35 +306,45 @@ def _outputs(counts: _Counts, written: int, hidden: int, beside: int) -> dict[st
 
 def _beside(counts: _Counts, rules: UsageRules, prompt: int, rest: int) -> _Beside:
     """What is counted beside; `rest` is what the total has beyond prompt and completion."""
-    reads, (writes, _) = counts.by_name.get("cache_read", 0), counts.writes
-    cache, reasoning = reads + writes, counts.by_name.get("reasoning", 0)
-    if rest and rules.reasoning is not ReasoningTokens.IN_TOTAL:
-        # The total tells, where some of the counts add up to exactly what it has more.
-        options = [
-            _Beside(part, thought)
-            for thought in (0, reasoning)
-            for part in (cache, reads, writes, 0)
-            if part + thought == rest
-        ]
+    cache_rule, reasoning_rule = counts.relations(rules)
+    cache = counts.reads + counts.writes[0]
+    reasoning = counts.by_name.get("reasoning", 0)
+    if rest and reasoning_rule is not ReasoningTokens.IN_TOTAL:
+        options = [told for told in _explanations(counts, reasoning) if _sum(told) == rest]
         if options:
-            return min(options, key=lambda told: _surprise(told, rules, cache, reasoning))
-    is_beside = cache > prompt or rules.cache is CacheTokens.BESIDE
+
+            def surprise(told: _Beside) -> int:
+                """How much speaks against an explanation; of several the first is taken."""
+                is_inside = told.reasoning_tokens < reasoning
+                return sum(
+                    (
+                        cache_rule is CacheTokens.INSIDE and told.cache_tokens > 0,
+                        cache_rule is CacheTokens.BESIDE and told.cache_tokens < cache,
+                        reasoning_rule is ReasoningTokens.INSIDE and not is_inside,
+                        reasoning_rule is ReasoningTokens.BESIDE and is_inside,
+                        is_inside and reasoning > counts.by_name.get("completion", reasoning),
+                    )
+                )
+
+            return min(options, key=surprise)
+    is_beside = cache > prompt or cache_rule is CacheTokens.BESIDE
     return _Beside(
         cache if is_beside else 0,
-        reasoning if rules.reasoning is ReasoningTokens.BESIDE else 0,
+        reasoning if reasoning_rule is ReasoningTokens.BESIDE else 0,
     )
 
 
-def _surprise(told: _Beside, rules: UsageRules, cache: int, reasoning: int) -> int:
-    """How many of the rules an explanation breaks; of several the first is taken: the cache."""
-    return sum(
-        (
-            rules.cache is CacheTokens.INSIDE and told.cache_tokens > 0,
-            rules.cache is CacheTokens.BESIDE and told.cache_tokens < cache,
-            rules.reasoning is ReasoningTokens.INSIDE and told.reasoning_tokens > 0,
-            rules.reasoning is ReasoningTokens.BESIDE and told.reasoning_tokens < reasoning,
-        )
-    )
+def _explanations(counts: _Counts, reasoning: int) -> Iterator[_Beside]:
+    """What a total may have beyond its prompt and completion: the cache is thought of first."""
+    reads, (writes, _), (audio, image) = counts.reads, counts.writes, counts.media
+    for thought in (0, reasoning):
+        for media in (0, audio, image, audio + image):
+            for cache in (reads + writes, reads, writes, 0):
+                yield _Beside(cache, thought, media)
+
+
+def _sum(told: _Beside) -> int:
+    return told.input_tokens + told.reasoning_tokens
 
 
 def _split(rest: str, whole: int, parts: Mapping[str, int]) -> dict[str, int]:
@@ -409,8 +361,8 @@ def _split(rest: str, whole: int, parts: Mapping[str, int]) -> dict[str, int]:
 def _unpriced(reported: Mapping[str, Any]) -> tuple[str, ...]:
     """Units that were used and that no meter counts, such as searches."""
     found = []
-    for place in _UNPRICED_PLACES:
+    for place in UNPRICED_PLACES:
         members = reported.get(place) if place else reported
         if isinstance(members, dict):
-            found += [name for name in members.keys() & _UNPRICED if read_count(members[name])]
+            found += [name for name in members.keys() & UNPRICED if read_count(members[name])]
     return tuple(sorted(found))

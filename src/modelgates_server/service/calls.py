@@ -35,13 +35,13 @@ from modelgates_server.core.refusals import error_of, refusal_of
 from modelgates_server.core.settlement import checkpoint, settle
 from modelgates_server.core.sse import SseReader, SseTooLong
 from modelgates_server.service.ports import Clock, Provider, ProviderReply, Settlement
+from modelgates_server.service.stream_tail import TAIL_MAX_S, misses_usage, read_tail
 
 ANSWER_MAX_BYTES = 64 * 1024 * 1024
 KEPT_MAX_BYTES = 1024 * 1024
 """A larger answer is not kept for repeats: a day of them would fill the database."""
 
 _REFUSAL_MAX_BYTES = 64 * 1024
-_TAIL_MAX_S = 1
 _BYTES_PER_TOKEN_MAX = 32
 _OUTPUT_SLACK_BYTES = 64 * 1024
 """More text than honest tokens hold, on average: a stream beyond that is cut."""
@@ -169,7 +169,7 @@ class Call:
             return
         if self._done and self._chunks is not None:
             try:
-                async with asyncio.timeout(_TAIL_MAX_S):
+                async with asyncio.timeout(TAIL_MAX_S):
                     async for _ in self._chunks:
                         pass
             except (GatewayError, TimeoutError):
@@ -256,8 +256,8 @@ class Call:
                     break
             else:
                 await self._hand_on(reader.close())
-            if self._done and not self._observed.reading().trusted_output:
-                await self._read_tail(reader)
+            if self._done and misses_usage(self._observed):
+                await read_tail(self._chunks, reader, self._observed)
         except asyncio.CancelledError:
             return Stopping("The server is stopping.")
         except SseTooLong:
@@ -265,19 +265,6 @@ class Call:
         except GatewayError as error:
             return error
         return self._stream_failure()
-
-    async def _read_tail(self, reader: SseReader) -> None:
-        """Read what follows the end of a stream, for a moment: its usage may stand there."""
-        assert self._chunks is not None, "a stream is being read"
-        try:
-            async with asyncio.timeout(_TAIL_MAX_S):
-                async for data in self._chunks:
-                    for payload in reader.feed(data):
-                        self._observed.see_usage(payload)
-                for payload in reader.close():
-                    self._observed.see_usage(payload)
-        except (GatewayError, SseTooLong, TimeoutError):
-            pass  # the answer was whole
 
     async def _hand_on(self, events: list[bytes]) -> None:
         assert self._write is not None, "only a running stream writes"
@@ -338,16 +325,7 @@ class Call:
         """Whether the end was said, or nothing good can follow."""
         if self._done or self._broken is not None or self._observed.error is not None:
             return True
-        return self._is_too_long
-
-    @property
-    def _is_too_long(self) -> bool:
-        """Whether more came than anybody was asked for."""
-        observed = self._observed
-        return (
-            observed.output_bytes > self._output_max_bytes
-            or observed.media_bytes > ANSWER_MAX_BYTES
-        )
+        return self._observed.is_beyond(self._output_max_bytes, ANSWER_MAX_BYTES)
 
     def _stream_failure(self) -> GatewayError | None:
         if self._broken is not None:
@@ -355,7 +333,7 @@ class Call:
         if self._observed.error is not None:
             return self._own_error(self._observed.error)
         name = self.generation.provider
-        if self._is_too_long:
+        if self._observed.is_beyond(self._output_max_bytes, ANSWER_MAX_BYTES):
             return ProviderUnavailable(f"{name} said more than it was asked for", provider=name)
         if self._done or self._observed.finish_reason is not None:
             return self._finish_failure()
