@@ -213,6 +213,17 @@ def test_refusal_says_which_member_and_where(body: bytes, told: str) -> None:
     assert refusal(body).startswith(told)
 
 
+@pytest.mark.parametrize("place", ["root", "message", "text part", "function", "url"])
+def test_object_with_more_names_than_can_be_looked_at_is_refused(place: str) -> None:
+    members, _ = GUARDED[place]
+
+    def body(count: int) -> bytes:
+        return body_with(members, ",".join(f'"x{n}":1' for n in range(count)), (",", ":"))
+
+    assert "there are more than 1000 members" in refusal(body(1001))
+    assert read_demand(Api.CHAT, body(900)).choices == 1
+
+
 def test_name_of_any_length_costs_no_more_than_its_bytes() -> None:
     members: dict[str, Any] = {"\u017f" * 10**6: 1}
     body = calls.body_of(**members)

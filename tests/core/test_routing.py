@@ -2,7 +2,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modelgates_server.core.catalog import Catalog, Model
@@ -195,13 +195,16 @@ def test_max_price_covers_the_markup() -> None:
     assert "may cost 1.0501" in refused(wishing(max_price=limit), offered(markup_bp=501))
 
 
-@given(st.integers(0, 10**24), st.integers(0, 10**24), st.integers(-10_000, 10_000))
-def test_max_price_is_exact_to_the_last_digit(rate: int, limit: int, markup_bp: int) -> None:
-    """In units of 1e-24 dollars a token; a limit is in dollars a million tokens."""
+@example(10**24 - 1, 9_999, -1)
+@given(st.integers(1, 10**24), st.integers(-9_999, 10_000), st.integers(-1, 1))
+def test_max_price_is_exact_to_the_last_digit(rate: int, markup_bp: int, more: int) -> None:
+    """A rate in 1e-24 dollars a token has with its markup at most 22 places for a million."""
     price = calls.flat(input=f"{Decimal(rate).scaleb(-24):f}")
-    demand = wishing(max_price={"prompt": f"{Decimal(limit).scaleb(-18):f}"})
+    charged = rate * (10_000 + markup_bp)
+    limit = f"{(charged + more) // 10**22}.{(charged + more) % 10**22:022}"
+    demand = wishing(max_price={"prompt": limit})
     catalog = offered(price, markup_bp)
-    if rate * (10_000 + markup_bp) > limit * 10_000:
+    if more < 0:
         assert "max_price.prompt" in refused(demand, catalog)
     else:
         assert route(demand, catalog).price is price

@@ -6,6 +6,7 @@ import pytest
 
 from modelgates_server.core.generations import HEADER_MAX_CHARS
 from modelgates_server.core.inference import CHOICES_MAX, MODEL_MAX_CHARS
+from modelgates_server.core.members import NAMES_MAX
 from modelgates_server.core.money import ENTRY_MAX_PICO, PLACES, Pico, format_pico
 from modelgates_server.core.prices import RATE_PLACES_MAX
 from modelgates_server.providers.openai import OpenAiSettings
@@ -34,6 +35,7 @@ def default(name: str) -> Any:
 LIMITS = [
     f"| size of a request | {default('max_body_mb')} MiB |",
     f"texts of a `prompt` | {CHOICES_MAX} each |",
+    f"in a tool | {NAMES_MAX:,} each |",
     f"| size of a plain answer | {ANSWER_MAX_BYTES // MIB} MiB |",
     f"`session_id` | {MODEL_MAX_CHARS} characters |",
     f"| length of an `Idempotency-Key` | {HEADER_MAX_CHARS} characters |",

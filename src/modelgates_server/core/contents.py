@@ -147,8 +147,9 @@ def _read_parts(contents: list[bytes], media: Media, sources: list[bytes]) -> No
 
 def _add_sources(part: Members, sources: list[bytes]) -> None:
     """The objects of a part that say where a picture, a recording or a file is."""
-    named = (bytes(part[name]) for name in part if name in _SOURCES)
-    sources.extend(raw for raw in named if raw.startswith(b"{"))
+    if not _SOURCES.isdisjoint(part):
+        named = [bytes(raw) for name, raw in part.items() if name in _SOURCES]
+        sources += [raw for raw in named if raw.startswith(b"{")]
 
 
 def _listed(raws: Iterable[bytes]) -> bytes:

@@ -19,6 +19,9 @@ from modelgates_server.core.errors import InvalidInput
 
 Members = dict[str, msgspec.Raw]
 
+NAMES_MAX = 1000
+"""How many names an object, or the objects of a list, may have: each that is new is looked at."""
+
 _SPELLING_MAX_CHARS = 128
 """No other spelling of one of our names is longer; what is longer need not be folded."""
 
@@ -91,16 +94,18 @@ def read_objects(raw: bytes, place: str, grammar: Grammar) -> list[Members]:
 def read_many_objects(raw: bytes, place: str, grammar: Grammar) -> list[Members]:
     """The same for a list that may have thousands, without a look at each name of each."""
     objects = _objects.decode(raw)
+    names: set[str] = set().union(*objects)
+    _refuse_too_many(len(names), place)
     if not _is_all(objects, raw):
         for whole in _whole_objects.decode(raw):
             _single(whole, place)
-    names: set[str] = set().union(*objects)
     _refuse_other_spellings(names, place, grammar)
     return objects
 
 
 def _single(whole: _Whole, place: str) -> Members:
     """The members of an object by their names, none of which comes twice."""
+    _refuse_too_many(len(whole), place)
     members = {name.text: raw for name, raw in whole.items()}
     if len(members) < len(whole):
         ((name, _),) = Counter(name.text for name in whole).most_common(1)
@@ -125,6 +130,11 @@ def _is_all(objects: list[Members], raw: bytes) -> bool:
 
 def _compact(raw: bytes) -> bytes:
     return msgspec.json.format(raw, indent=-1)
+
+
+def _refuse_too_many(count: int, place: str) -> None:
+    if count > NAMES_MAX:
+        raise InvalidInput(f"there are more than {NAMES_MAX} members{_in(place)}")
 
 
 def _refuse_other_spellings(names: Iterable[str], place: str, grammar: Grammar) -> None:
