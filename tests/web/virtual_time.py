@@ -1,4 +1,4 @@
-"""An event loop whose time passes at once: who waits for three seconds does not wait at all."""
+"""An event loop with a virtual clock: a wait of three seconds takes no time."""
 
 import asyncio
 import selectors

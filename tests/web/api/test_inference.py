@@ -1,9 +1,10 @@
-"""Mistakes of ours while a client waits: it is told, the log has them, and no hold stays open."""
+"""Calls whose client waits: signs of life, mistakes of ours, and no hold that stays open."""
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,54 +21,61 @@ from modelgates_server.service.ports import ProviderReply, Store
 from modelgates_server.service.verify import verify
 from modelgates_server.web.api.inference import InferenceApi
 from modelgates_server.web.app import App
-from modelgates_server.web.keep_alive import KeepAliveRules
+from modelgates_server.web.keep_alive import COMMENT, WHITE_SPACE, KeepAliveRules
 from modelgates_server.web.operations import INFERENCE, Operation
 from modelgates_server.web.refusals import Refusals
 from modelgates_server.web.reply import Message
-from tests.gateway import ACME, ACME_PRICE, DEADLINE_S, metered, sandbox_catalog
+from tests.gateway import ACME, ACME_PRICE, DEADLINE_S, metered, sandbox_catalog, until
 from tests.support import DOLLAR, ManualClock, open_account
-from tests.upstream import story
+from tests.upstream import answer, plain, story, usage
 
 SOON_S = 0.01
 FOR_EVER_S = 1000
 OURS = {"message": "Internal Server Error", "code": 500}
 
 
-class MistakenReply:
-    """A stream with a mistake in it, which shows after some words."""
+class Reply:
+    """An answer in pieces; `said` is set with the last. A mistaken one has a mistake after it."""
 
     status = 200
     retry_after_s = None
-    is_stream = True
 
-    def __init__(self, words: list[bytes]) -> None:
-        self._words = words
+    def __init__(self, pieces: list[bytes], *, is_stream: bool, is_mistaken: bool = False) -> None:
+        self.is_stream = is_stream
+        self.said = asyncio.Event()
+        self._pieces = pieces
+        self._is_mistaken = is_mistaken
 
     async def read(self, limit_bytes: int) -> bytes:
-        raise NotImplementedError
+        del limit_bytes
+        return b"".join([piece async for piece in self.chunks()])
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        for word in self._words:
-            yield word
-        raise ZeroDivisionError
+        *others, last = self._pieces
+        for piece in others:
+            yield piece
+        self.said.set()
+        yield last
+        if self._is_mistaken:
+            raise ZeroDivisionError
 
     def close(self) -> None:
         """Nothing to do."""
 
 
-class Mistaken:
-    """A provider with a mistake in it, which shows when `go` is set, or after some `words`."""
+class Acme:
+    """A provider that gives its reply when `go` is set, and without one has a mistake."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
-        self.words: list[bytes] = []
+        self.reply: Reply | None = None
 
     async def send(self, api: Api, body: bytes) -> ProviderReply:
         del api, body
-        if self.words:
-            return MistakenReply(self.words)
         await self.go.wait()
-        raise ZeroDivisionError
+        if self.reply is None:
+            raise ZeroDivisionError
+        return self.reply
 
     async def close(self) -> None:
         """Nothing to do."""
@@ -77,7 +85,7 @@ class Gateway:
     """The application with that provider, and one client of it."""
 
     def __init__(self, store: Store, clock: ManualClock, folder: Path, every_s: float) -> None:
-        self.provider = Mistaken()
+        self.provider = Acme()
         self.store = store
         self.key = ""
         self.account_id = ""
@@ -128,6 +136,10 @@ class Gateway:
     @property
     def body(self) -> bytes:
         return b"".join(message["body"] for message in self.sent[1:])
+
+    @property
+    def signs(self) -> int:
+        return sum(message.get("body") in (COMMENT, WHITE_SPACE) for message in self.sent)
 
     async def ended(self) -> Generation:
         """The only generation, from books that are right and hold nothing."""
@@ -188,7 +200,8 @@ async def test_a_mistake_before_the_head_has_a_status(opens: Opens, stream: bool
 
 async def test_a_mistake_after_some_words_is_told_with_what_they_cost(opens: Opens) -> None:
     gateway = await opens(FOR_EVER_S)
-    gateway.provider.words = story()[:2]
+    gateway.provider.reply = Reply(story()[:2], is_stream=True, is_mistaken=True)
+    gateway.provider.go.set()
     with capture_logs() as logged:
         await gateway.ask(stream=True)
     *_, last, done = [line for line in gateway.body.split(b"\n\n") if line]
@@ -198,6 +211,28 @@ async def test_a_mistake_after_some_words_is_told_with_what_they_cost(opens: Ope
     assert (told["error"], one.state) == (OURS, HoldState.CAPTURED)
     assert told["usage"]["cost"] * DOLLAR == one.cost_pico > 0
     assert [line["event"] for line in logged].count("request failed") == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_signs_go_on_while_the_capture_waits_for_the_database(
+    opens: Opens, sqlite_path: Path, stream: bool
+) -> None:
+    gateway = await opens(SOON_S)
+    pieces = story() if stream else list(plain(answer("hi", usage(3, 5))).pieces)
+    gateway.provider.reply = reply = Reply(pieces, is_stream=stream)
+    asking = asyncio.create_task(gateway.ask(stream=stream))
+    await gateway.heard()
+    with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        gateway.provider.go.set()
+        await reply.said.wait()
+        signs = gateway.signs
+        await until(lambda: gateway.signs >= signs + 3)
+        assert b'"cost"' not in gateway.body
+        other.execute("rollback")
+    await asking
+    assert b'"cost":0.0503' in gateway.body
+    assert (await gateway.ended()).state is HoldState.CAPTURED
 
 
 async def check(gateway: Gateway, logged: list[Any]) -> None:
