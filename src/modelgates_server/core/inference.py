@@ -17,11 +17,14 @@ MODEL_MAX_CHARS = 255
 CHOICES_MAX = 128
 OUTPUT_MAX_TOKENS = 10**9
 
-_REQUEST_TOKENS = 512
+_REQUEST_TOKENS = 768
 _TOOLS_TOKENS = 1024
 _MESSAGE_TOKENS = 16
-"""More than providers put before a request (Grok's hidden prompt takes 200), add to a list of tools
+"""More than providers put before a request (grok-4's own takes about 700), add to a list of tools
 and put around a message."""
+
+_ASCII = bytes(range(128))
+_HTML = b"<>&'"
 
 Members = dict[str, msgspec.Raw]
 
@@ -38,9 +41,10 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     """One request. `members` is the body, each member as it was sent; a stream asks for its usage.
 
     `text_bytes` bounds its text from above; there are `texts` of them, each read in a context of
-    its own. `media` counts parts that are not text; with `has_files` some are neither one image nor
-    one recording. `choices` are the answers it asks for, `cap_tokens` is its own limit for the
-    output of each. `unlike_text` are the classes it asks for that are not charged like text.
+    its own. `escape_bytes` is what a template may add to the JSON of its tools and calls. `media`
+    counts parts that are not text; with `has_files` some are neither one image nor one recording.
+    `choices` are the answers it asks for, `cap_tokens` is its own limit for the output of each.
+    `unlike_text` are the classes it asks for that are not charged like text.
     """
 
     api: Api
@@ -48,6 +52,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     members: Members
     stream: bool
     text_bytes: int
+    escape_bytes: int
     texts: int
     messages: int
     media: int
@@ -63,13 +68,15 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
         """A true upper bound of what the model can read.
 
         A byte-level tokenizer makes at most one token of a byte, templates add a few to each
-        message, and no text is longer than the context. An image or a recording may be as large as
-        the context, unless it is known that one takes at most `media_tokens`; a file always may.
+        message and may escape tools, and no text is longer than the context. An image or a
+        recording may be as large as the context, unless it is known that one takes at most
+        `media_tokens`; a file always may.
         """
         most = self.texts * context_tokens
         if self.has_files or (self.media and media_tokens is None):
             return most
-        tokens = self.text_bytes + _REQUEST_TOKENS + _MESSAGE_TOKENS * (self.messages + self.texts)
+        tokens = self.text_bytes + self.escape_bytes + _REQUEST_TOKENS
+        tokens += _MESSAGE_TOKENS * (self.messages + self.texts)
         if self.has_tools:
             tokens += _TOOLS_TOKENS
         return min(tokens + self.media * (media_tokens or 0), most)
@@ -100,6 +107,8 @@ class _Message(msgspec.Struct):
     content: msgspec.Raw = _NULL
     audio: msgspec.Raw = _NULL
     images: msgspec.Raw = _NULL
+    tool_calls: msgspec.Raw = _NULL
+    function_call: msgspec.Raw = _NULL
 
 
 class _Typed(msgspec.Struct):
@@ -143,9 +152,11 @@ _ALIASES = {
     "n_predict": _MAX_TOKENS,
     "max_new_tokens": _MAX_TOKENS,
     "max_output_tokens": _MAX_TOKENS,
+    "auto_max_new_tokens": _MAX_TOKENS,
     "n_cmpl": "n",
 }
-"""What llama.cpp's and other servers read first."""
+"""What llama.cpp's and other servers read first; `auto_max_new_tokens` makes text-generation-webui
+write to the end of the context."""
 
 _UNPRICED = (
     "web_search_options",
@@ -207,6 +218,8 @@ def _demand(api: Api, size: int, asked: _Asked, members: Members) -> Demand:
     media = _media(asked)
     texts = _texts(api, asked, media)
     embeds = api is Api.EMBEDDINGS
+    # What stands behind a prompt is read with each of them.
+    suffix = b"" if api is not Api.COMPLETIONS else bytes(members.get("suffix", b""))
     if embeds:
         members.pop("stream", None)  # there are no streams of embeddings to meter
     stream = bool(asked.stream) and not embeds
@@ -219,7 +232,8 @@ def _demand(api: Api, size: int, asked: _Asked, members: Members) -> Demand:
         model=asked.model,
         members=members,
         stream=stream,
-        text_bytes=size - media.size,
+        text_bytes=size - media.size + (texts - 1) * len(suffix),
+        escape_bytes=_escape_bytes(asked, members),
         texts=texts,
         messages=len(asked.messages or ()),
         media=media.count,
@@ -231,6 +245,20 @@ def _demand(api: Api, size: int, asked: _Asked, members: Members) -> Demand:
         user=asked.user,
         session_id=asked.session_id,
     )
+
+
+def _escape_bytes(asked: _Asked, members: Members) -> int:
+    """How much longer tools and calls get at most, if a template writes their JSON HTML-safe.
+
+    Ollama and TGI write `<` in them as six characters, and others all that is not ASCII: at most
+    three bytes for one.
+    """
+    written = [members.get("tools", _NULL), members.get("functions", _NULL)]
+    for message in asked.messages or ():
+        written += message.tool_calls, message.function_call
+    text = b"".join(map(bytes, written))
+    signs = len(text) - len(text.translate(None, _HTML))
+    return 5 * signs + 2 * len(text.translate(None, _ASCII))
 
 
 def _texts(api: Api, asked: _Asked, media: _Media) -> int:
@@ -319,10 +347,11 @@ def upstream_body(
     members = {name: raw for name, raw in demand.members.items() if name not in _ROUTING}
     members["model"] = msgspec.Raw(msgspec.json.encode(upstream_model))
     cap_tokens = demand.cap_tokens if cap_tokens is None else cap_tokens
-    if cap_tokens is not None:
+    if demand.api is not Api.EMBEDDINGS:
         read = _MAX_TOKENS if demand.api is Api.COMPLETIONS else cap_parameter
         for name in _CAPS:
             if name != read:
-                members.pop(name, None)
-        members[read] = msgspec.Raw(b"%d" % cap_tokens)
+                members.pop(name, None)  # Mistral refuses it even where it is null
+        if cap_tokens is not None:
+            members[read] = msgspec.Raw(b"%d" % cap_tokens)
     return msgspec.json.encode(members)
