@@ -90,6 +90,10 @@ record: setup-dev ## record anew what the gateway says and stores, for tests/rec
 crash: setup-dev ## kill the server 1,000 times and count lost commits
 	@$(BIN)/python -m tests.crash.kills --kills 1000
 
+.PHONY: overrun
+overrun: setup-dev ## send 100,000 drawn calls to a model of a provider and count overruns
+	@$(BIN)/python -m tests.core.overrun --calls 100000
+
 .PHONY: lock
 lock: $(UV) ## pin the newest dependencies that are old enough (pyproject.toml, [tool.uv])
 	@$(COMPILE) --group dev -o requirements/dev.txt pyproject.toml

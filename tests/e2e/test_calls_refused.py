@@ -165,15 +165,15 @@ def test_credits_that_running_calls_hold_are_told_to_come_back(
 def test_a_spent_limit_of_a_key_is_told_with_its_figures(
     small: Session, upstream: Upstream, reset: str | None
 ) -> None:
-    key = small.new_key(limit=0.12, limit_reset=reset)
-    assert key.get("/key")["limit_remaining"] == Decimal("0.12")
+    key = small.new_key(limit=0.15, limit_reset=reset)
+    assert key.get("/key")["limit_remaining"] == Decimal("0.15")
     assert key.chat(max_tokens=5).status_code == 200
     refused = key.chat(max_tokens=6)
     metadata = check_refusal(refused, small, 403)
     assert metadata["limit_source"] == "modelgates_key_limit"
     assert metadata["error_type"] == "permission_denied"
     assert (metadata["scope"], metadata["reason"]) == ("key_limit", "key_limit_exceeded")
-    assert metadata["limit_usd"] == Decimal("0.12")
+    assert metadata["limit_usd"] == Decimal("0.15")
     assert metadata["spend_usd"] == Decimal("0.0503")
     assert metadata["requested_usd"] > metadata["limit_usd"] - metadata["spend_usd"]
     assert (metadata["resets_at"] is None) is (reset is None)

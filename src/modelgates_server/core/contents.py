@@ -17,6 +17,10 @@ from modelgates_server.core.usage import Meter
 _NULL = b"null"
 _TEXT = b'"text"'
 
+_ASCII = bytes(range(128))
+_HTML = b"<>&'"
+_CALLS = ("tool_calls", "function_call")
+
 _OUTPUT_OF = {"audio": Meter.OUTPUT_AUDIO, "image": Meter.OUTPUT_IMAGE}
 _TEXTUAL = ("text", "refusal")
 _AUDIBLE = ("input_audio", "audio_url", "audio")
@@ -75,6 +79,7 @@ class Media(msgspec.Struct):
 
     `size` is never above the bytes it takes in the body. `parts` has each type of part with the
     modality that a model must read for it. With `has_files` some may be longer than one picture.
+    `calls` are the tools' earlier calls, as they were sent.
     """
 
     unlike_text: set[Meter]
@@ -83,6 +88,7 @@ class Media(msgspec.Struct):
     count: int = 0
     sounds: int = 0
     has_files: bool = False
+    calls: list[bytes] = []
 
     def add(self, kind: str, size: int) -> None:
         """One more of a type, of at least so many bytes."""
@@ -112,6 +118,7 @@ def read_messages(raw: bytes, media: Media) -> int:
             contents.append(content)
         elif not content.startswith(b'"') and content != _NULL:
             raise InvalidInput("the content of a message must be a text or a list of parts")
+        media.calls += [bytes(message[name]) for name in _CALLS if name in message]
         if "audio" in message or "images" in message:
             _read_earlier(message, media, sources)
     try:
@@ -120,6 +127,18 @@ def read_messages(raw: bytes, media: Media) -> int:
         raise InvalidInput("a part of a message's content must be an object with a type") from None
     read_many_objects(_listed(sources), "a part of a message", _SOURCE)
     return len(messages)
+
+
+def escape_bytes(members: Members, media: Media) -> int:
+    """How much longer tools and calls get at most, if a template writes their JSON HTML-safe.
+
+    Ollama and TGI write `<` in them as six characters, and others all that is not ASCII: at most
+    three bytes for one.
+    """
+    tools = [bytes(members[name]) for name in ("tools", "functions") if name in members]
+    text = b"".join([*tools, *media.calls])
+    signs = len(text) - len(text.translate(None, _HTML))
+    return 5 * signs + 2 * len(text.translate(None, _ASCII))
 
 
 def _read_earlier(message: Members, media: Media, sources: list[bytes]) -> None:

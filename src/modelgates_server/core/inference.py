@@ -9,7 +9,14 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from modelgates_server.core.contents import Media, at, new_media, read_messages, read_tools
+from modelgates_server.core.contents import (
+    Media,
+    at,
+    escape_bytes,
+    new_media,
+    read_messages,
+    read_tools,
+)
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.members import Grammar, Members, read_object
 from modelgates_server.core.preferences import Preferences, read_preferences
@@ -21,10 +28,10 @@ MODEL_MAX_CHARS = 255
 CHOICES_MAX = 128
 OUTPUT_MAX_TOKENS = 10**9
 
-_REQUEST_TOKENS = 512
+_REQUEST_TOKENS = 768
 _TOOLS_TOKENS = 1024
 _MESSAGE_TOKENS = 16
-"""More than providers put before a request (Grok's hidden prompt takes 200), add to a list of tools
+"""More than providers put before a request (grok-4's own takes about 700), add to a list of tools
 and put around a message."""
 
 
@@ -40,10 +47,11 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     """One request. `members` is the body, each member as it was sent; a stream asks for its usage.
 
     `text_bytes` bounds its text from above; there are `texts` of them, each read in a context of
-    its own. `media` counts parts that are not text, `sounds` those of them to be heard; with
-    `has_files` some are neither one image nor one recording. `choices` are the answers it asks for,
-    `cap_tokens` is its own limit for the output of each. `unlike_text` are the classes it asks for
-    that are not charged like text.
+    its own. `escape_bytes` is what a template may add to the JSON of its tools and calls. `media`
+    counts parts that are not text, `sounds` those of them to be heard; with `has_files` some are
+    neither one image nor one recording. `choices` are the answers it asks for, `cap_tokens` is its
+    own limit for the output of each. `unlike_text` are the classes it asks for that are not charged
+    like text.
 
     `models` are those it may go to, in its order. `parts` are the types of what is not text, with
     the modality a model must read for each. `service_tier` is its word for it, which only a price
@@ -56,6 +64,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     members: Members
     stream: bool
     text_bytes: int
+    escape_bytes: int
     texts: int
     messages: int
     media: int
@@ -74,13 +83,15 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
         """A true upper bound of what the model can read.
 
         A byte-level tokenizer makes at most one token of a byte, templates add a few to each
-        message, and no text is longer than the context. An image or a recording may be as large as
-        the context, unless it is known that one takes at most `media_tokens`; a file always may.
+        message and may escape tools, and no text is longer than the context. An image or a
+        recording may be as large as the context, unless it is known that one takes at most
+        `media_tokens`; a file always may.
         """
         most = self.texts * context_tokens
         if self.has_files or (self.media and media_tokens is None):
             return most
-        tokens = self.text_bytes + _REQUEST_TOKENS + _MESSAGE_TOKENS * (self.messages + self.texts)
+        tokens = self.text_bytes + self.escape_bytes + _REQUEST_TOKENS
+        tokens += _MESSAGE_TOKENS * (self.messages + self.texts)
         if self.has_tools:
             tokens += _TOOLS_TOKENS
         return min(tokens + self.media * (media_tokens or 0), most)
@@ -150,9 +161,11 @@ _ALIASES = {
     "n_predict": _MAX_TOKENS,
     "max_new_tokens": _MAX_TOKENS,
     "max_output_tokens": _MAX_TOKENS,
+    "auto_max_new_tokens": _MAX_TOKENS,
     "n_cmpl": "n",
 }
-"""What llama.cpp's and other servers read first."""
+"""What llama.cpp's and other servers read first; `auto_max_new_tokens` makes text-generation-webui
+write to the end of the context."""
 
 _UNPRICED = (
     "web_search_options",
@@ -201,6 +214,8 @@ def _demand(api: Api, size: int, asked: _Asked, members: Members) -> Demand:
     messages = _messages(members, media)
     texts = _texts(api, messages, members, media)
     embeds = api is Api.EMBEDDINGS
+    # What stands behind a prompt is read with each of them.
+    suffix = b"" if api is not Api.COMPLETIONS else bytes(members.get("suffix", b""))
     if embeds:
         members.pop("stream", None)  # there are no streams of embeddings to meter
     stream = bool(asked.stream) and not embeds
@@ -215,7 +230,8 @@ def _demand(api: Api, size: int, asked: _Asked, members: Members) -> Demand:
         preferences=read_preferences(bytes(members.get("provider", _NULL))),
         members=members,
         stream=stream,
-        text_bytes=size - media.size,
+        text_bytes=size - media.size + (texts - 1) * len(suffix),
+        escape_bytes=escape_bytes(members, media),
         texts=texts,
         messages=messages,
         media=media.count,
@@ -307,12 +323,13 @@ def upstream_body(
     members = {name: raw for name, raw in demand.members.items() if name not in _ROUTING}
     members["model"] = msgspec.Raw(msgspec.json.encode(upstream_model))
     cap_tokens = demand.cap_tokens if cap_tokens is None else cap_tokens
-    if cap_tokens is not None:
+    if demand.api is not Api.EMBEDDINGS:
         read = _MAX_TOKENS if demand.api is Api.COMPLETIONS else cap_parameter
         for name in _CAPS:
             if name != read:
-                members.pop(name, None)
-        members[read] = msgspec.Raw(b"%d" % cap_tokens)
+                members.pop(name, None)  # Mistral refuses it even where it is null
+        if cap_tokens is not None:
+            members[read] = msgspec.Raw(b"%d" % cap_tokens)
     if service_tier is not None:
         members["service_tier"] = msgspec.Raw(msgspec.json.encode(service_tier))
     return msgspec.json.encode(members)

@@ -252,8 +252,11 @@ def _classify(counts: _Counts, rules: UsageRules) -> Usage:
     prompt, completion, total = get("prompt", 0), get("completion"), get("total", 0)
     writes, hour = counts.writes
     if not prompt:
-        # The prompt is never empty: what the total leaves is the prompt, and not reasoning.
+        # The prompt is never empty: what the total leaves is the prompt, and not reasoning. It has
+        # the caches in it, also where they are beside a prompt that was cached whole (Bedrock).
         prompt = max(0, total - (completion or 0))
+        if prompt:
+            rules = msgspec.structs.replace(rules, cache=CacheTokens.INSIDE)
     rest = max(0, total - prompt - (completion or 0))
     beside = _beside(counts, rules, prompt, rest)
     rest = max(0, rest - beside.input_tokens - beside.reasoning_tokens)
