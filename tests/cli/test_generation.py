@@ -25,6 +25,13 @@ RATES = {
 PRICE = Price("price_0123456789abcdef", "acme:m1", 0, "test", (Tier(0, RATES),))
 USAGE = Usage(input=86, cache_read=1920, output=300)
 HOLD_PICO = DOLLAR // 10
+NOTHING_ODD = {
+    "native_finish_reason": None,
+    "served_model": None,
+    "upstream_cost": None,
+    "usage_warnings": [],
+    "error": None,
+}
 NO_SERVICE_TIERS = dict.fromkeys(["service_tier", "requested_service_tier", "charged_service_tier"])
 
 
@@ -133,11 +140,7 @@ def test_a_receipt_has_the_lines_that_make_its_cost(
         "streamed": True,
         "cancelled": False,
         "finish_reason": "stop",
-        "native_finish_reason": None,
-        "served_model": None,
-        "upstream_cost": None,
-        "usage_warnings": [],
-        "error": None,
+        **NOTHING_ODD,
         **NO_SERVICE_TIERS,
         "attempts": [
             {

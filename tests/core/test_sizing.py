@@ -76,41 +76,6 @@ def test_without_a_cap_the_hold_covers_what_the_model_may_put_out() -> None:
     assert sized.bounds.output_tokens == 100
 
 
-def test_hold_covers_the_context_when_no_cap_is_sent_because_it_may_not_fit() -> None:
-    tight = ask(model={"context_tokens": 700, "output_tokens": 100}, n=2)
-    assert tight.bounds(0).input_tokens + 100 > 700
-    sized = size(tight)
-    assert sized.cap_tokens is None
-    assert sized.bounds.output_tokens == 700 * 2
-    assert sized.amount_pico == input_pico(tight) + 700 * 2 * WRITE
-
-
-def test_cap_that_the_balance_affords_is_sent_when_the_context_cannot_be_paid_for() -> None:
-    tight = ask(model={"context_tokens": 700, "output_tokens": 100})
-    assert size(tight, input_pico(tight) + 50 * WRITE).cap_tokens == 50
-    assert size(tight, input_pico(tight) + 600 * WRITE).cap_tokens == 100, "the model's maximum"
-
-
-@pytest.mark.parametrize(("default", "cap"), [(None, 100), (40, 40), (100, 100), (5000, 100)])
-def test_default_limit_is_sent_and_held_for_when_the_client_sets_none(
-    default: int | None, cap: int
-) -> None:
-    asked = ask(model={"default_output_tokens": default})
-    sized = size(asked)
-    assert sized.cap_tokens == sized.bounds.output_tokens == cap
-    assert sized.amount_pico == input_pico(asked) + cap * WRITE
-
-
-def test_client_s_own_limit_overrides_the_default() -> None:
-    sized = size(ask(model={"default_output_tokens": 40}, max_tokens=80))
-    assert (sized.cap_tokens, sized.bounds.output_tokens) == (None, 80)
-
-
-def test_free_model_gets_a_limit_like_any_other() -> None:
-    sized = size(ask(of=calls.flat(input="0")))
-    assert (sized.amount_pico, sized.cap_tokens, sized.bounds.output_tokens) == (0, 100, 100)
-
-
 def test_without_a_cap_an_answer_is_never_longer_than_the_context() -> None:
     asked = ask(model={"context_tokens": 1000, "output_tokens": 4000})
     assert size(asked).bounds.output_tokens == 1000

@@ -9,9 +9,10 @@ import msgspec
 from modelgates_server.core import commands
 from modelgates_server.core.books import Entry
 from modelgates_server.core.commands import Command
+from modelgates_server.core.errors import CreatedKeyDeleted
 from modelgates_server.core.keys import Key
 from modelgates_server.core.ledger import Receipt
-from modelgates_server.service.ports import Issuance, IssuedKey, Store
+from modelgates_server.service.ports import Caller, Issuance, IssuedKey, Store
 
 
 class Posted(NamedTuple):
@@ -94,16 +95,21 @@ async def not_replayed(store: Store, told: Iterable[Acknowledged]) -> list[Ackno
     ]
 
 
-async def _ask_again(store: Store, one: Acknowledged) -> Receipt | IssuedKey:
+async def _ask_again(store: Store, one: Acknowledged) -> Receipt | IssuedKey | Caller | None:
     if isinstance(one, Posted):
         return await store.execute(one.command)
-    return await store.create_key(one.key, one.issuance)
+    try:
+        return await store.create_key(one.key, one.issuance)
+    except CreatedKeyDeleted:
+        return await store.caller(one.key.hash)
 
 
 def _same_answer(one: Acknowledged, answer: object) -> bool:
     if isinstance(one, Posted):
         return answer == Receipt(one.entry, replayed=True)
     assert one.issuance is not None
+    if isinstance(answer, Caller):  # refused as deleted, which must be true
+        return answer.deleted_at_ms is not None
     return (
         isinstance(answer, IssuedKey)
         and answer.nonce == one.issuance.nonce

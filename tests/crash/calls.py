@@ -150,9 +150,10 @@ class Round:
         ) as http:
             clients = [calls[first::CLIENTS] for first in range(CLIENTS)]
             await asyncio.gather(*(self._client(http, client) for client in clients))
-        self._server.process.send_signal(self._end)
+        if self._left > 0:  # a second signal could meet a process that listens to none any more
+            self._server.process.send_signal(self._end)
         code = self._server.process.wait(DEADLINE_S)
-        assert code == (0 if self._end == SIGTERM else -self._end)
+        assert code == (0 if self._end == SIGTERM else -self._end), code
 
     async def _client(self, http: httpx.AsyncClient, calls: list[Asked]) -> None:
         try:

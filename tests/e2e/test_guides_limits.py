@@ -38,7 +38,7 @@ LIMITS = [
     f"in a tool | {NAMES_MAX:,} each |",
     f"| size of a plain answer | {ANSWER_MAX_BYTES // MIB} MiB |",
     f"`session_id` | {MODEL_MAX_CHARS} characters |",
-    f"| length of an `Idempotency-Key` | {HEADER_MAX_CHARS} characters |",
+    f"| length of an `Idempotency-Key` | {HEADER_MAX_CHARS} bytes |",
     f"| {ANSWER_KEPT_MS // 3_600_000} hours, up to {KEPT_MAX_BYTES // MIB} MiB |",
     f"| connecting to a provider | {PROVIDER.connect_timeout_s} s |",
     f"| {FIRST_WHOLE} s | `first_byte_timeout_s` |",
