@@ -169,7 +169,7 @@ def test_a_cap_that_cannot_be_afforded_is_refused_with_the_arithmetic() -> None:
 def test_a_prompt_that_cannot_be_afforded_is_refused_with_the_length_that_can() -> None:
     asked = ask()
     asked_tokens = asked.bounds(0).input_tokens
-    error = refused(asked, 400 * READ + 5)
+    error = refused(asked, 400 * READ + WRITE + 5)
     assert error.reason == "prompt_unaffordable"
     assert str(error).startswith(f"Prompt tokens limit exceeded: {asked_tokens} > 400 (")
     assert error.shortfall is not None

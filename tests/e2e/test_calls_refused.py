@@ -89,7 +89,7 @@ def test_too_many_tokens_are_told_how_many_would_do(small: Session, upstream: Up
 
 def test_a_prompt_too_dear_for_any_answer_is_told_so(acme: Acme, upstream: Upstream) -> None:
     server, _ = acme
-    with Session(server, open_customer_now(server.database_path, DOLLAR // 100)) as session:
+    with Session(server, open_customer_now(server.database_path, DOLLAR // 50)) as session:
         refused = session.inference.chat("word " * 50)
         metadata = check_refusal(refused, session)
         assert metadata["reason"] == "prompt_unaffordable"
