@@ -72,6 +72,7 @@ class Observed(msgspec.Struct):
     choice_reports: dict[int, dict[str, Any]] = {}
     output: OutputMeter = msgspec.field(default_factory=OutputMeter)
     text_bytes_at_usage: int = 0
+    _reading: UsageReading | None = None
     service_tier: str | None = None
     error: Any = None
 
@@ -139,6 +140,11 @@ class Observed(msgspec.Struct):
 
     def reading(self) -> UsageReading:
         """What the reports say. Those of single choices fill in what that of the whole lacks."""
+        if self._reading is None:
+            self._reading = self._read_reports()
+        return self._reading
+
+    def _read_reports(self) -> UsageReading:
         whole = read_usage(self.report, self.rules) if self.report else UsageReading()
         if not self.choice_reports or (whole.trusted_input and whole.trusted_output):
             return whole
@@ -149,6 +155,8 @@ class Observed(msgspec.Struct):
 
     def _see_usage(self, seen: _Seen) -> None:
         """Usage stands beside the choices, in `x_groq` (Groq) or in a choice (Moonshot)."""
+        if self._is_silent(seen):
+            return
         before = self.report, self.choice_reports
         for raw in (seen.usage, _member(seen.x_groq, "usage")):
             if whole := _report(raw):
@@ -160,10 +168,16 @@ class Observed(msgspec.Struct):
                 self.choice_reports = {**self.choice_reports, index: merged}
         if before != (self.report, self.choice_reports):
             self.text_bytes_at_usage = self.output.text_bytes
+            self._reading = None
         within = self.report.get("service_tier")
         if within is None:
             within = next((each.get("service_tier") for each in self.choice_reports.values()), None)
         self.service_tier = reported_service_tier(seen.service_tier, within) or self.service_tier
+
+    def _is_silent(self, seen: _Seen) -> bool:
+        """Whether there is nothing about usage, as in most chunks."""
+        is_null = bytes(seen.usage) == b"null" == bytes(seen.x_groq) and seen.service_tier is None
+        return is_null and all(bytes(each.usage) == b"null" for each in seen.choices or ())
 
     def _see_choice(self, choice: _Choice, position: int) -> None:
         index = _index(choice, position)

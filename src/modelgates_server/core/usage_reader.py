@@ -117,6 +117,8 @@ def _merged(earlier: Mapping[str, Any], later: Mapping[str, Any], depth: int) ->
 
 def _replaces(new: Any, old: Any) -> bool:
     """Whether a member's newer value stands: the larger of two counts, a count before junk."""
+    if type(new) is int and type(old) is int and 0 <= old <= COUNT_MAX:
+        return old < new <= COUNT_MAX
     if new is None or (isinstance(old, dict) and not isinstance(new, dict)):
         return False
     if read_count(old) is None:
@@ -230,6 +232,8 @@ def _objects(
 
 def read_count(value: Any) -> int | None:
     """A number of tokens, a fraction rounded up; None for what is no count, such as -1 or NaN."""
+    if type(value) is int:
+        return value if 0 <= value <= COUNT_MAX else None
     number = _number(value)
     if number is None or not 0 <= number <= COUNT_MAX:
         return None
