@@ -25,7 +25,7 @@ RATES = {
 PRICE = Price("price_0123456789abcdef", "acme:m1", 0, "test", (Tier(0, RATES),))
 USAGE = Usage(input=86, cache_read=1920, output=300)
 HOLD_PICO = DOLLAR // 10
-NOTHING_ODD = {
+NOTHING_ODD: dict[str, Any] = {
     "native_finish_reason": None,
     "served_model": None,
     "upstream_cost": None,

@@ -1,7 +1,11 @@
+import json
 from typing import Any
 
+import msgspec
 import pytest
 
+from modelgates_server.core.members import Members
+from modelgates_server.core.observed import Observed
 from modelgates_server.core.output_meter import OutputMeter
 from tests.core import calls
 
@@ -9,12 +13,22 @@ BASE64 = "iVBORw0KGgo" + "A" * 90_000
 PICTURE = f"data:image/png;base64,{BASE64}"
 
 
-def measured(*parts: dict[str, Any]) -> OutputMeter:
+def measured(*parts: dict[str, Any], makes_media: bool = True) -> OutputMeter:
     """What deltas of one choice come to; alone in a message, a part comes to the same."""
-    meter = calls.seen(*({"choices": [{"index": 0, "delta": part}]} for part in parts)).output
+    meter = OutputMeter(makes_media=makes_media)
+    for part in parts:
+        meter.add_part(members(part), 0)
     if len(parts) == 1:
-        assert meter == calls.seen({"choices": [{"message": parts[0]}]}).output
+        [part] = parts
+        for choice in ({"index": 0, "delta": part}, {"message": part}):
+            observed = Observed(output=OutputMeter(makes_media=makes_media))
+            observed.see(json.dumps({"choices": [choice]}).encode())
+            assert observed.output == meter
     return meter
+
+
+def members(part: dict[str, Any]) -> Members:
+    return msgspec.json.decode(json.dumps(part), type=Members)
 
 
 @pytest.mark.parametrize(
@@ -140,3 +154,29 @@ def test_older_completion_says_it_in_text() -> None:
 def test_message_beside_a_delta_is_not_counted_again() -> None:
     choice = {"delta": {"content": "1234"}, "message": {"content": "1234" * 100}}
     assert calls.seen({"choices": [choice]}).output.text_bytes == 4
+
+
+def test_data_url_is_text_when_the_model_makes_no_media() -> None:
+    text = "data:text/plain;base64," + "free_words_" * 1000
+    assert measured({"content": text}, makes_media=False).text_bytes == len(text)
+    assert measured({"content": PICTURE}, makes_media=False).text_bytes == len(PICTURE)
+    assert measured({"content": text}).text_bytes == len(text), "no picture, no sound, no film"
+
+
+@pytest.mark.parametrize("name", ["message_id", "conversation_id", "agent_name", "channel"])
+def test_label_in_each_delta_is_not_output(name: str) -> None:
+    deltas = [{"content": "tok ", name: f"label-{number}"} for number in range(20)]
+    assert measured(*deltas).text_bytes == 80
+
+
+def test_unknown_member_that_repeats_its_value_counts_once() -> None:
+    deltas = [{"content": "tok ", "speaker": "narrator"} for _ in range(20)]
+    assert measured(*deltas).text_bytes == 80 + len("narrator")
+    assert measured({"content": "la"}, {"content": "la"}).text_bytes == 4
+
+
+def test_many_pieces_are_counted_up_to_a_bound() -> None:
+    many = {"images": [{"b64_json": "AAAA"}] * 20_000, "tool_calls": [{}] * 20_000}
+    meter = measured(many, {"content": "data:image/png;base64,AA " * 20_000})
+    assert len(meter.pictures) == 4096
+    assert meter.text_bytes <= 4096 + 20_000

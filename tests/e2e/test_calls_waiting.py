@@ -162,7 +162,9 @@ def test_a_failure_after_the_head_of_a_plain_answer_is_its_body(
 
 @pytest.mark.parametrize("path", ["/completions", "/embeddings"])
 def test_the_other_operations_begin_early_as_well(acme: Acme, session: Session, path: str) -> None:
-    said = {"data": []} if path == "/embeddings" else {"choices": [{"text": "hi"}]}
+    said = (
+        {"data": [{"embedding": [0.5]}]} if path == "/embeddings" else {"choices": [{"text": "hi"}]}
+    )
     silent = silence(acme[1], plain({**said, "usage": usage(3, 0)}))
     asking = {"prompt": "hello"}
     if path == "/embeddings":

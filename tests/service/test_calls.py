@@ -186,7 +186,11 @@ async def test_a_report_above_the_hold_neither_overdraws_nor_mints(
 
 
 async def test_an_embedding_has_no_output_to_pay(desk: Desk, upstream: Upstream) -> None:
-    told = {"object": "list", "data": [], "usage": {"prompt_tokens": 4, "total_tokens": 4}}
+    told = {
+        "object": "list",
+        "data": [{"embedding": [0.5]}],
+        "usage": {"prompt_tokens": 4, "total_tokens": 4},
+    }
     upstream.say = lambda _: plain(told)
     body, generation = await desk.answer(asking(api=Api.EMBEDDINGS))
     check(generation, 4 * READ_PICO)

@@ -133,6 +133,25 @@ async def test_nobody_is_waited_for_longer_than_the_limit(desk: Desk, upstream: 
     assert generation.cost_pico == generation.usage.input * READ_PICO + 3 * WRITTEN_PICO
 
 
+async def test_refusal_costs_nothing_when_the_client_leaves_while_it_is_read(
+    desk: Desk, upstream: Upstream
+) -> None:
+    pause = Pause([b'{"error": '], [b'{"message": "no"}}'])
+    upstream.say = lambda _: Says(pause, 500, "application/json")
+    call = await desk.begin(asking())
+    running = Running(desk, call, Heard(), take(call))
+    await until(lambda: call._reply is not None)
+    call.client_has_left = lambda: True
+    desk.generations.tick()
+    desk.clock.forward(PATIENCE.drain_s * 1000)
+    desk.generations.tick()
+    with pytest.raises(ProviderUnavailable):
+        await asyncio.wait_for(running.task, DEADLINE_S)
+    pause.go.set()
+    saved = await desk.saved(call)
+    assert (saved.state, saved.cost_pico, saved.cancelled) == (HoldState.VOIDED, 0, True)
+
+
 async def test_a_stream_with_a_reader_is_never_abandoned(desk: Desk, upstream: Upstream) -> None:
     pause = two_words()
     running = await stream_to(desk, upstream, pause, "word1")

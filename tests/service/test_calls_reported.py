@@ -1,13 +1,16 @@
 """What providers report of one call, in the ways that public reports show them to."""
 
+import json
 from typing import Any
 
 import pytest
 
 from modelgates_server.core.books import HoldState
 from modelgates_server.core.errors import ProviderUnavailable
-from modelgates_server.core.generations import Generation, UsageWarning
+from modelgates_server.core.generations import Generation, Origin, UsageWarning
+from modelgates_server.core.inference import Api, read_demand
 from modelgates_server.core.prices import dollars, total_of
+from modelgates_server.service.generations import CallRequest
 from tests.gateway import READ_PICO, WRITTEN_PICO, Desk, Heard, asking
 from tests.upstream import DONE, Says, Upstream, answer, chunk, event, plain, usage, used
 
@@ -173,3 +176,76 @@ async def test_oddities_in_a_report_are_counted_and_another_cost_is_logged(
     told = capfd.readouterr()
     assert "the provider reports another cost" in told.out + told.err
     assert "0.25" in told.out + told.err
+
+
+@pytest.mark.parametrize(
+    ("api", "body"),
+    [
+        (Api.CHAT, {"choices": [], "usage": usage(5, 2)}),
+        (Api.CHAT, {"choices": None, "error": {"message": "no"}}),
+        (Api.CHAT, {"choices": [], "error": {"message": "no"}, "usage": usage(5, 2)}),
+        (Api.CHAT, {"data": [{"embedding": [0.5]}]}),
+        (Api.EMBEDDINGS, {"data": [], "usage": usage(5, 0)}),
+        (Api.EMBEDDINGS, {"data": None, "error": {"message": "no"}}),
+        (Api.EMBEDDINGS, {"choices": [{"message": {"content": "hi"}}]}),
+    ],
+)
+async def test_answer_without_anything_in_it_is_a_failure_and_free(
+    api: Api, body: dict[str, Any], desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: plain(body)
+    call = await desk.begin(asking(api=api))
+    await call.open()
+    with pytest.raises(ProviderUnavailable):
+        await call.answer()
+    await call.close()
+    saved = await desk.saved(call)
+    assert (saved.state, saved.cost_pico) == (HoldState.VOIDED, 0)
+
+
+async def test_plain_answer_whose_end_failed_is_charged_and_the_failure_is_kept(
+    desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: saying("network_error", "some text", usage=usage(5, 2))
+    body, generation = await desk.answer(asking())
+    assert body["choices"][0]["finish_reason"] == "error"
+    assert generation.error == "ProviderUnavailable"
+    assert generation.cost_pico == FIVE_READ_TWO_WRITTEN_PICO
+
+
+async def test_stream_that_ends_before_every_choice_has_is_not_whole(
+    desk: Desk, upstream: Upstream
+) -> None:
+    def part(index: int, finish: str | None) -> bytes:
+        choice = {"index": index, "delta": {"content": "hi"}, "finish_reason": finish}
+        return event({"choices": [choice]})
+
+    heard = Heard()
+    upstream.say = lambda _: Says([part(0, None), part(1, None), part(0, "stop")])
+    await desk.stream(asking(stream=True, n=2), heard)
+    assert heard.chunks[-1]["error"]["code"] == 502
+    heard = Heard()
+    upstream.say = lambda _: Says([part(0, None), part(1, "stop"), part(0, "stop")])
+    await desk.stream(asking(stream=True, n=2), heard)
+    assert "error" not in heard.chunks[-1]
+
+
+@pytest.mark.parametrize("reported", [usage(900, 1), None])
+async def test_echoed_prompt_is_no_output_and_does_not_cut_the_stream(
+    reported: dict[str, int] | None, desk: Desk, upstream: Upstream
+) -> None:
+    prompt = "word " * 20_000
+    said = event({"choices": [{"index": 0, "text": f"{prompt}and", "finish_reason": "length"}]})
+    upstream.say = lambda _: Says([said, used(reported), DONE] if reported else [said, DONE])
+    body = {"model": "acme/large", "prompt": prompt, "echo": True, "max_tokens": 1, "stream": True}
+    raw = json.dumps(body).encode()
+    request = CallRequest(
+        demand=read_demand(Api.COMPLETIONS, raw), body=raw, origin=Origin(request_id="req_1")
+    )
+    heard = Heard()
+    generation = await desk.stream(request, heard)
+    assert generation.error is None
+    assert generation.usage is not None
+    assert generation.usage.completion_tokens <= 1
+    assert generation.overrun_pico == 0
+    assert heard.chunks[0]["choices"][0]["text"] == f"{prompt}and"

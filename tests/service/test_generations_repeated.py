@@ -125,7 +125,7 @@ def at(api: Api) -> CallRequest:
 async def test_same_body_under_the_same_key_is_refused_at_another_operation(
     desk: Desk, upstream: Upstream, first: Api, second: Api, *, running: bool
 ) -> None:
-    upstream.say = lambda _: plain(answer("hi", usage(3, 5), data=[]))
+    upstream.say = lambda _: plain(answer("hi", usage(3, 5), data=[{"embedding": [0.5]}]))
     if running:
         await desk.begin(at(first))
     else:

@@ -25,6 +25,7 @@ _NULL = msgspec.Raw(b"null")
 _NEVER_NULL = ("system_fingerprint", "error")
 _OPTIONAL = ("tool_calls", "function_call", "images", "reasoning_details", "audio")
 _NULLS = re.compile(rb'"(?:%s)"\s*:\s*null' % b"|".join(name.encode() for name in _OPTIONAL))
+_NO_ITEMS = re.compile(rb"\[\s*\]")
 _UNFINISHED = re.compile(rb'"finish_reason"\s*:\s*null')
 
 _members = msgspec.json.Decoder(Members)
@@ -51,6 +52,13 @@ def shown_chunk(members: Members, ours: Members, observed: Observed) -> bytes | 
         if name in shown and bytes(shown[name]) == b"null":
             del shown[name]
     return _one_line(shown)
+
+
+def has_items(members: Members, name: str) -> bool:
+    """Whether an answer has something in the list that its API puts its answers into."""
+    return bytes(members.get(name, _NULL)).startswith(b"[") and not _NO_ITEMS.fullmatch(
+        bytes(members[name])
+    )
 
 
 def usage_chunk(generation: Generation, last: Members) -> bytes:

@@ -47,11 +47,11 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     """One request. `members` is the body, each member as it was sent; a stream asks for its usage.
 
     `text_bytes` bounds its text from above; there are `texts` of them, each read in a context of
-    its own. `escape_bytes` is what a template may add to the JSON of its tools and calls. `media`
-    counts parts that are not text, `sounds` those of them to be heard; with `has_files` some are
-    neither one image nor one recording. `choices` are the answers it asks for, `cap_tokens` is its
-    own limit for the output of each. `unlike_text` are the classes it asks for that are not charged
-    like text.
+    its own. `escape_bytes` is what a template may add to the JSON of its tools and calls,
+    `echo_bytes` what an answer repeats of the prompts. `media` counts parts that are not text,
+    `sounds` those of them to be heard; with `has_files` some are neither one image nor one
+    recording. `choices` are the answers it asks for, `cap_tokens` is its own limit for the output
+    of each. `unlike_text` are the classes it asks for that are not charged like text.
 
     `models` are those it may go to, in its order. `parts` are the types of what is not text, with
     the modality a model must read for each. `service_tier` is its word for it, which only a price
@@ -65,6 +65,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool
     text_bytes: int
     escape_bytes: int
+    echo_bytes: int
     texts: int
     messages: int
     media: int
@@ -132,6 +133,7 @@ class _Asked(msgspec.Struct):
     max_completion_tokens: _Tokens | None = None
     n: _Count | None = None
     best_of: _Count | None = None
+    echo: bool | None = None
     tools: msgspec.Raw = _NULL
     functions: msgspec.Raw = _NULL
     tool_choice: msgspec.Raw = _NULL
@@ -232,6 +234,7 @@ def _demand(api: Api, size: int, asked: _Asked, members: Members) -> Demand:
         stream=stream,
         text_bytes=size - media.size + (texts - 1) * len(suffix),
         escape_bytes=escape_bytes(members, media),
+        echo_bytes=_echo_bytes(api, asked, size - media.size),
         texts=texts,
         messages=messages,
         media=media.count,
@@ -293,6 +296,12 @@ def _texts(api: Api, messages: int, members: Members, media: Media) -> int:
     if not each or (api is Api.COMPLETIONS and count > CHOICES_MAX):
         raise InvalidInput(f"{name} must have at least one text, and prompt {CHOICES_MAX} at most")
     return count
+
+
+def _echo_bytes(api: Api, asked: _Asked, text_bytes: int) -> int:
+    """The older operation repeats each prompt before its answers, if `echo` asks for it."""
+    is_echo = api is Api.COMPLETIONS and asked.echo
+    return text_bytes * max(asked.n or 1, asked.best_of or 1) if is_echo else 0
 
 
 def _cap(asked: _Asked) -> int | None:

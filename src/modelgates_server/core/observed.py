@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from modelgates_server.core.catalog import Model
 from modelgates_server.core.finish_reasons import FinishReason, finish_reason, is_an_end
 from modelgates_server.core.members import Members
 from modelgates_server.core.output_meter import OutputMeter
@@ -20,6 +21,7 @@ from modelgates_server.core.usage_reader import (
 _NULL = msgspec.Raw(b"null")
 _TEXT_MAX_CHARS = 255
 _CHOICES_MAX = 4096
+_MEDIA = frozenset({"image", "audio", "video"})
 _UNREADABLE = "unreadable"
 
 _NO_NUMBERS = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b')
@@ -59,7 +61,7 @@ class Observed(msgspec.Struct):
     """Takes note of one answer; chunks add to it.
 
     `rules` is what is known of how the provider counts. `report` is what it reported for the whole
-    answer, `choice_reports` what it reported for single choices. `native_finish_reasons` has its
+    answer, `choice_reports` what it reported for single `choices`. `native_finish_reasons` has its
     word for the end of each choice, `service_tier` that for the class it served. An error that says
     nothing (`""`, `{}`) is none.
     """
@@ -68,6 +70,7 @@ class Observed(msgspec.Struct):
     upstream_id: str | None = None
     served_model: str | None = None
     native_finish_reasons: dict[int, str] = {}
+    choices: set[int] = set()
     report: dict[str, Any] = {}
     choice_reports: dict[int, dict[str, Any]] = {}
     output: OutputMeter = msgspec.field(default_factory=OutputMeter)
@@ -75,6 +78,12 @@ class Observed(msgspec.Struct):
     _reading: UsageReading | None = None
     service_tier: str | None = None
     error: Any = None
+
+    @classmethod
+    def of(cls, model: Model) -> "Observed":
+        """Nothing yet, of an answer of a model."""
+        makes_media = not _MEDIA.isdisjoint(model.output_modalities)
+        return cls(rules=model.endpoint.usage_rules, output=OutputMeter(makes_media=makes_media))
 
     def see(self, payload: bytes) -> Members:
         """Take note of an answer or a chunk, and give its members; raises `InvalidAnswer`."""
@@ -109,6 +118,11 @@ class Observed(msgspec.Struct):
         """Whether more came than anybody was asked for."""
         output = self.output
         return output.text_bytes > text_max_bytes or output.media_bytes > media_max_bytes
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether every choice that said something has come to its end."""
+        return bool(self.choices) and self.choices <= self.native_finish_reasons.keys()
 
     @property
     def native_finish_reason(self) -> str | None:
@@ -157,22 +171,26 @@ class Observed(msgspec.Struct):
         """Usage stands beside the choices, in `x_groq` (Groq) or in a choice (Moonshot)."""
         if self._is_silent(seen):
             return
-        before = self.report, self.choice_reports
         for raw in (seen.usage, _member(seen.x_groq, "usage")):
             if whole := _report(raw):
-                self.report = merge_reports(self.report, whole)
+                self.report = self._merged(self.report, whole)
         for position, choice in enumerate(seen.choices or ()):
             if report := _report(choice.usage):
                 index = _index(choice, position)
-                merged = merge_reports(self.choice_reports.get(index, {}), report)
-                self.choice_reports = {**self.choice_reports, index: merged}
-        if before != (self.report, self.choice_reports):
-            self.text_bytes_at_usage = self.output.text_bytes
-            self._reading = None
+                known = self.choice_reports.get(index, {})
+                self.choice_reports[index] = self._merged(known, report)
         within = self.report.get("service_tier")
         if within is None:
             within = next((each.get("service_tier") for each in self.choice_reports.values()), None)
         self.service_tier = reported_service_tier(seen.service_tier, within) or self.service_tier
+
+    def _merged(self, known: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
+        """Both as one; if that is more than was known, it is about all that was said so far."""
+        merged = merge_reports(known, report)
+        if merged != known:
+            self.text_bytes_at_usage = self.output.text_bytes
+            self._reading = None
+        return merged
 
     def _is_silent(self, seen: _Seen) -> bool:
         """Whether there is nothing about usage, as in most chunks."""
@@ -181,9 +199,10 @@ class Observed(msgspec.Struct):
 
     def _see_choice(self, choice: _Choice, position: int) -> None:
         index = _index(choice, position)
+        self.choices.add(index)
         word = _word(choice.finish_reason)
         if word and is_an_end(word):
-            self.native_finish_reasons = {**self.native_finish_reasons, index: word}
+            self.native_finish_reasons[index] = word
         self.output.add_text(bytes(choice.text), index)
         # Some servers send the whole message so far with each delta.
         for part in (bytes(choice.delta), bytes(choice.message)):
@@ -239,7 +258,8 @@ def _member(raw: msgspec.Raw, name: str) -> msgspec.Raw:
 
 def _index(choice: _Choice, position: int) -> int:
     index = choice.index
-    return index if type(index) is int and 0 <= index < _CHOICES_MAX else position
+    named = type(index) is int and 0 <= index < _CHOICES_MAX
+    return index if named else min(position, _CHOICES_MAX)
 
 
 def _word(value: Any) -> str | None:

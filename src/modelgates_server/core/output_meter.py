@@ -28,7 +28,8 @@ _REASONING = (
 _CALLS = ("tool_calls", "function_call")
 _SILENT = frozenset(
     {
-        *("role", "index", "id", "object", "type", "name", "tool_call_id", "logprobs", "context"),
+        *("role", "index", "id", "object", "type", "name", "channel", "status", "phase", "context"),
+        "logprobs",
         *("annotations", "citations", "search_results", "reasoning_id", "extra_content"),
         "provider_specific_fields",
     }
@@ -37,6 +38,12 @@ _SILENT = frozenset(
 
 _LABELS = frozenset({"id", "type", "format", "index", "mime_type", "media_type", "extra_content"})
 _SIGNATURE = "signature"
+_SILENT_ENDS = (_SIGNATURE, "_id", "_name")
+_TEXTS = frozenset({"content", "refusal", "text"})
+_LABEL_MAX_BYTES = 256
+_PIECES_MAX = 4096
+"""What is more is no answer of a model; each piece costs time and memory here."""
+
 _PICTURES = frozenset(
     {"image_url", "image", "images", "b64_json", "inline_data", "video", "video_url", "file_data"}
 )
@@ -45,18 +52,24 @@ _MEDIA_KINDS = ("image", "video", "file")
 _PAYLOADS = frozenset({"data", "url"})
 
 _ESCAPES = re.compile(rb"\\u([0-9a-fA-F]{4})|\\.")
-_DATA_URL = re.compile(r"data:[\w.+/-]*(?:;[\w=.+-]+)*;base64,")
+_DATA_URL = re.compile(r"data:(image|audio|video)/[\w.+-]{1,64}(?:;[\w=.+-]{1,64}){0,4};base64,")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_-]*")
 
 
 class OutputMeter(msgspec.Struct):
-    """Adds up one answer. `pictures` and `sounds` name pieces, so that a piece counts once."""
+    """Adds up one answer. `pictures` and `sounds` name pieces, so that a piece counts once.
 
+    `makes_media`: the model draws or speaks. Only then is a data URL within a text a piece and not
+    text: any model can be asked to write one.
+    """
+
+    makes_media: bool = False
     text_bytes: int = 0
     media_bytes: int = 0
     pictures: set[tuple[int, Any]] = set()
     sounds: set[int] = set()
     _calls: set[tuple[int, Any]] = set()
+    _labels: dict[tuple[int, str], bytes] = {}
     _in_data_url: set[int] = set()
 
     @property
@@ -67,7 +80,7 @@ class OutputMeter(msgspec.Struct):
     def add_text(self, raw: bytes, choice: int, *, is_encrypted: bool = False) -> None:
         """Measure a JSON text, or all texts within a list or an object."""
         if raw.startswith(b'"'):
-            if b";base64," in raw or choice in self._in_data_url:
+            if self.makes_media and (b";base64," in raw or choice in self._in_data_url):
                 self._add_mixed(msgspec.json.decode(raw), choice)
             else:
                 self.text_bytes += _utf8_bytes(raw)
@@ -90,17 +103,28 @@ class OutputMeter(msgspec.Struct):
                 self._add_calls(msgspec.json.decode(raw), choice)
             elif name in _SOUNDS or name in _PICTURES:
                 self._walk({name: msgspec.json.decode(raw)}, "", choice)
-            elif not name.endswith(_SIGNATURE):
+            elif not name.endswith(_SILENT_ENDS) and self._is_new(name, bytes(raw), choice):
                 self.add_text(bytes(raw), choice)
+
+    def _is_new(self, name: str, raw: bytes, choice: int) -> bool:
+        """Whether a member is more than a label that stands in each delta."""
+        if name in _TEXTS:
+            return True
+        key = (choice, name)
+        if self._labels.get(key) == raw:
+            return False
+        if len(raw) <= _LABEL_MAX_BYTES and len(self._labels) < _PIECES_MAX:
+            self._labels[key] = raw
+        return True
 
     def _add_calls(self, calls: Any, choice: int) -> None:
         """Arguments count as they come; a name counts once, though some servers repeat it."""
         for position, call in enumerate(calls if isinstance(calls, list) else [calls]):
             index = call.get("index", position) if isinstance(call, dict) else position
             key = (choice, index if isinstance(index, int | str) else position)
-            is_new = key not in self._calls
+            is_new = key not in self._calls and len(self._calls) < _PIECES_MAX
             if is_new:
-                self._calls = {*self._calls, key}
+                self._calls.add(key)
             before = self.text_bytes
             for text in _texts(call, is_new=is_new):
                 self.text_bytes += len(text.encode())
@@ -132,7 +156,7 @@ class OutputMeter(msgspec.Struct):
         pictures = members.keys() & _PICTURES
         payloads = members.keys() & _PAYLOADS if is_media else set()
         if (speaks and payloads) or members.keys() & _SOUNDS:
-            self.sounds = {*self.sounds, choice}
+            self.sounds.add(choice)
         elif pictures or payloads:
             self._add_pictures([members[name] for name in pictures] or [members], choice)
         for name, inner in members.items():
@@ -158,36 +182,36 @@ class OutputMeter(msgspec.Struct):
                 index = piece.get("index") if isinstance(piece, dict) else None
                 if not isinstance(index, int):
                     index = f"{len(self.pictures)}.{position}"
-                self.pictures = {*self.pictures, (choice, index)}
+                if len(self.pictures) < _PIECES_MAX:
+                    self.pictures.add((choice, index))
 
     def _add_mixed(self, text: str, choice: int) -> None:
         """A text that may have data URLs in it, which may go on in the text that comes next."""
-        while text:
-            if choice in self._in_data_url:
-                end = 0 if text.startswith("data:") else _run_of_base64(text)
-                self.media_bytes += end
-                if end == len(text):
-                    return
-                self._in_data_url = self._in_data_url - {choice}
-                text = text[end:]
-            start = _DATA_URL.search(text)
-            if start is None:
-                self.text_bytes += len(text.encode())
-                return
-            self.text_bytes += len(text[: start.start()].encode())
-            if "audio" in start[0]:
-                self.sounds = {*self.sounds, choice}
-            else:
-                self._add_pictures([start[0]], choice)
-            self._in_data_url = {*self._in_data_url, choice}
-            text = text[start.end() :]
+        start = 0
+        if choice in self._in_data_url and not text.startswith("data:"):
+            start = self._skip_base64(text, 0, choice)
+        if self.makes_media:
+            for url in _DATA_URL.finditer(text, start):
+                if url.start() < start:
+                    continue
+                self.text_bytes += len(text[start : url.start()].encode())
+                if url[1] == "audio":
+                    self.sounds.add(choice)
+                else:
+                    self._add_pictures([url[0]], choice)
+                start = self._skip_base64(text, url.end(), choice)
+        self.text_bytes += len(text[start:].encode())
 
-
-def _run_of_base64(text: str) -> int:
-    """How much of a text may be base64, from its start on."""
-    match = _BASE64.match(text)
-    assert match is not None, "the pattern matches nothing, too"
-    return match.end()
+    def _skip_base64(self, text: str, start: int, choice: int) -> int:
+        """Where the bytes of a piece end, from an index on; they may go on in the next text."""
+        match = _BASE64.match(text, start)
+        assert match is not None, "the pattern matches nothing, too"
+        self.media_bytes += match.end() - start
+        if match.end() == len(text):
+            self._in_data_url.add(choice)
+        else:
+            self._in_data_url.discard(choice)
+        return match.end()
 
 
 def _texts(value: Any, *, is_new: bool) -> Iterator[str]:

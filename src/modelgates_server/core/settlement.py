@@ -130,12 +130,12 @@ def _usage(
         usage = _with(usage, INPUTS, estimate)
     if not reading.trusted_output:
         return _with(usage, OUTPUTS, estimate) if _misses_output(observed, reading) else usage
-    late_bytes = observed.output.text_bytes - observed.text_bytes_at_usage
-    late = estimate_usage(text_bytes=0, messages=0, output_bytes=late_bytes).output
+    late_bytes = observed.output.text_bytes - max(observed.text_bytes_at_usage, demand.echo_bytes)
+    late = estimate_usage(text_bytes=0, messages=0, output_bytes=max(0, late_bytes)).output
     # After a good end a report stands, unless most of the answer came after it: some servers report
     # at the start, with one token of output.
     is_cut = observed.finish_reason is None
-    if late_bytes and (is_cut or late > max(usage.completion_tokens, _LATE_TOKENS_MIN)):
+    if late_bytes > 0 and (is_cut or late > max(usage.completion_tokens, _LATE_TOKENS_MIN)):
         return replace(usage, output=usage.output + late, estimated=True)
     return usage
 
@@ -179,7 +179,7 @@ def _estimated(
     counted = estimate_usage(
         text_bytes=demand.text_bytes,
         messages=demand.messages,
-        output_bytes=observed.output.text_bytes,
+        output_bytes=max(0, observed.output.text_bytes - demand.echo_bytes),
     )
     most = generation.prompt_tokens_max
     text = min(counted.input, most)

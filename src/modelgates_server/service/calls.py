@@ -13,6 +13,7 @@ import msgspec
 from modelgates_server.core.answers import (
     DONE,
     error_chunk,
+    has_items,
     ours,
     shown_answer,
     shown_chunk,
@@ -27,7 +28,7 @@ from modelgates_server.core.errors import (
 )
 from modelgates_server.core.finish_reasons import FinishReason
 from modelgates_server.core.generations import Attempt, Generation, StoredAnswer
-from modelgates_server.core.inference import Demand
+from modelgates_server.core.inference import Api, Demand
 from modelgates_server.core.members import Members
 from modelgates_server.core.observed import InvalidAnswer, Observed
 from modelgates_server.core.prices import Price
@@ -85,10 +86,11 @@ class Call:
         self._body = body
         self._settle_now = settle_now
         self._clock = clock
-        self._observed = self._new_observed()
+        self._observed = Observed.of(self._model)
         self._ours = ours(generation)
         tokens_max = generation.completion_tokens_max
-        self._output_max_bytes = _OUTPUT_SLACK_BYTES + _BYTES_PER_TOKEN_MAX * tokens_max
+        said_bytes = _OUTPUT_SLACK_BYTES + _BYTES_PER_TOKEN_MAX * tokens_max
+        self._output_max_bytes = said_bytes + demand.echo_bytes
         self._reply: ProviderReply | None = None
         self._chunks: AsyncIterator[bytes] | None = None
         self._started_at_ms: int | None = None
@@ -137,7 +139,8 @@ class Call:
                 return None
             return StoredAnswer(generation.account_id, generation.id, body, self._clock())
 
-        await self._end(None, kept)
+        # What was said is handed on and charged, also where the provider says that it failed.
+        await self._end(self._finish_failure(), kept)
         return body
 
     async def stream(self, write: Write, show_error: ShowError) -> None:
@@ -192,7 +195,7 @@ class Call:
         if self._client_left_at_ms is None:
             self._client_left_at_ms = now_ms
         if now_ms - self._client_left_at_ms >= drain_ms and self._reply is not None:
-            self._abandoned = True
+            self._abandoned = self._reply.status == _OK  # a refusal costs nothing, read or not
             self._reply.close()
 
     @property
@@ -200,9 +203,6 @@ class Call:
         """The generation with the cost of what has come so far."""
         media_tokens = self._model.media_tokens
         return checkpoint(self.generation, self._price, self._demand, self._observed, media_tokens)
-
-    def _new_observed(self) -> Observed:
-        return Observed(rules=self._model.endpoint.usage_rules)
 
     async def _check_head(self, reply: ProviderReply) -> None:
         if reply.status != _OK:
@@ -222,7 +222,8 @@ class Call:
 
     def _check_answer(self, members: Members) -> None:
         """An error in an answer of status 200, or no answer at all."""
-        if "choices" not in members and "data" not in members:
+        name = "data" if self._demand.api is Api.EMBEDDINGS else "choices"
+        if not has_items(members, name):
             error = self._observed.error
             raise self._no_answer() if error is None else self._own_error(error)
         if not self._observed.has_output and (failure := self._finish_failure()):
@@ -334,8 +335,11 @@ class Call:
             return self._own_error(self._observed.error)
         name = self.generation.provider
         if self._observed.is_beyond(self._output_max_bytes, ANSWER_MAX_BYTES):
-            return ProviderUnavailable(f"{name} said more than it was asked for", provider=name)
-        if self._done or self._observed.finish_reason is not None:
+            return ProviderUnavailable(
+                f"{name} said more than it was asked for; if that was thinking, raise max_tokens",
+                provider=name,
+            )
+        if self._done or self._observed.has_ended:
             return self._finish_failure()
         return ProviderUnavailable(f"{name} ended its answer before its end", provider=name)
 
@@ -343,7 +347,7 @@ class Call:
         """End a call of which the client has seen nothing; gives the error to raise."""
         if self._reply is not None:
             self._reply.close()
-        self._observed = self._new_observed()
+        self._observed = Observed.of(self._model)
         await self._end(error)
         error.generation_id = self.generation.id
         return error

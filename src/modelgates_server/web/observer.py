@@ -32,7 +32,6 @@ class CallObserver:
                 reported_cost=format_pico(generation.upstream_cost_pico or 0),
                 cost=format_pico(generation.cost_pico),
                 markup_bp=generation.markup_bp,
-                reported=generation.reported,
             )
         if generation.overrun_pico:
             log.warning(
@@ -40,7 +39,6 @@ class CallObserver:
                 id=generation.id,
                 endpoint_id=generation.endpoint_id,
                 overrun=format_pico(generation.overrun_pico),
-                reported=generation.reported,
             )
         if uncharged_service_tier(generation) is not None:
             log.warning(
