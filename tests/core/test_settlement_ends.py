@@ -8,54 +8,9 @@ from modelgates_server.core.inference import Api
 from modelgates_server.core.observed import Observed
 from modelgates_server.core.prices import Line, dollars
 from modelgates_server.core.settlement import REPORTED_MAX_BYTES, checkpoint, lost, settle
-from modelgates_server.core.sizing import Ask
 from modelgates_server.core.usage import Usage
-from modelgates_server.core.usage_reader import UsageRules
 from tests.core import calls
-from tests.support import T0_MS
-
-# A thousandth of a dollar to read a token, two to write one, and a cent to ask at all.
-PRICE = calls.flat(input="0.001", output="0.002", request="0.01")
-MILLI = 10**9
-CENT = 10**10
-END_MS = T0_MS + 5000
-
-REPORT = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
-
-
-def ask(api: Api = Api.CHAT, **members: Any) -> Ask:
-    return calls.ask(PRICE, calls.demand(api, **members))
-
-
-def ended(
-    *payloads: dict[str, Any],
-    failure: str | None = None,
-    of: Ask | None = None,
-    rules: UsageRules | None = None,
-    media_tokens: int | None = None,
-    **members: Any,
-) -> Generation:
-    asked = of or ask()
-    generation = calls.held(asked)
-    return settle(
-        generation if not members else calls.replace(generation, **members),
-        asked.price,
-        asked.demand,
-        calls.seen(*payloads, rules=rules),
-        media_tokens=media_tokens,
-        failure=failure,
-        at_ms=END_MS,
-    )
-
-
-def finish(reason: str | None, **members: Any) -> dict[str, Any]:
-    """A last chunk that says nothing."""
-    return {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}], **members}
-
-
-def is_void(generation: Generation) -> bool:
-    nothing = (generation.cost_pico, generation.overrun_pico, generation.lines, generation.usage)
-    return generation.state is HoldState.VOIDED and nothing == (0, 0, (), None)
+from tests.core.settled import CENT, END_MS, MILLI, REPORT, ask, ended, finish, is_void
 
 
 def test_a_good_answer_costs_what_was_reported_line_by_line() -> None:

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelgates_server.core.books import Account
 from modelgates_server.core.errors import (
     GatewayError,
     InsufficientCredits,
@@ -15,57 +14,22 @@ from modelgates_server.core.errors import (
 from modelgates_server.core.inference import Api
 from modelgates_server.core.keys import Key
 from modelgates_server.core.prices import Price
-from modelgates_server.core.sizing import Ask, Sized, size_hold
+from modelgates_server.core.sizing import Ask
 from modelgates_server.core.times import LimitReset
 from tests.core import calls
 from tests.core.pure import PureLedger
-from tests.support import DOLLAR, T0_MS, place
-
-# A thousandth of a dollar to read a token, two to write one.
-PRICE = calls.flat(input="0.001", output="0.002")
-READ = 10**9
-WRITE = 2 * 10**9
-RICH = 10**18
-
-
-def ask(*, of: Price = PRICE, model: dict[str, Any] | None = None, **members: Any) -> Ask:
-    return calls.ask(of, calls.demand(**members), at=calls.model(**(model or {})))
-
-
-def embedding(of: Price = PRICE, **members: Any) -> Ask:
-    return calls.ask(of, calls.demand(Api.EMBEDDINGS, **members))
-
-
-def size(
-    asked: Ask,
-    left_pico: int = RICH,
-    *,
-    key: Key | None = None,
-    max_cost_pico: int | None = None,
-    account: Account | None = None,
-) -> Sized:
-    return size_hold(
-        asked,
-        account=account or calls.account(left_pico),
-        key=key or calls.key(),
-        at_ms=T0_MS,
-        max_cost_pico=max_cost_pico,
-    )
-
-
-def refused(asked: Ask, left_pico: int = RICH, **members: Any) -> InsufficientCredits:
-    with pytest.raises(InsufficientCredits) as refusal:
-        size(asked, left_pico, **members)
-    return refusal.value
-
-
-def cost(asked: Ask, tokens: int) -> int:
-    """The worst case of so many tokens a choice."""
-    return asked.sized(tokens, lowered=False).amount_pico
-
-
-def input_pico(asked: Ask) -> int:
-    return asked.bounds(0).input_tokens * READ
+from tests.core.sized import (
+    PRICE,
+    READ,
+    WRITE,
+    ask,
+    cost,
+    embedding,
+    input_pico,
+    refused,
+    size,
+)
+from tests.support import DOLLAR, place
 
 
 def test_without_a_cap_the_hold_covers_what_the_model_may_put_out() -> None:

@@ -1,63 +1,12 @@
-from typing import Any
-
 import pytest
 
-from modelgates_server.core.books import Account
-from modelgates_server.core.errors import (
-    InsufficientCredits,
-)
-from modelgates_server.core.inference import Api
-from modelgates_server.core.keys import Key
-from modelgates_server.core.prices import Price
-from modelgates_server.core.sizing import Ask, Sized, size_hold
 from tests.core import calls
-from tests.support import T0_MS
-
-# A thousandth of a dollar to read a token, two to write one.
-PRICE = calls.flat(input="0.001", output="0.002")
-READ = 10**9
-WRITE = 2 * 10**9
-RICH = 10**18
-
-
-def ask(*, of: Price = PRICE, model: dict[str, Any] | None = None, **members: Any) -> Ask:
-    return calls.ask(of, calls.demand(**members), at=calls.model(**(model or {})))
-
-
-def embedding(of: Price = PRICE, **members: Any) -> Ask:
-    return calls.ask(of, calls.demand(Api.EMBEDDINGS, **members))
-
-
-def size(
-    asked: Ask,
-    left_pico: int = RICH,
-    *,
-    key: Key | None = None,
-    max_cost_pico: int | None = None,
-    account: Account | None = None,
-) -> Sized:
-    return size_hold(
-        asked,
-        account=account or calls.account(left_pico),
-        key=key or calls.key(),
-        at_ms=T0_MS,
-        max_cost_pico=max_cost_pico,
-    )
-
-
-def refused(asked: Ask, left_pico: int = RICH, **members: Any) -> InsufficientCredits:
-    with pytest.raises(InsufficientCredits) as refusal:
-        size(asked, left_pico, **members)
-    return refusal.value
-
-
-def cost(asked: Ask, tokens: int) -> int:
-    """The worst case of so many tokens a choice."""
-    return asked.sized(tokens, lowered=False).amount_pico
-
-
-def input_pico(asked: Ask) -> int:
-    return asked.bounds(0).input_tokens * READ
+from tests.core.sized import (
+    WRITE,
+    ask,
+    input_pico,
+    size,
+)
 
 
 def test_hold_covers_the_context_when_no_cap_is_sent_because_it_may_not_fit() -> None:
