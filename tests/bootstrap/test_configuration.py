@@ -217,6 +217,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     [
         ("", "base_url is missing: write, for example, base_url = "),
         ('base_url = "api.openai.com"', ": base_url must be like https://host/v1"),
+        ('base_url = "http://[::1"', ": base_url must be like https://host/v1"),
         ('base_url = "https://key@host/v1"', ": base_url must be like https://host/v1"),
         ('base_url = "https://a/v1"\nprices = "openay"', "prices: there are none of 'openay', but"),
         ('base_url = "https://a/v1"\nheaders = { Authorization = "x" }', "headers: a key does not"),
@@ -238,7 +239,8 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_provider_s_mistake_is_told_by_its_place(lines: str, told: str, tmp_path: Path) -> None:
-    found = problem(tmp_path, f"[providers.one]\n{lines}\n")
+    model = MODEL.replace('"local"', '"one"')
+    found = problem(tmp_path, f"[providers.one]\n{lines}\n{model}{FREE}")
     assert found.removeprefix("providers.one").removeprefix(".").startswith(told)
 
 

@@ -337,11 +337,12 @@ def test_price_with_a_service_tier_has_another_id() -> None:
     assert len(ids | {price_row("a:b", 0, "test", (standard,)).id}) == 4
 
 
-def test_groq_has_a_word_of_its_own_for_the_standard_tier(tmp_path: Path) -> None:
+def test_standard_tier_has_another_word_when_a_provider_has_one(tmp_path: Path) -> None:
     def word(base_url: str) -> str:
         provider = f'[providers.local]\nbase_url = "{base_url}"\n'
         [model] = configured(tmp_path, provider + MODEL + FREE).models
         return model.endpoint.standard_service_tier
 
     assert word("https://api.groq.com/openai/v1") == "on_demand"
+    assert word("https://generativelanguage.googleapis.com/v1beta/openai") == "standard"
     assert word("https://api.openai.com/v1") == word("https://a.test/api.groq.com/") == "default"

@@ -162,7 +162,7 @@ class _Reading:
         place = _place("providers", name)
         table = read_table(place, members, ProviderTable)
         self._tables[name] = table
-        check_provider(place, name, table)
+        check_provider(place, name, table, providers=self._file.providers)
         key = None
         try:
             key = provider_key(name, table.api_key_env, self._environment)

@@ -141,7 +141,7 @@ EXAMPLES = {
     "cache_tokens": '"beside"',
     "reasoning_tokens": '"in_total"',
     "trust_zero_usage": "true",
-    "aliases": '["openai", "azure"]',
+    "aliases": '["azure", "Microsoft Azure"]',
     "zdr": "true",
     "data_collection": '"deny"',
     "connect_timeout_s": "5",
