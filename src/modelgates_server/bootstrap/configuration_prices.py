@@ -1,7 +1,7 @@
 """Where the price of a configured model comes from: its own table, or a seed by exact name."""
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
 from hashlib import sha256
@@ -201,7 +201,7 @@ def _service_tier(place: str, name: str, members: Table, standard: list[Tier]) -
     return tiers
 
 
-def _check_parts(place: str, around: Tier, named: Set[Meter]) -> None:
+def _check_parts(place: str, around: Tier, named: Collection[Meter]) -> None:
     """A part that kept the standard rate where its whole has another would be charged wrongly."""
     for part in sorted(around.rates.keys() - named):
         whole = next((each for each in stands_for(part) if each in named), None)
