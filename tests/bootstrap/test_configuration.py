@@ -7,7 +7,6 @@ from modelgates_server.bootstrap.configuration import load_configuration, valid_
 from modelgates_server.core.catalog import CapParameter
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.inference import Api
-from modelgates_server.core.usage import Meter
 from tests.bootstrap.files import FREE, LOCAL, MODEL, OPENAI, configured, problem, read, write
 
 ROOT = Path(__file__).parents[2]
@@ -217,6 +216,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     [
         ("", "base_url is missing: write, for example, base_url = "),
         ('base_url = "api.openai.com"', ": base_url must be like https://host/v1"),
+        ('base_url = "http://[::1"', ": base_url must be like https://host/v1"),
         ('base_url = "https://key@host/v1"', ": base_url must be like https://host/v1"),
         ('base_url = "https://a/v1"\nprices = "openay"', "prices: there are none of 'openay', but"),
         ('base_url = "https://a/v1"\nheaders = { Authorization = "x" }', "headers: a key does not"),
@@ -238,7 +238,8 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_provider_s_mistake_is_told_by_its_place(lines: str, told: str, tmp_path: Path) -> None:
-    found = problem(tmp_path, f"[providers.one]\n{lines}\n")
+    model = MODEL.replace('"local"', '"one"')
+    found = problem(tmp_path, f"[providers.one]\n{lines}\n{model}{FREE}")
     assert found.removeprefix("providers.one").removeprefix(".").startswith(told)
 
 
@@ -285,6 +286,21 @@ def test_nobody_takes_the_place_of_the_sandbox(model_id: str, tmp_path: Path) ->
         ('provider = "locl"', "provider: there is no provider 'locl': did you mean local?"),
         ('provider = "x"', "provider: there is no provider 'x': write a table [providers.x]"),
         ('kind = "image"', "kind must be one of chat, embeddings"),
+        *(
+            (f"input_modalities = {modalities}", f"input_modalities{told}")
+            for modalities, told in (
+                ('["text", "images"]', "[1] must be one of text, image, audio, video, file"),
+                ('["text", "Image"]', "[1] must be one of text, image, audio, video, file"),
+                ('["embeddings"]', "[0] must be one of text, image, audio, video, file"),
+                ("[5]", "[0] does not fit: expected text in quotes, got a whole number; write, "),
+                ("[]", " does not fit: expected a list of length >= 1; write, for example, input_"),
+            )
+        ),
+        ("output_modalities = []", "output_modalities does not fit: expected a list of length >= "),
+        (
+            'output_modalities = ["video"]',
+            "output_modalities[0] must be one of text, image, audio, embeddings",
+        ),
         ("max_output_tokens = 0", "max_output_tokens does not fit: expected a whole number >= 1; "),
         ("max_output_tokens = 1000000001", "max_output_tokens does not fit: expected a whole num"),
         ("context_length = true", "context_length does not fit: expected a whole number, got true"),
@@ -331,32 +347,6 @@ def test_keys_that_can_be_read_on_the_way_are_warned_of(
         configuration.warnings
     )
     assert bool(configuration.warnings) is warned
-
-
-@pytest.mark.parametrize(
-    ("lines", "warning"),
-    [
-        ("markup_bp = -1", "is sold below its price"),
-        ('input_modalities = ["text", "audio"]', "has no rate for audio in: calls that ask for it"),
-        ('output_modalities = ["text", "audio"]', "has no rate for audio out"),
-        ('output_modalities = ["text", "image"]', "has no rate for images out"),
-    ],
-)
-def test_what_is_perhaps_not_meant_is_warned_of(lines: str, warning: str, tmp_path: Path) -> None:
-    [told] = configured(tmp_path, f"{OPENAI}{GPT}{lines}\n").warnings
-    assert told.startswith(f'models."openai/gpt-4o-mini" {warning}')
-
-
-def test_a_free_model_gives_away_sound_as_well(tmp_path: Path) -> None:
-    text = f'{LOCAL}{MODEL}input_modalities = ["text", "audio"]\n{FREE}'
-    assert configured(tmp_path, text).warnings == ()
-
-
-def test_images_that_are_read_count_as_text_and_need_no_rate(tmp_path: Path) -> None:
-    text = f'{OPENAI}{GPT}input_modalities = ["text", "image"]\n'
-    assert configured(tmp_path, text).warnings == ()
-    prices = configured(tmp_path, text).prices
-    assert Meter.INPUT_IMAGE not in prices[0].tiers[0].rates
 
 
 def test_an_empty_file_offers_nothing(tmp_path: Path) -> None:

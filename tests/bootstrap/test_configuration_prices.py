@@ -200,6 +200,7 @@ def test_rate_that_a_service_tier_does_not_name_is_that_of_the_table_around_it(
 def test_service_tier_may_have_tiers_of_its_own(tmp_path: Path) -> None:
     own = """
     input = "0.0005"
+    cache_read = "0.0001"
     tiers = [{ above = 2000, output = "0.009" }, { above = 1000, input = "0.0015" }]
     """
     told = problem(tmp_path, OWN + TIERED + FLEX + own)
@@ -230,6 +231,57 @@ def test_several_service_tiers_may_be_priced_by_any_name(tmp_path: Path) -> None
     more = FLEX.replace("flex", "on_demand_2")
     [price] = prices(tmp_path, OWN + FIRST + FLEX + more + 'request = "0.1"\n')
     assert price.service_tiers == ("flex", "on_demand_2")
+
+
+APART = f"""{FIRST}
+cache_read = "0.0001"
+cache_write = "0.00125"
+cache_write_1h = "0.0015"
+reasoning = "0.003"
+"""
+
+
+@pytest.mark.parametrize(
+    ("members", "whole", "part"),
+    [
+        ('output = "0.004"', "output", "reasoning"),
+        ('input = "0.002"', "input", "cache_read"),
+        ('input = "0.002"\ncache_read = "0.0002"', "input", "cache_write"),
+        ('cache_write = "0.0025"', "cache_write", "cache_write_1h"),
+        ('input = "0.002"\ncache_read = "0"\ncache_write = "0"', "cache_write", "cache_write_1h"),
+        ('tiers = [{ above = 9, output = "0.004" }]', "output", "reasoning"),
+        (
+            'output = "0.004"\ntiers = [{ above = 9, output = "0.004", reasoning = "0.004" }]',
+            "output",
+            "reasoning",
+        ),
+    ],
+)
+def test_service_tier_is_refused_when_it_names_a_rate_without_its_parts(
+    members: str, whole: str, part: str, tmp_path: Path
+) -> None:
+    assert problem(tmp_path, f"{OWN}{APART}{FLEX}{members}\n") == (
+        f'models."acme/m1".prices[0].service_tier.flex has a rate for {whole} and none for {part}, '
+        f"which the table around it prices apart: write what {part} costs at this service tier"
+    )
+
+
+def test_service_tier_is_read_when_it_names_a_rate_with_its_parts(tmp_path: Path) -> None:
+    [price] = prices(tmp_path, f'{OWN}{APART}{FLEX}output = "0.004"\nreasoning = "0.006"\n')
+    assert price.tiers[1].rates == {
+        **price.tiers[0].rates,
+        **rates(output="0.004", reasoning="0.006"),
+    }
+    # A part alone says nothing of its whole.
+    [price] = prices(tmp_path, f'{OWN}{APART}{FLEX}reasoning = "0.006"\n')
+    assert price.tiers[1].rates[Meter.OUTPUT] == Decimal("0.002")
+
+
+def test_price_is_the_same_when_its_service_tiers_stand_in_another_order(tmp_path: Path) -> None:
+    flex, batch = FLEX + 'request = "1"\n', FLEX.replace("flex", "batch") + 'request = "2"\n'
+    first, second = (prices(tmp_path, OWN + FIRST + text) for text in (flex + batch, batch + flex))
+    assert first == second
+    assert first[0].service_tiers == ("batch", "flex")
 
 
 def test_embeddings_need_no_price_of_output_at_a_service_tier(tmp_path: Path) -> None:
@@ -285,11 +337,12 @@ def test_price_with_a_service_tier_has_another_id() -> None:
     assert len(ids | {price_row("a:b", 0, "test", (standard,)).id}) == 4
 
 
-def test_groq_has_a_word_of_its_own_for_the_standard_tier(tmp_path: Path) -> None:
+def test_standard_tier_has_another_word_when_a_provider_has_one(tmp_path: Path) -> None:
     def word(base_url: str) -> str:
         provider = f'[providers.local]\nbase_url = "{base_url}"\n'
         [model] = configured(tmp_path, provider + MODEL + FREE).models
         return model.endpoint.standard_service_tier
 
     assert word("https://api.groq.com/openai/v1") == "on_demand"
+    assert word("https://generativelanguage.googleapis.com/v1beta/openai") == "standard"
     assert word("https://api.openai.com/v1") == word("https://a.test/api.groq.com/") == "default"

@@ -60,6 +60,22 @@ def test_wrong_setting_is_refused_with_what_to_write(line: str, told: str, tmp_p
     assert problem(tmp_path, f"{LOCAL}{line}\n").startswith(f"providers.local.{told}")
 
 
+@pytest.mark.parametrize("alias", ["other", "OTHER", "o-ther", "O ther", "sandbox"])
+def test_alias_is_refused_when_another_provider_has_that_name(alias: str, tmp_path: Path) -> None:
+    others = "".join(f"{LOCAL}".replace(".local", f".{name}") for name in ("other", "o-ther"))
+    told = problem(tmp_path, f'{LOCAL}aliases = ["fine", "{alias}"]\n{others}')
+    assert told == (
+        f"providers.local.aliases: {alias!r} is another provider here, and a request that chooses "
+        "one by name would get the other: remove it, or rename that provider"
+    )
+
+
+def test_alias_is_accepted_when_it_is_nobody_else_s_name(tmp_path: Path) -> None:
+    other = LOCAL.replace(".local", ".other")
+    aliases = 'aliases = ["local", "Local Host", "other/turbo", "azure"]\n'
+    configured(tmp_path, f'{LOCAL}{aliases}{other}aliases = ["azure"]\n')
+
+
 @pytest.mark.parametrize(
     ("of_provider", "of_model", "default"),
     [("", "", None), ("50", "", 50), ("50", "20", 20), ("", "20", 20), ("5000", "", 5000)],

@@ -93,6 +93,16 @@ async def test_an_edited_price_takes_over_now_and_not_in_the_past(gateway: Gatew
     assert await gateway.store.price(old.id) == old
 
 
+async def test_book_gets_no_row_when_service_tiers_are_written_in_another_order(
+    gateway: Gateway,
+) -> None:
+    flex, batch = 'flex = { input = "0.1" }', 'batch = { input = "0.2" }'
+    for ms, (one, other) in enumerate([(flex, batch), (batch, flex)]):
+        tables = f'input = "1", output = "0", service_tier = {{ {one}, {other} }}'
+        await gateway.open(f"{LOCAL}{MODEL}prices = [{{ {tables} }}]\n", T0_MS + ms)
+    assert await gateway.rows() == [(0, "1")]
+
+
 async def test_an_edit_and_three_restarts_add_one_row(gateway: Gateway) -> None:
     await gateway.start((None, A))
     for ms in (1, 2, DAY_MS):

@@ -55,7 +55,7 @@ def test_a_file_is_explained_in_sentences(console: Console) -> None:
         "    for prompts above 1000 tokens: input 5.25, output 4.2",
         "    at service tier priority: input 3.15, output 9.45",
         "      for prompts above 1000 tokens: input 5.25, output 9.45",
-        "  at most 1.0626 dollars are held for a call with one answer",
+        "  at most 3.1605 dollars are held for a call with one answer",
         "Account user_0000000000000000000000 has a markup of -2.5 % on all models.",
     ]
     assert no_key.startswith("Warning: the key of the provider acme is missing: set ACME_KEY, or ")
@@ -78,12 +78,19 @@ def test_scripts_get_the_same(console: Console) -> None:
         }
     ]
     [model] = record["models"]
-    assert (model["id"], model["markup_bp"], model["worst_case"]) == ("acme/m1", 500, "1.0626")
+    assert (model["id"], model["markup_bp"], model["worst_case"]) == ("acme/m1", 500, "3.1605")
     assert [(price["from"], price["in_force"]) for price in model["prices"]] == [
         (None, True),
         ("2999-01-01T00:00:00.000Z", False),
     ]
     assert record["accounts"] == [{"account_id": "user_0000000000000000000000", "markup_bp": -250}]
+
+
+def test_most_that_is_held_is_without_output_when_a_model_embeds(console: Console) -> None:
+    text = FILE.replace("max_output_tokens = 1000\n", 'kind = "embeddings"\n')
+    write(console, text)
+    [model] = console.call("config", "check", "--json").json["models"]
+    assert model["worst_case"] == "1.0605"
 
 
 def test_a_key_is_found_and_never_shown(console: Console) -> None:

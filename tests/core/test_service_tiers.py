@@ -101,11 +101,15 @@ def test_lowered_cap_is_affordable_at_the_dearest_tier() -> None:
         (TIERED, "auto", None),
         (PLAIN, None, None),
         (TIERED, None, None),
-        (PLAIN, "default", None),
         (TIERED, "flex", None),
+        *(
+            (of, word, "standard-word")
+            for of in (PLAIN, TIERED)
+            for word in ("default", "standard", "standard_only", "on_demand")
+        ),
     ],
 )
-def test_auto_leaves_as_standard_where_no_tier_has_a_price(
+def test_standard_tier_leaves_under_the_word_of_the_provider_when_it_is_asked_for(
     of: Price, requested: str | None, sent: str | None
 ) -> None:
     assert service_tier_to_send(of, requested, "standard-word") == sent

@@ -93,12 +93,15 @@ def served(upstream: Upstream, service_tier: Any) -> None:
         ("acme/tiered", {"service_tier": "auto"}, {"service_tier": "auto"}),
         ("acme/tiered", {"service_tier": "priority"}, {"service_tier": "priority"}),
         ("acme/large", {"service_tier": "default"}, {"service_tier": "default"}),
+        ("acme/large", {"service_tier": "on_demand"}, {"service_tier": "default"}),
+        ("acme/tiered", {"service_tier": "standard"}, {"service_tier": "default"}),
+        ("acme/groq", {"service_tier": "default"}, {"service_tier": "on_demand"}),
         ("acme/large", {"service_tier": None}, {"service_tier": None}),
         ("acme/large", {}, {}),
         ("acme/tiered", {}, {}),
     ],
 )
-async def test_provider_is_asked_for_no_tier_without_a_price(
+async def test_provider_is_asked_in_its_own_words_for_no_tier_without_a_price(
     desk: Desk, upstream: Upstream, model: str, members: dict[str, Any], sent: dict[str, Any]
 ) -> None:
     await desk.answer(asking(model=model, **members))

@@ -21,7 +21,11 @@ from modelgates_server.bootstrap.configuration_file import (
     read_file,
     read_table,
 )
-from modelgates_server.bootstrap.configuration_models import read_model, unpriced_media
+from modelgates_server.bootstrap.configuration_models import (
+    doubtful_figures,
+    read_model,
+    unpriced_media,
+)
 from modelgates_server.bootstrap.configuration_providers import (
     KeyMissing,
     check_provider,
@@ -162,7 +166,7 @@ class _Reading:
         place = _place("providers", name)
         table = read_table(place, members, ProviderTable)
         self._tables[name] = table
-        check_provider(place, name, table)
+        check_provider(place, name, table, providers=self._file.providers)
         key = None
         try:
             key = provider_key(name, table.api_key_env, self._environment)
@@ -202,6 +206,7 @@ class _Reading:
             f"{place} has no rate for {what}: calls that ask for it are refused"
             for what in unpriced_media(model, prices)
         )
+        self._warnings += (f"{place} {doubt}" for doubt in doubtful_figures(model, prices))
 
     def _read_account(self, account_id: str, members: Table) -> None:
         place = _place("accounts", account_id)

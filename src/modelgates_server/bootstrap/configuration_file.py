@@ -23,6 +23,10 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Kind = Literal["chat", "embeddings"]
 DataCollection = Literal["allow", "deny"]
+InputModality = Literal["text", "image", "audio", "video", "file"]
+OutputModality = Literal["text", "image", "audio", "embeddings"]
+InputModalities = Annotated[tuple[InputModality, ...], msgspec.Meta(min_length=1)]
+OutputModalities = Annotated[tuple[OutputModality, ...], msgspec.Meta(min_length=1)]
 Table = dict[str, Any]
 
 
@@ -106,8 +110,8 @@ class ModelTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     max_output_tokens: Tokens | None = None
     default_output_tokens: Tokens | None = None
     media_tokens: Tokens | None = None
-    input_modalities: tuple[Word, ...] = ("text",)
-    output_modalities: tuple[Word, ...] | None = None
+    input_modalities: InputModalities = ("text",)
+    output_modalities: OutputModalities | None = None
     parameters: tuple[Word, ...] = ()
     markup_bp: Markup | None = None
     price: Word | None = None
@@ -141,7 +145,7 @@ EXAMPLES = {
     "cache_tokens": '"beside"',
     "reasoning_tokens": '"in_total"',
     "trust_zero_usage": "true",
-    "aliases": '["openai", "azure"]',
+    "aliases": '["azure", "Microsoft Azure"]',
     "zdr": "true",
     "data_collection": '"deny"',
     "connect_timeout_s": "5",
@@ -176,6 +180,8 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "cache_tokens": tuple(CacheTokens),
     "data_collection": get_args(DataCollection),
     "reasoning_tokens": tuple(ReasoningTokens),
+    "input_modalities": get_args(InputModality),
+    "output_modalities": get_args(OutputModality),
 }
 _NESTED = {"prices": PriceTable, "tiers": TierTable, "service_tier": ServiceTierTable}
 _PLACE = re.compile(r" - at `(?:key` in `)?\$(.*)`$")

@@ -2,7 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from decimal import Decimal
 
 from modelgates_server.bootstrap.configuration_file import (
     EXAMPLES,
@@ -19,12 +20,15 @@ from modelgates_server.bootstrap.configuration_providers import (
 from modelgates_server.core.catalog import Endpoint, Model
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.inference import MODEL_MAX_CHARS, Api
-from modelgates_server.core.prices import Price
+from modelgates_server.core.prices import Price, plain
 from modelgates_server.core.usage import Meter
 from modelgates_server.providers.sandbox.offer import PROVIDER as SANDBOX
 
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._~@-]*"
 _ID = re.compile(rf"{_WORD}(/{_WORD})+(:{_WORD})?", re.ASCII)
+_FREE = Decimal(0)
+_UNLIKELY_RATE = Decimal("0.01")
+"""Dollars: ten thousand for a million tokens."""
 _APIS = {
     "chat": frozenset({Api.CHAT, Api.COMPLETIONS}),
     "embeddings": frozenset({Api.EMBEDDINGS}),
@@ -100,6 +104,39 @@ def unpriced_media(model: Model, prices: tuple[Price, ...]) -> list[str]:
         for what, (meter, wanted) in asked.items()
         if wanted and not all(meter in tier.rates for tier in tiers)
     ]
+
+
+def doubtful_figures(model: Model, prices: tuple[Price, ...]) -> Iterator[str]:
+    """What is allowed of a model's figures, and perhaps not meant."""
+    context, output = model.context_tokens, model.output_tokens
+    if (model.media_tokens or 0) > context:
+        yield f"has media_tokens of {model.media_tokens}, above its context of {context}"
+    if output > context:
+        yield (
+            f"has max_output_tokens of {output}, above its context of {context}: no answer is "
+            "longer than that"
+        )
+    # The model's own has been compared: this is its provider's.
+    if 0 < output < (model.default_output_tokens or 0):
+        yield (
+            f"has max_output_tokens of {output}, below the default_output_tokens of "
+            f"{model.endpoint.provider}, {model.default_output_tokens}: the lower one goes out"
+        )
+    tiers = [tier for price in prices for tier in price.tiers]
+    for meter in Meter:
+        rate = max((tier.rates.get(meter, _FREE) for tier in tiers), default=_FREE)
+        if meter is not Meter.REQUEST and rate >= _UNLIKELY_RATE:
+            yield (
+                f"has a rate of {plain(rate)} dollars for one token of {meter}: rates are for one "
+                "token, and not for a million"
+            )
+            break
+    given = [each for each in ("image", "audio") if each in model.output_modalities]
+    if given and model.media_tokens is None and not all(price.is_free for price in prices):
+        yield (
+            f"gives {' and '.join(given)} and has no media_tokens: where the provider reports no "
+            "usage, such output counts as nothing"
+        )
 
 
 def _check_id(place: str, model_id: str) -> None:

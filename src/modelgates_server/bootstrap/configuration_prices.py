@@ -1,7 +1,7 @@
 """Where the price of a configured model comes from: its own table, or a seed by exact name."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
 from hashlib import sha256
@@ -20,7 +20,7 @@ from modelgates_server.bootstrap.configuration_file import (
 )
 from modelgates_server.bootstrap.price_seeds import Seed, find_seed, seeds
 from modelgates_server.core.errors import InvalidAmount, InvalidInput
-from modelgates_server.core.prices import Price, Tier, plain, read_rate
+from modelgates_server.core.prices import Price, Tier, plain, read_rate, stands_for
 from modelgates_server.core.service_tiers import AUTO, STANDARD
 from modelgates_server.core.times import format_instant, parse_instant
 from modelgates_server.core.usage import Meter
@@ -156,7 +156,8 @@ def _own_row(place: str, price: PriceTable) -> Row:
     ]
     others = [
         tier
-        for name, members in price.service_tier.items()
+        # Sorted: two files that say the same are one price.
+        for name, members in sorted(price.service_tier.items())
         for tier in _service_tier(f"{place}.service_tier", name, members, standard)
     ]
     return from_ms, (*standard, *others)
@@ -195,8 +196,20 @@ def _service_tier(place: str, name: str, members: Table, standard: list[Tier]) -
                     f"{place} has one rate for {meter}, and the table around it another above "
                     f"{around.above} tokens: say which holds there, in {place}.tiers"
                 )
+        _check_parts(place, around, rates.keys() | within.keys())
         tiers.append(Tier(above, {**around.rates, **rates, **within}, name))
     return tiers
+
+
+def _check_parts(place: str, around: Tier, named: Collection[Meter]) -> None:
+    """A part that kept the standard rate where its whole has another would be charged wrongly."""
+    for part in sorted(around.rates.keys() - named):
+        whole = next((each for each in stands_for(part) if each in named), None)
+        if whole is not None:
+            raise InvalidInput(
+                f"{place} has a rate for {whole} and none for {part}, which the table around it "
+                f"prices apart: write what {part} costs at this service tier"
+            )
 
 
 def _instant(place: str, since: datetime) -> int:

@@ -1,7 +1,7 @@
 """`[providers.NAME]`: where a provider is, and with which key it is called."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,8 +49,13 @@ class KeyMissing(Exception):
     """The environment has no key for a provider; `str()` of it says which variable to set."""
 
 
-def check_provider(place: str, name: str, table: ProviderTable) -> None:
-    """Raises `InvalidInput` for what needs no environment to be seen wrong."""
+def check_provider(
+    place: str, name: str, table: ProviderTable, *, providers: Collection[str]
+) -> None:
+    """Raises `InvalidInput` for what needs no environment to be seen wrong.
+
+    `providers` are the names of all that the file has.
+    """
     if not _NAME.fullmatch(name) or name == SANDBOX:
         raise InvalidInput(
             f"{place}: a provider's name is of small letters, digits, - and _, and is not "
@@ -67,6 +72,14 @@ def check_provider(place: str, name: str, table: ProviderTable) -> None:
             f"{place}.api_key_env is the name of an environment variable, and not the key: "
             f"write, for example, api_key_env = {EXAMPLES['api_key_env']}"
         )
+    others = {*providers, SANDBOX} - {name}
+    for alias in table.aliases:
+        # Requests may write names in any case, and hyphens for spaces.
+        if "-".join(alias.casefold().split()) in others:
+            raise InvalidInput(
+                f"{place}.aliases: {alias!r} is another provider here, and a request that chooses "
+                "one by name would get the other: remove it, or rename that provider"
+            )
     for header in table.headers:
         if header.lower() in {*_KEY_HEADERS, (table.api_key_header or "").lower()}:
             raise InvalidInput(
@@ -95,7 +108,7 @@ def provider_settings(name: str, table: ProviderTable, key: str | None) -> "Open
 
 def usage_rules(table: ProviderTable) -> UsageRules:
     """How a provider counts: what the file says, or else what is known of its host."""
-    host = urlsplit(table.base_url).hostname or ""
+    host = _host(table.base_url)
     matches = (rules for known, rules in _KNOWN_HOSTS.items() if re.fullmatch(known, host))
     known = next(matches, UsageRules())
     return msgspec.structs.replace(
@@ -129,7 +142,16 @@ def provider_key(name: str, variable: str | None, environment: Mapping[str, str]
 
 def standard_service_tier(base_url: str) -> str:
     """A provider's word for its standard service tier: Groq refuses OpenAI's."""
-    return "on_demand" if base_url.startswith("https://api.groq.com/") else "default"
+    words = {"api.groq.com": "on_demand", "generativelanguage.googleapis.com": "standard"}
+    return words.get(_host(base_url), "default")
+
+
+def _host(base_url: str) -> str:
+    """The host of a URL; empty for what is none, which `provider_settings` refuses."""
+    try:
+        return urlsplit(base_url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def is_readable_on_the_way(base_url: str) -> bool:

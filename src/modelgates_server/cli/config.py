@@ -10,6 +10,7 @@ from modelgates_server.cli import catalog
 from modelgates_server.cli.output import AsJson, examples, fail, instant, print_json
 from modelgates_server.cli.wiring import now_ms
 from modelgates_server.core.catalog import Catalog, Model
+from modelgates_server.core.inference import Api
 from modelgates_server.core.money import format_pico
 from modelgates_server.core.prices import (
     BASIS_POINTS,
@@ -134,10 +135,10 @@ def _dated(configuration: "Configuration", model: Model) -> list[Price]:
 
 
 def _worst_case_pico(model: Model, price: Price) -> int:
-    """What is held for a call that fills the context and sets no limit."""
+    """What is held at most for one answer: where no limit goes out, output may fill the context."""
     bounds = Bounds(
         input_tokens=model.context_tokens,
-        output_tokens=min(model.output_tokens, model.context_tokens),
+        output_tokens=0 if Api.EMBEDDINGS in model.apis else model.context_tokens,
         media=model.input_modalities != ("text",),
         service_tiers=price.service_tiers,
     )

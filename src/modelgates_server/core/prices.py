@@ -131,6 +131,16 @@ class Charge(msgspec.Struct, frozen=True):
         assert self.amount_pico >= 0
 
 
+def stands_for(meter: Meter) -> tuple[Meter, ...]:
+    """The classes that a class is part of, nearest first: each is its rate where it has none."""
+    found = []
+    above = _STANDS_FOR.get(meter)
+    while above is not None:
+        found.append(above)
+        above = _STANDS_FOR.get(above)
+    return tuple(found)
+
+
 def read_rate(text: str) -> Decimal:
     """Dollars per unit, written as a plain decimal from 0 to 1000.
 

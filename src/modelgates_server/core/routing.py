@@ -4,6 +4,7 @@ There is one endpoint for each model, so what a request demands of endpoints is 
 that one or none. Nothing that limits price, privacy or scope is passed over.
 """
 
+import re
 from decimal import Context, Decimal, Inexact
 
 import msgspec
@@ -19,6 +20,13 @@ from modelgates_server.core.usage import Meter
 
 _MILLION = 1_000_000
 _EXACT = Context(prec=100, traps=[Inexact])
+
+_CACHES = (Meter.CACHE_READ, Meter.CACHE_WRITE, Meter.CACHE_WRITE_1H)
+_CACHE_CONTROL = re.compile(
+    # Any letter of a name may be escaped in JSON.
+    rb'"%b"\s*:(?!\s*null)'
+    % b"".join(rb"(?:%c|\\u00(?i:%02x))" % (letter, letter) for letter in b"cache_control")
+)
 
 _NO_PARAMETERS = frozenset(
     (
@@ -201,12 +209,24 @@ def _priced(
         rate = dearest_rate(route.price, bounds, meters, route.markup_bp)
         return _EXACT.multiply(quantity, rate)
 
+    prompt, cached = charged(_MILLION, Meter.INPUT), charged(_MILLION, Meter.INPUT, *_CACHES)
+    # Looked for only where it decides: the request may be long.
+    if most.prompt is not None and most.prompt < cached and _asks_for_caches(demand):
+        prompt = cached
     writes = demand.api is not Api.EMBEDDINGS
     shows = "image" in demand.parts.values()
     image_tokens = model.media_tokens or model.context_tokens
     return (
-        ("prompt", most.prompt, charged(_MILLION, Meter.INPUT)),
+        ("prompt", most.prompt, prompt),
         ("completion", most.completion, charged(_MILLION * writes, Meter.OUTPUT, Meter.REASONING)),
         ("request", most.request, charged(1, Meter.REQUEST)),
         ("image", most.image, charged(image_tokens * shows, Meter.INPUT_IMAGE)),
+    )
+
+
+def _asks_for_caches(demand: Demand) -> bool:
+    """Whether a request has tokens of its prompt written to a cache."""
+    whole = bytes(demand.members.get("cache_control", b"null"))
+    return whole != b"null" or any(
+        _CACHE_CONTROL.search(bytes(raw)) for raw in demand.members.values()
     )

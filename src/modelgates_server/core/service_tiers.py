@@ -45,10 +45,11 @@ def service_tiers_allowed(price: Price, requested: str | None) -> tuple[str, ...
 def service_tier_to_send(price: Price, requested: str | None, standard: str) -> str | None:
     """What replaces the client's word on the way to the provider; None: it stays as it is.
 
-    `auto` would let the provider choose a tier that has no price, so the provider's word for the
-    standard tier leaves in its place.
+    The standard tier leaves under the provider's word `standard`, as each refuses those of others.
+    So does `auto` where no other tier has a price: the provider would choose one without.
     """
-    return standard if requested == AUTO and not price.service_tiers else None
+    is_standard = requested in STANDARD or (requested == AUTO and not price.service_tiers)
+    return standard if is_standard else None
 
 
 def reported_service_tier(*reported: Any) -> str | None:
