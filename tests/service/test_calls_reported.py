@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from structlog.testing import CapturingLogger
 
 from modelgates_server.core.books import HoldState
 from modelgates_server.core.errors import ProviderUnavailable
@@ -11,6 +12,7 @@ from modelgates_server.core.generations import Generation, Origin, UsageWarning
 from modelgates_server.core.inference import Api, read_demand
 from modelgates_server.core.prices import dollars, total_of
 from modelgates_server.service.generations import CallRequest
+from modelgates_server.web import observer
 from tests.gateway import READ_PICO, WRITTEN_PICO, Desk, Heard, asking
 from tests.upstream import DONE, Says, Upstream, answer, chunk, event, plain, usage, used
 
@@ -158,8 +160,10 @@ async def test_answer_that_names_its_model_and_cost_has_them_kept(
 
 
 async def test_oddities_in_a_report_are_counted_and_another_cost_is_logged(
-    desk: Desk, upstream: Upstream, capfd: pytest.CaptureFixture[str]
+    desk: Desk, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    log = CapturingLogger()
+    monkeypatch.setattr(observer, "log", log)
     upstream.say = lambda _: plain(
         answer("some text", {"prompt_tokens": 5, "total_tokens": -1, "cost": 0.25, "cost_x": 1})
     )
@@ -173,9 +177,10 @@ async def test_oddities_in_a_report_are_counted_and_another_cost_is_logged(
         labels = {"endpoint": "acme:large", "warning": warning.value}
         figures = desk.metered.metrics._registry
         assert figures.get_sample_value("modelgates_usage_warnings_total", labels) == 1
-    told = capfd.readouterr()
-    assert "the provider reports another cost" in told.out + told.err
-    assert "0.25" in told.out + told.err
+    [line] = log.calls
+    assert (line.method_name, line.args) == ("warning", ("the provider reports another cost",))
+    assert (line.kwargs["id"], line.kwargs["reported_cost"]) == (generation.id, "0.25")
+    assert "cost_x" not in str(line.kwargs), "a report may hold anything"
 
 
 @pytest.mark.parametrize(
