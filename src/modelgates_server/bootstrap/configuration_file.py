@@ -108,7 +108,7 @@ class ModelTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     media_tokens: Tokens | None = None
     input_modalities: tuple[Word, ...] = ("text",)
     output_modalities: tuple[Word, ...] | None = None
-    parameters: tuple[Word, ...] = ()
+    parameters: tuple[Word, ...] | None = None
     markup_bp: Markup | None = None
     price: Word | None = None
     prices: tuple[PriceTable, ...] = ()
