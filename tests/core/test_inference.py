@@ -323,7 +323,6 @@ def test_a_number_that_json_can_write_and_nobody_can_hold_is_refused() -> None:
     "members",
     [
         {"web_search_options": {}},
-        {"plugins": [{"id": "web"}]},
         {"search_parameters": {"mode": "on"}},
         {"enable_search": True},
         {"data_sources": [{"type": "azure_search"}]},

@@ -214,6 +214,9 @@ PICTURE = {"type": "image_url", "image_url": {"url": "https://a/b.png"}}
 SEES: dict[str, Any] = {"input_modalities": ("text", "image")}
 
 
+HEARING = calls.flat(input="0.000001", input_audio="0.000001")
+
+
 def showing(part: dict[str, Any], **members: Any) -> Demand:
     return calls.demand(messages=[{"role": "user", "content": [part]}], **members)
 
@@ -228,7 +231,7 @@ def test_max_price_of_an_image_covers_its_tokens() -> None:
 
 
 def test_max_price_of_sound_is_refused_where_there_is_sound() -> None:
-    hears = offered(input_modalities=("text", "audio"))
+    hears = offered(HEARING, input_modalities=("text", "audio"))
     sound = {"type": "input_audio", "input_audio": {"data": "A", "format": "wav"}}
     told = invalid(showing(sound, provider={"max_price": {"audio": 1}}), hears)
     assert "provider.max_price.audio cannot be obeyed" in told
@@ -244,6 +247,7 @@ LISTED = offered(parameters=("temperature", "tools", "tool_choice", "reasoning")
         {"temperature": 0, "max_tokens": 5, "stream": True, "user": "u", "top_p": None},
         {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "auto"},
         {"functions": [{"name": "f"}], "reasoning_effort": "low", "metadata": {"a": "b"}},
+        {"store": False, "stop": [], "logit_bias": {}},
     ],
 )
 def test_required_parameters_that_the_model_lists_pass(members: dict[str, Any]) -> None:
@@ -252,7 +256,7 @@ def test_required_parameters_that_the_model_lists_pass(members: dict[str, Any]) 
 
 
 @pytest.mark.parametrize(
-    "members", [{"top_p": 0.5}, {"logit_bias": {}}, {"n": 2}, {"x_new": 1}, {"response_format": {}}]
+    "members", [{"top_p": 0.5}, {"logit_bias": {"1": 1}}, {"n": 2}, {"x_new": 1}, {"stop": ["."]}]
 )
 def test_required_parameter_that_the_model_does_not_list_is_refused(
     members: dict[str, Any],
@@ -260,7 +264,8 @@ def test_required_parameter_that_the_model_does_not_list_is_refused(
     demand = calls.demand(provider={"require_parameters": True}, **members)
     (name,) = members
     assert f"acme/m1 does not list {name} (its parameters: temperature" in refused(demand, LISTED)
-    assert "(its parameters: none)" in refused(demand)
+    assert "(its parameters: none)" in refused(demand, offered(parameters=()))
+    assert route(demand, offered()).model.id == MODEL  # nobody has said what it reads
     assert route(calls.demand(**members), LISTED).model.id == MODEL
 
 
@@ -281,7 +286,7 @@ def test_part_that_the_model_does_not_read_is_refused(part: dict[str, Any], moda
     assert told.startswith(f"No endpoints found that support {modality} input: acme/m1 reads text")
     assert f"the request has {part['type']}" in told
     assert f'its operator adds "{modality}" to input_modalities' in told
-    reads = offered(input_modalities=("text", modality))
+    reads = offered(HEARING, input_modalities=("text", modality))
     assert route(showing(part), reads).model.id == MODEL
     others = {"image", "audio", "file", "video"} - {modality}
     invalid(showing(part), offered(input_modalities=("text", *others)))
@@ -349,6 +354,35 @@ def test_model_without_a_price_is_not_passed_over_for_a_dearer_one() -> None:
     catalog = Catalog([unpriced, calls.model()], [TIERS])
     with pytest.raises(PriceNotFound):
         route(calls.demand(model="a/unpriced", models=[MODEL]), catalog)
+
+
+def test_model_without_a_price_for_the_request_is_passed_over() -> None:
+    fast = calls.price((0, {"input": "1", "output": "1"}), flex={"input": "1", "output": "1"})
+    hearing = replace(HEARING, endpoint_id="acme:hears")
+    fast = replace(fast, endpoint_id="acme:fast")
+    hears = {"input_modalities": ("text", "audio")}
+    deaf: Model = replace(calls.model(**hears), id="a/unpriced")
+    models = [
+        deaf,
+        replace(calls.model(endpoint=endpoint(id="acme:fast")), id="b/flex"),
+        replace(calls.model(endpoint=endpoint(id="acme:hears"), **hears), id="c/hears"),
+    ]
+    catalog = Catalog(models, [TIERS, fast, hearing])
+    flex = calls.demand(models=["a/unpriced", "b/flex"], service_tier="flex")
+    assert route(flex, catalog).model.id == "b/flex"
+    sound = {"type": "input_audio", "input_audio": {"data": "A", "format": "wav"}}
+    heard = showing(sound, models=["a/unpriced", "b/flex", "c/hears"])
+    assert route(heard, catalog).model.id == "c/hears"
+    only_first = calls.demand(model="a/unpriced", models=None, service_tier="flex")
+    assert "'flex' has no price here" in invalid(only_first, catalog)
+
+
+def test_slug_of_a_provider_means_all_of_its_variants() -> None:
+    turbo = offered(endpoint=endpoint(provider="behind", aliases=("deepinfra/turbo",)))
+    for only in ("deepinfra", "deepinfra/turbo", "behind"):
+        assert route(wishing(only=[only]), turbo).model.id == MODEL
+    refused(wishing(only=["deepinfra/fp8"]), turbo)
+    assert "provider.ignore names deepinfra" in refused(wishing(ignore=["deepinfra"]), turbo)
 
 
 def test_rate_of_an_account_counts_in_max_price() -> None:

@@ -112,7 +112,7 @@ class ModelTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     media_tokens: Tokens | None = None
     input_modalities: InputModalities = ("text",)
     output_modalities: OutputModalities | None = None
-    parameters: tuple[Word, ...] = ()
+    parameters: tuple[Word, ...] | None = None
     markup_bp: Markup | None = None
     price: Word | None = None
     prices: tuple[PriceTable, ...] = ()

@@ -43,6 +43,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
     `media_tokens` is the most that one image or recording takes, where that is known.
     `default_output_tokens` is the limit that is sent where a client sets none.
+    `parameters` are those of requests that it reads; None where that is not said.
     """
 
     id: str
@@ -57,7 +58,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     apis: frozenset[Api] = frozenset({Api.CHAT, Api.COMPLETIONS})
     input_modalities: tuple[str, ...] = ("text",)
     output_modalities: tuple[str, ...] = ("text",)
-    parameters: tuple[str, ...] = ()
+    parameters: tuple[str, ...] | None = None
     markup_bp: int = 0
 
 

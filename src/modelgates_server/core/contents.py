@@ -8,14 +8,16 @@ from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.members import (
     Grammar,
     Members,
-    read_many_objects,
+    misfit,
     read_object,
     read_objects,
+    says_nothing,
 )
 from modelgates_server.core.usage import Meter
 
 _NULL = b"null"
 _TEXT = b'"text"'
+_FUNCTION_TYPE = b'"function"'
 
 _ASCII = bytes(range(128))
 _HTML = b"<>&'"
@@ -25,6 +27,7 @@ _OUTPUT_OF = {"audio": Meter.OUTPUT_AUDIO, "image": Meter.OUTPUT_IMAGE}
 _TEXTUAL = ("text", "refusal")
 _AUDIBLE = ("input_audio", "audio_url", "audio")
 _SINGLE = ("image_url", "input_audio", "audio_url")
+_LINKED = {"image_url": "image", "audio_url": "audio"}
 """One image or one recording each. Others may be documents of many pages, films, or text."""
 
 TEXT = "text"
@@ -58,6 +61,12 @@ OTHER = "other"
 
 _MESSAGE = Grammar(("role", "content", "name", "audio", "images", "tool_calls", "tool_call_id"))
 _SOURCES = frozenset((*_MODALITIES, "source"))
+_BESIDE = frozenset(name for name, modality in _MODALITIES.items() if modality != TEXT) | {
+    *("image_embeds", "audio_embeds", "video_embeds", "prompt_embeds"),
+    *("image_pil", "min_pixels", "max_pixels"),
+}
+"""What a part may have beside what its type says: vLLM reads it where there is a `uuid`, and Qwen
+makes a picture larger for `min_pixels`."""
 _PART = Grammar(("type", "text", "refusal", *_SOURCES))
 _SOURCE = Grammar(
     (
@@ -70,8 +79,16 @@ _FUNCTION = Grammar(("name", "description", "parameters", "strict", "format"))
 _CHOICE = Grammar(("type", "function", "custom", "name", "allowed_tools", "mode", "tools"))
 _CALLABLE = ("function", "custom")
 
+_URL_HEAD_CHARS = 200
+_TYPE_CHARS = 60
+
 _text = msgspec.json.Decoder(str)
+_url = msgspec.json.Decoder(str | dict[str, msgspec.Raw])
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+KINDS_MAX = 100
+"""How many types of parts a request may have."""
 
 
 class Media(msgspec.Struct):
@@ -90,16 +107,18 @@ class Media(msgspec.Struct):
     has_files: bool = False
     calls: list[bytes] = []
 
-    def add(self, kind: str, size: int) -> None:
-        """One more of a type, of at least so many bytes."""
+    def add(self, kind: str, size: int, modality: str | None = None) -> None:
+        """One more of a type, of at least so many bytes; raises where there are too many types."""
+        if kind not in self.parts:
+            if len(self.parts) == KINDS_MAX:
+                raise InvalidInput(f"there are more than {KINDS_MAX} types of parts in messages")
+            self.parts[kind] = modality or _MODALITIES.get(kind, OTHER)
+            self.has_files = self.has_files or kind not in _SINGLE
+            if self.parts[kind] == "audio":
+                self.unlike_text.add(Meter.INPUT_AUDIO)
         self.size += size
         self.count += 1
-        self.sounds += kind in _AUDIBLE
-        if kind not in self.parts:
-            self.parts[kind] = _MODALITIES.get(kind, OTHER)
-            self.has_files = self.has_files or kind not in _SINGLE
-            if kind in _AUDIBLE:
-                self.unlike_text.add(Meter.INPUT_AUDIO)
+        self.sounds += self.parts[kind] == "audio"
 
 
 def new_media(modalities: list[str] | None) -> Media:
@@ -109,7 +128,7 @@ def new_media(modalities: list[str] | None) -> Media:
 
 def read_messages(raw: bytes, media: Media) -> int:
     """Read a list of messages and add their media; returns how many there are."""
-    messages = read_many_objects(raw, "messages", _MESSAGE)
+    messages = read_objects(raw, "messages", _MESSAGE)
     contents: list[bytes] = []
     sources: list[bytes] = []
     for message in messages:
@@ -125,7 +144,7 @@ def read_messages(raw: bytes, media: Media) -> int:
         _read_parts(contents, media, sources)
     except (KeyError, msgspec.DecodeError):
         raise InvalidInput("a part of a message's content must be an object with a type") from None
-    read_many_objects(_listed(sources), "a part of a message", _SOURCE)
+    read_objects(_listed(sources), "a part of a message", _SOURCE)
     return len(messages)
 
 
@@ -144,10 +163,10 @@ def escape_bytes(members: Members, media: Media) -> int:
 def _read_earlier(message: Members, media: Media, sources: list[bytes]) -> None:
     """What the model said before: `audio` names it (OpenAI), `images` are what it drew."""
     for kind in ("audio", "images"):
-        if kind in message and (raw := bytes(message[kind])) != _NULL:
+        if kind in message and not says_nothing(raw := bytes(message[kind])):
             media.add(kind, len(raw))
             if raw.startswith(b"["):
-                for part in read_many_objects(raw, "the images of a message", _PART):
+                for part in read_objects(raw, "the images of a message", _PART):
                     _add_sources(part, sources)
             elif raw.startswith(b"{"):
                 sources.append(raw)
@@ -155,13 +174,55 @@ def _read_earlier(message: Members, media: Media, sources: list[bytes]) -> None:
 
 def _read_parts(contents: list[bytes], media: Media, sources: list[bytes]) -> None:
     together = _listed(content[1:-1] for content in contents)
-    parts = read_many_objects(together, "a part of a message", _PART)
-    if all(bytes(part["type"]) == _TEXT for part in parts):
+    parts = read_objects(together, "a part of a message", _PART)
+    beside = not _BESIDE.isdisjoint(set().union(*parts))
+    if not beside and all(bytes(part["type"]) == _TEXT for part in parts):
         return
     for part, raw in zip(parts, _raws.decode(together), strict=True):
         if (kind := _text.decode(part["type"])) not in _TEXTUAL:
-            media.add(kind, len(bytes(raw)))
+            _add_part(kind, part, len(bytes(raw)), media)
             _add_sources(part, sources)
+        if beside and not _BESIDE.isdisjoint(part):
+            _add_beside(kind, part, media, sources)
+
+
+def _add_part(kind: str, part: Members, size: int, media: Media) -> None:
+    """A part by its type, and what is linked as a picture or a sound by what it says it is."""
+    modality = _LINKED.get(kind)
+    data_type = _data_type(part[kind]) if modality and kind in part else None
+    if data_type is None or data_type.partition("/")[0] == modality:
+        return media.add(kind, size)
+    family = data_type.partition("/")[0]
+    found = family if family in ("image", "audio", "video") else "file"
+    return media.add(f"{kind} of {data_type or 'an unknown type'}", size, found)
+
+
+def _data_type(raw: msgspec.Raw) -> str | None:
+    """The media type of a data: URL, which may be empty; None for other URLs."""
+    try:
+        found = _url.decode(raw)
+        url = found if isinstance(found, str) else _text.decode(found.get("url", b'""'))
+    except msgspec.DecodeError:
+        return ""
+    head = url[:_URL_HEAD_CHARS].lstrip().lower()
+    if not head.startswith("data:"):
+        return None
+    return head.removeprefix("data:").partition(",")[0].partition(";")[0].strip()[:_TYPE_CHARS]
+
+
+def _add_beside(kind: str, part: Members, media: Media, sources: list[bytes]) -> None:
+    """What a part has besides what its type names, if that is another kind of thing."""
+    for name in _BESIDE.intersection(part):
+        raw = bytes(part[name])
+        modality = _MODALITIES.get(name, OTHER)
+        if name == kind or raw == _NULL or modality == _MODALITIES.get(kind, TEXT):
+            continue
+        if name.endswith("_pixels"):
+            media.has_files = True  # nobody knows how many tokens that is
+            continue
+        media.add(name, len(raw) if kind in _TEXTUAL else 0)
+        if raw.startswith(b"{") and kind in _TEXTUAL:
+            sources.append(raw)
 
 
 def _add_sources(part: Members, sources: list[bytes]) -> None:
@@ -180,6 +241,8 @@ def read_tools(members: Members) -> bool:
     """Whether there are tools; raises for those that a provider runs, which have no price."""
     tools = _list_of(members, "tools", _TOOL)
     for number, tool in enumerate(tools):
+        if bytes(tool.get("type", _NULL)) == _FUNCTION_TYPE:
+            continue
         kind = _type_of(tool, f"tools[{number}]")
         if kind not in _CALLABLE:
             raise InvalidInput(f"tools of type {kind!r:.80} have no price here")
@@ -200,10 +263,11 @@ def _read_choice(raw: bytes, place: str) -> None:
 
 
 def _read_callables(tools: list[Members], place: str) -> None:
-    for tool in tools:
-        for name in _CALLABLE:
-            if name in tool and (raw := bytes(tool[name])).startswith(b"{"):
-                read_object(raw, f"{name} of {place}", _FUNCTION)
+    for name in _CALLABLE:
+        named = [bytes(tool[name]) for tool in tools if name in tool]
+        objects = [raw for raw in named if raw.startswith(b"{")]
+        if objects:
+            read_objects(_listed(objects), f"{name} of {place}", _FUNCTION)
 
 
 def _list_of(members: Members, name: str, grammar: Grammar) -> list[Members]:
@@ -211,7 +275,7 @@ def _list_of(members: Members, name: str, grammar: Grammar) -> list[Members]:
     try:
         return [] if raw == _NULL else read_objects(raw, name, grammar)
     except msgspec.DecodeError as error:
-        raise at(name, error) from None
+        raise misfit(error, name) from None
 
 
 def _type_of(tool: Members, place: str) -> str:
@@ -221,10 +285,4 @@ def _type_of(tool: Members, place: str) -> str:
     try:
         return _text.decode(tool["type"])
     except msgspec.DecodeError as error:
-        raise at(f"{place}.type", error) from None
-
-
-def at(place: str, error: msgspec.DecodeError) -> InvalidInput:
-    """A refusal that names the member, for what was decoded apart from the rest of the body."""
-    what, _, inner = str(error).removesuffix("`").partition(" - at `$")
-    return InvalidInput(f"the body does not fit: {what} - at `$.{place}{inner}`")
+        raise misfit(error, f"{place}.type") from None

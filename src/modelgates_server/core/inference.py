@@ -11,21 +11,30 @@ import msgspec
 
 from modelgates_server.core.contents import (
     Media,
-    at,
     escape_bytes,
     new_media,
     read_messages,
     read_tools,
 )
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.members import Grammar, Members, read_object
+from modelgates_server.core.members import (
+    Grammar,
+    Members,
+    misfit,
+    read_object,
+    refuse_too_long,
+    refuse_too_many_values,
+    says_nothing,
+)
 from modelgates_server.core.preferences import Preferences, read_preferences
 from modelgates_server.core.prices import Bounds
-from modelgates_server.core.unserved import refuse_unserved
+from modelgates_server.core.unserved import UNPRICED, refuse_unserved
 from modelgates_server.core.usage import Meter
 
 MODEL_MAX_CHARS = 255
+MODELS_MAX = 100
 CHOICES_MAX = 128
+TEXTS_MAX = 10_000
 OUTPUT_MAX_TOKENS = 10**9
 
 _REQUEST_TOKENS = 768
@@ -121,7 +130,7 @@ class _Asked(msgspec.Struct):
     """The members that we read; their types are checked here, at the door."""
 
     model: _Text | None = None
-    models: list[_Text] | None = None
+    models: Annotated[list[_Text], msgspec.Meta(max_length=MODELS_MAX)] | None = None
     route: Literal["fallback", "sort"] | None = None
     provider: msgspec.Raw = _NULL
     stream: bool | None = None
@@ -148,6 +157,8 @@ _LONG = ("messages", "prompt", "input", "tools", "functions", "tool_choice", "fu
 
 _SHORT = tuple(name for name in _Asked.__struct_fields__ if name not in _LONG)
 
+_NUMERIC = b"0123456789+-.eE, \t\r\n"
+
 _asked = msgspec.json.Decoder(_Asked)
 _parts = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -165,26 +176,15 @@ _ALIASES = {
     "max_output_tokens": _MAX_TOKENS,
     "auto_max_new_tokens": _MAX_TOKENS,
     "n_cmpl": "n",
+    "num_return_sequences": "n",
+    "num_choices": "n",
+    "candidate_count": "n",
 }
 """What llama.cpp's and other servers read first; `auto_max_new_tokens` makes text-generation-webui
 write to the end of the context."""
 
-_UNPRICED = (
-    "web_search_options",
-    "plugins",
-    "search_parameters",
-    "enable_search",
-    "data_sources",
-    "prediction",
-    "chat_template",
-)
-"""Searches of OpenAI, OpenRouter, xAI and Qwen, and Azure's, which makes the prompt longer.
-
-A prediction's rejected tokens are billed as output beyond `max_tokens`; a template of the client's
-own can make a prompt of any length from its request.
-"""
-
-_ROOT = Grammar((*_Asked.__struct_fields__, *_ROUTING, *_UNPRICED), _ALIASES)
+_ROOT = Grammar((*_Asked.__struct_fields__, *_ROUTING, *UNPRICED, *_ALIASES), _ALIASES)
+_ENLARGING = ("mm_processor_kwargs", "media_io_kwargs", "vl_high_resolution_images")
 _STREAM_OPTIONS = Grammar(("include_usage",))
 
 
@@ -193,7 +193,9 @@ def read_demand(api: Api, body: bytes) -> Demand:
     try:
         if not body.isascii():
             body.decode()
+        refuse_too_many_values(body)
         members = read_object(body, "", _ROOT)
+        _drop_aliases(members)
         refuse_unserved(members)
         return _demand(api, len(body), _read(members), members)
     except UnicodeDecodeError:
@@ -201,7 +203,7 @@ def read_demand(api: Api, body: bytes) -> Demand:
     except RecursionError:
         raise InvalidInput("the body is nested too deeply") from None
     except msgspec.DecodeError as error:
-        raise InvalidInput(f"the body does not fit: {error}") from None
+        raise misfit(error, body=body) from None
 
 
 def _read(members: Members) -> _Asked:
@@ -211,7 +213,6 @@ def _read(members: Members) -> _Asked:
 
 
 def _demand(api: Api, size: int, asked: _Asked, members: Members) -> Demand:
-    _refuse_unpriced(members)
     media = new_media(asked.modalities)
     messages = _messages(members, media)
     texts = _texts(api, messages, members, media)
@@ -240,7 +241,7 @@ def _demand(api: Api, size: int, asked: _Asked, members: Members) -> Demand:
         media=media.count,
         sounds=media.sounds,
         parts=media.parts,
-        has_files=media.has_files,
+        has_files=media.has_files or (media.count > 0 and _enlarges(members)),
         has_tools=read_tools(members),
         unlike_text=frozenset(media.unlike_text),
         choices=1 if embeds else texts * max(asked.n or 1, asked.best_of or 1),
@@ -249,6 +250,11 @@ def _demand(api: Api, size: int, asked: _Asked, members: Members) -> Demand:
         session_id=asked.session_id,
         service_tier=asked.service_tier,
     )
+
+
+def _enlarges(members: Members) -> bool:
+    """Whether a picture may take more tokens than it does by itself."""
+    return any(not says_nothing(bytes(members.get(name, _NULL))) for name in _ENLARGING)
 
 
 def _models(asked: _Asked) -> tuple[str, ...]:
@@ -264,7 +270,7 @@ def _messages(members: Members, media: Media) -> int:
     try:
         return 0 if raw == b"null" else read_messages(raw, media)
     except msgspec.DecodeError as error:
-        raise at("messages", error) from None
+        raise misfit(error, "messages") from None
 
 
 def _stream_options(members: Members) -> Members:
@@ -272,7 +278,7 @@ def _stream_options(members: Members) -> Members:
     try:
         return {} if raw == b"null" else read_object(raw, "stream_options", _STREAM_OPTIONS)
     except msgspec.DecodeError as error:
-        raise at("stream_options", error) from None
+        raise misfit(error, "stream_options") from None
 
 
 def _texts(api: Api, messages: int, members: Members, media: Media) -> int:
@@ -285,17 +291,23 @@ def _texts(api: Api, messages: int, members: Members, media: Media) -> int:
     given = bytes(members.get(name, _NULL))
     if given == b"null":
         raise InvalidInput(f'Input required: specify "{name}"')
+    if given.startswith(b"[") and _is_numbers(given):
+        return 1  # one text in tokens
+    most = CHOICES_MAX if api is Api.COMPLETIONS else TEXTS_MAX
+    refuse_too_long(given, name, most)
     each = _parts.decode(given) if given.startswith(b"[") else [msgspec.Raw(given)]
+    if not 1 <= len(each) <= most:
+        raise InvalidInput(f"{name} must have at least one text, and {most} at most")
     for raw in map(bytes, each):
         # An object, also within a list, may be an image (OpenRouter's embeddings, llama.cpp).
         if b"{" in raw and not raw.startswith(b'"'):
             media.add(f"an object in {name}", len(raw))
-    # A list of numbers is one text in tokens.
-    numbers = all(bytes(raw)[:1].isdigit() for raw in each)
-    count = 1 if numbers else len(each)
-    if not each or (api is Api.COMPLETIONS and count > CHOICES_MAX):
-        raise InvalidInput(f"{name} must have at least one text, and prompt {CHOICES_MAX} at most")
-    return count
+    return len(each)
+
+
+def _is_numbers(given: bytes) -> bool:
+    left = given.translate(None, _NUMERIC)
+    return left == b"[]" and not given[1:-1].isspace() and given != b"[]"
 
 
 def _echo_bytes(api: Api, asked: _Asked, text_bytes: int) -> int:
@@ -309,11 +321,18 @@ def _cap(asked: _Asked) -> int | None:
     return max(caps, default=None)
 
 
-def _refuse_unpriced(members: Members) -> None:
-    """What changes a provider's bill without a trace in the usage would be paid by nobody."""
-    for name in _UNPRICED:
-        if bytes(members.get(name, _NULL)) not in (b"null", b"[]", b"false"):
-            raise InvalidInput(f"{name} has no price here; leave it out")
+def _drop_aliases(members: Members) -> None:
+    """Leave out other names of a limit that say the same as ours; what else they say is refused.
+
+    SillyTavern sends both. Servers disagree about which one holds, so only one leaves.
+    """
+    for alias in _ALIASES.keys() & members.keys():
+        ours = _ALIASES[alias]
+        same = [members.get(name, _NULL) for name in (_CAPS if ours == _MAX_TOKENS else (ours,))]
+        raw = bytes(members[alias])
+        if not (says_nothing(raw) or (raw.isdigit() and raw in map(bytes, same))):
+            raise InvalidInput(f"write {ours} instead of {alias}")
+        del members[alias]
 
 
 def upstream_body(

@@ -9,6 +9,7 @@ This guards objects whose grammar is known here. What is inside of schemas, `met
 `logit_bias` is the client's own and is not looked into.
 """
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -28,6 +29,27 @@ _SPELLING_MAX_CHARS = 128
 _LARGE_BYTES = 1000
 """An object of so many bytes has few names for its size."""
 
+STRINGS_MAX = 250_000
+GROUPS_MAX = 50_000
+"""How many strings, and objects and lists together, a body may have.
+
+Each costs time and memory beyond its bytes: 20 MiB of `{}` would be seven million objects, which
+hold up all other requests for seconds. The longest conversations have some thousands.
+"""
+
+_MANY_BYTES = 1024 * 1024
+"""A body that is no longer cannot have so many that it takes long."""
+
+_SHOWN_CHARS = 200
+_HIGH_HALF = re.compile(rb"(\\u[dD][89abAB][0-9a-fA-F]{2})(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})")
+_LOW_HALF = re.compile(rb"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})(\\u[dD][c-fC-F][0-9a-fA-F]{2})")
+_FLAT_LIST = re.compile(rb"\[,*\]")
+_NUMERIC = b"0123456789+-.eE \t\r\n"
+_OF_HALVES = ("end of hex escape", "surrogate pair", "Input data was truncated")
+"""What msgspec says of a surrogate alone; of one at the end of a string, that it was truncated."""
+
+_NOTHING = (b"null", b"false", b"[]", b"{}", b'""')
+
 _COMBINING_DOT = "\u0307"  # what is left of a dotted capital I in small letters
 
 
@@ -41,10 +63,10 @@ class _Occurrence:
 
 
 _objects = msgspec.json.Decoder(list[Members])
+_raws = msgspec.json.Decoder(list[msgspec.Raw])
 _Whole = dict[_Occurrence, msgspec.Raw]
 
 _whole_object = msgspec.json.Decoder(_Whole, dec_hook=_Occurrence)
-_whole_objects = msgspec.json.Decoder(list[_Whole], dec_hook=_Occurrence)
 
 
 class Grammar:
@@ -73,6 +95,67 @@ def spelling(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "")
 
 
+def refuse_too_many_values(body: bytes) -> None:
+    """Raises `InvalidInput` for a body with more values than can be read in a fraction of a second.
+
+    Counts what stands outside of strings, by passes over the bytes that make no object for a value.
+    """
+    if len(body) <= _MANY_BYTES or _are_few(body.count(b'"'), body):
+        return
+    outside, strings = _outside_of_strings(body)
+    if strings > STRINGS_MAX or not _are_few(2 * strings, outside):
+        raise InvalidInput(
+            f"the body has more than {STRINGS_MAX} strings, or more than {GROUPS_MAX} objects and "
+            "lists; send less at once"
+        )
+
+
+def refuse_too_long(raw: bytes, name: str, most: int) -> None:
+    """The same for a list of texts and of lists of numbers, of which there may be so many."""
+    if len(raw) > _MANY_BYTES:
+        outside, _ = _outside_of_strings(raw)
+        flat = _FLAT_LIST.sub(b"", outside.translate(None, _NUMERIC)[1:-1])
+        if flat.count(b",") >= most:
+            raise InvalidInput(f"{name} must have {most} texts at most")
+
+
+def _outside_of_strings(raw: bytes) -> tuple[bytes, int]:
+    """JSON without its strings, as far as there are few, and how many there are."""
+    plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    strings = plain.count(b'"') // 2
+    return (b"".join(plain.split(b'"')[::2]) if strings <= STRINGS_MAX else b""), strings
+
+
+def says_nothing(raw: bytes) -> bool:
+    """Whether a member asks for nothing: null, false, or what is empty."""
+    return raw in _NOTHING or (raw[:1] in (b"[", b"{") and compact(raw) in _NOTHING)
+
+
+def _are_few(quotes: int, text: bytes) -> bool:
+    return quotes <= 2 * STRINGS_MAX and text.count(b"{") + text.count(b"[") <= GROUPS_MAX
+
+
+def misfit(error: msgspec.DecodeError, place: str = "", body: bytes = b"") -> InvalidInput:
+    """A refusal that says what does not fit, and where: below `place`, decoded apart from the rest.
+
+    What msgspec says may quote a value of any length, so it is cut.
+    """
+    what, _, inner = str(error).partition(" - at `$")
+    half = None
+    if any(words in what for words in _OF_HALVES):
+        half = _HIGH_HALF.search(body) or _LOW_HALF.search(body)
+    if half:
+        what = f"half a character ({half[1].decode()}): a surrogate needs the other of its pair"
+    where = f".{place}{inner}" if place else inner
+    told = f" - at `${where.removesuffix('`')[:_SHOWN_CHARS]}`" if where else ""
+    return InvalidInput(f"the body does not fit: {cut(what)}{told}")
+
+
+def cut(text: str) -> str:
+    """A text that may have been quoted from a request, as long as a message can bear."""
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
+
+
 def read_object(raw: bytes, place: str, grammar: Grammar) -> Members:
     """The members of an object, each as it was sent; `place` says where it is, in refusals.
 
@@ -84,23 +167,22 @@ def read_object(raw: bytes, place: str, grammar: Grammar) -> Members:
 
 
 def read_objects(raw: bytes, place: str, grammar: Grammar) -> list[Members]:
-    """The same for a list of objects of one kind: a few large ones."""
-    objects = [_single(whole, place) for whole in _whole_objects.decode(raw)]
-    for members in objects:
-        _refuse_other_spellings(members, place, grammar)
-    return objects
-
-
-def read_many_objects(raw: bytes, place: str, grammar: Grammar) -> list[Members]:
-    """The same for a list that may have thousands, without a look at each name of each."""
+    """The same for a list of objects of one kind, without a look at each name of each."""
     objects = _objects.decode(raw)
     names: set[str] = set().union(*objects)
     _refuse_too_many(len(names), place)
     if not _is_all(objects, raw):
-        for whole in _whole_objects.decode(raw):
-            _single(whole, place)
+        _refuse_doubled(objects, raw, place)
     _refuse_other_spellings(names, place, grammar)
     return objects
+
+
+def _refuse_doubled(objects: list[Members], raw: bytes, place: str) -> None:
+    """Look at the names of those objects alone that are not all that was sent."""
+    for members, raw_object in zip(objects, _raws.decode(raw), strict=True):
+        sent = bytes(raw_object)
+        if not _is_all(members, sent):
+            _single(_whole_object.decode(sent), place)
 
 
 def _single(whole: _Whole, place: str) -> Members:
@@ -113,22 +195,23 @@ def _single(whole: _Whole, place: str) -> Members:
     return members
 
 
-def _is_all(objects: list[Members], raw: bytes) -> bool:
-    """Whether the objects are all that was sent; if not, a name came twice or with escapes.
+def _is_all(found: list[Members] | Members, raw: bytes) -> bool:
+    """Whether what was found is all that was sent; if not, a name came twice or with escapes.
 
     Values are kept as they were sent and names are written as short as they can be, so what is
     written anew is as long as what was sent only if nothing is missing. White space aside, that is;
     most clients put none around members.
     """
-    anew = msgspec.json.encode(objects)
+    anew = msgspec.json.encode(found)
     if anew == raw:
         return True
-    if len(raw) > len(objects) * _LARGE_BYTES:
+    if len(raw) > (len(found) if isinstance(found, list) else 1) * _LARGE_BYTES:
         return False  # few names: to look at each is cheaper than to leave out white space
-    return _compact(anew) == _compact(raw)
+    return compact(anew) == compact(raw)
 
 
-def _compact(raw: bytes) -> bytes:
+def compact(raw: bytes) -> bytes:
+    """JSON without the white space around its values."""
     return msgspec.json.format(raw, indent=-1)
 
 

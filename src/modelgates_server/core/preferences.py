@@ -7,14 +7,15 @@ endpoint over another (`sort`, `quantizations`, speeds) does nothing where there
 import difflib
 import re
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.members import Grammar, Members, read_object
+from modelgates_server.core.members import Grammar, Members, cut, read_object, says_nothing
 
-_NOTHING = (b"null", b"[]", b"{}", b"false")
+NAMES_MAX = 100
+_Names = Annotated[tuple[str, ...], msgspec.Meta(max_length=NAMES_MAX)]
 _AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?", re.ASCII)
 
 
@@ -31,9 +32,9 @@ class MaxPrice(msgspec.Struct, frozen=True, kw_only=True):
 class Preferences(msgspec.Struct, frozen=True, kw_only=True):
     """What a request demands of the endpoint that serves it. An empty list demands nothing."""
 
-    only: tuple[str, ...] | None = None
-    ignore: tuple[str, ...] | None = None
-    order: tuple[str, ...] | None = None
+    only: _Names | None = None
+    ignore: _Names | None = None
+    order: _Names | None = None
     allow_fallbacks: bool | None = None
     require_parameters: bool | None = None
     data_collection: Literal["allow", "deny"] | None = None
@@ -70,13 +71,14 @@ def read_preferences(raw: bytes) -> Preferences:
         members = read_object(raw, "provider", _GRAMMAR)
         _refuse_unknown(members, "provider", _GRAMMAR)
         for name, reason in _REFUSED.items():
-            if bytes(members.pop(name, msgspec.Raw(b"null"))) not in _NOTHING:
+            if not says_nothing(bytes(members.pop(name, msgspec.Raw(b"null")))):
                 raise InvalidInput(f"provider.{name} cannot be obeyed: {reason}")
         price = _max_price(bytes(members.pop("max_price", msgspec.Raw(b"null"))))
         found = _preferences.decode(msgspec.json.encode(members))
     except msgspec.DecodeError as error:
-        what = str(error).replace("`$", "`provider")
-        raise InvalidInput(f"provider does not fit: {what}") from None
+        what, _, place = str(error).partition(" - at `$")
+        told = f" - at `provider{place}" if place else ""
+        raise InvalidInput(f"provider does not fit: {cut(what)}{cut(told)}") from None
     return msgspec.structs.replace(found, max_price=price)
 
 

@@ -13,9 +13,11 @@ from modelgates_server.core.catalog import Catalog, Endpoint, Model
 from modelgates_server.core.contents import OTHER, TEXT
 from modelgates_server.core.errors import InvalidInput, NoEndpoint, UnknownModel
 from modelgates_server.core.inference import Api, Demand
+from modelgates_server.core.members import says_nothing
 from modelgates_server.core.preferences import MaxPrice, Preferences
 from modelgates_server.core.prices import Price, dearest_rate, plain
 from modelgates_server.core.service_tiers import service_tiers_allowed
+from modelgates_server.core.sizing import refuse_unpriced
 from modelgates_server.core.usage import Meter
 
 _MILLION = 1_000_000
@@ -78,19 +80,21 @@ def choose_route(catalog: Catalog, demand: Demand, account_id: str, at_ms: int) 
 
 
 def _known(catalog: Catalog, demand: Demand) -> list[Model]:
-    known, unknown = [], []
+    known: list[Model] = []
+    unknown: UnknownModel | None = None
     for model_id in demand.models:
         try:
             known.append(catalog.model(model_id, demand.api))
         except UnknownModel as refusal:
-            unknown.append(refusal)
-    if not known:
-        raise unknown[0]
+            unknown = unknown or refusal
+    if unknown is not None and not known:
+        raise unknown
     return known
 
 
 def _check(route: Route, demand: Demand) -> None:
     _check_modalities(route.model, demand)
+    refuse_unpriced(route.model, route.price, demand)
     wishes = demand.preferences
     if wishes == Preferences():
         return
@@ -121,12 +125,13 @@ def _check_modalities(model: Model, demand: Demand) -> None:
 def _check_names(model: Model, wishes: Preferences) -> None:
     endpoint = model.endpoint
     ours = {_slug(name) for name in (endpoint.provider, *endpoint.aliases)}
+    bases = {slug.partition("/")[0] for slug in ours}  # deepinfra means all of its variants
     served = f"{model.id} is served by {endpoint.provider} alone"
     if endpoint.aliases:
         served += f" (also called {', '.join(endpoint.aliases)})"
     ordered = wishes.order if wishes.allow_fallbacks is False else None
     for member, names in (("only", wishes.only), ("order", ordered)):
-        if names and ours.isdisjoint(map(_slug, names)):
+        if names and (ours | bases).isdisjoint(map(_slug, names)):
             without = " and provider.allow_fallbacks is false" if member == "order" else ""
             raise NoEndpoint(
                 f"No allowed providers are available for the selected model: {served}, which "
@@ -135,7 +140,7 @@ def _check_names(model: Model, wishes: Preferences) -> None:
     for name in wishes.ignore or ():
         # A variant such as deepinfra/turbo may be the one that is behind our name.
         slug = _slug(name)
-        if slug in ours or slug.partition("/")[0] in ours:
+        if slug in ours | bases or slug.partition("/")[0] in ours:
             raise NoEndpoint(
                 f"All providers have been ignored: {served}, and provider.ignore names "
                 f"{name:.80}. Leave that out, or choose another model."
@@ -165,9 +170,11 @@ def _check_privacy(endpoint: Endpoint, wishes: Preferences) -> None:
 
 
 def _check_parameters(model: Model, demand: Demand) -> None:
+    if model.parameters is None:
+        return  # its operator has not said which it reads
     for name, raw in demand.members.items():
         known = name in model.parameters or _PARAMETER_OF.get(name) in model.parameters
-        if name in _NO_PARAMETERS or known or bytes(raw) == b"null":
+        if name in _NO_PARAMETERS or known or says_nothing(bytes(raw)):
             continue
         listed = ", ".join(model.parameters) or "none"
         raise NoEndpoint(

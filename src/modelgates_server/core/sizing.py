@@ -123,7 +123,7 @@ def size_hold(
     text we would lose.
     The ledger checks account and key again when the hold is placed.
     """
-    _refuse_unpriced(ask)
+    refuse_unpriced(ask.model, ask.price, ask.demand)
     wanted, cap = ask.wanted_tokens, ask.cap_tokens
     whole = ask.sized(wanted, lowered=ask.needs_cap)
     if whole.amount_pico == 0:
@@ -138,12 +138,14 @@ def size_hold(
     raise _refusal(ask, tight, least.amount_pico, at_ms)
 
 
-def _refuse_unpriced(ask: Ask) -> None:
-    if ask.price.is_free:
+def refuse_unpriced(model: Model, price: Price, demand: Demand) -> None:
+    """Raises `InvalidInput` for audio, images and service tiers that have no price."""
+    service_tiers_allowed(price, demand.service_tier)
+    if price.is_free:
         return
-    for meter in sorted(ask.demand.unlike_text):
-        if not all(meter in tier.rates for tier in ask.price.tiers):
-            raise InvalidInput(f"{ask.model.id} has no price for {meter.replace('_', ' ')}")
+    for meter in sorted(demand.unlike_text):
+        if not all(meter in tier.rates for tier in price.tiers):
+            raise InvalidInput(f"{model.id} has no price for {meter.replace('_', ' ')}")
 
 
 def _tightest(account: Account, key: Key, at_ms: int, max_cost_pico: int | None) -> _Budget:

@@ -7,6 +7,7 @@ import msgspec
 from starlette.datastructures import QueryParams
 
 from modelgates_server.core.errors import InvalidInput
+from modelgates_server.core.members import misfit
 from modelgates_server.web.errors import HttpRefusal
 from modelgates_server.web.members import Words, check_members
 from modelgates_server.web.operations import Call
@@ -46,7 +47,7 @@ async def decode_body(call: Call, shape: type[T], words: Words, *, allow_unknown
     except JSONDecodeError as error:
         raise InvalidInput(f"the body is not JSON: {error.msg} at character {error.pos}") from None
     except msgspec.DecodeError as error:
-        raise InvalidInput(f"the body does not fit: {error}") from None
+        raise misfit(error, body=body) from None
 
 
 def _too_large() -> HttpRefusal:

@@ -19,6 +19,13 @@ Words = Mapping[str, str | None]
 """Names that other gateways have for something, and ours for it; None where we have no such thing.
 They are written as `folded` writes them."""
 
+
+class Opposite(str):
+    """The name of ours that says the opposite of a word: what is true there is false here."""
+
+    __slots__ = ()
+
+
 _SHOWN_CHARS = 64
 _ALIKE = 0.6
 
@@ -102,7 +109,10 @@ def _struct_in(kind: object) -> type[msgspec.Struct] | None:
 
 def _did_you_mean(name: str, known: Iterable[str], words: Words) -> str:
     near = _nearest(folded(name[:_SHOWN_CHARS]), {folded(each): each for each in known}, words)
-    return "" if near is None else f" Did you mean {_shown(near)}?"
+    if near is None:
+        return ""
+    turned = ", which says the opposite" if isinstance(near, Opposite) else ""
+    return f" Did you mean {_shown(near)}{turned}?"
 
 
 def _nearest(name: str, known: Mapping[str, str], words: Words) -> str | None:

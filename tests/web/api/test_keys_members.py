@@ -134,7 +134,7 @@ NEAR = {
     "max_buget": "limit", "credit_limit": "limit", "limit_usd": "limit", "usage_limit": "limit",
     "limitReset": "limit_reset", "limit-reset": "limit_reset", "reset_interval": "limit_reset",
     "budget_duration": "limit_reset", "limit_rest": "limit_reset", "disable": "disabled",
-    "Disabled": "disabled", "enabled": "disabled", "enable": "disabled", "is_active": "disabled",
+    "Disabled": "disabled", "paused": "disabled", "is_disabled": "disabled",
     "blocked": "disabled", "revoked": "disabled", "status": "disabled", "diabled": "disabled",
     "expires": "expires_at", "expiry": "expires_at", "expiresAt": "expires_at",
     "expires_in": "expires_at", "ttl": "expires_at", "expire_at": "expires_at",
@@ -158,7 +158,8 @@ async def test_member_is_refused_with_the_nearest_right_one_when_it_is_unknown(
 @pytest.mark.parametrize(
     "member",
     ["rpm_limit", "tpm_limit", "guardrails", "allowed_models", "allowed_data_regions", "", "\0",
-     "x" * 10_000, "models", "max_parallel_requests", "🙂", "permissions"],
+     "x" * 10_000, "models", "max_parallel_requests", "🙂", "permissions",
+     "tags", "metadata"],
 )  # fmt: skip
 async def test_member_is_refused_without_a_guess_when_keys_have_nothing_like_it(
     desk: Desk, member: str, method: str
@@ -166,6 +167,20 @@ async def test_member_is_refused_without_a_guess_when_keys_have_nothing_like_it(
     message = await desk.refusal(method, {"name": "x", member: 5})
     assert "Did you mean" not in message
     assert f"Unknown member {json.dumps(member[:64])}. The members are: name, " in message
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+@pytest.mark.parametrize("member", ["enabled", "enable", "active", "isActive"])
+async def test_switch_is_refused_with_a_warning_when_its_name_says_the_opposite(
+    desk: Desk, member: str, method: str
+) -> None:
+    message = await desk.refusal(method, {"name": "x", member: False})
+    assert 'Did you mean "disabled", which says the opposite? The members are: ' in message
+
+
+async def test_external_is_refused_without_a_guess_when_a_key_is_changed(desk: Desk) -> None:
+    message = await desk.refusal("PATCH", {"external": {"user": "a"}})
+    assert message.startswith('Unknown member "external". The members are: ')
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
@@ -197,6 +212,8 @@ async def test_external_is_refused_when_it_is_not_what_clients_send(desk: Desk) 
         ("5", "external"),
     ]:
         assert why in await desk.refusal("POST", f'{{"name":"x","external":{inner}}}')
+    told = await desk.refusal("POST", {"name": "x", "kind": "k" * 60_000})
+    assert len(told) < 500
     assert (await desk.send("POST", {"name": "x", "external": None})).status_code == 201
 
 

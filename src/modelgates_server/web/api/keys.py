@@ -16,7 +16,7 @@ from modelgates_server.service.ports import Clock
 from modelgates_server.web.api.amounts import Number, read_number
 from modelgates_server.web.api.key_rows import current_key, key_row, workspace_of
 from modelgates_server.web.body import decode_body, query_flag, query_integer
-from modelgates_server.web.members import check_query, folded
+from modelgates_server.web.members import Opposite, check_query, folded
 from modelgates_server.web.operations import Call
 from modelgates_server.web.reply import Reply
 
@@ -35,19 +35,22 @@ _WORDS: dict[str, str | None] = {
         "max_budget max_cost max_spend monthly_limit spend_limit spending_limit usage_limit",
         "limit_reset": "budget_duration budget_period interval limit_interval limit_period period "
         "reset reset_interval reset_period",
-        "disabled": "active block blocked deactivated disable enable enabled inactive is_active "
-        "is_disabled paused revoke revoked status suspended",
+        "disabled": "block blocked deactivated disable inactive is_disabled paused revoke revoked "
+        "status suspended",
         "expires_at": "duration expiration expiration_date expired_at expire expires expires_in "
         "expiry expiry_date ttl valid_until",
         "name": "alias key_alias key_name title",
         "kind": "key_type role type",
         "workspace_id": "team_id workspace",
         "creator_user_id": "creator user_id",
-        # Limits that a key cannot have: `limit` is near by its letters and would be something else.
+        # What a key cannot have, and is near to one of ours by its letters alone.
         None: "rate_limit rpm_limit tpm_limit request_limit requests_limit token_limit "
-        "tokens_limit limit_remaining max_parallel_requests",
+        "tokens_limit limit_remaining max_parallel_requests external metadata tags",
     }.items()
     for word in words.split()
+} | {
+    folded(word): Opposite("disabled")
+    for word in ("active", "enable", "enabled", "is_active", "is_enabled")
 }
 """Words of other gateways for members of ours."""
 

@@ -175,7 +175,7 @@ def model_row(model: Model, price: Price, markup_bp: int) -> ModelRow:
         architecture=_architecture(model),
         pricing=_pricing(price, markup_bp),
         top_provider=TopProvider(model.context_tokens, _output_tokens(model)),
-        supported_parameters=model.parameters,
+        supported_parameters=model.parameters or (),
         links=ModelLinks(f"{BASE_PATH}/models/{quote(model.id, safe='/:@')}/endpoints"),
     )
 
@@ -196,7 +196,7 @@ def endpoints_row(model: Model, price: Price, markup_bp: int) -> ModelEndpoints:
 
 
 def _endpoint_row(model: Model, pricing: Pricing, service_tier: str | None) -> EndpointRow:
-    takes_choice = "tool_choice" in model.parameters
+    takes_choice = "tool_choice" in (model.parameters or ())
     provider = model.endpoint.provider
     tag = provider if service_tier is None else f"{provider}/{service_tier}"
     return EndpointRow(
@@ -208,7 +208,7 @@ def _endpoint_row(model: Model, pricing: Pricing, service_tier: str | None) -> E
         context_length=model.context_tokens,
         max_completion_tokens=_output_tokens(model),
         pricing=pricing,
-        supported_parameters=model.parameters,
+        supported_parameters=model.parameters or (),
         supports_tool_choice=ToolChoice(takes_choice, takes_choice, takes_choice, takes_choice),
         supports_implicit_caching=pricing.input_cache_read is not None,
         service_tier=service_tier,

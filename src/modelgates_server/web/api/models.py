@@ -188,7 +188,7 @@ def _filter(query: QueryParams) -> Callable[[Model], bool]:
             no_category
             and ("all" in outputs or not outputs.isdisjoint(model.output_modalities))
             and inputs.issubset(model.input_modalities)
-            and parameters.issubset(model.parameters)
+            and parameters.issubset(model.parameters or ())
             and (text in model.id.casefold() or text in model.name.casefold())
         )
 
