@@ -23,7 +23,8 @@ async def desk(
     store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
 ) -> AsyncIterator[Desk]:
     acme = OpenAiProvider(OpenAiSettings(name="acme", base_url=upstream.url, api_key=None), clock)
-    catalog = sandbox_catalog([ACME, OTHER], [ACME_PRICE])
+    listing = replace(ACME, parameters=("temperature",))
+    catalog = sandbox_catalog([listing, OTHER], [ACME_PRICE])
     built = metered(store, clock, tmp_path / "spool", catalog=catalog, providers={"acme": acme})
     yield Desk(store, clock, built, await new_caller(store))
     await acme.close()
