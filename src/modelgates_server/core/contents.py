@@ -201,6 +201,8 @@ def _add_part(kind: str, part: Members, size: int, media: Media) -> None:
 
 def _data_type(raw: msgspec.Raw) -> str | None:
     """The media type of a data: URL, which may be empty; None for other URLs."""
+    if bytes(raw) == _NULL:
+        return None  # vLLM takes the picture that it knows by its uuid
     try:
         found = _url.decode(raw)
         url = found if isinstance(found, str) else _text.decode(found.get("url", b'""'))
