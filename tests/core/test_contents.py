@@ -48,6 +48,7 @@ def test_link_is_held_for_as_a_file_when_its_data_is_of_another_kind(
         (linked("image_url", "Data:IMAGE/webp,AAAA"), "image"),
         (linked("image_url", "https://a/b.pdf"), "image"),
         ({"type": "image_url", "image_url": "https://a"}, "image"),
+        ({"type": "image_url", "image_url": None, "uuid": "1"}, "image"),
         (linked("audio_url", "data:audio/mpeg;base64,AAAA"), "audio"),
     ],
 )

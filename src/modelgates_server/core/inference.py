@@ -326,6 +326,8 @@ def _drop_aliases(members: Members) -> None:
 
     SillyTavern sends both. Servers disagree about which one holds, so only one leaves.
     """
+    if _ALIASES.keys().isdisjoint(members):
+        return
     for alias in _ALIASES.keys() & members.keys():
         ours = _ALIASES[alias]
         same = [members.get(name, _NULL) for name in (_CAPS if ours == _MAX_TOKENS else (ours,))]

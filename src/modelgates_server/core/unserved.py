@@ -55,11 +55,14 @@ _REASONS = {
 _BY_SPELLING = {spelling(name): reason for name, reason in _REASONS.items()}
 
 
-UNPRICED = (
-    *("web_search_options", "web_search", "enable_web_search", "enable_search"),
-    *("search_parameters", "search_settings", "enable_enhancement", "force_search_enhancement"),
-    *("plugins", "connectors", "data_sources", "enable_code_interpreter"),
-    *("prediction", "chat_template", "prompt_embeds", "speed", "inference_geo"),
+UNPRICED = frozenset(
+    (
+        *("web_search_options", "web_search", "enable_web_search", "enable_search"),
+        *("search_parameters", "search_settings", "enable_enhancement"),
+        *("force_search_enhancement", "plugins", "connectors", "data_sources"),
+        *("enable_code_interpreter", "prediction", "chat_template", "prompt_embeds"),
+        *("speed", "inference_geo"),
+    )
 )
 """Members that change a bill without a trace in the usage: nobody would pay what they cost.
 
