@@ -168,7 +168,8 @@ def _shown_choices(choices: msgspec.Raw, *, finished: bool, has_output: bool) ->
     rather not see than see as null are dropped.
     """
     raw = bytes(choices)
-    if not finished and _UNFINISHED.search(raw) and _NULLS.search(raw) is None:
+    is_open = b'"finish_reason":null' in raw or _UNFINISHED.search(raw) is not None
+    if not finished and is_open and _NULLS.search(raw) is None:
         return choices
     try:
         rows = _choices.decode(raw)

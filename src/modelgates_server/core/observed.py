@@ -194,8 +194,9 @@ class Observed(msgspec.Struct):
 
     def _is_silent(self, seen: _Seen) -> bool:
         """Whether there is nothing about usage, as in most chunks."""
-        is_null = bytes(seen.usage) == b"null" == bytes(seen.x_groq) and seen.service_tier is None
-        return is_null and all(bytes(each.usage) == b"null" for each in seen.choices or ())
+        if seen.service_tier is not None or not (_is_null(seen.usage) and _is_null(seen.x_groq)):
+            return False
+        return all(_is_null(each.usage) for each in seen.choices or ())
 
     def _see_choice(self, choice: _Choice, position: int) -> None:
         index = _index(choice, position)
@@ -203,7 +204,8 @@ class Observed(msgspec.Struct):
         word = _word(choice.finish_reason)
         if word and is_an_end(word):
             self.native_finish_reasons[index] = word
-        self.output.add_text(bytes(choice.text), index)
+        if not _is_null(choice.text):
+            self.output.add_text(bytes(choice.text), index)
         # Some servers send the whole message so far with each delta.
         for part in (bytes(choice.delta), bytes(choice.message)):
             if part.startswith(b"{") and (members := _members.decode(part)):
@@ -227,6 +229,11 @@ def _read(payload: bytes) -> tuple[_Seen, Members]:
 
 def _without_numbers(instead: bytes) -> Any:
     return lambda match: match[0] if match[0].startswith(b'"') else instead
+
+
+def _is_null(raw: msgspec.Raw) -> bool:
+    """Whether a member is not there, which nearly all are that are asked for, or is null."""
+    return raw is _NULL or bytes(raw) == b"null"
 
 
 def _report(raw: msgspec.Raw) -> dict[str, Any] | None:

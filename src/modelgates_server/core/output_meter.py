@@ -14,14 +14,16 @@ from modelgates_server.core.members import Members
 
 _EMPTY = (b"null", b'""', b"[]", b"{}")
 
-_REASONING = (
-    "reasoning",
-    "reasoning_content",
-    "reasoning_details",
-    "reasoning_text",
-    "reasoning_text_blocks",
-    "thinking",
-    "thinking_blocks",
+_REASONING = frozenset(
+    {
+        "reasoning",
+        "reasoning_content",
+        "reasoning_details",
+        "reasoning_text",
+        "reasoning_text_blocks",
+        "thinking",
+        "thinking_blocks",
+    }
 )
 """One text under several names: where a delta has more than one of them, the longest counts."""
 
@@ -89,14 +91,12 @@ class OutputMeter(msgspec.Struct):
 
     def add_part(self, members: Members, choice: int) -> None:
         """Measure a delta or a message."""
-        before, longest = self.text_bytes, 0
-        for name in _REASONING:
-            if name in members:
-                self.add_text(bytes(members[name]), choice, is_encrypted=True)
-                longest = max(longest, self.text_bytes - before)
-                self.text_bytes = before
-        self.text_bytes += longest
+        if not _REASONING.isdisjoint(members):
+            self._add_reasoning(members, choice)
         for name, raw in members.items():
+            if name in _TEXTS:
+                self.add_text(bytes(raw), choice)
+                continue
             if bytes(raw) in _EMPTY or name in _SILENT or name in _REASONING:
                 continue
             if name in _CALLS:
@@ -106,10 +106,16 @@ class OutputMeter(msgspec.Struct):
             elif not name.endswith(_SILENT_ENDS) and self._is_new(name, bytes(raw), choice):
                 self.add_text(bytes(raw), choice)
 
+    def _add_reasoning(self, members: Members, choice: int) -> None:
+        before, longest = self.text_bytes, 0
+        for name in _REASONING.intersection(members):
+            self.add_text(bytes(members[name]), choice, is_encrypted=True)
+            longest = max(longest, self.text_bytes - before)
+            self.text_bytes = before
+        self.text_bytes += longest
+
     def _is_new(self, name: str, raw: bytes, choice: int) -> bool:
         """Whether a member is more than a label that stands in each delta."""
-        if name in _TEXTS:
-            return True
         key = (choice, name)
         if self._labels.get(key) == raw:
             return False
