@@ -143,6 +143,16 @@ def test_report_at_the_start_is_completed_by_an_estimate_when_the_answer_came_af
     assert generation.usage == Usage(input=9, output=2501, estimated=True)
 
 
+def test_report_that_is_repeated_at_the_end_covers_all_that_was_said() -> None:
+    report = {"prompt_tokens": 9, "completion_tokens": 100, "total_tokens": 109}
+    generation = ended(
+        {**open_text("hi"), "usage": report},
+        {**open_text("x" * 1000), "usage": report},
+        finish("stop"),
+    )
+    assert generation.usage == Usage(input=9, output=100)
+
+
 def test_report_stands_when_little_came_after_it() -> None:
     generation = ended(calls.said("hi", usage=REPORT), open_text("x" * 60), finish("stop"))
     assert generation.usage == Usage(input=9, output=2)

@@ -168,7 +168,7 @@ class Observed(msgspec.Struct):
         return whole.filled_from(parts)
 
     def _see_usage(self, seen: _Seen) -> None:
-        """Usage stands beside the choices, in `x_groq` (Groq) or in a choice (Moonshot)."""
+        """Usage is next to the choices, in `x_groq` (Groq) or in a choice (Moonshot)."""
         if self._is_silent(seen):
             return
         for raw in (seen.usage, _member(seen.x_groq, "usage")):
@@ -185,10 +185,14 @@ class Observed(msgspec.Struct):
         self.service_tier = reported_service_tier(seen.service_tier, within) or self.service_tier
 
     def _merged(self, known: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
-        """Both as one; if that is more than was known, it is about all that was said so far."""
+        """Both as one. A report that adds to what was known, or repeats all of it, covers all text.
+
+        One of zeros does neither: what was said after the last true report is in none.
+        """
         merged = merge_reports(known, report)
-        if merged != known:
+        if merged == report or merged != known:
             self.text_bytes_at_usage = self.output.text_bytes
+        if merged != known:
             self._reading = None
         return merged
 
