@@ -37,7 +37,7 @@ LATER = "an answer that comes later cannot be metered"
         ({"deferred_tools": {"version": 1}}, "send them as tools"),
         ({"stop_server_tools_when": [{"type": "max_cost"}]}, "X-ModelGates-Max-Cost"),
         ({"max_cost": 0.1}, "X-ModelGates-Max-Cost"),
-        ({"providerOptions": {"gateway": {"only": ["a"]}}}, "stand in provider"),
+        ({"providerOptions": {"gateway": {"only": ["a"]}}}, "belong in provider"),
         ({"max_price": {"prompt": 1}}, "provider.max_price"),
         ({"zdr": True}, "write it in provider: provider.zdr"),
         ({"data_collection": "deny"}, "provider.data_collection"),

@@ -86,7 +86,7 @@ class ServiceTierTable(RateTable, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class PriceTable(RateTable, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[models."ID".prices]]`: one dated price; without `from`, since ever.
+    """`[[models."ID".prices]]`: one dated price; without `from` it has no start date.
 
     The tables of `service_tier` are read one by one, so that a message can name theirs.
     """

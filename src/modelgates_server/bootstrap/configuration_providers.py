@@ -107,7 +107,7 @@ def provider_settings(name: str, table: ProviderTable, key: str | None) -> "Open
 
 
 def usage_rules(table: ProviderTable) -> UsageRules:
-    """How a provider counts: what the file says, or else what is known of its host."""
+    """How a provider counts: what the file says, otherwise what is known of its host."""
     host = _host(table.base_url)
     matches = (rules for known, rules in _KNOWN_HOSTS.items() if re.fullmatch(known, host))
     known = next(matches, UsageRules())

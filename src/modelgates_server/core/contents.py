@@ -57,7 +57,7 @@ _MODALITIES = {
 }
 
 OTHER = "other"
-"""The modality of a part that nobody here knows: a model that reads only text reads none."""
+"""The modality of an unknown kind of part; a model that reads only text is not sent one."""
 
 _MESSAGE = Grammar(("role", "content", "name", "audio", "images", "tool_calls", "tool_call_id"))
 _SOURCES = frozenset((*_MODALITIES, "source"))
@@ -222,7 +222,7 @@ def _add_beside(kind: str, part: Members, media: Media, sources: list[bytes]) ->
         if name == kind or raw == _NULL or modality == _MODALITIES.get(kind, TEXT):
             continue
         if name.endswith("_pixels"):
-            media.has_files = True  # nobody knows how many tokens that is
+            media.has_files = True  # the number of tokens is unknown
             continue
         media.add(name, len(raw) if kind in _TEXTUAL else 0)
         if raw.startswith(b"{") and kind in _TEXTUAL:

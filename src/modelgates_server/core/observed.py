@@ -115,7 +115,7 @@ class Observed(msgspec.Struct):
         return self.output.has_output
 
     def is_beyond(self, text_max_bytes: int, media_max_bytes: int) -> bool:
-        """Whether more came than anybody was asked for."""
+        """Whether the provider sent more than was requested."""
         output = self.output
         return output.text_bytes > text_max_bytes or output.media_bytes > media_max_bytes
 

@@ -44,7 +44,7 @@ _SILENT_ENDS = (_SIGNATURE, "_id", "_name")
 _TEXTS = frozenset({"content", "refusal", "text"})
 _LABEL_MAX_BYTES = 256
 _PIECES_MAX = 4096
-"""What is more is no answer of a model; each piece costs time and memory here."""
+"""No real answer has more pieces; each costs time and memory."""
 
 _PICTURES = frozenset(
     {"image_url", "image", "images", "b64_json", "inline_data", "video", "video_url", "file_data"}
@@ -115,7 +115,7 @@ class OutputMeter(msgspec.Struct):
         self.text_bytes += longest
 
     def _is_new(self, name: str, raw: bytes, choice: int) -> bool:
-        """Whether a member is more than a label that stands in each delta."""
+        """Whether a member is more than a label repeated in each delta."""
         key = (choice, name)
         if self._labels.get(key) == raw:
             return False

@@ -54,7 +54,7 @@ _PREFERRING = (
     "max_latency",
 )
 _REFUSED = {
-    "enforce_distillable_text": "nobody here knows which models allow it",
+    "enforce_distillable_text": "the gateway does not know which models allow it",
     "options": "they are not passed on; put them at the root of the request",
 }
 _GRAMMAR = Grammar((*LIMITING, *_PREFERRING, *_REFUSED))

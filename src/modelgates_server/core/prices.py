@@ -90,7 +90,7 @@ class Price(msgspec.Struct, frozen=True):
 
     @property
     def service_tiers(self) -> tuple[str, ...]:
-        """The service tiers that are priced beside the standard one."""
+        """The service tiers that are priced in addition to the standard one."""
         return tuple(dict.fromkeys(tier.service_tier for tier in self.tiers if tier.service_tier))
 
     def tiers_of(self, service_tier: str | None) -> list[Tier]:
@@ -228,7 +228,7 @@ def shown_tiers(price: Price, markup_bp: int, service_tier: str | None = None) -
 class Bounds(msgspec.Struct, frozen=True):
     """The most one call can use. `media`: some of what it reads is not text.
 
-    `service_tiers` are those that may serve it beside the standard one.
+    `service_tiers` are those that may serve it in addition to the standard one.
     """
 
     input_tokens: int
@@ -263,7 +263,7 @@ def affordable_tokens(price: Price, bounds: Bounds, markup_bp: int, budget_pico:
 
 
 def affordable_input_tokens(price: Price, bounds: Bounds, markup_bp: int, budget_pico: int) -> int:
-    """How many input tokens a budget pays for beside the output of the bounds."""
+    """How many input tokens a budget covers in addition to the output of the bounds."""
     rate = _input_rate(price, bounds, markup_bp)
     left = _EXACT.subtract(dollars(max(budget_pico, 0)), _request_rate(price, bounds, markup_bp))
     written = _EXACT.multiply(bounds.output_tokens, _output_rate(price, bounds, markup_bp))

@@ -25,7 +25,7 @@ def read_cost(reported: Mapping[str, Any]) -> Pico | None:
     """The cost in a usage report. None where there is none; zero means that it was not computed."""
     cost, details = reported.get("cost"), reported.get("cost_details")
     if reported.get("is_byok") is True and isinstance(details, dict):
-        # Then `cost` is a fee beside what the provider behind it takes (OpenRouter).
+        # Then `cost` is a fee on top of what the upstream provider takes (OpenRouter).
         upstream = _pico(details.get("upstream_inference_cost"), PLACES)
         return Pico((_pico(cost, PLACES) or 0) + (upstream or 0)) or None
     places = (cost, reported) if isinstance(cost, dict) else (reported,)

@@ -24,7 +24,7 @@ _TEXT_MAX_CHARS = 255
 
 
 def service_tiers_allowed(price: Price, requested: str | None) -> tuple[str, ...]:
-    """The service tiers beside the standard one that may serve a request; the hold covers them.
+    """The service tiers other than the standard one that may serve a request; the hold covers them.
 
     The standard one always may: a tier without room left hands over to it. A request that names
     none gets what the project is set to, which is what `auto` means. Raises `InvalidInput` for a

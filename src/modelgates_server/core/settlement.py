@@ -175,7 +175,7 @@ def _embedded(generation: Generation, demand: Demand, reading: UsageReading) -> 
 def _estimated(
     generation: Generation, demand: Demand, observed: Observed, media_tokens: int
 ) -> Usage:
-    """What went by. The prompt cannot have been more than the bound that the hold stands on."""
+    """What went by. The prompt cannot have been more than the bound that the hold is based on."""
     counted = estimate_usage(
         text_bytes=demand.text_bytes,
         messages=demand.messages,

@@ -58,7 +58,7 @@ class Ask(msgspec.Struct, frozen=True):
 
     @property
     def default_cap(self) -> int | None:
-        """The limit that is sent where the client sets none, because the hold stands on it.
+        """The limit that is sent where the client sets none, because the hold depends on it.
 
         Not where it and the prompt may not fit into the context together: providers refuse that.
         """
@@ -70,7 +70,7 @@ class Ask(msgspec.Struct, frozen=True):
 
     @property
     def wanted_tokens(self) -> int:
-        """The most output of one choice: the limit that goes upstream, or else the context."""
+        """The most output of one choice: the limit that goes upstream, or the context."""
         if self.demand.api is Api.EMBEDDINGS:
             return 0
         if self.cap_tokens is not None:
@@ -184,7 +184,7 @@ def _refusal(ask: Ask, tight: _Budget, needed_pico: int, at_ms: int) -> GatewayE
         return InsufficientCredits.in_flight(shortfall, _RETRY_AFTER_S)
     if left_pico > 0 and affordable >= 0:
         return InsufficientCredits.fewer_tokens(shortfall)
-    bounds = ask.bounds(min(1, ask.wanted_tokens))  # a prompt without an answer helps nobody
+    bounds = ask.bounds(min(1, ask.wanted_tokens))  # leave room for an answer of one token
     most = affordable_input_tokens(ask.price, bounds, ask.markup_bp, left_pico)
     if most:
         return InsufficientCredits.shorter_prompt(shortfall, bounds.input_tokens, most)

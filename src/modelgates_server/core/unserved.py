@@ -1,7 +1,7 @@
-"""Members of a request that the gateway cannot stand for, each with the reason it is refused.
+"""Members of a request that the gateway refuses, each with the reason.
 
-Some would make a call that nobody here can meter, some would limit it in a way that nobody here
-obeys. Dropped in silence, the first would cost the platform and the second the customer.
+Some would make a call that cannot be metered, some would limit it in a way that the gateway does
+not obey. Dropped in silence, the first would cost the platform and the second the customer.
 """
 
 import msgspec
@@ -47,7 +47,7 @@ _REASONS = {
     "stop_server_tools_when": f"there are no server tools here; {_COST}",
     "guardrails": "there are no guardrails here; leave it out",
     # Of other gateways.
-    "provider_options": "preferences for the gateway stand in provider",
+    "provider_options": "preferences for the gateway belong in provider",
     "max_cost": _COST,
     "max_budget": _COST,
     **{name: f"write it in provider: provider.{name}" for name in LIMITING},

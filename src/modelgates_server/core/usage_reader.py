@@ -49,7 +49,7 @@ class UsageRules(msgspec.Struct, frozen=True, kw_only=True):
     """How a provider counts; it decides only where arithmetic cannot.
 
     `cache` and `reasoning` are settings. `known_cache` and `known_reasoning` are known of the host,
-    and concern what stands at the top of a report: what stands in the details of a count is part of
+    and apply to counts at the top of a report: counts in the details of another count are part of
     it. `trust_zero`: an explicit zero is believed even for what demonstrably went by.
     """
 
