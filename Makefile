@@ -50,8 +50,8 @@ test: setup-dev ## run the whole test suite
 	@$(BIN)/pytest -n auto --dist=worksteal -r fEs
 
 .PHONY: test-one
-test-one: setup-dev ## run some tests: make test-one T=tests/core/test_ledger.py
-	@test -n "$(T)" || { echo 'Say which: make test-one T=tests/core/test_ledger.py'; exit 1; }
+test-one: setup-dev ## run some tests: make test-one T=tests/core/ledger/test_rules.py
+	@test -n "$(T)" || { echo 'Say which: make test-one T=tests/core/ledger/test_rules.py'; exit 1; }
 	@$(BIN)/pytest $(T)
 
 .PHONY: test-samples

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import uvloop
 
 from modelgates_server.bootstrap import build_gateway, now_ms
-from modelgates_server.core import commands as c
 from modelgates_server.core.keys import KeyKind
+from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.money import PICOS_PER_DOLLAR
 from modelgates_server.service.keys import NewKey
 from modelgates_server.store.sqlite.store import SqliteStore, open_store

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from modelgates_server.core.books import HoldState
+from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.service.accounts import every_account
 from modelgates_server.service.ports import Store
 from modelgates_server.service.verify import verify

@@ -9,24 +9,24 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from modelgates_server.core.books import Account
-from modelgates_server.core.catalog import Catalog, Endpoint, Model
-from modelgates_server.core.generations import Generation, Origin
-from modelgates_server.core.inference import Api, read_demand
-from modelgates_server.core.prices import Price, Tier
-from modelgates_server.core.usage import Meter
+from modelgates_server.core.ledger.records import Account
+from modelgates_server.core.metering.generations import Generation, Origin
+from modelgates_server.core.metering.request import Api, read_demand
+from modelgates_server.core.pricing.catalog import Catalog, Endpoint, Model
+from modelgates_server.core.pricing.prices import Price, Tier
+from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
 from modelgates_server.providers.sandbox.offer import sandbox_models, sandbox_prices
 from modelgates_server.providers.sandbox.provider import SandboxProvider
-from modelgates_server.service.calls import Call
-from modelgates_server.service.generations import CallRequest, Generations, Patience
+from modelgates_server.service.calls.call import Call
+from modelgates_server.service.calls.registry import CallRequest, Generations, Patience
+from modelgates_server.service.maintenance import Upkeep
 from modelgates_server.service.ports import Caller, Provider, Settlement, Store
-from modelgates_server.service.upkeep import Upkeep
 from modelgates_server.service.verify import verify
 from modelgates_server.store.spool import FolderSpool
-from modelgates_server.web.metrics import Metrics
-from modelgates_server.web.observer import CallObserver
-from modelgates_server.web.refusals import Refusals
+from modelgates_server.telemetry.metrics import Metrics
+from modelgates_server.telemetry.observer import CallObserver
+from modelgates_server.web.error_responses import Refusals
 from tests.support import DOLLAR, T0_MS, ManualClock, make_key, open_account
 
 METRICS_TOKEN = "0123456789abcdef"
@@ -64,7 +64,7 @@ def metered(
 ) -> Metered:
     """Build it; captures that wait for the database go to `folder`."""
     chosen = catalog or sandbox_catalog()
-    metrics = Metrics(METRICS_TOKEN, store, clock)
+    metrics = Metrics(store, clock)
     observer, spool = CallObserver(metrics), FolderSpool(folder)
     generations = Generations(
         store,

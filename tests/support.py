@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
-from modelgates_server.core import commands as c
 from modelgates_server.core import ids
-from modelgates_server.core.books import HoldState
-from modelgates_server.core.generations import Generation, Origin
-from modelgates_server.core.inference import Api
 from modelgates_server.core.keys import SECRET_BYTES, Key, KeyKind, key_hash, key_label, key_text
-from modelgates_server.core.prices import Price, Tier, charge_for, used_pico
-from modelgates_server.core.usage import Meter, Usage
+from modelgates_server.core.ledger import commands as c
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.generations import Generation, Origin
+from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.prices import Price, Tier, charge_for, used_pico
+from modelgates_server.core.pricing.usage import Meter, Usage
 from modelgates_server.service.ports import Keys, Ledger, Store
 from modelgates_server.store.sqlite.store import open_store
 

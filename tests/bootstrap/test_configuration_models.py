@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from modelgates_server.core.usage import Meter
+from modelgates_server.core.pricing.usage import Meter
 from tests.bootstrap.files import FREE, LOCAL, MODEL, OPENAI, configured
 
 GPT = '[models."openai/gpt-4o-mini"]\nprovider = "openai"\nmax_output_tokens = 16384\n'

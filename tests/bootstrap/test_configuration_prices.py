@@ -5,8 +5,8 @@ import pytest
 
 from modelgates_server.bootstrap.configuration_prices import price_row
 from modelgates_server.bootstrap.price_seeds import seeds
-from modelgates_server.core.prices import Price, Tier, read_rate
-from modelgates_server.core.usage import Meter
+from modelgates_server.core.pricing.prices import Price, Tier, read_rate
+from modelgates_server.core.pricing.usage import Meter
 from tests.bootstrap.files import FREE, LOCAL, MODEL, OPENAI, configured, problem
 
 OWN = LOCAL + MODEL

@@ -11,11 +11,11 @@ from modelgates_server.bootstrap.configuration import Configuration
 from modelgates_server.bootstrap.configuration_prices import price_row
 from modelgates_server.bootstrap.price_book import open_catalog, plan_catalog
 from modelgates_server.bootstrap.price_seeds import seeds
-from modelgates_server.core.catalog import Catalog
 from modelgates_server.core.errors import PriceNotFound
-from modelgates_server.core.prices import Price, Tier, plain, read_rate
+from modelgates_server.core.pricing.catalog import Catalog
+from modelgates_server.core.pricing.prices import Price, Tier, plain, read_rate
+from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.core.times import format_instant
-from modelgates_server.core.usage import Meter
 from modelgates_server.service.ports import Store
 from tests.bootstrap.files import LOCAL, MODEL, configured
 from tests.support import T0_MS, open_database

@@ -11,13 +11,12 @@ from genai_prices.types import ModelInfo, TieredPrices
 
 from modelgates_server.bootstrap.price_seeds import Seed, find_seed, seed_providers, seeds
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.prices import Price, charge_for
-from modelgates_server.core.usage import Meter, Usage
+from modelgates_server.core.pricing.prices import Price, charge_for
+from modelgates_server.core.pricing.usage import Meter, Usage
 from tools import price_seeds as tool
 
-GOLDEN = json.loads(
-    (Path(__file__).parents[1] / "core" / "golden_prices.json").read_text(encoding="utf-8")
-)
+FILE = Path(__file__).parents[1] / "core" / "pricing" / "golden_prices.json"
+GOLDEN = json.loads(FILE.read_text(encoding="utf-8"))
 RESEARCHED = "2026-11-25"
 PER_MILLION = {key: meter for key, (meter, places) in tool.METERS.items() if places == 6}
 

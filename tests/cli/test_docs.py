@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from modelgates_server.web.docs.build import OURS
+from modelgates_server.docsite.export import OURS
 from tests.cli.console import Console
 
 BASE = "https://gateway.example/llm"

@@ -7,11 +7,11 @@ import msgspec
 import pytest
 
 from modelgates_server.bootstrap import Gateway
-from modelgates_server.core.books import HoldState
-from modelgates_server.core.generations import Attempt, Generation, Origin
-from modelgates_server.core.inference import Api
-from modelgates_server.core.prices import Price, Tier, charge_for, read_rate
-from modelgates_server.core.usage import Meter, Usage
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.generations import Attempt, Generation, Origin
+from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.prices import Price, Tier, charge_for, read_rate
+from modelgates_server.core.pricing.usage import Meter, Usage
 from tests.cli.console import Console
 from tests.support import DOLLAR, T0_MS, capture, place, void
 

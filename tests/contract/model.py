@@ -11,8 +11,8 @@ from fractions import Fraction
 
 from msgspec import UNSET
 
-from modelgates_server.core import commands as c
 from modelgates_server.core.keys import Key, KeyChange, KeyKind
+from modelgates_server.core.ledger import commands as c
 
 DONE = frozenset({"done"})
 AGAIN = frozenset({"again"})

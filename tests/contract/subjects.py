@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from modelgates_server.core.books import Account, Entry
-from modelgates_server.core.commands import Command
 from modelgates_server.core.errors import GatewayError
 from modelgates_server.core.keys import Key, KeyChange
-from modelgates_server.core.ledger import Receipt
+from modelgates_server.core.ledger.commands import Command
+from modelgates_server.core.ledger.records import Account, Entry
+from modelgates_server.core.ledger.rules import Receipt
 from tests.core.pure import PureLedger
 from tests.support import open_database
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from msgspec.structs import replace
 
-from modelgates_server.core.books import Entry, EntryKind
+from modelgates_server.core.ledger.records import Entry, EntryKind
 from modelgates_server.core.money import format_pico
 from modelgates_server.service.ports import Store
 from tests.contract.workers import Job, Worker, several, work

@@ -6,17 +6,17 @@ from collections import Counter
 import pytest
 from msgspec.structs import replace
 
-from modelgates_server.core.books import Hold, HoldState
 from modelgates_server.core.errors import HoldEnded, InsufficientCredits
-from modelgates_server.core.generations import (
+from modelgates_server.core.ledger.records import Hold, HoldState
+from modelgates_server.core.metering.generations import (
     ActivityRow,
     Attempt,
     Generation,
     Origin,
     StoredAnswer,
 )
+from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.core.times import MS_PER_DAY, day_of
-from modelgates_server.core.usage import Usage
 from modelgates_server.service.ports import OpenHolds, Store
 from modelgates_server.service.verify import verify
 from tests.support import (

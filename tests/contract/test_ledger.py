@@ -3,8 +3,6 @@ import asyncio
 import msgspec
 import pytest
 
-from modelgates_server.core import commands as c
-from modelgates_server.core.books import Account, Entry, EntryKind, Hold, HoldState, Platform
 from modelgates_server.core.errors import (
     AccountNotEmpty,
     AccountNotFound,
@@ -16,6 +14,15 @@ from modelgates_server.core.errors import (
     ReferenceReused,
     StoreUnavailable,
     TotalTooLarge,
+)
+from modelgates_server.core.ledger import commands as c
+from modelgates_server.core.ledger.records import (
+    Account,
+    Entry,
+    EntryKind,
+    Hold,
+    HoldState,
+    Platform,
 )
 from modelgates_server.core.money import ENTRY_MAX_PICO
 from modelgates_server.service.ports import Store

@@ -18,10 +18,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from modelgates_server.core import commands as c
-from modelgates_server.core.books import ENDS_AS, Entry, EntryKind
 from modelgates_server.core.errors import GatewayError
 from modelgates_server.core.keys import KeyChange, KeyKind, windows_at
+from modelgates_server.core.ledger import commands as c
+from modelgates_server.core.ledger.records import ENDS_AS, Entry, EntryKind
 from modelgates_server.core.times import LimitReset
 from tests.contract.model import DONE, KeyUse, Model, dollars
 from tests.contract.subjects import PureSubject, Result, StoreSubject, Subject

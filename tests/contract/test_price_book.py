@@ -2,8 +2,8 @@ from decimal import Decimal
 
 from msgspec.structs import replace
 
-from modelgates_server.core.prices import Price, Tier
-from modelgates_server.core.usage import Meter
+from modelgates_server.core.pricing.prices import Price, Tier
+from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.service.ports import Store
 from tests.support import PICO_PRICE, T0_MS, open_database
 

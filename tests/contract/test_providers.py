@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from modelgates_server.core.errors import ProviderUnavailable
-from modelgates_server.core.inference import Api
-from modelgates_server.core.sse import SseReader
+from modelgates_server.core.metering.request import Api
+from modelgates_server.dialects.sse import SseReader
 from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
 from modelgates_server.providers.sandbox.provider import SandboxProvider
 from modelgates_server.service.ports import Provider

@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from modelgates_server.core.commands import Command
 from modelgates_server.core.errors import GatewayError
+from modelgates_server.core.ledger.commands import Command
 from modelgates_server.service.ports import Store
 from tests.support import capture, open_database, opening, place
 

@@ -8,16 +8,16 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from modelgates_server.core.books import Account
-from modelgates_server.core.catalog import CapParameter, Endpoint, Model
-from modelgates_server.core.generations import Generation, Origin
-from modelgates_server.core.inference import Api, Demand, read_demand
 from modelgates_server.core.keys import Key
-from modelgates_server.core.observed import Observed
-from modelgates_server.core.prices import Price, Tier, read_rate
-from modelgates_server.core.sizing import Ask, Sized, size_hold
-from modelgates_server.core.usage import Meter
-from modelgates_server.core.usage_reader import UsageRules
+from modelgates_server.core.ledger.records import Account
+from modelgates_server.core.metering.generations import Generation, Origin
+from modelgates_server.core.metering.observed import Observed
+from modelgates_server.core.metering.request import Api, Demand, read_demand
+from modelgates_server.core.metering.sizing import Ask, Sized, size_hold
+from modelgates_server.core.metering.usage_reader import UsageRules
+from modelgates_server.core.pricing.catalog import CapParameter, Endpoint, Model
+from modelgates_server.core.pricing.prices import Price, Tier, read_rate
+from modelgates_server.core.pricing.usage import Meter
 from tests.support import DOLLAR, T0_MS, new_key
 
 ACCOUNT = "user_" + "0" * 22

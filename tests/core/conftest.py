@@ -2,9 +2,9 @@ from typing import TypeVar
 
 import pytest
 
-from modelgates_server.core import commands as c
-from modelgates_server.core.books import Entry
 from modelgates_server.core.errors import GatewayError
+from modelgates_server.core.ledger import commands as c
+from modelgates_server.core.ledger.records import Entry
 from tests.core.pure import PureLedger
 from tests.support import DOLLAR, grant, new_account_id, new_key, opening
 

@@ -15,7 +15,6 @@ from random import Random
 
 import msgspec
 
-from modelgates_server.core.books import HoldState
 from modelgates_server.core.errors import (
     GatewayError,
     InsufficientCredits,
@@ -23,13 +22,14 @@ from modelgates_server.core.errors import (
     KeyLimitExceeded,
     MaxCostExceeded,
 )
-from modelgates_server.core.generations import Generation
-from modelgates_server.core.inference import read_demand, upstream_body
-from modelgates_server.core.observed import Observed
-from modelgates_server.core.prices import BASIS_POINTS, Price
-from modelgates_server.core.settlement import settle
-from modelgates_server.core.sizing import Sized, size_hold
-from modelgates_server.core.usage import Meter, Usage
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.generations import Generation
+from modelgates_server.core.metering.observed import Observed
+from modelgates_server.core.metering.request import read_demand, upstream_body
+from modelgates_server.core.metering.settlement import settle
+from modelgates_server.core.metering.sizing import Sized, size_hold
+from modelgates_server.core.pricing.prices import BASIS_POINTS, Price
+from modelgates_server.core.pricing.usage import Meter, Usage
 from tests.core import calls
 from tests.core.pure import PureLedger
 from tests.core.upstream_answers import observe

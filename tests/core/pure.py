@@ -1,10 +1,10 @@
 """The pure ledger over dictionaries: every rule, no database."""
 
-from modelgates_server.core import commands as c
-from modelgates_server.core.books import Account, Entry, Hold
 from modelgates_server.core.errors import KeyNotFound
 from modelgates_server.core.keys import Key, KeyChange, change_key
-from modelgates_server.core.ledger import Receipt, State, apply, replay
+from modelgates_server.core.ledger import commands as c
+from modelgates_server.core.ledger.records import Account, Entry, Hold
+from modelgates_server.core.ledger.rules import Receipt, State, apply, replay
 
 
 class PureLedger:

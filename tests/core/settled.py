@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from modelgates_server.core.books import HoldState
-from modelgates_server.core.generations import Generation
-from modelgates_server.core.inference import Api
-from modelgates_server.core.settlement import settle
-from modelgates_server.core.sizing import Ask
-from modelgates_server.core.usage_reader import UsageRules
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.generations import Generation
+from modelgates_server.core.metering.request import Api
+from modelgates_server.core.metering.settlement import settle
+from modelgates_server.core.metering.sizing import Ask
+from modelgates_server.core.metering.usage_reader import UsageRules
 from tests.core import calls
 from tests.support import T0_MS
 

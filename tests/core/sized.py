@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from modelgates_server.core.books import Account
 from modelgates_server.core.errors import (
     InsufficientCredits,
 )
-from modelgates_server.core.inference import Api
 from modelgates_server.core.keys import Key
-from modelgates_server.core.prices import Price
-from modelgates_server.core.sizing import Ask, Sized, size_hold
+from modelgates_server.core.ledger.records import Account
+from modelgates_server.core.metering.request import Api
+from modelgates_server.core.metering.sizing import Ask, Sized, size_hold
+from modelgates_server.core.pricing.prices import Price
 from tests.core import calls
 from tests.support import T0_MS
 

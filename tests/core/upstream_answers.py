@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from modelgates_server.core.inference import Api
-from modelgates_server.core.observed import Observed
-from modelgates_server.core.usage import Usage
+from modelgates_server.core.metering.observed import Observed
+from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.usage import Usage
 from tests.core.upstream_model import Spent
 from tests.core.upstream_reports import WAYS, Counted, Report, classes, embedded
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
-from modelgates_server.core.books import Account
-from modelgates_server.core.catalog import CapParameter, Model
-from modelgates_server.core.inference import Api, read_demand
 from modelgates_server.core.keys import Key
+from modelgates_server.core.ledger.records import Account
+from modelgates_server.core.metering.request import Api, read_demand
+from modelgates_server.core.metering.sizing import Ask
 from modelgates_server.core.money import ENTRY_MAX_PICO
-from modelgates_server.core.prices import Price, Tier
-from modelgates_server.core.sizing import Ask
-from modelgates_server.core.usage import Meter
+from modelgates_server.core.pricing.catalog import CapParameter, Model
+from modelgates_server.core.pricing.prices import Price, Tier
+from modelgates_server.core.pricing.usage import Meter
 from tests.core import calls
 from tests.core.upstream_model import Upstream
 from tests.support import DOLLAR

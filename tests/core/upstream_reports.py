@@ -8,8 +8,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 
-from modelgates_server.core.usage import Usage
-from modelgates_server.core.usage_reader import CacheTokens, ReasoningTokens, UsageRules
+from modelgates_server.core.metering.usage_reader import CacheTokens, ReasoningTokens, UsageRules
+from modelgates_server.core.pricing.usage import Usage
 from tests.core.upstream_model import Spent
 
 Report = dict[str, Any]

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from modelgates_server.core import commands
-from modelgates_server.core.books import Entry
-from modelgates_server.core.commands import Command
 from modelgates_server.core.errors import CreatedKeyDeleted
 from modelgates_server.core.keys import Key
-from modelgates_server.core.ledger import Receipt
+from modelgates_server.core.ledger import commands
+from modelgates_server.core.ledger.commands import Command
+from modelgates_server.core.ledger.records import Entry
+from modelgates_server.core.ledger.rules import Receipt
 from modelgates_server.service.ports import Caller, Issuance, IssuedKey, Store
 
 

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
-from modelgates_server.core.books import Entry
+from modelgates_server.core.ledger.records import Entry
 from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite.store import open_store
 from tests.crash.acknowledged import Acknowledged, Posted, contents, from_line, not_replayed

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from modelgates_server.core import commands as c
 from modelgates_server.core import ids
 from modelgates_server.core.errors import (
     HoldEnded,
@@ -16,6 +15,7 @@ from modelgates_server.core.errors import (
     KeyLimitExceeded,
 )
 from modelgates_server.core.keys import KeyChange
+from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.times import LimitReset
 from modelgates_server.service.ports import Clock, Issuance, Store
 from tests.crash.acknowledged import Acknowledged, KeySaved, Posted

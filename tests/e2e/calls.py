@@ -12,9 +12,9 @@ from typing import Any, Self
 
 import httpx
 
-from modelgates_server.core.books import Account
-from modelgates_server.core.generations import Generation
-from modelgates_server.core.prices import dollars, total_of
+from modelgates_server.core.ledger.records import Account
+from modelgates_server.core.metering.generations import Generation
+from modelgates_server.core.pricing.prices import dollars, total_of
 from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite.store import open_store
 from tests.books import figures_of

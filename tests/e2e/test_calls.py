@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from modelgates_server.core.books import HoldState
+from modelgates_server.core.ledger.records import HoldState
 from tests.e2e.calls import Client, Listening, Session, asked, chaos, read
 from tests.server import Customer, RunningServer, open_customer_now
 from tests.support import DOLLAR

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from modelgates_server.core.books import HoldState
+from modelgates_server.core.ledger.records import HoldState
 from tests.e2e.calls import Client, Session, acme_server, asked, read, reset_at_once
 from tests.e2e.load import wait_until
 from tests.e2e.wire import request, wire

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from modelgates_server.core.books import HoldState
-from modelgates_server.core.generations import Generation
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.generations import Generation
 from tests.cli.console import Console
 from tests.e2e.calls import Session, acme_server, configured, mortal_server, read, records
 from tests.e2e.load import is_listening, wait_until

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from modelgates_server.core.books import HoldState
+from modelgates_server.core.ledger.records import HoldState
 from tests.e2e.calls import (
     Client,
     Listening,

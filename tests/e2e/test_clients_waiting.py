@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from modelgates_server.core.books import HoldState
+from modelgates_server.core.ledger.records import HoldState
 from tests.e2e.calls import Session, acme_server
 from tests.server import DEADLINE_S, RunningServer, open_customer_now
 from tests.upstream import Says, answer, plain, story, usage

@@ -28,7 +28,7 @@ CONTAINERFILE = (DEPLOY / "Containerfile").read_text("utf-8").replace("\\\n", ""
 TLS = Path(__file__).with_name("tls")
 PUBLIC_URL = "https://www.example.com/llm"
 SETTLING_S = 30
-"""How long a server that ends waits for the costs of its calls: service/generations.py."""
+"""How long a server that ends waits for the costs of its calls: service/calls/registry.py."""
 
 Proxy = Callable[[str, str, Path], AbstractContextManager[str]]
 
@@ -104,7 +104,7 @@ def test_the_image_is_built_from_what_it_copies(tmp_path: Path) -> None:
     subprocess.run(build, cwd=tmp_path, check=True, capture_output=True)
     [wheel] = (tmp_path / "wheels").iterdir()
     names = ZipFile(wheel).namelist()
-    assert "modelgates_server/web/openapi.yaml" in names
+    assert "modelgates_server/docsite/openapi.yaml" in names
     assert any(name.endswith("overview/quickstart.md") for name in names)
     assert (tmp_path / "requirements" / "run.txt").exists()
 

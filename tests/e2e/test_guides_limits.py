@@ -4,22 +4,25 @@ from typing import Any
 
 import pytest
 
-from modelgates_server.core.generations import HEADER_MAX_CHARS
-from modelgates_server.core.inference import CHOICES_MAX, MODEL_MAX_CHARS
-from modelgates_server.core.members import NAMES_MAX
+from modelgates_server.core.metering.generations import HEADER_MAX_CHARS
+from modelgates_server.core.metering.members import NAMES_MAX
+from modelgates_server.core.metering.request import CHOICES_MAX, MODEL_MAX_CHARS
 from modelgates_server.core.money import ENTRY_MAX_PICO, PLACES, Pico, format_pico
-from modelgates_server.core.prices import RATE_PLACES_MAX
+from modelgates_server.core.pricing.prices import RATE_PLACES_MAX
 from modelgates_server.providers.openai import OpenAiSettings
-from modelgates_server.service.calls import ANSWER_MAX_BYTES, KEPT_MAX_BYTES
-from modelgates_server.service.generations import ANSWER_KEPT_MS
+from modelgates_server.service.calls.call import ANSWER_MAX_BYTES, KEPT_MAX_BYTES
+from modelgates_server.service.calls.registry import ANSWER_KEPT_MS
 from modelgates_server.settings import Settings
-from modelgates_server.web import body, connection
+from modelgates_server.web import body
 from modelgates_server.web.api.activity import DAYS
 from modelgates_server.web.api.holds import LISTED_MAX
 from modelgates_server.web.api.keys import PAGE
 from modelgates_server.web.api.models import PAGE_MAX
-from modelgates_server.web.docs import beside
-from modelgates_server.web.mcp import docs, endpoint, messages
+from modelgates_server.web.http import connection
+from modelgates_server.web.mcp import docs
+from modelgates_server.web.mcp import jsonrpc as messages
+from modelgates_server.web.mcp import server as endpoint
+from modelgates_server.web.pages import executor as beside
 from tests.e2e.guides import DOCS
 
 KIB, MIB = 1024, 1024 * 1024

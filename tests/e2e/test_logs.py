@@ -119,7 +119,7 @@ def test_the_least_important_level_is_a_setting(tmp_path: Path) -> None:
 _SPEAK = """
 import asyncio, logging, sys, warnings
 import structlog
-from modelgates_server.web import logs
+from modelgates_server.telemetry import logs
 
 logs.configure("info")
 key = sys.argv[1]

@@ -13,7 +13,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp_types import CallToolResult, TextContent, TextResourceContents
 
-from modelgates_server.web.docs.pages import ORIGIN
+from modelgates_server.docsite.model import ORIGIN
 from tests.server import Customer, RunningServer, running_server
 
 # Spoken by today's clients, and without a handshake by those to come.

@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import httpx
 import pytest
 
-from modelgates_server.web.docs.samples import samples_of
-from modelgates_server.web.docs.samples.request import TOKEN
+from modelgates_server.docsite.samples import samples_of
+from modelgates_server.docsite.samples.request import TOKEN
 from tests.e2e.samples.languages import LANGUAGES
 from tests.e2e.samples.page import samples_on
 from tests.e2e.samples.reader import METRICS_TOKEN, OPERATIONS, Reader

@@ -1,9 +1,9 @@
 from decimal import Decimal
 
-from modelgates_server.core.catalog import Catalog
-from modelgates_server.core.inference import Api
-from modelgates_server.core.prices import charge_for
-from modelgates_server.core.usage import Meter, Usage
+from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Catalog
+from modelgates_server.core.pricing.prices import charge_for
+from modelgates_server.core.pricing.usage import Meter, Usage
 from modelgates_server.providers.sandbox.models import NAMES
 from modelgates_server.providers.sandbox.offer import sandbox_models, sandbox_prices
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from modelgates_server.core.errors import ProviderError
-from modelgates_server.core.inference import Api
+from modelgates_server.core.metering.request import Api
 from modelgates_server.providers.openai import OpenAiProvider, OpenAiReply, OpenAiSettings
 from tests.server import DEADLINE_S
 from tests.support import ManualClock

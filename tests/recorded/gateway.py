@@ -18,21 +18,21 @@ from modelgates_server.core.keys import KeyKind
 from modelgates_server.providers.openai import OpenAiProvider
 from modelgates_server.providers.sandbox.provider import SandboxProvider
 from modelgates_server.service.accounts import Accounts
+from modelgates_server.service.calls.registry import Generations, Patience
 from modelgates_server.service.credits import Credits
-from modelgates_server.service.generations import Generations, Patience
 from modelgates_server.service.keys import KeyRing, NewKey
 from modelgates_server.service.ports import Provider, Store
 from modelgates_server.store.spool import FolderSpool
 from modelgates_server.store.sqlite.store import open_store
-from modelgates_server.web import server
+from modelgates_server.telemetry.metrics import Metrics
+from modelgates_server.telemetry.observer import CallObserver
+from modelgates_server.web.api.openapi import OpenApi
 from modelgates_server.web.app import App
-from modelgates_server.web.docs.api import DocsApi
+from modelgates_server.web.error_responses import Refusals
+from modelgates_server.web.http import server
 from modelgates_server.web.keep_alive import KeepAliveRules
-from modelgates_server.web.metrics import Metrics
-from modelgates_server.web.observer import CallObserver
-from modelgates_server.web.openapi import OpenApi
-from modelgates_server.web.refusals import Refusals
-from modelgates_server.web.table import operations
+from modelgates_server.web.pages.docs import DocsApi
+from modelgates_server.web.routes import operations
 from tests.books import check_books
 
 T0_MS = 1_795_439_520_000
@@ -226,7 +226,7 @@ async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> _Parts:
     catalog = await open_catalog(store, configuration, clock())
     providers: dict[str, Provider] = {"sandbox": SandboxProvider(clock)}
     providers |= {given.name: OpenAiProvider(given, clock) for given in configuration.providers}
-    metrics = Metrics(METRICS_TOKEN, store, clock)
+    metrics = Metrics(store, clock)
     refusals = Refusals()
     keys = KeyRing(store, clock, random_bytes)
     generations = Generations(
@@ -246,6 +246,7 @@ async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> _Parts:
         catalog=catalog,
         clock=clock,
         metrics=metrics,
+        metrics_token=METRICS_TOKEN,
         refusals=refusals,
         openapi=OpenApi(""),
         docs=DocsApi("", catalog),

@@ -5,9 +5,9 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from modelgates_server.core.audit.findings import Finding
 from modelgates_server.core.errors import StoreUnavailable
-from modelgates_server.core.findings import Finding
-from modelgates_server.core.usage import Usage
+from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.service import verify as verifying
 from modelgates_server.service.ports import Books, Caller, Store
 from modelgates_server.service.verify import verify

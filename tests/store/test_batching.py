@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelgates_server.core import commands as c
-from modelgates_server.core.books import Account, Entry, EntryKind, Hold
 from modelgates_server.core.errors import GatewayError, HoldNotFound, InvalidInput, ReferenceReused
-from modelgates_server.core.generations import StoredAnswer
 from modelgates_server.core.keys import Key
-from modelgates_server.core.ledger import Receipt
+from modelgates_server.core.ledger import commands as c
+from modelgates_server.core.ledger.records import Account, Entry, EntryKind, Hold
+from modelgates_server.core.ledger.rules import Receipt
+from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.store.batching import Posting, Result, WorkingSet
 from tests.core.pure import PureLedger
 from tests.support import (

@@ -7,12 +7,12 @@ from stat import S_IMODE, S_ISDIR
 
 import pytest
 
-from modelgates_server.core.books import HoldState
 from modelgates_server.core.errors import StoreUnavailable
-from modelgates_server.core.generations import Attempt, Generation, Origin, StoredAnswer
-from modelgates_server.core.inference import Api
-from modelgates_server.core.prices import Line
-from modelgates_server.core.usage import Usage
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.generations import Attempt, Generation, Origin, StoredAnswer
+from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.prices import Line
+from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.service.ports import Settlement
 from modelgates_server.store.spool import FolderSpool
 from tests.gateway import pending

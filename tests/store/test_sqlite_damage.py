@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from modelgates_server.core import commands as c
-from modelgates_server.core.books import HoldState
 from modelgates_server.core.errors import StoreUnavailable
-from modelgates_server.core.generations import Generation, StoredAnswer
 from modelgates_server.core.keys import Key
-from modelgates_server.core.usage import Usage
+from modelgates_server.core.ledger import commands as c
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.generations import Generation, StoredAnswer
+from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.service.ports import Store
 from modelgates_server.service.verify import VerifyResult, verify
 from modelgates_server.store.sqlite.store import open_store

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from modelgates_server.core.errors import StoreUnavailable
-from modelgates_server.core.generations import StoredAnswer
+from modelgates_server.core.metering.generations import StoredAnswer
+from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.core.times import day_of
-from modelgates_server.core.usage import Usage
 from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite.connection import Connection
 from modelgates_server.store.sqlite.store import open_store

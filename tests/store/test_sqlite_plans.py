@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from modelgates_server.core.generations import StoredAnswer
 from modelgates_server.core.keys import KeyKind
+from modelgates_server.core.metering.generations import StoredAnswer
+from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.core.times import day_of
-from modelgates_server.core.usage import Usage
 from modelgates_server.store import sqlite
 from modelgates_server.store.sql import load_statements
 from modelgates_server.store.sqlite.admin import migrate_file

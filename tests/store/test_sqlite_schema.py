@@ -11,13 +11,13 @@ from typing import IO, Any
 import msgspec
 import pytest
 
-from modelgates_server.core.books import Account, Entry, Hold
+from modelgates_server.core.audit.findings import GenerationRow
 from modelgates_server.core.errors import StoreUnavailable
-from modelgates_server.core.findings import GenerationRow
-from modelgates_server.core.generations import ActivityRow, StoredAnswer
 from modelgates_server.core.keys import Key
-from modelgates_server.core.prices import Price
-from modelgates_server.core.usage import Usage
+from modelgates_server.core.ledger.records import Account, Entry, Hold
+from modelgates_server.core.metering.generations import ActivityRow, StoredAnswer
+from modelgates_server.core.pricing.prices import Price
+from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite import admin, schema
 from modelgates_server.store.sqlite.store import open_store

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from modelgates_server.core.errors import KeyDisabled, KeyLimitExceeded, StoreUnavailable
-from modelgates_server.core.generations import StoredAnswer
 from modelgates_server.core.keys import KeyChange
+from modelgates_server.core.metering.generations import StoredAnswer
+from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.core.times import day_of
-from modelgates_server.core.usage import Usage
 from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite import admin, rows
 from modelgates_server.store.sqlite.connection import Connection, Cursor, connect_stdlib

@@ -13,7 +13,7 @@ from jsonschema.protocols import Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from modelgates_server.web.openapi import OpenApi
+from modelgates_server.web.api.openapi import OpenApi
 
 SEED: dict[str, Any] = yaml.safe_load(
     Path(__file__).with_name("seed_get_credits.openapi.yaml").read_text("utf-8")

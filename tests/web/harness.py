@@ -13,15 +13,15 @@ from modelgates_server.service.accounts import Accounts
 from modelgates_server.service.credits import Credits
 from modelgates_server.service.keys import KeyRing, NewKey
 from modelgates_server.service.ports import Store
+from modelgates_server.web.api.openapi import OpenApi
 from modelgates_server.web.app import App
-from modelgates_server.web.docs.api import DocsApi
+from modelgates_server.web.error_responses import Refusals
 from modelgates_server.web.errors import HttpRefusal
 from modelgates_server.web.keep_alive import KeepAliveRules
-from modelgates_server.web.openapi import OpenApi
-from modelgates_server.web.operations import Operation, Paths
-from modelgates_server.web.refusals import Refusals
-from modelgates_server.web.table import operations
-from tests.gateway import metered, sandbox_catalog
+from modelgates_server.web.pages.docs import DocsApi
+from modelgates_server.web.routes import operations
+from modelgates_server.web.routing import Operation, Paths
+from tests.gateway import METRICS_TOKEN, metered, sandbox_catalog
 from tests.support import ManualClock, capture, place
 from tests.web.document import check_answer, operations_of, our_document
 
@@ -78,6 +78,7 @@ class Api:
             catalog=self.metered.catalog,
             clock=clock,
             metrics=metrics,
+            metrics_token=METRICS_TOKEN,
             refusals=refusals,
             openapi=OpenApi(""),
             docs=DocsApi("", DOCS_CATALOG),

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from modelgates_server.web.keep_alive import COMMENT, WHITE_SPACE, KeepAlive, KeepAliveRules
-from modelgates_server.web.reply import Message, ResponseWriter
+from modelgates_server.web.response import Message, ResponseWriter
 from tests.web.virtual_time import run
 
 OPENROUTER = b"speakeasy-sdk/python 1.3.84 2.914.0 1.0.0 openrouter"

@@ -33,10 +33,10 @@ from modelgates_server.bootstrap.configuration_providers import (
     provider_key,
     provider_settings,
 )
-from modelgates_server.core.catalog import Model
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.ids import ACCOUNT_ID
-from modelgates_server.core.prices import Price
+from modelgates_server.core.pricing.catalog import Model
+from modelgates_server.core.pricing.prices import Price
 from modelgates_server.providers.sandbox.offer import sandbox_models, sandbox_prices
 
 if TYPE_CHECKING:

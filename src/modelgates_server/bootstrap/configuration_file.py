@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 
-from modelgates_server.core.catalog import CapParameter
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.inference import OUTPUT_MAX_TOKENS
-from modelgates_server.core.prices import BASIS_POINTS, MARKUP_MAX_BP
-from modelgates_server.core.usage import Meter
-from modelgates_server.core.usage_reader import CacheTokens, ReasoningTokens
+from modelgates_server.core.metering.request import OUTPUT_MAX_TOKENS
+from modelgates_server.core.metering.usage_reader import CacheTokens, ReasoningTokens
+from modelgates_server.core.pricing.catalog import CapParameter
+from modelgates_server.core.pricing.prices import BASIS_POINTS, MARKUP_MAX_BP
+from modelgates_server.core.pricing.usage import Meter
 
 Markup = Annotated[int, msgspec.Meta(ge=-BASIS_POINTS, le=MARKUP_MAX_BP)]
 Tokens = Annotated[int, msgspec.Meta(ge=1, le=OUTPUT_MAX_TOKENS)]

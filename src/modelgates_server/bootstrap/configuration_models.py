@@ -17,11 +17,11 @@ from modelgates_server.bootstrap.configuration_providers import (
     standard_service_tier,
     usage_rules,
 )
-from modelgates_server.core.catalog import Endpoint, Model
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.inference import MODEL_MAX_CHARS, Api
-from modelgates_server.core.prices import Price, plain
-from modelgates_server.core.usage import Meter
+from modelgates_server.core.metering.request import MODEL_MAX_CHARS, Api
+from modelgates_server.core.pricing.catalog import Endpoint, Model
+from modelgates_server.core.pricing.prices import Price, plain
+from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.providers.sandbox.offer import PROVIDER as SANDBOX
 
 _WORD = r"[A-Za-z0-9][A-Za-z0-9._~@-]*"

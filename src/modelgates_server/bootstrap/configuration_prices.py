@@ -20,10 +20,10 @@ from modelgates_server.bootstrap.configuration_file import (
 )
 from modelgates_server.bootstrap.price_seeds import Seed, find_seed, seeds
 from modelgates_server.core.errors import InvalidAmount, InvalidInput
-from modelgates_server.core.prices import Price, Tier, plain, read_rate, stands_for
-from modelgates_server.core.service_tiers import AUTO, STANDARD
+from modelgates_server.core.pricing.prices import Price, Tier, plain, read_rate, stands_for
+from modelgates_server.core.pricing.service_tiers import AUTO, STANDARD
+from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.core.times import format_instant, parse_instant
-from modelgates_server.core.usage import Meter
 
 _ID_HEX = 16
 _SERVICE_TIER = re.compile(r"[a-z][a-z0-9_-]{0,63}", re.ASCII)

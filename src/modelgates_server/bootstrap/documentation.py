@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from modelgates_server.web.docs.build import write
-from modelgates_server.web.docs.pages import ORIGIN
-from modelgates_server.web.docs.reader import checked_base
-from modelgates_server.web.docs.site import build_site
-from modelgates_server.web.openapi import document_at
+from modelgates_server.docsite.export import write
+from modelgates_server.docsite.model import ORIGIN
+from modelgates_server.docsite.openapi import document_at
+from modelgates_server.docsite.site import build_site
+from modelgates_server.web.pages.negotiation import checked_base
 
 
 def build_docs(folder: Path, base_url: str) -> dict[str, str | int]:

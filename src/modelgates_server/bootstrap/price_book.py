@@ -12,8 +12,8 @@ import msgspec
 
 from modelgates_server.bootstrap.configuration import Configuration
 from modelgates_server.bootstrap.configuration_prices import price_row
-from modelgates_server.core.catalog import Catalog
-from modelgates_server.core.prices import Price
+from modelgates_server.core.pricing.catalog import Catalog
+from modelgates_server.core.pricing.prices import Price
 from modelgates_server.service.ports import PriceBook
 
 _endpoint = attrgetter("endpoint_id")

@@ -7,9 +7,9 @@ from importlib import resources
 import msgspec
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.prices import Tier, read_rate
+from modelgates_server.core.pricing.prices import Tier, read_rate
+from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.core.times import parse_instant
-from modelgates_server.core.usage import Meter
 
 
 class SeedTier(msgspec.Struct, frozen=True, array_like=True):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from modelgates_server.bootstrap import now_ms
 from modelgates_server.providers.sandbox.server import configuration
-from modelgates_server.web import server
+from modelgates_server.web.http import server
 
 
 def serve_sandbox(host: str, port: int, on_started: Callable[[str], None]) -> None:

@@ -16,25 +16,26 @@ import structlog
 from modelgates_server.bootstrap import build_gateway, database, now_ms, open_gateway
 from modelgates_server.bootstrap.configuration import Configuration, load_configuration
 from modelgates_server.bootstrap.price_book import open_catalog
-from modelgates_server.core.catalog import Catalog
 from modelgates_server.core.errors import InvalidInput, StoreUnavailable
+from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.providers.sandbox.provider import SandboxProvider
-from modelgates_server.service.generations import Generations, Patience
+from modelgates_server.service.calls.registry import Generations, Patience
+from modelgates_server.service.maintenance import Upkeep
 from modelgates_server.service.ports import Provider, RandomBytes
-from modelgates_server.service.upkeep import Upkeep
 from modelgates_server.settings import Settings
 from modelgates_server.store.spool import FolderSpool
 from modelgates_server.store.sqlite.store import open_store
-from modelgates_server.web import logs, server
+from modelgates_server.telemetry import logs
+from modelgates_server.telemetry.metrics import MULTIPROCESS_DIR, Metrics
+from modelgates_server.telemetry.observer import CallObserver
+from modelgates_server.web.api.openapi import OpenApi
 from modelgates_server.web.app import App
-from modelgates_server.web.docs.api import DocsApi
-from modelgates_server.web.docs.reader import checked_base
+from modelgates_server.web.error_responses import Refusals
+from modelgates_server.web.http import server
 from modelgates_server.web.keep_alive import KeepAliveRules
-from modelgates_server.web.metrics import MULTIPROCESS_DIR, Metrics
-from modelgates_server.web.observer import CallObserver
-from modelgates_server.web.openapi import OpenApi
-from modelgates_server.web.refusals import Refusals
-from modelgates_server.web.table import operations
+from modelgates_server.web.pages.docs import DocsApi
+from modelgates_server.web.pages.negotiation import checked_base
+from modelgates_server.web.routes import operations
 
 _UPKEEP_EVERY_S = 30
 _TICK_S = 0.5
@@ -55,8 +56,7 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
     logs.configure(settings.log_level)
     store = open_store(database(settings).path)
     gateway = build_gateway(store)
-    token = settings.metrics_token
-    metrics = Metrics(None if token is None else token.get_secret_value(), store, now_ms)
+    metrics = Metrics(store, now_ms)
     observer = CallObserver(metrics)
     refusals = Refusals(settings.limit_source_prefix)
     providers = _providers(configuration)
@@ -78,6 +78,7 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
         catalog=catalog,
         clock=now_ms,
         metrics=metrics,
+        metrics_token=_metrics_token(settings),
         refusals=refusals,
         openapi=OpenApi(settings.public_url),
         docs=DocsApi(_public_url(settings), catalog),
@@ -140,6 +141,11 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
 
 def _patience(settings: Settings) -> Patience:
     return Patience(hold_ttl_s=settings.hold_ttl_s, drain_s=settings.drain_s)
+
+
+def _metrics_token(settings: Settings) -> str | None:
+    token = settings.metrics_token
+    return None if token is None else token.get_secret_value()
 
 
 def _public_url(settings: Settings) -> str:

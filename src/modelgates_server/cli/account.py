@@ -6,7 +6,7 @@ import typer
 
 from modelgates_server.cli.output import AsJson, Yes, confirm, examples, instant, show, show_all
 from modelgates_server.cli.wiring import run
-from modelgates_server.core.books import Account
+from modelgates_server.core.ledger.records import Account
 from modelgates_server.core.money import format_pico, parse_pico
 
 app = typer.Typer(help="Open, list, show and close accounts.", no_args_is_help=True)

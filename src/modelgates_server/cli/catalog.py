@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from modelgates_server.cli.output import instant
 from modelgates_server.cli.wiring import now_ms
-from modelgates_server.core.catalog import Catalog, Model
 from modelgates_server.core.errors import PriceNotFound
-from modelgates_server.core.prices import Price, Tier, plain
-from modelgates_server.core.usage import Meter
+from modelgates_server.core.pricing.catalog import Catalog, Model
+from modelgates_server.core.pricing.prices import Price, Tier, plain
+from modelgates_server.core.pricing.usage import Meter
 
 if TYPE_CHECKING:
     from modelgates_server.bootstrap.configuration import Configuration

@@ -9,10 +9,10 @@ import typer
 from modelgates_server.cli import catalog
 from modelgates_server.cli.output import AsJson, examples, fail, instant, print_json
 from modelgates_server.cli.wiring import now_ms
-from modelgates_server.core.catalog import Catalog, Model
-from modelgates_server.core.inference import Api
+from modelgates_server.core.metering.request import Api
 from modelgates_server.core.money import format_pico
-from modelgates_server.core.prices import (
+from modelgates_server.core.pricing.catalog import Catalog, Model
+from modelgates_server.core.pricing.prices import (
     BASIS_POINTS,
     Bounds,
     Price,
@@ -21,7 +21,7 @@ from modelgates_server.core.prices import (
     shown_tiers,
     worst_case_pico,
 )
-from modelgates_server.core.usage import Meter
+from modelgates_server.core.pricing.usage import Meter
 
 if TYPE_CHECKING:
     from modelgates_server.bootstrap.configuration import Configuration

@@ -8,11 +8,11 @@ import typer
 from modelgates_server.cli import catalog
 from modelgates_server.cli.output import AsJson, examples, instant, print_json, show, show_all
 from modelgates_server.cli.wiring import run
-from modelgates_server.core.books import HoldState
 from modelgates_server.core.errors import GenerationNotFound
-from modelgates_server.core.generations import Attempt, Generation
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.generations import Attempt, Generation
 from modelgates_server.core.money import format_pico
-from modelgates_server.core.prices import Line, Price, plain
+from modelgates_server.core.pricing.prices import Line, Price, plain
 
 app = typer.Typer(help="Show the receipts of calls.", no_args_is_help=True)
 

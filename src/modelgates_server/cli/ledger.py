@@ -17,8 +17,8 @@ from modelgates_server.cli.output import (
     text_output,
 )
 from modelgates_server.cli.wiring import run
-from modelgates_server.core.books import Entry
-from modelgates_server.core.findings import Finding
+from modelgates_server.core.audit.findings import Finding
+from modelgates_server.core.ledger.records import Entry
 from modelgates_server.core.money import format_pico
 from modelgates_server.service.export import export_csv, export_jsonl
 from modelgates_server.service.verify import VerifyResult

@@ -6,9 +6,9 @@ import typer
 
 from modelgates_server.cli import catalog
 from modelgates_server.cli.output import AsJson, examples, show_all
-from modelgates_server.core.catalog import Model
-from modelgates_server.core.prices import Price, shown_tiers
-from modelgates_server.core.usage import Meter
+from modelgates_server.core.pricing.catalog import Model
+from modelgates_server.core.pricing.prices import Price, shown_tiers
+from modelgates_server.core.pricing.usage import Meter
 
 app = typer.Typer(help="List models.", no_args_is_help=True)
 

@@ -7,10 +7,10 @@ import typer
 from modelgates_server.cli import catalog
 from modelgates_server.cli.output import AsJson, examples, print_json, show_all
 from modelgates_server.cli.wiring import run
-from modelgates_server.core.catalog import Model
 from modelgates_server.core.errors import ModelNotFound
-from modelgates_server.core.prices import Price, Tier, plain
-from modelgates_server.core.usage import Meter
+from modelgates_server.core.pricing.catalog import Model
+from modelgates_server.core.pricing.prices import Price, Tier, plain
+from modelgates_server.core.pricing.usage import Meter
 
 app = typer.Typer(help="Show prices.", no_args_is_help=True)
 

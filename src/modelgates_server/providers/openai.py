@@ -34,7 +34,7 @@ from modelgates_server.core.errors import (
     ProviderTimedOut,
     ProviderUnavailable,
 )
-from modelgates_server.core.inference import Api
+from modelgates_server.core.metering.request import Api
 from modelgates_server.service.ports import Clock
 
 RETRY_AFTER_MAX_S = 3600

@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator
 
-from modelgates_server.core.books import Account
-from modelgates_server.core.commands import CloseAccount, OpenAccount
 from modelgates_server.core.errors import AccountNotFound
 from modelgates_server.core.ids import ACCOUNT_ID, ACCOUNT_ID_BYTES, account_id
+from modelgates_server.core.ledger.commands import CloseAccount, OpenAccount
+from modelgates_server.core.ledger.records import Account
 from modelgates_server.service.ports import Clock, Ledger, RandomBytes
 
 _PAGE = 200

@@ -20,9 +20,9 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from modelgates_server.core.books import Entry
+from modelgates_server.core.audit.findings import oddity
 from modelgates_server.core.errors import StoreUnavailable
-from modelgates_server.core.findings import oddity
+from modelgates_server.core.ledger.records import Entry
 from modelgates_server.core.money import format_pico
 from modelgates_server.core.times import format_instant
 from modelgates_server.service.accounts import every_account

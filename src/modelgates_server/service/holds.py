@@ -4,8 +4,7 @@ A hold bears the id of the generation it pays for. References follow from that i
 step of the same call is a replay by itself.
 """
 
-from modelgates_server.core.books import Hold, HoldState
-from modelgates_server.core.commands import (
+from modelgates_server.core.ledger.commands import (
     CaptureHold,
     ExpireHold,
     ExtendHold,
@@ -13,8 +12,9 @@ from modelgates_server.core.commands import (
     PlaceHold,
     VoidHold,
 )
-from modelgates_server.core.generations import Generation, StoredAnswer
-from modelgates_server.core.ledger import Receipt
+from modelgates_server.core.ledger.records import Hold, HoldState
+from modelgates_server.core.ledger.rules import Receipt
+from modelgates_server.core.metering.generations import Generation, StoredAnswer
 from modelgates_server.service.ports import Clock, Ledger
 
 

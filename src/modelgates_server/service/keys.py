@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from modelgates_server.core.commands import TEXT_MAX_CHARS, check_text
 from modelgates_server.core.errors import (
     InvalidInput,
     KeyNotFound,
@@ -31,6 +30,7 @@ from modelgates_server.core.keys import (
     key_label,
     key_text,
 )
+from modelgates_server.core.ledger.commands import TEXT_MAX_CHARS, check_text
 from modelgates_server.core.times import MS_PER_DAY, LimitReset, parse_instant
 from modelgates_server.service.ports import Caller, Clock, Issuance, Keys, RandomBytes
 

@@ -6,14 +6,14 @@ from typing import Protocol
 
 import msgspec
 
-from modelgates_server.core.books import Account, Entry, Hold
-from modelgates_server.core.commands import Command
-from modelgates_server.core.findings import GenerationRow
-from modelgates_server.core.generations import ActivityRow, Generation, StoredAnswer
-from modelgates_server.core.inference import Api
+from modelgates_server.core.audit.findings import GenerationRow
 from modelgates_server.core.keys import Key, KeyChange, KeyKind
-from modelgates_server.core.ledger import Receipt
-from modelgates_server.core.prices import Price
+from modelgates_server.core.ledger.commands import Command
+from modelgates_server.core.ledger.records import Account, Entry, Hold
+from modelgates_server.core.ledger.rules import Receipt
+from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer
+from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.prices import Price
 
 Clock = Callable[[], int]
 """Now, in milliseconds since 1970 UTC."""
@@ -71,8 +71,8 @@ class Ledger(Protocol):
         with its end an answer to keep: they are saved in the same commit, or not at all. What a
         replayed command brings is not saved.
 
-        Raises the refusals of `core.ledger.apply`, and `StoreUnavailable` when nothing was saved or
-        it cannot be known: repeating the same command is then always safe.
+        Raises the refusals of `core.ledger.rules.apply`, and `StoreUnavailable` when nothing was
+        saved or it cannot be known: repeating the same command is then always safe.
         """
 
     async def account(self, account_id: str) -> Account | None:

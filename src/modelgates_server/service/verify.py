@@ -1,6 +1,6 @@
 """Checks the books of every account against the invariants I1 to I8.
 
-What they are is in `core.audit` and `core.audit_generations`.
+What they are is in `core.audit.journal` and `core.audit.generations`.
 
 Works while the server writes: an account's rows are read from one snapshot, and what its customers
 see is compared with that snapshot only while the account has not moved on.
@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from modelgates_server.core.audit import HoldsAudit, JournalAudit, no_platform_pico
-from modelgates_server.core.audit_generations import GenerationsAudit
+from modelgates_server.core.audit.findings import UNREADABLE, Finding, Findings
+from modelgates_server.core.audit.generations import GenerationsAudit
+from modelgates_server.core.audit.journal import HoldsAudit, JournalAudit, no_platform_pico
 from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
-from modelgates_server.core.findings import UNREADABLE, Finding, Findings
 from modelgates_server.service.ports import Books, Journal, Keys, Ledger
 
 OnProgress = Callable[[int, int], None]

@@ -8,12 +8,12 @@ from typing import Protocol
 
 import msgspec
 
-from modelgates_server.core import commands as c
-from modelgates_server.core.books import Account, Entry, Hold
 from modelgates_server.core.errors import GatewayError
-from modelgates_server.core.generations import Generation, StoredAnswer
 from modelgates_server.core.keys import Key
-from modelgates_server.core.ledger import Change, Receipt, State, apply, replay
+from modelgates_server.core.ledger import commands as c
+from modelgates_server.core.ledger.records import Account, Entry, Hold
+from modelgates_server.core.ledger.rules import Change, Receipt, State, apply, replay
+from modelgates_server.core.metering.generations import Generation, StoredAnswer
 
 Result = Receipt | Exception
 """What one command of a batch comes to. An exception here has changed nothing."""

@@ -5,12 +5,19 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from modelgates_server.core.books import Account, Entry, EntryKind, Hold, HoldState, Platform
+from modelgates_server.core.audit.findings import GenerationRow
 from modelgates_server.core.errors import StoreUnavailable
-from modelgates_server.core.findings import GenerationRow
-from modelgates_server.core.generations import ActivityRow, Generation, StoredAnswer
 from modelgates_server.core.keys import Key, KeyKind
-from modelgates_server.core.prices import Price
+from modelgates_server.core.ledger.records import (
+    Account,
+    Entry,
+    EntryKind,
+    Hold,
+    HoldState,
+    Platform,
+)
+from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer
+from modelgates_server.core.pricing.prices import Price
 from modelgates_server.core.times import LimitReset
 from modelgates_server.service.ports import Caller, OpenHolds
 

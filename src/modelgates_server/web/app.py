@@ -9,19 +9,11 @@ import structlog
 from modelgates_server.core.errors import GatewayError, NotPermitted, Stopping
 from modelgates_server.core.keys import KeyKind
 from modelgates_server.service.keys import KeyRing
+from modelgates_server.telemetry.metrics import Metrics
+from modelgates_server.web.error_responses import Refusals
 from modelgates_server.web.errors import HttpRefusal, error_body
 from modelgates_server.web.head import Head, Headers
-from modelgates_server.web.metrics import Metrics
-from modelgates_server.web.operations import (
-    INFERENCE,
-    BodyRoom,
-    Call,
-    Methods,
-    Operation,
-    Paths,
-)
-from modelgates_server.web.refusals import Refusals
-from modelgates_server.web.reply import (
+from modelgates_server.web.response import (
     ALWAYS,
     JSON,
     Receive,
@@ -31,6 +23,14 @@ from modelgates_server.web.reply import (
     Send,
     Stream,
     send_reply,
+)
+from modelgates_server.web.routing import (
+    INFERENCE,
+    BodyRoom,
+    Call,
+    Methods,
+    Operation,
+    Paths,
 )
 
 log = structlog.get_logger()

@@ -7,10 +7,10 @@ import msgspec
 from starlette.datastructures import QueryParams
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.members import misfit
+from modelgates_server.core.metering.members import misfit
 from modelgates_server.web.errors import HttpRefusal
 from modelgates_server.web.members import Words, check_members
-from modelgates_server.web.operations import Call
+from modelgates_server.web.routing import Call
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -87,7 +87,7 @@ def error_body(
 def describe(error: Exception) -> tuple[int, str, Headers]:
     """Status, message and additional headers of a refusal; anything unknown is a bare 500.
 
-    What programs read besides is in `web.refusals`.
+    What programs read besides is in `web.error_responses`.
     """
     if isinstance(error, HttpRefusal):
         return error.status, str(error), error.headers

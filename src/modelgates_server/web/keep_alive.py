@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 import msgspec
 
-from modelgates_server.web.reply import ResponseWriter
+from modelgates_server.web.response import ResponseWriter
 
 COMMENT = b": MODELGATES PROCESSING\n\n"
 WHITE_SPACE = b"\n"

@@ -4,10 +4,10 @@ from typing import Any
 
 import httpx
 
-from modelgates_server.web.docs.offers import with_offered_models
-from modelgates_server.web.docs.pages import ORIGIN
-from modelgates_server.web.docs.samples.request import TOKEN, request_of
-from modelgates_server.web.openapi import document_at
+from modelgates_server.docsite.model import ORIGIN
+from modelgates_server.docsite.model_names import with_offered_models
+from modelgates_server.docsite.openapi import document_at
+from modelgates_server.docsite.samples.request import TOKEN, request_of
 from tests.gateway import sandbox_catalog
 from tests.server import RunningServer, open_customer_now
 

@@ -11,9 +11,9 @@ from openrouter import components
 
 from modelgates_server.core.keys import key_hash
 from modelgates_server.core.money import format_pico, parse_pico
+from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.core.times import MS_PER_DAY
-from modelgates_server.core.usage import Usage
-from modelgates_server.web.api.key_rows import workspace_of
+from modelgates_server.web.api.key_responses import workspace_of
 from tests.server import Customer
 from tests.support import DOLLAR, begun, capture, finished, given_up, place, void
 from tests.web.harness import Api

@@ -7,13 +7,13 @@ import msgspec
 import pytest
 from openrouter import components
 
-from modelgates_server.core.books import HoldState
-from modelgates_server.core.generations import Attempt, Generation, Origin
-from modelgates_server.core.inference import Api as Inference
 from modelgates_server.core.keys import key_hash
-from modelgates_server.core.prices import Line
-from modelgates_server.core.usage import Usage
-from modelgates_server.web.api.key_rows import workspace_of
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.generations import Attempt, Generation, Origin
+from modelgates_server.core.metering.request import Api as Inference
+from modelgates_server.core.pricing.prices import Line
+from modelgates_server.core.pricing.usage import Usage
+from modelgates_server.web.api.key_responses import workspace_of
 from tests.server import Customer
 from tests.support import DOLLAR, T0_MS, begun, capture, expire, finished, given_up, place, void
 from tests.web.harness import Api

@@ -3,7 +3,7 @@
 from typing import Any
 
 from modelgates_server.core.keys import key_hash
-from modelgates_server.core.usage import Usage
+from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.web.api import holds
 from tests.server import Customer, new_customer
 from tests.support import DOLLAR, begun, capture, finished, place

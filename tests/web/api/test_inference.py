@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from modelgates_server.core.books import HoldState
-from modelgates_server.core.generations import Generation
-from modelgates_server.core.inference import Api
 from modelgates_server.core.keys import KeyKind
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.generations import Generation
+from modelgates_server.core.metering.request import Api
 from modelgates_server.service.keys import KeyRing, NewKey
 from modelgates_server.service.ports import ProviderReply, Store
 from modelgates_server.service.verify import verify
 from modelgates_server.web.api.inference import InferenceApi
 from modelgates_server.web.app import App
+from modelgates_server.web.error_responses import Refusals
 from modelgates_server.web.keep_alive import COMMENT, WHITE_SPACE, KeepAliveRules
-from modelgates_server.web.operations import INFERENCE, Operation
-from modelgates_server.web.refusals import Refusals
-from modelgates_server.web.reply import Message
+from modelgates_server.web.response import Message
+from modelgates_server.web.routing import INFERENCE, Operation
 from tests.gateway import ACME, ACME_PRICE, DEADLINE_S, metered, sandbox_catalog, until
 from tests.support import DOLLAR, ManualClock, open_account
 from tests.upstream import answer, plain, story, usage

@@ -10,14 +10,14 @@ import msgspec
 import pytest
 from openrouter import components, operations
 
-from modelgates_server.core.catalog import Catalog, Endpoint, Model
-from modelgates_server.core.inference import Api as Inference
-from modelgates_server.core.prices import Price, Tier
-from modelgates_server.core.usage import Meter
+from modelgates_server.core.metering.request import Api as Inference
+from modelgates_server.core.pricing.catalog import Catalog, Endpoint, Model
+from modelgates_server.core.pricing.prices import Price, Tier
+from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.web.api.models import PAGE, SORTS, ModelsApi
 from modelgates_server.web.app import App
-from modelgates_server.web.operations import ANY_KEY, PUBLIC, Operation, Paths
-from modelgates_server.web.refusals import Refusals
+from modelgates_server.web.error_responses import Refusals
+from modelgates_server.web.routing import ANY_KEY, PUBLIC, Operation, Paths
 from tests.server import Customer
 from tests.support import HOUR_MS, T0_MS
 from tests.web.document import check_answer, operations_of, our_document

@@ -12,9 +12,9 @@ import httpx
 from modelgates_server.service.keys import KeyRing
 from modelgates_server.service.ports import Store
 from modelgates_server.web.app import App
-from modelgates_server.web.operations import PUBLIC, Call, Operation
-from modelgates_server.web.refusals import Refusals
-from modelgates_server.web.reply import Reply
+from modelgates_server.web.error_responses import Refusals
+from modelgates_server.web.response import Reply
+from modelgates_server.web.routing import PUBLIC, Call, Operation
 from tests.gateway import metered
 from tests.support import ManualClock
 from tests.web.harness import BODIES_MAX_BYTES

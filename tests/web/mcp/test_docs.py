@@ -8,14 +8,14 @@ from threading import Thread, current_thread, main_thread
 import pytest
 
 from modelgates_server.core.errors import InvalidInput
+from modelgates_server.docsite import site as sites
+from modelgates_server.docsite.model import ORIGIN, Heading, Page, Section
+from modelgates_server.docsite.site import Site
 from modelgates_server.service.ports import Store
-from modelgates_server.web.docs import site as sites
-from modelgates_server.web.docs.pages import ORIGIN, Heading, Page, Section
-from modelgates_server.web.docs.site import Site
 from modelgates_server.web.mcp import docs, docs_tools
 from modelgates_server.web.mcp.docs import DocsMcp
-from modelgates_server.web.mcp.messages import BATCH_MAX
-from modelgates_server.web.operations import Call
+from modelgates_server.web.mcp.jsonrpc import BATCH_MAX
+from modelgates_server.web.routing import Call
 from tests.support import ManualClock
 from tests.web.mcp.served import Served
 

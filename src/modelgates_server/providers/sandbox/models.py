@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from modelgates_server.core.inference import Api
+from modelgates_server.core.metering.request import Api
 from modelgates_server.providers.sandbox.answers import Answer, Said, events
 from modelgates_server.providers.sandbox.chaos import misbehave, read_chaos
 from modelgates_server.providers.sandbox.lorem import lorem_tokens

@@ -2,10 +2,10 @@
 
 from decimal import Decimal
 
-from modelgates_server.core.catalog import Endpoint, Model
-from modelgates_server.core.inference import Api
-from modelgates_server.core.prices import Price, Tier
-from modelgates_server.core.usage import Meter
+from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Endpoint, Model
+from modelgates_server.core.pricing.prices import Price, Tier
+from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.providers.sandbox.request import CONTEXT_TOKENS, OUTPUT_TOKENS
 
 PROVIDER = "sandbox"

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from modelgates_server.core.inference import CHOICES_MAX, Api
+from modelgates_server.core.metering.request import CHOICES_MAX, Api
 from modelgates_server.providers.sandbox.script import Refused
 
 CONTEXT_TOKENS = 131_072

@@ -1,4 +1,4 @@
--- The statements of the writer. Rows come in the order of the values in core/books.py and core/keys.py.
+-- The statements of the writer. Rows come in the order of the values in core/ledger/records.py and core/keys.py.
 
 -- name: account
 select * from account where id = ?;

@@ -1,8 +1,8 @@
 """Loads the rows of a batch and saves what it changed, inside the writer's transaction."""
 
-from modelgates_server.core.books import Account, Entry, Hold, HoldState
-from modelgates_server.core.generations import activity_of
 from modelgates_server.core.keys import Key
+from modelgates_server.core.ledger.records import Account, Entry, Hold, HoldState
+from modelgates_server.core.metering.generations import activity_of
 from modelgates_server.store import rows
 from modelgates_server.store.batching import WorkingSet
 from modelgates_server.store.sql import load_statements

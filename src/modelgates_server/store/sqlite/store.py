@@ -7,18 +7,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from modelgates_server.core.books import Account, Entry, Hold
-from modelgates_server.core.commands import Command
 from modelgates_server.core.errors import StoreUnavailable
-from modelgates_server.core.generations import ActivityRow, Generation, StoredAnswer
 from modelgates_server.core.keys import Key, KeyChange, KeyKind
-from modelgates_server.core.ledger import Receipt
-from modelgates_server.core.prices import Price
+from modelgates_server.core.ledger.commands import Command
+from modelgates_server.core.ledger.records import Account, Entry, Hold
+from modelgates_server.core.ledger.rules import Receipt
+from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer
+from modelgates_server.core.pricing.prices import Price
 from modelgates_server.service.ports import Caller, Issuance, IssuedKey, OpenHolds
 from modelgates_server.store import rows
 from modelgates_server.store.batching import Posting
-from modelgates_server.store.sqlite import generations, keys
-from modelgates_server.store.sqlite.books import READS, SqliteBooks
+from modelgates_server.store.sqlite import keys
+from modelgates_server.store.sqlite import prices as generations
 from modelgates_server.store.sqlite.connection import (
     Connect,
     Connection,
@@ -38,6 +38,7 @@ from modelgates_server.store.sqlite.schema import (
     newest_version,
     version_of,
 )
+from modelgates_server.store.sqlite.snapshot import READS, SqliteBooks
 from modelgates_server.store.sqlite.writer import Limits, Writer
 
 T = TypeVar("T")

@@ -7,15 +7,15 @@ import msgspec
 from starlette.datastructures import QueryParams
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.generations import ActivityRow
 from modelgates_server.core.keys import KEY_HASH
+from modelgates_server.core.metering.generations import ActivityRow
 from modelgates_server.core.times import day_of
 from modelgates_server.service.ports import Clock, Generations
 from modelgates_server.web.api.amounts import Number, number
-from modelgates_server.web.api.key_rows import workspace_of
+from modelgates_server.web.api.key_responses import workspace_of
 from modelgates_server.web.members import check_query
-from modelgates_server.web.operations import Call
-from modelgates_server.web.reply import Reply
+from modelgates_server.web.response import Reply
+from modelgates_server.web.routing import Call
 
 DAYS = 30
 _EPOCH = date(1970, 1, 1)

@@ -5,8 +5,8 @@ import msgspec
 from modelgates_server.core.money import format_pico
 from modelgates_server.core.times import format_instant
 from modelgates_server.service.ports import Caller, Clock
-from modelgates_server.web.operations import Call
-from modelgates_server.web.reply import Reply
+from modelgates_server.web.response import Reply
+from modelgates_server.web.routing import Call
 
 
 class _Metadata(msgspec.Struct, frozen=True):

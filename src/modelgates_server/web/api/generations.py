@@ -4,18 +4,18 @@ from typing import Any, Literal
 
 import msgspec
 
-from modelgates_server.core.books import HoldState
-from modelgates_server.core.commands import check_text
 from modelgates_server.core.errors import GenerationNotFound
-from modelgates_server.core.generations import Attempt, Generation
-from modelgates_server.core.inference import Api
-from modelgates_server.core.prices import Line, plain
+from modelgates_server.core.ledger.commands import check_text
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.generations import Attempt, Generation
+from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.prices import Line, plain
 from modelgates_server.core.times import format_instant
 from modelgates_server.service.ports import Generations
 from modelgates_server.web.api.amounts import Number, number
-from modelgates_server.web.api.key_rows import workspace_of
-from modelgates_server.web.operations import Call
-from modelgates_server.web.reply import Reply
+from modelgates_server.web.api.key_responses import workspace_of
+from modelgates_server.web.response import Reply
+from modelgates_server.web.routing import Call
 
 _ID_MAX_CHARS = 255
 _COUNTS = {

@@ -4,12 +4,12 @@ import asyncio
 
 import msgspec
 
-from modelgates_server.core.books import Hold
+from modelgates_server.core.ledger.records import Hold
 from modelgates_server.core.times import format_instant
 from modelgates_server.service.ports import Store
 from modelgates_server.web.api.amounts import Number, number
-from modelgates_server.web.operations import Call
-from modelgates_server.web.reply import Reply
+from modelgates_server.web.response import Reply
+from modelgates_server.web.routing import Call
 
 LISTED_MAX = 1000
 

@@ -9,16 +9,16 @@ import asyncio
 import msgspec
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.generations import HEADER_MAX_CHARS, Origin, StoredAnswer
-from modelgates_server.core.inference import Api, Demand, read_demand
+from modelgates_server.core.metering.generations import HEADER_MAX_CHARS, Origin, StoredAnswer
+from modelgates_server.core.metering.request import Api, Demand, read_demand
 from modelgates_server.core.money import Pico, format_pico, parse_pico
-from modelgates_server.service.calls import Call as MeteredCall
-from modelgates_server.service.generations import CallRequest, Generations
+from modelgates_server.service.calls.call import Call as MeteredCall
+from modelgates_server.service.calls.registry import CallRequest, Generations
 from modelgates_server.web.body import read_json
+from modelgates_server.web.error_responses import Refusals
 from modelgates_server.web.keep_alive import COMMENT, WHITE_SPACE, KeepAlive, KeepAliveRules
-from modelgates_server.web.operations import Call
-from modelgates_server.web.refusals import Refusals
-from modelgates_server.web.reply import JSON, Reply, ResponseWriter, Stream
+from modelgates_server.web.response import JSON, Reply, ResponseWriter, Stream
+from modelgates_server.web.routing import Call
 
 EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 _UNBUFFERED = (b"x-accel-buffering", b"no")

@@ -14,11 +14,11 @@ from modelgates_server.core.times import LimitReset
 from modelgates_server.service.keys import KeyRing, NewKey, Repeatable
 from modelgates_server.service.ports import Clock
 from modelgates_server.web.api.amounts import Number, read_number
-from modelgates_server.web.api.key_rows import current_key, key_row, workspace_of
+from modelgates_server.web.api.key_responses import current_key, key_row, workspace_of
 from modelgates_server.web.body import decode_body, query_flag, query_integer
 from modelgates_server.web.members import Opposite, check_query, folded
-from modelgates_server.web.operations import Call
-from modelgates_server.web.reply import Reply
+from modelgates_server.web.response import Reply
+from modelgates_server.web.routing import Call
 
 B = TypeVar("B", bound=msgspec.Struct)
 

@@ -12,15 +12,15 @@ from urllib.parse import quote, urlencode
 import msgspec
 from starlette.datastructures import QueryParams
 
-from modelgates_server.core.catalog import Catalog, Model
 from modelgates_server.core.errors import InvalidInput, ModelNotFound, PriceNotFound
-from modelgates_server.core.prices import Price
-from modelgates_server.core.usage import Meter
+from modelgates_server.core.pricing.catalog import Catalog, Model
+from modelgates_server.core.pricing.prices import Price
+from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.service.ports import Clock
-from modelgates_server.web.api.model_rows import endpoints_row, model_row, provider_row
+from modelgates_server.web.api.model_responses import endpoints_row, model_row, provider_row
 from modelgates_server.web.body import query_integer
-from modelgates_server.web.operations import Call
-from modelgates_server.web.reply import Reply
+from modelgates_server.web.response import Reply
+from modelgates_server.web.routing import Call
 
 PAGE = 500
 PAGE_MAX = 1000

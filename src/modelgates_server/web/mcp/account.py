@@ -15,16 +15,16 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from modelgates_server.service.keys import KeyRing
+from modelgates_server.telemetry.metrics import Metrics
 from modelgates_server.web.app import App
-from modelgates_server.web.mcp.endpoint import RUNNING_MAX, Endpoint
-from modelgates_server.web.mcp.messages import BODY_MAX_BYTES
-from modelgates_server.web.metrics import Metrics
-from modelgates_server.web.operations import Call, Operation
-from modelgates_server.web.refusals import Refusals
-from modelgates_server.web.reply import Reply
+from modelgates_server.web.error_responses import Refusals
+from modelgates_server.web.mcp.jsonrpc import BODY_MAX_BYTES
+from modelgates_server.web.mcp.server import RUNNING_MAX, Endpoint
+from modelgates_server.web.response import Reply
+from modelgates_server.web.routing import Call, Operation
 
 if TYPE_CHECKING:
-    from modelgates_server.web.mcp.exchange import Exchange
+    from modelgates_server.web.mcp.transport import Exchange
 
 
 class AccountMcp:

@@ -20,7 +20,7 @@ from mcp_types import (
 from modelgates_server import __version__
 from modelgates_server.web.app import App
 from modelgates_server.web.head import Headers
-from modelgates_server.web.mcp.exchange import (
+from modelgates_server.web.mcp.transport import (
     Context,
     Exchange,
     call_of,
@@ -28,8 +28,8 @@ from modelgates_server.web.mcp.exchange import (
     request_of,
     text_result,
 )
-from modelgates_server.web.operations import Call, Operation
-from modelgates_server.web.reply import JSON, Reply
+from modelgates_server.web.response import JSON, Reply
+from modelgates_server.web.routing import Call, Operation
 
 ANSWER_MAX_BYTES = 256 * 1024
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.service.ports import Clock
-from modelgates_server.web.mcp.endpoint import Endpoint
-from modelgates_server.web.mcp.limits import Throttle
-from modelgates_server.web.mcp.messages import INVALID_REQUEST, Refused
-from modelgates_server.web.operations import Call
-from modelgates_server.web.reply import Reply
+from modelgates_server.web.mcp.jsonrpc import INVALID_REQUEST, Refused
+from modelgates_server.web.mcp.rate_limit import Throttle
+from modelgates_server.web.mcp.server import Endpoint
+from modelgates_server.web.response import Reply
+from modelgates_server.web.routing import Call
 
 if TYPE_CHECKING:
-    from modelgates_server.web.docs.site import Site
-    from modelgates_server.web.mcp.exchange import Exchange
+    from modelgates_server.docsite.site import Site
+    from modelgates_server.web.mcp.transport import Exchange
 
 BURST = 200
 EVERY_MS = 100

@@ -25,14 +25,14 @@ from mcp_types import (
 )
 
 from modelgates_server import __version__
-from modelgates_server.web.docs.beside import beside
-from modelgates_server.web.docs.pages import DOCS, ORIGIN, Excerpt, Page
-from modelgates_server.web.docs.search import MARKS
-from modelgates_server.web.mcp.exchange import Context, Exchange, call_of, text_result
-from modelgates_server.web.operations import Call
+from modelgates_server.docsite.model import DOCS, ORIGIN, Excerpt, Page
+from modelgates_server.docsite.search import MARKS
+from modelgates_server.web.mcp.transport import Context, Exchange, call_of, text_result
+from modelgates_server.web.pages.executor import beside
+from modelgates_server.web.routing import Call
 
 if TYPE_CHECKING:
-    from modelgates_server.web.docs.site import Site
+    from modelgates_server.docsite.site import Site
 
 TEXT_MAX_CHARS = 400
 EXCERPTS_MAX = 10

@@ -1,0 +1,1 @@
+"""Audits: whether one account's journal, holds and generations obey the invariants."""

@@ -1,0 +1,117 @@
+"""What an audit finds. Nothing in a row is believed, not even its types: see `oddity`."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from itertools import product
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+
+from modelgates_server.core.keys import Key
+from modelgates_server.core.ledger.records import Account, Entry, Hold, HoldState
+from modelgates_server.core.metering.generations import ActivityRow, Generation
+from modelgates_server.core.money import format_pico
+
+UNREADABLE = "file"
+"""Stands in the place of an invariant where a row or the file itself holds what nobody wrote."""
+
+
+class GenerationRow(msgspec.Struct, frozen=True):
+    """A generation as a database has it: `record` is the whole, beside it stand members of it."""
+
+    account_id: str
+    id: str
+    state: HoldState
+    cost_pico: int
+    idempotency: str | None
+    record: Generation
+
+
+Row = Account | Entry | Hold | Key | GenerationRow | ActivityRow
+
+_FOUND_MAX = 5  # of one invariant on one account: one damage shows on every line after it
+_SHOWN_CHARS = 80
+_YEAR_10000_MS = 253_402_300_800_000
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One contradiction. `invariant` is I1 to I8 or `UNREADABLE`.
+
+    `account_id` is None for damage that lies below the accounts.
+    """
+
+    invariant: str
+    account_id: str | None
+    message: str
+
+
+class Findings:
+    """What is found about one account, the first few of each invariant."""
+
+    def __init__(self, account_id: str) -> None:
+        self.account_id = account_id
+        self.found: list[Finding] = []
+        self._counts: Counter[str] = Counter()
+
+    def add(self, invariant: str, message: str) -> None:
+        """Note a contradiction."""
+        self._counts[invariant] += 1
+        if self._counts[invariant] <= _FOUND_MAX:
+            self.found.append(Finding(invariant, self.account_id, message))
+
+    def can_read(self, what: str, name: object, row: Row) -> bool:
+        """Whether a row is fit to reckon with; notes why where it is not."""
+        odd = oddity(row)
+        if odd is not None:
+            self.add(UNREADABLE, f"{what} {name!r} cannot be read: {odd}")
+        return odd is None
+
+    def compare(
+        self,
+        what: str,
+        found: object,
+        told: object,
+        figures: Mapping[str, str],
+        *,
+        by: str = "the journal",
+    ) -> None:
+        """Note where a row differs from what the journal tells; `figures` has the invariants."""
+        for name, invariant in figures.items():
+            is_now, should_be = getattr(found, name), getattr(told, name)
+            if is_now != should_be:
+                self.add(
+                    invariant,
+                    f"the {name.removesuffix('_pico').replace('_', ' ')} of {what} is "
+                    f"{_shown(name, is_now)}, by {by} it is {_shown(name, should_be)}",
+                )
+
+
+def _shown(name: str, value: Any) -> str:
+    return format_pico(value) if name.endswith("_pico") and value is not None else str(value)
+
+
+def _shapes(row: type[Row]) -> frozenset[tuple[type, ...]]:
+    """The types that the members of a good row have, in every combination of absent members."""
+    return frozenset(product(*(get_args(hint) or (hint,) for hint in get_type_hints(row).values())))
+
+
+_SHAPES = {row: _shapes(row) for row in get_args(Row)}
+
+
+def oddity(row: Row) -> str | None:
+    """Why a row is not fit to reckon with, such as a member of the wrong type; None if it is."""
+    values = msgspec.structs.astuple(row)
+    if tuple(map(type, values)) not in _SHAPES[type(row)]:
+        for (name, hint), value in zip(get_type_hints(type(row)).items(), values, strict=True):
+            if not _may_hold(get_args(hint) or (hint,), value):
+                return f"{name} holds {value!r:.{_SHOWN_CHARS}}"
+    if isinstance(row, Entry) and not 0 <= row.at_ms < _YEAR_10000_MS:
+        return f"at_ms holds {row.at_ms}, which is no time"
+    return None
+
+
+def _may_hold(types: Iterable[type], value: object) -> bool:
+    return any(
+        type(value) is one or (issubclass(one, StrEnum) and value in list(one)) for one in types
+    )

@@ -1,0 +1,187 @@
+"""Checks one account's generations against its journal, and its activity against them.
+
+I1 the activity of an account is the sum of its generations
+I6 a generation says what the journal says of its hold, and its lines add up to its cost
+"""
+
+from collections.abc import Sequence
+from decimal import Context, Decimal, Inexact
+
+import msgspec
+
+from modelgates_server.core.audit.findings import Findings, GenerationRow, oddity
+from modelgates_server.core.ledger.records import ENDS_AS, Entry, HoldState
+from modelgates_server.core.metering.generations import ActivityRow, Generation, activity_of
+from modelgates_server.core.money import ENTRY_MAX_PICO, format_pico
+from modelgates_server.core.pricing.prices import dollars, total_of
+from modelgates_server.core.pricing.usage import Meter, Usage
+
+replace = msgspec.structs.replace
+
+_EXACT = Context(prec=100, traps=[Inexact])
+_HALF_PICO = Decimal("5e-13")
+_NOTHING = Decimal(0)
+_ONCE = (Meter.REQUEST.value, "rounding", "overrun")
+"""What stands at most once on a receipt, after the tokens."""
+
+_COLUMNS = dict.fromkeys(["account_id", "id", "state", "cost_pico", "idempotency"], "I6")
+_FIGURES = dict.fromkeys(
+    [
+        "key_hash",
+        "state",
+        "hold_pico",
+        "cost_pico",
+        "overrun_pico",
+        "created_at_ms",
+        "ended_at_ms",
+    ],
+    "I6",
+)
+_ACTIVITY_NAMES = ("day", "key_hash", "model", "endpoint_id", "provider")
+_ACTIVITY_SUMS = tuple(n for n in ActivityRow.__struct_fields__ if n not in _ACTIVITY_NAMES)
+_ACTIVITY_FIGURES = dict.fromkeys(_ACTIVITY_SUMS, "I1")
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """What the entries of a hold say about its generation."""
+
+    id: str
+    key_hash: str
+    created_at_ms: int
+    state: HoldState = HoldState.OPEN
+    hold_pico: int = 0
+    cost_pico: int = 0
+    overrun_pico: int = 0
+    ended_at_ms: int | None = None
+
+
+class GenerationsAudit:
+    """Folds holds in the order of their ids: each hold's entries by `seq`, then its generation.
+
+    Give it `entry` and `row` in that order, then `close`. A hold need not have a generation: those
+    of version 0.1 have none.
+    """
+
+    def __init__(self, findings: Findings) -> None:
+        self.generations = 0
+        self._findings = findings
+        self._told: _Told | None = None
+        self._activity: dict[tuple[object, ...], ActivityRow] = {}
+
+    def entry(self, entry: Entry) -> None:
+        """Fold the next entry that concerns a hold."""
+        if entry.hold_id is None or entry.key_hash is None or oddity(entry) is not None:
+            return
+        told = self._told
+        if told is None or told.id != entry.hold_id:
+            told = _Told(entry.hold_id, entry.key_hash, entry.at_ms)
+        if entry.kind in ENDS_AS:
+            self._told = replace(
+                told,
+                state=ENDS_AS[entry.kind],
+                cost_pico=-entry.amount_pico,
+                overrun_pico=-entry.overrun_pico,
+                ended_at_ms=entry.at_ms,
+            )
+        else:
+            self._told = replace(told, hold_pico=told.hold_pico + entry.held_pico)
+
+    def row(self, row: GenerationRow) -> None:
+        """Check a generation against the entries of its hold, and against itself."""
+        self.generations += 1
+        if not self._findings.can_read("generation", row.id, row):
+            return
+        generation = row.record
+        name = f"generation {row.id!r}"
+        self._findings.compare(name, row, generation, _COLUMNS, by="its record")
+        self._check_hold(name, generation)
+        self._check_lines(name, generation)
+        self._check_quantities(name, generation)
+        self._add(generation)
+
+    def close(self, activity: Sequence[ActivityRow]) -> None:
+        """Compare the account's activity with the sums of its generations."""
+        for row in activity:
+            name = f"activity of day {row.day!r}"
+            if not self._findings.can_read(name, row.model, row):
+                continue
+            what = f"{name} with {row.model!r} by key {row.key_hash}"
+            told = self._activity.pop(_names(row), None)
+            if told is None:
+                self._findings.add("I1", f"the {what} is that of no generation")
+            else:
+                self._findings.compare(
+                    f"the {what}", row, told, _ACTIVITY_FIGURES, by="the generations"
+                )
+        for told in self._activity.values():
+            self._findings.add(
+                "I1",
+                f"the activity of day {told.day} with {told.model!r} by key {told.key_hash} is "
+                f"missing; its generations cost {format_pico(told.usage_pico)}",
+            )
+
+    def _check_hold(self, name: str, generation: Generation) -> None:
+        told = self._told
+        if told is None or told.id != generation.id:
+            self._findings.add("I6", f"{name} has no hold")
+            return
+        if told.state is HoldState.OPEN:
+            # Its cost is that of its last checkpoint: not charged yet, and within the hold.
+            told = replace(told, cost_pico=min(generation.cost_pico, told.hold_pico))
+        self._findings.compare(name, generation, told, _FIGURES)
+
+    def _check_lines(self, name: str, generation: Generation) -> None:
+        """The lines of the receipt: each by itself, and all together."""
+        try:
+            for line in generation.lines:
+                if _EXACT.multiply(Decimal(line.quantity), line.rate) != line.amount:
+                    self._findings.add(
+                        "I6", f"the line {line.what!r} of {name} is not its quantity x rate"
+                    )
+            total = total_of(generation.lines)
+            if total != dollars(generation.cost_pico):
+                self._findings.add(
+                    "I6",
+                    f"the lines of {name} add up to {total}, "
+                    f"and it cost {format_pico(generation.cost_pico)}",
+                )
+            self._check_last_lines(name, generation)
+        except ArithmeticError:
+            self._findings.add("I6", f"{name} has lines that are no amounts of money")
+
+    def _check_last_lines(self, name: str, generation: Generation) -> None:
+        """Nothing hides in what is neither price nor use."""
+        amounts = {line.what: line.amount for line in generation.lines}
+        if abs(amounts.get("rounding", _HALF_PICO)) > _HALF_PICO:
+            self._findings.add("I6", f"{name} is rounded by more than half a pico")
+        overrun_pico = generation.overrun_pico
+        if generation.state is not HoldState.CAPTURED:
+            return  # a checkpoint has none yet
+        if generation.cost_pico + overrun_pico >= ENTRY_MAX_PICO:
+            return  # its entry holds no more, its receipt may
+        if amounts.get("overrun", _NOTHING) != dollars(-overrun_pico):
+            self._findings.add(
+                "I6", f"the receipt of {name} lacks its overrun of {format_pico(overrun_pico)}"
+            )
+
+    def _check_quantities(self, name: str, generation: Generation) -> None:
+        usage = generation.usage or Usage()
+        found = [(line.what, line.quantity) for line in generation.lines]
+        used = [(meter.value, quantity) for meter, quantity in usage.quantities() if quantity]
+        once = [(what, 1) for what in _ONCE if (what, 1) in found]
+        if found != used + once:
+            self._findings.add("I6", f"the lines of {name} are not those of its usage")
+
+    def _add(self, generation: Generation) -> None:
+        added = activity_of(generation)
+        if added is None:
+            return
+        told = self._activity.get(_names(added))
+        if told is not None:
+            sums = {name: getattr(told, name) + getattr(added, name) for name in _ACTIVITY_SUMS}
+            added = replace(added, **sums)
+        self._activity[_names(added)] = added
+
+
+def _names(row: ActivityRow) -> tuple[object, ...]:
+    return tuple(getattr(row, name) for name in _ACTIVITY_NAMES)

@@ -1,0 +1,340 @@
+"""Checks one account's books against I1 to I7; memory does not grow with the entries.
+
+I1 credits, usage and balance are the sums of the entries, and so are the figures of keys
+I2 what is held is the sum of the open holds
+I3 available is never below the account's floor
+I4 `seq` has no gap
+I5 a hold starts once and ends at most once
+I6 a hold is charged at most once, and its row says what the journal says
+I7 what the customer's side gains, the platform's side loses
+Generations and activity are checked in `core.audit.generations`, I8, that `GET /credits` equals the
+journal, is about a read: `service.verify`.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from modelgates_server.core.audit.findings import Findings, oddity
+from modelgates_server.core.keys import Key, charge_key
+from modelgates_server.core.ledger.records import (
+    ENDS_AS,
+    Account,
+    Entry,
+    EntryKind,
+    Hold,
+    HoldState,
+    Platform,
+)
+from modelgates_server.core.money import format_pico
+
+MAY_OVERDRAW: frozenset[EntryKind] = frozenset()
+"""Kinds whose entries may take available below the account's floor: none yet."""
+
+OVERRUN = "overrun"
+"""The platform's account for use above a hold; the others are named by `Platform`."""
+
+replace = msgspec.structs.replace
+
+_HOLDING = frozenset({EntryKind.HOLD, EntryKind.EXTEND})
+_OTHER_SIDE = {
+    EntryKind.GRANT: Platform.GRANTS,
+    EntryKind.ADJUSTMENT: Platform.ADJUSTMENTS,
+    EntryKind.USAGE: Platform.REVENUE,
+    EntryKind.EXPIRE: Platform.REVENUE,
+}
+_ACCOUNT_FIGURES = {
+    "last_seq": "I4",
+    "min_balance_pico": "I3",
+    "credits_pico": "I1",
+    "usage_pico": "I1",
+    "closed_at_ms": "I1",
+    "name": "I1",
+    "created_at_ms": "I1",
+    "held_pico": "I2",
+}
+_KEY_FIGURES = {
+    "usage_pico": "I1",
+    "usage_day": "I1",
+    "usage_daily_pico": "I1",
+    "usage_weekly_pico": "I1",
+    "usage_monthly_pico": "I1",
+    "held_pico": "I2",
+}
+_HOLD_FIGURES = dict.fromkeys(
+    ["state", "amount_pico", "charged_pico", "key_hash", "created_at_ms", "ended_at_ms"], "I6"
+)
+
+
+def no_platform_pico() -> dict[str, int]:
+    """Nothing on every platform account."""
+    return dict.fromkeys((*(account.value for account in Platform), OVERRUN), 0)
+
+
+class JournalAudit:
+    """Folds an account's entries in the order of `seq`: `take` every page, then `close`.
+
+    `platform_pico` has what the account's entries moved on each platform account.
+    """
+
+    def __init__(self, account: Account, keys: Sequence[Key], findings: Findings) -> None:
+        self.entries = 0
+        self.platform_pico = no_platform_pico()
+        self.credits_pico = self.usage_pico = self.held_pico = 0
+        self._seq = self._balance_after_pico = self._held_after_pico = 0
+        self._closed_at_ms: int | None = None
+        self._open: Entry | None = None
+        self._account = account
+        self._rows = keys
+        self._keys: dict[str, Key | None] = {key.hash: _unused(key) for key in keys}
+        self._findings = findings
+
+    def take(self, page: Sequence[Entry]) -> None:
+        """Fold the next entries."""
+        for entry in page:
+            self.entries += 1
+            self._number(entry)
+            if self._findings.can_read("entry", entry.seq, entry):
+                self._check_place(entry)
+                self._check_line(entry)
+                self._check_sides(entry)
+                self._add(entry)
+
+    def close(self) -> None:
+        """Compare what the entries add up to with the rows of the account and its keys."""
+        told = replace(
+            self._account,
+            last_seq=self._seq,
+            credits_pico=self.credits_pico,
+            usage_pico=self.usage_pico,
+            held_pico=self.held_pico,
+            closed_at_ms=self._closed_at_ms,
+        )
+        if self._open is not None:  # that it is missing, I4 tells
+            told = replace(
+                told,
+                name=self._open.reason,
+                created_at_ms=self._open.at_ms,
+                min_balance_pico=self._open.min_balance_pico,
+            )
+        self._findings.compare("the account", self._account, told, _ACCOUNT_FIGURES)
+        platform = sum(self.platform_pico.values())
+        if platform != -self._account.balance_pico:
+            self._findings.add(
+                "I7",
+                f"the platform's side of the account is {format_pico(platform)}, which does not "
+                f"mirror the balance of {format_pico(self._account.balance_pico)}",
+            )
+        for key in self._rows:
+            self._findings.compare(f"key {key.hash}", key, self._keys[key.hash], _KEY_FIGURES)
+
+    def _number(self, entry: Entry) -> None:
+        if entry.seq != self._seq + 1:
+            self._findings.add("I4", f"entry {self._seq + 1} is missing: {entry.seq!r} follows")
+        if type(entry.seq) is int:
+            self._seq = entry.seq
+
+    def _check_place(self, entry: Entry) -> None:
+        if (entry.kind is EntryKind.OPEN) != (entry.seq == 1):
+            self._findings.add("I4", f"entry {entry.seq} is of kind {entry.kind}; `open` is first")
+        if self._closed_at_ms is not None and entry.kind not in ENDS_AS:
+            self._findings.add(
+                "I4", f"entry {entry.seq} ({entry.kind}) comes after the account was closed"
+            )
+
+    def _check_line(self, entry: Entry) -> None:
+        """The two `after` figures against those of the line before, and the floor."""
+        balance = self._balance_after_pico + entry.amount_pico
+        held = self._held_after_pico + entry.held_pico
+        self._balance_after_pico = entry.balance_after_pico
+        self._held_after_pico = entry.held_after_pico
+        available = entry.balance_after_pico - entry.held_after_pico
+        if entry.balance_after_pico != balance:
+            self._findings.add(
+                "I1",
+                f"the balance after entry {entry.seq} is {format_pico(entry.balance_after_pico)}, "
+                f"by the entry before and its amount it is {format_pico(balance)}",
+            )
+        if entry.held_after_pico != held:
+            self._findings.add(
+                "I2",
+                f"held after entry {entry.seq} is {format_pico(entry.held_after_pico)}, "
+                f"by the entry before and its hold it is {format_pico(held)}",
+            )
+        if available < self._account.min_balance_pico and entry.kind not in MAY_OVERDRAW:
+            self._findings.add(
+                "I3",
+                f"available after entry {entry.seq} ({entry.kind}) is {format_pico(available)}, "
+                f"and the floor is {format_pico(self._account.min_balance_pico)}",
+            )
+
+    def _check_sides(self, entry: Entry) -> None:
+        money = (entry.amount_pico, entry.platform_pico, entry.overrun_pico)
+        if sum(money):
+            self._findings.add(
+                "I7", f"the amounts of entry {entry.seq} do not sum to 0: {_listed(money)}"
+            )
+        side = _OTHER_SIDE.get(entry.kind)
+        # With nobody on the other side no money moves, and only use runs over a hold.
+        wrongly_moved = any(money) if side is None else side is not Platform.REVENUE and money[2]
+        if entry.platform is not side or wrongly_moved:
+            self._findings.add(
+                "I7",
+                f"entry {entry.seq} ({entry.kind}) has {entry.platform or 'nobody'} on its other "
+                f"side and moves {_listed(money)}, which its kind cannot",
+            )
+
+    def _add(self, entry: Entry) -> None:
+        if entry.kind in {EntryKind.GRANT, EntryKind.ADJUSTMENT}:
+            self.credits_pico += entry.amount_pico
+        else:
+            self.usage_pico -= entry.amount_pico
+        self.held_pico += entry.held_pico
+        if entry.platform is not None:
+            self.platform_pico[entry.platform.value] += entry.platform_pico
+        self.platform_pico[OVERRUN] += entry.overrun_pico
+        if entry.kind is EntryKind.OPEN:
+            self._open = entry
+        if entry.kind is EntryKind.CLOSE:
+            self._closed_at_ms = entry.at_ms
+        of_hold = entry.kind in _HOLDING or entry.kind in ENDS_AS
+        if (entry.hold_id is not None, entry.key_hash is not None) != (of_hold, of_hold):
+            wrong = "lacks the hold or key" if of_hold else "names a hold or key and may not"
+            self._findings.add("I5", f"entry {entry.seq} ({entry.kind}) {wrong}")
+        elif entry.key_hash is not None:
+            self._add_to_key(entry, entry.key_hash)
+
+    def _add_to_key(self, entry: Entry, key_hash: str) -> None:
+        if key_hash not in self._keys:
+            self._keys[key_hash] = None
+            self._findings.add(
+                "I1", f"entry {entry.seq} is on key {key_hash!r}, which is not among the account's"
+            )
+        key = self._keys[key_hash]
+        if key is None:
+            return
+        if entry.kind in _HOLDING:
+            self._keys[key_hash] = replace(key, held_pico=key.held_pico + entry.held_pico)
+        else:
+            self._keys[key_hash] = charge_key(
+                key,
+                charged_pico=-entry.amount_pico,
+                released_pico=-entry.held_pico,
+                at_ms=entry.at_ms,
+            )
+
+
+def _listed(amounts: Sequence[int]) -> str:
+    return ", ".join(map(format_pico, amounts))
+
+
+def _unused(key: Key) -> Key:
+    return replace(
+        key,
+        held_pico=0,
+        usage_pico=0,
+        usage_day=0,
+        usage_daily_pico=0,
+        usage_weekly_pico=0,
+        usage_monthly_pico=0,
+    )
+
+
+class HoldsAudit:
+    """Folds holds in the order of their ids: each hold's entries by `seq`, then its row.
+
+    Give it `entry` and `row` in that order, then `close`. Entries that cannot be read are left to
+    `JournalAudit` to name.
+    """
+
+    def __init__(self, account: Account, keys: Sequence[Key], findings: Findings) -> None:
+        self.holds = 0
+        self._account = account
+        self._rows = keys
+        self._findings = findings
+        self._told: Hold | None = None  # the hold at hand, as its entries tell it
+        self._open_pico: Counter[str] = Counter()
+
+    def entry(self, entry: Entry) -> None:
+        """Fold the next entry that concerns a hold."""
+        if entry.hold_id is None or entry.key_hash is None or oddity(entry) is not None:
+            return
+        told = self._told
+        if told is None or told.id != entry.hold_id:
+            self._check_row_came()
+            told = Hold(
+                account_id=self._account.id,
+                id=entry.hold_id,
+                key_hash=entry.key_hash,
+                state=HoldState.OPEN,
+                amount_pico=0,
+                created_at_ms=entry.at_ms,
+                expires_at_ms=0,
+            )
+            if entry.kind is not EntryKind.HOLD:
+                self._add("I5", told, f"starts with entry {entry.seq}, a {entry.kind}")
+        elif entry.kind is EntryKind.HOLD:
+            self._add("I5", told, f"is placed again by entry {entry.seq}")
+        if told.state is not HoldState.OPEN:
+            self._add("I5", told, f"has ended, yet entry {entry.seq} ({entry.kind}) follows")
+            if entry.kind is EntryKind.USAGE and told.state is HoldState.CAPTURED:
+                self._add("I6", told, f"is charged a second time by entry {entry.seq}")
+        if entry.key_hash != told.key_hash:
+            self._add("I6", told, f"passes to key {entry.key_hash} with entry {entry.seq}")
+        self._told = self._after(told, entry)
+
+    def row(self, hold: Hold) -> None:
+        """Check a hold's row against its entries."""
+        self.holds += 1
+        if not self._findings.can_read("hold", hold.id, hold):
+            self._told = None
+            return
+        if self._told is not None and self._told.id == hold.id:
+            self._findings.compare(f"hold {hold.id!r}", hold, self._told, _HOLD_FIGURES)
+        else:
+            self._check_row_came()
+            self._add("I6", hold, f"has a row with {format_pico(hold.amount_pico)} and no entries")
+        self._told = None
+        if hold.state is HoldState.OPEN:
+            self._open_pico[hold.key_hash] += hold.amount_pico
+
+    def close(self) -> None:
+        """Compare what account and keys hold with the sums of the open holds."""
+        self._check_row_came()
+        self._check_sum("the account", self._account.held_pico, self._open_pico.total())
+        for key in self._rows:
+            self._check_sum(f"key {key.hash}", key.held_pico, self._open_pico[key.hash])
+
+    def _after(self, told: Hold, entry: Entry) -> Hold:
+        if entry.kind not in ENDS_AS:
+            return replace(told, amount_pico=told.amount_pico + entry.held_pico)
+        charged, used = -entry.amount_pico, entry.platform_pico
+        if entry.held_pico != -told.amount_pico:
+            freed, held = format_pico(-entry.held_pico), format_pico(told.amount_pico)
+            self._add("I2", told, f"frees {freed} with entry {entry.seq}, and {held} was held")
+        if not 0 <= charged == min(used, told.amount_pico):
+            self._add(
+                "I6",
+                told,
+                f"is charged {format_pico(charged)} by entry {entry.seq} for a use of "
+                f"{format_pico(used)} with {format_pico(told.amount_pico)} held",
+            )
+        return replace(
+            told, state=ENDS_AS[entry.kind], charged_pico=charged, ended_at_ms=entry.at_ms
+        )
+
+    def _check_row_came(self) -> None:
+        if self._told is not None:
+            self._add("I6", self._told, "has entries and no row")
+
+    def _check_sum(self, what: str, held_pico: int, sum_pico: int) -> None:
+        if held_pico != sum_pico:
+            self._findings.add(
+                "I2",
+                f"held of {what} is {format_pico(held_pico)}, "
+                f"and its open holds sum to {format_pico(sum_pico)}",
+            )
+
+    def _add(self, invariant: str, hold: Hold, message: str) -> None:
+        self._findings.add(invariant, f"hold {hold.id!r} {message}")

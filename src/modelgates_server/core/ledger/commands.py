@@ -1,0 +1,204 @@
+"""What can be asked of the ledger. A command is checked when it is built: each is well formed.
+
+Each carries the account, a reference (unique per account for ever, see `ledger.replay`) and the
+time at which it was asked. Amounts are picos.
+"""
+
+from typing import ClassVar
+from unicodedata import is_normalized, normalize
+
+import msgspec
+
+from modelgates_server.core.errors import InvalidAmount, InvalidInput
+from modelgates_server.core.ids import ACCOUNT_ID, REFERENCE_MAX_CHARS
+from modelgates_server.core.ledger.records import EntryKind
+from modelgates_server.core.money import ENTRY_MAX_PICO
+
+TEXT_MAX_CHARS = 255
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """The members all commands share.
+
+    `kind` is that of the entry a command becomes, `same` names what a repeat must have alike.
+    """
+
+    kind: ClassVar[EntryKind]
+    same: ClassVar[tuple[str, ...]] = ()
+    account_id: str
+    reference: str
+    at_ms: int
+
+    def __post_init__(self) -> None:
+        assert ACCOUNT_ID.fullmatch(self.account_id), self.account_id
+        check_text("reference", self.reference, REFERENCE_MAX_CHARS)
+        if self.reference[0] == " " or self.reference[-1] == " ":
+            raise InvalidInput("the reference starts or ends with a space")
+
+    @property
+    def stored_spellings(self) -> tuple[str, ...]:
+        """The texts under which this reference may be on the books, the one that came first.
+
+        References of before the rule of `check_new_reference` may be decomposed, as macOS writes
+        file names.
+        """
+        if self.reference.isascii():
+            return (self.reference,)
+        decomposed = normalize("NFD", self.reference)
+        if decomposed == self.reference or not is_normalized("NFC", self.reference):
+            return (self.reference,)
+        return self.reference, decomposed
+
+    @property
+    def asked(self) -> tuple[object, ...]:
+        """What makes two commands the same request; times do not: retries come later."""
+        return tuple(getattr(self, name) for name in self.same)
+
+
+class OpenAccount(Command, frozen=True, kw_only=True):
+    """Start an account. `min_balance_pico` is zero or the negative floor it may be overdrawn to."""
+
+    kind = EntryKind.OPEN
+    same = ("name", "min_balance_pico")
+    name: str
+    min_balance_pico: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_text("name", self.name, TEXT_MAX_CHARS)
+        if not -ENTRY_MAX_PICO <= self.min_balance_pico <= 0:
+            raise InvalidInput("a minimum balance is zero or negative")
+
+
+class CloseAccount(Command, frozen=True, kw_only=True):
+    """End an account that has no balance and no open holds."""
+
+    kind = EntryKind.CLOSE
+
+
+class Grant(Command, frozen=True, kw_only=True):
+    """Give credits."""
+
+    kind = EntryKind.GRANT
+    same = ("amount_pico", "reason")
+    amount_pico: int
+    reason: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_amount(self.amount_pico, least=1)
+        check_text("reason", self.reason, TEXT_MAX_CHARS)
+
+
+class Adjust(Command, frozen=True, kw_only=True):
+    """Correct credits up or down; never below the account's floor."""
+
+    kind = EntryKind.ADJUSTMENT
+    same = ("amount_pico", "reason")
+    amount_pico: int
+    reason: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        assert type(self.amount_pico) is int, "money is integers"
+        _check_amount(abs(self.amount_pico), least=1)
+        check_text("reason", self.reason, TEXT_MAX_CHARS)
+
+
+class HoldCommand(Command, frozen=True, kw_only=True):
+    """The commands on one hold; its id names the call it was placed for."""
+
+    same: ClassVar[tuple[str, ...]] = ("hold_id",)
+    hold_id: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_text("hold id", self.hold_id, REFERENCE_MAX_CHARS)
+
+
+class PlaceHold(HoldCommand, frozen=True, kw_only=True):
+    """Set the worst case of one call aside, for one key."""
+
+    kind = EntryKind.HOLD
+    same = ("hold_id", "key_hash", "amount_pico")
+    key_hash: str
+    amount_pico: int
+    expires_at_ms: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_amount(self.amount_pico, least=0)
+
+
+class ExtendHold(HoldCommand, frozen=True, kw_only=True):
+    """Add to an open hold. `amount_pico` is what comes on top; the expiry may only move later."""
+
+    kind = EntryKind.EXTEND
+    same = ("hold_id", "amount_pico")
+    amount_pico: int
+    expires_at_ms: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_amount(self.amount_pico, least=0)
+
+
+class CaptureHold(HoldCommand, frozen=True, kw_only=True):
+    """Charge what was used and free the rest. Use above the hold becomes the platform's overrun."""
+
+    kind = EntryKind.USAGE
+    same = ("hold_id", "amount_pico")
+    amount_pico: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_amount(self.amount_pico, least=0)
+
+
+class VoidHold(HoldCommand, frozen=True, kw_only=True):
+    """Free all of a hold."""
+
+    kind = EntryKind.VOID
+
+
+class ExpireHold(HoldCommand, frozen=True, kw_only=True):
+    """Resolve a hold whose time is over; `amount_pico` is what is known to have been used."""
+
+    kind = EntryKind.EXPIRE
+    same = ("hold_id", "amount_pico")
+    amount_pico: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_amount(self.amount_pico, least=0)
+
+
+def check_new_reference(command: Command) -> None:
+    """Refuse a reference that people could write in a second way, so that it would post twice.
+
+    Only for commands that are new: what is on the books replays as it was stored. The references of
+    holds are ours.
+    """
+    reference = command.reference
+    if reference.isascii() or isinstance(command, HoldCommand) or is_normalized("NFC", reference):
+        return
+    composed = normalize("NFC", reference)
+    raise InvalidInput(
+        f"the reference is not in Unicode NFC, and its other spelling would count as another "
+        f"reference; send it as {composed!r}, in escapes {composed!a}"
+    )
+
+
+def check_text(what: str, text: str, most: int) -> None:
+    """Refuse texts that are empty, too long, or hold characters that terminals act on."""
+    if not text or len(text) > most:
+        raise InvalidInput(f"the {what} must have 1 to {most} characters")
+    if not text.isprintable():
+        raise InvalidInput(f"the {what} has a control or other unprintable character")
+
+
+def _check_amount(amount_pico: int, *, least: int) -> None:
+    assert type(amount_pico) is int, "money is integers"
+    if not least <= amount_pico <= ENTRY_MAX_PICO:
+        word = "negative" if amount_pico < 0 else "zero" if amount_pico == 0 else "too large"
+        raise InvalidAmount(f"the amount may not be {word}")

@@ -1,0 +1,343 @@
+"""The rules of money: `apply(state, command)` gives the change to save, or raises why not.
+
+The journal is complete: every accepted command becomes one entry, money or not, and an account's
+figures are the fold of its entries. An entry is a balanced posting of its own: what the customer's
+side gains, the platform's side loses. Nothing here reads a clock, a database or a random number.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from modelgates_server.core.errors import (
+    AccountClosed,
+    AccountExists,
+    AccountNotEmpty,
+    AccountNotFound,
+    HoldEnded,
+    HoldNotExpired,
+    HoldNotFound,
+    InsufficientCredits,
+    KeyNotFound,
+    NotPermitted,
+    ReferenceReused,
+    TotalTooLarge,
+)
+from modelgates_server.core.keys import (
+    Key,
+    KeyKind,
+    charge_key,
+    check_usable,
+    key_limit_exceeded,
+    spent_pico,
+)
+from modelgates_server.core.ledger import commands as c
+from modelgates_server.core.ledger.records import (
+    ENDS_AS,
+    Account,
+    Entry,
+    EntryKind,
+    Hold,
+    HoldState,
+    Platform,
+)
+from modelgates_server.core.money import format_pico
+
+replace = msgspec.structs.replace
+
+
+class State(msgspec.Struct, frozen=True):
+    """The rows one command concerns. `prior` is the entry that already bears its reference."""
+
+    account: Account | None = None
+    key: Key | None = None
+    hold: Hold | None = None
+    prior: Entry | None = None
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What to save: the entry and the rows as they are after it."""
+
+    entry: Entry
+    account: Account
+    key: Key | None = None
+    hold: Hold | None = None
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """The answer to a command. `replayed`: the entry was there before, and nothing changed now."""
+
+    entry: Entry
+    replayed: bool
+
+
+def apply(state: State, command: c.Command, total_cap_pico: int | None = None) -> Change:
+    """Give the change that a command makes, or raise the refusal; the state is not touched.
+
+    `total_cap_pico` bounds lifetime totals where the database cannot hold larger ones. A command
+    whose reference has an entry must go to `replay` instead.
+    """
+    assert state.prior is None, "a repeated reference is replayed, not applied"
+    c.check_new_reference(command)
+    account = state.account
+    if isinstance(command, c.OpenAccount):
+        return _open(account, command)
+    if account is None:
+        raise AccountNotFound(f"there is no account {command.account_id}")
+    # A free call may outlive its account: its hold of 0 does not stand against closing.
+    if account.closed_at_ms is not None and command.kind not in ENDS_AS:
+        raise AccountClosed(f"account {account.id} is closed")
+    change = _RULES[type(command)](state, account, command)
+    _check_totals(change.account, total_cap_pico)
+    return change
+
+
+def replay(state: State, command: c.Command) -> Receipt:
+    """Answer a command whose reference is known with its first outcome, if it asks the same."""
+    assert state.prior is not None
+    if (command.kind, *command.asked) != _recorded(state.prior):
+        raise ReferenceReused(
+            f"reference {command.reference!r} was used before on account {command.account_id} with "
+            "other parameters; use a new reference for a new request"
+        )
+    return Receipt(state.prior, replayed=True)
+
+
+def _open(account: Account | None, command: c.OpenAccount) -> Change:
+    if account is not None:
+        raise AccountExists(f"account {account.id} exists already")
+    opened = Account(
+        id=command.account_id,
+        name=command.name,
+        min_balance_pico=command.min_balance_pico,
+        created_at_ms=command.at_ms,
+    )
+    return _post(opened, command, reason=command.name, min_balance_pico=command.min_balance_pico)
+
+
+def _close(_: State, account: Account, command: c.CloseAccount) -> Change:
+    if account.balance_pico or account.held_pico:
+        raise AccountNotEmpty(
+            f"account {account.id} has a balance of {format_pico(account.balance_pico)} and "
+            f"{format_pico(account.held_pico)} held; let its calls end and adjust the balance to 0"
+        )
+    return _post(replace(account, closed_at_ms=command.at_ms), command)
+
+
+def _grant(_: State, account: Account, command: c.Grant) -> Change:
+    return _post(
+        replace(account, credits_pico=account.credits_pico + command.amount_pico),
+        command,
+        amount_pico=command.amount_pico,
+        platform=Platform.GRANTS,
+        platform_pico=-command.amount_pico,
+        reason=command.reason,
+    )
+
+
+def _adjust(_: State, account: Account, command: c.Adjust) -> Change:
+    if command.amount_pico < 0:
+        _check_available(account, -command.amount_pico)
+    return _post(
+        replace(account, credits_pico=account.credits_pico + command.amount_pico),
+        command,
+        amount_pico=command.amount_pico,
+        platform=Platform.ADJUSTMENTS,
+        platform_pico=-command.amount_pico,
+        reason=command.reason,
+    )
+
+
+def _hold(state: State, account: Account, command: c.PlaceHold) -> Change:
+    if state.hold is not None:
+        raise HoldEnded(f"hold {command.hold_id} was placed before under another reference")
+    key = _key_of(state, account)
+    if key.kind is not KeyKind.INFERENCE:
+        raise NotPermitted(f"a {key.kind} key cannot spend; create an inference key")
+    check_usable(
+        disabled=key.disabled,
+        deleted=key.deleted_at_ms is not None,
+        expires_at_ms=key.expires_at_ms,
+        closed=False,
+        at_ms=command.at_ms,
+    )
+    hold = Hold(
+        account_id=account.id,
+        id=command.hold_id,
+        key_hash=key.hash,
+        state=HoldState.OPEN,
+        amount_pico=0,
+        created_at_ms=command.at_ms,
+        expires_at_ms=command.expires_at_ms,
+    )
+    return _hold_more(account, replace(key, last_used_at_ms=command.at_ms), hold, command)
+
+
+def _extend(state: State, account: Account, command: c.ExtendHold) -> Change:
+    hold = _open_hold(state, command.hold_id)
+    return _hold_more(account, _key_of(state, account), hold, command)
+
+
+def _hold_more(
+    account: Account, key: Key, hold: Hold, command: c.PlaceHold | c.ExtendHold
+) -> Change:
+    """Set `amount_pico` aside; account and key limit are checked in the step that changes them."""
+    amount = command.amount_pico
+    _check_available(account, amount)
+    _check_key_limit(key, amount, command.at_ms)
+    return _post(
+        replace(account, held_pico=account.held_pico + amount),
+        command,
+        held_pico=amount,
+        key=replace(key, held_pico=key.held_pico + amount),
+        hold=replace(
+            hold,
+            amount_pico=hold.amount_pico + amount,
+            expires_at_ms=max(hold.expires_at_ms, command.expires_at_ms),
+        ),
+    )
+
+
+def _capture(state: State, account: Account, command: c.CaptureHold) -> Change:
+    hold = _open_hold(state, command.hold_id)
+    return _end(state, account, hold, command, command.amount_pico)
+
+
+def _void(state: State, account: Account, command: c.VoidHold) -> Change:
+    hold = _open_hold(state, command.hold_id)
+    return _end(state, account, hold, command, 0)
+
+
+def _expire(state: State, account: Account, command: c.ExpireHold) -> Change:
+    hold = _open_hold(state, command.hold_id)
+    if command.at_ms < hold.expires_at_ms:
+        raise HoldNotExpired(f"hold {hold.id} has not expired yet")
+    return _end(state, account, hold, command, command.amount_pico)
+
+
+def _end(  # one mechanism for all three endings
+    state: State, account: Account, hold: Hold, command: c.Command, used_pico: int
+) -> Change:
+    """End a hold: the customer pays at most what was held, the rest of the use is our overrun."""
+    charged = min(used_pico, hold.amount_pico)
+    key = charge_key(
+        _key_of(state, account),
+        charged_pico=charged,
+        released_pico=hold.amount_pico,
+        at_ms=command.at_ms,
+    )
+    return _post(
+        replace(
+            account,
+            usage_pico=account.usage_pico + charged,
+            held_pico=account.held_pico - hold.amount_pico,
+        ),
+        command,
+        amount_pico=-charged,
+        held_pico=-hold.amount_pico,
+        platform=None if command.kind is EntryKind.VOID else Platform.REVENUE,
+        platform_pico=used_pico,
+        overrun_pico=charged - used_pico,
+        key=key,
+        hold=replace(
+            hold, state=ENDS_AS[command.kind], charged_pico=charged, ended_at_ms=command.at_ms
+        ),
+    )
+
+
+def _post(
+    account: Account,
+    command: c.Command,
+    *,
+    key: Key | None = None,
+    hold: Hold | None = None,
+    **members: Any,
+) -> Change:
+    entry = Entry(
+        account_id=account.id,
+        seq=account.last_seq + 1,
+        kind=command.kind,
+        reference=command.reference,
+        at_ms=command.at_ms,
+        balance_after_pico=account.balance_pico,
+        held_after_pico=account.held_pico,
+        hold_id=None if hold is None else hold.id,
+        key_hash=None if key is None else key.hash,
+        **members,
+    )
+    assert entry.amount_pico + entry.platform_pico + entry.overrun_pico == 0, "entries balance"
+    assert account.held_pico >= 0, "no more is freed than was held"
+    return Change(entry, replace(account, last_seq=entry.seq), key, hold)
+
+
+def _check_available(account: Account, amount_pico: int) -> None:
+    """Also with an amount of 0: an account in debt gets nothing, free models included."""
+    if account.available_pico - amount_pico < account.min_balance_pico:
+        raise InsufficientCredits(
+            f"account {account.id} has {format_pico(account.available_pico)} available "
+            f"({format_pico(account.held_pico)} is held), which does not cover "
+            f"{format_pico(amount_pico)}"
+        )
+
+
+def _check_key_limit(key: Key, amount_pico: int, at_ms: int) -> None:
+    """A free call spends nothing, so no limit stands against it."""
+    if key.limit_pico is None or amount_pico == 0:
+        return
+    if spent_pico(key, at_ms) + key.held_pico + amount_pico > key.limit_pico:
+        raise key_limit_exceeded(key, amount_pico, at_ms)
+
+
+def _check_totals(account: Account, cap_pico: int | None) -> None:
+    # The floor counts too: usage may reach credits - floor and must still fit.
+    if cap_pico is not None and account.credits_pico - account.min_balance_pico > cap_pico:
+        raise TotalTooLarge(
+            f"account {account.id} would pass {format_pico(cap_pico)} dollars of lifetime credits, "
+            "the most this database holds exactly; open a further account"
+        )
+
+
+def _key_of(state: State, account: Account) -> Key:
+    if state.key is None or state.key.account_id != account.id:
+        raise KeyNotFound(f"account {account.id} has no such key")
+    return state.key
+
+
+def _open_hold(state: State, hold_id: str) -> Hold:
+    if state.hold is None:
+        raise HoldNotFound(f"there is no hold {hold_id}")
+    if state.hold.state is not HoldState.OPEN:
+        raise HoldEnded(f"hold {hold_id} has ended already: {state.hold.state}")
+    return state.hold
+
+
+_RULES: dict[type[c.Command], Callable[[State, Account, Any], Change]] = {
+    c.CloseAccount: _close,
+    c.Grant: _grant,
+    c.Adjust: _adjust,
+    c.PlaceHold: _hold,
+    c.ExtendHold: _extend,
+    c.CaptureHold: _capture,
+    c.VoidHold: _void,
+    c.ExpireHold: _expire,
+}
+
+
+def _recorded(entry: Entry) -> tuple[object, ...]:
+    """Kind and `Command.asked`, read back from the entry that the command became."""
+    match entry.kind:
+        case EntryKind.OPEN:
+            return entry.kind, entry.reason, entry.min_balance_pico
+        case EntryKind.CLOSE:
+            return (entry.kind,)
+        case EntryKind.GRANT | EntryKind.ADJUSTMENT:
+            return entry.kind, entry.amount_pico, entry.reason
+        case EntryKind.HOLD:
+            return entry.kind, entry.hold_id, entry.key_hash, entry.held_pico
+        case EntryKind.EXTEND:
+            return entry.kind, entry.hold_id, entry.held_pico
+        case EntryKind.USAGE | EntryKind.EXPIRE:
+            return entry.kind, entry.hold_id, entry.platform_pico
+        case EntryKind.VOID:
+            return entry.kind, entry.hold_id

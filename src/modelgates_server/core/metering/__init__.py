@@ -1,0 +1,1 @@
+"""Metering: what a call asks for, holds, uses and costs."""

@@ -1,0 +1,177 @@
+"""A generation: one metered call, from the hold that was placed for it to its receipt."""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from modelgates_server.core.ids import base62
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.request import Api
+from modelgates_server.core.money import Pico
+from modelgates_server.core.pricing.prices import Line
+from modelgates_server.core.pricing.usage import Usage
+from modelgates_server.core.times import day_of
+
+ID_BYTES = 15
+_ID_CHARS = 21
+HEADER_MAX_CHARS = 255
+
+
+class UsageWarning(StrEnum):
+    """What is odd in a provider's usage report; counted in a metric, and kept for the operator."""
+
+    COUNT_REFUSED = "count_refused"
+    ZERO_ESTIMATED = "zero_estimated"
+    UNITS_UNPRICED = "units_unpriced"
+    COST_DIFFERS = "cost_differs"
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who called, as the request says: recorded, never trusted.
+
+    `user` is the caller's end user, `title` and `referer` the app (OpenRouter's attribution).
+    """
+
+    request_id: str
+    user: str | None = None
+    session_id: str | None = None
+    title: str | None = None
+    referer: str | None = None
+    user_agent: str | None = None
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One try to have a provider answer. Instants in ms; `status` is its HTTP status."""
+
+    provider: str
+    upstream_model: str
+    started_at_ms: int
+    first_byte_at_ms: int | None = None
+    ended_at_ms: int | None = None
+    status: int | None = None
+    upstream_id: str | None = None
+    error: str | None = None
+
+
+class Generation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All that is kept of a call. No prompt, no answer: those are the customer's.
+
+    `state` is that of its hold. `hold_pico` was set aside, `cost_pico` charged; the amounts of
+    `lines` add up to it. `prompt_tokens_max` and `completion_tokens_max` are the bounds the hold
+    stands on. `reported` is the provider's own usage object, `served_model` the model that it says
+    it took, `upstream_cost_pico` what it says the call cost; `native_finish_reason` is its own word
+    for `finish_reason`. A call with an `Idempotency-Key` has the digests of that key and of its
+    body.
+
+    `service_tier` is what the provider says it served at, `requested_service_tier` what the client
+    asked for; the lines have the rates of `charged_service_tier` (None: the standard one).
+    """
+
+    id: str
+    account_id: str
+    key_hash: str
+    api: Api
+    model: str
+    endpoint_id: str
+    provider: str
+    price_id: str
+    markup_bp: int
+    origin: Origin
+    created_at_ms: int
+    hold_pico: int
+    prompt_tokens_max: int
+    completion_tokens_max: int
+    streamed: bool
+    state: HoldState = HoldState.OPEN
+    ended_at_ms: int | None = None
+    cost_pico: int = 0
+    overrun_pico: int = 0
+    lines: tuple[Line, ...] = ()
+    usage: Usage | None = None
+    reported: dict[str, Any] | None = None
+    cancelled: bool = False
+    finish_reason: str | None = None
+    native_finish_reason: str | None = None
+    served_model: str | None = None
+    upstream_cost_pico: Pico | None = None
+    usage_warnings: tuple[UsageWarning, ...] = ()
+    error: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    idempotency: str | None = None
+    request_digest: str | None = None
+    service_tier: str | None = None
+    requested_service_tier: str | None = None
+    charged_service_tier: str | None = None
+
+
+class StoredAnswer(msgspec.Struct, frozen=True):
+    """The whole answer of a call that came with an `Idempotency-Key`, kept for a day."""
+
+    account_id: str
+    generation_id: str
+    body: bytes
+    at_ms: int
+
+
+class ActivityRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What one key spent on one endpoint of a model in one UTC day (`day` since 1970).
+
+    A call counts on the day it was charged, so that the rows of an account add up to its usage.
+    """
+
+    day: int
+    key_hash: str
+    model: str
+    endpoint_id: str
+    provider: str
+    requests: int
+    usage_pico: int
+    prompt_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int
+    cached_tokens: int
+
+
+def generation_id(random: bytes, at_ms: int) -> str:
+    """`gen-` + the time in seconds + 21 base62 characters, as OpenRouter's ids look."""
+    assert len(random) == ID_BYTES
+    return f"gen-{at_ms // 1000}-{base62(int.from_bytes(random), _ID_CHARS)}"
+
+
+def repeatable_id(digest: bytes, attempt: int) -> str:
+    """The id that a call with an `Idempotency-Key` has, whoever of two processes gets it first.
+
+    `attempt` counts the calls under this key that were voided before: they cost nothing, and may
+    be made again.
+    """
+    return f"gen-{attempt}-{base62(int.from_bytes(digest[:ID_BYTES]), _ID_CHARS)}"
+
+
+def attempt_of(repeatable: str) -> int:
+    """The attempt that a `repeatable_id` was made with."""
+    return int(repeatable.split("-")[1])
+
+
+def activity_of(generation: Generation) -> ActivityRow | None:
+    """What an ended call adds to its account's activity; None where it adds nothing.
+
+    Voided calls, and lost ones that were not charged, are no activity.
+    """
+    charged = generation.state is HoldState.CAPTURED or generation.cost_pico > 0
+    if generation.ended_at_ms is None or not charged:
+        return None
+    usage = generation.usage or Usage()
+    return ActivityRow(
+        day=day_of(generation.ended_at_ms),
+        key_hash=generation.key_hash,
+        model=generation.model,
+        endpoint_id=generation.endpoint_id,
+        provider=generation.provider,
+        requests=1,
+        usage_pico=generation.cost_pico,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        reasoning_tokens=usage.reasoning,
+        cached_tokens=usage.cache_read,
+    )

@@ -1,0 +1,254 @@
+"""How a call ends: what it used, what is charged for it, and when it costs nothing.
+
+What a provider reports is taken where it can be believed. Where it reports nothing, or a zero for
+what demonstrably went by, that is counted here and marked. A call that failed before anything was
+said, or that said nothing and has no good end, is not charged (OpenRouter's zero-completion
+insurance).
+"""
+
+from typing import Any
+
+import msgspec
+
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.finish_reasons import FinishReason
+from modelgates_server.core.metering.generations import Generation, UsageWarning
+from modelgates_server.core.metering.observed import Observed
+from modelgates_server.core.metering.reported_cost import costs_differ, read_cost
+from modelgates_server.core.metering.request import Api, Demand
+from modelgates_server.core.metering.usage_reader import UsageReading
+from modelgates_server.core.money import ENTRY_MAX_PICO, Pico
+from modelgates_server.core.pricing.prices import Price, used_pico
+from modelgates_server.core.pricing.service_tiers import charge_as_served
+from modelgates_server.core.pricing.usage import (
+    BYTES_PER_TOKEN,
+    INPUTS,
+    OUTPUTS,
+    Usage,
+    estimate_usage,
+)
+
+REPORTED_MAX_BYTES = 4096
+_REPORTED_MAX_PARTS = 64
+"""So it is nowhere too deep to be written or read again, whatever calls that."""
+
+_LATE_TOKENS_MIN = 16
+
+replace = msgspec.structs.replace
+
+
+def settle(
+    generation: Generation,
+    price: Price,
+    demand: Demand,
+    observed: Observed,
+    *,
+    media_tokens: int | None = None,
+    failure: str | None,
+    at_ms: int,
+    abandoned: bool = False,
+) -> Generation:
+    """The generation at its end, captured or voided. `failure` says what went wrong, if it did.
+
+    `media_tokens` is what a picture or a recording counts where the provider counted none.
+    `abandoned`: we stopped reading because the client had left. The provider bills us for it, so
+    what it read is charged even where nothing had come: else leaving early would be free.
+    """
+    reading = observed.reading()
+    ended = replace(
+        generation,
+        ended_at_ms=at_ms,
+        finish_reason=observed.finish_reason,
+        native_finish_reason=observed.native_finish_reason,
+        served_model=observed.served_model,
+        upstream_cost_pico=read_cost(observed.reported or {}),
+        error=failure,
+        reported=_kept(observed.reported),
+        service_tier=observed.service_tier,
+    )
+    if not abandoned and _is_free_of_charge(generation.api, observed, reading, failure):
+        ended = replace(ended, state=HoldState.VOIDED, cost_pico=0, lines=(), usage=None)
+    else:
+        usage = _usage(generation, demand, observed, reading, media_tokens or 0)
+        ended = replace(
+            _charged(ended, price, usage, observed.service_tier), state=HoldState.CAPTURED
+        )
+    return replace(ended, usage_warnings=_warnings(ended, price, observed, reading))
+
+
+def checkpoint(
+    generation: Generation,
+    price: Price,
+    demand: Demand,
+    observed: Observed,
+    media_tokens: int | None = None,
+) -> Generation:
+    """A running call with the cost of what it has put out so far: charged if it is lost."""
+    if not observed.has_output:
+        return generation
+    usage = _usage(generation, demand, observed, observed.reading(), media_tokens or 0)
+    charged = _charged(generation, price, usage, observed.service_tier)
+    return replace(charged, overrun_pico=0)
+
+
+def lost(generation: Generation, at_ms: int) -> Generation:
+    """A call whose process died: it costs what its last checkpoint saw, or nothing."""
+    return replace(
+        generation, state=HoldState.EXPIRED, ended_at_ms=at_ms, error="lost with its process"
+    )
+
+
+def _charged(generation: Generation, price: Price, usage: Usage, served: str | None) -> Generation:
+    charge, service_tier = charge_as_served(
+        price,
+        usage,
+        generation.markup_bp,
+        generation.hold_pico,
+        requested=generation.requested_service_tier,
+        served=served,
+    )
+    return replace(
+        generation,
+        usage=usage,
+        service_tier=served,
+        charged_service_tier=service_tier,
+        lines=charge.lines,
+        cost_pico=charge.amount_pico,
+        overrun_pico=used_pico(charge) - charge.amount_pico,
+    )
+
+
+def _usage(
+    generation: Generation,
+    demand: Demand,
+    observed: Observed,
+    reading: UsageReading,
+    media_tokens: int,
+) -> Usage:
+    """What was reported; what was not, although it went by, is estimated."""
+    if generation.api is Api.EMBEDDINGS:
+        return _embedded(generation, demand, reading)
+    estimate = _estimated(generation, demand, observed, media_tokens)
+    usage = reading.usage
+    if usage is None:
+        return _split(reading.unsplit_tokens, estimate)
+    if not reading.trusted_input:
+        usage = _with(usage, INPUTS, estimate)
+    if not reading.trusted_output:
+        return _with(usage, OUTPUTS, estimate) if _misses_output(observed, reading) else usage
+    late_bytes = observed.output.text_bytes - max(observed.text_bytes_at_usage, demand.echo_bytes)
+    late = estimate_usage(text_bytes=0, messages=0, output_bytes=max(0, late_bytes)).output
+    # After a good end a report stands, unless most of the answer came after it: some servers report
+    # at the start, with one token of output.
+    is_cut = observed.finish_reason is None
+    if late_bytes > 0 and (is_cut or late > max(usage.completion_tokens, _LATE_TOKENS_MIN)):
+        return replace(usage, output=usage.output + late, estimated=True)
+    return usage
+
+
+def _misses_output(observed: Observed, reading: UsageReading) -> bool:
+    """Whether a report lacks output that went by. What is less than a token may be zero of them."""
+    if reading.trusted_output or not observed.has_output:
+        return False
+    output = observed.output
+    is_a_token = output.pictures or output.sounds or output.text_bytes >= BYTES_PER_TOKEN
+    return bool(is_a_token) or not reading.says_zero_output
+
+
+def _with(usage: Usage, names: tuple[str, ...], estimate: Usage) -> Usage:
+    """A usage with one of its sides estimated."""
+    return replace(usage, estimated=True, **{str(name): getattr(estimate, name) for name in names})
+
+
+def _split(total: int, estimate: Usage) -> Usage:
+    """A total that says nothing of its sides: the output is what went by, the prompt the rest."""
+    if not total:
+        return estimate
+    inputs = {str(name): 0 for name in INPUTS}
+    return replace(estimate, **{**inputs, "input": max(0, total - estimate.completion_tokens)})
+
+
+def _embedded(generation: Generation, demand: Demand, reading: UsageReading) -> Usage:
+    """Embeddings have no output. Voyage reports their total alone."""
+    usage = reading.usage or Usage()
+    read = usage.prompt_tokens + usage.completion_tokens or reading.unsplit_tokens
+    if not read and not reading.trusted_input:
+        return _estimated(generation, demand, Observed(), 0)
+    nothing = dict.fromkeys(map(str, OUTPUTS), 0)
+    return replace(usage, **nothing, input=usage.input + read - usage.prompt_tokens)
+
+
+def _estimated(
+    generation: Generation, demand: Demand, observed: Observed, media_tokens: int
+) -> Usage:
+    """What went by. The prompt cannot have been more than the bound that the hold is based on."""
+    counted = estimate_usage(
+        text_bytes=demand.text_bytes,
+        messages=demand.messages,
+        output_bytes=max(0, observed.output.text_bytes - demand.echo_bytes),
+    )
+    most = generation.prompt_tokens_max
+    text = min(counted.input, most)
+    sounds = min(demand.sounds * media_tokens, most - text)
+    pictures = min((demand.media - demand.sounds) * media_tokens, most - text - sounds)
+    return replace(
+        counted,
+        input=text,
+        input_audio=sounds,
+        input_image=pictures,
+        output_audio=len(observed.output.sounds) * media_tokens,
+        output_image=len(observed.output.pictures) * media_tokens,
+    )
+
+
+def _is_free_of_charge(
+    api: Api, observed: Observed, reading: UsageReading, failure: str | None
+) -> bool:
+    if observed.has_output:
+        return False
+    if failure is not None or observed.finish_reason is FinishReason.ERROR:
+        return True
+    if api is Api.EMBEDDINGS or (reading.usage is not None and reading.usage.completion_tokens):
+        return False
+    return observed.finish_reason is None
+
+
+def _warnings(
+    ended: Generation, price: Price, observed: Observed, reading: UsageReading
+) -> tuple[UsageWarning, ...]:
+    warnings = []
+    if reading.refused:
+        warnings.append(UsageWarning.COUNT_REFUSED)
+    misses = not reading.trusted_input or _misses_output(observed, reading)
+    if reading.usage is not None and misses:
+        warnings.append(UsageWarning.ZERO_ESTIMATED)
+    if reading.unpriced:
+        warnings.append(UsageWarning.UNITS_UNPRICED)
+    if ended.upstream_cost_pico is not None:
+        # Compared with what we think the provider takes: what was used, without our markup.
+        ours_pico = Pico(0)
+        if ended.usage is not None:
+            charge, _ = charge_as_served(
+                price,
+                ended.usage,
+                0,
+                ENTRY_MAX_PICO,
+                requested=ended.requested_service_tier,
+                served=ended.service_tier,
+            )
+            ours_pico = Pico(charge.amount_pico)
+        if costs_differ(ended.upstream_cost_pico, ours_pico):
+            warnings.append(UsageWarning.COST_DIFFERS)
+    return tuple(warnings)
+
+
+def _kept(reported: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The provider's own words, for disputes; an absurdly large or deep object is not kept."""
+    if reported is None:
+        return None
+    try:
+        text = msgspec.json.encode(reported)
+    except RecursionError:
+        return None
+    parts = text.count(b"{") + text.count(b"[")
+    return reported if len(text) <= REPORTED_MAX_BYTES and parts <= _REPORTED_MAX_PARTS else None

@@ -1,0 +1,191 @@
+"""How much is held for a call: its worst case, or as much as its account and key can pay for.
+
+A client that sets its own limit gets it or is refused. One that sets none gets what the model
+allows and the balance affords, and the request goes upstream with that cap.
+"""
+
+import msgspec
+
+from modelgates_server.core.errors import (
+    GatewayError,
+    InsufficientCredits,
+    InvalidInput,
+    MaxCostExceeded,
+    Shortfall,
+)
+from modelgates_server.core.keys import Key, key_limit_exceeded, spent_pico
+from modelgates_server.core.ledger.records import Account
+from modelgates_server.core.metering.request import Api, Demand
+from modelgates_server.core.money import format_pico
+from modelgates_server.core.pricing.catalog import Model
+from modelgates_server.core.pricing.prices import (
+    Bounds,
+    Price,
+    affordable_input_tokens,
+    affordable_tokens,
+    worst_case_pico,
+)
+from modelgates_server.core.pricing.service_tiers import service_tiers_allowed
+
+_RETRY_AFTER_S = 2
+
+
+class Sized(msgspec.Struct, frozen=True):
+    """What to hold, the bounds it stands on, and the cap to send upstream where we set it."""
+
+    amount_pico: int
+    bounds: Bounds
+    cap_tokens: int | None
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """One request at one price."""
+
+    model: Model
+    price: Price
+    demand: Demand
+    markup_bp: int
+
+    @property
+    def output_max(self) -> int:
+        """The most output of one choice that may go upstream as its limit."""
+        return min(self.model.output_tokens, self.model.context_tokens)
+
+    @property
+    def cap_tokens(self) -> int | None:
+        """The client's own limit for each choice; there is none where nothing is put out."""
+        return None if self.demand.api is Api.EMBEDDINGS else self.demand.cap_tokens
+
+    @property
+    def default_cap(self) -> int | None:
+        """The limit that is sent where the client sets none, because the hold depends on it.
+
+        Not where it and the prompt may not fit into the context together: providers refuse that.
+        """
+        if self.demand.api is Api.EMBEDDINGS:
+            return None
+        cap = min(self.model.default_output_tokens or self.output_max, self.output_max)
+        fits = self.bounds(cap).input_tokens + cap <= self.model.context_tokens
+        return cap if fits else None
+
+    @property
+    def wanted_tokens(self) -> int:
+        """The most output of one choice: the limit that goes upstream, or the context."""
+        if self.demand.api is Api.EMBEDDINGS:
+            return 0
+        if self.cap_tokens is not None:
+            return min(self.cap_tokens, self.output_max)
+        return self.default_cap or self.model.context_tokens
+
+    @property
+    def needs_cap(self) -> bool:
+        """Whether we set the limit that goes upstream: the client did not, or set it too high."""
+        cap = self.cap_tokens
+        return self.default_cap is not None if cap is None else cap > self.output_max
+
+    def bounds(self, output_tokens: int) -> Bounds:
+        """The most the call can use with so many output tokens a choice."""
+        bounds = self.demand.bounds(
+            context_tokens=self.model.context_tokens,
+            media_tokens=self.model.media_tokens,
+            output_tokens=output_tokens,
+        )
+        service_tiers = service_tiers_allowed(self.price, self.demand.service_tier)
+        return msgspec.structs.replace(bounds, service_tiers=service_tiers)
+
+    def sized(self, output_tokens: int, *, lowered: bool) -> Sized:
+        """The hold for so many output tokens a choice."""
+        bounds = self.bounds(output_tokens)
+        amount_pico = worst_case_pico(self.price, bounds, self.markup_bp)
+        return Sized(amount_pico, bounds, output_tokens if lowered else None)
+
+    def affordable_tokens(self, budget_pico: int) -> int:
+        """Output tokens a choice that a budget pays for; negative where it misses the input."""
+        tokens = affordable_tokens(self.price, self.bounds(0), self.markup_bp, budget_pico)
+        return self.wanted_tokens if tokens is None else tokens // self.demand.choices
+
+
+class _Budget(msgspec.Struct, frozen=True):
+    """A limit on a call: what it leaves now, and how much of it open holds take."""
+
+    left_pico: int
+    held_pico: int
+    source: Account | Key | None  # None: the request's own header
+
+
+def size_hold(
+    ask: Ask, *, account: Account, key: Key, at_ms: int, max_cost_pico: int | None = None
+) -> Sized:
+    """Size the hold of a call against what its account, its key and its own header allow.
+
+    Raises `InsufficientCredits`, `KeyLimitExceeded` or `MaxCostExceeded` with the arithmetic, and
+    `InvalidInput` for audio, images and service tiers that have no price: at the rates of plain
+    text we would lose.
+    The ledger checks account and key again when the hold is placed.
+    """
+    refuse_unpriced(ask.model, ask.price, ask.demand)
+    wanted, cap = ask.wanted_tokens, ask.cap_tokens
+    whole = ask.sized(wanted, lowered=ask.needs_cap)
+    if whole.amount_pico == 0:
+        return whole
+    tight = _tightest(account, key, at_ms, max_cost_pico)
+    if whole.amount_pico <= tight.left_pico:
+        return whole
+    affordable = ask.affordable_tokens(tight.left_pico)
+    if cap is None and 1 <= affordable < wanted:
+        return ask.sized(min(affordable, ask.output_max), lowered=True)
+    least = whole if cap is not None else ask.sized(min(1, wanted), lowered=False)
+    raise _refusal(ask, tight, least.amount_pico, at_ms)
+
+
+def refuse_unpriced(model: Model, price: Price, demand: Demand) -> None:
+    """Raises `InvalidInput` for audio, images and service tiers that have no price."""
+    service_tiers_allowed(price, demand.service_tier)
+    if price.is_free:
+        return
+    for meter in sorted(demand.unlike_text):
+        if not all(meter in tier.rates for tier in price.tiers):
+            raise InvalidInput(f"{model.id} has no price for {meter.replace('_', ' ')}")
+
+
+def _tightest(account: Account, key: Key, at_ms: int, max_cost_pico: int | None) -> _Budget:
+    left_pico = account.available_pico - account.min_balance_pico
+    budgets = [_Budget(left_pico, account.held_pico, account)]
+    if key.limit_pico is not None:
+        left_pico = key.limit_pico - spent_pico(key, at_ms) - key.held_pico
+        budgets.append(_Budget(left_pico, key.held_pico, key))
+    if max_cost_pico is not None:
+        budgets.append(_Budget(max_cost_pico, 0, None))
+    return min(budgets, key=lambda budget: budget.left_pico)
+
+
+def _refusal(ask: Ask, tight: _Budget, needed_pico: int, at_ms: int) -> GatewayError:
+    """Why a call cannot be held for, in the words OpenRouter's clients know."""
+    source, left_pico = tight.source, tight.left_pico
+    if isinstance(source, Key):
+        return key_limit_exceeded(source, needed_pico, at_ms)
+    affordable = ask.affordable_tokens(left_pico)
+    shortfall = Shortfall(
+        asked_pico=needed_pico,
+        available_pico=left_pico,
+        held_pico=tight.held_pico,
+        requested_tokens=ask.wanted_tokens if ask.cap_tokens else min(1, ask.wanted_tokens),
+        affordable_tokens=max(0, affordable),
+        choices=ask.demand.choices,
+    )
+    if source is None:
+        remedy = "Lower max_tokens" if shortfall.affordable_tokens else "Shorten the prompt"
+        return MaxCostExceeded(
+            f"This request may cost up to {format_pico(needed_pico)} dollars, more than its "
+            f"X-ModelGates-Max-Cost of {format_pico(left_pico)}. {remedy} or raise it.",
+            shortfall,
+        )
+    if needed_pico <= left_pico + tight.held_pico:
+        return InsufficientCredits.in_flight(shortfall, _RETRY_AFTER_S)
+    if left_pico > 0 and affordable >= 0:
+        return InsufficientCredits.fewer_tokens(shortfall)
+    bounds = ask.bounds(min(1, ask.wanted_tokens))  # leave room for an answer of one token
+    most = affordable_input_tokens(ask.price, bounds, ask.markup_bp, left_pico)
+    if most:
+        return InsufficientCredits.shorter_prompt(shortfall, bounds.input_tokens, most)
+    return InsufficientCredits.empty(shortfall, purchased=source.credits_pico > 0)

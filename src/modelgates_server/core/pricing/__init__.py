@@ -1,0 +1,1 @@
+"""Pricing: models, what they cost, and the classes of usage that a price multiplies."""

@@ -1,0 +1,341 @@
+"""Prices: dated rates per unit, and the one place where a use of them becomes an amount.
+
+Rates are exact decimals of dollars per token or request. A charge is the exact sum of its lines,
+rounded once, half to even, to a pico-dollar; worst cases are rounded up.
+"""
+
+import re
+from collections.abc import Container, Iterable, Mapping
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal, Inexact
+from functools import lru_cache
+
+import msgspec
+
+from modelgates_server.core.errors import InvalidAmount
+from modelgates_server.core.money import ENTRY_MAX_PICO, PLACES, Pico
+from modelgates_server.core.pricing.usage import INPUTS, OUTPUTS, Meter, Usage
+
+RATE_MAX = Decimal(1000)
+RATE_PLACES_MAX = 24
+BASIS_POINTS = 10_000
+MARKUP_MAX_BP = 1_000_000
+
+_RATE = re.compile(rf"[0-9]{{1,4}}(\.[0-9]{{1,{RATE_PLACES_MAX}}})?", re.ASCII)
+_EXACT = Context(prec=100, traps=[Inexact])
+_WIDE = Context(prec=100)
+_ONE = Decimal(1)
+_ZERO = Decimal(0)
+
+_STANDS_FOR = {
+    Meter.CACHE_READ: Meter.INPUT,
+    Meter.CACHE_WRITE: Meter.INPUT,
+    Meter.CACHE_WRITE_1H: Meter.CACHE_WRITE,
+    Meter.INPUT_AUDIO: Meter.INPUT,
+    Meter.INPUT_IMAGE: Meter.INPUT,
+    Meter.REASONING: Meter.OUTPUT,
+    Meter.OUTPUT_AUDIO: Meter.OUTPUT,
+    Meter.OUTPUT_IMAGE: Meter.OUTPUT,
+}
+"""A class without a rate of its own is charged like the class it is part of."""
+
+_REQUEST = (Meter.REQUEST,)
+_TEXT_INPUTS = (Meter.INPUT, Meter.CACHE_READ, Meter.CACHE_WRITE, Meter.CACHE_WRITE_1H)
+
+Rates = Mapping[Meter, Decimal]
+
+
+class Tier(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The rates for calls that read more than `above` tokens: they hold for the whole call.
+
+    `service_tier` is the provider's tier that they are for; None: the standard one.
+    """
+
+    above: int
+    rates: dict[Meter, Decimal]
+    service_tier: str | None = None
+
+    def rate(self, meter: Meter) -> Decimal:
+        """Dollars per unit; a request costs nothing of its own where no rate is given."""
+        found = self.rates.get(meter)
+        if found is not None:
+            return found
+        if meter is Meter.REQUEST:
+            return _ZERO
+        return self.rate(_STANDS_FOR[meter])
+
+
+class Price(msgspec.Struct, frozen=True):
+    """What an endpoint costs from an instant on. Never changed: a new price is a new row.
+
+    `tiers` start with the one above 0 and rise, those of the standard service tier first, then
+    those of each other in the same way; `source` says where the rates come from.
+    """
+
+    id: str
+    endpoint_id: str
+    from_ms: int
+    source: str
+    tiers: tuple[Tier, ...]
+
+    def __hash__(self) -> int:
+        # Rates are looked up by price for every call; two of one id are told apart by equality.
+        return hash(self.id)
+
+    def __post_init__(self) -> None:
+        for service_tier in (None, *self.service_tiers):
+            above = [tier.above for tier in self.tiers_of(service_tier)]
+            assert above[:1] == [0], "the first tier is for all calls"
+            assert above == sorted(set(above)), "tiers rise"
+        assert all({Meter.INPUT, Meter.OUTPUT} <= tier.rates.keys() for tier in self.tiers)
+
+    @property
+    def service_tiers(self) -> tuple[str, ...]:
+        """The service tiers that are priced in addition to the standard one."""
+        return tuple(dict.fromkeys(tier.service_tier for tier in self.tiers if tier.service_tier))
+
+    def tiers_of(self, service_tier: str | None) -> list[Tier]:
+        """The tiers of one service tier, rising; empty where it has no price."""
+        return [tier for tier in self.tiers if tier.service_tier == service_tier]
+
+    def reach(self, prompt_tokens: int) -> int:
+        """The highest `above` that a call of so many tokens has passed."""
+        return max(tier.above for tier in self.tiers if tier.above < max(prompt_tokens, 1))
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no call can cost anything."""
+        return not any(rate for tier in self.tiers for rate in tier.rates.values())
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One line of a receipt: quantity x rate = amount, in exact dollars.
+
+    `what` is a meter, or `rounding` (to a pico), or `overrun` (use above the hold, which the
+    platform pays).
+    """
+
+    what: str
+    quantity: int
+    rate: Decimal
+    amount: Decimal
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """The lines of a call and their exact sum."""
+
+    lines: tuple[Line, ...]
+    amount_pico: int
+
+    def __post_init__(self) -> None:
+        assert total_of(self.lines) == dollars(self.amount_pico), "lines add up to the charge"
+        assert self.amount_pico >= 0
+
+
+def stands_for(meter: Meter) -> tuple[Meter, ...]:
+    """The classes that a class is part of, nearest first: each is its rate where it has none."""
+    found = []
+    above = _STANDS_FOR.get(meter)
+    while above is not None:
+        found.append(above)
+        above = _STANDS_FOR.get(above)
+    return tuple(found)
+
+
+def read_rate(text: str) -> Decimal:
+    """Dollars per unit, written as a plain decimal from 0 to 1000.
+
+    Raises `InvalidAmount` for signs, exponents, NaN and anything that is no such text: a price of
+    -1 once minted 31,348 dollars in another gateway.
+    """
+    if not _RATE.fullmatch(text) or (rate := Decimal(text)) > RATE_MAX:
+        raise InvalidAmount(
+            f"{text[:64]!r} is not a price in dollars per unit; write a plain decimal from 0 to "
+            f'{RATE_MAX} in quotes, for example "0.00000015"'
+        )
+    return rate
+
+
+def plain(value: Decimal) -> str:
+    """A decimal as its shortest digits, without exponent or padding: `0.00000015`, `5`."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def dollars(amount_pico: int) -> Decimal:
+    """Picos as an exact decimal of dollars."""
+    return Decimal(amount_pico).scaleb(-PLACES, _EXACT)
+
+
+def total_of(lines: Iterable[Line]) -> Decimal:
+    """The exact sum of receipt lines."""
+    total = _ZERO
+    for line in lines:
+        total = _EXACT.add(total, line.amount)
+    return total
+
+
+def whole_pico(lines: Iterable[Line], meters: Container[str]) -> Pico:
+    """What the lines of some meters come to, in whole picos, rounded down: for a split to show."""
+    return _picos(total_of(line for line in lines if line.what in meters), ROUND_FLOOR)
+
+
+def charge_for(
+    price: Price,
+    usage: Usage,
+    markup_bp: int,
+    held_pico: int,
+    service_tier: str | None = None,
+) -> Charge:
+    """What a call costs its account at a priced service tier: never more than was held for it.
+
+    What a provider reports above the hold stands as a line of its own, paid by the platform.
+    """
+    rates = _rates(price, price.reach(usage.prompt_tokens), service_tier, markup_bp)
+    lines = [
+        _line(meter, quantity, rates[meter]) for meter, quantity in usage.quantities() if quantity
+    ]
+    if rates[Meter.REQUEST]:
+        lines.append(_line(Meter.REQUEST, 1, rates[Meter.REQUEST]))
+    exact = total_of(lines)
+    amount_pico = _picos(exact, ROUND_HALF_EVEN)
+    if rounding := _EXACT.subtract(dollars(amount_pico), exact):
+        lines.append(_line("rounding", 1, rounding))
+    if amount_pico > held_pico:
+        lines.append(_line("overrun", 1, dollars(held_pico - amount_pico)))
+    return Charge(tuple(lines), min(amount_pico, held_pico))
+
+
+def used_pico(charge: Charge) -> int:
+    """What was used, whoever pays: charge and overrun, bounded by what an entry can hold."""
+    overrun = next((line.amount for line in charge.lines if line.what == "overrun"), _ZERO)
+    return min(charge.amount_pico + _picos(-overrun, ROUND_HALF_EVEN), ENTRY_MAX_PICO)
+
+
+def shown_tiers(price: Price, markup_bp: int, service_tier: str | None = None) -> list[Tier]:
+    """What a customer pays at a service tier: the rates that are stated, with the markup.
+
+    A tier states what those below it state, too: readers take what is missing from the first.
+    """
+    shown = []
+    meters: dict[Meter, None] = {}
+    for tier in price.tiers_of(service_tier):
+        meters.update(dict.fromkeys(tier.rates))
+        rates = {meter: _marked_up(tier.rate(meter), markup_bp) for meter in meters}
+        shown.append(Tier(tier.above, rates, service_tier))
+    return shown
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """The most one call can use. `media`: some of what it reads is not text.
+
+    `service_tiers` are those that may serve it in addition to the standard one.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    media: bool
+    service_tiers: tuple[str, ...] = ()
+
+
+def worst_case_pico(price: Price, bounds: Bounds, markup_bp: int) -> Pico:
+    """A true upper bound of a call's cost, at the dearest class and tiers that may apply."""
+    exact = _EXACT.add(
+        _fixed(price, bounds, markup_bp),
+        _EXACT.multiply(bounds.output_tokens, _output_rate(price, bounds, markup_bp)),
+    )
+    return _picos(exact, ROUND_CEILING)
+
+
+def affordable_tokens(price: Price, bounds: Bounds, markup_bp: int, budget_pico: int) -> int | None:
+    """How many output tokens a budget pays for beside the input; negative: not even the input.
+
+    None when output costs nothing and the input is covered: there is no end to it.
+    """
+    left = _EXACT.subtract(dollars(budget_pico), _fixed(price, bounds, markup_bp))
+    rate = _output_rate(price, bounds, markup_bp)
+    if left < 0:
+        return -1
+    if not rate:
+        return None
+    # Rounded down twice: the quotient to a hundred digits, then to a whole token.
+    down = Context(prec=100, rounding=ROUND_FLOOR)
+    return int(down.divide(left, rate).to_integral_value(ROUND_FLOOR))
+
+
+def affordable_input_tokens(price: Price, bounds: Bounds, markup_bp: int, budget_pico: int) -> int:
+    """How many input tokens a budget covers in addition to the output of the bounds."""
+    rate = _input_rate(price, bounds, markup_bp)
+    left = _EXACT.subtract(dollars(max(budget_pico, 0)), _request_rate(price, bounds, markup_bp))
+    written = _EXACT.multiply(bounds.output_tokens, _output_rate(price, bounds, markup_bp))
+    left = _EXACT.subtract(left, written)
+    if left <= 0 or not rate:
+        return 0
+    down = Context(prec=100, rounding=ROUND_FLOOR)
+    return int(down.divide(left, rate).to_integral_value(ROUND_FLOOR))
+
+
+def _fixed(price: Price, bounds: Bounds, markup_bp: int) -> Decimal:
+    """The part of a worst case that does not depend on the output."""
+    return _EXACT.add(
+        _EXACT.multiply(bounds.input_tokens, _input_rate(price, bounds, markup_bp)),
+        _request_rate(price, bounds, markup_bp),
+    )
+
+
+def _input_rate(price: Price, bounds: Bounds, markup_bp: int) -> Decimal:
+    return dearest_rate(price, bounds, INPUTS if bounds.media else _TEXT_INPUTS, markup_bp)
+
+
+def _output_rate(price: Price, bounds: Bounds, markup_bp: int) -> Decimal:
+    return dearest_rate(price, bounds, OUTPUTS, markup_bp)
+
+
+def _request_rate(price: Price, bounds: Bounds, markup_bp: int) -> Decimal:
+    return dearest_rate(price, bounds, _REQUEST, markup_bp)
+
+
+def dearest_rate(
+    price: Price, bounds: Bounds, meters: tuple[Meter, ...], markup_bp: int
+) -> Decimal:
+    """The most that a unit of any of some meters may cost a call, in dollars, with the markup."""
+    reach = price.reach(bounds.input_tokens)
+    return _dearest_rate(price, reach, bounds.service_tiers, meters, markup_bp)
+
+
+@lru_cache(maxsize=4096)
+def _dearest_rate(
+    price: Price,
+    reach: int,
+    service_tiers: tuple[str, ...],
+    meters: tuple[Meter, ...],
+    markup_bp: int,
+) -> Decimal:
+    """The dearest rate of some meters in all tiers up to a reach, the standard ones among them."""
+    tiers = [
+        tier
+        for tier in price.tiers
+        if tier.above <= reach and tier.service_tier in (None, *service_tiers)
+    ]
+    return _marked_up(max(tier.rate(meter) for tier in tiers for meter in meters), markup_bp)
+
+
+@lru_cache(maxsize=4096)
+def _rates(
+    price: Price, reach: int, service_tier: str | None, markup_bp: int
+) -> Mapping[Meter, Decimal]:
+    """What a unit of each meter costs in the last tier up to a reach."""
+    tier = [tier for tier in price.tiers_of(service_tier) if tier.above <= reach][-1]
+    return {meter: _marked_up(tier.rate(meter), markup_bp) for meter in Meter}
+
+
+def _marked_up(rate: Decimal, markup_bp: int) -> Decimal:
+    return _EXACT.multiply(rate, Decimal(BASIS_POINTS + markup_bp).scaleb(-4, _EXACT))
+
+
+def _line(what: str, quantity: int, rate: Decimal) -> Line:
+    return Line(what, quantity, rate, _EXACT.multiply(quantity, rate))
+
+
+def _picos(exact: Decimal, rounding: str) -> Pico:
+    """Dollars to picos: the one place where money is rounded."""
+    return Pico(int(exact.scaleb(PLACES, _EXACT).quantize(_ONE, rounding=rounding, context=_WIDE)))

@@ -1,0 +1,201 @@
+"""What providers answer, and how it reaches the client: our id, our name of the model, exact cost.
+
+An answer's other members stay the bytes the provider sent. Shapes: OpenAI's API reference;
+`provider`, `native_finish_reason`, `usage.cost` and its details as OpenRouter documents them.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from modelgates_server.core.metering.finish_reasons import finish_reason, is_an_end
+from modelgates_server.core.metering.generations import Generation
+from modelgates_server.core.metering.members import Members
+from modelgates_server.core.metering.observed import Observed
+from modelgates_server.core.metering.request import Api
+from modelgates_server.core.money import format_pico
+from modelgates_server.core.pricing.prices import whole_pico
+from modelgates_server.core.pricing.usage import OUTPUTS, Usage
+
+DONE = b"[DONE]"
+
+_NULL = msgspec.Raw(b"null")
+
+_NEVER_NULL = ("system_fingerprint", "error")
+_OPTIONAL = ("tool_calls", "function_call", "images", "reasoning_details", "audio")
+_NULLS = re.compile(rb'"(?:%s)"\s*:\s*null' % b"|".join(name.encode() for name in _OPTIONAL))
+_NO_ITEMS = re.compile(rb"\[\s*\]")
+_UNFINISHED = re.compile(rb'"finish_reason"\s*:\s*null')
+
+_members = msgspec.json.Decoder(Members)
+_choices = msgspec.json.Decoder(list[Members])
+
+
+def shown_chunk(members: Members, ours: Members, observed: Observed) -> bytes | None:
+    """A chunk as the client gets it; None for one that only carried usage.
+
+    Its usage is kept back: the last chunk, `usage_chunk`, has it with the cost.
+    """
+    shown = {**members, **ours}
+    shown.pop("usage", None)
+    shown.pop("x_groq", None)
+    choices = shown.get("choices")
+    if choices is not None:
+        if bytes(choices) == b"[]" and "usage" in members:
+            return None
+        finished = bool(observed.native_finish_reasons)
+        shown["choices"] = _shown_choices(
+            choices, finished=finished, has_output=observed.has_output
+        )
+    for name in _NEVER_NULL:
+        if name in shown and bytes(shown[name]) == b"null":
+            del shown[name]
+    return _one_line(shown)
+
+
+def has_items(members: Members, name: str) -> bool:
+    """Whether an answer has something in the list that its API puts its answers into."""
+    return bytes(members.get(name, _NULL)).startswith(b"[") and not _NO_ITEMS.fullmatch(
+        bytes(members[name])
+    )
+
+
+def usage_chunk(generation: Generation, last: Members) -> bytes:
+    """The last chunk of a stream: no choices, and the usage with its cost."""
+    ends: dict[str, Any] = {"choices": [], "usage": shown_usage(generation)}
+    return _one_line({**_head(last, generation), **ends})
+
+
+def error_chunk(generation: Generation, last: Members, error: dict[str, Any]) -> bytes:
+    """The end of a stream that failed: the error, and a choice that says so (OpenRouter's form)."""
+    said = {"text": ""} if generation.api is Api.COMPLETIONS else {"delta": {"content": ""}}
+    ends: dict[str, Any] = {
+        "error": error,
+        "choices": [{"index": 0, **said, "finish_reason": "error"}],
+        "usage": shown_usage(generation),
+    }
+    return _one_line({**_head(last, generation), **ends})
+
+
+def shown_answer(members: Members, generation: Generation, observed: Observed) -> bytes:
+    """A plain answer as the client gets it."""
+    shown: dict[str, Any] = {**members, **ours(generation), "usage": shown_usage(generation)}
+    shown.pop("x_groq", None)
+    if "choices" in members:
+        shown["choices"] = _shown_choices(
+            members["choices"], finished=True, has_output=observed.has_output
+        )
+        shown.setdefault("system_fingerprint", None)
+    if bytes(members.get("error", _NULL)) == b"null":
+        shown.pop("error", None)
+    return msgspec.json.encode(shown)
+
+
+def shown_usage(generation: Generation) -> dict[str, Any]:
+    """`usage` as OpenRouter documents it; amounts are exact decimals of dollars.
+
+    `cost` is what the account was charged; the two parts in `cost_details` add up to it, so the fee
+    of a request and the rounding count as reading.
+    """
+    usage = generation.usage or Usage()
+    written_pico = min(whole_pico(generation.lines, OUTPUTS), generation.cost_pico)
+    shown: dict[str, Any] = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "cost": _number(generation.cost_pico),
+        "is_byok": False,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read,
+            "cache_write_tokens": usage.cache_write + usage.cache_write_1h,
+            "audio_tokens": usage.input_audio,
+            "video_tokens": 0,
+        },
+        "cost_details": {
+            "upstream_inference_cost": None,
+            "upstream_inference_prompt_cost": _number(generation.cost_pico - written_pico),
+            "upstream_inference_completions_cost": _number(written_pico),
+        },
+    }
+    if generation.api is Api.EMBEDDINGS:
+        del shown["completion_tokens"]
+    else:
+        shown["completion_tokens_details"] = {
+            "reasoning_tokens": usage.reasoning,
+            "image_tokens": usage.output_image,
+            "audio_tokens": usage.output_audio,
+        }
+    return shown
+
+
+def _head(last: Members, generation: Generation) -> Members:
+    """What chunks of a stream have alike, from the last one that went by, if there was any."""
+    kind = "text_completion" if generation.api is Api.COMPLETIONS else "chat.completion.chunk"
+    head = {
+        "object": msgspec.Raw(msgspec.json.encode(kind)),
+        "created": msgspec.Raw(b"%d" % (generation.created_at_ms // 1000)),
+    }
+    return {name: last.get(name, raw) for name, raw in head.items()} | ours(generation)
+
+
+def ours(generation: Generation) -> Members:
+    """The members that every answer and chunk of a generation gets from us."""
+    return {
+        "id": msgspec.Raw(b'"%b"' % generation.id.encode()),
+        "model": msgspec.Raw(msgspec.json.encode(generation.model)),
+        "provider": msgspec.Raw(msgspec.json.encode(generation.provider)),
+    }
+
+
+def _one_line(shown: dict[str, Any]) -> bytes:
+    """JSON that fits behind `data: `; white space of the provider's own may hold line ends."""
+    chunk = msgspec.json.encode(shown)
+    if b"\n" in chunk or b"\r" in chunk:
+        return msgspec.json.format(chunk, indent=-1)
+    return chunk
+
+
+def _number(pico: int) -> msgspec.Raw:
+    return msgspec.Raw(format_pico(pico).encode())
+
+
+def _shown_choices(choices: msgspec.Raw, *, finished: bool, has_output: bool) -> Any:
+    """Choices as OpenRouter's clients demand them; nearly all chunks are so already.
+
+    `finish_reason` is always there, in one of the words that clients know, and at the end
+    `native_finish_reason` beside it with the provider's own; members that those clients would
+    rather not see than see as null are dropped.
+    """
+    raw = bytes(choices)
+    is_open = b'"finish_reason":null' in raw or _UNFINISHED.search(raw) is not None
+    if not finished and is_open and _NULLS.search(raw) is None:
+        return choices
+    try:
+        rows = _choices.decode(raw)
+        for row in rows:
+            native = row.setdefault("finish_reason", _NULL)
+            row["finish_reason"] = _normalised(native, has_output=has_output)
+            if finished:
+                row.setdefault("native_finish_reason", native)
+            for part in row.keys() & {"delta", "message"}:
+                row[part] = _without_nulls(row[part])
+    except (msgspec.DecodeError, RecursionError):
+        return choices  # null: an answer without choices
+    return rows
+
+
+def _normalised(native: msgspec.Raw, *, has_output: bool) -> msgspec.Raw:
+    word = msgspec.json.decode(native)
+    if not isinstance(word, str) or not word or not is_an_end(word):
+        return _NULL
+    return msgspec.Raw(b'"%b"' % finish_reason(word, has_output=has_output).encode())
+
+
+def _without_nulls(part: msgspec.Raw) -> Any:
+    if _NULLS.search(bytes(part)) is None:
+        return part
+    members = _members.decode(part)
+    return {
+        name: raw for name, raw in members.items() if name not in _OPTIONAL or bytes(raw) != b"null"
+    }

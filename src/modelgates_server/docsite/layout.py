@@ -1,0 +1,129 @@
+"""Pages as whole HTML documents."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from modelgates_server.docsite.model import ORIGIN, POLICY, Excerpt, Page, Section
+
+_VERB = re.compile(r"^(GET|POST|PUT|PATCH|DELETE) https?://", re.MULTILINE)
+_GROUP = ": "
+_FOLDED = "Decisions"
+_OPERATIONS = "api/api-reference/"
+
+
+class _Block(NamedTuple):
+    """A section's pages, each with the verb of its operation.
+
+    A folded one is open on its own pages only.
+    """
+
+    title: str
+    entries: list[tuple[Page, str]]
+    folded: bool
+
+    def is_open(self, path: str | None) -> bool:
+        return not self.folded or any(page.path == path for page, _ in self.entries)
+
+
+class Layout:
+    """Writes pages with the navigation around them; `assets` are paths by the files' names.
+
+    Pages that are not `searchable` are for a server of files: they carry their policy themselves.
+    """
+
+    def __init__(
+        self, navigation: Sequence[Section], assets: Mapping[str, str], *, searchable: bool
+    ) -> None:
+        self._navigation = navigation
+        self._environment = Environment(
+            loader=PackageLoader("modelgates_server.docsite"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters.update(place=place, label=label)
+        self._environment.globals.update(
+            asset=lambda name: f"{ORIGIN}{assets[name]}",
+            docs=f"{ORIGIN}/docs",
+            searchable=searchable,
+            policy=POLICY,
+        )
+
+    def page(self, page: Page) -> str:
+        """A page of the site."""
+        before, after = self._neighbours[page.path]
+        return self._render(
+            "page.html",
+            page=page,
+            body=Markup(page.html),  # noqa: S704 - made by us from our own files
+            is_operation=page.path.startswith(_OPERATIONS),
+            before=before,
+            after=after,
+            current=page.path,
+        )
+
+    def results(self, query: str, found: Sequence[Excerpt], mistake: str = "") -> str:
+        """What a search found; `mistake` is empty, or why nothing was searched."""
+        return self._render(
+            "search.html",
+            # An address in it stays as it was typed; see `rebase`.
+            query=escape(query).replace(":", Markup("&#58;")),
+            found=[(one, _marked(one.text)) for one in found],
+            mistake=mistake,
+        )
+
+    def missing(self) -> str:
+        """What is shown where there is no page."""
+        return self._render("missing.html")
+
+    def _render(self, template: str, **values: Any) -> str:
+        given = {"query": "", "current": None, "groups": self._groups, **values}
+        return self._environment.get_template(template).render(given)
+
+    @cached_property
+    def _groups(self) -> list[tuple[str, list[_Block]]]:
+        """Sections, those whose titles share what stands before a colon under one title."""
+        groups = list[tuple[str, list[_Block]]]()
+        for section in self._navigation:
+            group, _, title = section.title.rpartition(_GROUP)
+            if not groups or groups[-1][0] != group:
+                groups.append((group, []))
+            entries = [(page, _verb(page)) for page in section.pages]
+            folded = len(entries) > 1 and (bool(group) or title == _FOLDED)
+            groups[-1][1].append(_Block(title, entries, folded))
+        return groups
+
+    @cached_property
+    def _neighbours(self) -> dict[str, tuple[Page | None, Page | None]]:
+        row = [None, *(page for section in self._navigation for page in section.pages), None]
+        return {
+            page.path: (before, after)
+            for (before, page), (_, after) in pairwise(pairwise(row))
+            if page is not None
+        }
+
+
+def place(path: str) -> str:
+    """Where a page is."""
+    return f"{ORIGIN}/docs/{path}" if path else f"{ORIGIN}/docs"
+
+
+def label(page: Page) -> str:
+    """What links in the navigation say; the front page's title is the product's name."""
+    return page.title if page.path else "Introduction"
+
+
+def _verb(page: Page) -> str:
+    found = _VERB.search(page.markdown) if page.path.startswith(_OPERATIONS) else None
+    return found[1] if found else ""
+
+
+def _marked(text: str) -> Markup:
+    return escape(text).replace("\x02", Markup("<mark>")).replace("\x03", Markup("</mark>"))

@@ -1,0 +1,120 @@
+"""Our own Markdown as HTML: CommonMark with tables, no HTML inside, code in Pygments' classes."""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from html import escape
+from typing import Any
+
+import msgspec
+import pygments
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markdown_it.utils import OptionsDict
+from pygments.formatters.html import HtmlFormatter
+from pygments.lexer import Lexer
+from pygments.lexers import get_lexer_by_name
+from pygments.util import ClassNotFound
+
+from modelgates_server.docsite.model import Heading
+
+_LEVELS = {"h2": 2, "h3": 3, "h4": 4}
+# GitHub keeps letters, digits, marks, `_` and `-`, and makes each space a hyphen.
+_NOT_IN_A_SLUG = re.compile(r"[^\w\- ]")
+_WHITESPACE_SPAN = re.compile(r'<span class="w">(\s*)</span>')
+
+
+class Rendered(msgspec.Struct, frozen=True):
+    """HTML, and the headings of level 2 to 4 in it."""
+
+    html: str
+    headings: tuple[Heading, ...]
+
+
+def render(text: str) -> Rendered:
+    """Markdown as HTML. Anchors are GitHub's, and unique within the text."""
+    parser = _parser()
+    tokens = parser.parse(text)
+    headings = tuple(_anchored(tokens))
+    return Rendered(parser.renderer.render(tokens, parser.options, {}), headings)
+
+
+def plain(text: str) -> str:
+    """The words of a line of Markdown."""
+    [inline] = _parser().parseInline(text)
+    return _words(inline)
+
+
+def highlight(code: str, language: str) -> str:
+    """Code as HTML; a language that Pygments does not know, or none, gives plain text.
+
+    What is wider than the page is scrolled, which needs the keyboard to get there.
+    """
+    lexer = _lexer(language)
+    if lexer is None:
+        return f'<pre class="highlight plain" tabindex="0"><code>{escape(code)}</code></pre>\n'
+    spans = pygments.highlight(code, lexer, HtmlFormatter(nowrap=True))
+    inner = _WHITESPACE_SPAN.sub(r"\1", spans)
+    return f'<pre class="highlight" tabindex="0"><code>{inner}</code></pre>\n'
+
+
+@cache
+def _lexer(language: str) -> Lexer | None:
+    try:
+        return get_lexer_by_name(language, stripnl=False)
+    except ClassNotFound:
+        return None
+
+
+@cache
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser.add_render_rule("fence", _fence)
+    parser.add_render_rule("code_block", _fence)
+    parser.add_render_rule("table_open", _table_open)
+    parser.add_render_rule("table_close", _table_close)
+    return parser
+
+
+def _fence(_: RendererHTML, tokens: Sequence[Token], index: int, __: OptionsDict, ___: Any) -> str:
+    token = tokens[index]
+    return highlight(token.content, token.info.partition(" ")[0])
+
+
+def _table_open(*_: Any) -> str:
+    return '<div class="table" tabindex="0"><table>\n'
+
+
+def _table_close(*_: Any) -> str:
+    return "</table></div>\n"
+
+
+def _anchored(tokens: list[Token]) -> Iterable[Heading]:
+    """Give each heading its id, and make it the link to itself where it holds no other."""
+    taken = dict[str, int]()
+    for place, token in enumerate(tokens):
+        if token.type != "heading_open" or token.tag not in _LEVELS:
+            continue
+        inline = tokens[place + 1]
+        words = _words(inline)
+        anchor = _anchor(words, taken)
+        token.attrSet("id", anchor)
+        if not any(child.type == "link_open" for child in inline.children or ()):
+            opened = Token("link_open", "a", 1, attrs={"href": f"#{anchor}"})
+            inline.children = [opened, *(inline.children or ()), Token("link_close", "a", -1)]
+        yield Heading(level=_LEVELS[token.tag], text=words, anchor=anchor)
+
+
+def _words(inline: Token) -> str:
+    breaks = {"softbreak", "hardbreak"}
+    return "".join(
+        " " if child.type in breaks else child.content for child in inline.children or ()
+    )
+
+
+def _anchor(words: str, taken: dict[str, int]) -> str:
+    slug = _NOT_IN_A_SLUG.sub("", words.lower()).replace(" ", "-")
+    count = taken.get(slug, 0)
+    taken[slug] = count + 1
+    return f"{slug}-{count}" if count else slug

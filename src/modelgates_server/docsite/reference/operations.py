@@ -1,0 +1,221 @@
+"""The operations of our OpenAPI document, as the reference tells them."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from http import HTTPMethod, HTTPStatus
+from typing import Any
+
+import msgspec
+import yaml
+
+from modelgates_server.docsite.schemas import Schema, Shape, resolved, shape_of
+
+JSON_TYPE = "application/json"
+
+_VERBS = {verb.lower() for verb in HTTPMethod}
+_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_PREFIX = "subpackage_"
+_LEXERS = {JSON_TYPE: "json", "application/yaml": "yaml"}
+
+
+class Example(msgspec.Struct, frozen=True):
+    """A body as it goes over the wire, in Pygments' `language`.
+
+    Of a refusal `summary` is the cause, `remedy` what to do, and `message` what it says.
+    """
+
+    summary: str
+    text: str
+    language: str
+    remedy: str
+    message: str
+
+
+class Content(msgspec.Struct, frozen=True):
+    """A form of a body."""
+
+    media_type: str
+    shape: Shape
+    examples: tuple[Example, ...]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What may be answered; `headers` are names and descriptions."""
+
+    status: int
+    phrase: str
+    description: str
+    headers: tuple[tuple[str, str], ...]
+    contents: tuple[Content, ...]
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the request was refused."""
+        return self.status >= HTTPStatus.BAD_REQUEST
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """Something in the path, the query or the headers, its `place`.
+
+    `choices` are all values it can have, none where there are many. `adds` is what the answer has
+    more for it.
+    """
+
+    place: str
+    shape: Shape
+    example: str
+    choices: tuple[str, ...]
+    adds: tuple[Shape, ...]
+
+
+class Tag(msgspec.Struct, frozen=True):
+    """A group of operations; `name` is for people, `slug` for paths."""
+
+    slug: str
+    name: str
+    description: str
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """An operation. `path` is its place in the document, `url` its address with parameters in it.
+
+    `kinds` are those of the keys that may call it. One that takes another bearer token has none,
+    and `token` says what that is.
+    """
+
+    id: str
+    method: str
+    path: str
+    url: str
+    page: str
+    tag: Tag
+    title: str
+    description: str
+    kinds: tuple[str, ...]
+    token: str
+    parameters: tuple[Parameter, ...]
+    body: Content | None
+    answers: tuple[Answer, ...]
+
+
+def operations_of(document: Schema) -> Iterator[Operation]:
+    """All operations, by their tags; `document` has whole addresses in its servers."""
+    for described in document["tags"]:
+        slug = _CAPITAL.sub("-", described["name"].removeprefix(_PREFIX)).lower()
+        tag = Tag(slug, described["x-displayName"], described["description"])
+        for path, item in document["paths"].items():
+            for verb in item:
+                if verb in _VERBS and described["name"] in item[verb]["tags"]:
+                    yield _Reader(document, path, verb).operation(tag)
+
+
+class _Reader:
+    """Reads one operation."""
+
+    def __init__(self, document: Schema, path: str, verb: str) -> None:
+        self._document = document
+        self._item = document["paths"][path]
+        self._path, self._verb = path, verb
+        self._described = self._item[verb]
+
+    def operation(self, tag: Tag) -> Operation:
+        described = self._described
+        server = self._item.get("servers", self._document["servers"])[0]["url"]
+        answers = described["responses"].items()
+        return Operation(
+            id=described["operationId"],
+            method=self._verb.upper(),
+            path=self._path,
+            url=server + self._path,
+            page=f"api/api-reference/{tag.slug}/{described['operationId']}",
+            tag=tag,
+            title=described["summary"],
+            description=described["description"],
+            kinds=tuple(described["x-key-kinds"]),
+            token=self._token(),
+            parameters=tuple(self._parameters()),
+            body=self._body(),
+            answers=tuple(self._answer(int(status), answer) for status, answer in answers),
+        )
+
+    def _token(self) -> str:
+        security = self._described.get("security", self._document["security"])
+        if not security or self._described["x-key-kinds"]:
+            return ""
+        [name] = security[0]
+        told: str = self._document["components"]["securitySchemes"][name]["description"]
+        return told
+
+    def _parameters(self) -> Iterator[Parameter]:
+        all_of_them = [*self._item.get("parameters", ()), *self._described.get("parameters", ())]
+        for referring in all_of_them:
+            parameter = resolved(self._document, referring)
+            # To be ignored (OpenAPI 3.1, Parameter Object): `security` speaks for it.
+            if parameter["name"] != "Authorization":
+                yield self._parameter(parameter)
+
+    def _parameter(self, parameter: Schema) -> Parameter:
+        schema = resolved(self._document, parameter["schema"])
+        required = parameter.get("required", False)
+        told = {**schema, "description": parameter["description"]}
+        choices = schema.get("enum", ["true", "false"] if schema.get("type") == "boolean" else ())
+        adds = parameter.get("x-adds", {}).items()
+        return Parameter(
+            place=parameter["in"],
+            shape=shape_of(self._document, told, parameter["name"], required=required),
+            example=str(parameter.get("example", "")),
+            choices=tuple(choices),
+            adds=tuple(shape_of(self._document, added, name) for name, added in adds),
+        )
+
+    def _body(self) -> Content | None:
+        body = self._described.get("requestBody")
+        if body is None:
+            return None
+        [content] = self._contents(body)
+        return content
+
+    def _answer(self, status: int, referring: Schema) -> Answer:
+        answer = resolved(self._document, referring)
+        phrase, _, told = answer["description"].rpartition(" - ")
+        headers = answer.get("headers", {}).items()
+        return Answer(
+            status=status,
+            phrase=phrase or HTTPStatus(status).phrase,
+            description=told,
+            headers=tuple(
+                (name, resolved(self._document, header)["description"]) for name, header in headers
+            ),
+            contents=tuple(self._contents(answer)),
+        )
+
+    def _contents(self, body: Schema) -> Iterator[Content]:
+        for media_type, content in body["content"].items():
+            shape = shape_of(self._document, content["schema"])
+            examples = self._examples(content, media_type)
+            yield Content(media_type, shape, tuple(examples))
+
+    def _examples(self, content: Schema, media_type: str) -> Iterator[Example]:
+        named: Iterable[Schema] = content.get("examples", {}).values()
+        if "example" in content:
+            named = [{"value": content["example"]}]
+        for referring in named:
+            example = resolved(self._document, referring)
+            value = example["value"]
+            error = value.get("error", {}) if isinstance(value, dict) else {}
+            yield Example(
+                summary=example.get("summary", ""),
+                text=_text(value, media_type),
+                language=_LEXERS.get(media_type, "text"),
+                remedy=example.get("x-remedy", ""),
+                message=error.get("message", ""),
+            )
+
+
+def _text(value: Any, media_type: str) -> str:
+    if media_type == JSON_TYPE:
+        return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    if isinstance(value, str):
+        return value
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,45 @@
+"""Go with net/http."""
+
+from modelgates_server.docsite.samples.literals import JSON, Quotes
+from modelgates_server.docsite.samples.request import Request
+
+NOTE = "Needs the standard library only."
+
+
+def code(request: Request) -> str:
+    """A program that prints the status and the answer."""
+    imports = ["fmt", "io", "net/http"] + (["strings"] if request.body is not None else [])
+    lines = ["package main", "", "import (", *(f'\t"{name}"' for name in imports), ")", ""]
+    lines += ["func main() {", f"\turl := {quote(request.full_url)}", ""]
+    payload = "nil"
+    if request.body is not None:
+        payload = "payload"
+        lines += [f"\tpayload := strings.NewReader({_raw(JSON.write(request.body, used=32))})", ""]
+    lines += [f"\treq, err := http.NewRequest({quote(request.method)}, url, {payload})", *_CHECK]
+    lines += [
+        f"\treq.Header.Add({quote(name)}, {quote(value)})"
+        for name, value in request.typed_headers.items()
+    ]
+    return "\n".join([*lines, *_REST])
+
+
+def _raw(text: str) -> str:
+    """Between backquotes everything stands for itself, but there is no way to write one."""
+    return quote(text) if "`" in text else f"`{text}`"
+
+
+quote = Quotes('"', lambda point: f"\\U{point:08x}").quote
+_CHECK = ["\tif err != nil {", "\t\tpanic(err)", "\t}"]
+_REST = [
+    "",
+    "\tres, err := http.DefaultClient.Do(req)",
+    *_CHECK,
+    "\tdefer res.Body.Close()",
+    "",
+    "\tbody, err := io.ReadAll(res.Body)",
+    *_CHECK,
+    "",
+    "\tfmt.Println(res.Status)",
+    "\tfmt.Println(string(body))",
+    "}",
+]

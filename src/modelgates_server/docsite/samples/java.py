@@ -1,0 +1,51 @@
+"""Java with Unirest."""
+
+from modelgates_server.docsite.samples.literals import JSON, Quotes
+from modelgates_server.docsite.samples.request import Request
+
+NOTE = (
+    "Needs Unirest 4 (com.konghq:unirest-java-core), whose package is kong.unirest.core; samples "
+    "with com.mashape.unirest are of its first, outdated version."
+)
+_BODY = " " * 8
+
+
+def code(request: Request) -> str:
+    """A class that prints the answer. Java 15 or newer, for its text blocks."""
+    start = f"Unirest.{request.method.lower()}"
+    calls = [
+        f"      .header({quote(name)}, {quote(value)})"
+        for name, value in request.typed_headers.items()
+    ]
+    if request.body is not None:
+        calls.append(f"      .body({_block(JSON.write(request.body, _BODY))})")
+    return "\n".join(
+        [
+            "import kong.unirest.core.HttpResponse;",
+            "import kong.unirest.core.Unirest;",
+            "",
+            "public class Main {",
+            "  public static void main(String[] args) {",
+            f"    HttpResponse<String> response = {start}({quote(request.full_url)})",
+            *calls,
+            "      .asString();",
+            "",
+            "    System.out.println(response.getBody());",
+            "  }",
+            "}",
+        ]
+    )
+
+
+def _block(text: str) -> str:
+    """A text block; what all its lines are indented by is no part of the text."""
+    escaped = text.replace("\\", "\\\\")
+    return f'"""\n{_BODY}{escaped}\n{_BODY}"""'
+
+
+def _numbered(point: int) -> str:
+    units = chr(point).encode("utf-16-be")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
+quote = Quotes('"', _numbered).quote

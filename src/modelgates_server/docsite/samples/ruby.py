@@ -1,0 +1,62 @@
+"""Ruby with its own net/http."""
+
+from typing import Any
+
+from modelgates_server.docsite.samples.literals import (
+    Notation,
+    Quotes,
+    curly_and_square,
+    json_scalar,
+)
+from modelgates_server.docsite.samples.request import Request
+
+NOTE = "Needs the standard library only."
+
+
+def code(request: Request) -> str:
+    """A script that prints the answer."""
+    libraries = ["uri", "net/http"] + (["json"] if request.body is not None else [])
+    lines = [
+        *(f"require '{library}'" for library in libraries),
+        "",
+        f"url = URI({_double(request.full_url)})",
+        "",
+        "http = Net::HTTP.new(url.host, url.port)",
+        'http.use_ssl = url.scheme == "https"',
+        "",
+        f"request = Net::HTTP::{request.method.capitalize()}.new(url)",
+        *(
+            f"request[{_double(name)}] = {quote(value)}"
+            for name, value in request.typed_headers.items()
+        ),
+    ]
+    if request.body is not None:
+        start = "request.body = JSON.generate("
+        lines.append(f"{start}{NOTATION.write(request.body, used=len(start))})")
+    lines += ["", "response = http.request(request)", "puts response.read_body"]
+    return "\n".join(lines)
+
+
+def quote(text: str) -> str:
+    """Single quotes, in which `#{` means nothing, unless a character cannot be seen."""
+    return _single(text) if text.isprintable() else _double(text)
+
+
+def _scalar(value: Any) -> str:
+    if value is None:
+        return "nil"
+    return quote(value) if isinstance(value, str) else json_scalar(value)
+
+
+def _brackets(value: Any) -> tuple[str, str]:
+    return ("{ ", " }") if value and isinstance(value, dict) else curly_and_square(value)
+
+
+def _numbered(point: int) -> str:
+    return f"\\u{{{point:x}}}"
+
+
+_single = Quotes("'", _numbered).quote
+# All that starts an interpolation begins with it: #{a}, #$a, #@a.
+_double = Quotes('"', _numbered, {"#": r"\#"}).quote
+NOTATION = Notation(scalar=_scalar, key=lambda name: f"{quote(name)} => ", brackets=_brackets)

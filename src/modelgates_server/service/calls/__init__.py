@@ -1,0 +1,1 @@
+"""Metered calls: admitted, attempted, relayed to the client and settled."""

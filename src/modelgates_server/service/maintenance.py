@@ -1,0 +1,92 @@
+"""What the passing of time asks for: resolving expired holds, forgetting what is a day old."""
+
+import asyncio
+from collections.abc import Callable
+
+from modelgates_server.core.errors import HoldEnded, HoldNotExpired
+from modelgates_server.core.ledger.records import Hold
+from modelgates_server.core.metering.settlement import lost
+from modelgates_server.service.calls.registry import ANSWER_KEPT_MS, Generations
+from modelgates_server.service.holds import Holds
+from modelgates_server.service.keys import ISSUANCE_KEPT_MS
+from modelgates_server.service.ports import Clock, Observer, Store
+
+_PAGE = 500
+
+
+class Upkeep:
+    """Runs beside the server; several processes may do it at once, each step is idempotent."""
+
+    def __init__(
+        self,
+        store: Store,
+        generations: Generations,
+        observer: Observer,
+        clock: Clock,
+        grace_s: float = 0,
+    ) -> None:
+        self._store = store
+        self._generations = generations
+        self._observer = observer
+        self._clock = clock
+        self._grace_s = grace_s
+        self._holds = Holds(store, clock)
+
+    async def run_once(self) -> int:
+        """Resolve what is due; returns how many holds this call expired.
+
+        What was kept for want of a database is committed first, and its holds are no orphans. One
+        that cannot be resolved does not keep the others: its error is raised at the end.
+        """
+        trouble = list[Exception]()
+        try:
+            await self._generations.replay()
+        except Exception as error:  # noqa: BLE001 - it must not keep the orphans; it is raised
+            trouble.append(error)
+        # Shows that the database can be written, or raises. After an outage that was common to all,
+        # other processes get a moment to say that their calls still run.
+        await self._forget()
+        if await self._store.expired_holds(self._clock(), 1):
+            await asyncio.sleep(self._grace_s)
+        expired, progress = 0, True
+        while progress:
+            spoken_for = await self._generations.spoken_for()
+            # Those that are spoken for stay due, and must not fill the page.
+            due = await self._store.expired_holds(self._clock(), _PAGE + len(spoken_for))
+            orphans = [hold for hold in due if hold.id not in spoken_for]
+            results = await asyncio.gather(*(self._expire(hold) for hold in orphans))
+            expired += results.count(None)
+            progress = None in results
+            trouble += [error for error in results if error is not None]
+        # What its own call or another process has ended or extended meanwhile is well.
+        trouble = [error for error in trouble if not isinstance(error, HoldEnded | HoldNotExpired)]
+        if trouble:
+            raise trouble[0]
+        return expired
+
+    async def _forget(self) -> None:
+        await self._store.forget_issuances(self._clock() - ISSUANCE_KEPT_MS)
+        while await self._store.forget_answers(self._clock() - ANSWER_KEPT_MS):
+            pass
+
+    async def _expire(self, hold: Hold) -> Exception | None:
+        try:
+            generation = await self._store.generation(hold.account_id, hold.id)
+            if generation is None:
+                await self._holds.expire(hold)
+            else:
+                ended = lost(generation, self._clock())
+                await self._holds.end(ended)
+                self._observer.ended(ended, 0)
+        except Exception as error:  # noqa: BLE001 - one hold must not stop the others; it is raised
+            return error
+        return None
+
+    async def run_forever(self, every_s: float, on_trouble: Callable[[Exception], None]) -> None:
+        """Run at once and then every `every_s` seconds, whatever goes wrong in between."""
+        while True:
+            try:
+                await self.run_once()
+            except Exception as error:  # noqa: BLE001 - reported, and tried again
+                on_trouble(error)
+            await asyncio.sleep(every_s)

@@ -1,0 +1,76 @@
+"""The port `Books`: one account's rows in one snapshot, as they are found."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import TypeVar
+
+from modelgates_server.core.audit.findings import GenerationRow
+from modelgates_server.core.errors import AccountNotFound
+from modelgates_server.core.keys import Key
+from modelgates_server.core.ledger.records import Entry, Hold
+from modelgates_server.core.metering.generations import ActivityRow
+from modelgates_server.store import rows
+from modelgates_server.store.sql import load_statements
+from modelgates_server.store.sqlite.connection import Connection
+
+T = TypeVar("T")
+
+READS = load_statements(__package__, "reads.sql")
+_PAGE = 1000
+
+_found_entry = rows.as_found(Entry, rows.entry_of)
+_found_generation = rows.as_found(GenerationRow, rows.generation_row_of)
+_found_hold = rows.as_found(Hold, rows.hold_of)
+_found_key = rows.as_found(Key, rows.key_of)
+
+
+class SqliteBooks:
+    """`Books` on an open read transaction."""
+
+    def __init__(self, connection: Connection, account_id: str) -> None:
+        self._connection = connection
+        self._account_id = account_id
+        row = connection.execute(READS["account"], (account_id,)).fetchone()
+        if row is None:
+            raise AccountNotFound(f"there is no account {account_id}")
+        self.account = rows.account_of(row)
+        keys = connection.execute(READS["all_keys"], (account_id,))
+        self.keys = [_found_key(key) for key in keys]
+
+    def entries(self) -> AsyncIterator[Sequence[Entry]]:
+        """See `Books.entries`."""
+        return _pages(map(_found_entry, self._rows("all_entries")))
+
+    def hold_entries(self) -> AsyncIterator[Sequence[Entry]]:
+        """See `Books.hold_entries`."""
+        return _pages(map(_found_entry, self._rows("hold_entries")))
+
+    def holds(self) -> AsyncIterator[Sequence[Hold]]:
+        """See `Books.holds`."""
+        return _pages(map(_found_hold, self._rows("holds")))
+
+    def generations(self) -> AsyncIterator[Sequence[GenerationRow]]:
+        """See `Books.generations`."""
+        return _pages(map(_found_generation, self._generation_rows()))
+
+    async def activity(self) -> Sequence[ActivityRow]:
+        """See `Books.activity`."""
+        return [rows.activity_of(row) for row in self._rows("all_activity")]
+
+    def _rows(self, name: str) -> Iterator[rows.Row]:
+        return iter(self._connection.execute(READS[name], (self._account_id,)))
+
+    def _generation_rows(self) -> Iterator[rows.Row]:
+        """Found one by one: only their names are sorted, records would fill the disk."""
+        execute, statement = self._connection.execute, READS["generation_row"]
+        for (hold_id,) in self._rows("hold_ids"):
+            yield from execute(statement, (self._account_id, hold_id))
+
+
+async def _pages(found: Iterator[T]) -> AsyncIterator[Sequence[T]]:
+    page: list[T] = []
+    for row in found:
+        page.append(row)
+        if len(page) == _PAGE:
+            yield page
+            page = []
+    yield page

@@ -1,0 +1,190 @@
+"""Prometheus figures of calls and requests.
+
+Amounts are in dollars, as binary fractions: figures for graphs. The exact ones are in the ledger.
+"""
+
+import os
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.generations import Attempt, Generation
+from modelgates_server.core.money import PICOS_PER_DOLLAR
+from modelgates_server.core.pricing.service_tiers import uncharged_service_tier
+from modelgates_server.service.ports import Clock, Ledger, OpenHolds
+
+EXPOSITION_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+"""Where several worker processes add up their figures; set before this module is imported."""
+
+
+_SERVICE_TIERS = frozenset({"flex", "priority", "batch", "scale", "performance"})
+"""The tiers that a label may name: providers could invent words without end."""
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class _Holds(Collector):
+    """The open holds of all accounts, as they are when somebody asks."""
+
+    def __init__(self, holds: OpenHolds, now_ms: int) -> None:
+        self._holds = holds
+        self._now_ms = now_ms
+
+    def collect(self) -> Iterator[Metric]:
+        """See prometheus_client."""
+        holds = self._holds
+        oldest_ms = self._now_ms if holds.oldest_at_ms is None else holds.oldest_at_ms
+        for name, text, value in (
+            ("modelgates_holds_open", "Open holds.", holds.count),
+            ("modelgates_holds_dollars", "Dollars held.", holds.amount_pico / PICOS_PER_DOLLAR),
+            (
+                "modelgates_holds_oldest_age_seconds",
+                "Age of the oldest open hold.",
+                max(0, self._now_ms - oldest_ms) / 1000,
+            ),
+        ):
+            yield GaugeMetricFamily(name, text, value=value)
+
+
+class Metrics:
+    """The figures of this process, and those of its siblings when there are several workers."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "modelgates_http_requests",
+            "Answered HTTP requests by operation and status.",
+            ["operation", "status"],
+            registry=self._registry,
+        )
+        self._generations = self._counter(
+            "generations", "Ended calls by model and state.", "model", "state"
+        )
+        self._tokens = self._counter("tokens", "Tokens by model and class.", "model", "meter")
+        self._cost = self._counter("cost_dollars", "What accounts were charged.", "model")
+        self._service_tier_unpriced = self._counter(
+            "service_tier_unpriced",
+            "Calls that a provider served at a tier without a price; charged as standard.",
+            "endpoint",
+            "service_tier",
+        )
+        self._overrun = self._counter(
+            "overrun_dollars", "Use above the hold, at the platform's expense.", "endpoint"
+        )
+        self._usage_warnings = self._counter(
+            "usage_warnings", "Oddities in what providers report.", "endpoint", "warning"
+        )
+        self._upstream_errors = self._counter(
+            "upstream_errors", "Attempts that failed.", "endpoint", "error"
+        )
+        self._late = self._counter(
+            "late_captures",
+            "Captures that came after their hold was resolved.",
+            "endpoint",
+        )
+        self._spooled = self._counter(
+            "spooled_captures", "Ends of calls that waited for the database.", "endpoint"
+        )
+        self._capture_lag = self._histogram(
+            "capture_lag_seconds", "From the end of an answer to its committed capture.", "endpoint"
+        )
+        self._first_byte = self._histogram(
+            "upstream_first_byte_seconds", "From the request to the first of an answer.", "endpoint"
+        )
+        self._upstream = self._histogram(
+            "upstream_seconds", "From the request to the end of an answer.", "endpoint"
+        )
+        # `labels()` takes a lock and builds text; the hot path keeps what it returns.
+        self._children: dict[tuple[Counter | Histogram, str, str], Counter | Histogram] = {}
+
+    def count_request(self, operation: str, status: int) -> None:
+        """Count one answer."""
+        self._count(self._requests, 1, operation, str(status))
+
+    def count_ended(self, generation: Generation, capture_lag_ms: int) -> None:
+        """Count a call that was settled, with all it says of its tokens, cost and provider."""
+        model, endpoint = generation.model, generation.endpoint_id
+        self._count(self._generations, 1, model, generation.state.value)
+        if generation.state is not HoldState.VOIDED and generation.usage is not None:
+            for meter, quantity in generation.usage.quantities():
+                if quantity:
+                    self._count(self._tokens, quantity, model, meter.value)
+        if generation.cost_pico:
+            self._count(self._cost, generation.cost_pico / PICOS_PER_DOLLAR, model)
+        if generation.overrun_pico:
+            self._count(self._overrun, generation.overrun_pico / PICOS_PER_DOLLAR, endpoint)
+        self._count_oddities(generation)
+        self._observe(self._capture_lag, capture_lag_ms, endpoint)
+        for attempt in generation.attempts:
+            self._count_attempt(endpoint, attempt)
+
+    def _count_oddities(self, generation: Generation) -> None:
+        endpoint = generation.endpoint_id
+        if service_tier := uncharged_service_tier(generation):
+            named = service_tier if service_tier in _SERVICE_TIERS else "other"
+            self._count(self._service_tier_unpriced, 1, endpoint, named)
+        for warning in generation.usage_warnings:
+            self._count(self._usage_warnings, 1, endpoint, warning.value)
+
+    def count_late(self, generation: Generation) -> None:
+        """Count a capture that came too late."""
+        self._count(self._late, 1, generation.endpoint_id)
+
+    def count_spooled(self, generation: Generation) -> None:
+        """Count a capture that had to wait."""
+        self._count(self._spooled, 1, generation.endpoint_id)
+
+    def _count_attempt(self, endpoint: str, attempt: Attempt) -> None:
+        if attempt.error is not None:
+            self._count(self._upstream_errors, 1, endpoint, attempt.error)
+        if attempt.first_byte_at_ms is not None:
+            first_ms = attempt.first_byte_at_ms - attempt.started_at_ms
+            self._observe(self._first_byte, first_ms, endpoint)
+        if attempt.ended_at_ms is not None and attempt.error is None:
+            self._observe(self._upstream, attempt.ended_at_ms - attempt.started_at_ms, endpoint)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"modelgates_{name}", text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, text: str, label: str) -> Histogram:
+        return Histogram(
+            f"modelgates_{name}", text, [label], registry=self._registry, buckets=_SECONDS
+        )
+
+    def _count(self, counter: Counter, amount: float, *labels: str) -> None:
+        child = self._child(counter, *labels)
+        assert isinstance(child, Counter)
+        child.inc(amount)
+
+    def _observe(self, histogram: Histogram, ms: int, label: str) -> None:
+        child = self._child(histogram, label)
+        assert isinstance(child, Histogram)
+        child.observe(max(0, ms) / 1000)
+
+    def _child(
+        self, metric: Counter | Histogram, first: str, second: str = ""
+    ) -> Counter | Histogram:
+        child = self._children.get((metric, first, second))
+        if child is None:
+            child = metric.labels(first, second) if second else metric.labels(first)
+            self._children[metric, first, second] = child
+        return child
+
+    async def exposition(self) -> bytes:
+        """All figures in the text format of Prometheus, `EXPOSITION_TYPE`."""
+        registry = self._registry
+        if MULTIPROCESS_DIR in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        holds = CollectorRegistry()
+        holds.register(_Holds(await self._ledger.all_open_holds(), self._clock()))
+        return generate_latest(registry) + generate_latest(holds)

@@ -1,0 +1,109 @@
+"""What is told of calls: one line of the log for each generation, and the figures of /metrics.
+
+No line holds a prompt or an answer.
+"""
+
+import structlog
+
+from modelgates_server.core.metering.generations import Generation, UsageWarning
+from modelgates_server.core.money import format_pico
+from modelgates_server.core.pricing.service_tiers import uncharged_service_tier
+from modelgates_server.telemetry.logs import write_line
+from modelgates_server.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+
+class CallObserver:
+    """The port `Observer`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def ended(self, generation: Generation, capture_lag_ms: int) -> None:
+        """See `Observer.ended`."""
+        self._metrics.count_ended(generation, capture_lag_ms)
+        write_line("generation", _summary(generation, capture_lag_ms))
+        if UsageWarning.COST_DIFFERS in generation.usage_warnings:
+            log.warning(
+                "the provider reports another cost",
+                id=generation.id,
+                endpoint_id=generation.endpoint_id,
+                reported_cost=format_pico(generation.upstream_cost_pico or 0),
+                cost=format_pico(generation.cost_pico),
+                markup_bp=generation.markup_bp,
+            )
+        if generation.overrun_pico:
+            log.warning(
+                "a provider used more than was held",
+                id=generation.id,
+                endpoint_id=generation.endpoint_id,
+                overrun=format_pico(generation.overrun_pico),
+            )
+        if uncharged_service_tier(generation) is not None:
+            log.warning(
+                "a service tier was served without a price, or unasked: charged as standard",
+                id=generation.id,
+                endpoint_id=generation.endpoint_id,
+                requested=generation.requested_service_tier,
+                served=generation.service_tier,
+                cost=format_pico(generation.cost_pico),
+            )
+
+    def late(self, generation: Generation) -> None:
+        """See `Observer.late`."""
+        self._metrics.count_late(generation)
+        log.error(
+            "capture came after its hold was resolved: not charged",
+            id=generation.id,
+            account_id=generation.account_id,
+            cost=format_pico(generation.cost_pico),
+        )
+
+    def not_prolonged(self, generation: Generation, error: Exception) -> None:
+        """See `Observer.not_prolonged`."""
+        log.warning("hold not prolonged", id=generation.id, reason=str(error))
+
+    def troubled(self, error: Exception) -> None:
+        """See `Observer.troubled`."""
+        log.error("looking after the calls failed", exc_info=error)
+
+    def spooled(self, generation: Generation, error: Exception) -> None:
+        """See `Observer.spooled`."""
+        self._metrics.count_spooled(generation)
+        log.error(
+            "capture waits for the database",
+            id=generation.id,
+            account_id=generation.account_id,
+            state=generation.state.value,
+            cost=format_pico(generation.cost_pico),
+            reason=str(error),
+        )
+
+
+def _summary(generation: Generation, capture_lag_ms: int) -> dict[str, object]:
+    usage = generation.usage
+    return {
+        "id": generation.id,
+        "account_id": generation.account_id,
+        "key_hash": generation.key_hash,
+        "model": generation.model,
+        "endpoint_id": generation.endpoint_id,
+        "state": generation.state,
+        "cost": format_pico(generation.cost_pico),
+        "hold": format_pico(generation.hold_pico),
+        "overrun": format_pico(generation.overrun_pico),
+        "prompt_tokens": None if usage is None else usage.prompt_tokens,
+        "completion_tokens": None if usage is None else usage.completion_tokens,
+        "estimated": usage is not None and usage.estimated,
+        "usage_warnings": generation.usage_warnings,
+        "served_model": generation.served_model,
+        "streamed": generation.streamed,
+        "cancelled": generation.cancelled,
+        "finish_reason": generation.finish_reason,
+        "error": generation.error,
+        "service_tier": generation.service_tier,
+        "duration_ms": (generation.ended_at_ms or 0) - generation.created_at_ms,
+        "capture_lag_ms": capture_lag_ms,
+        "request_id": generation.origin.request_id,
+    }

@@ -1,0 +1,39 @@
+"""/healthz: the process answers. /readyz: every part it needs works, or which one does not."""
+
+import msgspec
+import structlog
+
+from modelgates_server.core.errors import StoreUnavailable
+from modelgates_server.service.ports import Store
+from modelgates_server.web.errors import describe
+from modelgates_server.web.response import JSON, Reply
+from modelgates_server.web.routing import Call
+
+log = structlog.get_logger()
+
+
+class Health:
+    """The two checks. Details of trouble go to the log: these paths are public."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def live(self, _: Call) -> Reply:
+        """GET /healthz."""
+        return Reply(200, b'{"status":"ok"}')
+
+    async def ready(self, _: Call) -> Reply:
+        """GET /readyz: 200, or a refusal that also names the part."""
+        try:
+            await self._store.ping()
+        except StoreUnavailable as error:
+            log.warning("not ready", part="database", reason=str(error))
+            status, message, headers = describe(error)
+            refusal = {"error": {"message": message, "code": status}}
+            return Reply(status, _report("unavailable", **refusal), [JSON, *headers])
+        return Reply(200, _report("ok"))
+
+
+def _report(status: str, **refusal: object) -> bytes:
+    # The database is the one part so far, so the whole is as well as it is.
+    return msgspec.json.encode({**refusal, "status": status, "parts": {"database": status}})

@@ -1,0 +1,24 @@
+"""GET /metrics for those who have the token; for others there is no such path."""
+
+import hmac
+
+from modelgates_server.telemetry.metrics import EXPOSITION_TYPE, Metrics
+from modelgates_server.web.errors import HttpRefusal
+from modelgates_server.web.response import Reply
+from modelgates_server.web.routing import Call
+
+
+class MetricsApi:
+    """Serves the figures of this process; without a `token` nobody gets them."""
+
+    def __init__(self, token: str | None, metrics: Metrics) -> None:
+        self._token = token
+        self._metrics = metrics
+
+    async def show(self, call: Call) -> Reply:
+        """GET /metrics."""
+        given = (call.head.authorization or b"").removeprefix(b"Bearer ")
+        if not self._token or not hmac.compare_digest(given, self._token.encode()):
+            raise HttpRefusal(404, "Resource not found")
+        content_type = (b"content-type", EXPOSITION_TYPE.encode())
+        return Reply(200, await self._metrics.exposition(), [content_type])

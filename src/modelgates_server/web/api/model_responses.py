@@ -1,0 +1,243 @@
+"""How models, endpoints and providers are shown: the union of what official clients demand."""
+
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Model
+from modelgates_server.core.pricing.prices import Price, Tier, plain, shown_tiers
+from modelgates_server.core.pricing.usage import Meter
+from modelgates_server.docsite.openapi import BASE_PATH
+
+_MEMBERS = {
+    Meter.INPUT: "prompt",
+    Meter.CACHE_READ: "input_cache_read",
+    Meter.CACHE_WRITE: "input_cache_write",
+    Meter.CACHE_WRITE_1H: "input_cache_write_1h",
+    Meter.INPUT_AUDIO: "audio",
+    Meter.INPUT_IMAGE: "image_token",
+    Meter.OUTPUT: "completion",
+    Meter.REASONING: "internal_reasoning",
+    Meter.OUTPUT_AUDIO: "audio_output",
+    Meter.OUTPUT_IMAGE: "image_output",
+    Meter.REQUEST: "request",
+}
+"""What OpenRouter calls our classes; `image` is its price of a whole image, which we never have."""
+
+
+class _Rates(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Dollars per unit, as plain decimals in text."""
+
+    prompt: str
+    completion: str
+    request: str | None = None
+    image_token: str | None = None
+    image_output: str | None = None
+    audio: str | None = None
+    audio_output: str | None = None
+    input_cache_read: str | None = None
+    input_cache_write: str | None = None
+    input_cache_write_1h: str | None = None
+    internal_reasoning: str | None = None
+
+
+class PricingOverride(_Rates, frozen=True, kw_only=True, omit_defaults=True):
+    """The rates of calls that read at least so many tokens."""
+
+    min_prompt_tokens: int
+
+
+class Pricing(_Rates, frozen=True, kw_only=True, omit_defaults=True):
+    """What a model costs; what is not stated is part of `prompt` or `completion`."""
+
+    overrides: tuple[PricingOverride, ...] = ()
+
+
+class Architecture(msgspec.Struct, frozen=True):
+    """What goes in and comes out; of the rest we know nothing."""
+
+    input_modalities: tuple[str, ...]
+    output_modalities: tuple[str, ...]
+    modality: str
+    tokenizer: str = "Other"
+    instruct_type: None = None
+
+
+class TopProvider(msgspec.Struct, frozen=True):
+    """The limits of the provider that is asked first."""
+
+    context_length: int
+    max_completion_tokens: int | None
+    is_moderated: bool = False
+
+
+class ModelLinks(msgspec.Struct, frozen=True):
+    """Where more is told, from the root of this server."""
+
+    details: str
+
+
+class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of `GET /models`."""
+
+    id: str
+    canonical_slug: str
+    name: str
+    created: int
+    description: str
+    context_length: int
+    architecture: Architecture
+    pricing: Pricing
+    top_provider: TopProvider
+    supported_parameters: tuple[str, ...]
+    links: ModelLinks
+    per_request_limits: None = None
+    default_parameters: None = None
+    supported_voices: None = None
+    hugging_face_id: None = None
+    knowledge_cutoff: None = None
+    expiration_date: None = None
+
+
+class ToolChoice(msgspec.Struct, frozen=True):
+    """Which values of `tool_choice` an endpoint takes."""
+
+    auto: bool
+    function: bool
+    none: bool
+    required: bool
+
+
+class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint of a model. We measure neither speed nor uptime for others to see.
+
+    `service_tier` is the tier it sells, null for the standard one.
+    """
+
+    name: str
+    tag: str
+    provider_name: str
+    model_id: str
+    model_name: str
+    context_length: int
+    max_completion_tokens: int | None
+    pricing: Pricing
+    supported_parameters: tuple[str, ...]
+    supports_tool_choice: ToolChoice
+    supports_implicit_caching: bool
+    max_prompt_tokens: None = None
+    quantization: None = None
+    status: int = 0
+    supports_diarization: bool = False
+    native_tools: dict[str, Any] = {}
+    service_tier: str | None = None
+    latency_last_30m: None = None
+    throughput_last_30m: None = None
+    uptime_last_5m: None = None
+    uptime_last_30m: None = None
+    uptime_last_1d: None = None
+
+
+class ModelEndpoints(msgspec.Struct, frozen=True):
+    """The `data` of `GET /models/{author}/{slug}/endpoints`."""
+
+    id: str
+    name: str
+    created: int
+    description: str
+    architecture: Architecture
+    endpoints: list[EndpointRow]
+
+
+class ProviderRow(msgspec.Struct, frozen=True):
+    """A row of `GET /providers`."""
+
+    name: str
+    slug: str
+    privacy_policy_url: None = None
+    terms_of_service_url: None = None
+    status_page_url: None = None
+    headquarters: None = None
+    datacenters: None = None
+
+
+def model_row(model: Model, price: Price, markup_bp: int) -> ModelRow:
+    """Show a model at a price."""
+    return ModelRow(
+        id=model.id,
+        canonical_slug=model.id,
+        name=model.name,
+        created=model.created_at_s,
+        description=model.description,
+        context_length=model.context_tokens,
+        architecture=_architecture(model),
+        pricing=_pricing(price, markup_bp),
+        top_provider=TopProvider(model.context_tokens, _output_tokens(model)),
+        supported_parameters=model.parameters or (),
+        links=ModelLinks(f"{BASE_PATH}/models/{quote(model.id, safe='/:@')}/endpoints"),
+    )
+
+
+def endpoints_row(model: Model, price: Price, markup_bp: int) -> ModelEndpoints:
+    """Show a model with its one provider, an endpoint for each service tier that has a price."""
+    return ModelEndpoints(
+        id=model.id,
+        name=model.name,
+        created=model.created_at_s,
+        description=model.description,
+        architecture=_architecture(model),
+        endpoints=[
+            _endpoint_row(model, _pricing(price, markup_bp, service_tier), service_tier)
+            for service_tier in (None, *price.service_tiers)
+        ],
+    )
+
+
+def _endpoint_row(model: Model, pricing: Pricing, service_tier: str | None) -> EndpointRow:
+    takes_choice = "tool_choice" in (model.parameters or ())
+    provider = model.endpoint.provider
+    tag = provider if service_tier is None else f"{provider}/{service_tier}"
+    return EndpointRow(
+        name=f"{tag} | {model.id}",
+        tag=tag,
+        provider_name=provider,
+        model_id=model.id,
+        model_name=model.name,
+        context_length=model.context_tokens,
+        max_completion_tokens=_output_tokens(model),
+        pricing=pricing,
+        supported_parameters=model.parameters or (),
+        supports_tool_choice=ToolChoice(takes_choice, takes_choice, takes_choice, takes_choice),
+        supports_implicit_caching=pricing.input_cache_read is not None,
+        service_tier=service_tier,
+    )
+
+
+def provider_row(name: str) -> ProviderRow:
+    """Show a provider: the operator's name for it is all there is to tell."""
+    return ProviderRow(name=name, slug=name)
+
+
+def _architecture(model: Model) -> Architecture:
+    inputs, outputs = model.input_modalities, model.output_modalities
+    return Architecture(inputs, outputs, f"{'+'.join(inputs)}->{'+'.join(outputs)}")
+
+
+def _output_tokens(model: Model) -> int | None:
+    """What a client may ask for; a model that only embeds writes nothing."""
+    return None if model.apis == {Api.EMBEDDINGS} else model.output_tokens
+
+
+def _pricing(price: Price, markup_bp: int, service_tier: str | None = None) -> Pricing:
+    first, *others = shown_tiers(price, markup_bp, service_tier)
+    # Tiers start above a number of tokens, overrides at one.
+    overrides = tuple(
+        PricingOverride(min_prompt_tokens=tier.above + 1, **_rates(tier)) for tier in others
+    )
+    return Pricing(**_rates(first), overrides=overrides)
+
+
+def _rates(tier: Tier) -> dict[str, str]:
+    return {_MEMBERS[meter]: plain(rate) for meter, rate in tier.rates.items()}

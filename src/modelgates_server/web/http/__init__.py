@@ -1,0 +1,1 @@
+"""The HTTP server itself: uvicorn, its connections and its transport."""

@@ -1,0 +1,96 @@
+"""One message through the official library: its ASGI application, called with a scope of ours."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import structlog
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.shared.exceptions import MCPError
+from mcp_types import INTERNAL_ERROR, CallToolResult, TextContent
+from pydantic import ValidationError
+from starlette.requests import Request
+
+from modelgates_server.web.errors import INTERNAL
+from modelgates_server.web.response import JSON, Message, Receive, Reply, Scope, Send
+from modelgates_server.web.routing import Call
+
+Context = ServerRequestContext[Any, Any]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_CALL = "modelgates.call"
+_ACCEPT = b"accept", b"application/json, text/event-stream"
+"""What the library wants to read, whatever the client said: `messages` has looked at that."""
+
+log = structlog.get_logger()
+
+
+class Exchange:
+    """Answers the messages of one MCP server."""
+
+    def __init__(self, server: "Server[Any]") -> None:
+        self._server = server
+        self._server.middleware.insert(0, _contain)
+        # It tells of every request, and of every client that does something wrong.
+        logging.getLogger("mcp").setLevel(logging.ERROR)
+
+    async def answer(self, call: Call, message: bytes) -> Reply:
+        """Answer a message that `messages.split` has passed; with no body where it wants none."""
+        # Without sessions a manager holds nothing from one request to the next.
+        manager = StreamableHTTPSessionManager(self._server, json_response=True, stateless=True)
+        async with manager.run():
+            kept = (each for each in call.request.scope["headers"] if each[0] != _ACCEPT[0])
+            scope = {**call.request.scope, _CALL: call, "headers": [*kept, _ACCEPT]}
+            return await gathered(manager.handle_request, scope, message)
+
+
+async def gathered(app: App, scope: Scope, body: bytes) -> Reply:
+    """What an ASGI application answers to a request with this body."""
+    received = [{"type": "http.request", "body": body, "more_body": False}]
+    status, answer = 500, b""
+
+    async def receive() -> Message:
+        if not received:
+            await anyio.sleep_forever()
+        return received.pop()
+
+    async def send(message: Message) -> None:
+        nonlocal status, answer
+        status = message.get("status", status)
+        answer += message.get("body", b"")
+
+    await app(scope, receive, send)
+    return Reply(status, answer, [JSON] if answer else [])
+
+
+def request_of(context: Context) -> Request:
+    """A message as the library got it."""
+    request = context.request
+    assert isinstance(request, Request), "all messages come by `Exchange`"
+    return request
+
+
+def call_of(context: Context) -> Call:
+    """The HTTP request that brought a message."""
+    call: Call = request_of(context).scope[_CALL]
+    return call
+
+
+def text_result(text: str, *, is_error: bool = False) -> CallToolResult:
+    """What a tool says."""
+    return CallToolResult(content=[TextContent(text=text)], is_error=is_error)
+
+
+async def _contain(ctx: Context, call_next: CallNext) -> HandlerResult:
+    """Log what goes wrong here, and tell the client no more than that it did."""
+    try:
+        return await call_next(ctx)
+    except (MCPError, ValidationError):
+        raise
+    except Exception:
+        request_id = call_of(ctx).head.text_id
+        log.exception("mcp request failed", method=ctx.method, request_id=request_id)
+        raise MCPError(INTERNAL_ERROR, INTERNAL) from None

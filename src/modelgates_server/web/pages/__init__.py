@@ -1,0 +1,1 @@
+"""Pages and documents for readers: negotiated, rebased to their address and cached."""

@@ -1,0 +1,155 @@
+"""Serves the documentation: /docs and what is below it, and the files that programs look for.
+
+The site is made when it is first asked for, in a thread: a server that nobody asks for it neither
+waits for it nor keeps it in memory.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from modelgates_server.core.errors import InvalidInput
+from modelgates_server.core.pricing.catalog import Catalog
+from modelgates_server.docsite.model import HTML, ORIGIN
+from modelgates_server.docsite.model_names import with_offered_models
+from modelgates_server.docsite.openapi import document_at
+from modelgates_server.docsite.rebase import rebased
+from modelgates_server.web.errors import HttpRefusal
+from modelgates_server.web.pages.executor import beside
+from modelgates_server.web.pages.negotiation import (
+    base_of,
+    has,
+    takes_gzip,
+    wants_html,
+    wants_markdown,
+)
+from modelgates_server.web.pages.response_cache import SECURITY, Copies
+from modelgates_server.web.response import CACHED, JSON, Reply
+from modelgates_server.web.routing import Call
+
+if TYPE_CHECKING:
+    from modelgates_server.docsite.site import Site
+
+QUERY_MAX_CHARS = 200
+
+_RESULTS, _SUGGESTIONS = 20, 8
+
+
+@cache
+def load_site(catalog: Catalog) -> "Site":
+    """The site of a server that offers these models; whoever calls this waits for it."""
+    # Jinja, Markdown and Pygments take longer to load than all the rest of the server.
+    from modelgates_server.docsite.site import build_site  # noqa: PLC0415
+
+    return build_site(with_offered_models(document_at(ORIGIN), catalog))
+
+
+class SharedSite:
+    """The site of this process: whoever asks while it is being made waits for the same one."""
+
+    def __init__(self, load: Callable[[], "Site"]) -> None:
+        self._load = load
+        self._making: asyncio.Future[Site] | None = None
+
+    async def get(self) -> "Site":
+        """Make it, or wait for it, or take it. One that could not be made is tried again."""
+        making = self._making
+        if making is None or (making.done() and making.exception() is not None):
+            making = self._making = asyncio.ensure_future(beside(self._load))
+        # A client that leaves ends its own waiting, not that of others.
+        return await asyncio.shield(making)
+
+
+class _Found(msgspec.Struct):
+    title: str
+    heading: str
+    url: str
+    text: str
+
+
+class _Answer(msgspec.Struct):
+    query: str
+    results: msgspec.Raw
+
+
+class DocsApi:
+    """The operations below /docs. `public_url` is empty, or as `reader.checked_base` has it.
+
+    `site` is for others that serve the same pages.
+    """
+
+    def __init__(self, public_url: str, catalog: Catalog) -> None:
+        self._public_url = public_url
+        self.site = SharedSite(partial(load_site, catalog))
+        self._copies = Copies()
+
+    async def show(self, call: Call) -> Reply:
+        """GET of any document of the site."""
+        site = await self.site.get()
+        path: str = call.request.scope["path"]
+        name = path.removeprefix("/").removesuffix("/")
+        if name.endswith(".mdx"):
+            name = name.removesuffix("x")
+        document = site.documents.get(name)
+        if document is None:
+            return self._missing(site, call)
+        if document.is_page and wants_markdown(call):
+            name += ".md"
+            document = site.documents[name]
+        copy = await self._copies.get(name, document, self.base(call), gzipped=takes_gzip(call))
+        if has(call, copy.etag):
+            return Reply(304, b"", copy.headers, CACHED)
+        return Reply(200, copy.body, copy.headers, CACHED)
+
+    async def search(self, call: Call) -> Reply:
+        """GET /docs/search?q=: a page of results, for those without JavaScript."""
+        site = await self.site.get()
+        try:
+            query = _query(call)
+        except InvalidInput as refusal:
+            if not wants_html(call):
+                raise
+            return self._page(400, site.results("", [], str(refusal)), call)
+        found = await beside(site.find, query, _RESULTS)
+        return self._page(200, site.results(query, found), call)
+
+    async def suggest(self, call: Call) -> Reply:
+        """GET /docs/_search?q=: what the search box shows. Found words as in `pages.Excerpt`."""
+        site = await self.site.get()
+        query = _query(call)
+        results = [
+            _Found(
+                one.title,
+                one.heading,
+                f"{ORIGIN}/docs/{one.path}{'#' if one.anchor else ''}{one.anchor}",
+                one.text,
+            )
+            for one in await beside(site.find, query, _SUGGESTIONS)
+        ]
+        # An address in the query stays as it was typed.
+        raw = msgspec.Raw(rebased(msgspec.json.encode(results), self.base(call), is_html=False))
+        return Reply(200, msgspec.json.encode(_Answer(query, raw)), [JSON])
+
+    def base(self, call: Call) -> str:
+        """The reader's address."""
+        return self._public_url or base_of(call)
+
+    def _missing(self, site: "Site", call: Call) -> Reply:
+        if not wants_html(call):
+            raise HttpRefusal(404, "Resource not found")
+        return self._page(404, site.missing(), call)
+
+    def _page(self, status: int, body: bytes, call: Call) -> Reply:
+        html = rebased(body, self.base(call), is_html=True)
+        return Reply(status, html, [(b"content-type", HTML.encode()), *SECURITY])
+
+
+def _query(call: Call) -> str:
+    """What is searched; raises `InvalidInput`."""
+    query = call.request.query_params.get("q", "")
+    if len(query) > QUERY_MAX_CHARS:
+        raise InvalidInput(f"a search has at most {QUERY_MAX_CHARS} characters")
+    return query

@@ -1,0 +1,88 @@
+"""What a request says of its reader: the address it came to, and the forms it takes."""
+
+import re
+
+from modelgates_server.core.errors import InvalidInput
+from modelgates_server.web.routing import Call
+
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
+_HOST_HEADER = re.compile(_HOST.encode())
+_SEGMENT = r"(?!\.\.?(?:/|$))[A-Za-z0-9._~-]+"
+_BASE = re.compile(rf"https?://{_HOST}(?:/{_SEGMENT})*/?")
+_QUALITY = re.compile(rb";\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*$", re.IGNORECASE)
+_SCHEMES = {b"http": "http", b"https": "https"}
+
+
+def checked_base(url: str, name: str) -> str:
+    """An address without a slash at its end; raises `InvalidInput`, in which it is called `name`.
+
+    It stands in every page of the documentation, so it may be an address and nothing else.
+    """
+    if not _BASE.fullmatch(url):
+        raise InvalidInput(
+            f"{name} must look like https://gateway.example, "
+            "or https://example.com/gateway below a path"
+        )
+    return url.rstrip("/")
+
+
+def base_of(call: Call) -> str:
+    """The address that a request came to, such as `https://gateway.example`.
+
+    Raises `InvalidInput`: what is no host may not be repeated in a page.
+    """
+    scope = call.request.scope
+    host, *others = [value for name, value in scope["headers"] if name == b"host"] or [b""]
+    # Of two a proxy may have looked at the other one.
+    if others or not _HOST_HEADER.fullmatch(host):
+        raise InvalidInput("there must be one Host header, which names a host")
+    # Whoever lies here is the only one to get a page with the wrong scheme. Each proxy may add
+    # its own; the first is the reader's.
+    forwarded = call.headers.get(b"x-forwarded-proto", b"").partition(b",")[0].strip().lower()
+    scheme = _SCHEMES.get(forwarded) or scope["scheme"]
+    return f"{scheme}://{host.decode('ascii').lower()}"
+
+
+def wants_markdown(call: Call) -> bool:
+    """Whether `Accept` asks for Markdown, and for nothing rather than it.
+
+    Browsers never name it. Coding assistants do, beside HTML and of the same quality.
+    """
+    asked = _qualities(call.headers.get(b"accept", b""))
+    markdown = asked.get(b"text/markdown", 0)
+    return markdown > 0 and markdown >= asked.get(b"text/html", 0)
+
+
+def wants_html(call: Call) -> bool:
+    """Whether a browser asks."""
+    return _qualities(call.headers.get(b"accept", b"")).get(b"text/html", 0) > 0
+
+
+def takes_gzip(call: Call) -> bool:
+    """Whether an answer may be compressed."""
+    encodings = _qualities(call.headers.get(b"accept-encoding", b""))
+    return encodings.get(b"gzip", encodings.get(b"*", 0)) > 0
+
+
+def has(call: Call, etag: bytes) -> bool:
+    """Whether the client has this version (RFC 9110, 13.1.2: `W/` makes no difference)."""
+    known = call.headers.get(b"if-none-match")
+    if known is None:
+        return False
+    tags = (tag.strip().removeprefix(b"W/") for tag in known.split(b","))
+    return any(tag in {etag, b"*"} for tag in tags)
+
+
+def _qualities(header: bytes) -> dict[bytes, int]:
+    """The members of a header such as `Accept`, with their qualities in thousandths."""
+    found = dict[bytes, int]()
+    for member in header.split(b","):
+        name = member.partition(b";")[0].strip().lower()
+        quality = _QUALITY.search(member)
+        found[name] = _thousandths(quality[1]) if quality else 1000
+    return found
+
+
+def _thousandths(quality: bytes) -> int:
+    whole, _, places = quality.partition(b".")
+    return min(int(whole) * 1000 + int(places.ljust(3, b"0")), 1000)

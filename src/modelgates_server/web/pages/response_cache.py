@@ -1,0 +1,109 @@
+"""Documents as they go over the wire, with the reader's address in them. Made once, then kept."""
+
+import asyncio
+import gzip
+from base64 import urlsafe_b64encode
+from collections import OrderedDict
+from functools import partial
+from hashlib import sha256
+from typing import NamedTuple
+
+from modelgates_server.docsite.model import ASSETS, CATALOG, DOCS, POLICY, Document
+from modelgates_server.docsite.rebase import rebased
+from modelgates_server.web.head import Headers
+from modelgates_server.web.pages.executor import beside
+
+KEPT_BYTES = 16 * 1024 * 1024
+"""Of all copies of a process together. Whoever makes up host names only drives others out."""
+
+ENTRY_BYTES = 2048
+"""What a copy takes in memory besides its body: its key, which has the address, and its headers."""
+
+SECURITY: Headers = [
+    (b"content-security-policy", f"{POLICY}; frame-ancestors 'none'".encode()),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+]
+"""What all documents and pages carry."""
+
+_FOR_EVER = (b"cache-control", b"public, max-age=31536000, immutable")
+_ASK_AGAIN = (b"cache-control", b"no-cache")
+_VARY = (b"vary", b"accept, accept-encoding, x-forwarded-proto")
+_LEAST_GZIP_BYTES = 256
+# From here on gzip's first level: 4 ms instead of 31 for the largest document.
+_LARGE_BYTES = 256 * 1024
+
+
+class Copy(NamedTuple):
+    """An answer that is ready to be sent."""
+
+    body: bytes
+    etag: bytes
+    headers: Headers
+
+
+_Key = tuple[str, str, bool]
+
+
+class Copies:
+    """Keeps copies by a key, up to `KEPT_BYTES`; those go first that were not asked for longest."""
+
+    def __init__(self) -> None:
+        self._kept = OrderedDict[_Key, Copy]()
+        self._bytes = 0
+        self._making = dict[_Key, asyncio.Future[Copy]]()
+
+    async def get(self, name: str, document: Document, base: str, *, gzipped: bool) -> Copy:
+        """The document called `name` for readers at `base`; raises as `beside` does."""
+        # Style sheets and scripts have no address in them.
+        key = name, "" if name.startswith(ASSETS) else base, gzipped
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        making = self._making.get(key)
+        if making is None:
+            making = asyncio.ensure_future(beside(_make, name, document, base, gzipped))
+            making.add_done_callback(partial(self._keep, key))
+            self._making[key] = making
+        # A client that leaves ends its own waiting, not that of others.
+        return await asyncio.shield(making)
+
+    def _keep(self, key: _Key, made: "asyncio.Future[Copy]") -> None:
+        del self._making[key]
+        if made.cancelled() or made.exception() is not None:
+            return
+        self._kept[key] = made.result()
+        self._bytes += _weight(made.result())
+        while self._bytes > KEPT_BYTES:
+            _, dropped = self._kept.popitem(last=False)
+            self._bytes -= _weight(dropped)
+
+
+def _weight(copy: Copy) -> int:
+    return ENTRY_BYTES + len(copy.body)
+
+
+def _make(name: str, document: Document, base: str, gzipped: bool) -> Copy:
+    body = rebased(document.body, base, is_html=document.is_page)
+    digest = urlsafe_b64encode(sha256(body).digest()[:12])
+    headers = _headers(name, document, base)
+    if gzipped and len(body) >= _LEAST_GZIP_BYTES:
+        body = gzip.compress(body, 1 if len(body) >= _LARGE_BYTES else 6, mtime=0)
+        digest += b"-gz"
+        headers.append((b"content-encoding", b"gzip"))
+    etag = b'"%b"' % digest
+    return Copy(body, etag, [*headers, (b"etag", etag)])
+
+
+def _headers(name: str, document: Document, base: str) -> Headers:
+    headers = [(b"content-type", document.media_type.encode()), *SECURITY]
+    if name.startswith(ASSETS):
+        return [*headers, _FOR_EVER, (b"vary", b"accept-encoding")]
+    links = []
+    if document.is_page:
+        links.append(f'<{base}/{name}.md>; rel="alternate"; type="text/markdown"')
+    if name in {DOCS, CATALOG}:
+        links.append(f'<{base}/{CATALOG}>; rel="api-catalog"')
+    if links:
+        headers.append((b"link", ", ".join(links).encode()))
+    return [*headers, _ASK_AGAIN, _VARY]

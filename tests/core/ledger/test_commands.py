@@ -1,0 +1,107 @@
+from typing import Any
+
+import pytest
+
+from modelgates_server.core.errors import InvalidAmount, InvalidInput
+from modelgates_server.core.ledger import commands as c
+from modelgates_server.core.money import ENTRY_MAX_PICO
+from tests.support import T0_MS, adjust, capture, expire, extend, grant, place
+
+ID = "user_0123456789abcdefghijKL"
+HASH = "0" * 64
+NAMED: dict[str, Any] = {"account_id": ID, "reference": "r", "at_ms": T0_MS}
+
+
+@pytest.mark.parametrize("amount_pico", [1, ENTRY_MAX_PICO])
+def test_the_smallest_and_the_largest_amount_are_taken(amount_pico: int) -> None:
+    grant(ID, amount_pico)
+    adjust(ID, amount_pico)
+    adjust(ID, -amount_pico)
+    place(ID, HASH, "h", amount_pico)
+    capture(ID, "h", amount_pico)
+
+
+def test_a_call_may_cost_nothing() -> None:
+    place(ID, HASH, "h", 0)
+    capture(ID, "h", 0)
+    extend(ID, "h", "1", 0)
+    expire(ID, "h", T0_MS, 0)
+
+
+def test_posting_nothing_is_refused() -> None:
+    for build in (lambda: grant(ID, 0), lambda: adjust(ID, 0)):
+        with pytest.raises(InvalidAmount, match="may not be zero"):
+            build()
+
+
+def test_a_negative_grant_is_no_hidden_adjustment() -> None:
+    with pytest.raises(InvalidAmount, match="may not be negative"):
+        grant(ID, -1)
+
+
+def test_a_negative_amount_never_mints_credits() -> None:
+    for build in (
+        lambda: place(ID, HASH, "h", -1),
+        lambda: capture(ID, "h", -1),
+        lambda: extend(ID, "h", "1", -1),
+        lambda: expire(ID, "h", T0_MS, -1),
+    ):
+        with pytest.raises(InvalidAmount, match="may not be negative"):
+            build()
+
+
+@pytest.mark.parametrize("amount_pico", [ENTRY_MAX_PICO + 1, 10**30])
+def test_an_amount_beyond_int64_is_refused(amount_pico: int) -> None:
+    for build in (
+        lambda: grant(ID, amount_pico),
+        lambda: adjust(ID, amount_pico),
+        lambda: adjust(ID, -amount_pico),
+        lambda: place(ID, HASH, "h", amount_pico),
+        lambda: capture(ID, "h", amount_pico),
+        lambda: extend(ID, "h", "1", amount_pico),
+        lambda: expire(ID, "h", T0_MS, amount_pico),
+    ):
+        with pytest.raises(InvalidAmount, match="too large"):
+            build()
+
+
+@pytest.mark.parametrize("amount", [1.0, True, "1", None])
+def test_money_that_is_no_integer_is_a_mistake_of_ours(amount: object) -> None:
+    with pytest.raises((AssertionError, TypeError)):
+        grant(ID, amount)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("account_id", ["", "user_", ID + "x", ID.upper(), "user_ü" + ID[6:]])
+def test_a_command_for_what_is_no_account_id_is_a_mistake_of_ours(account_id: str) -> None:
+    with pytest.raises(AssertionError):
+        c.CloseAccount(account_id=account_id, reference="r", at_ms=T0_MS)
+
+
+@pytest.mark.parametrize("text", ["", "x" * 256])
+def test_texts_have_1_to_255_characters(text: str) -> None:
+    with pytest.raises(InvalidInput, match="must have 1 to 255 characters"):
+        c.CloseAccount(account_id=ID, reference=text, at_ms=T0_MS)
+    with pytest.raises(InvalidInput, match="must have 1 to 255 characters"):
+        c.OpenAccount(**NAMED, name=text)
+    with pytest.raises(InvalidInput, match="must have 1 to 255 characters"):
+        c.Grant(**NAMED, amount_pico=1, reason=text)
+    with pytest.raises(InvalidInput, match="must have 1 to 255 characters"):
+        c.VoidHold(**NAMED, hold_id=text)
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\x00b", "a\x1b[31m", "a\u202eb", "\ud800", "a\u2028b"])
+def test_texts_cannot_forge_lines_or_break_a_database(text: str) -> None:
+    with pytest.raises(InvalidInput, match="control or other unprintable character"):
+        c.OpenAccount(**NAMED, name=text)
+
+
+@pytest.mark.parametrize("text", ["x", "x" * 255, "Žofie 株式会社 🙂", "50 % off; drop table"])
+def test_texts_of_people_are_taken(text: str) -> None:
+    c.OpenAccount(**NAMED, name=text)
+
+
+def test_a_floor_is_zero_or_negative() -> None:
+    c.OpenAccount(**NAMED, name="x", min_balance_pico=-ENTRY_MAX_PICO)
+    for floor in (1, -ENTRY_MAX_PICO - 1):
+        with pytest.raises(InvalidInput, match="a minimum balance is zero or negative"):
+            c.OpenAccount(**NAMED, name="x", min_balance_pico=floor)

@@ -1,0 +1,97 @@
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelgates_server.core.ids import REFERENCE_MAX_CHARS
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.generations import (
+    ID_BYTES,
+    ActivityRow,
+    Generation,
+    activity_of,
+    attempt_of,
+    generation_id,
+    repeatable_id,
+)
+from modelgates_server.core.pricing.usage import Usage
+from modelgates_server.core.times import MS_PER_DAY
+from tests.core import calls
+from tests.support import T0_MS
+
+USAGE = Usage(input=1, cache_read=2, input_audio=4, output=8, reasoning=16)
+
+
+def ended(state: HoldState, cost_pico: int = 0, **members: object) -> Generation:
+    started = calls.held(calls.ask(calls.flat(input="0.001"), calls.demand()))
+    return calls.replace(
+        started, **{"state": state, "cost_pico": cost_pico, "ended_at_ms": T0_MS, **members}
+    )
+
+
+def test_an_id_looks_like_openrouter_s_and_tells_its_second() -> None:
+    made = generation_id(b"\xff" * ID_BYTES, T0_MS + 999)
+    assert made == "gen-1795439520-" + made[-21:]
+    assert generation_id(bytes(ID_BYTES), 0) == "gen-0-" + "0" * 21
+
+
+@given(
+    st.binary(min_size=ID_BYTES, max_size=ID_BYTES), st.binary(min_size=ID_BYTES, max_size=ID_BYTES)
+)
+def test_ids_differ_where_their_randomness_does(one: bytes, other: bytes) -> None:
+    assert (generation_id(one, T0_MS) == generation_id(other, T0_MS)) == (one == other)
+    # `capture:` and the like come before it in the references of the ledger.
+    assert len(generation_id(one, 10**15)) + 20 < REFERENCE_MAX_CHARS
+
+
+def test_a_repeated_call_has_the_same_id_until_it_was_void() -> None:
+    digest = hashlib.sha256(b"key").digest()
+    assert repeatable_id(digest, 0) == repeatable_id(digest, 0)
+    assert [attempt_of(repeatable_id(digest, attempt)) for attempt in range(20)] == [*range(20)]
+    assert repeatable_id(digest, 0) != repeatable_id(hashlib.sha256(b"other").digest(), 0)
+
+
+def test_a_repeatable_id_is_no_other_call_s() -> None:
+    digest = hashlib.sha256(b"key").digest()
+    assert repeatable_id(digest, 0) != generation_id(digest[:ID_BYTES], T0_MS)
+
+
+def test_a_charged_call_counts_once_on_the_day_of_its_charge() -> None:
+    late = ended(HoldState.CAPTURED, 5, usage=USAGE, ended_at_ms=T0_MS + MS_PER_DAY)
+    assert activity_of(late) == ActivityRow(
+        day=T0_MS // MS_PER_DAY + 1,
+        key_hash=late.key_hash,
+        model=calls.MODEL,
+        endpoint_id="acme:m1-large",
+        provider="acme",
+        requests=1,
+        usage_pico=5,
+        prompt_tokens=7,
+        completion_tokens=24,
+        reasoning_tokens=16,
+        cached_tokens=2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "cost_pico", "counts"),
+    [
+        (HoldState.CAPTURED, 5, True),
+        (HoldState.CAPTURED, 0, True),
+        (HoldState.EXPIRED, 5, True),
+        (HoldState.EXPIRED, 0, False),
+        (HoldState.VOIDED, 0, False),
+    ],
+)
+def test_activity_is_what_was_charged_and_what_was_free_but_not_what_failed(
+    state: HoldState, cost_pico: int, counts: bool
+) -> None:
+    row = activity_of(ended(state, cost_pico))
+    assert (row is not None) == counts
+    if row is not None:
+        assert (row.usage_pico, row.prompt_tokens) == (cost_pico, 0)
+
+
+def test_a_running_call_is_no_activity_even_with_a_checkpoint() -> None:
+    assert activity_of(ended(HoldState.OPEN, 5, usage=USAGE, ended_at_ms=None)) is None

@@ -1,0 +1,88 @@
+from typing import Any
+
+import pytest
+
+from modelgates_server.core.metering.observed import InvalidAnswer, Observed
+from modelgates_server.core.pricing.usage import Usage
+from tests.core import calls
+
+REPORT = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
+
+
+def test_usage_in_a_choice_is_second_to_that_of_the_whole() -> None:
+    less = {"prompt_tokens": 1, "completion_tokens": 1}
+    choice = {"delta": {}, "finish_reason": "stop", "usage": less}
+    assert calls.seen({"choices": [choice], "usage": REPORT}).reported == REPORT
+    assert calls.seen({"choices": [choice]}, {"choices": [], "usage": REPORT}).reported == REPORT
+
+
+@pytest.mark.parametrize("junk", [None, {}, [], 5, "none", True])
+def test_what_comes_after_true_usage_and_is_none_does_not_wipe_it_out(junk: object) -> None:
+    observed = calls.seen({"usage": REPORT}, {"usage": junk, "x_groq": junk, "choices": None})
+    assert observed.reported == REPORT
+
+
+@pytest.mark.parametrize("word", ["null", "None", "unfinished", "not_finished"])
+def test_word_for_no_end_is_no_end(word: str) -> None:
+    assert calls.seen({"choices": [{"finish_reason": word}]}).finish_reason is None
+
+
+@pytest.mark.parametrize("junk", [b"NaN", b"-Infinity", b"1e400", b"9" * 5000, b"Infinity"])
+def test_number_that_json_does_not_have_is_refused_alone(junk: bytes) -> None:
+    observed = Observed()
+    members = observed.see(
+        b'{"choices":[{"message":{"content":"NaN hi"},"x":%b}],"usage":{"prompt_tokens":9,'
+        b'"completion_tokens":2,"total_tokens":%b,"tps":%b,'
+        b'"prompt_tokens_details":{"cached_tokens":4,"x":%b}}}'
+        % (b"1" if junk.startswith((b"1", b"9")) else junk, junk, junk, junk)
+    )
+    reading = observed.reading()
+    assert reading.usage == Usage(input=5, cache_read=4, output=2)
+    assert reading.refused == 1
+    assert observed.output.text_bytes == len("NaN hi")
+    assert b"NaN hi" in bytes(members["choices"])
+
+
+def test_the_last_reason_that_is_one_is_kept_cut_short() -> None:
+    reasons: list[Any] = ["x" * 300, None, "", 5, {}]
+    observed = calls.seen(*({"choices": [{"finish_reason": reason}]} for reason in reasons))
+    assert observed.native_finish_reason == "x" * 255
+    assert calls.seen({"id": "i" * 300}, {"id": "j"}).upstream_id == "i" * 255
+    assert calls.seen({"id": 5}, {"id": None}).upstream_id is None
+
+
+@pytest.mark.parametrize("error", ["overloaded", {"message": "x"}, [1], {"code": 1}, 1])
+def test_an_error_is_noticed_in_whatever_form(error: object) -> None:
+    assert calls.seen({"error": error}, {"error": None}).error == error
+
+
+@pytest.mark.parametrize("error", [None, "", {}, [], False])
+def test_an_error_that_says_nothing_does_not_end_a_good_answer(error: object) -> None:
+    assert not calls.seen({"choices": [{"delta": {"content": "a"}}], "error": error}).error
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"<html>",
+        b"null",
+        b"[]",
+        b'"x"',
+        b"5",
+        b"{",
+        b'{"choices":5}',
+        b'{"choices":{}}',
+        b'{"choices":[5]}',
+        b'{"choices":[null]}',
+        b'{"choices":[{"delta":{"content":"\xff"}}]',
+        b'{"id":"\xff"}',
+        b'{"a":"\xff\xfe"}x',
+        b'{"a":%b%b}' % (b"[" * 9999, b"]" * 9999),
+        b'{"error":%b%b}' % (b"[" * 9999, b"]" * 9999),
+        b'{"choices":[{"delta":{"tool_calls":{"a":"\\ud800"}}}]}',
+    ],
+)
+def test_what_is_no_answer_is_said_to_be_none(payload: bytes) -> None:
+    with pytest.raises(InvalidAnswer, match="not an answer of this API"):
+        Observed().see(payload)

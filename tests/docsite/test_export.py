@@ -1,0 +1,161 @@
+import json
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelgates_server.core.errors import InvalidInput
+from modelgates_server.docsite.export import OURS, write
+from modelgates_server.docsite.model import ORIGIN
+from modelgates_server.docsite.openapi import document_at
+from modelgates_server.docsite.site import Site, build_site
+from tests.docsite.conftest import Elements
+
+BASE = "https://example.com/llm"
+
+
+@pytest.fixture(scope="module")
+def boxless() -> Site:
+    return build_site(document_at(ORIGIN), searchable=False)
+
+
+@pytest.fixture(scope="module")
+def built(boxless: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("built")
+    write(boxless, folder, BASE)
+    return folder
+
+
+def test_all_documents_become_files_with_the_reader_s_address(built: Path, site: Site) -> None:
+    for name, document in site.documents.items():
+        file = built / name / "index.html" if document.is_page else built / name
+        body = file.read_bytes()
+        assert ORIGIN.encode() not in body
+        assert document.is_page or (BASE.encode() in body) == (ORIGIN.encode() in document.body)
+    assert (built / "404.html").exists()
+
+
+def test_every_link_on_a_page_is_a_file(built: Path) -> None:
+    files = [*built.rglob("*.html")]
+    assert len(files) > 10
+    for file in files:
+        page = Elements(file.read_text("utf-8"))
+        assert "q" not in page.values("name"), "a box that nobody answers"
+        for url in [*page.values("href"), *page.values("src")]:
+            if not url.startswith("/llm/docs"):
+                continue
+            path = built / url.removeprefix("/llm/").partition("#")[0]
+            assert path.is_file() or (path / "index.html").is_file(), url
+
+
+def test_pages_carry_the_policy_that_a_server_of_files_does_not_send(built: Path) -> None:
+    for file in built.rglob("*.html"):
+        tags = Elements(file.read_text("utf-8")).found
+        [at] = [i for i, (_, a) in enumerate(tags) if a.get("http-equiv")]
+        assert at < min(i for i, (tag, _) in enumerate(tags) if tag in {"link", "script"})
+        assert tags[at][1]["http-equiv"] == "Content-Security-Policy"
+        policy = tags[at][1]["content"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; ")
+        assert "frame-ancestors" not in policy, "browsers ignore it here, and complain"
+
+
+def test_the_catalog_names_what_is_there(built: Path) -> None:
+    [links] = json.loads((built / ".well-known/api-catalog").read_text("utf-8"))["linkset"]
+    assert set(links) == {"anchor", "service-desc", "service-doc"}
+    for one in links["service-desc"] + links["service-doc"]:
+        assert (built / one["href"].removeprefix(f"{BASE}/")).exists()
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("step", ["write_text", "replace", "unlink", "write_bytes", "mkdir"])
+def test_a_build_that_was_interrupted_can_be_repeated(
+    step: str, tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "site"
+    works, lasting = getattr(Path, step), 0
+
+    def dies(path: Path, *args: Any, **named: Any) -> Any:
+        nonlocal lasting
+        lasting -= 1
+        if lasting == 0:
+            if step == "write_text":
+                works(path, "do", **named)
+            raise Killed
+        return works(path, *args, **named)
+
+    for earlier in (False, True):
+        for steps in (1, 2, 40):
+            if earlier:
+                write(site, folder, BASE)
+                (folder / "gone.html").touch()
+                (folder / OURS).write_text((folder / OURS).read_text() + "gone.html\n")
+            with monkeypatch.context() as patch:
+                lasting = steps
+                patch.setattr(Path, step, dies)
+                with suppress(Killed):
+                    write(site, folder, BASE)
+            written = write(site, folder, BASE)
+            here = [path for path in folder.rglob("*") if path.is_file()]
+            assert sorted(here) == sorted([*written, folder / OURS])
+
+
+def test_a_folder_of_an_earlier_build_is_written_anew(tmp_path: Path, site: Site) -> None:
+    folder = tmp_path / "new" / "site"
+    written = write(site, folder, BASE)
+    gone = folder / "docs/old/index.html"
+    gone.parent.mkdir()
+    gone.touch()
+    with (folder / OURS).open("a") as listed:
+        listed.write("docs/old/index.html\n")
+    assert write(site, folder, BASE) == written
+    assert not gone.exists()
+    assert "docs/old/index.html" not in (folder / OURS).read_text().splitlines()
+
+
+def test_what_somebody_else_wrote_is_left_alone(tmp_path: Path, site: Site) -> None:
+    mine = tmp_path / "thesis.txt"
+    mine.write_text("years of work")
+    with pytest.raises(InvalidInput, match=r"such as thesis\.txt"):
+        write(site, tmp_path, BASE)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    mine.unlink()
+    write(site, tmp_path, BASE)
+    (tmp_path / "docs/mine.html").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InvalidInput, match="such as docs/mine"):
+        write(site, tmp_path, BASE)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_list_of_files_cannot_name_one_elsewhere(tmp_path: Path, site: Site) -> None:
+    outside, folder = tmp_path / "precious", tmp_path / "site"
+    outside.touch()
+    folder.mkdir()
+    (folder / OURS).write_text("../precious\n")
+    write(site, folder, BASE)
+    assert outside.exists()
+
+
+def test_a_file_is_no_folder(tmp_path: Path, site: Site) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidInput, match="not a folder"):
+        write(site, tmp_path / "file", BASE)
+
+
+@pytest.mark.parametrize("link", ["docs", "docs/guides", "llms.txt", OURS, "docs/gone"])
+def test_nothing_is_written_through_a_link(link: str, tmp_path: Path, site: Site) -> None:
+    folder, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
+    write(site, folder, BASE)
+    if (folder / link).exists():
+        (folder / link).rename(elsewhere)
+    (folder / link).symlink_to(elsewhere)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.exists()}
+    with pytest.raises(InvalidInput, match=f"such as {re.escape(link)}: "):
+        write(site, folder, BASE)
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.exists()}
+    assert after == before

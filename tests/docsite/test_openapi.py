@@ -1,0 +1,299 @@
+"""The description of the API: valid, true to the seed, and nothing left out."""
+
+import json
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from decimal import Decimal
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+from schemathesis.specs.openapi.definitions import OPENAPI_31
+
+from modelgates_server.core.keys import KeyKind, key_hash, key_label
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.preferences import _GRAMMAR, _PRICES
+from modelgates_server.core.metering.request import _Asked
+from modelgates_server.core.pricing.usage import Meter
+from modelgates_server.core.times import LimitReset
+from modelgates_server.web.api.activity import ActivityItem
+from modelgates_server.web.api.generations import GenerationRow, ProviderResponse, ReceiptLine
+from modelgates_server.web.api.holds import HoldRow
+from modelgates_server.web.api.key_responses import CurrentKey, KeyBudget, KeyRow, workspace_of
+from modelgates_server.web.api.keys import KeyChangeBody, NewKeyBody
+from modelgates_server.web.api.model_responses import (
+    Architecture,
+    EndpointRow,
+    ModelEndpoints,
+    ModelRow,
+    Pricing,
+    PricingOverride,
+    ProviderRow,
+)
+from modelgates_server.web.api.models import SORTS
+from modelgates_server.web.api.openapi import OpenApi
+from tests.support import has_true_checksum
+from tests.web.document import SEED, operations_of, our_document, referenced, validator
+from tests.web.harness import Api
+
+DOCUMENT = our_document()
+SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
+SHAPES: dict[str, type[msgspec.Struct]] = {
+    "Activity": ActivityItem,
+    "Architecture": Architecture,
+    "CurrentKey": CurrentKey,
+    "Endpoint": EndpointRow,
+    "Generation": GenerationRow,
+    "Hold": HoldRow,
+    "Key": KeyRow,
+    "KeyBudget": KeyBudget,
+    "KeyChange": KeyChangeBody,
+    "Model": ModelRow,
+    "ModelEndpoints": ModelEndpoints,
+    "NewKey": NewKeyBody,
+    "Pricing": Pricing,
+    "PricingOverride": PricingOverride,
+    "Provider": ProviderRow,
+    "ProviderResponse": ProviderResponse,
+    "ReceiptLine": ReceiptLine,
+}
+BODIES = {"NewKey", "KeyChange"}
+INFERENCE_BODIES = ("ChatRequest", "CompletionRequest", "EmbeddingsRequest")
+OURS_IN_SEED_OPERATION = {"x-key-kinds"}
+
+
+def nodes(value: Any, place: str = "#") -> Iterator[tuple[str, Any]]:
+    """Every object and list of a document, with its place."""
+    if isinstance(value, dict | list):
+        yield place, value
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, inner in items:
+            yield from nodes(inner, f"{place}/{name}")
+
+
+def test_the_document_is_openapi_3_1() -> None:
+    jsonschema_rs.validator_for(OPENAPI_31).validate(DOCUMENT)
+
+
+def test_schemas_are_json_schemas(subtests: pytest.Subtests) -> None:
+    for name, schema in DOCUMENT["components"]["schemas"].items():
+        with subtests.test(name):
+            Draft202012Validator.check_schema(schema)
+            assert schema["title"] == name
+
+
+def test_references_lead_somewhere_and_nothing_lies_about_unused() -> None:
+    named = {
+        f"#/components/{group}/{name}"
+        for group, members in DOCUMENT["components"].items()
+        if group != "securitySchemes"
+        for name in members
+    }
+    used = {
+        node["$ref"] for _, node in nodes(DOCUMENT) if isinstance(node, dict) and "$ref" in node
+    }
+    assert used == named
+
+
+def test_examples_fit_their_schemas(subtests: pytest.Subtests) -> None:
+    count = 0
+    for place, node in nodes(DOCUMENT):
+        if not isinstance(node, dict) or "schema" not in node:
+            continue
+        examples = [referenced(DOCUMENT, e)["value"] for e in node.get("examples", {}).values()]
+        for example in [*examples, *([node["example"]] if "example" in node else [])]:
+            count += 1
+            with subtests.test(f"{place} {count}"):
+                validator(DOCUMENT, node["schema"]).validate(example)
+                if isinstance(example, dict) and "modelgates_metadata" in example:
+                    schema = DOCUMENT["components"]["schemas"]["CreditsMetadata"]
+                    validator(DOCUMENT, schema).validate(example["modelgates_metadata"])
+    assert count > 40
+
+
+def test_the_key_in_the_examples_is_one_key() -> None:
+    content = DOCUMENT["paths"]["/keys"]["post"]["responses"]["201"]["content"]
+    example = content["application/json"]["example"]
+    text, row = example["key"], example["data"]
+    assert not has_true_checksum(text), "scanners would report it"
+    assert (key_hash(text), key_label(text)) == (row["hash"], row["label"])
+    assert workspace_of(row["creator_user_id"]) == row["workspace_id"]
+
+
+def test_every_body_has_a_schema_and_an_example(subtests: pytest.Subtests) -> None:
+    for method, path, operation in operations_of(DOCUMENT):
+        bodies = {**operation["responses"], "body": operation.get("requestBody", {"content": {}})}
+        for status, referring in bodies.items():
+            for media_type, content in referenced(DOCUMENT, referring)["content"].items():
+                with subtests.test(f"{method} {path} {status} {media_type}"):
+                    assert content["schema"]
+                    assert ("example" in content) != bool(content.get("examples"))
+
+
+def test_every_refusal_has_causes_each_with_a_remedy(subtests: pytest.Subtests) -> None:
+    for method, path, operation in operations_of(DOCUMENT):
+        for status, referring in operation["responses"].items():
+            answer = referenced(DOCUMENT, referring)
+            causes = answer["content"].get("application/json", {}).get("examples", {})
+            with subtests.test(f"{method} {path} {status}"):
+                if int(status) < 400:
+                    assert not any("x-remedy" in referenced(DOCUMENT, c) for c in causes.values())
+                    continue
+                assert re.fullmatch(
+                    r"([A-Z]\w+ )+- [A-Z].*[^.]|.* - .*\..*\.", answer["description"]
+                )
+                assert causes
+                for cause in (referenced(DOCUMENT, one) for one in causes.values()):
+                    assert not cause["summary"].endswith(".")
+                    assert re.fullmatch(r"[A-Z].*\.", cause["x-remedy"])
+                    assert cause["value"]["error"]["message"]
+
+
+def test_an_example_of_a_refusal_has_its_status_as_code(subtests: pytest.Subtests) -> None:
+    for method, path, operation in operations_of(DOCUMENT):
+        for status, answer in operation["responses"].items():
+            content = referenced(DOCUMENT, answer).get("content", {}).get("application/json", {})
+            for example in content.get("examples", {}).values():
+                value = referenced(DOCUMENT, example)["value"]
+                with subtests.test(f"{method} {path} {status}"):
+                    assert ("error" in value) == (int(status) >= 400)
+                    assert "error" not in value or value["error"]["code"] == int(status)
+
+
+def test_the_operation_of_the_seed_is_in_it_unchanged() -> None:
+    seed, ours = deepcopy(SEED["paths"]["/credits"]), deepcopy(DOCUMENT["paths"]["/credits"])
+    operation = ours.pop("get")
+    for name in OURS_IN_SEED_OPERATION:
+        del operation[name]
+    for answer in operation["responses"].values():
+        del answer["content"]["application/json"]["examples"]
+    assert operation == seed["get"]
+    # What is ours stands beside the operation and asks nothing of anybody.
+    assert set(ours) == {"parameters"}
+    assert not any(parameter["required"] for parameter in ours["parameters"])
+
+
+def test_the_components_of_the_seed_are_in_it_unchanged() -> None:
+    for group, members in SEED["components"].items():
+        for name, member in members.items():
+            assert DOCUMENT["components"][group][name] == member, name
+    for name in ("title", "version"):
+        assert DOCUMENT["info"][name] == SEED["info"][name]
+    assert DOCUMENT["openapi"] == SEED["openapi"]
+
+
+@pytest.mark.parametrize("schema", SHAPES)
+def test_members_in_the_document_and_in_the_code_are_the_same(schema: str) -> None:
+    described, shape = SCHEMAS[schema], SHAPES[schema]
+    fields = msgspec.structs.fields(shape)
+    assert set(described["properties"]) == {field.encode_name for field in fields}
+    may_lack = schema in BODIES or shape.__struct_config__.omit_defaults
+    required = {
+        field.encode_name
+        for field in fields
+        if field.required or not (may_lack or field.default is msgspec.UNSET)
+    }
+    assert set(described.get("required", [])) == required
+
+
+def test_the_members_that_are_read_of_a_call_are_described() -> None:
+    described = {name for schema in INFERENCE_BODIES for name in SCHEMAS[schema]["properties"]}
+    read = {field.encode_name for field in msgspec.structs.fields(_Asked)}
+    assert described == read
+    assert all(SCHEMAS[schema]["additionalProperties"] is True for schema in INFERENCE_BODIES)
+
+
+def test_every_member_of_provider_is_described() -> None:
+    preferences = SCHEMAS["ProviderPreferences"]
+    assert preferences["properties"].keys() == _GRAMMAR.names
+    assert preferences["properties"]["max_price"]["properties"].keys() == _PRICES.names
+
+
+def test_enumerations_in_the_document_and_in_the_code_are_the_same() -> None:
+    assert SCHEMAS["LimitReset"]["enum"] == [*LimitReset, None]
+    issued = set(SCHEMAS["NewKey"]["properties"]["kind"]["enum"])
+    assert issued == set(SCHEMAS["Key"]["properties"]["kind"]["enum"])
+    assert issued == set(KeyKind) - {KeyKind.MANAGEMENT}
+    assert SCHEMAS["Generation"]["properties"]["state"]["enum"] == list(HoldState)
+    meters = SCHEMAS["ReceiptLine"]["properties"]["what"]["enum"]
+    assert meters == [*Meter, "rounding", "overrun"]
+    (sort,) = [p for p in DOCUMENT["paths"]["/models"]["get"]["parameters"] if p["name"] == "sort"]
+    assert sort["schema"]["enum"] == list(SORTS)
+
+
+def test_the_receipt_in_the_examples_adds_up() -> None:
+    def example(path: str, verb: str = "get") -> Any:
+        answer = DOCUMENT["paths"][path][verb]["responses"]["200"]
+        return answer["content"]["application/json"]
+
+    generation = example("/generation")["example"]["data"]
+    amounts = [Decimal(line["amount"]) for line in generation["lines"]]
+    for line, amount in zip(generation["lines"], amounts, strict=True):
+        assert line["quantity"] * Decimal(line["rate"]) == amount
+    cost = str(sum(amounts))
+    usage = example("/chat/completions", "post")["example"]["usage"]
+    activity = example("/activity")["examples"]["plain"]["value"]["data"][0]
+    shown = (generation["total_cost"], generation["usage"], usage["cost"], activity["usage"])
+    assert [str(Decimal(str(amount))) for amount in shown] == [cost] * 4
+
+
+def test_every_operation_and_member_is_told_in_words(subtests: pytest.Subtests) -> None:
+    assert all(tag["x-displayName"] for tag in DOCUMENT["tags"])
+    assert list(DOCUMENT["x-key-kinds"]) == list(KeyKind)
+    for method, path, operation in operations_of(DOCUMENT):
+        with subtests.test(f"{method} {path}"):
+            assert operation["summary"]
+            assert operation["description"].endswith(".")
+            assert re.fullmatch(r"[a-z]+(-[a-z]+)*", operation["operationId"])
+            assert set(operation["tags"]) <= {tag["name"] for tag in DOCUMENT["tags"]}
+    for name in (*SHAPES, *INFERENCE_BODIES, "Usage"):
+        for member, schema in SCHEMAS[name]["properties"].items():
+            with subtests.test(f"{name}.{member}"):
+                told = "description" in schema or referenced(DOCUMENT, schema).get("description")
+                assert told
+    amounts = ("usage", "usage_daily", "limit_remaining", "byok_usage_monthly")
+    for member in amounts:
+        text = SCHEMAS["Key"]["properties"][member]["description"]
+        assert text.startswith("US dollars"), "an amount without a unit"
+
+
+def test_every_amount_is_told_with_its_unit(subtests: pytest.Subtests) -> None:
+    amounts = {f"#/components/schemas/{name}" for name in ("Dollars", "Rate", "ExactText")}
+    for name, schema in SCHEMAS.items():
+        for place, node in nodes(schema):
+            if isinstance(node, dict) and node.get("$ref") in amounts:
+                with subtests.test(f"{name} {place}"):
+                    assert node["description"].startswith("US dollars")
+
+
+def test_no_description_was_cut_at_a_comma(subtests: pytest.Subtests) -> None:
+    # In {description: one, two} the second half is a member without a value.
+    for place, node in nodes(DOCUMENT):
+        if isinstance(node, dict) and "description" in node and "id" not in node:
+            with subtests.test(place):
+                assert None not in node.values()
+
+
+async def test_both_forms_are_served_and_are_the_same_document(api: Api) -> None:
+    as_json = await api.call("GET", "/openapi.json")
+    as_yaml = await api.call("GET", "/openapi.yaml")
+    assert as_yaml.headers["content-type"] == "application/yaml"
+    assert yaml.safe_load(as_yaml.text) == as_json.json() == DOCUMENT
+    # Readers of YAML for JavaScript or Go do not all know merged and shared nodes.
+    assert not re.search(r"(: |- )[&*]\w|<<:", as_yaml.text)
+
+
+@pytest.mark.parametrize("public_url", ["https://credits.example", "https://credits.example/"])
+def test_clients_are_sent_to_where_the_server_is(public_url: str) -> None:
+    document = json.loads(OpenApi(public_url)._json)
+    assert document["servers"] == [{"url": "https://credits.example/api/v1"}]
+    assert document["paths"]["/healthz"]["servers"] == [{"url": "https://credits.example"}]
+
+
+def test_without_an_address_of_its_own_places_are_relative() -> None:
+    assert DOCUMENT["servers"] == [{"url": "/api/v1"}]
+    assert DOCUMENT["paths"]["/healthz"]["servers"] == [{"url": "/"}]

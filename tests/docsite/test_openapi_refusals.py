@@ -1,0 +1,128 @@
+"""The refusals of calls in the description are, to the letter, what the server sends."""
+
+import json
+from typing import Any
+
+import pytest
+
+from modelgates_server.core import errors as e
+from modelgates_server.core.errors import InsufficientCredits, Shortfall
+from modelgates_server.core.times import parse_instant
+from modelgates_server.dialects.openai_chat.errors import refusal_of
+from modelgates_server.web.error_responses import Refusals
+from modelgates_server.web.errors import error_body
+from tests.web.document import our_document, referenced, validator
+
+DOCUMENT = our_document()
+RESPONSES: dict[str, Any] = DOCUMENT["components"]["responses"]
+ACCOUNT_ID = "user_7VofcMnIFxmsr8vrnEnVHP"
+
+
+def example(response: str, name: str) -> Any:
+    return RESPONSES[response]["content"]["application/json"]["examples"][name]["value"]
+
+
+def message(response: str, name: str) -> str:
+    text: str = example(response, name)["error"]["message"]
+    return text
+
+
+def raw(response: str, name: str) -> bytes:
+    text: str = example(response, name)["error"]["metadata"]["raw"]
+    return text.encode()
+
+
+def shortfall(available_pico: int, affordable_tokens: int, held_pico: int = 0) -> Shortfall:
+    return Shortfall(19_500_000_000, available_pico, held_pico, 32_000, affordable_tokens)
+
+
+MAX_COST = e.MaxCostExceeded(
+    message("PaymentRequired", "max_cost"), shortfall(10_000_000_000, 16_166)
+)
+KEY_LIMIT = e.KeyLimitExceeded(
+    "Key limit exceeded (monthly limit).",
+    asked_pico=19_500_000_000,
+    limit_pico=5_000_000_000_000,
+    spent_pico=4_998_700_000_000,
+    held_pico=0,
+    resets_at_ms=parse_instant("2026-12-01T00:00:00Z"),
+)
+
+
+@pytest.mark.parametrize(
+    ("response", "name", "error"),
+    [
+        (
+            "PaymentRequired",
+            "fewer_tokens",
+            InsufficientCredits.fewer_tokens(shortfall(16_705_200_000, 27_342)),
+        ),
+        (
+            "PaymentRequired",
+            "shorter_prompt",
+            InsufficientCredits.shorter_prompt(
+                Shortfall(9_619_800_000, 1_044_600_000, 0, 1, 0), 64_128, 6_964
+            ),
+        ),
+        ("PaymentRequired", "empty", InsufficientCredits.empty(shortfall(0, 0), purchased=True)),
+        (
+            "PaymentRequired",
+            "never_purchased",
+            InsufficientCredits.empty(shortfall(0, 0), purchased=False),
+        ),
+        (
+            "PaymentRequired",
+            "in_flight",
+            InsufficientCredits.in_flight(shortfall(12_500_000_000, 20_333, 250_000_000_000), 2),
+        ),
+        ("PaymentRequired", "max_cost", MAX_COST),
+        ("InferenceForbidden", "key_limit", KEY_LIMIT),
+        ("Conflict", "deleted", e.CreatedKeyDeleted()),
+        (
+            "InferenceBadRequest",
+            "provider",
+            refusal_of("openai", 400, raw("InferenceBadRequest", "provider")),
+        ),
+        (
+            "TooManyRequests",
+            "limited",
+            refusal_of("openai", 429, raw("TooManyRequests", "limited"), 12),
+        ),
+        ("BadGateway", "failed", refusal_of("openai", 500, raw("BadGateway", "failed"))),
+        (
+            "InferenceUnavailable",
+            "overloaded",
+            refusal_of("openai", 503, raw("InferenceUnavailable", "overloaded")),
+        ),
+        (
+            "GatewayTimeout",
+            "late",
+            e.ProviderTimedOut("openai did not answer in time", provider="openai"),
+        ),
+    ],
+)
+def test_an_example_is_what_is_sent(response: str, name: str, error: Exception) -> None:
+    status, text, headers, metadata = Refusals().describe(error)
+    body = json.loads(error_body(status, text, ACCOUNT_ID, metadata))
+    assert body == example(response, name)
+    described = {header.lower() for header in RESPONSES[response]["headers"]}
+    assert {header.decode() for header, _ in headers} <= described
+
+
+def test_every_case_of_a_402_is_described() -> None:
+    schema = DOCUMENT["components"]["schemas"]["ShortfallMetadata"]
+    examples = RESPONSES["PaymentRequired"]["content"]["application/json"]["examples"]
+    metadata = [one["value"]["error"]["metadata"] for one in examples.values()]
+    assert {one["reason"] for one in metadata} == set(schema["properties"]["reason"]["enum"])
+    sources = {one["limit_source"] for one in metadata}
+    others = {source.replace("modelgates", "openrouter", 1) for source in sources}
+    assert sources | others == set(schema["properties"]["limit_source"]["enum"])
+
+
+def test_another_brand_in_limit_source_fits_the_description() -> None:
+    for response, error in (("PaymentRequired", MAX_COST), ("InferenceForbidden", KEY_LIMIT)):
+        status, text, _, metadata = Refusals("openrouter").describe(error)
+        body = json.loads(error_body(status, text, ACCOUNT_ID, metadata))
+        assert body["error"]["metadata"]["limit_source"].startswith("openrouter_")
+        content = referenced(DOCUMENT, RESPONSES[response])["content"]["application/json"]
+        validator(DOCUMENT, content["schema"]).validate(body)

@@ -1,0 +1,221 @@
+"""A call that would never end, and one that fails after its provider has said something."""
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from modelgates_server.core.errors import CallEnded, ProviderUnavailable
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.generations import Generation
+from modelgates_server.core.metering.settlement import settle
+from modelgates_server.service.calls import call as calls
+from modelgates_server.service.calls.call import Call
+from tests.gateway import DEADLINE_S, Desk, Heard, asking, relay
+from tests.upstream import Says, Upstream, answer, chunk, plain, story, usage
+
+CUT_BY_BYTES = 64 * 1024 + 32 * 100
+"""Text of a stream, for which 100 tokens are held, after which it is cut at the latest."""
+
+PIECE_BYTES = 64 * 1024
+_SENT_MAX_BYTES = 64 * 1024 * 1024
+"""More than sockets keep on the way."""
+
+
+class Endless:
+    """A stream without an end; `left` is set when its reader has gone, `sent_bytes` is its text.
+
+    A gateway that reads on for ever fails the test instead of never ending it.
+    """
+
+    def __init__(self) -> None:
+        self.sent_bytes = 0
+        self.left = threading.Event()
+
+    def __iter__(self) -> Iterator[bytes]:
+        piece = chunk("w" * PIECE_BYTES)
+        try:
+            for _ in itertools.repeat(None):
+                assert self.sent_bytes < _SENT_MAX_BYTES, "nobody ended the stream"
+                yield piece
+                self.sent_bytes += PIECE_BYTES
+        finally:
+            self.left.set()
+
+
+class Counting(Heard):
+    """A client that keeps the end of what is written to it, and counts the text before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text_bytes = 0
+
+    async def write(self, data: bytes) -> None:
+        self.text_bytes += data.count(b"w")
+        self.pieces.clear()
+        await super().write(data)
+
+
+async def test_endless_stream_is_cut_and_charged_at_most_its_hold(
+    desk: Desk, upstream: Upstream
+) -> None:
+    endless, heard = Endless(), Counting()
+    upstream.say = lambda _: Says(endless)
+    generation = await desk.stream(asking(stream=True, max_tokens=100), heard)
+    [last] = heard.chunks
+    assert last["error"]["code"] == 502
+    assert "more than it was asked for" in last["error"]["message"]
+    assert last["choices"][0]["finish_reason"] == "error"
+    closed = await asyncio.to_thread(endless.left.wait, DEADLINE_S)
+    assert closed, "the connection to the provider is closed"
+    assert 0 < heard.text_bytes <= CUT_BY_BYTES + PIECE_BYTES
+    assert generation.state is HoldState.CAPTURED
+    assert 0 < generation.cost_pico <= generation.hold_pico
+    account = await desk.account()
+    assert (account.usage_pico, account.held_pico) == (generation.cost_pico, 0)
+
+
+async def test_stream_is_not_cut_within_what_tokens_can_be(desk: Desk, upstream: Upstream) -> None:
+    upstream.say = lambda _: Says(
+        [chunk("w" * 32 * 100), chunk(finish="stop", usage=usage(3, 100)), b"data: [DONE]\n\n"]
+    )
+    heard = Heard()
+    generation = await desk.stream(asking(stream=True, max_tokens=100), heard)
+    assert "error" not in heard.chunks[-1]
+    assert generation.error is None
+
+
+async def test_plain_answer_that_cannot_be_read_to_its_end_costs_nothing(
+    desk: Desk, upstream: Upstream
+) -> None:
+    """Its first choice is whole; the text of its second is no text."""
+    good = b'{"message":{"content":"hello there"},"finish_reason":"stop"}'
+    bad = b'{"message":{"tool_calls":[{"function":{"arguments":"\\ud800"}}]}}'
+    body = b'{"choices":[%b,%b],"usage":{"prompt_tokens":3,"completion_tokens":5}}' % (good, bad)
+    upstream.say = lambda _: Says([body], content_type="application/json")
+    call = await desk.begin(asking(n=2))
+    with pytest.raises(ProviderUnavailable):
+        await take(call)
+    await check_free(desk, call)
+
+
+async def test_plain_answer_that_a_mistake_of_ours_keeps_back_costs_nothing(
+    desk: Desk, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client gets no word of it, however much was said and reported."""
+    upstream.say = lambda _: plain(answer("hello there", usage(3, 5)))
+    call = await desk.begin(asking())
+
+    def mistake(*_: object) -> bytes:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(calls, "shown_answer", mistake)
+    with pytest.raises(ZeroDivisionError):
+        await take(call)
+    await check_free(desk, call)
+
+
+async def test_stream_that_a_mistake_of_ours_stops_is_charged_for_what_was_handed_on(
+    desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: Says([chunk("word0 "), chunk("word1 ")] * 1000)
+
+    class Mistaken(Heard):
+        async def write(self, data: bytes) -> None:
+            await super().write(data)
+            if "word1" in self.text:
+                raise ZeroDivisionError
+
+    call = await desk.begin(asking(stream=True))
+    with pytest.raises(ZeroDivisionError):
+        await relay(call, Mistaken())
+    generation = await desk.saved(call)
+    assert generation.state is HoldState.CAPTURED
+    assert 0 < generation.cost_pico == (await desk.account()).usage_pico
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_endless_refusal_of_a_provider_is_not_read_to_its_end(
+    desk: Desk, upstream: Upstream, *, stream: bool
+) -> None:
+    endless = Endless()
+    upstream.say = lambda _: Says(endless, 500, "application/json")
+    call = await desk.begin(asking(stream=stream))
+    with pytest.raises(ProviderUnavailable):
+        await (relay(call, Heard()) if stream else take(call))
+    assert await asyncio.to_thread(endless.left.wait, DEADLINE_S)
+    await check_free(desk, call)
+
+
+async def test_stream_that_is_answered_with_an_endless_body_is_not_read_to_its_end(
+    desk: Desk, upstream: Upstream
+) -> None:
+    endless = Endless()
+    upstream.say = lambda _: Says(endless, 200, "application/json")
+    call = await desk.begin(asking(stream=True))
+    with pytest.raises(ProviderUnavailable):
+        await relay(call, Heard())
+    assert await asyncio.to_thread(endless.left.wait, DEADLINE_S)
+    await check_free(desk, call)
+
+
+async def test_endless_plain_answer_is_not_read_to_its_end(
+    desk: Desk, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "ANSWER_MAX_BYTES", CUT_BY_BYTES)  # 64 MiB take a while
+    endless = Endless()
+    upstream.say = lambda _: Says(endless, 200, "application/json")
+    call = await desk.begin(asking())
+    with pytest.raises(ProviderUnavailable, match="more than"):
+        await take(call)
+    assert await asyncio.to_thread(endless.left.wait, DEADLINE_S)
+    await check_free(desk, call)
+
+
+async def test_answer_too_large_to_be_kept_is_not_made_again(
+    desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: plain(answer("w" * calls.KEPT_MAX_BYTES, usage(3, 5)))
+    _, generation = await desk.answer(asking(key="once"))
+    assert await desk.store.answer(generation.account_id, generation.id) is None
+    with pytest.raises(CallEnded, match=generation.id):
+        await desk.begin(asking(key="once"))
+    assert len(upstream.asked) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_call_that_cannot_be_priced_frees_its_hold(
+    desk: Desk, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, *, stream: bool
+) -> None:
+    """A mistake of ours in the price of what was said may cost us, and never locks credits."""
+    upstream.say = lambda _: Says(story()) if stream else plain(answer("hello", usage(3, 5)))
+
+    def mistaken(*given: Any, **named: Any) -> Generation:
+        if given[-1].has_output:
+            raise ZeroDivisionError
+        return settle(*given, **named)
+
+    monkeypatch.setattr(calls, "settle", mistaken)
+    call = await desk.begin(asking(stream=stream))
+    with pytest.raises(ZeroDivisionError):
+        await (relay(call, Heard()) if stream else take(call))
+    await check_free(desk, call)
+
+
+async def take(call: Call) -> None:
+    """A plain call, as the server makes it."""
+    try:
+        await call.open()
+        await call.answer()
+    finally:
+        await call.close()
+
+
+async def check_free(desk: Desk, call: Call) -> None:
+    generation = await desk.saved(call)
+    assert (generation.state, generation.cost_pico) == (HoldState.VOIDED, 0)
+    account = await desk.account()
+    assert (account.usage_pico, account.held_pico) == (0, 0)

@@ -1,0 +1,316 @@
+"""A call whose client leaves, is slow or waits, and one that the server stops."""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelgates_server.core.errors import ProviderUnavailable, Stopping
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.generations import Generation
+from modelgates_server.service.calls.call import Call
+from modelgates_server.service.verify import verify
+from tests.gateway import (
+    DEADLINE_S,
+    PATIENCE,
+    READ_PICO,
+    WRITTEN_PICO,
+    Desk,
+    Heard,
+    asking,
+    relay,
+    until,
+)
+from tests.upstream import Pause, Says, Upstream, answer, plain, story, usage
+
+TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
+
+
+class Running:
+    """A call that stands where its upstream waits."""
+
+    def __init__(self, desk: Desk, call: Call, heard: Heard, work: Awaitable[Any]) -> None:
+        self.desk = desk
+        self.call = call
+        self.heard = heard
+        self.task = asyncio.ensure_future(work)
+
+    async def end(self) -> Generation:
+        """What is on the books when it has ended by itself."""
+        # Not `timeout`: it cancels, and calls that are cancelled end well.
+        ended, _ = await asyncio.wait([self.task], timeout=DEADLINE_S)
+        assert ended
+        self.task.result()
+        return await self.desk.saved(self.call)
+
+
+async def stream_to(desk: Desk, upstream: Upstream, pause: Pause, text: str) -> Running:
+    """Start a stream and hear it up to a text, where its upstream pauses."""
+    upstream.say = lambda _: Says(pause)
+    call, heard = await desk.begin(asking(stream=True)), Heard()
+    running = Running(desk, call, heard, relay(call, heard))
+    await heard.until(text)
+    return running
+
+
+async def take(call: Call) -> None:
+    try:
+        await call.open()
+        await call.answer()
+    finally:
+        await call.close()
+
+
+async def plain_to(desk: Desk, upstream: Upstream, pause: Pause) -> Running:
+    """Start a plain call, whose upstream pauses within the body."""
+    upstream.say = lambda _: Says(pause, content_type="application/json")
+    call = await desk.begin(asking())
+    running = Running(desk, call, Heard(), take(call))
+    await until(lambda: call._reply is not None)
+    return running
+
+
+def two_words() -> Pause:
+    return Pause(story()[:2], story()[2:])
+
+
+def half_an_answer() -> Pause:
+    [body] = plain(answer("hi", usage(3, 5))).pieces
+    return Pause([body[:20]], [body[20:]])
+
+
+async def test_a_client_that_leaves_a_stream_pays_for_what_it_really_used(
+    desk: Desk, upstream: Upstream
+) -> None:
+    rest = Pause(story()[2:3], story()[3:])
+    pause = Pause(story()[:2], rest)
+    running = await stream_to(desk, upstream, pause, "word1")
+    running.call.client_has_left = lambda: True
+    pause.go.set()
+    await running.heard.until("word2")
+    rest.go.set()
+    generation = await running.end()
+    assert generation.cancelled
+    assert generation.state is HoldState.CAPTURED
+    assert generation.cost_pico == TRUE_PICO == (await desk.account()).usage_pico
+    assert generation.usage is not None
+    assert not generation.usage.estimated
+
+
+async def test_a_client_that_leaves_a_plain_call_pays_for_what_it_really_used(
+    desk: Desk, upstream: Upstream
+) -> None:
+    pause = half_an_answer()
+    running = await plain_to(desk, upstream, pause)
+    running.call.client_has_left = lambda: True
+    pause.go.set()
+    generation = await running.end()
+    assert generation.cancelled
+    assert generation.cost_pico == TRUE_PICO == (await desk.account()).usage_pico
+
+
+async def test_nobody_is_waited_for_longer_than_the_limit(desk: Desk, upstream: Upstream) -> None:
+    pause = two_words()
+    running = await stream_to(desk, upstream, pause, "word1")
+    running.call.client_has_left = lambda: True
+    desk.generations.tick()
+    desk.clock.forward(PATIENCE.drain_s * 1000 - 1)
+    desk.generations.tick()
+    await asyncio.sleep(0)
+    assert not running.task.done()
+    desk.clock.forward(1)
+    desk.generations.tick()
+    generation = await running.end()
+    pause.go.set()
+    assert generation.cancelled
+    assert generation.usage is not None
+    assert generation.usage.estimated
+    assert generation.usage.output == 3, "two words are twelve bytes"
+    assert generation.cost_pico == generation.usage.input * READ_PICO + 3 * WRITTEN_PICO
+
+
+async def test_refusal_costs_nothing_when_the_client_leaves_while_it_is_read(
+    desk: Desk, upstream: Upstream
+) -> None:
+    pause = Pause([b'{"error": '], [b'{"message": "no"}}'])
+    upstream.say = lambda _: Says(pause, 500, "application/json")
+    call = await desk.begin(asking())
+    running = Running(desk, call, Heard(), take(call))
+    await until(lambda: call._reply is not None)
+    call.client_has_left = lambda: True
+    desk.generations.tick()
+    desk.clock.forward(PATIENCE.drain_s * 1000)
+    desk.generations.tick()
+    with pytest.raises(ProviderUnavailable):
+        await asyncio.wait_for(running.task, DEADLINE_S)
+    pause.go.set()
+    saved = await desk.saved(call)
+    assert (saved.state, saved.cost_pico, saved.cancelled) == (HoldState.VOIDED, 0, True)
+
+
+async def test_a_stream_with_a_reader_is_never_abandoned(desk: Desk, upstream: Upstream) -> None:
+    pause = two_words()
+    running = await stream_to(desk, upstream, pause, "word1")
+    desk.clock.forward(100 * PATIENCE.drain_s * 1000)
+    desk.generations.tick()
+    pause.go.set()
+    assert (await running.end()).cost_pico == TRUE_PICO
+
+
+async def test_a_stream_that_is_stopped_is_told_so_and_charged_for_what_was_handed_on(
+    desk: Desk, upstream: Upstream
+) -> None:
+    pause = two_words()
+    running = await stream_to(desk, upstream, pause, "word1")
+    running.task.cancel()
+    generation = await running.end()
+    pause.go.set()
+    assert generation.error == "Stopping"
+    assert generation.usage is not None
+    assert generation.usage.output == 3
+    last = running.heard.chunks[-1]
+    stopping = {"message": "The server is stopping.", "code": 503}
+    assert last["error"] == {
+        **stopping,
+        "metadata": {"error_type": "server", "retry_after_seconds": 1},
+    }
+    assert last["choices"][0]["finish_reason"] == "error"
+
+
+@pytest.mark.parametrize("where", ["before the head", "within the body"])
+async def test_a_plain_call_that_is_stopped_costs_nothing(
+    desk: Desk, upstream: Upstream, where: str
+) -> None:
+    pause = half_an_answer() if where == "within the body" else Pause([], [])
+    if where == "within the body":
+        running = await plain_to(desk, upstream, pause)
+    else:
+
+        def say(_: Any) -> Says:
+            return Says(list(pause))
+
+        upstream.say = say
+        call = await desk.begin(asking())
+        running = Running(desk, call, Heard(), take(call))
+        await until(lambda: len(upstream.asked) == 1)
+    running.task.cancel()
+    with pytest.raises(Stopping):
+        await running.end()
+    pause.go.set()
+    generation = await desk.saved(running.call)
+    assert generation.state is HoldState.VOIDED
+    assert (await desk.account()).held_pico == 0
+
+
+async def test_a_stop_while_the_capture_is_committed_loses_nothing(
+    desk: Desk, upstream: Upstream, sqlite_path: Path
+) -> None:
+    pause = two_words()
+    running = await stream_to(desk, upstream, pause, "word1")
+    with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        pause.go.set()
+        await until(lambda: running.call._settled)
+        await asyncio.sleep(0)
+        running.task.cancel()
+        await asyncio.sleep(0)
+        assert not running.task.done()
+        other.execute("rollback")
+    generation = await running.end()
+    assert generation.cost_pico == TRUE_PICO == (await desk.account()).usage_pico
+    assert running.heard.chunks[-1]["usage"]["prompt_tokens"] == 3
+
+
+async def test_a_sign_of_life_while_the_capture_waits_does_not_keep_it_from_landing(
+    desk: Desk, upstream: Upstream, sqlite_path: Path
+) -> None:
+    pause = two_words()
+    running = await stream_to(desk, upstream, pause, "word1")
+    with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        pause.go.set()
+        await until(lambda: running.call._settled)
+        desk.clock.forward(PATIENCE.hold_ttl_s * 1000 // 3)
+        desk.generations.tick()
+        await asyncio.sleep(0)
+        assert running.call.checkpoint.state is HoldState.OPEN, "what it saves if it comes first"
+        other.execute("rollback")
+    generation = await running.end()
+    assert generation.state is HoldState.CAPTURED
+    assert generation.cost_pico == TRUE_PICO == (await desk.account()).usage_pico
+    assert (await verify(desk.store)).findings == []
+
+
+async def test_an_answer_of_bad_bytes_is_a_provider_s_failure_and_ends_its_hold(
+    desk: Desk, upstream: Upstream
+) -> None:
+    bad = b'{"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop","\xff":1}]}'
+    upstream.say = lambda _: Says([bad], content_type="application/json")
+    call = await desk.begin(asking())
+    with pytest.raises(ProviderUnavailable):
+        await take(call)
+    assert (await desk.saved(call)).state is HoldState.VOIDED
+    assert (await desk.account()).held_pico == 0
+
+
+async def test_leaving_before_the_first_word_does_not_make_a_long_call_free(
+    desk: Desk, upstream: Upstream
+) -> None:
+    pause = Pause([], story())
+    upstream.say = lambda _: Says(pause)
+    call = await desk.begin(asking(stream=True))
+    running = Running(desk, call, Heard(), relay(call, Heard()))
+    await until(lambda: len(upstream.asked) == 1)
+    call.client_has_left = lambda: True
+    desk.generations.tick()
+    desk.clock.forward(PATIENCE.drain_s * 1000)
+
+    async def given_up() -> bool:
+        desk.generations.tick()
+        return running.task.done()
+
+    await until(given_up)
+    pause.go.set()
+    generation = await desk.saved(call)
+    assert (generation.state, generation.cancelled) == (HoldState.CAPTURED, True)
+    assert generation.cost_pico > 0
+    assert generation.usage is not None
+    assert generation.usage.estimated
+
+
+async def test_a_call_that_a_mistake_of_ours_stops_holds_nothing(
+    desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: Says(story())
+    call = await desk.begin(asking(stream=True))
+    await call.open()
+    await call.close()
+    generation = await desk.saved(call)
+    assert (generation.state, generation.error) == (HoldState.VOIDED, "GatewayError")
+    assert (await desk.account()).held_pico == 0
+
+
+async def test_a_slow_client_does_not_hide_the_usage_that_came_with_the_first_word(
+    desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: Says([b"".join(story())])
+    call, writing = await desk.begin(asking(stream=True)), asyncio.Event()
+
+    class Slow(Heard):
+        async def write(self, data: bytes) -> None:
+            if not writing.is_set():
+                writing.set()
+                await asyncio.sleep(DEADLINE_S)
+            await super().write(data)
+
+    running = Running(desk, call, Slow(), relay(call, Slow()))
+    await writing.wait()
+    running.task.cancel()
+    generation = await running.end()
+    assert generation.usage is not None
+    assert not generation.usage.estimated
+    assert generation.cost_pico == TRUE_PICO

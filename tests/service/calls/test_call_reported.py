@@ -1,0 +1,256 @@
+"""What providers report of one call, in the ways that public reports show them to."""
+
+import json
+from typing import Any
+
+import pytest
+from structlog.testing import CapturingLogger
+
+from modelgates_server.core.errors import ProviderUnavailable
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.generations import Generation, Origin, UsageWarning
+from modelgates_server.core.metering.request import Api, read_demand
+from modelgates_server.core.pricing.prices import dollars, total_of
+from modelgates_server.service.calls.registry import CallRequest
+from modelgates_server.telemetry import observer
+from tests.gateway import READ_PICO, WRITTEN_PICO, Desk, Heard, asking
+from tests.upstream import DONE, Says, Upstream, answer, chunk, event, plain, usage, used
+
+FIVE_READ_TWO_WRITTEN_PICO = 5 * READ_PICO + 2 * WRITTEN_PICO
+ENDS = [chunk(finish="stop"), used(usage(5, 2)), DONE]
+
+
+def delta(**members: Any) -> bytes:
+    """A chunk that says something in other members than `content`."""
+    return event({"id": "up-1", "choices": [{"index": 0, "delta": members, "finish_reason": None}]})
+
+
+async def streamed(desk: Desk, upstream: Upstream, *pieces: bytes, cut: bool = False) -> Generation:
+    upstream.say = lambda _: Says(list(pieces), cut=cut)
+    generation = await desk.stream(asking(stream=True))
+    assert total_of(generation.lines) == dollars(generation.cost_pico)
+    return generation
+
+
+def saying(reason: object, content: str = "", **members: Any) -> Says:
+    """A plain answer that ends so."""
+    choice = {"index": 0, "message": {"content": content}, "finish_reason": reason}
+    return plain({"id": "up-1", "choices": [choice], **members})
+
+
+@pytest.mark.parametrize("word", ["error", "network_error", "insufficient_system_resource", "odd"])
+async def test_plain_answer_is_a_failure_and_free_when_its_end_says_so_and_nothing_was_said(
+    word: str, desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: saying(word, usage=usage(5, 2))
+    call = await desk.begin(asking())
+    await call.open()
+    with pytest.raises(ProviderUnavailable, match=f"finish reason '{word}'"):
+        await call.answer()
+    await call.close()
+    saved = await desk.saved(call)
+    assert (saved.state, saved.cost_pico) == (HoldState.VOIDED, 0)
+
+
+@pytest.mark.parametrize(
+    ("word", "normalised"),
+    [
+        ("end_turn", "stop"),
+        ("MAX_TOKENS", "length"),
+        ("tool_use", "tool_calls"),
+        ("SAFETY", "content_filter"),
+        ("network_error", "error"),
+        ("odd", "stop"),
+    ],
+)
+async def test_plain_answer_with_text_is_charged_and_its_end_is_normalised(
+    word: str, normalised: str, desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: saying(word, "some text", usage=usage(5, 2))
+    body, generation = await desk.answer(asking())
+    [choice] = body["choices"]
+    assert (choice["finish_reason"], choice["native_finish_reason"]) == (normalised, word)
+    assert (generation.finish_reason, generation.native_finish_reason) == (normalised, word)
+    assert generation.cost_pico == FIVE_READ_TWO_WRITTEN_PICO
+
+
+@pytest.mark.parametrize("text", ["", "some text"])
+async def test_stream_ends_with_an_error_chunk_when_its_end_says_that_it_failed(
+    text: str, desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: Says(
+        [chunk(text or None), chunk(finish="network_error"), used(usage(5, 2)), DONE]
+    )
+    heard = Heard()
+    generation = await desk.stream(asking(stream=True), heard)
+    assert heard.chunks[-1]["error"]["code"] == 502
+    assert generation.finish_reason == "error"
+    assert generation.cost_pico == (FIVE_READ_TWO_WRITTEN_PICO if text else 0)
+
+
+async def test_stream_hands_on_normalised_ends_with_the_provider_s_own(
+    desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: Says([chunk("hi"), chunk(finish="end_turn"), *ENDS[1:]])
+    heard = Heard()
+    await desk.stream(asking(stream=True), heard)
+    ends = [choice for each in heard.chunks for choice in each["choices"]]
+    assert [end["finish_reason"] for end in ends] == [None, "stop"]
+    assert ends[-1]["native_finish_reason"] == "end_turn"
+
+
+SAID = {
+    "reasoning details": delta(reasoning_details=[{"type": "reasoning.text", "text": "x" * 40}]),
+    "encrypted reasoning": delta(reasoning_details=[{"type": "encrypted", "data": "x" * 40}]),
+    "one text under three names": delta(
+        reasoning="x" * 40,
+        reasoning_content="x" * 40,
+        reasoning_details=[{"type": "reasoning.text", "text": "x" * 40, "signature": "y" * 99}],
+    ),
+    "a transcript": delta(audio={"id": "a", "transcript": "x" * 40, "expires_at": 1}),
+    "a member that nobody knows": delta(thoughts="x" * 40),
+    "parts of text": delta(content=[{"type": "text", "text": "x" * 40}]),
+    "escaped text": delta(content="\u00e9" * 20),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+async def test_stream_that_breaks_is_charged_for_every_text_that_went_by(
+    case: str, desk: Desk, upstream: Upstream
+) -> None:
+    generation = await streamed(desk, upstream, SAID[case], cut=True)
+    assert generation.state is HoldState.CAPTURED
+    assert generation.usage is not None
+    assert (generation.usage.output, generation.usage.estimated) == (10, True)
+    assert generation.cost_pico >= 10 * WRITTEN_PICO
+
+
+@pytest.mark.parametrize("n", [1, 2])
+async def test_usage_on_choices_is_added_up_and_their_prompt_counts_once(
+    n: int, desk: Desk, upstream: Upstream
+) -> None:
+    choices = [
+        {"index": i, "delta": {"content": "hi"}, "finish_reason": "stop", "usage": usage(5, 2)}
+        for i in range(n)
+    ]
+    upstream.say = lambda _: Says([event({"choices": choices}), DONE])
+    generation = await desk.stream(asking(stream=True, n=n))
+    assert generation.cost_pico == 5 * READ_PICO + 2 * n * WRITTEN_PICO
+    assert generation.reported is not None
+
+
+async def test_usage_of_the_whole_is_not_added_to_that_of_a_choice(
+    desk: Desk, upstream: Upstream
+) -> None:
+    last = {"index": 0, "delta": {}, "finish_reason": "stop", "usage": usage(5, 2)}
+    generation = await streamed(
+        desk, upstream, chunk("hi"), event({"choices": [last], "usage": usage(5, 2)}), DONE
+    )
+    assert generation.cost_pico == FIVE_READ_TWO_WRITTEN_PICO
+
+
+async def test_answer_that_names_its_model_and_cost_has_them_kept(
+    desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: plain({**answer("hi", usage(5, 2, cost=0.25)), "model": "m1-2026"})
+    _, generation = await desk.answer(asking())
+    assert generation.served_model == "m1-2026"
+    assert generation.upstream_cost_pico == 25 * 10**10
+    assert generation.usage_warnings == (UsageWarning.COST_DIFFERS,)
+
+
+async def test_oddities_in_a_report_are_counted_and_another_cost_is_logged(
+    desk: Desk, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = CapturingLogger()
+    monkeypatch.setattr(observer, "log", log)
+    upstream.say = lambda _: plain(
+        answer("some text", {"prompt_tokens": 5, "total_tokens": -1, "cost": 0.25, "cost_x": 1})
+    )
+    _, generation = await desk.answer(asking())
+    assert set(generation.usage_warnings) == {
+        UsageWarning.COUNT_REFUSED,
+        UsageWarning.ZERO_ESTIMATED,
+        UsageWarning.COST_DIFFERS,
+    }
+    for warning in generation.usage_warnings:
+        labels = {"endpoint": "acme:large", "warning": warning.value}
+        figures = desk.metered.metrics._registry
+        assert figures.get_sample_value("modelgates_usage_warnings_total", labels) == 1
+    [line] = log.calls
+    assert (line.method_name, line.args) == ("warning", ("the provider reports another cost",))
+    assert (line.kwargs["id"], line.kwargs["reported_cost"]) == (generation.id, "0.25")
+    assert "cost_x" not in str(line.kwargs), "a report may hold anything"
+
+
+@pytest.mark.parametrize(
+    ("api", "body"),
+    [
+        (Api.CHAT, {"choices": [], "usage": usage(5, 2)}),
+        (Api.CHAT, {"choices": None, "error": {"message": "no"}}),
+        (Api.CHAT, {"choices": [], "error": {"message": "no"}, "usage": usage(5, 2)}),
+        (Api.CHAT, {"data": [{"embedding": [0.5]}]}),
+        (Api.EMBEDDINGS, {"data": [], "usage": usage(5, 0)}),
+        (Api.EMBEDDINGS, {"data": None, "error": {"message": "no"}}),
+        (Api.EMBEDDINGS, {"choices": [{"message": {"content": "hi"}}]}),
+    ],
+)
+async def test_answer_without_anything_in_it_is_a_failure_and_free(
+    api: Api, body: dict[str, Any], desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: plain(body)
+    call = await desk.begin(asking(api=api))
+    await call.open()
+    with pytest.raises(ProviderUnavailable):
+        await call.answer()
+    await call.close()
+    saved = await desk.saved(call)
+    assert (saved.state, saved.cost_pico) == (HoldState.VOIDED, 0)
+
+
+async def test_plain_answer_whose_end_failed_is_charged_and_the_failure_is_kept(
+    desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: saying("network_error", "some text", usage=usage(5, 2))
+    body, generation = await desk.answer(asking())
+    assert body["choices"][0]["finish_reason"] == "error"
+    assert generation.error == "ProviderUnavailable"
+    assert generation.cost_pico == FIVE_READ_TWO_WRITTEN_PICO
+
+
+async def test_stream_that_ends_before_every_choice_has_is_not_whole(
+    desk: Desk, upstream: Upstream
+) -> None:
+    def part(index: int, finish: str | None) -> bytes:
+        choice = {"index": index, "delta": {"content": "hi"}, "finish_reason": finish}
+        return event({"choices": [choice]})
+
+    heard = Heard()
+    upstream.say = lambda _: Says([part(0, None), part(1, None), part(0, "stop")])
+    await desk.stream(asking(stream=True, n=2), heard)
+    assert heard.chunks[-1]["error"]["code"] == 502
+    heard = Heard()
+    upstream.say = lambda _: Says([part(0, None), part(1, "stop"), part(0, "stop")])
+    await desk.stream(asking(stream=True, n=2), heard)
+    assert "error" not in heard.chunks[-1]
+
+
+@pytest.mark.parametrize("reported", [usage(900, 1), None])
+async def test_echoed_prompt_is_no_output_and_does_not_cut_the_stream(
+    reported: dict[str, int] | None, desk: Desk, upstream: Upstream
+) -> None:
+    prompt = "word " * 20_000
+    said = event({"choices": [{"index": 0, "text": f"{prompt}and", "finish_reason": "length"}]})
+    upstream.say = lambda _: Says([said, used(reported), DONE] if reported else [said, DONE])
+    body = {"model": "acme/large", "prompt": prompt, "echo": True, "max_tokens": 1, "stream": True}
+    raw = json.dumps(body).encode()
+    request = CallRequest(
+        demand=read_demand(Api.COMPLETIONS, raw), body=raw, origin=Origin(request_id="req_1")
+    )
+    heard = Heard()
+    generation = await desk.stream(request, heard)
+    assert generation.error is None
+    assert generation.usage is not None
+    assert generation.usage.completion_tokens <= 1
+    assert generation.overrun_pico == 0
+    assert heard.chunks[0]["choices"][0]["text"] == f"{prompt}and"

@@ -1,0 +1,279 @@
+"""Calls with an `Idempotency-Key`: however often and wherever repeated, they bill once."""
+
+import asyncio
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from modelgates_server.core.errors import (
+    CallEnded,
+    CallInProgress,
+    ProviderUnavailable,
+    ReferenceReused,
+)
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.generations import StoredAnswer
+from modelgates_server.core.metering.request import Api, read_demand
+from modelgates_server.service.calls.call import Call
+from modelgates_server.service.calls.registry import ANSWER_KEPT_MS, CallRequest
+from modelgates_server.service.ports import Store
+from tests.gateway import (
+    PATIENCE,
+    READ_PICO,
+    WRITTEN_PICO,
+    Desk,
+    asking,
+    key_of,
+    moved_away,
+    new_caller,
+    open_desk,
+    until,
+)
+from tests.support import ManualClock, open_database
+from tests.upstream import Pause, Says, Upstream, answer, plain, usage
+
+TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
+ASKED = asking(key="once")
+
+
+async def ask(desk: Desk, request: CallRequest = ASKED) -> tuple[bytes, str]:
+    """The answer and the id of its generation, made now or given again."""
+    begun = await desk.generations.begin(desk.caller, request)
+    if isinstance(begun, StoredAnswer):
+        return begun.body, begun.generation_id
+    try:
+        await begun.open()
+        return await begun.answer(), begun.generation.id
+    finally:
+        await begun.close()
+
+
+async def billed(desk: Desk) -> int:
+    return (await desk.account()).usage_pico
+
+
+async def test_a_repeated_call_has_the_same_answer_and_bills_once(
+    desk: Desk, upstream: Upstream
+) -> None:
+    first = await ask(desk)
+    assert [await ask(desk) for _ in range(3)] == [first] * 3
+    assert len(upstream.asked) == 1
+    assert await billed(desk) == TRUE_PICO
+
+
+async def test_the_repeat_of_a_call_that_runs_waits_for_it(desk: Desk, upstream: Upstream) -> None:
+    [body] = plain(answer("hi", usage(3, 5))).pieces
+    pause = Pause([body[:9]], [body[9:]])
+    upstream.say = lambda _: Says(pause, content_type="application/json")
+    first = asyncio.ensure_future(ask(desk))
+    await until(lambda: len(upstream.asked) == 1)
+    for _ in range(3):
+        with pytest.raises(CallInProgress):
+            await ask(desk)
+    pause.go.set()
+    assert await first == await ask(desk)
+    assert len(upstream.asked) == 1
+
+
+OTHERS: dict[str, CallRequest] = {
+    "another text": asking("other", key="once"),
+    "another cap": asking(key="once", max_tokens=5),
+    "as a stream": asking(key="once", stream=True),
+    "another API": asking(key="once", api=Api.EMBEDDINGS),
+}
+
+
+@pytest.mark.books(holds_open=True)
+@pytest.mark.parametrize("running", [False, True])
+@pytest.mark.parametrize("other", OTHERS)
+async def test_another_request_under_the_same_key_is_refused(
+    desk: Desk, upstream: Upstream, other: str, running: bool
+) -> None:
+    if running:
+        await desk.begin(ASKED)
+    else:
+        await ask(desk)
+    with pytest.raises(ReferenceReused):
+        await ask(desk, OTHERS[other])
+    assert len(upstream.asked) == (0 if running else 1)
+
+
+SAME_BODY = json.dumps(
+    {
+        "model": "acme/large",
+        "messages": [{"role": "user", "content": "hello"}],
+        "prompt": "hello",
+        "input": "hello",
+    }
+).encode()
+"""A body that every operation takes."""
+
+
+def at(api: Api) -> CallRequest:
+    """The same body and key at an operation."""
+    return msgspec.structs.replace(ASKED, demand=read_demand(api, SAME_BODY), body=SAME_BODY)
+
+
+@pytest.mark.books(holds_open=True)
+@pytest.mark.parametrize("running", [False, True])
+@pytest.mark.parametrize(("first", "second"), [*itertools.permutations(Api, 2)])
+async def test_same_body_under_the_same_key_is_refused_at_another_operation(
+    desk: Desk, upstream: Upstream, first: Api, second: Api, *, running: bool
+) -> None:
+    upstream.say = lambda _: plain(answer("hi", usage(3, 5), data=[{"embedding": [0.5]}]))
+    if running:
+        await desk.begin(at(first))
+    else:
+        told = await ask(desk, at(first))
+    with pytest.raises(ReferenceReused):
+        await ask(desk, at(second))
+    assert len(upstream.asked) == (0 if running else 1)
+    if not running:
+        assert await ask(desk, at(first)) == told
+
+
+@pytest.mark.parametrize("whose", ["the same account", "another account"])
+async def test_two_callers_that_choose_the_same_text_are_two_requests(
+    desk: Desk, store: Store, whose: str
+) -> None:
+    same = whose == "the same account"
+    other = await (key_of(store, desk.caller.account_id) if same else new_caller(store))
+    mine = await ask(desk)
+    theirs = await ask(desk._replace(caller=other), asking("other", key="once"))
+    assert mine[1] != theirs[1]
+    assert await billed(desk) == (2 if same else 1) * TRUE_PICO
+
+
+async def test_many_at_once_make_one_call(
+    desk: Desk, upstream: Upstream, database_url: str, clock: ManualClock, tmp_path: Path
+) -> None:
+    other = open_database(database_url)
+    async with open_desk(other, clock, tmp_path, upstream.url, PATIENCE) as elsewhere:
+        desks = [desk, elsewhere._replace(caller=desk.caller)] * 10
+        results = await asyncio.gather(*(ask(one) for one in desks), return_exceptions=True)
+    await other.close()
+    answers = {result for result in results if isinstance(result, tuple)}
+    assert len(answers) == 1
+    assert {type(result) for result in results} <= {tuple, CallInProgress}
+    assert len(upstream.asked) == 1
+    assert await billed(desk) == TRUE_PICO
+
+
+async def test_a_call_that_cost_nothing_may_be_made_again(desk: Desk, upstream: Upstream) -> None:
+    good = upstream.say
+    upstream.say = lambda _: plain({"error": {"message": "no"}}, 500)
+    for _ in range(2):
+        with pytest.raises(ProviderUnavailable):
+            await ask(desk)
+    upstream.say = good
+    first = await ask(desk)
+    assert await ask(desk) == first
+    assert len(upstream.asked) == 3
+    assert await billed(desk) == TRUE_PICO
+
+
+async def test_another_request_is_refused_when_the_first_cost_nothing(
+    desk: Desk, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: plain({"error": {"message": "no"}}, 500)
+    with pytest.raises(ProviderUnavailable):
+        await ask(desk)
+    with pytest.raises(ReferenceReused):
+        await ask(desk, asking("other", key="once"))
+    assert len(upstream.asked) == 1
+
+
+@pytest.mark.parametrize("charged", [False, True])
+async def test_a_call_that_was_lost_is_made_again_only_if_nothing_was_charged(
+    desk: Desk, upstream: Upstream, charged: bool
+) -> None:
+    lost = await desk.begin(ASKED)
+    if charged:
+        lost._observed.see(plain_chunk())
+        desk.clock.forward(PATIENCE.hold_ttl_s * 500)
+        desk.generations.tick()
+        await until(partial_saved(desk, lost, lambda saved: saved.cost_pico > 0))
+    desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
+    desk.generations._running.clear()  # as a kill does
+    assert await desk.metered.upkeep.run_once() == 1
+    if charged:
+        with pytest.raises(CallEnded):
+            await ask(desk)
+    else:
+        await ask(desk)
+    assert len(upstream.asked) == (0 if charged else 1)
+
+
+def plain_chunk() -> bytes:
+    return b'{"choices":[{"index":0,"delta":{"content":"said before the kill"}}]}'
+
+
+def partial_saved(desk: Desk, call: Call, so: Callable[[Any], bool]) -> Callable[[], Any]:
+    async def is_so() -> bool:
+        return so(await desk.store.generation(desk.caller.account_id, call.generation.id))
+
+    return is_so
+
+
+async def test_a_stream_is_never_made_twice(desk: Desk, upstream: Upstream) -> None:
+    request = asking(key="once", stream=True)
+    upstream.say = lambda _: Says([b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'] * 3)
+    saved = await desk.stream(request)
+    assert saved.state is HoldState.CAPTURED
+    with pytest.raises(CallEnded, match=saved.id):
+        await ask(desk, request)
+    assert len(upstream.asked) == 1
+
+
+async def test_an_answer_outlives_a_restart(
+    desk: Desk, upstream: Upstream, database_url: str, clock: ManualClock, tmp_path: Path
+) -> None:
+    first = await ask(desk)
+    other = open_database(database_url)
+    async with open_desk(other, clock, tmp_path, upstream.url, PATIENCE) as later:
+        assert await ask(later._replace(caller=desk.caller)) == first
+    await other.close()
+    assert len(upstream.asked) == 1
+
+
+async def test_an_answer_is_kept_for_a_day_and_the_call_is_never_billed_again(
+    desk: Desk, upstream: Upstream
+) -> None:
+    first = await ask(desk)
+    desk.clock.forward(ANSWER_KEPT_MS)
+    await desk.metered.upkeep.run_once()
+    assert await ask(desk) == first
+    desk.clock.forward(1)
+    await desk.metered.upkeep.run_once()
+    with pytest.raises(CallEnded, match=first[1]):
+        await ask(desk)
+    assert len(upstream.asked) == 1
+
+
+async def test_without_the_header_no_answer_is_kept(desk: Desk) -> None:
+    _, generation = await desk.answer(asking())
+    assert await desk.store.answer(generation.account_id, generation.id) is None
+
+
+async def test_a_call_whose_capture_waits_for_the_database_is_not_made_again(
+    desk: Desk, upstream: Upstream, sqlite_path: Path
+) -> None:
+    [body] = plain(answer("hi", usage(3, 5))).pieces
+    pause = Pause([body[:9]], [body[9:]])
+    upstream.say = lambda _: Says(pause, content_type="application/json")
+    first = asyncio.ensure_future(ask(desk))
+    await until(lambda: len(upstream.asked) == 1)
+    with moved_away(sqlite_path):
+        pause.go.set()
+        told = await first
+    with pytest.raises(CallInProgress):
+        await ask(desk)
+    await desk.generations.replay()
+    assert await ask(desk) == told
+    assert len(upstream.asked) == 1
+    assert await billed(desk) == TRUE_PICO

@@ -1,0 +1,284 @@
+"""Calls while the database goes away: their ends are kept, land later, and count once."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from modelgates_server import store
+from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.service.calls.call import Call
+from modelgates_server.service.ports import Settlement
+from tests.gateway import (
+    DEADLINE_S,
+    PATIENCE,
+    READ_PICO,
+    WRITTEN_PICO,
+    Desk,
+    Heard,
+    Metered,
+    asking,
+    metered,
+    moved_away,
+    pending,
+    relay,
+    until,
+)
+from tests.support import new_account_id
+from tests.upstream import Pause, Says, Upstream, story
+
+TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
+
+
+def restarted(desk: Desk, folder: Path) -> Metered:
+    """The service of another process on the same database and spool."""
+    return metered(desk.store, desk.clock, folder / "spool", patience=PATIENCE)
+
+
+async def spooled(desk: Desk, upstream: Upstream, path: Path, heard: Heard | None = None) -> Call:
+    """A stream that has ended while the database was away."""
+    pause = Pause(story()[:2], story()[2:])
+    upstream.say = lambda _: Says(pause)
+    call, heard = await desk.begin(asking(stream=True)), heard or Heard()
+    work = asyncio.ensure_future(relay(call, heard))
+    await heard.until("word1")
+    with moved_away(path):
+        pause.go.set()
+        ended, _ = await asyncio.wait([work], timeout=DEADLINE_S)
+        assert ended
+    return call
+
+
+async def usage_pico(desk: Desk) -> int:
+    return (await desk.account()).usage_pico
+
+
+def counted(desk: Desk, what: str) -> float | None:
+    """What the metrics tell the operator of such captures of `acme`."""
+    labels = {"endpoint": "acme:large"}
+    return desk.metered.metrics._registry.get_sample_value(
+        f"modelgates_{what}_captures_total", labels
+    )
+
+
+async def test_without_the_database_nothing_is_asked_of_the_provider(
+    desk: Desk, upstream: Upstream, sqlite_path: Path
+) -> None:
+    with moved_away(sqlite_path), pytest.raises(StoreUnavailable):
+        await desk.begin(asking())
+    assert upstream.asked == []
+    assert (await desk.account()).held_pico == 0
+
+
+async def test_an_answer_whose_capture_cannot_be_saved_is_given_and_charged_later(
+    desk: Desk, upstream: Upstream, sqlite_path: Path
+) -> None:
+    heard = Heard()
+    call = await spooled(desk, upstream, sqlite_path, heard)
+    assert counted(desk, "spooled") == 1
+    assert heard.chunks[-1]["usage"]["prompt_tokens"] == 3
+    assert await usage_pico(desk) == 0
+    assert len(await pending(desk.metered.spool)) == 1
+    for _ in range(2):
+        await desk.generations.replay()
+        assert await usage_pico(desk) == TRUE_PICO
+        assert await pending(desk.metered.spool) == []
+    saved = await desk.saved(call)
+    assert (saved.state, saved.cost_pico) == (HoldState.CAPTURED, TRUE_PICO)
+
+
+async def test_an_end_that_a_mistake_of_ours_keeps_from_the_books_is_not_lost(
+    desk: Desk, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.say = lambda _: Says(story())
+    call, heard = await desk.begin(asking(stream=True)), Heard()
+
+    def mistake(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store.sqlite.writer, "save", mistake)
+        await relay(call, heard)
+        with pytest.raises(ZeroDivisionError) as told:
+            await desk.generations.replay()
+    assert call.generation.id in told.value.__notes__[0], "the log names it"
+    assert heard.chunks[-1]["usage"]["prompt_tokens"] == 3
+    assert len(await pending(desk.metered.spool)) == 1
+    await desk.generations.replay()
+    saved = await desk.saved(call)
+    assert (saved.state, saved.cost_pico) == (HoldState.CAPTURED, TRUE_PICO)
+
+
+async def test_what_is_kept_lands_by_itself_when_the_database_is_back(
+    desk: Desk, upstream: Upstream, sqlite_path: Path
+) -> None:
+    work = asyncio.ensure_future(desk.generations.run_forever(0.001))
+    await spooled(desk, upstream, sqlite_path)
+
+    async def landed() -> bool:
+        return await usage_pico(desk) == TRUE_PICO and not await pending(desk.metered.spool)
+
+    await until(landed)
+    work.cancel()
+
+
+async def test_what_a_killed_process_kept_lands_before_its_hold_is_called_lost(
+    desk: Desk, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+) -> None:
+    call = await spooled(desk, upstream, sqlite_path)
+    desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
+    assert await restarted(desk, tmp_path).upkeep.run_once() == 0
+    saved = await desk.saved(call)
+    assert (saved.state, saved.cost_pico) == (HoldState.CAPTURED, TRUE_PICO)
+    assert await pending(desk.metered.spool) == []
+
+
+@pytest.mark.books(holds_open=True)
+async def test_a_start_without_the_database_resolves_nothing(
+    desk: Desk, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+) -> None:
+    await spooled(desk, upstream, sqlite_path)
+    desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
+    with moved_away(sqlite_path), pytest.raises(StoreUnavailable, match="moved or replaced"):
+        await restarted(desk, tmp_path).upkeep.run_once()
+    assert len(await pending(desk.metered.spool)) == 1
+
+
+async def test_processes_that_land_the_same_captures_at_once_charge_once(
+    desk: Desk, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+) -> None:
+    for _ in range(3):
+        await spooled(desk, upstream, sqlite_path)
+    others = [restarted(desk, tmp_path).generations for _ in range(4)]
+    await asyncio.gather(*(other.replay() for other in [desk.generations, *others]))
+    assert await usage_pico(desk) == 3 * TRUE_PICO
+
+
+async def test_a_spool_that_cannot_be_written_loses_nothing_while_the_process_lives(
+    desk: Desk, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+) -> None:
+    put_a_file_in_the_way(tmp_path)
+    call = await spooled(desk, upstream, sqlite_path)
+    await desk.generations.replay()
+    assert (await desk.saved(call)).cost_pico == TRUE_PICO
+
+
+def put_a_file_in_the_way(folder: Path) -> None:
+    (folder / "spool").touch()
+
+
+async def test_a_capture_after_its_hold_was_resolved_is_told_and_not_charged(
+    desk: Desk, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+) -> None:
+    call = await spooled(desk, upstream, sqlite_path)
+    desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
+    elsewhere = metered(desk.store, desk.clock, tmp_path / "another", patience=PATIENCE)
+    assert await elsewhere.upkeep.run_once() == 1
+    await desk.generations.replay()
+    saved = await desk.saved(call)
+    assert (saved.state, await usage_pico(desk)) == (HoldState.EXPIRED, 0)
+    assert counted(desk, "late") == 1
+    assert await pending(desk.metered.spool) == []
+
+
+async def test_a_sign_of_life_that_could_not_be_saved_is_given_at_the_next_tick(
+    desk: Desk, upstream: Upstream, sqlite_path: Path
+) -> None:
+    pause = Pause(story()[:2], story()[2:])
+    upstream.say = lambda _: Says(pause)
+    call, heard = await desk.begin(asking(stream=True)), Heard()
+    work = asyncio.ensure_future(relay(call, heard))
+    ticks = asyncio.ensure_future(desk.generations.run_forever(0.001))
+    await heard.until("word1")
+    with moved_away(sqlite_path), capture_logs() as logged:
+        desk.clock.forward(PATIENCE.hold_ttl_s * 500)
+        await until(lambda: any(line["event"] == "hold not prolonged" for line in logged))
+
+    async def prolonged() -> bool:
+        later_ms = desk.clock() + PATIENCE.hold_ttl_s * 1000 - 1
+        return await desk.store.expired_holds(later_ms, 1) == []
+
+    await until(prolonged)
+    pause.go.set()
+    await work
+    ticks.cancel()
+    assert (await desk.saved(call)).cost_pico == TRUE_PICO
+
+
+@pytest.mark.books(holds_open=True)
+async def test_one_damaged_file_does_not_keep_the_others_nor_the_signs_of_life(
+    desk: Desk, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+) -> None:
+    await spooled(desk, upstream, sqlite_path)
+    lost, unknown = [await desk.begin(asking()) for _ in range(2)]
+    damage(tmp_path / "spool", unknown)
+    desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
+    other = restarted(desk, tmp_path)
+    ticks = asyncio.ensure_future(other.generations.run_forever(0.001))
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        await other.upkeep.run_once()
+    assert await usage_pico(desk) == TRUE_PICO, "the sound one has landed"
+    assert (await desk.saved(lost)).state is HoldState.EXPIRED
+    assert (await desk.saved(unknown)).state is HoldState.OPEN, "perhaps it can be mended"
+    assert not ticks.done()
+    ticks.cancel()
+
+
+def damage(folder: Path, call: Call) -> None:
+    (folder / f"{call.generation.id}.json").write_bytes(b"{")
+
+
+async def test_a_file_that_cannot_even_be_read_does_not_stop_the_signs_of_life(
+    desk: Desk, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+) -> None:
+    await spooled(desk, upstream, sqlite_path)
+    (tmp_path / "spool" / "gen-0.json").mkdir()  # root may read all files
+    other = restarted(desk, tmp_path)
+    ticks = asyncio.ensure_future(other.generations.run_forever(0.001))
+    with pytest.raises((StoreUnavailable, OSError), match="gen-0"):
+        await other.upkeep.run_once()
+    assert await usage_pico(desk) == TRUE_PICO, "the sound one has landed"
+    assert not ticks.done()
+    ticks.cancel()
+
+
+async def test_a_capture_that_the_database_knows_nothing_of_does_not_keep_the_others(
+    desk: Desk, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+) -> None:
+    await spooled(desk, upstream, sqlite_path)
+    [true] = await pending(desk.metered.spool)
+    foreign = msgspec.structs.replace(true.generation, id="gen-0", account_id=new_account_id())
+    await desk.metered.spool.put(Settlement(foreign))
+    lost = await desk.begin(asking())
+    desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
+    with pytest.raises(AccountNotFound):
+        await restarted(desk, tmp_path).upkeep.run_once()
+    assert await usage_pico(desk) == TRUE_PICO
+    assert (await desk.saved(lost)).state is HoldState.EXPIRED
+
+
+async def test_a_stop_waits_for_what_runs(desk: Desk, upstream: Upstream) -> None:
+    pause = Pause(story()[:2], story()[2:])
+    upstream.say = lambda _: Says(pause)
+    call, heard = await desk.begin(asking(stream=True)), Heard()
+    work = asyncio.ensure_future(relay(call, heard))
+    await heard.until("word1")
+    stop = asyncio.ensure_future(desk.generations.stop())
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not stop.done()
+    pause.go.set()
+    await asyncio.gather(work, stop)
+    assert await usage_pico(desk) == TRUE_PICO
+
+
+async def test_a_stop_lands_what_was_kept(
+    desk: Desk, upstream: Upstream, sqlite_path: Path
+) -> None:
+    await spooled(desk, upstream, sqlite_path)
+    await desk.generations.stop()
+    assert await usage_pico(desk) == TRUE_PICO
+    assert await desk.metered.spool.ids() == []

@@ -1,0 +1,317 @@
+"""What /docs answers over HTTP."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from modelgates_server.core.errors import GatewayError
+from modelgates_server.docsite.model import ORIGIN
+from modelgates_server.docsite.site import Site
+from modelgates_server.web.pages.docs import QUERY_MAX_CHARS, SharedSite
+from tests.docsite.conftest import Elements
+from tests.web.harness import Api
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
+CREDITS = "/docs/api/api-reference/credits/get-credits"
+
+
+async def get(api: Api, path: str, **headers: str) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await api.client.get(path, headers={"accept-encoding": "identity", **named})
+
+
+async def test_every_document_is_served_with_the_reader_s_address_in_it(
+    api: Api, site: Site, subtests: pytest.Subtests
+) -> None:
+    for name, document in site.documents.items():
+        with subtests.test(name):
+            answer = await get(api, f"/{name}", host="gateway.example:8000")
+            assert answer.status_code == 200
+            assert answer.headers["content-type"] == document.media_type
+            assert ORIGIN.encode() not in answer.content
+            assert int(answer.headers["content-length"]) == len(answer.content)
+            if ORIGIN.encode() in document.body and not document.is_page:
+                assert b"http://gateway.example:8000/" in answer.content
+
+
+@pytest.mark.parametrize("path", ["/docs", CREDITS])
+async def test_a_page_has_its_twin_in_markdown_under_three_names(path: str, api: Api) -> None:
+    page = await get(api, path, **BROWSER)
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    twin = await get(api, f"{path}.md")
+    assert twin.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert (await get(api, f"{path}.mdx")).content == twin.content
+    asked = await get(api, path, accept="text/markdown, text/html, */*")
+    assert (asked.content, asked.headers["content-type"]) == (
+        twin.content,
+        twin.headers["content-type"],
+    )
+    assert {"accept", "accept-encoding"} <= set(page.headers["vary"].split(", "))
+    assert f'<http://gateway{path}.md>; rel="alternate"' in page.headers["link"]
+
+
+async def test_the_first_line_of_markdown_tells_programs_where_the_rest_is(api: Api) -> None:
+    first, blank, title, *_ = (await get(api, f"{CREDITS}.md")).text.split("\n")
+    assert first == (
+        "For clean Markdown of any page, append .md to the page URL. "
+        "For a complete documentation index, see http://gateway/docs/llms.txt. "
+        "For full documentation content, see http://gateway/docs/llms-full.txt. "
+        "For AI client integration (Claude Code, Cursor, etc.), "
+        "connect to the MCP server at http://gateway/docs/_mcp/server."
+    )
+    assert (blank, title) == ("", "# Get remaining credits")
+
+
+async def test_behind_a_proxy_links_have_its_scheme(api: Api) -> None:
+    text = (await get(api, "/docs.md", x_forwarded_proto="https")).text
+    assert "https://gateway/docs/llms.txt" in text
+    assert "http://gateway" not in text
+
+
+async def test_a_host_that_is_none_gets_no_page(api: Api) -> None:
+    answer = await get(api, "/docs", host='a"><script>')
+    assert answer.status_code == 400
+    assert "script" not in answer.text
+
+
+async def test_what_a_client_has_is_not_sent_again(api: Api) -> None:
+    first = await get(api, "/docs")
+    assert first.headers["cache-control"] == "no-cache"
+    again = await get(api, "/docs", if_none_match=first.headers["etag"])
+    assert (again.status_code, again.content) == (304, b"")
+    for name in ("etag", "cache-control", "vary"):
+        assert again.headers[name] == first.headers[name]
+    assert "content-length" not in again.headers
+    other = await get(api, "/docs", if_none_match=first.headers["etag"], host="other.example")
+    assert other.status_code == 200
+    assert (await get(api, "/docs", if_none_match='"x"')).status_code == 200
+
+
+async def test_a_page_is_compressed_for_those_who_take_it(api: Api) -> None:
+    plain = await get(api, CREDITS)
+    packed = await get(api, CREDITS, accept_encoding="gzip")
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.content == plain.content, "httpx unpacks it"
+    assert int(packed.headers["content-length"]) < len(plain.content) / 3
+    assert packed.headers["etag"] != plain.headers["etag"]
+    assert "content-encoding" not in plain.headers
+
+
+async def test_what_is_named_after_its_content_may_be_kept_for_ever(api: Api) -> None:
+    page = Elements((await get(api, "/docs", **BROWSER)).text)
+    named = [value for name in ("href", "src") for value in page.values(name) if "_assets" in value]
+    assert len(named) >= 3
+    for path in named:
+        answer = await get(api, path)
+        assert answer.status_code == 200
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    stem, _, suffix = named[0].rpartition(".")
+    assert (await get(api, f"{stem}0.{suffix}")).status_code == 404
+
+
+async def test_a_page_may_load_and_send_nothing_elsewhere(api: Api) -> None:
+    for path in ("/docs", "/docs/search?q=hold", "/docs/nowhere"):
+        answer = await get(api, path, **BROWSER)
+        policy = dict(
+            part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; ")
+        )
+        assert policy.pop("img-src") == "'self' data:"
+        nothing = {name for name, sources in policy.items() if sources == "'none'"}
+        assert nothing == {"default-src", "base-uri", "frame-ancestors"}
+        own = {name for name, sources in policy.items() if sources == "'self'"}
+        assert own == {"script-src", "style-src", "connect-src", "form-action"}
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "same-origin"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/docs/nowhere",
+        "/docs/_assets/docs.css",
+        "/docs/%2e%2e/openapi.yaml",
+        "/docs//",
+        "/docs/.md",
+    ],
+)
+async def test_a_path_that_is_not_there_is_told_to_people_and_to_programs(
+    path: str, api: Api
+) -> None:
+    shown = await get(api, path, **BROWSER)
+    assert (shown.status_code, shown.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "Page not found" in shown.text
+    assert 'href="/docs"' in shown.text
+    told = await get(api, path)
+    assert told.status_code == 404
+    assert told.json() == {"error": {"message": "Resource not found", "code": 404}}
+
+
+async def test_a_slash_at_the_end_makes_no_difference_and_the_page_says_its_own_name(
+    api: Api,
+) -> None:
+    for path in ("/docs", CREDITS):
+        plain, slashed = await get(api, path), await get(api, f"{path}/")
+        assert slashed.content == plain.content
+        assert f"<link rel=\"canonical\" href='http://gateway{path}'>" in plain.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "/docs", "GET, HEAD, OPTIONS"),
+        ("DELETE", CREDITS, "GET, HEAD, OPTIONS"),
+        ("PUT", "/llms.txt", "GET, HEAD, OPTIONS"),
+        ("GET", "/docs/_mcp/server", "OPTIONS, POST"),
+        ("GET", "/api/v1/mcp", "OPTIONS, POST"),
+    ],
+)
+async def test_a_method_that_is_not_there_is_refused(
+    method: str, path: str, allowed: str, api: Api
+) -> None:
+    answer = await api.client.request(method, path, headers=BROWSER)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
+async def test_the_description_of_the_api_has_the_reader_s_address(api: Api) -> None:
+    as_json = (await get(api, "/docs/openapi.json")).json()
+    assert as_json["servers"] == [{"url": "http://gateway/api/v1"}]
+    for suffix in ("yaml", "yml"):
+        assert yaml.safe_load((await get(api, f"/docs/openapi.{suffix}")).text) == as_json
+    ours = (await get(api, "/openapi.json")).json()
+    assert ours["components"] == as_json["components"]
+
+
+async def test_the_catalog_leads_to_the_api_and_its_description(api: Api) -> None:
+    answer = await get(api, "/.well-known/api-catalog")
+    assert answer.headers["content-type"].startswith("application/linkset+json;")
+    assert answer.headers["link"] == '<http://gateway/.well-known/api-catalog>; rel="api-catalog"'
+    [links] = answer.json()["linkset"]
+    assert links["anchor"] == "http://gateway/api/v1"
+    targets = [
+        one["href"] for part in ("service-desc", "service-doc", "status") for one in links[part]
+    ]
+    for target in targets:
+        assert (await get(api, target)).status_code == 200
+    assert 'rel="api-catalog"' in (await get(api, "/docs")).headers["link"]
+
+
+async def test_a_search_leads_to_places_that_are_there(api: Api) -> None:
+    answer = (await get(api, "/docs/_search?q=remaining+credits")).json()
+    assert answer["query"] == "remaining credits"
+    assert ORIGIN not in str(answer)
+    assert answer["results"][0]["url"] == f"http://gateway{CREDITS}"
+    for found in answer["results"]:
+        path, _, anchor = found["url"].removeprefix("http://gateway").partition("#")
+        page = Elements((await get(api, path, **BROWSER)).text)
+        assert not anchor or anchor in page.values("id")
+
+
+async def test_a_search_works_without_a_script(api: Api) -> None:
+    shown = (await get(api, "/docs/search?q=remaining+credits", **BROWSER)).text
+    assert CREDITS in Elements(shown).values("href")
+    assert "<mark>" in shown
+    assert 'value="remaining credits"' in shown
+
+
+@pytest.mark.parametrize("query", ['"><script>alert(1)</script>', "\x00", "", "'\" OR *", "\udcff"])
+async def test_nothing_that_is_searched_breaks_the_page(query: str, api: Api) -> None:
+    for path in ("/docs/search", "/docs/_search"):
+        encoded = query.encode("utf-8", "surrogateescape")
+        url = httpx.URL(f"http://gateway{path}", params={"q": encoded.decode("latin-1")})
+        answer = await api.client.get(url)
+        assert answer.status_code == 200
+        if path == "/docs/search":
+            assert "<script>alert" not in answer.text
+
+
+async def test_what_was_searched_is_told_as_it_was_typed(api: Api) -> None:
+    answer = (await get(api, f"/docs/_search?q={ORIGIN}/docs")).json()
+    assert answer["query"] == f"{ORIGIN}/docs"
+
+
+async def test_a_search_has_a_length(api: Api) -> None:
+    for path in ("/docs/search", "/docs/_search"):
+        assert (await get(api, f"{path}?q={'x' * QUERY_MAX_CHARS}")).status_code == 200
+        refused = await get(api, f"{path}?q={'x' * (QUERY_MAX_CHARS + 1)}")
+        assert refused.status_code == refused.json()["error"]["code"] == 400
+
+
+async def test_people_are_told_on_a_page_that_their_search_is_too_long(api: Api) -> None:
+    shown = await get(api, f"/docs/search?q={'x' * (QUERY_MAX_CHARS + 1)}", **BROWSER)
+    assert (shown.status_code, shown.headers["content-type"]) == (400, "text/html; charset=utf-8")
+    assert "<p>A search has at most 200 characters.</p>" in shown.text
+
+
+async def test_the_documentation_takes_no_thread_that_settlements_wait_for(
+    api: Api, site: Site
+) -> None:
+    class Watched(ThreadPoolExecutor):
+        def submit(self, *_: Any, **__: Any) -> Any:
+            raise AssertionError("it took one")
+
+    asyncio.get_running_loop().set_default_executor(Watched(1))
+    assert (await get(api, "/docs", accept_encoding="gzip")).status_code == 200
+    for path in ("/docs/search", "/docs/_search"):
+        assert (await get(api, f"{path}?q=hold")).status_code == 200
+    assert await SharedSite(lambda: site).get() is site
+
+
+def test_a_server_starts_without_what_only_the_documentation_needs(tmp_path: Path) -> None:
+    heavy = "{'jinja2', 'markdown_it', 'mcp', 'mcp_types', 'pygments.formatters.html'}"
+    script = f"""
+import sys
+from modelgates_server.bootstrap import load_settings
+from modelgates_server.bootstrap.configuration import load_configuration
+from modelgates_server.bootstrap.serving import create_app
+from modelgates_server.core.pricing.catalog import Catalog
+settings = load_settings(database_url="sqlite:///{tmp_path}/modelgates.db")
+create_app(settings, load_configuration(None, {{}}), Catalog([], []))
+print({heavy} & set(sys.modules))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert ended.stdout == "set()\n"
+
+
+async def test_first_readers_share_one_site_and_one_who_leaves_takes_nothing_away(
+    site: Site,
+) -> None:
+    go, made = threading.Event(), []
+
+    def load() -> Site:
+        go.wait()
+        made.append(1)
+        return site
+
+    shared = SharedSite(load)
+    first, *others = [asyncio.ensure_future(shared.get()) for _ in range(3)]
+    await asyncio.sleep(0)
+    first.cancel()
+    go.set()
+    assert await asyncio.gather(*others) == [site, site]
+    assert await shared.get() is site
+    assert len(made) == 1
+
+
+async def test_a_site_that_could_not_be_made_is_tried_again(site: Site) -> None:
+    tries = []
+
+    def load() -> Site:
+        tries.append(1)
+        if len(tries) == 1:
+            raise GatewayError("not now")
+        return site
+
+    shared = SharedSite(load)
+    with pytest.raises(GatewayError):
+        await shared.get()
+    assert await shared.get() is site

@@ -1,0 +1,148 @@
+from typing import Any
+
+import pytest
+
+from modelgates_server.core.errors import InvalidInput
+from modelgates_server.web.head import Head
+from modelgates_server.web.pages.negotiation import (
+    base_of,
+    checked_base,
+    has,
+    takes_gzip,
+    wants_html,
+    wants_markdown,
+)
+from modelgates_server.web.routing import BodyRoom, Call
+
+
+def call(scheme: str = "http", **headers: str) -> Call:
+    async def receive() -> Any:
+        raise AssertionError("nobody reads the body")
+
+    lines = [(name.replace("_", "-").encode(), v.encode("latin-1")) for name, v in headers.items()]
+    scope = {"type": "http", "scheme": scheme, "path": "/docs", "headers": lines}
+    return Call(scope, receive, Head(lines), BodyRoom(0))
+
+
+@pytest.mark.parametrize(
+    ("asked", "base"),
+    [
+        (call(host="gateway.example"), "http://gateway.example"),
+        (call(host="Gateway.Example:8000"), "http://gateway.example:8000"),
+        (call(host="127.0.0.1:8000"), "http://127.0.0.1:8000"),
+        (call(host="[::1]:8000"), "http://[::1]:8000"),
+        (call("https", host="a"), "https://a"),
+        (call(host="a", x_forwarded_proto="https"), "https://a"),
+        (call("https", host="a", x_forwarded_proto="http"), "http://a"),
+        (call(host="a", x_forwarded_proto="javascript"), "http://a"),
+        (call(host="a", x_forwarded_proto="https,http"), "https://a"),
+        (call(host="a", x_forwarded_proto=" HTTPS , http"), "https://a"),
+    ],
+)
+def test_the_reader_s_address_is_where_the_request_came_to(asked: Call, base: str) -> None:
+    assert base_of(asked) == base
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        'a"><script>',
+        "a/b",
+        "a b",
+        "user@a",
+        "a:b",
+        "a:123456",
+        "-a",
+        "a\\b",
+        "[::1",
+        "ä",
+        "a" * 300,
+    ],
+)
+def test_what_is_no_host_never_gets_into_a_page(host: str) -> None:
+    with pytest.raises(InvalidInput):
+        base_of(call(host=host))
+    with pytest.raises(InvalidInput):
+        base_of(call())
+
+
+def test_a_request_to_two_hosts_gets_no_page() -> None:
+    for hosts in (["a", "b"], ["a", "a"], ["", "a"]):
+        asked = call()
+        asked.request.scope["headers"].extend((b"host", host.encode()) for host in hosts)
+        with pytest.raises(InvalidInput, match="one Host header"):
+            base_of(asked)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "gateway.example",
+        "ftp://gateway.example",
+        'https://a"><script>',
+        "https://a?b",
+        "https://a#b",
+        "https://a//b",
+        "https://user@a",
+        "https://a/b c",
+        "https://a/..",
+        "https://a/b/../c",
+        "https://a/./b/",
+    ],
+)
+def test_an_address_that_is_none_is_refused_by_its_name(url: str) -> None:
+    with pytest.raises(InvalidInput, match="the setting must look like"):
+        checked_base(url, "the setting")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a.example", "http://[::1]:80/x", "https://a/b/c-d", "https://a/.b/c.."]
+)
+def test_an_address_has_no_slash_at_its_end(url: str) -> None:
+    assert checked_base(url, "x") == checked_base(f"{url}/", "x") == url
+
+
+@pytest.mark.parametrize(
+    ("accept", "markdown", "html"),
+    [
+        ("text/markdown", True, False),
+        ("text/markdown, text/html, */*", True, True),
+        ("TEXT/MARKDOWN;q=0.9", True, False),
+        ("text/html, text/markdown;q=0.5", False, True),
+        ("text/markdown;q=0", False, False),
+        ("text/html,application/xhtml+xml;q=0.9,*/*;q=0.8", False, True),
+        ("*/*", False, False),
+        ("", False, False),
+        ("text/markdown;q=", True, False),
+        (",;q=1,,text/markdown ; Q=1.000", True, False),
+    ],
+)
+def test_markdown_is_for_those_who_ask_for_it(accept: str, markdown: bool, html: bool) -> None:
+    asked = call(accept=accept)
+    assert (wants_markdown(asked), wants_html(asked)) == (markdown, html)
+
+
+@pytest.mark.parametrize(
+    ("encodings", "gzip"),
+    [
+        ("gzip, deflate, br", True),
+        ("gzip;q=0", False),
+        ("br", False),
+        ("*", True),
+        ("*, gzip;q=0", False),
+        ("identity", False),
+    ],
+)
+def test_gzip_is_for_those_who_take_it(encodings: str, gzip: bool) -> None:
+    assert takes_gzip(call(accept_encoding=encodings)) == gzip
+    assert not takes_gzip(call())
+
+
+def test_a_version_that_the_client_has_is_known_by_its_tag() -> None:
+    for known in ('"a"', 'W/"a"', '"b", W/"a"', "*"):
+        assert has(call(if_none_match=known), b'"a"')
+    for unknown in ('"b"', "a", '""'):
+        assert not has(call(if_none_match=unknown), b'"a"')
+    assert not has(call(), b'"a"')

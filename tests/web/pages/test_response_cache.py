@@ -1,0 +1,102 @@
+import asyncio
+import gzip
+
+import pytest
+
+from modelgates_server.docsite.model import ASSETS, HTML, ORIGIN, Document
+from modelgates_server.docsite.rebase import rebased
+from modelgates_server.web.pages import response_cache as copies
+from modelgates_server.web.pages.response_cache import ENTRY_BYTES, Copies
+
+PAGE = Document(HTML, f'<a href="{ORIGIN}/docs/x">{ORIGIN}/docs</a>'.encode() * 10)
+
+
+def test_links_keep_to_the_name_that_the_page_was_opened_with() -> None:
+    html = f'<a href="{ORIGIN}/docs">x</a> <link href=\'{ORIGIN}/docs\'> <i data-a="{ORIGIN}">'
+    shown = rebased(html.encode(), "https://a.example/llm", is_html=True).decode()
+    assert shown == (
+        '<a href="/llm/docs">x</a> <link href=\'https://a.example/llm/docs\'> <i data-a="/llm">'
+    )
+
+
+def test_another_host_that_begins_alike_is_not_ours() -> None:
+    html = f'<a href="{ORIGIN}.evil.example/">'.encode()
+    assert b'href="https://a.example.evil' in rebased(html, "https://a.example", is_html=True)
+
+
+def test_text_has_the_whole_address() -> None:
+    assert rebased(f'="{ORIGIN}/x'.encode(), "http://a", is_html=False) == b'="http://a/x'
+
+
+async def test_a_copy_is_made_once_for_each_address_and_form() -> None:
+    kept = Copies()
+    plain = await kept.get("docs/x", PAGE, "http://a", gzipped=False)
+    packed = await kept.get("docs/x", PAGE, "http://a", gzipped=True)
+    assert gzip.decompress(packed.body) == plain.body
+    assert await kept.get("docs/x", PAGE, "http://a", gzipped=False) is plain
+    other = await kept.get("docs/x", PAGE, "http://b/y", gzipped=False)
+    assert len({plain.etag, packed.etag, other.etag}) == 3
+    assert b"http://b/y/docs" in other.body
+
+
+async def test_readers_who_come_at_once_get_the_same_copy() -> None:
+    kept = Copies()
+    asked = (kept.get("docs/x", PAGE, "http://a", gzipped=True) for _ in range(5))
+    first, *others = await asyncio.gather(*asked)
+    assert all(other is first for other in others)
+    assert kept._bytes == len(first.body) + ENTRY_BYTES
+
+
+async def test_a_reader_who_leaves_takes_the_copy_from_nobody() -> None:
+    kept = Copies()
+    first, *others = [
+        asyncio.ensure_future(kept.get("docs/x", PAGE, "http://a", gzipped=True)) for _ in range(3)
+    ]
+    await asyncio.sleep(0)
+    first.cancel()
+    one, other = await asyncio.gather(*others)
+    assert one is other
+
+
+async def test_a_copy_that_could_not_be_made_is_tried_again() -> None:
+    kept = Copies()
+    for _ in range(2):
+        with pytest.raises(UnicodeEncodeError):
+            await kept.get("docs/x", PAGE, "http://\udcff", gzipped=True)
+    assert (kept._bytes, kept._making) == (0, {})
+
+
+async def test_what_has_no_address_in_it_is_kept_once() -> None:
+    kept, sheet = Copies(), Document("text/css", b"a {}" * 200)
+    one, other = [
+        await kept.get(f"{ASSETS}x.css", sheet, base, gzipped=True)
+        for base in ("http://a", "http://b")
+    ]
+    assert one is other
+
+
+async def test_the_largest_documents_are_compressed_fast() -> None:
+    # RFC 1952, 2.3.1: the byte XFL is 4 for the fastest algorithm.
+    for size, fast in ((1000, False), (500_000, True)):
+        copy = await Copies().get("x", Document("text/plain", bytes(size)), "", gzipped=True)
+        assert (copy.body[8] == 4) == fast
+
+
+async def test_made_up_addresses_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = len(rebased(PAGE.body, "http://host-0", is_html=True)) + ENTRY_BYTES
+    monkeypatch.setattr(copies, "KEPT_BYTES", 3 * size)
+    kept = Copies()
+    wanted = await kept.get("docs/x", PAGE, "http://host-0", gzipped=False)
+    for number in range(9):
+        await kept.get("docs/x", PAGE, f"http://host-{number}", gzipped=False)
+        assert await kept.get("docs/x", PAGE, "http://host-0", gzipped=False) is wanted
+    assert kept._bytes == 3 * size
+    assert {base for _, base, _ in kept._kept} >= {"http://host-0", "http://host-8"}
+
+
+async def test_many_small_copies_do_not_fill_it_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies, "KEPT_BYTES", 5 * ENTRY_BYTES)
+    kept = Copies()
+    for number in range(9):
+        await kept.get("x", Document("text/plain", b""), f"http://{number}", gzipped=False)
+    assert len(kept._kept) == 5
