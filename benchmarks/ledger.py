@@ -22,7 +22,7 @@ from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.money import PICOS_PER_DOLLAR
 from modelgates_server.service.keys import NewKey
 from modelgates_server.store.sqlite.store import SqliteStore, open_store
-from modelgates_server.store.sqlite.writer import Limits
+from modelgates_server.store.sqlite.writer import BatchLimits
 
 CLIENTS = 32
 GROUP = 128
@@ -91,7 +91,7 @@ async def _measure(accounts: int, batch_max: int, pair_count: int) -> Figures:
 
 @asynccontextmanager
 async def _open(path: Path, batch_max: int) -> AsyncIterator[SqliteStore]:
-    store = open_store(path, limits=Limits(batch_max=batch_max))
+    store = open_store(path, limits=BatchLimits(batch_max=batch_max))
     try:
         yield store
     finally:

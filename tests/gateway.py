@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from modelgates_server.core.ledger.records import Account
 from modelgates_server.core.metering.generations import Generation, Origin
-from modelgates_server.core.metering.request import Api, read_demand
+from modelgates_server.core.metering.request import Api, parse_request
 from modelgates_server.core.pricing.catalog import Catalog, Endpoint, Model
 from modelgates_server.core.pricing.prices import Price, Tier
 from modelgates_server.core.pricing.usage import Meter
@@ -19,26 +19,26 @@ from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
 from modelgates_server.providers.sandbox.offer import sandbox_models, sandbox_prices
 from modelgates_server.providers.sandbox.provider import SandboxProvider
 from modelgates_server.service.calls.call import Call
-from modelgates_server.service.calls.registry import CallRequest, Generations, Patience
-from modelgates_server.service.maintenance import Upkeep
-from modelgates_server.service.ports import Caller, Provider, Settlement, Store
+from modelgates_server.service.calls.registry import CallRequest, CallService, CallTimeouts
+from modelgates_server.service.maintenance import Maintenance
+from modelgates_server.service.ports import AuthenticatedKey, PendingSettlement, Provider, Store
 from modelgates_server.service.verify import verify
 from modelgates_server.store.spool import FolderSpool
 from modelgates_server.telemetry.metrics import Metrics
 from modelgates_server.telemetry.observer import CallObserver
-from modelgates_server.web.error_responses import Refusals
+from modelgates_server.web.error_responses import ErrorResponses
 from tests.support import DOLLAR, T0_MS, ManualClock, make_key, open_account
 
 METRICS_TOKEN = "0123456789abcdef"
-PATIENCE = Patience(hold_ttl_s=120, drain_s=60)
+PATIENCE = CallTimeouts(hold_ttl_s=120, drain_s=60)
 DEADLINE_S = 30
 
 
 class Metered(NamedTuple):
     """The service, and what is around it."""
 
-    generations: Generations
-    upkeep: Upkeep
+    generations: CallService
+    upkeep: Maintenance
     catalog: Catalog
     metrics: Metrics
     spool: FolderSpool
@@ -60,13 +60,13 @@ def metered(
     *,
     catalog: Catalog | None = None,
     providers: Mapping[str, Provider] | None = None,
-    patience: Patience | None = None,
+    patience: CallTimeouts | None = None,
 ) -> Metered:
     """Build it; captures that wait for the database go to `folder`."""
     chosen = catalog or sandbox_catalog()
     metrics = Metrics(store, clock)
     observer, spool = CallObserver(metrics), FolderSpool(folder)
-    generations = Generations(
+    generations = CallService(
         store,
         chosen,
         {"sandbox": SandboxProvider(clock), **(providers or {})},
@@ -74,9 +74,9 @@ def metered(
         observer,
         clock,
         secrets.token_bytes,
-        patience or Patience(),
+        patience or CallTimeouts(),
     )
-    upkeep = Upkeep(store, generations, observer, clock)
+    upkeep = Maintenance(store, generations, observer, clock)
     return Metered(generations, upkeep, chosen, metrics, spool)
 
 
@@ -115,7 +115,7 @@ def asking(
     asked = messages if api is Api.CHAT else {"input": text}
     body = json.dumps({"model": model, **asked, **members}).encode()
     return CallRequest(
-        demand=read_demand(api, body),
+        demand=parse_request(api, body),
         body=body,
         origin=Origin(request_id="req_1"),
         idempotency_key=key,
@@ -123,12 +123,14 @@ def asking(
     )
 
 
-async def new_caller(store: Store, credits_pico: int = 100 * DOLLAR, **members: Any) -> Caller:
+async def new_caller(
+    store: Store, credits_pico: int = 100 * DOLLAR, **members: Any
+) -> AuthenticatedKey:
     """An inference key of a new account."""
     return await key_of(store, await open_account(store, credits_pico), **members)
 
 
-async def key_of(store: Store, account_id: str, **members: Any) -> Caller:
+async def key_of(store: Store, account_id: str, **members: Any) -> AuthenticatedKey:
     """A further inference key of an account."""
     _, key = await make_key(store, account_id, **members)
     caller = await store.caller(key.hash)
@@ -136,7 +138,7 @@ async def key_of(store: Store, account_id: str, **members: Any) -> Caller:
     return caller
 
 
-class Heard:
+class FakeClient:
     """A client that keeps what is written to it."""
 
     def __init__(self) -> None:
@@ -173,16 +175,16 @@ class Heard:
         return [json.loads(payload, parse_float=Decimal) for payload in payloads]
 
 
-class Desk(NamedTuple):
+class CallHarness(NamedTuple):
     """A caller with a hundred dollars, and what serves it."""
 
     store: Store
     clock: ManualClock
     metered: Metered
-    caller: Caller
+    caller: AuthenticatedKey
 
     @property
-    def generations(self) -> Generations:
+    def generations(self) -> CallService:
         return self.metered.generations
 
     async def begin(self, request: CallRequest) -> Call:
@@ -201,10 +203,10 @@ class Desk(NamedTuple):
             await call.close()
         return body, await self.saved(call)
 
-    async def stream(self, request: CallRequest, heard: Heard | None = None) -> Generation:
+    async def stream(self, request: CallRequest, heard: FakeClient | None = None) -> Generation:
         """Make a streamed call; what is on the books of it."""
         call = await self.begin(request)
-        await relay(call, heard or Heard())
+        await relay(call, heard or FakeClient())
         return await self.saved(call)
 
     async def saved(self, call: Call) -> Generation:
@@ -220,19 +222,19 @@ class Desk(NamedTuple):
         return found
 
 
-async def relay(call: Call, heard: Heard) -> None:
+async def relay(call: Call, heard: FakeClient) -> None:
     """Stream a call to its end, as the server does."""
     try:
         await call.open()
-        await call.stream(heard.write, Refusals().shown)
+        await call.stream(heard.write, ErrorResponses().shown)
     finally:
         await call.close()
 
 
 @asynccontextmanager
 async def open_desk(
-    store: Store, clock: ManualClock, folder: Path, url: str, patience: Patience | None = None
-) -> AsyncIterator[Desk]:
+    store: Store, clock: ManualClock, folder: Path, url: str, patience: CallTimeouts | None = None
+) -> AsyncIterator[CallHarness]:
     """A desk whose provider `acme` is at a URL."""
     acme = OpenAiProvider(OpenAiSettings(name="acme", base_url=url, api_key=None), clock)
     built = metered(
@@ -243,7 +245,7 @@ async def open_desk(
         providers={"acme": acme},
         patience=patience,
     )
-    yield Desk(store, clock, built, await new_caller(store))
+    yield CallHarness(store, clock, built, await new_caller(store))
     await acme.close()
 
 
@@ -268,7 +270,7 @@ def moved_away(path: Path) -> Iterator[None]:
         elsewhere.rename(path)
 
 
-async def pending(spool: FolderSpool) -> list[Settlement]:
+async def pending(spool: FolderSpool) -> list[PendingSettlement]:
     """All that a spool keeps."""
     found = [await spool.load(generation_id) for generation_id in await spool.ids()]
     return [settlement for settlement in found if settlement is not None]

@@ -182,7 +182,7 @@ PICO_PRICE = Price(
 """A token read costs a pico, a token written two."""
 
 
-def begun(
+def open_generation(
     account_id: str,
     key_hash: str,
     hold_id: str,
@@ -227,7 +227,7 @@ def finished(
     )
 
 
-def given_up(generation: Generation, at_ms: int = T0_MS) -> Generation:
+def voided_generation(generation: Generation, at_ms: int = T0_MS) -> Generation:
     """The call at an end that costs nothing."""
     return msgspec.structs.replace(generation, state=HoldState.VOIDED, ended_at_ms=at_ms)
 

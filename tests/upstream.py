@@ -13,7 +13,7 @@ DONE = b"data: [DONE]\n\n"
 _LOOK_EVERY_S = 0.02
 
 
-class Says(NamedTuple):
+class UpstreamReply(NamedTuple):
     """One answer. Its pieces are sent as they come; an iterator of a test may wait in between.
 
     `cut`: the connection ends where the end of the body would be announced.
@@ -35,7 +35,7 @@ class Upstream:
     def __init__(self) -> None:
         self.asked: list[Any] = []
         self.sent: list[tuple[str, bytes]] = []
-        self.say: Callable[[Any], Says] = lambda _: plain(answer("hello"))
+        self.say: Callable[[Any], UpstreamReply] = lambda _: plain(answer("hello"))
         self.errors: list[Exception] = []
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.upstream = self
@@ -86,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             upstream.errors.append(error)
 
-    def _send(self, says: Says) -> None:
+    def _send(self, says: UpstreamReply) -> None:
         self.send_response(says.status)
         self.send_header("Content-Type", says.content_type)
         self.send_header("Transfer-Encoding", "chunked")
@@ -139,9 +139,9 @@ def answer(text: str, tokens: Any = ..., **more: Any) -> dict[str, Any]:
     }
 
 
-def plain(body: Any, status: int = 200, **headers: str) -> Says:
+def plain(body: Any, status: int = 200, **headers: str) -> UpstreamReply:
     """A whole JSON answer."""
-    return Says([json.dumps(body).encode()], status, "application/json", headers)
+    return UpstreamReply([json.dumps(body).encode()], status, "application/json", headers)
 
 
 def event(body: Any) -> bytes:
@@ -175,10 +175,10 @@ def story(tokens: Any = ...) -> list[bytes]:
     return [*texts, chunk(finish="stop"), used(usage(3, 5) if tokens is ... else tokens), DONE]
 
 
-class Pause:
+class Gate:
     """A place in an answer where the upstream waits for the test; another may come after it."""
 
-    def __init__(self, before: list[bytes], after: "list[bytes] | Pause") -> None:
+    def __init__(self, before: list[bytes], after: "list[bytes] | Gate") -> None:
         self._before = before
         self._after = after
         self.go = threading.Event()

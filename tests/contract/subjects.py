@@ -8,11 +8,11 @@ from modelgates_server.core.errors import GatewayError
 from modelgates_server.core.keys import Key, KeyChange
 from modelgates_server.core.ledger.commands import Command
 from modelgates_server.core.ledger.records import Account, Entry
-from modelgates_server.core.ledger.rules import Receipt
+from modelgates_server.core.ledger.rules import CommandResult
 from tests.core.pure import PureLedger
 from tests.support import open_database
 
-Result = Receipt | GatewayError
+Result = CommandResult | GatewayError
 
 
 class Subject(Protocol):
@@ -71,13 +71,13 @@ class StoreSubject:
         self._store = open_database(url)
 
     def run(self, commands: Sequence[Command]) -> list[Result]:
-        async def all_at_once() -> list[Receipt | BaseException]:
+        async def all_at_once() -> list[CommandResult | BaseException]:
             asked = (self._store.execute(command) for command in commands)
             return await asyncio.gather(*asked, return_exceptions=True)
 
         results: list[Result] = []
         for result in self._runner.run(all_at_once()):
-            if not isinstance(result, Receipt | GatewayError):
+            if not isinstance(result, CommandResult | GatewayError):
                 raise result
             results.append(result)
         return results

@@ -23,18 +23,18 @@ from tests.support import (
     HOLD_MS,
     HOUR_MS,
     T0_MS,
-    begun,
     capture,
     expire,
     extend,
     finished,
-    given_up,
     make_key,
     new_account_id,
     open_account,
     open_database,
+    open_generation,
     place,
     void,
+    voided_generation,
 )
 
 TODAY = day_of(T0_MS)
@@ -50,7 +50,7 @@ async def spender(store: Store, credits_pico: int = 1000) -> tuple[str, str]:
 async def start(
     store: Store, account_id: str, key_hash: str, hold_id: str, amount_pico: int = 10
 ) -> Generation:
-    generation = begun(account_id, key_hash, hold_id, amount_pico)
+    generation = open_generation(account_id, key_hash, hold_id, amount_pico)
     await store.execute(place(account_id, key_hash, hold_id, amount_pico), generation)
     return generation
 
@@ -75,7 +75,7 @@ def answer_of(generation: Generation, at_ms: int = T0_MS) -> StoredAnswer:
 async def test_what_is_not_there_is_nothing_and_no_error(store: Store) -> None:
     nobody = new_account_id()
     assert await store.generation(nobody, "gen-1") is None
-    assert await store.latest_under(nobody, "digest") is None
+    assert await store.latest_by_idempotency_key(nobody, "digest") is None
     assert await store.answer(nobody, "gen-1") is None
     assert await store.forget_answers(T0_MS) == 0
     assert await activity(store, nobody) == []
@@ -85,7 +85,7 @@ async def test_what_is_not_there_is_nothing_and_no_error(store: Store) -> None:
 
 async def test_no_member_of_a_generation_is_lost_or_changed(store: Store) -> None:
     account_id, key_hash = await spender(store)
-    whole = begun(
+    whole = open_generation(
         account_id,
         key_hash,
         "gen-1",
@@ -123,7 +123,7 @@ async def test_no_member_of_a_generation_is_lost_or_changed(store: Store) -> Non
     ended = await end(store, whole, Usage(input=9, cache_read=1, output=2, estimated=True))
     assert {line.what for line in ended.lines} >= {"input", "rounding", "overrun"}
     assert await store.generation(account_id, "gen-1") == ended
-    assert await store.latest_under(account_id, "digest") == ended
+    assert await store.latest_by_idempotency_key(account_id, "digest") == ended
 
 
 async def test_every_step_of_a_call_leaves_it_as_it_is_then(store: Store) -> None:
@@ -148,9 +148,9 @@ async def test_a_refused_command_saves_nothing_that_came_with_it(store: Store) -
     with pytest.raises(InsufficientCredits):
         await start(store, account_id, key_hash, "gen-1", 11)
     assert await store.generation(account_id, "gen-1") is None
-    voided = given_up(await start(store, account_id, key_hash, "gen-2"))
+    voided = voided_generation(await start(store, account_id, key_hash, "gen-2"))
     await store.execute(void(account_id, "gen-2"), voided)
-    late = finished(begun(account_id, key_hash, "gen-2", 10), SMALL)
+    late = finished(open_generation(account_id, key_hash, "gen-2", 10), SMALL)
     command = replace(capture(account_id, "gen-2", 7), reference="late")
     with pytest.raises(HoldEnded):
         await store.execute(command, late, answer_of(late))
@@ -193,7 +193,7 @@ async def test_a_call_ended_by_many_at_once_is_counted_once(store: Store) -> Non
 
 async def test_a_step_saved_with_others_in_one_commit_is_not_lost(store: Store) -> None:
     account_id, key_hash = await spender(store)
-    generation = begun(account_id, key_hash, "gen-1", 10)
+    generation = open_generation(account_id, key_hash, "gen-1", 10)
     ended = finished(generation, SMALL)
     await asyncio.gather(
         store.execute(place(account_id, key_hash, "gen-1", 10), generation),
@@ -229,7 +229,9 @@ async def test_a_hold_may_have_no_generation(store: Store) -> None:
 @pytest.mark.parametrize("wrong", ["id", "account_id"])
 async def test_a_generation_does_not_go_with_the_hold_of_another(store: Store, wrong: str) -> None:
     account_id, key_hash = await spender(store)
-    generation = replace(begun(account_id, key_hash, "gen-1", 10), **{wrong: new_account_id()})
+    generation = replace(
+        open_generation(account_id, key_hash, "gen-1", 10), **{wrong: new_account_id()}
+    )
     with pytest.raises(AssertionError, match="own"):
         await store.execute(place(account_id, key_hash, "gen-1", 10), generation)
     account = await store.account(account_id)
@@ -244,15 +246,15 @@ async def test_the_latest_of_calls_under_one_key_is_the_last_that_was_made(store
         # Names fall while time goes on: the order is not that of ids.
         for number in (2, 1):
             hold_id = f"gen-{number}-{len(made)}"
-            generation = begun(account_id, key_hash, hold_id, 1, idempotency="digest")
+            generation = open_generation(account_id, key_hash, hold_id, 1, idempotency="digest")
             await store.execute(place(account_id, key_hash, hold_id, 1), generation)
             made.append(generation)
     await start(store, *one, "gen-0")
-    assert await store.latest_under(one[0], "digest") == made[5]
-    assert await store.latest_under(other[0], "digest") == made[3]
-    ended = replace(given_up(made[5]), error="x")
+    assert await store.latest_by_idempotency_key(one[0], "digest") == made[5]
+    assert await store.latest_by_idempotency_key(other[0], "digest") == made[3]
+    ended = replace(voided_generation(made[5]), error="x")
     await store.execute(void(one[0], ended.id), ended)
-    assert await store.latest_under(one[0], "digest") == ended
+    assert await store.latest_by_idempotency_key(one[0], "digest") == ended
 
 
 async def test_answers_are_kept_to_the_byte_and_forgotten_when_they_are_old(store: Store) -> None:
@@ -321,7 +323,7 @@ async def test_activity_tells_days_keys_and_models_apart_newest_first(store: Sto
         [(0, hashes[0], "b"), (2, hashes[1], "a"), (2, hashes[0], "a"), (1, hashes[0], "a")] * 2
     ):
         at_ms, hold_id = T0_MS + day * MS_PER_DAY, f"gen-{number}"
-        generation = begun(account_id, key_hash, hold_id, 10, model=model)
+        generation = open_generation(account_id, key_hash, hold_id, 10, model=model)
         await store.execute(place(account_id, key_hash, hold_id, 10), generation)
         await end(store, generation, at_ms=at_ms)
     rows = await activity(store, account_id)

@@ -15,7 +15,7 @@ from modelgates_server.core.errors import (
 )
 from modelgates_server.core.keys import Key, KeyChange, KeyKind
 from modelgates_server.core.times import LimitReset
-from modelgates_server.service.ports import Caller, Issuance, IssuedKey, Store
+from modelgates_server.service.ports import AuthenticatedKey, IssuedKey, KeyCreationRecord, Store
 from tests.support import (
     DOLLAR,
     T0_MS,
@@ -69,7 +69,7 @@ async def test_a_caller_is_told_with_the_figures_of_now(store: Store) -> None:
     await store.execute(place(account_id, key.hash, "spent", 3))
     await store.execute(capture(account_id, "spent", 2))
     await store.execute(place(account_id, key.hash, "held", 4))
-    assert await store.caller(key.hash) == Caller(
+    assert await store.caller(key.hash) == AuthenticatedKey(
         key_hash=key.hash,
         account_id=account_id,
         kind=KeyKind.INFERENCE,
@@ -254,8 +254,8 @@ async def test_two_keys_with_one_hash_cannot_be(store: Store) -> None:
     await store.execute(adjust(account_id, 1))
 
 
-def issuance(reference: str = "r", digest: str = "d", nonce: bytes = b"\x00n") -> Issuance:
-    return Issuance(reference, digest, nonce)
+def issuance(reference: str = "r", digest: str = "d", nonce: bytes = b"\x00n") -> KeyCreationRecord:
+    return KeyCreationRecord(reference, digest, nonce)
 
 
 async def test_a_repeated_creation_gives_the_key_that_stands(store: Store) -> None:

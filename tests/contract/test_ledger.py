@@ -22,7 +22,7 @@ from modelgates_server.core.ledger.records import (
     EntryKind,
     Hold,
     HoldState,
-    Platform,
+    PlatformAccount,
 )
 from modelgates_server.core.money import ENTRY_MAX_PICO
 from modelgates_server.service.ports import Store
@@ -96,7 +96,7 @@ async def test_every_kind_of_entry_is_read_as_it_was_answered(store: Store) -> N
     entries = await journal(store, account_id)
     assert entries[2:] == [receipt.entry for receipt in receipts]
     assert {entry.kind for entry in entries} == set(EntryKind)
-    assert {entry.platform for entry in entries} == {None, *Platform}
+    assert {entry.platform for entry in entries} == {None, *PlatformAccount}
     assert entries[5] == Entry(
         account_id=account_id,
         seq=6,
@@ -107,7 +107,7 @@ async def test_every_kind_of_entry_is_read_as_it_was_answered(store: Store) -> N
         held_after_pico=0,
         amount_pico=-6,
         held_pico=-6,
-        platform=Platform.REVENUE,
+        platform=PlatformAccount.REVENUE,
         platform_pico=9,
         overrun_pico=-3,
         hold_id="captured",

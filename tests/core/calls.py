@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from modelgates_server.core.keys import Key
 from modelgates_server.core.ledger.records import Account
 from modelgates_server.core.metering.generations import Generation, Origin
-from modelgates_server.core.metering.observed import Observed
-from modelgates_server.core.metering.request import Api, Demand, read_demand
-from modelgates_server.core.metering.sizing import Ask, Sized, size_hold
+from modelgates_server.core.metering.observed import ResponseMeter
+from modelgates_server.core.metering.request import Api, InferenceRequest, parse_request
+from modelgates_server.core.metering.sizing import HoldQuote, PricedRequest, quote_hold
 from modelgates_server.core.metering.usage_reader import UsageRules
 from modelgates_server.core.pricing.catalog import CapParameter, Endpoint, Model
 from modelgates_server.core.pricing.prices import Price, Tier, read_rate
@@ -77,8 +77,8 @@ def body_of(api: Api = Api.CHAT, **members: Any) -> bytes:
     return json.dumps({"model": MODEL, **given[api], **members}).encode()
 
 
-def demand(api: Api = Api.CHAT, **members: Any) -> Demand:
-    return read_demand(api, body_of(api, **members))
+def demand(api: Api = Api.CHAT, **members: Any) -> InferenceRequest:
+    return parse_request(api, body_of(api, **members))
 
 
 def account(credits_pico: int = 10 * DOLLAR, **members: Any) -> Account:
@@ -95,11 +95,13 @@ def key(**members: Any) -> Key:
     return replace(_KEY, **members)
 
 
-def ask(of: Price, what: Demand, *, at: Model | None = None, markup_bp: int = 0) -> Ask:
-    return Ask(at or model(), of, what, markup_bp)
+def ask(
+    of: Price, what: InferenceRequest, *, at: Model | None = None, markup_bp: int = 0
+) -> PricedRequest:
+    return PricedRequest(at or model(), of, what, markup_bp)
 
 
-def begun(sized: Sized, asked: Ask, **members: Any) -> Generation:
+def begun(sized: HoldQuote, asked: PricedRequest, **members: Any) -> Generation:
     """The generation of a call whose hold is placed."""
     defaults = {
         "id": "gen-1",
@@ -122,16 +124,16 @@ def begun(sized: Sized, asked: Ask, **members: Any) -> Generation:
     return Generation(**{**defaults, **members})
 
 
-def held(asked: Ask) -> Generation:
+def held(asked: PricedRequest) -> Generation:
     """The generation of a call that a rich account makes."""
-    return begun(size_hold(asked, account=account(10**18), key=key(), at_ms=T0_MS), asked)
+    return begun(quote_hold(asked, account=account(10**18), key=key(), at_ms=T0_MS), asked)
 
 
-def seen(*payloads: Mapping[str, Any], rules: UsageRules | None = None) -> Observed:
+def seen(*payloads: Mapping[str, Any], rules: UsageRules | None = None) -> ResponseMeter:
     """What is known after these answers or chunks."""
-    observed = Observed(rules=rules or UsageRules())
+    observed = ResponseMeter(rules=rules or UsageRules())
     for payload in payloads:
-        observed.see(json.dumps(payload).encode())
+        observed.observe(json.dumps(payload).encode())
     return observed
 
 

@@ -24,10 +24,10 @@ from modelgates_server.core.errors import (
 )
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
-from modelgates_server.core.metering.observed import Observed
-from modelgates_server.core.metering.request import read_demand, upstream_body
+from modelgates_server.core.metering.observed import ResponseMeter
+from modelgates_server.core.metering.request import parse_request, upstream_body
 from modelgates_server.core.metering.settlement import settle
-from modelgates_server.core.metering.sizing import Sized, size_hold
+from modelgates_server.core.metering.sizing import HoldQuote, quote_hold
 from modelgates_server.core.pricing.prices import BASIS_POINTS, Price
 from modelgates_server.core.pricing.usage import Meter, Usage
 from tests.core import calls
@@ -78,7 +78,7 @@ def run_call(call: Call, rng: Random) -> str:
     except Refusal as refusal:
         is_ours = refusal.over_cap and not any(call.body.get(name) for name in _LIMITS)
         assert not (is_ours and call.is_rich), "our own limit made the provider refuse"
-        _end(call, started, ledger, Observed(), None)
+        _end(call, started, ledger, ResponseMeter(), None)
         return "refused by the provider"
     read, written = spent.text + spent.images + spent.sound, sum(spent.written)
     assert read <= sized.bounds.input_tokens, f"{read} tokens read, held for {sized.bounds}"
@@ -89,8 +89,8 @@ def run_call(call: Call, rng: Random) -> str:
     return "answered" if is_capped else "answered without a limit"
 
 
-def _size(call: Call) -> Sized:
-    return size_hold(
+def _size(call: Call) -> HoldQuote:
+    return quote_hold(
         call.asked,
         account=call.account,
         key=call.key,
@@ -99,7 +99,7 @@ def _size(call: Call) -> Sized:
     )
 
 
-def _sized(call: Call) -> Sized | str:
+def _sized(call: Call) -> HoldQuote | str:
     """The hold of a call, or why there is none; a wrong refusal goes on."""
     try:
         return _size(call)
@@ -125,7 +125,7 @@ def _follow(call: Call, refusal: GatewayError) -> None:
         if call.body.get(name)
     }
     body = json.dumps({**call.body, **lower}, **call.style).encode()
-    demand = read_demand(call.asked.demand.api, body)
+    demand = parse_request(call.asked.demand.api, body)
     _size(replace(call, asked=replace(call.asked, demand=demand)))
 
 
@@ -139,7 +139,11 @@ def _hears_for_nothing(call: Call) -> bool:
 
 
 def _end(
-    call: Call, started: Generation, ledger: PureLedger, observed: Observed, usage: Usage | None
+    call: Call,
+    started: Generation,
+    ledger: PureLedger,
+    observed: ResponseMeter,
+    usage: Usage | None,
 ) -> None:
     """Settle a call and close its hold; `usage` is the truth, None where it was refused."""
     ended = settle(

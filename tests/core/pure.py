@@ -4,7 +4,7 @@ from modelgates_server.core.errors import KeyNotFound
 from modelgates_server.core.keys import Key, KeyChange, change_key
 from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.ledger.records import Account, Entry, Hold
-from modelgates_server.core.ledger.rules import Receipt, State, apply, replay
+from modelgates_server.core.ledger.rules import CommandResult, State, apply, replay
 
 
 class PureLedger:
@@ -18,7 +18,7 @@ class PureLedger:
         self.journal: list[Entry] = []
         self._priors: dict[tuple[str, str], Entry] = {}
 
-    def run(self, command: c.Command) -> Receipt:
+    def run(self, command: c.Command) -> CommandResult:
         state = self._state(command)
         if state.prior is not None:
             return replay(state, command)
@@ -30,7 +30,7 @@ class PureLedger:
             self.holds[command.account_id, change.hold.id] = change.hold
         self.journal.append(change.entry)
         self._priors[command.account_id, command.reference] = change.entry
-        return Receipt(change.entry, replayed=False)
+        return CommandResult(change.entry, replayed=False)
 
     def change_key(self, key_hash: str, change: KeyChange, at_ms: int) -> Key:
         key = self.keys[key_hash]

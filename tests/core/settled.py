@@ -6,7 +6,7 @@ from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.request import Api
 from modelgates_server.core.metering.settlement import settle
-from modelgates_server.core.metering.sizing import Ask
+from modelgates_server.core.metering.sizing import PricedRequest
 from modelgates_server.core.metering.usage_reader import UsageRules
 from tests.core import calls
 from tests.support import T0_MS
@@ -20,14 +20,14 @@ END_MS = T0_MS + 5000
 REPORT = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
 
 
-def ask(api: Api = Api.CHAT, **members: Any) -> Ask:
+def ask(api: Api = Api.CHAT, **members: Any) -> PricedRequest:
     return calls.ask(PRICE, calls.demand(api, **members))
 
 
 def ended(
     *payloads: dict[str, Any],
     failure: str | None = None,
-    of: Ask | None = None,
+    of: PricedRequest | None = None,
     rules: UsageRules | None = None,
     media_tokens: int | None = None,
     **members: Any,

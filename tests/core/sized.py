@@ -10,7 +10,7 @@ from modelgates_server.core.errors import (
 from modelgates_server.core.keys import Key
 from modelgates_server.core.ledger.records import Account
 from modelgates_server.core.metering.request import Api
-from modelgates_server.core.metering.sizing import Ask, Sized, size_hold
+from modelgates_server.core.metering.sizing import HoldQuote, PricedRequest, quote_hold
 from modelgates_server.core.pricing.prices import Price
 from tests.core import calls
 from tests.support import T0_MS
@@ -22,23 +22,23 @@ WRITE = 2 * 10**9
 RICH = 10**18
 
 
-def ask(*, of: Price = PRICE, model: dict[str, Any] | None = None, **members: Any) -> Ask:
+def ask(*, of: Price = PRICE, model: dict[str, Any] | None = None, **members: Any) -> PricedRequest:
     return calls.ask(of, calls.demand(**members), at=calls.model(**(model or {})))
 
 
-def embedding(of: Price = PRICE, **members: Any) -> Ask:
+def embedding(of: Price = PRICE, **members: Any) -> PricedRequest:
     return calls.ask(of, calls.demand(Api.EMBEDDINGS, **members))
 
 
 def size(
-    asked: Ask,
+    asked: PricedRequest,
     left_pico: int = RICH,
     *,
     key: Key | None = None,
     max_cost_pico: int | None = None,
     account: Account | None = None,
-) -> Sized:
-    return size_hold(
+) -> HoldQuote:
+    return quote_hold(
         asked,
         account=account or calls.account(left_pico),
         key=key or calls.key(),
@@ -47,16 +47,16 @@ def size(
     )
 
 
-def refused(asked: Ask, left_pico: int = RICH, **members: Any) -> InsufficientCredits:
+def refused(asked: PricedRequest, left_pico: int = RICH, **members: Any) -> InsufficientCredits:
     with pytest.raises(InsufficientCredits) as refusal:
         size(asked, left_pico, **members)
     return refusal.value
 
 
-def cost(asked: Ask, tokens: int) -> int:
+def cost(asked: PricedRequest, tokens: int) -> int:
     """The worst case of so many tokens a choice."""
     return asked.sized(tokens, lowered=False).amount_pico
 
 
-def input_pico(asked: Ask) -> int:
+def input_pico(asked: PricedRequest) -> int:
     return asked.bounds(0).input_tokens * READ

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from modelgates_server.core.metering.observed import Observed
+from modelgates_server.core.metering.observed import ResponseMeter
 from modelgates_server.core.metering.request import Api
 from modelgates_server.core.pricing.usage import Usage
 from tests.core.upstream_model import Spent
@@ -16,7 +16,9 @@ from tests.core.upstream_reports import WAYS, Counted, Report, classes, embedded
 _replace = msgspec.structs.replace
 
 
-def observe(api: Api, body: dict[str, Any], spent: Spent, rng: Random) -> tuple[Observed, Usage]:
+def observe(
+    api: Api, body: dict[str, Any], spent: Spent, rng: Random
+) -> tuple[ResponseMeter, Usage]:
     """What is known after the answer, and what was used in truth as far as the report tells."""
     usage = classes(spent, rng)
     way: Callable[[Usage], Counted] = rng.choice(WAYS)
@@ -24,17 +26,17 @@ def observe(api: Api, body: dict[str, Any], spent: Spent, rng: Random) -> tuple[
         total_alone = rng.random() < 0.3
         way = lambda usage: embedded(usage, total_alone=total_alone)  # noqa: E731
     report, told, rules = way(usage)
-    observed = Observed(rules=rules)
+    observed = ResponseMeter(rules=rules)
     write = _writer(rng)
     if api is not Api.EMBEDDINGS and body.get("stream"):
         earlier = way(_halved(usage)).report
         chunks, late = _stream(api, spent, told, report, earlier, rng)
         for chunk in chunks:
-            observed.see(json.dumps(write(chunk)).encode())
+            observed.observe(json.dumps(write(chunk)).encode())
         if late:
             observed.see_usage(json.dumps(write(late)).encode())
     else:
-        observed.see(json.dumps(write(_plain(api, spent, told, report, rng))).encode())
+        observed.observe(json.dumps(write(_plain(api, spent, told, report, rng))).encode())
     return observed, told
 
 

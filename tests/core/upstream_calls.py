@@ -9,8 +9,8 @@ import msgspec
 
 from modelgates_server.core.keys import Key
 from modelgates_server.core.ledger.records import Account
-from modelgates_server.core.metering.request import Api, read_demand
-from modelgates_server.core.metering.sizing import Ask
+from modelgates_server.core.metering.request import Api, parse_request
+from modelgates_server.core.metering.sizing import PricedRequest
 from modelgates_server.core.money import ENTRY_MAX_PICO
 from modelgates_server.core.pricing.catalog import CapParameter, Model
 from modelgates_server.core.pricing.prices import Price, Tier
@@ -40,7 +40,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     pay for all that is wanted.
     """
 
-    asked: Ask
+    asked: PricedRequest
     body: dict[str, Any]
     style: dict[str, Any]
     upstream: Upstream
@@ -60,17 +60,17 @@ def draw_call(rng: Random, number: int) -> Call:
         "separators": rng.choice(((",", ":"), (", ", ": "))),
     }
     model, upstream = _draw_model(rng)
-    asked = Ask(
+    asked = PricedRequest(
         model=model,
         price=_draw_price(rng, number),
-        demand=read_demand(api, json.dumps(body, **style).encode()),
+        demand=parse_request(api, json.dumps(body, **style).encode()),
         markup_bp=rng.choice((0, 0, 550, 1, -2500, 1_000_000)),
     )
     money = _draw_money(asked, rng)
     return Call(asked=asked, body=body, style=style, upstream=upstream, **money)
 
 
-def _draw_money(asked: Ask, rng: Random) -> dict[str, Any]:
+def _draw_money(asked: PricedRequest, rng: Random) -> dict[str, Any]:
     """Budgets about as large as what the call may cost; some have no end."""
     whole = min(asked.sized(asked.wanted_tokens, lowered=False).amount_pico, ENTRY_MAX_PICO)
     left, limit, most = (

@@ -11,8 +11,8 @@ from modelgates_server.core.keys import Key
 from modelgates_server.core.ledger import commands
 from modelgates_server.core.ledger.commands import Command
 from modelgates_server.core.ledger.records import Entry
-from modelgates_server.core.ledger.rules import Receipt
-from modelgates_server.service.ports import Caller, Issuance, IssuedKey, Store
+from modelgates_server.core.ledger.rules import CommandResult
+from modelgates_server.service.ports import AuthenticatedKey, IssuedKey, KeyCreationRecord, Store
 
 
 class Posted(NamedTuple):
@@ -26,7 +26,7 @@ class KeySaved(NamedTuple):
     """A key as it was when its creation (under an issuance) or its change was answered."""
 
     key: Key
-    issuance: Issuance | None
+    issuance: KeyCreationRecord | None
 
 
 Acknowledged = Posted | KeySaved
@@ -48,7 +48,7 @@ def from_line(line: bytes) -> Acknowledged:
     if name == _KEY:
         return KeySaved(
             msgspec.json.decode(first, type=Key),
-            msgspec.json.decode(second, type=Issuance | None),
+            msgspec.json.decode(second, type=KeyCreationRecord | None),
         )
     return Posted(
         msgspec.json.decode(first, type=getattr(commands, name)),
@@ -95,7 +95,9 @@ async def not_replayed(store: Store, told: Iterable[Acknowledged]) -> list[Ackno
     ]
 
 
-async def _ask_again(store: Store, one: Acknowledged) -> Receipt | IssuedKey | Caller | None:
+async def _ask_again(
+    store: Store, one: Acknowledged
+) -> CommandResult | IssuedKey | AuthenticatedKey | None:
     if isinstance(one, Posted):
         return await store.execute(one.command)
     try:
@@ -106,9 +108,9 @@ async def _ask_again(store: Store, one: Acknowledged) -> Receipt | IssuedKey | C
 
 def _same_answer(one: Acknowledged, answer: object) -> bool:
     if isinstance(one, Posted):
-        return answer == Receipt(one.entry, replayed=True)
+        return answer == CommandResult(one.entry, replayed=True)
     assert one.issuance is not None
-    if isinstance(answer, Caller):  # refused as deleted, which must be true
+    if isinstance(answer, AuthenticatedKey):  # refused as deleted, which must be true
         return answer.deleted_at_ms is not None
     return (
         isinstance(answer, IssuedKey)

@@ -17,7 +17,7 @@ from modelgates_server.core.errors import (
 from modelgates_server.core.keys import KeyChange
 from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.times import LimitReset
-from modelgates_server.service.ports import Clock, Issuance, Store
+from modelgates_server.service.ports import Clock, KeyCreationRecord, Store
 from tests.crash.acknowledged import Acknowledged, KeySaved, Posted
 from tests.support import DOLLAR, T0_MS, new_key
 
@@ -122,7 +122,7 @@ class Client:
             limit_pico=limit_pico,
             limit_reset=reset,
         )
-        issuance = Issuance(reference, digest=reference, nonce=self._random.randbytes(32))
+        issuance = KeyCreationRecord(reference, digest=reference, nonce=self._random.randbytes(32))
         issued = await self._store.create_key(key, issuance)
         self._key_hash = issued.key.hash
         self._tell(KeySaved(issued.key, issuance))

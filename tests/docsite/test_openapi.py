@@ -21,18 +21,22 @@ from modelgates_server.core.metering.request import _Asked
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.core.times import LimitReset
 from modelgates_server.web.api.activity import ActivityItem
-from modelgates_server.web.api.generations import GenerationRow, ProviderResponse, ReceiptLine
-from modelgates_server.web.api.holds import HoldRow
-from modelgates_server.web.api.key_responses import CurrentKey, KeyBudget, KeyRow, workspace_of
+from modelgates_server.web.api.generations import (
+    GenerationResponse,
+    ProviderResponse,
+    ReceiptLineResponse,
+)
+from modelgates_server.web.api.holds import HoldResponse
+from modelgates_server.web.api.key_responses import CurrentKey, KeyBudget, KeyResponse, workspace_of
 from modelgates_server.web.api.keys import KeyChangeBody, NewKeyBody
 from modelgates_server.web.api.model_responses import (
     Architecture,
-    EndpointRow,
+    EndpointResponse,
     ModelEndpoints,
-    ModelRow,
+    ModelResponse,
     Pricing,
     PricingOverride,
-    ProviderRow,
+    ProviderDescription,
 )
 from modelgates_server.web.api.models import SORTS
 from modelgates_server.web.api.openapi import OpenApi
@@ -46,20 +50,20 @@ SHAPES: dict[str, type[msgspec.Struct]] = {
     "Activity": ActivityItem,
     "Architecture": Architecture,
     "CurrentKey": CurrentKey,
-    "Endpoint": EndpointRow,
-    "Generation": GenerationRow,
-    "Hold": HoldRow,
-    "Key": KeyRow,
+    "Endpoint": EndpointResponse,
+    "Generation": GenerationResponse,
+    "Hold": HoldResponse,
+    "Key": KeyResponse,
     "KeyBudget": KeyBudget,
     "KeyChange": KeyChangeBody,
-    "Model": ModelRow,
+    "Model": ModelResponse,
     "ModelEndpoints": ModelEndpoints,
     "NewKey": NewKeyBody,
     "Pricing": Pricing,
     "PricingOverride": PricingOverride,
-    "Provider": ProviderRow,
+    "Provider": ProviderDescription,
     "ProviderResponse": ProviderResponse,
-    "ReceiptLine": ReceiptLine,
+    "ReceiptLine": ReceiptLineResponse,
 }
 BODIES = {"NewKey", "KeyChange"}
 INFERENCE_BODIES = ("ChatRequest", "CompletionRequest", "EmbeddingsRequest")

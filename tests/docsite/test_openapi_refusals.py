@@ -9,7 +9,7 @@ from modelgates_server.core import errors as e
 from modelgates_server.core.errors import InsufficientCredits, Shortfall
 from modelgates_server.core.times import parse_instant
 from modelgates_server.dialects.openai_chat.errors import refusal_of
-from modelgates_server.web.error_responses import Refusals
+from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.errors import error_body
 from tests.web.document import our_document, referenced, validator
 
@@ -102,7 +102,7 @@ KEY_LIMIT = e.KeyLimitExceeded(
     ],
 )
 def test_an_example_is_what_is_sent(response: str, name: str, error: Exception) -> None:
-    status, text, headers, metadata = Refusals().describe(error)
+    status, text, headers, metadata = ErrorResponses().describe(error)
     body = json.loads(error_body(status, text, ACCOUNT_ID, metadata))
     assert body == example(response, name)
     described = {header.lower() for header in RESPONSES[response]["headers"]}
@@ -121,7 +121,7 @@ def test_every_case_of_a_402_is_described() -> None:
 
 def test_another_brand_in_limit_source_fits_the_description() -> None:
     for response, error in (("PaymentRequired", MAX_COST), ("InferenceForbidden", KEY_LIMIT)):
-        status, text, _, metadata = Refusals("openrouter").describe(error)
+        status, text, _, metadata = ErrorResponses("openrouter").describe(error)
         body = json.loads(error_body(status, text, ACCOUNT_ID, metadata))
         assert body["error"]["metadata"]["limit_source"].startswith("openrouter_")
         content = referenced(DOCUMENT, RESPONSES[response])["content"]["application/json"]

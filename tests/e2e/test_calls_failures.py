@@ -15,7 +15,18 @@ from tests.e2e.load import wait_until
 from tests.e2e.wire import request, wire
 from tests.server import RunningServer, open_customer_now
 from tests.support import DOLLAR
-from tests.upstream import DONE, Pause, Says, Upstream, answer, chunk, event, plain, story, usage
+from tests.upstream import (
+    DONE,
+    Gate,
+    Upstream,
+    UpstreamReply,
+    answer,
+    chunk,
+    event,
+    plain,
+    story,
+    usage,
+)
 
 Acme = tuple[RunningServer, Upstream]
 AT_ONCE = 50
@@ -45,8 +56,8 @@ def session(acme: Acme) -> Iterator[Session]:
         yield opened
 
 
-def paused_answer() -> Pause:
-    return Pause([], list(plain(answer("hi", usage(3, 5))).pieces))
+def paused_answer() -> Gate:
+    return Gate([], list(plain(answer("hi", usage(3, 5))).pieces))
 
 
 def at_once(client: Client, times: int, **members: Any) -> list[httpx.Response]:
@@ -68,7 +79,7 @@ def test_no_more_parallel_calls_reach_a_provider_than_the_balance_holds(
     server, _ = acme
     one_pico = held_for(session, upstream, max_tokens=10)
     pause = paused_answer()
-    upstream.say = lambda _: Says(pause, content_type="application/json")
+    upstream.say = lambda _: UpstreamReply(pause, content_type="application/json")
     with (
         Session(server, open_customer_now(server.database_path, 5 * one_pico)) as poor,
         ThreadPoolExecutor(AT_ONCE) as pool,
@@ -122,7 +133,9 @@ def test_a_spent_account_stays_refused_on_every_worker(acme: Acme, upstream: Ups
 def test_a_receipt_is_there_on_every_worker_when_its_answer_ends(
     session: Session, upstream: Upstream
 ) -> None:
-    upstream.say = lambda body: Says(story()) if body.get("stream") else plain(answer("hi"))
+    upstream.say = lambda body: (
+        UpstreamReply(story()) if body.get("stream") else plain(answer("hi"))
+    )
     for _ in range(20):
         ids = [
             session.inference.told().id,
@@ -135,7 +148,7 @@ def test_a_receipt_is_there_on_every_worker_when_its_answer_ends(
     assert len(session.check_books()) == 40
 
 
-FAILURES: dict[str, tuple[Says, int, dict[str, Any]]] = {
+FAILURES: dict[str, tuple[UpstreamReply, int, dict[str, Any]]] = {
     "a limit of the provider": (
         plain({"error": {"message": "slow down", "code": "rate"}}, 429, **{"Retry-After": "7"}),
         429,
@@ -194,10 +207,10 @@ def test_a_failure_before_the_first_token_is_told_in_our_shape_and_costs_nothing
 def test_a_provider_that_does_not_answer_is_told_and_costs_nothing(
     session: Session, upstream: Upstream, model: str, status: int, error_type: str
 ) -> None:
-    pause = Pause([], [])
+    pause = Gate([], [])
 
-    def say(_: Any) -> Says:
-        return Says(list(pause))  # no head before the test goes on
+    def say(_: Any) -> UpstreamReply:
+        return UpstreamReply(list(pause))  # no head before the test goes on
 
     upstream.say = say
     refused = session.inference.chat(model=model, stream=True)
@@ -223,7 +236,7 @@ def test_an_error_in_the_middle_ends_a_stream_with_a_chunk_that_says_so(
     session: Session, upstream: Upstream
 ) -> None:
     error = event({"error": {"message": "I am out", "code": "server_error"}})
-    upstream.say = lambda _: Says([chunk("word0 "), chunk("word1 "), error])
+    upstream.say = lambda _: UpstreamReply([chunk("word0 "), chunk("word1 "), error])
     told = session.inference.told()
     *_, last = told.chunks
     assert last["id"] == told.id
@@ -242,8 +255,8 @@ def test_a_client_that_leaves_pays_for_what_was_really_used(
     acme: Acme, session: Session, upstream: Upstream
 ) -> None:
     server, _ = acme
-    pause = Pause(story()[:2], story()[2:])
-    upstream.say = lambda _: Says(pause)
+    pause = Gate(story()[:2], story()[2:])
+    upstream.say = lambda _: UpstreamReply(pause)
     with session.inference.stream() as listening:
         listening.until("word1")
         listening.reset()
@@ -258,8 +271,8 @@ def test_a_provider_that_goes_on_for_ever_is_not_read_for_nobody_for_ever(
     acme: Acme, session: Session, upstream: Upstream
 ) -> None:
     server, _ = acme
-    pause = Pause(story()[:2], [])
-    upstream.say = lambda _: Says(pause)
+    pause = Gate(story()[:2], [])
+    upstream.say = lambda _: UpstreamReply(pause)
     with session.inference.stream() as listening:
         listening.until("word1")
     shown = ended(server, session, listening.id)
@@ -274,7 +287,7 @@ def test_a_client_that_leaves_a_plain_call_pays_for_it(
 ) -> None:
     server, _ = acme
     pause = paused_answer()
-    upstream.say = lambda _: Says(pause, content_type="application/json")
+    upstream.say = lambda _: UpstreamReply(pause, content_type="application/json")
     body = json.dumps(asked("hello")).encode()
     with wire(server.url) as leaving:
         leaving.send(
@@ -302,8 +315,8 @@ def ended(server: RunningServer, session: Session, generation_id: str) -> Any:
 
 
 def test_a_silent_stream_shows_that_it_is_alive(session: Session, upstream: Upstream) -> None:
-    pause = Pause(story()[:2], story()[2:])
-    upstream.say = lambda _: Says(pause)
+    pause = Gate(story()[:2], story()[2:])
+    upstream.say = lambda _: UpstreamReply(pause)
     with session.inference.stream() as listening:
         listening.until("word1")
         listening.until(": MODELGATES PROCESSING")
@@ -319,8 +332,8 @@ def test_a_silent_stream_shows_that_it_is_alive(session: Session, upstream: Upst
 def test_a_stream_shows_that_it_is_alive_before_its_first_word(
     session: Session, upstream: Upstream
 ) -> None:
-    pause = Pause([], story())
-    upstream.say = lambda _: Says(pause)
+    pause = Gate([], story())
+    upstream.say = lambda _: UpstreamReply(pause)
     with session.inference.stream() as listening:
         listening.until("")
         pause.go.set()
@@ -330,6 +343,6 @@ def test_a_stream_shows_that_it_is_alive_before_its_first_word(
 
 
 def test_a_good_end_without_its_mark_is_a_good_end(session: Session, upstream: Upstream) -> None:
-    upstream.say = lambda _: Says([piece for piece in story() if piece != DONE])
+    upstream.say = lambda _: UpstreamReply([piece for piece in story() if piece != DONE])
     assert session.inference.told().cost == TRUE
     session.check_books()

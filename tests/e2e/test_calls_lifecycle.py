@@ -20,9 +20,9 @@ from tests.gateway import moved_away
 from tests.server import DEADLINE_S, Customer, RunningServer, open_customer_now
 from tests.support import DOLLAR
 from tests.upstream import (
-    Pause,
-    Says,
+    Gate,
     Upstream,
+    UpstreamReply,
     answer,
     plain,
     running_upstream,
@@ -34,20 +34,24 @@ TRUE_PICO = 503 * DOLLAR // 10_000
 HOLD_TTL_S = "3"
 
 
-def two_words() -> Pause:
-    return Pause(story()[:2], story()[2:])
+def two_words() -> Gate:
+    return Gate(story()[:2], story()[2:])
 
 
-def half_an_answer() -> Pause:
+def half_an_answer() -> Gate:
     [body] = plain(answer("hi", usage(3, 5))).pieces
-    return Pause([body[:20]], [body[20:]])
+    return Gate([body[:20]], [body[20:]])
 
 
-def both(stream: Pause, whole: Pause) -> Callable[[Any], Says]:
+def both(stream: Gate, whole: Gate) -> Callable[[Any], UpstreamReply]:
     """Streams pause here, plain answers there."""
 
-    def say(body: Any) -> Says:
-        return Says(stream) if body.get("stream") else Says(whole, 200, "application/json")
+    def say(body: Any) -> UpstreamReply:
+        return (
+            UpstreamReply(stream)
+            if body.get("stream")
+            else UpstreamReply(whole, 200, "application/json")
+        )
 
     return say
 
@@ -162,9 +166,9 @@ def ended(server: RunningServer, customer: Customer) -> Generation:
 def test_a_kill_in_mid_stream_is_resolved_by_what_the_last_checkpoint_saw(
     tmp_path: Path, checkpoint: bool
 ) -> None:
-    pause = two_words() if checkpoint else Pause([], [])
+    pause = two_words() if checkpoint else Gate([], [])
     with upstream_and_settings(tmp_path) as (upstream, settings):
-        upstream.say = lambda _: Says(pause)
+        upstream.say = lambda _: UpstreamReply(pause)
         with mortal_server(tmp_path, **settings) as server:
             customer = open_customer_now(server.database_path)
             with (
@@ -210,7 +214,7 @@ def test_without_the_database_a_call_is_refused_before_it_leaves(tmp_path: Path)
 def test_a_capture_lands_when_the_database_is_back(tmp_path: Path) -> None:
     pause = two_words()
     with acme_server(tmp_path) as (server, upstream):
-        upstream.say = lambda _: Says(pause)
+        upstream.say = lambda _: UpstreamReply(pause)
         customer = open_customer_now(server.database_path)
         with Session(server, customer) as session:
             with session.inference.stream() as running:
@@ -230,7 +234,7 @@ def test_a_capture_outlives_the_end_of_the_process_without_a_database(
 ) -> None:
     pause = two_words()
     with upstream_and_settings(tmp_path) as (upstream, settings):
-        upstream.say = lambda _: Says(pause)
+        upstream.say = lambda _: UpstreamReply(pause)
         with mortal_server(tmp_path, **settings) as server:
             customer = open_customer_now(server.database_path)
             with (

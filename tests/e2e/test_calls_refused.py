@@ -12,7 +12,7 @@ from tests.cli.console import Console
 from tests.e2e.calls import Session, acme_server, read
 from tests.server import RunningServer, open_customer_now, running_server
 from tests.support import DOLLAR
-from tests.upstream import Pause, Says, Upstream, answer, plain, usage
+from tests.upstream import Gate, Upstream, UpstreamReply, answer, plain, usage
 
 Acme = tuple[RunningServer, Upstream]
 SMALL = DOLLAR // 2
@@ -135,8 +135,8 @@ def test_credits_that_running_calls_hold_are_told_to_come_back(
     small: Session, upstream: Upstream
 ) -> None:
     [body] = plain(answer("hi", usage(3, 5))).pieces
-    pause = Pause([b"data: {}\n\n"], [b"data: [DONE]\n\n"])
-    upstream.say = lambda _: Says(pause)
+    pause = Gate([b"data: {}\n\n"], [b"data: [DONE]\n\n"])
+    upstream.say = lambda _: UpstreamReply(pause)
     with small.inference.stream() as running:
         refused = small.inference.chat(max_tokens=10)
         metadata = check_refusal(refused, small)
@@ -155,7 +155,7 @@ def test_credits_that_running_calls_hold_are_told_to_come_back(
         )
         pause.go.set()
         running.rest()
-    upstream.say = lambda _: Says([body], content_type="application/json")
+    upstream.say = lambda _: UpstreamReply([body], content_type="application/json")
     assert small.inference.chat().status_code == 200
     assert len(upstream.asked) == 2
     small.check_books()

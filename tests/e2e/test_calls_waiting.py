@@ -25,9 +25,9 @@ from tests.e2e.calls import (
 from tests.e2e.load import wait_until
 from tests.server import DEADLINE_S, RunningServer, open_customer_now, running_server
 from tests.upstream import (
-    Pause,
-    Says,
+    Gate,
     Upstream,
+    UpstreamReply,
     answer,
     event,
     plain,
@@ -90,11 +90,11 @@ def session(acme: Acme) -> Iterator[Session]:
 class Silence:
     """A provider that says nothing, not even a head, before it may."""
 
-    def __init__(self, says: Says) -> None:
-        self.gate = Pause([], [])
+    def __init__(self, says: UpstreamReply) -> None:
+        self.gate = Gate([], [])
         self.says = says
 
-    def __call__(self, _: Any) -> Says:
+    def __call__(self, _: Any) -> UpstreamReply:
         assert list(self.gate) == []
         return self.says
 
@@ -102,7 +102,7 @@ class Silence:
         self.gate.go.set()
 
 
-def silence(upstream: Upstream, says: Says) -> Silence:
+def silence(upstream: Upstream, says: UpstreamReply) -> Silence:
     """From now on the upstream is silent, and afterwards says this."""
     silent = Silence(says)
     upstream.say = silent
@@ -180,7 +180,7 @@ def test_the_other_operations_begin_early_as_well(acme: Acme, session: Session, 
 def test_a_stream_begins_with_a_comment_before_its_provider_does(
     acme: Acme, session: Session
 ) -> None:
-    silent = silence(acme[1], Says(story()))
+    silent = silence(acme[1], UpstreamReply(story()))
     with head_of(session.inference, stream=True) as listening:
         listening.until("")
         silent.end()
@@ -192,12 +192,12 @@ def test_a_stream_begins_with_a_comment_before_its_provider_does(
     assert (one.id, one.state) == (listening.id, HoldState.CAPTURED)
 
 
-FAILURES: dict[str, tuple[Says, int]] = {
+FAILURES: dict[str, tuple[UpstreamReply, int]] = {
     "a limit": (SLOW_DOWN, 429),
     "an overload": (plain({}, 503), 503),
     "a plain error": (plain({"error": {"message": "oops"}}), 502),
     "no stream": (plain(answer("hi")), 502),
-    "an error event": (Says([event({"error": {"message": "oops"}})]), 502),
+    "an error event": (UpstreamReply([event({"error": {"message": "oops"}})]), 502),
 }
 
 
@@ -281,7 +281,7 @@ def test_a_client_that_leaves_while_its_provider_is_silent_pays_for_what_was_use
     acme: Acme, session: Session, stream: bool
 ) -> None:
     server, upstream = acme
-    says = Says(story()) if stream else plain(answer("hi", usage(3, 5)))
+    says = UpstreamReply(story()) if stream else plain(answer("hi", usage(3, 5)))
     silent = silence(upstream, says)
     with head_of(session.inference, stream=stream) as listening:
         listening.reset()

@@ -13,7 +13,7 @@ from typing import Any
 from modelgates_server.core.ledger.records import HoldState
 from tests.e2e.calls import Session, acme_server
 from tests.server import DEADLINE_S, RunningServer, open_customer_now
-from tests.upstream import Says, answer, plain, story, usage
+from tests.upstream import UpstreamReply, answer, plain, story, usage
 
 SLOW_S = 7
 """Above the 5 s that OpenRouter's clients for Python wait for a byte."""
@@ -30,10 +30,10 @@ CLIENTS = {
 HEARD = {"plain": "hi", "stream": "word0 word1 word2 word3 word4 "}
 
 
-def answer_slowly(body: Any) -> Says:
+def answer_slowly(body: Any) -> UpstreamReply:
     """Nothing at all, not even a head, for seven seconds."""
     time.sleep(SLOW_S)
-    return Says(story()) if body.get("stream") else plain(answer("hi", usage(3, 5)))
+    return UpstreamReply(story()) if body.get("stream") else plain(answer("hi", usage(3, 5)))
 
 
 def listen(server: RunningServer, client: tuple[str, str]) -> None:

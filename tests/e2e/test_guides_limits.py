@@ -10,7 +10,7 @@ from modelgates_server.core.metering.request import CHOICES_MAX, MODEL_MAX_CHARS
 from modelgates_server.core.money import ENTRY_MAX_PICO, PLACES, Pico, format_pico
 from modelgates_server.core.pricing.prices import RATE_PLACES_MAX
 from modelgates_server.providers.openai import OpenAiSettings
-from modelgates_server.service.calls.call import ANSWER_MAX_BYTES, KEPT_MAX_BYTES
+from modelgates_server.service.calls.call import ANSWER_MAX_BYTES, STORED_ANSWER_MAX_BYTES
 from modelgates_server.service.calls.registry import ANSWER_KEPT_MS
 from modelgates_server.settings import Settings
 from modelgates_server.web import body
@@ -42,7 +42,7 @@ LIMITS = [
     f"| size of a plain answer | {ANSWER_MAX_BYTES // MIB} MiB |",
     f"`session_id` | {MODEL_MAX_CHARS} characters |",
     f"| length of an `Idempotency-Key` | {HEADER_MAX_CHARS} bytes |",
-    f"| {ANSWER_KEPT_MS // 3_600_000} hours, up to {KEPT_MAX_BYTES // MIB} MiB |",
+    f"| {ANSWER_KEPT_MS // 3_600_000} hours, up to {STORED_ANSWER_MAX_BYTES // MIB} MiB |",
     f"| connecting to a provider | {PROVIDER.connect_timeout_s} s |",
     f"| {FIRST_WHOLE} s | `first_byte_timeout_s` |",
     f"| silence within an answer | {PROVIDER.idle_timeout_s} s |",

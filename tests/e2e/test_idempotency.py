@@ -13,9 +13,9 @@ from tests.e2e.calls import Client, Session, acme_server, configured, read
 from tests.e2e.load import wait_until
 from tests.server import RunningServer, open_customer_now, running_server
 from tests.upstream import (
-    Pause,
-    Says,
+    Gate,
     Upstream,
+    UpstreamReply,
     answer,
     plain,
     running_upstream,
@@ -80,8 +80,8 @@ def test_a_retried_call_gets_the_same_answer_and_is_billed_once(
 def test_the_retry_of_a_call_that_runs_is_told_to_come_back(
     session: Session, upstream: Upstream
 ) -> None:
-    pause = Pause([], list(plain(answer("hi", usage(3, 5))).pieces))
-    upstream.say = lambda _: Says(pause, content_type="application/json")
+    pause = Gate([], list(plain(answer("hi", usage(3, 5))).pieces))
+    upstream.say = lambda _: UpstreamReply(pause, content_type="application/json")
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(session.inference.chat, headers=ONCE)
         wait_until(lambda: len(upstream.asked) == 1, session.server.process)
@@ -124,8 +124,8 @@ def test_the_same_text_from_another_key_is_another_call(
 
 
 def test_a_stream_is_neither_billed_nor_made_twice(session: Session, upstream: Upstream) -> None:
-    pause = Pause(story()[:2], story()[2:])
-    upstream.say = lambda _: Says(pause)
+    pause = Gate(story()[:2], story()[2:])
+    upstream.say = lambda _: UpstreamReply(pause)
     with session.inference.stream(headers=ONCE) as first:
         first.until("word1")
         check_conflict(session.inference.chat(stream=True, headers=ONCE), 409)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite.store import open_store
-from modelgates_server.store.sqlite.writer import Limits
+from modelgates_server.store.sqlite.writer import BatchLimits
 from tests.crash.acknowledged import Acknowledged, contents
 from tests.crash.workload import work
 from tests.power_loss.disk import Disk
@@ -13,7 +13,7 @@ from tests.power_loss.recorder import Answer, Event, Recorder
 
 _FILE = "modelgates.db"
 _STEPS = 8
-_LIMITS = Limits(log_max_bytes=20 * 4120)  # 20 pages: checkpoints must come, to be cut
+_LIMITS = BatchLimits(log_max_bytes=20 * 4120)  # 20 pages: checkpoints must come, to be cut
 
 
 class Loss:

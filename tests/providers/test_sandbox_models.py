@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelgates_server.core.metering.request import CHOICES_MAX, Api, read_demand, upstream_body
+from modelgates_server.core.metering.request import CHOICES_MAX, Api, parse_request, upstream_body
 from modelgates_server.core.metering.usage_reader import UsageRules, read_usage
 from modelgates_server.providers.sandbox.models import NAMES, respond
 from modelgates_server.providers.sandbox.offer import sandbox_models
@@ -352,7 +352,7 @@ def test_no_honest_model_uses_more_than_the_gateway_holds_for(
     api, members = request
     offer = OFFERS["embed" if api is Api.EMBEDDINGS else model]
     body = json.dumps({**members, **wish, "model": offer.id}, ensure_ascii=tight).encode()
-    demand = read_demand(api, body)
+    demand = parse_request(api, body)
     cap = min(demand.cap_tokens or OUTPUT_TOKENS, offer.output_tokens)
     bounds = demand.bounds(
         context_tokens=offer.context_tokens, media_tokens=None, output_tokens=cap

@@ -18,9 +18,9 @@ from modelgates_server.core.keys import KeyKind
 from modelgates_server.providers.openai import OpenAiProvider
 from modelgates_server.providers.sandbox.provider import SandboxProvider
 from modelgates_server.service.accounts import Accounts
-from modelgates_server.service.calls.registry import Generations, Patience
+from modelgates_server.service.calls.registry import CallService, CallTimeouts
 from modelgates_server.service.credits import Credits
-from modelgates_server.service.keys import KeyRing, NewKey
+from modelgates_server.service.keys import KeyService, NewKey
 from modelgates_server.service.ports import Provider, Store
 from modelgates_server.store.spool import FolderSpool
 from modelgates_server.store.sqlite.store import open_store
@@ -28,11 +28,11 @@ from modelgates_server.telemetry.metrics import Metrics
 from modelgates_server.telemetry.observer import CallObserver
 from modelgates_server.web.api.openapi import OpenApi
 from modelgates_server.web.app import App
-from modelgates_server.web.error_responses import Refusals
+from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.http import server
 from modelgates_server.web.keep_alive import KeepAliveRules
 from modelgates_server.web.pages.docs import DocsApi
-from modelgates_server.web.routes import operations
+from modelgates_server.web.routes import routes
 from tests.books import check_books
 
 T0_MS = 1_795_439_520_000
@@ -162,7 +162,7 @@ class Gateway:
 
     def heartbeat(self) -> None:
         """What the server does twice a second."""
-        self._parts.generations.tick()
+        self._parts.generations.heartbeat()
 
     async def drain_spool(self) -> None:
         """Commit the ends that were kept."""
@@ -181,8 +181,8 @@ class _Parts(NamedTuple):
     store: Store
     accounts: Accounts
     credits: Credits
-    keys: KeyRing
-    generations: Generations
+    keys: KeyService
+    generations: CallService
     providers: dict[str, Provider]
     app: App
 
@@ -227,9 +227,9 @@ async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> _Parts:
     providers: dict[str, Provider] = {"sandbox": SandboxProvider(clock)}
     providers |= {given.name: OpenAiProvider(given, clock) for given in configuration.providers}
     metrics = Metrics(store, clock)
-    refusals = Refusals()
-    keys = KeyRing(store, clock, random_bytes)
-    generations = Generations(
+    refusals = ErrorResponses()
+    keys = KeyService(store, clock, random_bytes)
+    generations = CallService(
         store,
         catalog,
         providers,
@@ -237,9 +237,9 @@ async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> _Parts:
         CallObserver(metrics),
         clock,
         random_bytes,
-        Patience(),
+        CallTimeouts(),
     )
-    table = operations(
+    table = routes(
         store=store,
         keys=keys,
         generations=generations,

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.recorded.exchange import Exchange
 from tests.recorded.gateway import Customer
 from tests.recorded.script import Script
-from tests.upstream import Pause, Says, answer, plain, story, usage
+from tests.upstream import Gate, UpstreamReply, answer, plain, story, usage
 
 FOLDER = Path(__file__).parent / "released"
 VERSIONS = sorted(path.name for path in FOLDER.iterdir())
@@ -22,8 +22,8 @@ async def leave(script: Script, folder: Path) -> None:
     once: dict[str, str | None] = {"idempotency_key": "once"}
     script.provider_says(plain(answer("hi", usage(3, 5))))
     await script.chat("a call", headers=once)
-    pause = Pause(story()[:2], story()[2:])
-    script.provider_says(Says(pause))
+    pause = Gate(story()[:2], story()[2:])
+    script.provider_says(UpstreamReply(pause))
     stream = await script.begin_chat("a stream", stream=True)
     await stream.until(b"word1")
     path = script.gateway.database_path

@@ -3,7 +3,18 @@
 from typing import Any
 
 from tests.recorded.script import Script, scenario
-from tests.upstream import DONE, Pause, Says, answer, chunk, event, plain, story, usage, used
+from tests.upstream import (
+    DONE,
+    Gate,
+    UpstreamReply,
+    answer,
+    chunk,
+    event,
+    plain,
+    story,
+    usage,
+    used,
+)
 
 TOOL: dict[str, Any] = {
     "type": "function",
@@ -71,17 +82,19 @@ async def chat_details(script: Script) -> None:
 
 @scenario
 async def chat_streamed(script: Script) -> None:
-    script.provider_says(Says(story()))
+    script.provider_says(UpstreamReply(story()))
     told = await script.chat("a stream", stream=True)
     await script.receipt("its receipt", told.header("x-generation-id"))
-    script.provider_says(Says([b"".join(story()).replace(b"\n", b"\r\n")]))
+    script.provider_says(UpstreamReply([b"".join(story()).replace(b"\n", b"\r\n")]))
     await script.chat("in one piece, with other line ends", stream=True, stream_options={})
-    script.provider_says(Says([b": thinking\n\n", *story()[:-1]]))
+    script.provider_says(UpstreamReply([b": thinking\n\n", *story()[:-1]]))
     await script.chat("comments, and no mark of its end", stream=True)
-    script.provider_says(Says([chunk("word "), chunk("two"), chunk(finish="stop"), DONE]))
+    script.provider_says(UpstreamReply([chunk("word "), chunk("two"), chunk(finish="stop"), DONE]))
     await script.chat("without usage it is estimated", stream=True)
     script.provider_says(
-        Says([chunk("a"), chunk("b", usage=usage(3, 2)), chunk(finish="stop", x_groq={}), DONE])
+        UpstreamReply(
+            [chunk("a"), chunk("b", usage=usage(3, 2)), chunk(finish="stop", x_groq={}), DONE]
+        )
     )
     await script.chat("usage beside a choice", stream=True)
 
@@ -99,15 +112,15 @@ async def chat_streamed_details(script: Script) -> None:
         used(DETAILED),
         DONE,
     ]
-    script.provider_says(Says(pieces))
+    script.provider_says(UpstreamReply(pieces))
     told = await script.chat("reasoning and a tool's call", stream=True, tools=[TOOL])
     await script.receipt("its receipt", told.header("x-generation-id"))
 
 
 @scenario
 async def chat_kept_alive(script: Script) -> None:
-    pause = Pause(story()[:2], story()[2:])
-    script.provider_says(Says(pause))
+    pause = Gate(story()[:2], story()[2:])
+    script.provider_says(UpstreamReply(pause))
     stream = await script.begin_chat("a provider that thinks for a while", stream=True)
     await stream.until(b"word1")
     for times in (1, 2):
@@ -125,8 +138,8 @@ async def chat_kept_alive(script: Script) -> None:
 
 @scenario
 async def chat_left(script: Script) -> None:
-    pause = Pause(story()[:2], story()[2:])
-    script.provider_says(Says(pause))
+    pause = Gate(story()[:2], story()[2:])
+    script.provider_says(UpstreamReply(pause))
     stream = await script.begin_chat("a client that leaves", stream=True)
     await stream.until(b"word1")
     await stream.leave()
@@ -146,10 +159,12 @@ async def completions(script: Script) -> None:
     script.provider_says(plain(body))
     await script.ask("two prompts", "POST", "/completions", key=key, body=asked)
     pieces = [event({**body, "choices": [each], "usage": None}) for each in choices]
-    script.provider_says(Says([*pieces, used(usage(4, 4)), DONE]))
+    script.provider_says(UpstreamReply([*pieces, used(usage(4, 4)), DONE]))
     streamed = {**asked, "stream": True}
     await script.ask("streamed", "POST", "/completions", key=key, body=streamed)
-    script.provider_says(Says([pieces[0], event({"error": {"message": "no", "code": 500}})]))
+    script.provider_says(
+        UpstreamReply([pieces[0], event({"error": {"message": "no", "code": 500}})])
+    )
     await script.ask("an error within", "POST", "/completions", key=key, body=streamed)
 
 
@@ -194,8 +209,8 @@ async def repeated(script: Script) -> None:
     await script.chat("another request under its key", headers=once, max_tokens=7)
     await script.receipt("it was charged once", told.json["id"])
     other: dict[str, str | None] = {"idempotency_key": "stream \u00e9"}
-    pause = Pause(story()[:2], story()[2:])
-    script.provider_says(Says(pause))
+    pause = Gate(story()[:2], story()[2:])
+    script.provider_says(UpstreamReply(pause))
     stream = await script.begin_chat("a stream", headers=other, stream=True)
     await stream.until(b"word1")
     await script.chat("repeated while it runs", headers=other, stream=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.recorded.gateway import DOLLAR
 from tests.recorded.script import Script, scenario
-from tests.upstream import DONE, Pause, Says, answer, chunk, event, plain, story, usage
+from tests.upstream import DONE, Gate, UpstreamReply, answer, chunk, event, plain, story, usage
 
 
 @scenario
@@ -82,8 +82,8 @@ async def refused_for_credits(script: Script) -> None:
     await script.chat("the cap is what can be paid for", key=poor.inference)
     limit: dict[str, str | None] = {"x_modelgates_max_cost": "0.01"}
     await script.chat("more than its own limit", headers=limit, max_tokens=100)
-    pause = Pause(story()[:2], story()[2:])
-    script.provider_says(Says(pause))
+    pause = Gate(story()[:2], story()[2:])
+    script.provider_says(UpstreamReply(pause))
     stream = await script.begin_chat("a stream that holds it all", key=poor.inference, stream=True)
     await stream.until(b"word1")
     await script.chat("what is in flight stands against it", key=poor.inference, max_tokens=30)
@@ -103,20 +103,20 @@ async def refused_for_credits(script: Script) -> None:
     await script.ask("and shows it", "GET", "/key", key=made.json["key"])
 
 
-SAID: dict[str, Says] = {
+SAID: dict[str, UpstreamReply] = {
     "a limit of the provider": plain(
         {"error": {"message": "slow down", "code": "rate"}}, 429, **{"Retry-After": "7"}
     ),
     "a fault it finds": plain({"error": {"message": "temperature is too high"}}, 400),
     "our key is wrong": plain({"error": {"message": "bad key sk-123"}}, 401),
     "an error of the provider": plain({"error": {"message": "oops"}}, 500),
-    "an error in HTML": Says([b"<h1>no</h1>"], 502, "text/html"),
+    "an error in HTML": UpstreamReply([b"<h1>no</h1>"], 502, "text/html"),
     "an overload": plain({}, 503),
     "a time-out of its own": plain({"error": "too late"}, 504),
     "what is no answer": plain({"hello": 1}),
-    "what is no JSON": Says([b"{"], 200, "application/json"),
+    "what is no JSON": UpstreamReply([b"{"], 200, "application/json"),
     "an error with status 200": plain({"error": {"code": 429, "message": "slow"}}),
-    "a body that is cut": Says([b'{"choices": ['], 200, "application/json", cut=True),
+    "a body that is cut": UpstreamReply([b'{"choices": ['], 200, "application/json", cut=True),
 }
 
 
@@ -154,10 +154,10 @@ BROKEN: dict[str, list[bytes]] = {
 @scenario
 async def stream_breaks(script: Script) -> None:
     for title, pieces in BROKEN.items():
-        script.provider_says(Says(pieces))
+        script.provider_says(UpstreamReply(pieces))
         told = await script.chat(title, stream=True)
         await script.receipt("its receipt", told.header("x-generation-id"))
-    script.provider_says(Says(story()[:3], cut=True))
+    script.provider_says(UpstreamReply(story()[:3], cut=True))
     told = await script.chat("a connection that breaks off", stream=True)
     await script.receipt("its receipt", told.header("x-generation-id"))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.recorded.exchange import Exchange, Headers, Request, Sent
 from tests.recorded.gateway import DEADLINE_S, PROVIDER_MS, Customer, Gateway, running_gateway
-from tests.upstream import Says, Upstream, running_upstream
+from tests.upstream import Upstream, UpstreamReply, running_upstream
 
 API = "/api/v1"
 BETWEEN_MS = 1000
@@ -37,10 +37,10 @@ class Script:
         self._upstream = upstream
         self._claimed = 0
 
-    def provider_says(self, says: Says) -> None:
+    def provider_says(self, says: UpstreamReply) -> None:
         """What the provider answers from now on; it takes `PROVIDER_MS` for that."""
 
-        def say(_: Any) -> Says:
+        def say(_: Any) -> UpstreamReply:
             self.gateway.clock.forward(PROVIDER_MS)
             return says
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.recorded.exchange import body_lines
 from tests.recorded.script import Script
-from tests.upstream import Pause, Says, answer, plain, story, usage
+from tests.upstream import Gate, UpstreamReply, answer, plain, story, usage
 
 
 async def write_some(script: Script) -> None:
@@ -27,8 +27,8 @@ async def write_some(script: Script) -> None:
     body = {"name": "limited", "limit": 5, "limit_reset": "weekly"}
     key = script.customer.management
     await script.ask("a key", "POST", "/keys", key=key, body=body, idempotency_key="key")
-    pause = Pause(story()[:2], story()[2:])
-    script.provider_says(Says(pause))
+    pause = Gate(story()[:2], story()[2:])
+    script.provider_says(UpstreamReply(pause))
     stream = await script.begin_chat("a stream that runs long", stream=True)
     await stream.until(b"word1")
     script.gateway.clock.forward(60_000)
@@ -40,8 +40,8 @@ async def write_some(script: Script) -> None:
 
 async def keep_some(script: Script) -> str:
     """The files of captures that could not be committed; they are before this ends."""
-    pause = Pause(story()[:2], story()[2:])
-    script.provider_says(Says(pause))
+    pause = Gate(story()[:2], story()[2:])
+    script.provider_says(UpstreamReply(pause))
     once: dict[str, str | None] = {"idempotency_key": "once"}
     stream = await script.begin_chat("a stream", stream=True, headers=once)
     await stream.until(b"word1")

@@ -7,7 +7,7 @@ import pytest
 
 from modelgates_server import service
 from modelgates_server.core.errors import ReferenceReused
-from modelgates_server.service.maintenance import Upkeep
+from modelgates_server.service.maintenance import Maintenance
 from modelgates_server.service.ports import Store
 from tests.gateway import asking, metered, new_caller
 from tests.support import (
@@ -37,7 +37,7 @@ async def spender(store: Store, hold_id: str) -> str:
     return account_id
 
 
-def upkeep(store: Store, clock: ManualClock, folder: Path) -> Upkeep:
+def upkeep(store: Store, clock: ManualClock, folder: Path) -> Maintenance:
     return metered(store, clock, folder / "spool").upkeep
 
 

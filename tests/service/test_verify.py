@@ -9,18 +9,18 @@ from modelgates_server.core.audit.findings import Finding
 from modelgates_server.core.errors import StoreUnavailable
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.service import verify as verifying
-from modelgates_server.service.ports import Books, Caller, Store
+from modelgates_server.service.ports import AccountSnapshot, AuthenticatedKey, Store
 from modelgates_server.service.verify import verify
 from tests.support import (
     DOLLAR,
     adjust,
-    begun,
     capture,
     finished,
     grant,
     make_key,
     open_account,
     open_database,
+    open_generation,
     place,
 )
 
@@ -48,7 +48,7 @@ class Restless(Altered):
     async def change(self) -> None:
         self.changes += 1
         hold_id = f"late-{self.changes}"
-        generation = begun(self.account_id, self.key_hash, hold_id, 3)
+        generation = open_generation(self.account_id, self.key_hash, hold_id, 3)
         await self.other.execute(place(self.account_id, self.key_hash, hold_id, 3), generation)
         if self.changes % 2:
             ended = finished(generation, Usage(input=2))
@@ -64,14 +64,14 @@ class Restless(Altered):
         return await self.store.caller(key_hash)
 
     @asynccontextmanager
-    async def books(self, account_id: str) -> AsyncIterator[Books]:
+    async def books(self, account_id: str) -> AsyncIterator[AccountSnapshot]:
         await self.change()
         async with self.store.books(account_id) as books:
-            yield cast("Books", RestlessBooks(books, self))
+            yield cast("AccountSnapshot", RestlessBooks(books, self))
 
 
 class RestlessBooks:
-    def __init__(self, books: Books, restless: Restless) -> None:
+    def __init__(self, books: AccountSnapshot, restless: Restless) -> None:
         self.account = books.account
         self.keys = books.keys
         self.books = books
@@ -104,7 +104,7 @@ class RestlessBooks:
 class Stale(Altered):
     """A store whose `GET /credits` answers from a cache that is older than the journal."""
 
-    async def caller(self, key_hash: str) -> Caller | None:
+    async def caller(self, key_hash: str) -> AuthenticatedKey | None:
         caller = await self.store.caller(key_hash)
         assert caller is not None
         return msgspec.structs.replace(caller, usage_pico=caller.usage_pico - 1)
@@ -113,7 +113,7 @@ class Stale(Altered):
 class Forgetful(Altered):
     """A store that does not find the keys it has."""
 
-    async def caller(self, _: str) -> Caller | None:
+    async def caller(self, _: str) -> AuthenticatedKey | None:
         return None
 
 
@@ -121,7 +121,7 @@ class Locked(Altered):
     """A store that is locked just when the books are opened."""
 
     @asynccontextmanager
-    async def books(self, _: str) -> AsyncIterator[Books]:
+    async def books(self, _: str) -> AsyncIterator[AccountSnapshot]:
         raise StoreUnavailable("database x is locked by another program")
         yield
 
@@ -137,7 +137,7 @@ async def busy_account(store: Store) -> tuple[str, str]:
     """An account of ten dollars that used 1.5 of 2 held, of which it could pay 1, and its key."""
     account_id = await open_account(store, 10 * DOLLAR)
     _, key = await make_key(store, account_id)
-    paid = begun(account_id, key.hash, "a", DOLLAR)
+    paid = open_generation(account_id, key.hash, "a", DOLLAR)
     await store.execute(place(account_id, key.hash, "a", DOLLAR), paid)
     ended = finished(paid, Usage(input=DOLLAR, output=DOLLAR // 4))
     await store.execute(capture(account_id, "a", DOLLAR + DOLLAR // 2), ended)

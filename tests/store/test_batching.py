@@ -12,21 +12,21 @@ from modelgates_server.core.errors import GatewayError, HoldNotFound, InvalidInp
 from modelgates_server.core.keys import Key
 from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.ledger.records import Account, Entry, EntryKind, Hold
-from modelgates_server.core.ledger.rules import Receipt
+from modelgates_server.core.ledger.rules import CommandResult
 from modelgates_server.core.metering.generations import StoredAnswer
-from modelgates_server.store.batching import Posting, Result, WorkingSet
+from modelgates_server.store.batching import BatchState, Result, WriteRequest
 from tests.core.pure import PureLedger
 from tests.support import (
     HOLD_MS,
     T0_MS,
     adjust,
-    begun,
     capture,
     closing,
     expire,
     extend,
     grant,
     new_key,
+    open_generation,
     opening,
     place,
     void,
@@ -72,7 +72,7 @@ class DictRows:
         found = (e for e in self.entries if (e.account_id, e.reference) == (account_id, reference))
         return next(found, None)
 
-    def save(self, working: WorkingSet) -> None:
+    def save(self, working: BatchState) -> None:
         references = [(e.account_id, e.reference) for e in (*self.entries, *working.entries)]
         if len(set(references)) < len(references) or working.new_holds.keys() & self.holds.keys():
             raise DuplicateError
@@ -85,20 +85,20 @@ class DictRows:
         self.entries += working.entries
 
     def run(self, commands: list[c.Command]) -> list[Result]:
-        for careful in (False, True):
-            working = WorkingSet(self, None, careful=careful)
+        for check_references in (False, True):
+            working = BatchState(self, None, check_references=check_references)
             results = working.run(postings(*commands))
             try:
                 self.save(working)
             except DuplicateError:
-                assert not careful
+                assert not check_references
             else:
                 return results
         raise AssertionError("a careful batch saves")
 
 
-def postings(*commands: c.Command) -> list[Posting]:
-    return [Posting(command) for command in commands]
+def postings(*commands: c.Command) -> list[WriteRequest]:
+    return [WriteRequest(command) for command in commands]
 
 
 def some_command(kind: EntryKind, which: int, hold_id: str, amount_pico: int) -> c.Command:
@@ -132,7 +132,7 @@ renamed = st.builds(
 
 
 def told(result: Result) -> object:
-    return result if isinstance(result, Receipt) else (type(result), str(result))
+    return result if isinstance(result, CommandResult) else (type(result), str(result))
 
 
 @settings(max_examples=200)
@@ -164,7 +164,7 @@ def test_a_row_is_read_once_and_written_once_however_often_it_changes() -> None:
     for hold_id in ("h1", "h2", "h3"):
         rows.run([place(IDS[0], HASHES[0], hold_id, 1)])
     rows.read.clear()
-    working = WorkingSet(rows, None, careful=False)
+    working = BatchState(rows, None, check_references=False)
     working.run(postings(*(capture(IDS[0], hold_id, 1) for hold_id in ("h1", "h2", "h3"))))
     assert set(rows.read.values()) == {1}
     assert len(rows.read) == len(("account", "key", "h1", "h2", "h3"))
@@ -177,19 +177,21 @@ def test_new_commands_are_spared_the_look_ups() -> None:
     rows = DictRows()
     rows.run(FUNDED)
     rows.read.clear()
-    working = WorkingSet(rows, None, careful=False)
+    working = BatchState(rows, None, check_references=False)
     working.run(postings(place(IDS[0], HASHES[0], "h1", 1), capture(IDS[0], "h1", 1)))
     assert set(rows.read) == {("account", IDS[0]), ("key", HASHES[0])}
 
 
-@pytest.mark.parametrize("careful", [False, True])
-def test_reference_stored_before_the_rule_is_replayed_in_both_spellings(*, careful: bool) -> None:
+@pytest.mark.parametrize("check_references", [False, True])
+def test_reference_stored_before_the_rule_is_replayed_in_both_spellings(
+    *, check_references: bool
+) -> None:
     rows = DictRows()
     composed, decomposed = "f\u00fcr", "fu\u0308r"
     rows.run([*FUNDED, grant(IDS[0], 7, "old")])
     old = msgspec.structs.replace(rows.entries[-1], reference=decomposed)
     rows.entries[-1] = old
-    working = WorkingSet(rows, None, careful=careful)
+    working = BatchState(rows, None, check_references=check_references)
     results = working.run(
         postings(
             grant(IDS[0], 7, decomposed),
@@ -199,20 +201,22 @@ def test_reference_stored_before_the_rule_is_replayed_in_both_spellings(*, caref
             grant(IDS[1], 7, composed),
         )
     )
-    assert results[:2] == [Receipt(old, replayed=True)] * 2
+    assert results[:2] == [CommandResult(old, replayed=True)] * 2
     assert [type(result) for result in results[2:4]] == [ReferenceReused, InvalidInput]
-    assert isinstance(results[4], Receipt)
+    assert isinstance(results[4], CommandResult)
     assert [entry.reference for entry in working.entries] == [composed]
 
 
-@pytest.mark.parametrize("careful", [False, True])
-def test_a_mistake_of_ours_in_one_command_leaves_the_others_alone(*, careful: bool) -> None:
+@pytest.mark.parametrize("check_references", [False, True])
+def test_a_mistake_of_ours_in_one_command_leaves_the_others_alone(
+    *, check_references: bool
+) -> None:
     rows = DictRows()
     rows.run(FUNDED)
     rows.run([place(IDS[0], HASHES[0], "h1", 5)])
     account = rows.accounts[IDS[0]]
     rows.accounts[IDS[0]] = msgspec.structs.replace(account, held_pico=4)
-    working = WorkingSet(rows, None, careful=careful)
+    working = BatchState(rows, None, check_references=check_references)
     results = working.run(
         postings(
             grant(IDS[0], 1, "a"), void(IDS[0], "h1"), void(IDS[0], "none"), grant(IDS[1], 1, "b")
@@ -224,18 +228,21 @@ def test_a_mistake_of_ours_in_one_command_leaves_the_others_alone(*, careful: bo
 
 
 def test_a_mistake_of_ours_does_not_put_a_receipt_on_another_call() -> None:
-    hold, call = place(IDS[0], HASHES[0], "h1", 5), begun(IDS[0], HASHES[0], "h1", 5)
+    hold, call = place(IDS[0], HASHES[0], "h1", 5), open_generation(IDS[0], HASHES[0], "h1", 5)
     answer = StoredAnswer(IDS[0], "h1", b"{}", T0_MS)
-    assert Posting(hold, call, answer).answer is answer
-    others = [begun(IDS[0], HASHES[0], "h2", 5), begun(IDS[1], HASHES[0], "h1", 5)]
+    assert WriteRequest(hold, call, answer).answer is answer
+    others = [
+        open_generation(IDS[0], HASHES[0], "h2", 5),
+        open_generation(IDS[1], HASHES[0], "h1", 5),
+    ]
     for other in others:
         with pytest.raises(AssertionError):
-            Posting(hold, other)
+            WriteRequest(hold, other)
     with pytest.raises(AssertionError):
-        Posting(grant(IDS[0], 5), call)
+        WriteRequest(grant(IDS[0], 5), call)
     for wrong in (None, *others):
         with pytest.raises(AssertionError):
-            Posting(hold, wrong, answer)
+            WriteRequest(hold, wrong, answer)
     for stray in (StoredAnswer(IDS[0], "h2", b"", 0), StoredAnswer(IDS[1], "h1", b"", 0)):
         with pytest.raises(AssertionError):
-            Posting(hold, call, stray)
+            WriteRequest(hold, call, stray)

@@ -11,9 +11,9 @@ from modelgates_server.core.errors import StoreUnavailable
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Attempt, Generation, Origin, StoredAnswer
 from modelgates_server.core.metering.request import Api
-from modelgates_server.core.pricing.prices import Line
+from modelgates_server.core.pricing.prices import ReceiptLine
 from modelgates_server.core.pricing.usage import Usage
-from modelgates_server.service.ports import Settlement
+from modelgates_server.service.ports import PendingSettlement
 from modelgates_server.store.spool import FolderSpool
 from tests.gateway import pending
 from tests.support import T0_MS
@@ -21,7 +21,7 @@ from tests.support import T0_MS
 ACCOUNT = "user_spooled"
 
 
-def settlement(generation_id: str = "gen-1") -> Settlement:
+def settlement(generation_id: str = "gen-1") -> PendingSettlement:
     """A call with everything on it that a settlement can have."""
     generation = Generation(
         id=generation_id,
@@ -43,14 +43,16 @@ def settlement(generation_id: str = "gen-1") -> Settlement:
         ended_at_ms=T0_MS + 1,
         cost_pico=9_007_199_254_740_993,  # not a double
         overrun_pico=1,
-        lines=(Line("input", 3, Decimal("0.000000000000000001"), Decimal("3E-18")),),
+        lines=(ReceiptLine("input", 3, Decimal("0.000000000000000001"), Decimal("3E-18")),),
         usage=Usage(input=3, output=1, estimated=True),
         reported={"prompt_tokens": 3, "odd": [None, 1.5, {"deep": "\x00"}]},
         attempts=(Attempt(provider="acme", upstream_model="large", started_at_ms=T0_MS),),
         idempotency="b" * 64,
         request_digest="c" * 64,
     )
-    return Settlement(generation, StoredAnswer(ACCOUNT, generation_id, b'{"\xc3\xa9":1}', T0_MS))
+    return PendingSettlement(
+        generation, StoredAnswer(ACCOUNT, generation_id, b'{"\xc3\xa9":1}', T0_MS)
+    )
 
 
 def files(folder: Path) -> dict[str, int]:

@@ -24,16 +24,16 @@ from tests.support import (
     PICO_PRICE,
     T0_MS,
     adjust,
-    begun,
     capture,
     expire,
     extend,
     finished,
-    given_up,
     new_key,
     open_account,
+    open_generation,
     place,
     void,
+    voided_generation,
 )
 
 SOUND, BROKEN, LAST = (f"user_{letter * 22}" for letter in "ABC")
@@ -265,25 +265,29 @@ def journal(
     name: str, key_1: Key, key_2: Key
 ) -> Iterator[tuple[c.Command] | tuple[c.Command, Generation, StoredAnswer | None]]:
     first = key_1.hash
-    call = begun(name, first, "h1", DOLLAR, idempotency="digest")
+    call = open_generation(name, first, "h1", DOLLAR, idempotency="digest")
     yield place(name, first, "h1", DOLLAR), call, None
     call = msgspec.structs.replace(call, hold_pico=2 * DOLLAR)
     yield extend(name, "h1", "1", DOLLAR), call, None
     ended = finished(call, Usage(input=DOLLAR + 500))
     yield capture(name, "h1", DOLLAR + 500), ended, StoredAnswer(name, "h1", b"{}", T0_MS)
-    call = begun(name, first, "h2", DOLLAR // 2)
+    call = open_generation(name, first, "h2", DOLLAR // 2)
     yield place(name, first, "h2", DOLLAR // 2), call, None
     yield capture(name, "h2", DOLLAR), finished(call, Usage(input=DOLLAR)), None
-    call = begun(name, first, "h3", DOLLAR)
+    call = open_generation(name, first, "h3", DOLLAR)
     yield place(name, first, "h3", DOLLAR), call, None
-    yield void(name, "h3"), given_up(call), None
-    call = begun(name, first, "h4", DOLLAR)
+    yield void(name, "h3"), voided_generation(call), None
+    call = open_generation(name, first, "h4", DOLLAR)
     yield place(name, first, "h4", DOLLAR), call, None
     late_ms, used_pico = T0_MS + HOLD_MS, DOLLAR // 4
     lost = finished(call, Usage(input=used_pico), late_ms, HoldState.EXPIRED)
     yield expire(name, "h4", late_ms, used_pico), lost, None
     yield (adjust(name, -11 * DOLLAR),)
-    yield place(name, key_2.hash, "h5", DOLLAR), begun(name, key_2.hash, "h5", DOLLAR), None
+    yield (
+        place(name, key_2.hash, "h5", DOLLAR),
+        open_generation(name, key_2.hash, "h5", DOLLAR),
+        None,
+    )
     yield (place(name, first, "h6", 0),)
 
 

@@ -17,11 +17,11 @@ from modelgates_server.store.sqlite.store import open_store
 from tests.support import (
     PICO_PRICE,
     T0_MS,
-    begun,
     capture,
     finished,
     make_key,
     open_account,
+    open_generation,
     place,
 )
 
@@ -37,7 +37,7 @@ async def test_what_came_with_a_command_is_not_lost_on_the_second_try(sqlite_pat
     _, key = await make_key(store, account_id)
     await store.execute(place(account_id, key.hash, "old", 1))
     for number in range(3):
-        call = begun(account_id, key.hash, f"new-{number}", 5)
+        call = open_generation(account_id, key.hash, f"new-{number}", 5)
         ended = finished(call, Usage(input=4))
         answer = StoredAnswer(account_id, call.id, b"{}", T0_MS)
         asked = [
@@ -64,7 +64,7 @@ async def test_a_damaged_record_is_not_served(sqlite_path: Path) -> None:
     store = open_store(sqlite_path)
     account_id = await open_account(store, 100)
     _, key = await make_key(store, account_id)
-    call = begun(account_id, key.hash, "gen-1", 5, idempotency="digest")
+    call = open_generation(account_id, key.hash, "gen-1", 5, idempotency="digest")
     await store.execute(place(account_id, key.hash, call.id, 5), call)
     await store.add_prices([PICO_PRICE])
     with closing(sqlite3.connect(sqlite_path)) as connection:
@@ -74,7 +74,7 @@ async def test_a_damaged_record_is_not_served(sqlite_path: Path) -> None:
         connection.commit()
     for read in (
         store.generation(account_id, "gen-1"),
-        store.latest_under(account_id, "digest"),
+        store.latest_by_idempotency_key(account_id, "digest"),
         store.price("price-1"),
         store.prices(),
     ):

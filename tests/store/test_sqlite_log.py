@@ -4,7 +4,7 @@ from pathlib import Path
 
 from modelgates_server.store.sqlite.connection import size_of
 from modelgates_server.store.sqlite.store import open_store
-from modelgates_server.store.sqlite.writer import Limits
+from modelgates_server.store.sqlite.writer import BatchLimits
 from tests.support import grant, open_account
 
 AUTOMATIC_BYTES = 1000 * 4096
@@ -16,7 +16,7 @@ async def test_log_is_not_copied_by_a_commit_when_it_is_long(sqlite_path: Path) 
 
     See docs/decisions/0002. The writer's own step does not come below its limit.
     """
-    limits = Limits(log_max_bytes=64 * AUTOMATIC_BYTES)
+    limits = BatchLimits(log_max_bytes=64 * AUTOMATIC_BYTES)
     stores = [open_store(sqlite_path, limits=limits) for _ in range(2)]
     account_id = await open_account(stores[0], 5)
     log = sqlite_path.with_name(f"{sqlite_path.name}-wal")

@@ -16,7 +16,16 @@ from modelgates_server.store import sqlite
 from modelgates_server.store.sql import load_statements
 from modelgates_server.store.sqlite.admin import migrate_file
 from modelgates_server.store.sqlite.store import open_store
-from tests.support import HOLD_MS, T0_MS, begun, capture, finished, make_key, open_account, place
+from tests.support import (
+    HOLD_MS,
+    T0_MS,
+    capture,
+    finished,
+    make_key,
+    open_account,
+    open_generation,
+    place,
+)
 
 READS = load_statements(sqlite.__name__, "reads.sql")
 WRITES = load_statements(sqlite.__name__, "ledger.sql")
@@ -40,7 +49,9 @@ async def fill(path: Path) -> None:
         await open_account(store, 1_000_000, account_id=account_id)
         await make_key(store, account_id, hash=key_hash)
         calls = [
-            begun(account_id, key_hash, str(n), 5, idempotency=str(n), model=f"model-{n % 100}")
+            open_generation(
+                account_id, key_hash, str(n), 5, idempotency=str(n), model=f"model-{n % 100}"
+            )
             for n in range(count)
         ]
         await asyncio.gather(

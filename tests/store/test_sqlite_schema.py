@@ -24,11 +24,11 @@ from modelgates_server.store.sqlite.store import open_store
 from tests.support import (
     PICO_PRICE,
     T0_MS,
-    begun,
     capture,
     finished,
     make_key,
     open_account,
+    open_generation,
     place,
 )
 
@@ -61,8 +61,8 @@ async def fill(path: Path) -> None:
     await make_key(store, ID, hash=HASH)
     await store.add_prices([PICO_PRICE])
     for hold_id in ("ended", "open"):
-        await store.execute(place(ID, HASH, hold_id, 4), begun(ID, HASH, hold_id, 4))
-    ended = finished(begun(ID, HASH, "ended", 4), Usage(input=3))
+        await store.execute(place(ID, HASH, hold_id, 4), open_generation(ID, HASH, hold_id, 4))
+    ended = finished(open_generation(ID, HASH, "ended", 4), Usage(input=3))
     await store.execute(capture(ID, "ended", 3), ended, StoredAnswer(ID, "ended", b"{}", T0_MS))
     await store.close()
 
@@ -244,7 +244,7 @@ async def test_a_database_of_version_0_1_is_migrated_with_all_it_has(
         assert [hold.id for hold in await store.open_holds(ID, limit=9)] == ["open"]
         assert await store.generation(ID, "open") is None
         await store.execute(capture(ID, "open", 2))
-        call = begun(ID, HASH, "new", 4)
+        call = open_generation(ID, HASH, "new", 4)
         await store.execute(place(ID, HASH, "new", 4), call)
         await store.execute(capture(ID, "new", 3), finished(call, Usage(input=3)))
         result = await verify(store)

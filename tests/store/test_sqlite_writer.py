@@ -19,16 +19,16 @@ from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite import admin, rows
 from modelgates_server.store.sqlite.connection import Connection, Cursor, connect_stdlib
 from modelgates_server.store.sqlite.store import SqliteStore, open_store
-from modelgates_server.store.sqlite.writer import Limits
+from modelgates_server.store.sqlite.writer import BatchLimits
 from tests.support import (
     T0_MS,
-    begun,
     capture,
     finished,
     grant,
     make_key,
     new_account_id,
     open_account,
+    open_generation,
     place,
 )
 
@@ -162,7 +162,7 @@ async def test_a_failure_leaves_all_of_a_call_or_nothing(
     store = open_store(sqlite_path, connect=trouble.connect)
     account_id = await open_account(store, 100)
     _, key = await make_key(store, account_id)
-    call = begun(account_id, key.hash, "gen-1", 5)
+    call = open_generation(account_id, key.hash, "gen-1", 5)
     ended = finished(call, Usage(input=4))
     answer = StoredAnswer(account_id, call.id, b"{}", T0_MS)
     await store.execute(place(account_id, key.hash, call.id, 5), call)
@@ -261,7 +261,7 @@ async def test_changes_that_come_together_share_commits(sqlite_path: Path) -> No
     store = open_store(
         sqlite_path,
         connect=lambda path: Watched(connect_stdlib(path), count),
-        limits=Limits(batch_max=50),
+        limits=BatchLimits(batch_max=50),
     )
     account_id = await open_account(store, 5)
     commits = 0
@@ -315,7 +315,7 @@ async def test_a_restored_backup_does_not_lose_its_write_ahead_log(
 
 async def test_the_log_does_not_grow_for_ever(sqlite_path: Path) -> None:
     limit = 100_000
-    store = open_store(sqlite_path, limits=Limits(log_max_bytes=limit))
+    store = open_store(sqlite_path, limits=BatchLimits(log_max_bytes=limit))
     account_id = await open_account(store, 5)
     log = sqlite_path.with_name(f"{sqlite_path.name}-wal")
     sizes = []

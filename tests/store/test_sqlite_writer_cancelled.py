@@ -17,12 +17,12 @@ from modelgates_server.store.sqlite.store import SqliteStore, open_store
 from tests.store.test_sqlite_writer import Watched, credits_of
 from tests.support import (
     T0_MS,
-    begun,
     capture,
     finished,
     grant,
     make_key,
     open_account,
+    open_generation,
     place,
 )
 
@@ -200,7 +200,7 @@ async def test_what_takes_long_is_done_beside_the_loop(sqlite_path: Path) -> Non
     account_id = await open_account(store, 100)
     _, key = await make_key(store, account_id)
     for size, on_the_loop in ((10, True), (1024 * 1024, False)):
-        call = begun(account_id, key.hash, f"gen-{size}", 5)
+        call = open_generation(account_id, key.hash, f"gen-{size}", 5)
         await store.execute(place(account_id, key.hash, call.id, 5), call)
         names.clear()
         answer = StoredAnswer(account_id, call.id, b"x" * size, T0_MS)

@@ -11,16 +11,16 @@ from modelgates_server.bootstrap import Gateway
 from modelgates_server.core.keys import KeyKind, key_hash
 from modelgates_server.service.accounts import Accounts
 from modelgates_server.service.credits import Credits
-from modelgates_server.service.keys import KeyRing, NewKey
+from modelgates_server.service.keys import KeyService, NewKey
 from modelgates_server.service.ports import Store
 from modelgates_server.web.api.openapi import OpenApi
 from modelgates_server.web.app import App
-from modelgates_server.web.error_responses import Refusals
-from modelgates_server.web.errors import HttpRefusal
+from modelgates_server.web.error_responses import ErrorResponses
+from modelgates_server.web.errors import HttpError
 from modelgates_server.web.keep_alive import KeepAliveRules
 from modelgates_server.web.pages.docs import DocsApi
-from modelgates_server.web.routes import operations
-from modelgates_server.web.routing import Operation, Paths
+from modelgates_server.web.routes import routes
+from modelgates_server.web.routing import Route, RouteTable
 from tests.gateway import METRICS_TOKEN, metered, sandbox_catalog
 from tests.support import ManualClock, capture, place
 from tests.web.document import check_answer, operations_of, our_document
@@ -67,11 +67,11 @@ class Api:
             store=store,
             accounts=Accounts(store, clock, random_bytes),
             credits=Credits(store, clock, random_bytes),
-            keys=KeyRing(store, clock, random_bytes),
+            keys=KeyService(store, clock, random_bytes),
         )
         self.metered = metered(store, clock, folder)
-        metrics, refusals = self.metered.metrics, Refusals()
-        self.table: list[Operation] = operations(
+        metrics, refusals = self.metered.metrics, ErrorResponses()
+        self.table: list[Route] = routes(
             store=store,
             keys=self.gateway.keys,
             generations=self.metered.generations,
@@ -86,7 +86,7 @@ class Api:
             allow_unknown_key_members=allow_unknown_key_members,
             keep_alive=KeepAliveRules(),
         )
-        self._paths = Paths(self.table)
+        self._paths = RouteTable(self.table)
         app = App(self.table, self.gateway.keys, metrics, refusals, nullcontext, BODIES_MAX_BYTES)
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://gateway"
@@ -126,7 +126,7 @@ class Api:
         assert not answer.has_redirect_location, "clients do not follow, or lose the body"
         try:
             methods, _ = self._paths.find(path)
-        except HttpRefusal:
+        except HttpError:
             return
         if method in methods and methods[method].id not in UNDESCRIBED:
             check_answer(_DESCRIBED[methods[method].id], answer)

@@ -19,7 +19,7 @@ from pydantic_settings import DotEnvSettingsSource
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.service.accounts import Accounts
 from modelgates_server.service.credits import Credits
-from modelgates_server.service.keys import KeyRing
+from modelgates_server.service.keys import KeyService
 from modelgates_server.service.ports import Store
 from modelgates_server.settings import PREFIX, Settings
 from modelgates_server.store.sqlite import admin
@@ -35,7 +35,7 @@ class Gateway:
     store: Store
     accounts: Accounts
     credits: Credits
-    keys: KeyRing
+    keys: KeyService
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def build_gateway(store: Store) -> Gateway:
         store=store,
         accounts=Accounts(store, now_ms, random_bytes),
         credits=Credits(store, now_ms, random_bytes),
-        keys=KeyRing(store, now_ms, random_bytes),
+        keys=KeyService(store, now_ms, random_bytes),
     )
 
 

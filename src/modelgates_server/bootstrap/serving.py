@@ -19,8 +19,8 @@ from modelgates_server.bootstrap.price_book import open_catalog
 from modelgates_server.core.errors import InvalidInput, StoreUnavailable
 from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.providers.sandbox.provider import SandboxProvider
-from modelgates_server.service.calls.registry import Generations, Patience
-from modelgates_server.service.maintenance import Upkeep
+from modelgates_server.service.calls.registry import CallService, CallTimeouts
+from modelgates_server.service.maintenance import Maintenance
 from modelgates_server.service.ports import Provider, RandomBytes
 from modelgates_server.settings import Settings
 from modelgates_server.store.spool import FolderSpool
@@ -30,12 +30,12 @@ from modelgates_server.telemetry.metrics import MULTIPROCESS_DIR, Metrics
 from modelgates_server.telemetry.observer import CallObserver
 from modelgates_server.web.api.openapi import OpenApi
 from modelgates_server.web.app import App
-from modelgates_server.web.error_responses import Refusals
+from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.http import server
 from modelgates_server.web.keep_alive import KeepAliveRules
 from modelgates_server.web.pages.docs import DocsApi
 from modelgates_server.web.pages.negotiation import checked_base
-from modelgates_server.web.routes import operations
+from modelgates_server.web.routes import routes
 
 _UPKEEP_EVERY_S = 30
 _TICK_S = 0.5
@@ -58,9 +58,9 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
     gateway = build_gateway(store)
     metrics = Metrics(store, now_ms)
     observer = CallObserver(metrics)
-    refusals = Refusals(settings.limit_source_prefix)
+    refusals = ErrorResponses(settings.limit_source_prefix)
     providers = _providers(configuration)
-    generations = Generations(
+    generations = CallService(
         store,
         catalog,
         providers,
@@ -70,8 +70,8 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
         _gathered_randomness(),
         _patience(settings),
     )
-    upkeep = Upkeep(store, generations, observer, now_ms, grace_s=4 * _TICK_S)
-    table = operations(
+    upkeep = Maintenance(store, generations, observer, now_ms, grace_s=4 * _TICK_S)
+    table = routes(
         store=store,
         keys=gateway.keys,
         generations=generations,
@@ -139,8 +139,8 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
         server.run(config, on_started)
 
 
-def _patience(settings: Settings) -> Patience:
-    return Patience(hold_ttl_s=settings.hold_ttl_s, drain_s=settings.drain_s)
+def _patience(settings: Settings) -> CallTimeouts:
+    return CallTimeouts(hold_ttl_s=settings.hold_ttl_s, drain_s=settings.drain_s)
 
 
 def _metrics_token(settings: Settings) -> str | None:

@@ -7,7 +7,7 @@ import typer
 from modelgates_server.cli.account import AccountId, figures
 from modelgates_server.cli.output import AsJson, examples, instant, show
 from modelgates_server.cli.wiring import run
-from modelgates_server.core.ledger.rules import Receipt
+from modelgates_server.core.ledger.rules import CommandResult
 from modelgates_server.core.money import format_pico, parse_pico
 
 app = typer.Typer(help="Show, grant and adjust credits.", no_args_is_help=True)
@@ -74,7 +74,7 @@ def adjust(
     show(_receipt_record(receipt), as_json)
 
 
-def _receipt_record(receipt: Receipt) -> dict[str, Any]:
+def _receipt_record(receipt: CommandResult) -> dict[str, Any]:
     entry = receipt.entry
     return {
         "account_id": entry.account_id,

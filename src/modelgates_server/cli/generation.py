@@ -12,7 +12,7 @@ from modelgates_server.core.errors import GenerationNotFound
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Attempt, Generation
 from modelgates_server.core.money import format_pico
-from modelgates_server.core.pricing.prices import Line, Price, plain
+from modelgates_server.core.pricing.prices import Price, ReceiptLine, plain
 
 app = typer.Typer(help="Show the receipts of calls.", no_args_is_help=True)
 
@@ -106,7 +106,7 @@ def _record(found: Generation, price: Price | None) -> dict[str, Any]:
     }
 
 
-def _line_record(line: Line) -> dict[str, Any]:
+def _line_record(line: ReceiptLine) -> dict[str, Any]:
     return {
         "what": line.what,
         "quantity": line.quantity,

@@ -32,7 +32,7 @@ _LINE = "{:>8}  {:24}  {:10}  {:>21}  {:>21}  {:>21}  {}"
 _HEAD = _LINE.format("seq", "at", "kind", "amount", "held", "balance after", "reference and reason")
 
 
-class Format(StrEnum):
+class ExportFormat(StrEnum):
     """How an export is written."""
 
     JSONL = "jsonl"
@@ -91,8 +91,8 @@ def entries(account: AccountId, as_json: AsJson = False) -> None:
 )
 def export(
     as_format: Annotated[
-        Format, typer.Option("--format", help="JSON Lines or CSV.")
-    ] = Format.JSONL,
+        ExportFormat, typer.Option("--format", help="JSON Lines or CSV.")
+    ] = ExportFormat.JSONL,
     output: Annotated[
         str,
         typer.Option(
@@ -108,7 +108,7 @@ def export(
     async def write_entries(gateway: Any) -> int:
         one = None if account is None else (await gateway.accounts.get(account)).id
         with text_output(output) as write:
-            return await (export_csv if as_format is Format.CSV else export_jsonl)(
+            return await (export_csv if as_format is ExportFormat.CSV else export_jsonl)(
                 gateway.store, write, one
             )
 

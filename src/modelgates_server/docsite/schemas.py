@@ -45,10 +45,10 @@ def resolved(document: Schema, value: Schema) -> Schema:
 
 def shape_of(document: Schema, schema: Schema, name: str = "", *, required: bool = True) -> Shape:
     """A schema for people. One that is within itself is not told again there."""
-    return _Reader(document).shape(schema, name, (), required=required)
+    return _SchemaReader(document).shape(schema, name, (), required=required)
 
 
-class _Reader:
+class _SchemaReader:
     """Reads schemas of a document. `within` are the references that led to where it is."""
 
     def __init__(self, document: Schema) -> None:

@@ -2,7 +2,7 @@
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.ledger.commands import Adjust, Grant
-from modelgates_server.core.ledger.rules import Receipt
+from modelgates_server.core.ledger.rules import CommandResult
 from modelgates_server.service.accounts import Accounts
 from modelgates_server.service.ports import Clock, Ledger, RandomBytes
 
@@ -22,7 +22,7 @@ class Credits:
 
     async def grant(
         self, account_id: str, amount_pico: int, reason: str, reference: str | None = None
-    ) -> Receipt:
+    ) -> CommandResult:
         """Give credits; the amount must be positive."""
         account = await self._accounts.get(account_id)
         return await self._ledger.execute(
@@ -37,7 +37,7 @@ class Credits:
 
     async def adjust(
         self, account_id: str, amount_pico: int, reason: str, reference: str | None = None
-    ) -> Receipt:
+    ) -> CommandResult:
         """Correct credits up or down; raises `InsufficientCredits` below the account's floor."""
         account = await self._accounts.get(account_id)
         return await self._ledger.execute(

@@ -13,7 +13,7 @@ from modelgates_server.core.ledger.commands import (
     VoidHold,
 )
 from modelgates_server.core.ledger.records import Hold, HoldState
-from modelgates_server.core.ledger.rules import Receipt
+from modelgates_server.core.ledger.rules import CommandResult
 from modelgates_server.core.metering.generations import Generation, StoredAnswer
 from modelgates_server.service.ports import Clock, Ledger
 
@@ -25,7 +25,7 @@ class Holds:
         self._ledger = ledger
         self._clock = clock
 
-    async def place(self, generation: Generation, ttl_s: int) -> Receipt:
+    async def place(self, generation: Generation, ttl_s: int) -> CommandResult:
         """Set `hold_pico` aside; the sweeper may resolve the hold after `ttl_s` seconds."""
         command = PlaceHold(
             account_id=generation.account_id,
@@ -38,7 +38,7 @@ class Holds:
         )
         return await self._ledger.execute(command, generation)
 
-    async def prolong(self, generation: Generation, step: int, ttl_s: int) -> Receipt:
+    async def prolong(self, generation: Generation, step: int, ttl_s: int) -> CommandResult:
         """Keep the hold of a running call from the sweeper for `ttl_s` seconds from now.
 
         `step` numbers the times this was done. The generation is its checkpoint.
@@ -55,11 +55,13 @@ class Holds:
         )
         return await self._ledger.execute(command, generation)
 
-    async def end(self, generation: Generation, answer: StoredAnswer | None = None) -> Receipt:
+    async def end(
+        self, generation: Generation, answer: StoredAnswer | None = None
+    ) -> CommandResult:
         """End the hold as the ended generation says: charge what it cost and free the rest."""
         return await self._ledger.execute(_ending(generation), generation, answer)
 
-    async def expire(self, hold: Hold) -> Receipt:
+    async def expire(self, hold: Hold) -> CommandResult:
         """Free a hold of which nothing is known but that its time is over."""
         command = ExpireHold(
             account_id=hold.account_id,

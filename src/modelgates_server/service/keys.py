@@ -32,7 +32,13 @@ from modelgates_server.core.keys import (
 )
 from modelgates_server.core.ledger.commands import TEXT_MAX_CHARS, check_text
 from modelgates_server.core.times import MS_PER_DAY, LimitReset, parse_instant
-from modelgates_server.service.ports import Caller, Clock, Issuance, Keys, RandomBytes
+from modelgates_server.service.ports import (
+    AuthenticatedKey,
+    Clock,
+    KeyCreationRecord,
+    Keys,
+    RandomBytes,
+)
 
 ISSUANCE_KEPT_MS = MS_PER_DAY
 
@@ -48,14 +54,14 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: str | None = None
 
 
-class Repeatable(msgspec.Struct, frozen=True):
+class IdempotentRequest(msgspec.Struct, frozen=True):
     """A request that may come again: the caller's key text and the `Idempotency-Key` it sent."""
 
     caller_text: str
     idempotency_key: str
 
 
-class KeyRing:
+class KeyService:
     """The keys of all accounts."""
 
     def __init__(self, keys: Keys, clock: Clock, random_bytes: RandomBytes) -> None:
@@ -63,7 +69,7 @@ class KeyRing:
         self._clock = clock
         self._random_bytes = random_bytes
 
-    async def identify(self, text: str) -> Caller:
+    async def identify(self, text: str) -> AuthenticatedKey:
         """Who presents this text; raises one of the `Unauthenticated` refusals.
 
         Reads the database every time: a revoked key is refused from the next request on.
@@ -83,7 +89,7 @@ class KeyRing:
         return caller
 
     async def create(
-        self, account_id: str, wanted: NewKey, repeatable: Repeatable | None = None
+        self, account_id: str, wanted: NewKey, repeatable: IdempotentRequest | None = None
     ) -> tuple[Key, str]:
         """Issue a key; returns it with its text, which nobody can read again."""
         now_ms = self._clock()
@@ -165,7 +171,7 @@ def _check_new(wanted: NewKey, now_ms: int) -> int | None:
     return expires_at_ms
 
 
-def _text_from(nonce: bytes, repeatable: Repeatable | None) -> str:
+def _text_from(nonce: bytes, repeatable: IdempotentRequest | None) -> str:
     if repeatable is None:
         return key_text(nonce)
     secret = hmac.digest(
@@ -174,10 +180,10 @@ def _text_from(nonce: bytes, repeatable: Repeatable | None) -> str:
     return key_text(secret)
 
 
-def _issuance(wanted: NewKey, repeatable: Repeatable, nonce: bytes) -> Issuance:
+def _issuance(wanted: NewKey, repeatable: IdempotentRequest, nonce: bytes) -> KeyCreationRecord:
     # Scoped to the caller's key: two callers that choose the same header are two requests.
     scope = f"{key_hash(repeatable.caller_text)}:{repeatable.idempotency_key}"
-    return Issuance(
+    return KeyCreationRecord(
         reference=hashlib.sha256(scope.encode()).hexdigest(),
         digest=hashlib.sha256(msgspec.json.encode(wanted)).hexdigest(),
         nonce=nonce,

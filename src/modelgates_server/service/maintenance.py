@@ -6,7 +6,7 @@ from collections.abc import Callable
 from modelgates_server.core.errors import HoldEnded, HoldNotExpired
 from modelgates_server.core.ledger.records import Hold
 from modelgates_server.core.metering.settlement import lost
-from modelgates_server.service.calls.registry import ANSWER_KEPT_MS, Generations
+from modelgates_server.service.calls.registry import ANSWER_KEPT_MS, CallService
 from modelgates_server.service.holds import Holds
 from modelgates_server.service.keys import ISSUANCE_KEPT_MS
 from modelgates_server.service.ports import Clock, Observer, Store
@@ -14,13 +14,13 @@ from modelgates_server.service.ports import Clock, Observer, Store
 _PAGE = 500
 
 
-class Upkeep:
+class Maintenance:
     """Runs beside the server; several processes may do it at once, each step is idempotent."""
 
     def __init__(
         self,
         store: Store,
-        generations: Generations,
+        generations: CallService,
         observer: Observer,
         clock: Clock,
         grace_s: float = 0,
@@ -50,10 +50,10 @@ class Upkeep:
             await asyncio.sleep(self._grace_s)
         expired, progress = 0, True
         while progress:
-            spoken_for = await self._generations.spoken_for()
+            live_hold_ids = await self._generations.live_hold_ids()
             # Those that are spoken for stay due, and must not fill the page.
-            due = await self._store.expired_holds(self._clock(), _PAGE + len(spoken_for))
-            orphans = [hold for hold in due if hold.id not in spoken_for]
+            due = await self._store.expired_holds(self._clock(), _PAGE + len(live_hold_ids))
+            orphans = [hold for hold in due if hold.id not in live_hold_ids]
             results = await asyncio.gather(*(self._expire(hold) for hold in orphans))
             expired += results.count(None)
             progress = None in results

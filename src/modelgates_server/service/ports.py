@@ -10,7 +10,7 @@ from modelgates_server.core.audit.findings import GenerationRow
 from modelgates_server.core.keys import Key, KeyChange, KeyKind
 from modelgates_server.core.ledger.commands import Command
 from modelgates_server.core.ledger.records import Account, Entry, Hold
-from modelgates_server.core.ledger.rules import Receipt
+from modelgates_server.core.ledger.rules import CommandResult
 from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer
 from modelgates_server.core.metering.request import Api
 from modelgates_server.core.pricing.prices import Price
@@ -22,7 +22,7 @@ RandomBytes = Callable[[int], bytes]
 """So many unpredictable bytes."""
 
 
-class Caller(msgspec.Struct, frozen=True):
+class AuthenticatedKey(msgspec.Struct, frozen=True):
     """A key and its account's figures in one read, as of the last commit."""
 
     key_hash: str
@@ -37,7 +37,7 @@ class Caller(msgspec.Struct, frozen=True):
     held_pico: int
 
 
-class Issuance(msgspec.Struct, frozen=True):
+class KeyCreationRecord(msgspec.Struct, frozen=True):
     """What makes the creation of a key repeatable for a day: see `service.keys`.
 
     `reference` names the request among those of the account, `digest` its parameters, `nonce` is
@@ -64,7 +64,7 @@ class Ledger(Protocol):
         command: Command,
         generation: Generation | None = None,
         answer: StoredAnswer | None = None,
-    ) -> Receipt:
+    ) -> CommandResult:
         """Apply one command, or replay it when its reference is known.
 
         With the command of a hold goes the generation it pays for, as it is after the command, and
@@ -105,13 +105,15 @@ class OpenHolds(msgspec.Struct, frozen=True):
     oldest_at_ms: int | None
 
 
-class Generations(Protocol):
+class GenerationReader(Protocol):
     """Reads what `Ledger.execute` saved with the commands. Ids name generations of one account."""
 
     async def generation(self, account_id: str, generation_id: str) -> Generation | None:
         """One generation, as of the last commit."""
 
-    async def latest_under(self, account_id: str, idempotency: str) -> Generation | None:
+    async def latest_by_idempotency_key(
+        self, account_id: str, idempotency: str
+    ) -> Generation | None:
         """The last one made under a digest of an `Idempotency-Key`."""
 
     async def answer(self, account_id: str, generation_id: str) -> StoredAnswer | None:
@@ -140,7 +142,7 @@ class PriceBook(Protocol):
 class Keys(Protocol):
     """Keeps keys. Changes are committed and synced before they return."""
 
-    async def caller(self, key_hash: str) -> Caller | None:
+    async def caller(self, key_hash: str) -> AuthenticatedKey | None:
         """Who presents this key, deleted and disabled ones included."""
 
     async def key(self, key_hash: str) -> Key | None:
@@ -161,7 +163,7 @@ class Keys(Protocol):
         With `unexpired_at_ms` without those that have expired by then.
         """
 
-    async def create_key(self, key: Key, issuance: Issuance | None = None) -> IssuedKey:
+    async def create_key(self, key: Key, issuance: KeyCreationRecord | None = None) -> IssuedKey:
         """Save a new key; under a known issuance, return the key that was saved first instead.
 
         Raises `AccountNotFound`, `AccountClosed`, and when the issuance is known `ReferenceReused`
@@ -175,7 +177,7 @@ class Keys(Protocol):
         """Delete up to 1,000 issuances older than that; returns how many."""
 
 
-class Books(Protocol):
+class AccountSnapshot(Protocol):
     """All rows of one account as of one moment, in pages, for checking and export."""
 
     @property
@@ -205,7 +207,7 @@ class Books(Protocol):
 class Journal(Protocol):
     """Whole books, for those who check them."""
 
-    def books(self, account_id: str) -> AbstractAsyncContextManager[Books]:
+    def books(self, account_id: str) -> AbstractAsyncContextManager[AccountSnapshot]:
         """Open one account's books; raises `AccountNotFound`."""
 
     async def damage(self) -> list[str]:
@@ -250,7 +252,7 @@ class Provider(Protocol):
         """Release its connections."""
 
 
-class Settlement(msgspec.Struct, frozen=True):
+class PendingSettlement(msgspec.Struct, frozen=True):
     """The end of a call, to be committed: its generation as it then is, an answer to keep."""
 
     generation: Generation
@@ -260,13 +262,13 @@ class Settlement(msgspec.Struct, frozen=True):
 class Spool(Protocol):
     """Keeps settlements on disk while the database cannot take them; survives a crash."""
 
-    async def put(self, settlement: Settlement) -> None:
+    async def put(self, settlement: PendingSettlement) -> None:
         """Keep one, synced; raises `OSError` when that is not possible."""
 
     async def ids(self) -> list[str]:
         """The generations of which a settlement is kept, also by processes that are gone."""
 
-    async def load(self, generation_id: str) -> Settlement | None:
+    async def load(self, generation_id: str) -> PendingSettlement | None:
         """One of them, None if it has just landed; raises `StoreUnavailable` if it is damaged."""
 
     async def remove(self, generation_id: str) -> None:
@@ -279,20 +281,20 @@ class Observer(Protocol):
     def ended(self, generation: Generation, capture_lag_ms: int) -> None:
         """A call was settled, so long after its provider was done."""
 
-    def late(self, generation: Generation) -> None:
+    def capture_after_expiry(self, generation: Generation) -> None:
         """A capture came after its hold had been resolved: the use is the platform's loss."""
 
-    def not_prolonged(self, generation: Generation, error: Exception) -> None:
+    def heartbeat_failed(self, generation: Generation, error: Exception) -> None:
         """The ledger could not be told that a call still runs."""
 
-    def troubled(self, error: Exception) -> None:
+    def maintenance_failed(self, error: Exception) -> None:
         """Looking after the calls failed by a mistake of ours; it goes on."""
 
     def spooled(self, generation: Generation, error: Exception) -> None:
         """A settlement could not be committed yet and is kept."""
 
 
-class Store(Ledger, Generations, PriceBook, Keys, Journal, Protocol):
+class Store(Ledger, GenerationReader, PriceBook, Keys, Journal, Protocol):
     """Everything a database gives; who needs less asks for less."""
 
     async def ping(self) -> None:

@@ -15,7 +15,7 @@ from modelgates_server.core.audit.findings import UNREADABLE, Finding, Findings
 from modelgates_server.core.audit.generations import GenerationsAudit
 from modelgates_server.core.audit.journal import HoldsAudit, JournalAudit, no_platform_pico
 from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
-from modelgates_server.service.ports import Books, Journal, Keys, Ledger
+from modelgates_server.service.ports import AccountSnapshot, Journal, Keys, Ledger
 
 OnProgress = Callable[[int, int], None]
 """Told how many accounts and entries were checked so far."""
@@ -106,7 +106,9 @@ async def _check(
         result.platform_pico[name] += amount_pico
 
 
-async def _check_holds(books: Books, holds: HoldsAudit, generations: GenerationsAudit) -> None:
+async def _check_holds(
+    books: AccountSnapshot, holds: HoldsAudit, generations: GenerationsAudit
+) -> None:
     """Merge three streams: all entries of a hold, then its row, then its generation."""
     streams = [
         _Stream(books.hold_entries(), "hold_id", holds.entry, generations.entry),

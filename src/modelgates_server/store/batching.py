@@ -12,14 +12,14 @@ from modelgates_server.core.errors import GatewayError
 from modelgates_server.core.keys import Key
 from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.ledger.records import Account, Entry, Hold
-from modelgates_server.core.ledger.rules import Change, Receipt, State, apply, replay
+from modelgates_server.core.ledger.rules import Change, CommandResult, State, apply, replay
 from modelgates_server.core.metering.generations import Generation, StoredAnswer
 
-Result = Receipt | Exception
+Result = CommandResult | Exception
 """What one command of a batch comes to. An exception here has changed nothing."""
 
 
-class Posting(msgspec.Struct, frozen=True):
+class WriteRequest(msgspec.Struct, frozen=True):
     """A command and what is saved with it, or not at all; see `Ledger.execute`."""
 
     command: c.Command
@@ -54,19 +54,19 @@ class Rows(Protocol):
         """The entry that bears a reference."""
 
 
-class WorkingSet:
+class BatchState:
     """The rows of one batch: each is read once and written once, however often it changes.
 
-    Unless `careful`, a command is taken for new: its reference is looked up only when it is
-    refused, or may be stored in another spelling, and a hold to be placed not at all. Where that
-    was wrong, saving breaks a unique constraint; then the batch is undone and run again carefully.
+    Unless `check_references`, a command is taken for new: its reference is looked up only when it
+    is refused, or may be stored in another spelling, and a hold to be placed not at all. Where that
+    was wrong, saving breaks a unique constraint; then the batch is undone and run again with it.
     Nearly all commands are new, and are spared two look-ups each.
     """
 
-    def __init__(self, rows: Rows, total_cap_pico: int | None, *, careful: bool) -> None:
+    def __init__(self, rows: Rows, total_cap_pico: int | None, *, check_references: bool) -> None:
         self._rows = rows
         self._cap = total_cap_pico
-        self._careful = careful
+        self._careful = check_references
         self._accounts: dict[str, Account | None] = {}
         self._keys: dict[str, Key | None] = {}
         self._holds: dict[tuple[str, str], Hold | None] = {}
@@ -80,11 +80,11 @@ class WorkingSet:
         self.generations: dict[tuple[str, str], Generation] = {}
         self.answers: list[StoredAnswer] = []
 
-    def run(self, postings: Sequence[Posting]) -> list[Result]:
+    def run(self, postings: Sequence[WriteRequest]) -> list[Result]:
         """Apply the commands in order; one refusal or mistake of ours does not touch the others."""
         return [self._run_one(posting) for posting in postings]
 
-    def _run_one(self, posting: Posting) -> Result:
+    def _run_one(self, posting: WriteRequest) -> Result:
         command = posting.command
         reference = (command.account_id, command.reference)
         prior = self._priors.get(reference)
@@ -100,7 +100,7 @@ class WorkingSet:
         self._keep(state, change)
         if posting.generation is not None:
             self._keep_generation(posting.generation, posting.answer)
-        return Receipt(change.entry, replayed=False)
+        return CommandResult(change.entry, replayed=False)
 
     def _replay_or(self, refusal: Exception, command: c.Command) -> Result:
         """What is refused as new may be the repeat of what was accepted before."""

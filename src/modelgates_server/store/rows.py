@@ -14,12 +14,12 @@ from modelgates_server.core.ledger.records import (
     EntryKind,
     Hold,
     HoldState,
-    Platform,
+    PlatformAccount,
 )
 from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.core.times import LimitReset
-from modelgates_server.service.ports import Caller, OpenHolds
+from modelgates_server.service.ports import AuthenticatedKey, OpenHolds
 
 Row = Sequence[Any]
 T = TypeVar("T")
@@ -28,7 +28,7 @@ T = TypeVar("T")
 _KEY_KINDS = {kind.value: kind for kind in KeyKind}
 _HOLD_STATES = {state.value: state for state in HoldState}
 _ENTRY_KINDS = {kind.value: kind for kind in EntryKind}
-_PLATFORM = {platform.value: platform for platform in Platform}
+_PLATFORM = {platform.value: platform for platform in PlatformAccount}
 _LIMIT_RESETS = {reset.value: reset for reset in LimitReset}
 
 _ACCOUNT_COLUMNS = len(Account.__struct_fields__)
@@ -87,9 +87,9 @@ def spender_of(row: Row) -> tuple[Account, Key]:
     return account_of(row[:_ACCOUNT_COLUMNS]), key_of(row[_ACCOUNT_COLUMNS:])
 
 
-def caller_of(row: Row) -> Caller:
+def caller_of(row: Row) -> AuthenticatedKey:
     """The statement `caller`."""
-    return Caller(row[0], row[1], _KEY_KINDS[row[2]], row[3] == 1, *row[4:])
+    return AuthenticatedKey(row[0], row[1], _KEY_KINDS[row[2]], row[3] == 1, *row[4:])
 
 
 def generation_of(row: Row) -> Generation:

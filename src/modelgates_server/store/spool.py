@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 
 from modelgates_server.core.errors import StoreUnavailable
-from modelgates_server.service.ports import Settlement
+from modelgates_server.service.ports import PendingSettlement
 
-_decoder = msgspec.json.Decoder(Settlement)
+_decoder = msgspec.json.Decoder(PendingSettlement)
 _ENDING = ".json"
 
 
@@ -32,7 +32,7 @@ class FolderSpool:
                 "or name another folder with MODELGATES_SPOOL_DIR"
             ) from error
 
-    async def put(self, settlement: Settlement) -> None:
+    async def put(self, settlement: PendingSettlement) -> None:
         """See `Spool.put`."""
         await asyncio.to_thread(self._write, settlement)
 
@@ -43,7 +43,7 @@ class FolderSpool:
         except OSError as error:
             raise StoreUnavailable(f"the spool {self._folder} cannot be read: {error}") from error
 
-    async def load(self, generation_id: str) -> Settlement | None:
+    async def load(self, generation_id: str) -> PendingSettlement | None:
         """See `Spool.load`."""
         path = self._path(generation_id)
         try:
@@ -63,7 +63,7 @@ class FolderSpool:
         except OSError as error:
             raise StoreUnavailable(f"the spool {self._folder} is read-only: {error}") from error
 
-    def _write(self, settlement: Settlement) -> None:
+    def _write(self, settlement: PendingSettlement) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._path(settlement.generation.id)
         partial = path.with_suffix(".partial")

@@ -50,8 +50,8 @@ class CallObserver:
                 cost=format_pico(generation.cost_pico),
             )
 
-    def late(self, generation: Generation) -> None:
-        """See `Observer.late`."""
+    def capture_after_expiry(self, generation: Generation) -> None:
+        """See `Observer.capture_after_expiry`."""
         self._metrics.count_late(generation)
         log.error(
             "capture came after its hold was resolved: not charged",
@@ -60,12 +60,12 @@ class CallObserver:
             cost=format_pico(generation.cost_pico),
         )
 
-    def not_prolonged(self, generation: Generation, error: Exception) -> None:
-        """See `Observer.not_prolonged`."""
+    def heartbeat_failed(self, generation: Generation, error: Exception) -> None:
+        """See `Observer.heartbeat_failed`."""
         log.warning("hold not prolonged", id=generation.id, reason=str(error))
 
-    def troubled(self, error: Exception) -> None:
-        """See `Observer.troubled`."""
+    def maintenance_failed(self, error: Exception) -> None:
+        """See `Observer.maintenance_failed`."""
         log.error("looking after the calls failed", exc_info=error)
 
     def spooled(self, generation: Generation, error: Exception) -> None:

@@ -8,29 +8,29 @@ import structlog
 
 from modelgates_server.core.errors import GatewayError, NotPermitted, Stopping
 from modelgates_server.core.keys import KeyKind
-from modelgates_server.service.keys import KeyRing
+from modelgates_server.service.keys import KeyService
 from modelgates_server.telemetry.metrics import Metrics
-from modelgates_server.web.error_responses import Refusals
-from modelgates_server.web.errors import HttpRefusal, error_body
-from modelgates_server.web.head import Head, Headers
+from modelgates_server.web.error_responses import ErrorResponses
+from modelgates_server.web.errors import HttpError, error_body
+from modelgates_server.web.head import Headers, RequestHead
 from modelgates_server.web.response import (
     ALWAYS,
     JSON,
+    HttpResponse,
     Receive,
-    Reply,
     ResponseWriter,
     Scope,
     Send,
-    Stream,
+    StreamedResponse,
     send_reply,
 )
 from modelgates_server.web.routing import (
     INFERENCE,
-    BodyRoom,
-    Call,
+    BodyBudget,
     Methods,
-    Operation,
-    Paths,
+    RequestContext,
+    Route,
+    RouteTable,
 )
 
 log = structlog.get_logger()
@@ -46,29 +46,29 @@ class App:
 
     def __init__(
         self,
-        operations: list[Operation],
-        keys: KeyRing,
+        operations: list[Route],
+        keys: KeyService,
         metrics: Metrics,
-        refusals: Refusals,
+        refusals: ErrorResponses,
         lifespan: Lifespan,
         bodies_max_bytes: int,
     ) -> None:
-        self._paths = Paths(operations)
+        self._paths = RouteTable(operations)
         self._keys = keys
         self._metrics = metrics
         self._refusals = refusals
         self._lifespan = lifespan
-        self._room = BodyRoom(bodies_max_bytes)
+        self._room = BodyBudget(bodies_max_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI 3."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
-        call = Call(scope, receive, Head(scope["headers"]), self._room)
+        call = RequestContext(scope, receive, RequestHead(scope["headers"]), self._room)
         try:
             operation_id, answer = await self._answer(scope, call)
-            if isinstance(answer, Stream):
+            if isinstance(answer, StreamedResponse):
                 reply = await self._stream(send, call, operation_id, answer)
             else:
                 reply = answer
@@ -78,7 +78,9 @@ class App:
         finally:
             call.close()
 
-    async def _answer(self, scope: Scope, call: Call) -> tuple[str, Reply | Stream]:
+    async def _answer(
+        self, scope: Scope, context: RequestContext
+    ) -> tuple[str, HttpResponse | StreamedResponse]:
         operation_id = _NO_OPERATION
         try:
             methods, scope["path_params"] = self._paths.find(scope["path"])
@@ -87,19 +89,19 @@ class App:
             operation = _choose(methods, scope["method"])
             operation_id = operation.id
             if operation.kinds:
-                await self._admit(call, operation)
-            return operation_id, await operation.answer(call)
+                await self._admit(context, operation)
+            return operation_id, await operation.answer(context)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - told, and logged
-            return operation_id, self._refusal(_told(error, operation_id, call), call)
+            return operation_id, self._refusal(_told(error, operation_id, context), context)
 
     async def _stream(
-        self, send: Send, call: Call, operation_id: str, stream: Stream
-    ) -> Reply | None:
+        self, send: Send, context: RequestContext, operation_id: str, stream: StreamedResponse
+    ) -> HttpResponse | None:
         """Send an answer as it is written; gives the one to send where nothing of it was written.
 
         It is counted when its head leaves, as a 200: what fails later is told within the answer.
         """
-        headers = [*stream.headers, (b"x-request-id", call.head.request_id), *ALWAYS]
+        headers = [*stream.headers, (b"x-request-id", context.head.request_id), *ALWAYS]
         writer = ResponseWriter(
             send, headers, lambda: self._metrics.count_request(operation_id, _OK)
         )
@@ -107,9 +109,9 @@ class App:
             try:
                 reply = await stream.run(writer)
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - told, and logged
-                told = _told(error, operation_id, call)
+                told = _told(error, operation_id, context)
                 if not writer.started:
-                    return self._refusal(told, call)
+                    return self._refusal(told, context)
                 await writer.write(stream.broken(told))
             else:
                 if reply is not None:
@@ -119,19 +121,21 @@ class App:
         finally:
             await stream.close()
 
-    async def _admit(self, call: Call, operation: Operation) -> None:
-        call.token = call.head.bearer_token()
-        call.known_caller = caller = await self._keys.identify(call.token)
+    async def _admit(self, context: RequestContext, operation: Route) -> None:
+        context.token = context.head.bearer_token()
+        context.known_caller = caller = await self._keys.identify(context.token)
         if caller.kind not in operation.kinds:
             raise NotPermitted(_not_permitted(operation, caller.kind))
 
-    def _refusal(self, error: Exception, call: Call) -> Reply:
+    def _refusal(self, error: Exception, context: RequestContext) -> HttpResponse:
         status, message, headers, metadata = self._refusals.describe(error)
         if status == 503:  # noqa: PLR2004
-            log.warning("request refused", reason=str(error), request_id=call.head.text_id)
-        caller = call.known_caller
+            log.warning("request refused", reason=str(error), request_id=context.head.text_id)
+        caller = context.known_caller
         user_id = None if caller is None else caller.account_id
-        return Reply(status, error_body(status, message, user_id, metadata), [JSON, *headers])
+        return HttpResponse(
+            status, error_body(status, message, user_id, metadata), [JSON, *headers]
+        )
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -148,32 +152,32 @@ class App:
             await send({"type": "lifespan.shutdown.complete"})
 
 
-def _told(error: BaseException, operation_id: str, call: Call) -> Exception:
+def _told(error: BaseException, operation_id: str, context: RequestContext) -> Exception:
     """What the client is told of an error; the log has the mistakes that are ours."""
     if isinstance(error, asyncio.CancelledError):
         # The grace after SIGTERM is over; the server is about to let go of the connection.
         return Stopping("The server is stopping.")
     assert isinstance(error, Exception)
-    if not isinstance(error, GatewayError | HttpRefusal):
+    if not isinstance(error, GatewayError | HttpError):
         log.error(
             "request failed",
             operation=operation_id,
-            request_id=call.head.text_id,
+            request_id=context.head.text_id,
             exc_info=error,
         )
     return error
 
 
-def _not_permitted(operation: Operation, kind: KeyKind) -> str:
+def _not_permitted(operation: Route, kind: KeyKind) -> str:
     if operation.kinds == INFERENCE:
         return f"{kind.capitalize()} keys cannot call models. Create an inference key."
     return "Only management keys can perform this operation"
 
 
-def _choose(methods: Methods, method: str) -> Operation:
+def _choose(methods: Methods, method: str) -> Route:
     operation = methods.get("GET" if method == "HEAD" else method)
     if operation is None:
-        raise HttpRefusal(405, "Method not allowed", [(b"allow", _allowed(methods))])
+        raise HttpError(405, "Method not allowed", [(b"allow", _allowed(methods))])
     return operation
 
 
@@ -182,14 +186,14 @@ def _allowed(methods: Methods) -> bytes:
     return ", ".join(sorted(names)).encode()
 
 
-def _preflight(methods: Methods, headers: Headers) -> Reply:
+def _preflight(methods: Methods, headers: Headers) -> HttpResponse:
     """CORS: what the browser asks for is allowed; a bare `*` would not cover Authorization."""
     asked = b"authorization, content-type"
     for name, value in headers:
         if name == b"access-control-request-headers" and value:
             asked = value
     allowed = _allowed(methods)
-    return Reply(
+    return HttpResponse(
         204,
         b"",
         [

@@ -8,9 +8,9 @@ from starlette.datastructures import QueryParams
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.metering.members import misfit
-from modelgates_server.web.errors import HttpRefusal
+from modelgates_server.web.errors import HttpError
 from modelgates_server.web.members import Words, check_members
-from modelgates_server.web.routing import Call
+from modelgates_server.web.routing import RequestContext
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -18,25 +18,27 @@ BODY_MAX_BYTES = 64 * 1024
 _JSON = b"application/json"
 
 
-async def read_json(call: Call, most_bytes: int) -> bytes:
+async def read_json(context: RequestContext, most_bytes: int) -> bytes:
     """The bytes of a body that is said to be JSON; raises `InvalidInput`, and 413 and 415."""
-    body = await call.body(most_bytes)
+    body = await context.body(most_bytes)
     if body is None:
         raise _too_large()
     if not body:
         raise InvalidInput("the request needs a JSON body")
-    media_type = call.headers.get(b"content-type", _JSON)
+    media_type = context.headers.get(b"content-type", _JSON)
     if media_type != _JSON and media_type.partition(b";")[0].strip().lower() != _JSON:
-        raise HttpRefusal(415, "Content-Type must be application/json")
+        raise HttpError(415, "Content-Type must be application/json")
     return body
 
 
-async def decode_body(call: Call, shape: type[T], words: Words, *, allow_unknown: bool) -> T:
+async def decode_body(
+    context: RequestContext, shape: type[T], words: Words, *, allow_unknown: bool
+) -> T:
     """The JSON object a request carries; raises what `read_json` raises.
 
     Members that `shape` does not have are refused; see `check_members` for the rest.
     """
-    body = await read_json(call, BODY_MAX_BYTES)
+    body = await read_json(context, BODY_MAX_BYTES)
     try:
         check_members(body, shape, words, allow_unknown=allow_unknown)
         return msgspec.json.decode(body, type=shape)
@@ -50,10 +52,10 @@ async def decode_body(call: Call, shape: type[T], words: Words, *, allow_unknown
         raise misfit(error, body=body) from None
 
 
-def _too_large() -> HttpRefusal:
+def _too_large() -> HttpError:
     # Without "connection: close": the connection drops what else arrives, up to a point, so that a
     # client which sends everything before it reads sees this answer and not a reset.
-    return HttpRefusal(413, "Request payload too large")
+    return HttpError(413, "Request payload too large")
 
 
 def query_flag(query: QueryParams, name: str, *, default: bool = False) -> bool:

@@ -20,7 +20,7 @@ _OVERLOADED = (503, 529)
 _SERVER: Metadata = {"error_type": "server"}
 
 
-class Refusals:
+class ErrorResponses:
     """Describes refusals; `limit_source_prefix` is `modelgates` or what clients match on."""
 
     def __init__(self, limit_source_prefix: str = "modelgates") -> None:

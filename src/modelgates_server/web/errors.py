@@ -54,7 +54,7 @@ _NO_RETRY = (b"x-should-retry", b"false")
 _REALM = b'Bearer realm="ModelGates"'
 
 
-class HttpRefusal(Exception):
+class HttpError(Exception):
     """A refusal that only HTTP knows: wrong verb, path, media type or size."""
 
     def __init__(self, status: int, message: str, headers: Sequence[tuple[bytes, bytes]] = ()):
@@ -89,7 +89,7 @@ def describe(error: Exception) -> tuple[int, str, Headers]:
 
     What programs read besides is in `web.error_responses`.
     """
-    if isinstance(error, HttpRefusal):
+    if isinstance(error, HttpError):
         return error.status, str(error), error.headers
     if not isinstance(error, e.GatewayError):
         return 500, INTERNAL, []

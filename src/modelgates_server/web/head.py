@@ -20,7 +20,7 @@ def new_request_id() -> bytes:
     return b"req_%b_%x" % (_PREFIX, next(_NUMBERS))
 
 
-class Head:
+class RequestHead:
     """The headers that concern us. Plain slots: built for every request."""
 
     __slots__ = ("authorization", "request_id", "wants_metadata")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from modelgates_server.web.head import Head, Headers
+from modelgates_server.web.head import Headers, RequestHead
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -27,7 +27,7 @@ ALWAYS = [(b"cache-control", b"no-store"), *CACHED]
 _BODILESS = {204, 304}
 
 
-class Reply:
+class HttpResponse:
     """A whole answer: status, body, and the headers beside those in `always`."""
 
     __slots__ = ("always", "body", "headers", "status")
@@ -94,7 +94,7 @@ class ResponseWriter:
         self._on_start()
 
 
-class Stream:
+class StreamedResponse:
     """An answer of status 200 that `run` writes piece by piece; `close` comes after its end.
 
     Until it has begun, `run` may give a whole answer in its place, and what it raises becomes a
@@ -106,7 +106,7 @@ class Stream:
     def __init__(
         self,
         headers: Headers,
-        run: Callable[[ResponseWriter], Awaitable[Reply | None]],
+        run: Callable[[ResponseWriter], Awaitable[HttpResponse | None]],
         broken: Callable[[Exception], bytes],
         close: Callable[[], Awaitable[None]],
     ) -> None:
@@ -116,7 +116,7 @@ class Stream:
         self.close = close
 
 
-async def send_reply(send: Send, head: Head, reply: Reply) -> None:
+async def send_reply(send: Send, head: RequestHead, reply: HttpResponse) -> None:
     """Send an answer; the server leaves the body out where the request was HEAD."""
     headers = [*reply.headers, (b"x-request-id", head.request_id), *reply.always]
     if reply.status not in _BODILESS:

@@ -2,8 +2,8 @@
 
 from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.docsite.openapi import BASE_PATH
-from modelgates_server.service.calls.registry import Generations
-from modelgates_server.service.keys import KeyRing
+from modelgates_server.service.calls.registry import CallService
+from modelgates_server.service.keys import KeyService
 from modelgates_server.service.ports import Clock, Store
 from modelgates_server.telemetry.metrics import Metrics
 from modelgates_server.web.api.activity import ActivityApi
@@ -16,7 +16,7 @@ from modelgates_server.web.api.keys import KeysApi
 from modelgates_server.web.api.metrics import MetricsApi
 from modelgates_server.web.api.models import ModelsApi
 from modelgates_server.web.api.openapi import OpenApi
-from modelgates_server.web.error_responses import Refusals
+from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.keep_alive import KeepAliveRules
 from modelgates_server.web.mcp.account import AccountMcp
 from modelgates_server.web.mcp.docs import DocsMcp
@@ -27,26 +27,26 @@ from modelgates_server.web.routing import (
     MANAGEMENT,
     PUBLIC,
     READERS,
-    Operation,
+    Route,
 )
 
 
-def operations(
+def routes(
     *,
     store: Store,
-    keys: KeyRing,
-    generations: Generations,
+    keys: KeyService,
+    generations: CallService,
     catalog: Catalog,
     clock: Clock,
     metrics: Metrics,
     metrics_token: str | None,
-    refusals: Refusals,
+    refusals: ErrorResponses,
     openapi: OpenApi,
     docs: DocsApi,
     body_max_bytes: int,
     allow_unknown_key_members: bool,
     keep_alive: KeepAliveRules,
-) -> list[Operation]:
+) -> list[Route]:
     """The table. The ids are the operation ids of openapi.yaml.
 
     That tells nothing of the documentation and of MCP, which have descriptions of their own.
@@ -65,76 +65,76 @@ def operations(
     docs_mcp = DocsMcp(docs.site.get, docs.base, clock)
     return [
         *described,
-        Operation("account-mcp", "POST", f"{BASE_PATH}/mcp", ANY_KEY, account_mcp.answer),
-        Operation("docs-mcp", "POST", "/docs/_mcp/server", PUBLIC, docs_mcp.answer),
+        Route("account-mcp", "POST", f"{BASE_PATH}/mcp", ANY_KEY, account_mcp.answer),
+        Route("docs-mcp", "POST", "/docs/_mcp/server", PUBLIC, docs_mcp.answer),
         *_docs(docs),
     ]
 
 
-def _inference(api: InferenceApi) -> list[Operation]:
+def _inference(api: InferenceApi) -> list[Route]:
     return [
-        Operation(
+        Route(
             "create-chat-completion", "POST", f"{BASE_PATH}/chat/completions", INFERENCE, api.chat
         ),
-        Operation("create-completion", "POST", f"{BASE_PATH}/completions", INFERENCE, api.complete),
-        Operation("create-embeddings", "POST", f"{BASE_PATH}/embeddings", INFERENCE, api.embed),
+        Route("create-completion", "POST", f"{BASE_PATH}/completions", INFERENCE, api.complete),
+        Route("create-embeddings", "POST", f"{BASE_PATH}/embeddings", INFERENCE, api.embed),
     ]
 
 
-def _models(api: ModelsApi) -> list[Operation]:
+def _models(api: ModelsApi) -> list[Route]:
     models = f"{BASE_PATH}/models"
     return [
-        Operation("list-models", "GET", models, PUBLIC, api.list),
-        Operation("count-models", "GET", f"{models}/count", PUBLIC, api.count),
-        Operation("list-user-models", "GET", f"{models}/user", ANY_KEY, api.list_for_caller),
-        Operation(
+        Route("list-models", "GET", models, PUBLIC, api.list),
+        Route("count-models", "GET", f"{models}/count", PUBLIC, api.count),
+        Route("list-user-models", "GET", f"{models}/user", ANY_KEY, api.list_for_caller),
+        Route(
             "list-model-endpoints",
             "GET",
             f"{models}/{{author}}/{{slug:path}}/endpoints",
             PUBLIC,
             api.endpoints,
         ),
-        Operation("list-providers", "GET", f"{BASE_PATH}/providers", PUBLIC, api.providers),
+        Route("list-providers", "GET", f"{BASE_PATH}/providers", PUBLIC, api.providers),
     ]
 
 
-def _accounts(store: Store, clock: Clock) -> list[Operation]:
+def _accounts(store: Store, clock: Clock) -> list[Route]:
     credits_api, activity = CreditsApi(clock), ActivityApi(store, clock)
     generations, holds = GenerationsApi(store), HoldsApi(store)
     return [
-        Operation("get-credits", "GET", f"{BASE_PATH}/credits", READERS, credits_api.get),
-        Operation("list-holds", "GET", f"{BASE_PATH}/credits/holds", READERS, holds.list),
-        Operation("get-activity", "GET", f"{BASE_PATH}/activity", READERS, activity.get),
-        Operation("get-generation", "GET", f"{BASE_PATH}/generation", ANY_KEY, generations.get),
+        Route("get-credits", "GET", f"{BASE_PATH}/credits", READERS, credits_api.get),
+        Route("list-holds", "GET", f"{BASE_PATH}/credits/holds", READERS, holds.list),
+        Route("get-activity", "GET", f"{BASE_PATH}/activity", READERS, activity.get),
+        Route("get-generation", "GET", f"{BASE_PATH}/generation", ANY_KEY, generations.get),
     ]
 
 
-def _keys(api: KeysApi) -> list[Operation]:
+def _keys(api: KeysApi) -> list[Route]:
     keys, one = f"{BASE_PATH}/keys", f"{BASE_PATH}/keys/{{hash}}"
     return [
-        Operation("get-current-key", "GET", f"{BASE_PATH}/key", ANY_KEY, api.current),
-        Operation("get-current-key-alias", "GET", f"{BASE_PATH}/auth/key", ANY_KEY, api.current),
-        Operation("list-keys", "GET", keys, MANAGEMENT, api.list),
-        Operation("create-key", "POST", keys, MANAGEMENT, api.create),
-        Operation("delete-key-by-id", "DELETE", keys, MANAGEMENT, api.delete_by_id),
-        Operation("get-key", "GET", one, MANAGEMENT, api.get),
-        Operation("update-key", "PATCH", one, MANAGEMENT, api.change),
-        Operation("delete-key", "DELETE", one, MANAGEMENT, api.delete),
+        Route("get-current-key", "GET", f"{BASE_PATH}/key", ANY_KEY, api.current),
+        Route("get-current-key-alias", "GET", f"{BASE_PATH}/auth/key", ANY_KEY, api.current),
+        Route("list-keys", "GET", keys, MANAGEMENT, api.list),
+        Route("create-key", "POST", keys, MANAGEMENT, api.create),
+        Route("delete-key-by-id", "DELETE", keys, MANAGEMENT, api.delete_by_id),
+        Route("get-key", "GET", one, MANAGEMENT, api.get),
+        Route("update-key", "PATCH", one, MANAGEMENT, api.change),
+        Route("delete-key", "DELETE", one, MANAGEMENT, api.delete),
     ]
 
 
-def _server(health: Health, metrics: MetricsApi, openapi: OpenApi) -> list[Operation]:
+def _server(health: Health, metrics: MetricsApi, openapi: OpenApi) -> list[Route]:
     return [
-        Operation("get-health", "GET", "/healthz", PUBLIC, health.live),
-        Operation("get-readiness", "GET", "/readyz", PUBLIC, health.ready),
+        Route("get-health", "GET", "/healthz", PUBLIC, health.live),
+        Route("get-readiness", "GET", "/readyz", PUBLIC, health.ready),
         # Its own token, not a key, opens it.
-        Operation("get-metrics", "GET", "/metrics", PUBLIC, metrics.show),
-        Operation("get-openapi-json", "GET", "/openapi.json", PUBLIC, openapi.show_json),
-        Operation("get-openapi-yaml", "GET", "/openapi.yaml", PUBLIC, openapi.show_yaml),
+        Route("get-metrics", "GET", "/metrics", PUBLIC, metrics.show),
+        Route("get-openapi-json", "GET", "/openapi.json", PUBLIC, openapi.show_json),
+        Route("get-openapi-yaml", "GET", "/openapi.yaml", PUBLIC, openapi.show_yaml),
     ]
 
 
-def _docs(api: DocsApi) -> list[Operation]:
+def _docs(api: DocsApi) -> list[Route]:
     shown = {
         "get-docs": "/docs",
         "get-docs-markdown": "/docs.md",
@@ -146,7 +146,7 @@ def _docs(api: DocsApi) -> list[Operation]:
         "get-docs-page": "/docs/{path:path}",
     }
     return [
-        Operation("search-docs", "GET", "/docs/search", PUBLIC, api.search),
-        Operation("suggest-docs", "GET", "/docs/_search", PUBLIC, api.suggest),
-        *(Operation(name, "GET", path, PUBLIC, api.show) for name, path in shown.items()),
+        Route("search-docs", "GET", "/docs/search", PUBLIC, api.search),
+        Route("suggest-docs", "GET", "/docs/_search", PUBLIC, api.suggest),
+        *(Route(name, "GET", path, PUBLIC, api.show) for name, path in shown.items()),
     ]

@@ -14,10 +14,10 @@ from starlette.routing import compile_path
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.keys import KeyKind
-from modelgates_server.service.ports import Caller
-from modelgates_server.web.errors import HttpRefusal
-from modelgates_server.web.head import Head, Headers
-from modelgates_server.web.response import Receive, Reply, Scope, Stream
+from modelgates_server.service.ports import AuthenticatedKey
+from modelgates_server.web.errors import HttpError
+from modelgates_server.web.head import Headers, RequestHead
+from modelgates_server.web.response import HttpResponse, Receive, Scope, StreamedResponse
 
 CLIENT_HAS_LEFT = "modelgates.client_has_left"
 """The member of an ASGI scope with which our connections answer that; see `web.http.connection`."""
@@ -33,7 +33,7 @@ def _never() -> bool:
     return False
 
 
-class BodyRoom:
+class BodyBudget:
     """The bytes of requests' bodies that this process holds at once, and their bound."""
 
     def __init__(self, most_bytes: int) -> None:
@@ -43,7 +43,7 @@ class BodyRoom:
     def take(self, size: int) -> None:
         """Hold so many more; raises a 503 when there is no room."""
         if self._held_bytes + size > self._most_bytes:
-            raise HttpRefusal(
+            raise HttpError(
                 503, "Too many large requests at once; try again shortly", [(b"retry-after", b"1")]
             )
         self._held_bytes += size
@@ -53,13 +53,13 @@ class BodyRoom:
         self._held_bytes -= size
 
 
-class Call:
+class RequestContext:
     """One request on its way to an operation. `token` is a secret: never log or store it."""
 
-    def __init__(self, scope: Scope, receive: Receive, head: Head, room: BodyRoom) -> None:
+    def __init__(self, scope: Scope, receive: Receive, head: RequestHead, room: BodyBudget) -> None:
         self.head = head
         self.token = ""
-        self.known_caller: Caller | None = None
+        self.known_caller: AuthenticatedKey | None = None
         self._scope = scope
         self._receive = receive
         self._room = room
@@ -70,7 +70,7 @@ class Call:
         self._room.give_back(self._held_bytes)
 
     @property
-    def caller(self) -> Caller:
+    def caller(self) -> AuthenticatedKey:
         """Who is calling, in operations that admit only keys."""
         assert self.known_caller is not None, "a public operation has no caller"
         return self.known_caller
@@ -135,23 +135,23 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class Route:
     """A row of the table of operations. `kinds` empty: anybody may call it, without a key."""
 
     id: str
     method: str
     path: str
     kinds: frozenset[KeyKind]
-    answer: Callable[[Call], Awaitable[Reply | Stream]]
+    answer: Callable[[RequestContext], Awaitable[HttpResponse | StreamedResponse]]
 
 
-Methods = dict[str, Operation]
+Methods = dict[str, Route]
 
 
-class Paths:
+class RouteTable:
     """Finds the operations of a path."""
 
-    def __init__(self, operations: Iterable[Operation]) -> None:
+    def __init__(self, operations: Iterable[Route]) -> None:
         self._exact: dict[str, Methods] = {}
         self._patterns: list[tuple[re.Pattern[str], Methods]] = []
         by_path: dict[str, Methods] = {}
@@ -174,4 +174,4 @@ class Paths:
         for pattern, found in self._patterns:
             if match := pattern.match(bare):
                 return found, match.groupdict()
-        raise HttpRefusal(404, "Resource not found")
+        raise HttpError(404, "Resource not found")

@@ -11,21 +11,21 @@ from modelgates_server.core.ledger.commands import Command
 from modelgates_server.core.ledger.records import Entry, HoldState
 from modelgates_server.core.metering.generations import ActivityRow, Generation, activity_of
 from modelgates_server.core.money import ENTRY_MAX_PICO
-from modelgates_server.core.pricing.prices import Line
+from modelgates_server.core.pricing.prices import ReceiptLine
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.core.times import MS_PER_DAY
 from tests.core.conftest import OneAccount
 from tests.support import (
     HOLD_MS,
     T0_MS,
-    begun,
     capture,
     expire,
     extend,
     finished,
-    given_up,
+    open_generation,
     place,
     void,
+    voided_generation,
 )
 
 replace = msgspec.structs.replace
@@ -118,23 +118,27 @@ def made(books: OneAccount) -> list[Generation]:
         for key_hash in (books.key_hash, other):
             for number in range(2):
                 hold_id, at_ms = f"paid-{day}{key_hash[:4]}{number}", T0_MS + day * MS_PER_DAY
-                ended = finished(begun(books.id, key_hash, hold_id, 500), SOME, at_ms)
+                ended = finished(open_generation(books.id, key_hash, hold_id, 500), SOME, at_ms)
                 call(hold_id, capture(books.id, hold_id, ended.cost_pico, at_ms), ended)
-    over = begun(books.id, other, "over", 400, markup_bp=5000)
+    over = open_generation(books.id, other, "over", 400, markup_bp=5000)
     ended = finished(over, SOME)
     assert {line.what for line in ended.lines} >= {"rounding", "overrun"}
     call("over", capture(books.id, "over", ended.cost_pico + ended.overrun_pico), ended)
-    ended = given_up(begun(books.id, other, "void", 500))
+    ended = voided_generation(open_generation(books.id, other, "void", 500))
     call("void", void(books.id, "void"), ended)
-    seen = finished(begun(books.id, other, "lost", 500), SOME, T0_MS + HOLD_MS, HoldState.EXPIRED)
+    seen = finished(
+        open_generation(books.id, other, "lost", 500), SOME, T0_MS + HOLD_MS, HoldState.EXPIRED
+    )
     call("lost", expire(books.id, "lost", T0_MS + HOLD_MS, seen.cost_pico), seen)
-    unseen = replace(given_up(begun(books.id, other, "unseen", 500)), state=HoldState.EXPIRED)
+    unseen = replace(
+        voided_generation(open_generation(books.id, other, "unseen", 500)), state=HoldState.EXPIRED
+    )
     unseen = replace(unseen, ended_at_ms=T0_MS + HOLD_MS)
     call("unseen", expire(books.id, "unseen", T0_MS + HOLD_MS), unseen)
     for hold_id in ("open", "open-seen", "nameless"):
         books.run(place(books.id, books.key_hash, hold_id, 500))
-    generations.append(begun(books.id, books.key_hash, "open", 500))
-    running = begun(books.id, books.key_hash, "open-seen", 500)
+    generations.append(open_generation(books.id, books.key_hash, "open", 500))
+    running = open_generation(books.id, books.key_hash, "open-seen", 500)
     checkpoint = replace(finished(running, SOME), state=HoldState.OPEN, ended_at_ms=None)
     return [*generations, checkpoint]
 
@@ -222,7 +226,7 @@ def test_no_charged_generation_is_lost_unseen(calls: Calls) -> None:
 
 def test_an_open_call_is_not_charged_more_than_its_hold(calls: Calls) -> None:
     row = calls.of("open-seen")
-    lines = (Line("input", 501, Decimal("1e-12"), Decimal("501e-12")),)
+    lines = (ReceiptLine("input", 501, Decimal("1e-12"), Decimal("501e-12")),)
     damaged = calls.with_record(row, lines=lines, cost_pico=501, usage=Usage(input=501))
     assert messages(damaged.audit()) == [
         "the cost of generation 'open-seen' is 0.000000000501, by the journal it is 0.0000000005"
@@ -250,7 +254,7 @@ def test_no_line_of_a_receipt_is_changed_unseen(calls: Calls, name: str, value: 
 
 
 def test_no_line_of_a_receipt_is_lost_doubled_or_added_unseen(calls: Calls) -> None:
-    free = Line("output_audio", 5, Decimal(0), Decimal(0))
+    free = ReceiptLine("output_audio", 5, Decimal(0), Decimal(0))
     for row in calls.rows:
         lines = row.record.lines
         others = [(*lines, free)]
@@ -283,7 +287,7 @@ def test_no_pico_hides_in_the_rounding(calls: Calls) -> None:
     pico = Decimal("1e-12")
     first = replace(row.record.lines[0], rate=pico * 2, amount=row.record.lines[0].amount * 2)
     rest = row.record.lines[1:]
-    rounding = Line("rounding", 1, pico * -300, pico * -300)
+    rounding = ReceiptLine("rounding", 1, pico * -300, pico * -300)
     damaged = calls.with_record(row, lines=(first, *rest, rounding))
     assert messages(damaged.audit()) == [
         f"generation {row.id!r} is rounded by more than half a pico"
@@ -294,7 +298,7 @@ def test_no_pico_hides_in_the_overrun(calls: Calls) -> None:
     row = calls.rows[0]
     pico = Decimal("1e-12")
     first = replace(row.record.lines[0], rate=pico * 2, amount=row.record.lines[0].amount * 2)
-    overrun = Line("overrun", 1, pico * -300, pico * -300)
+    overrun = ReceiptLine("overrun", 1, pico * -300, pico * -300)
     damaged = calls.with_record(row, lines=(first, *row.record.lines[1:], overrun))
     assert messages(damaged.audit()) == [
         f"the receipt of generation {row.id!r} lacks its overrun of 0"
@@ -303,7 +307,7 @@ def test_no_pico_hides_in_the_overrun(calls: Calls) -> None:
 
 def test_a_use_larger_than_an_entry_can_hold_is_not_accused(books: OneAccount) -> None:
     usage = Usage(output=ENTRY_MAX_PICO)
-    ended = finished(begun(books.id, books.key_hash, "h", 5), usage)
+    ended = finished(open_generation(books.id, books.key_hash, "h", 5), usage)
     assert ended.cost_pico + ended.overrun_pico == ENTRY_MAX_PICO
     books.run(place(books.id, books.key_hash, "h", 5))
     books.run(capture(books.id, "h", ENTRY_MAX_PICO))

@@ -16,7 +16,7 @@ from modelgates_server.core.errors import (
     TotalTooLarge,
 )
 from modelgates_server.core.ledger import commands as c
-from modelgates_server.core.ledger.records import Account, Entry, EntryKind, Platform
+from modelgates_server.core.ledger.records import Account, Entry, EntryKind, PlatformAccount
 from modelgates_server.core.ledger.rules import State, apply, replay
 from modelgates_server.core.money import ENTRY_MAX_PICO
 from tests.core.conftest import OneAccount
@@ -89,7 +89,7 @@ def test_a_grant_comes_from_the_platform(books: OneAccount) -> None:
         balance_after_pico=10 * DOLLAR + 5,
         held_after_pico=0,
         amount_pico=5,
-        platform=Platform.GRANTS,
+        platform=PlatformAccount.GRANTS,
         platform_pico=-5,
         reason="test",
     )
@@ -100,7 +100,7 @@ def test_a_grant_comes_from_the_platform(books: OneAccount) -> None:
 def test_an_adjustment_corrects_credits_not_usage(books: OneAccount, amount_pico: int) -> None:
     entry = books.at_first(adjust(books.id, amount_pico))
     assert (entry.kind, entry.amount_pico) == (EntryKind.ADJUSTMENT, amount_pico)
-    assert (entry.platform, entry.platform_pico) == (Platform.ADJUSTMENTS, -amount_pico)
+    assert (entry.platform, entry.platform_pico) == (PlatformAccount.ADJUSTMENTS, -amount_pico)
     assert books.figures == (10 * DOLLAR + amount_pico, 0, 0)
 
 

@@ -15,7 +15,7 @@ from modelgates_server.core.errors import (
 )
 from modelgates_server.core.keys import KeyChange
 from modelgates_server.core.ledger import commands as c
-from modelgates_server.core.ledger.records import Entry, EntryKind, Hold, HoldState, Platform
+from modelgates_server.core.ledger.records import Entry, EntryKind, Hold, HoldState, PlatformAccount
 from tests.core.conftest import OneAccount
 from tests.support import (
     DOLLAR,
@@ -92,7 +92,7 @@ def test_a_capture_charges_the_use_and_frees_the_rest(books: OneAccount) -> None
         held_after_pico=0,
         amount_pico=-3,
         held_pico=-4,
-        platform=Platform.REVENUE,
+        platform=PlatformAccount.REVENUE,
         platform_pico=3,
         hold_id="h",
         key_hash=books.key_hash,

@@ -2,14 +2,14 @@ from typing import Any
 
 import pytest
 
-from modelgates_server.core.metering.request import Demand
+from modelgates_server.core.metering.request import InferenceRequest
 from modelgates_server.core.pricing.usage import Meter
 from tests.core import calls
 
 PICTURE = {"url": "https://a/b.png"}
 
 
-def showing(*parts: dict[str, Any], **members: Any) -> Demand:
+def showing(*parts: dict[str, Any], **members: Any) -> InferenceRequest:
     return calls.demand(messages=[{"role": "user", "content": list(parts)}], **members)
 
 

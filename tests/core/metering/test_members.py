@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.metering.members import Members, spelling
-from modelgates_server.core.metering.request import Api, read_demand, upstream_body
+from modelgates_server.core.metering.members import JsonObject, spelling
+from modelgates_server.core.metering.request import Api, parse_request, upstream_body
 from tests.core import calls
 
 HOLE = "@@hole@@"
@@ -115,7 +115,7 @@ def body_with(members: dict[str, Any], inserted: str, separators: tuple[str, str
 
 def refusal(body: bytes) -> str:
     with pytest.raises(InvalidInput) as refused:
-        read_demand(Api.CHAT, body)
+        parse_request(Api.CHAT, body)
     return str(refused.value)
 
 
@@ -170,9 +170,9 @@ def test_what_is_inside_of_schemas_and_maps_of_the_client_passes_byte_for_byte(
     spelt = json.dumps(data.draw(st.sampled_from(folds))(name))
     body = body_with(members, data.draw(st.sampled_from([twice, f"{spelt} :3"])), style)
     sent = upstream_body(
-        read_demand(Api.CHAT, body), "m1", cap_parameter="max_tokens", cap_tokens=None
+        parse_request(Api.CHAT, body), "m1", cap_parameter="max_tokens", cap_tokens=None
     )
-    decode = msgspec.json.Decoder(Members).decode
+    decode = msgspec.json.Decoder(JsonObject).decode
     assert bytes(decode(sent)[member]) == bytes(decode(body)[member])
 
 
@@ -184,7 +184,7 @@ def test_any_other_name_passes(name: str) -> None:
     message = body_with(
         {"messages": [{**MESSAGE, HOLE: 0}]}, f"{json.dumps('x_' + name)}:1", (",", ":")
     )
-    assert read_demand(Api.CHAT, message).messages == 1
+    assert parse_request(Api.CHAT, message).messages == 1
 
 
 @pytest.mark.parametrize(
@@ -221,13 +221,13 @@ def test_object_with_more_names_than_can_be_looked_at_is_refused(place: str) -> 
         return body_with(members, ",".join(f'"x{n}":1' for n in range(count)), (",", ":"))
 
     assert "there are more than 1000 members" in refusal(body(1001))
-    assert read_demand(Api.CHAT, body(900)).choices == 1
+    assert parse_request(Api.CHAT, body(900)).choices == 1
 
 
 def test_name_of_any_length_costs_no_more_than_its_bytes() -> None:
     members: dict[str, Any] = {"\u017f" * 10**6: 1}
     body = calls.body_of(**members)
-    assert read_demand(Api.CHAT, body).choices == 1
+    assert parse_request(Api.CHAT, body).choices == 1
 
 
 @pytest.mark.parametrize(

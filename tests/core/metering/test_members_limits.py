@@ -7,7 +7,7 @@ import pytest
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.metering import members
-from modelgates_server.core.metering.request import Api, read_demand
+from modelgates_server.core.metering.request import Api, parse_request
 from tests.core import calls
 
 SIZE = 20 * 1024 * 1024
@@ -16,7 +16,7 @@ ONE = b'{"role":"user","content":"x"}'
 
 def refusal(body: bytes, api: Api = Api.CHAT) -> str:
     with pytest.raises(InvalidInput) as refused:
-        read_demand(api, body)
+        parse_request(api, body)
     return str(refused.value)
 
 
@@ -61,7 +61,7 @@ def test_body_passes_when_it_has_nearly_as_many_values_as_are_read() -> None:
     messages = [{"role": "user", "content": "word " * 8}] * 49_000
     for separators in ((",", ":"), (", ", ": ")):
         body = json.dumps({"model": calls.MODEL, "messages": messages}, separators=separators)
-        assert read_demand(Api.CHAT, body.encode()).messages == 49_000
+        assert parse_request(Api.CHAT, body.encode()).messages == 49_000
 
 
 @pytest.mark.parametrize("flood", [b",1", b",-1", b",null", b',1,"b"', b",[1]", b",[[]]"], ids=str)
@@ -73,9 +73,9 @@ def test_embeddings_are_refused_when_they_are_of_too_many_texts(flood: bytes) ->
 @pytest.mark.parametrize("number", [b",1", b", 12", b",-1"])
 def test_embedding_of_a_text_in_tokens_is_one_text_of_any_length(number: bytes) -> None:
     body = filled(b'{"model":"a/b","input":[1', number, b"]}")
-    assert read_demand(Api.EMBEDDINGS, body).texts == 1
+    assert parse_request(Api.EMBEDDINGS, body).texts == 1
     lists = b'{"model":"a/b","input":[%b]}' % b",".join([b"[%b]" % b"1,2,3,4"] * 2000)
-    assert read_demand(Api.EMBEDDINGS, lists).texts == 2000
+    assert parse_request(Api.EMBEDDINGS, lists).texts == 2000
 
 
 def test_request_is_refused_when_it_names_too_many_models_or_types_of_parts() -> None:
@@ -103,7 +103,7 @@ def test_names_are_looked_at_only_in_those_objects_that_differ(
     monkeypatch.setattr(members, "_refuse_too_many", look)
     odd = b'{"r\\u006fle":"user","content":"x"}'
     body = MESSAGES + b",".join([ONE] * 500 + [odd] + [ONE] * 500) + b"]}"
-    assert read_demand(Api.CHAT, body).messages == 1001
+    assert parse_request(Api.CHAT, body).messages == 1001
     assert looked_at.count("messages") == 2  # the names of all together, and those of one
     looked_at.clear()
     tool = {"type": "function", "function": {"name": "f", "description": "d" * 2000}}
@@ -111,7 +111,7 @@ def test_names_are_looked_at_only_in_those_objects_that_differ(
         {"model": "a/b", "messages": [{"content": "x"}], "tools": [tool] * 90},
         separators=(",", ":"),
     ).encode()
-    assert read_demand(Api.CHAT, body).has_tools
+    assert parse_request(Api.CHAT, body).has_tools
     assert looked_at.count("tools") == looked_at.count("function of tools") == 1
 
 

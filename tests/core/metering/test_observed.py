@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from modelgates_server.core.metering.observed import InvalidAnswer, Observed
+from modelgates_server.core.metering.observed import InvalidAnswer, ResponseMeter
 from modelgates_server.core.pricing.usage import Usage
 from tests.core import calls
 
@@ -29,8 +29,8 @@ def test_word_for_no_end_is_no_end(word: str) -> None:
 
 @pytest.mark.parametrize("junk", [b"NaN", b"-Infinity", b"1e400", b"9" * 5000, b"Infinity"])
 def test_number_that_json_does_not_have_is_refused_alone(junk: bytes) -> None:
-    observed = Observed()
-    members = observed.see(
+    observed = ResponseMeter()
+    members = observed.observe(
         b'{"choices":[{"message":{"content":"NaN hi"},"x":%b}],"usage":{"prompt_tokens":9,'
         b'"completion_tokens":2,"total_tokens":%b,"tps":%b,'
         b'"prompt_tokens_details":{"cached_tokens":4,"x":%b}}}'
@@ -85,4 +85,4 @@ def test_an_error_that_says_nothing_does_not_end_a_good_answer(error: object) ->
 )
 def test_what_is_no_answer_is_said_to_be_none(payload: bytes) -> None:
     with pytest.raises(InvalidAnswer, match="not an answer of this API"):
-        Observed().see(payload)
+        ResponseMeter().observe(payload)

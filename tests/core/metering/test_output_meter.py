@@ -4,8 +4,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from modelgates_server.core.metering.members import Members
-from modelgates_server.core.metering.observed import Observed
+from modelgates_server.core.metering.members import JsonObject
+from modelgates_server.core.metering.observed import ResponseMeter
 from modelgates_server.core.metering.output_meter import OutputMeter
 from tests.core import calls
 
@@ -21,14 +21,14 @@ def measured(*parts: dict[str, Any], makes_media: bool = True) -> OutputMeter:
     if len(parts) == 1:
         [part] = parts
         for choice in ({"index": 0, "delta": part}, {"message": part}):
-            observed = Observed(output=OutputMeter(makes_media=makes_media))
-            observed.see(json.dumps({"choices": [choice]}).encode())
+            observed = ResponseMeter(output=OutputMeter(makes_media=makes_media))
+            observed.observe(json.dumps({"choices": [choice]}).encode())
             assert observed.output == meter
     return meter
 
 
-def members(part: dict[str, Any]) -> Members:
-    return msgspec.json.decode(json.dumps(part), type=Members)
+def members(part: dict[str, Any]) -> JsonObject:
+    return msgspec.json.decode(json.dumps(part), type=JsonObject)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.metering.members import Members
-from modelgates_server.core.metering.request import Api, Demand, read_demand, upstream_body
+from modelgates_server.core.metering.members import JsonObject
+from modelgates_server.core.metering.request import (
+    Api,
+    InferenceRequest,
+    parse_request,
+    upstream_body,
+)
 from modelgates_server.core.pricing.usage import Meter
 from tests.core import calls
 
@@ -19,14 +24,16 @@ ROUTING = {"usage", "models", "route", "provider", "transforms", "plugins", "ses
 ROUTING |= {"debug", "trace"}
 NO_LIMIT = 10**12
 
-raw_members = msgspec.json.Decoder(Members)
+raw_members = msgspec.json.Decoder(JsonObject)
 
 
 def members_of(body: bytes) -> dict[str, bytes]:
     return {name: bytes(raw) for name, raw in raw_members.decode(body).items()}
 
 
-def sent(demand: Demand, cap_parameter: str = CAP, cap_tokens: int | None = None) -> dict[str, Any]:
+def sent(
+    demand: InferenceRequest, cap_parameter: str = CAP, cap_tokens: int | None = None
+) -> dict[str, Any]:
     body = upstream_body(demand, "m1-large", cap_parameter=cap_parameter, cap_tokens=cap_tokens)
     read: dict[str, Any] = json.loads(body)
     return read
@@ -34,18 +41,20 @@ def sent(demand: Demand, cap_parameter: str = CAP, cap_tokens: int | None = None
 
 def refusal(body: bytes, api: Api = Api.CHAT) -> str:
     with pytest.raises(InvalidInput) as refused:
-        read_demand(api, body)
+        parse_request(api, body)
     return str(refused.value)
 
 
-def most_input(demand: Demand, context_tokens: int = NO_LIMIT, media_tokens: int = 0) -> int:
+def most_input(
+    demand: InferenceRequest, context_tokens: int = NO_LIMIT, media_tokens: int = 0
+) -> int:
     return demand.input_tokens(context_tokens=context_tokens, media_tokens=media_tokens)
 
 
 @given(calls.requests())
 def test_what_we_do_not_read_goes_on_byte_for_byte(request: tuple[Api, bytes]) -> None:
     api, body = request
-    demand = read_demand(api, body)
+    demand = parse_request(api, body)
     before = members_of(body)
     after = members_of(
         upstream_body(demand, "m1-large", cap_parameter=NEW_CAP, cap_tokens=demand.cap_tokens)
@@ -66,7 +75,7 @@ def test_tools_images_and_what_nobody_knows_yet_are_not_written_anew() -> None:
         b'"response_format": {"type":"json_schema", "json_schema":{}},"x":1.10,"seed":-0.0}'
     ) % (parts, tools)
     after = upstream_body(
-        read_demand(Api.CHAT, body), "m1-large", cap_parameter=CAP, cap_tokens=None
+        parse_request(Api.CHAT, body), "m1-large", cap_parameter=CAP, cap_tokens=None
     )
     for kept in (parts, tools, b'{"type":"json_schema", "json_schema":{}}', b"1.10", b"-0.0"):
         assert kept in after
@@ -110,7 +119,7 @@ def test_the_older_operation_gets_its_cap_under_its_only_name() -> None:
 
 
 def test_a_name_that_is_written_with_escapes_is_read_like_any_other() -> None:
-    assert read_demand(Api.CHAT, calls.body_of(n=4).replace(b'"n"', b'"\\u006e"')).choices == 4
+    assert parse_request(Api.CHAT, calls.body_of(n=4).replace(b'"n"', b'"\\u006e"')).choices == 4
 
 
 @given(st.lists(calls.texts, min_size=1, max_size=5), st.booleans(), st.booleans())
@@ -122,7 +131,7 @@ def test_no_tokenizer_makes_more_tokens_of_a_chat_than_we_hold_for(
         for text in texts
     ]
     body = json.dumps({"model": "m", "messages": messages}, ensure_ascii=ascii_only).encode()
-    demand = read_demand(Api.CHAT, body)
+    demand = parse_request(Api.CHAT, body)
     worst = sum(len(text.encode()) + 8 for text in texts) + 200
     assert worst <= most_input(demand)
     assert most_input(demand) <= len(body) + 768 + 16 * (len(texts) + 1)
@@ -184,7 +193,7 @@ def test_an_embedding_has_neither_choices_nor_a_cap_nor_a_stream() -> None:
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 4000}}
 
 
-def chat(*parts: dict[str, Any], **members: Any) -> Demand:
+def chat(*parts: dict[str, Any], **members: Any) -> InferenceRequest:
     content = [{"type": "text", "text": "?"}, *parts]
     return calls.demand(messages=[{"role": "user", "content": content, **members}])
 
@@ -364,7 +373,7 @@ def test_no_body_whatsoever_breaks_the_reader(api: Api, noise: bytes, junk: obje
     ]
     for body in bodies:
         try:
-            demand = read_demand(api, body)
+            demand = parse_request(api, body)
         except InvalidInput:
             continue
         assert most_input(demand, context_tokens=100) in range(101 * demand.texts)
@@ -383,4 +392,4 @@ def test_no_body_whatsoever_breaks_the_reader(api: Api, noise: bytes, junk: obje
 def test_what_passes_the_hold_under_another_name_is_refused(member: bytes) -> None:
     body = b'{"model":"a/b","messages":[{"role":"user","content":"hi"}],%b}' % member
     with pytest.raises(InvalidInput):
-        read_demand(Api.CHAT, body)
+        parse_request(Api.CHAT, body)

@@ -6,8 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modelgates_server.core.errors import InvalidInput, NoEndpoint, PriceNotFound, UnknownModel
-from modelgates_server.core.metering.request import Api, Demand
-from modelgates_server.core.metering.routing import Route, choose_route
+from modelgates_server.core.metering.request import Api, InferenceRequest
+from modelgates_server.core.metering.routing import ModelChoice, choose_model
 from modelgates_server.core.pricing.catalog import Catalog, Model
 from modelgates_server.core.pricing.prices import Price
 from tests.core import calls
@@ -31,21 +31,21 @@ def offered(price: Price = TIERS, markup_bp: int = 0, **members: Any) -> Catalog
     return Catalog([model], [price])
 
 
-def route(demand: Demand, catalog: Catalog | None = None) -> Route:
-    return choose_route(catalog or offered(), demand, calls.ACCOUNT, T0_MS)
+def route(demand: InferenceRequest, catalog: Catalog | None = None) -> ModelChoice:
+    return choose_model(catalog or offered(), demand, calls.ACCOUNT, T0_MS)
 
 
-def wishing(api: Api = Api.CHAT, **provider: Any) -> Demand:
+def wishing(api: Api = Api.CHAT, **provider: Any) -> InferenceRequest:
     return calls.demand(api, provider=provider)
 
 
-def refused(demand: Demand, catalog: Catalog | None = None) -> str:
+def refused(demand: InferenceRequest, catalog: Catalog | None = None) -> str:
     with pytest.raises(NoEndpoint) as refusal:
         route(demand, catalog)
     return str(refusal.value)
 
 
-def invalid(demand: Demand, catalog: Catalog | None = None) -> str:
+def invalid(demand: InferenceRequest, catalog: Catalog | None = None) -> str:
     with pytest.raises(InvalidInput) as refusal:
         route(demand, catalog)
     return str(refusal.value)
@@ -217,7 +217,7 @@ SEES: dict[str, Any] = {"input_modalities": ("text", "image")}
 HEARING = calls.flat(input="0.000001", input_audio="0.000001")
 
 
-def showing(part: dict[str, Any], **members: Any) -> Demand:
+def showing(part: dict[str, Any], **members: Any) -> InferenceRequest:
     return calls.demand(messages=[{"role": "user", "content": [part]}], **members)
 
 

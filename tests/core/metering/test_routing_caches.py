@@ -1,8 +1,8 @@
 import pytest
 
 from modelgates_server.core.errors import NoEndpoint
-from modelgates_server.core.metering.request import Api, Demand, read_demand
-from modelgates_server.core.metering.routing import Route, choose_route
+from modelgates_server.core.metering.request import Api, InferenceRequest, parse_request
+from modelgates_server.core.metering.routing import ModelChoice, choose_model
 from modelgates_server.core.pricing.catalog import Catalog
 from tests.core import calls
 from tests.support import T0_MS
@@ -12,22 +12,22 @@ CATALOG = Catalog(
 )
 
 
-def route(demand: Demand) -> Route:
-    return choose_route(CATALOG, demand, calls.ACCOUNT, T0_MS)
+def route(demand: InferenceRequest) -> ModelChoice:
+    return choose_model(CATALOG, demand, calls.ACCOUNT, T0_MS)
 
 
-def refused(demand: Demand) -> str:
+def refused(demand: InferenceRequest) -> str:
     with pytest.raises(NoEndpoint) as refusal:
         route(demand)
     return str(refusal.value)
 
 
-def caching(text: str) -> Demand:
+def caching(text: str) -> InferenceRequest:
     """A request with a part as it is written; a million tokens may cost 1.5 dollars."""
     messages = f'[{{"role":"user","content":[{text}]}}]'
     wishes = '{"max_price":{"prompt":1.5}}'
     body = f'{{"model":"{calls.MODEL}","provider":{wishes},"messages":{messages}}}'
-    return read_demand(Api.CHAT, body.encode())
+    return parse_request(Api.CHAT, body.encode())
 
 
 @pytest.mark.parametrize(

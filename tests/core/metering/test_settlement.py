@@ -15,11 +15,11 @@ from modelgates_server.core.errors import (
 )
 from modelgates_server.core.ledger.records import Account, HoldState
 from modelgates_server.core.metering.generations import Generation
-from modelgates_server.core.metering.observed import Observed
+from modelgates_server.core.metering.observed import ResponseMeter
 from modelgates_server.core.metering.output_meter import OutputMeter
-from modelgates_server.core.metering.request import Api, read_demand, upstream_body
+from modelgates_server.core.metering.request import Api, parse_request, upstream_body
 from modelgates_server.core.metering.settlement import checkpoint, lost, settle
-from modelgates_server.core.metering.sizing import Ask, size_hold
+from modelgates_server.core.metering.sizing import PricedRequest, quote_hold
 from modelgates_server.core.money import ENTRY_MAX_PICO
 from modelgates_server.core.pricing.catalog import Model
 from modelgates_server.core.pricing.prices import BASIS_POINTS, Price, dollars, total_of
@@ -40,7 +40,7 @@ TOOLS_TOKENS = 500
 class Placed(NamedTuple):
     """A call that has its hold: what goes upstream, and the books."""
 
-    asked: Ask
+    asked: PricedRequest
     generation: Generation
     upstream: dict[str, Any]
     ledger: PureLedger
@@ -56,7 +56,7 @@ def placed(draw: st.DrawFn) -> Placed | None:
     api, body = draw(calls.requests())
     at = draw(calls.models)
     asked = calls.ask(
-        draw(calls.prices), read_demand(api, body), at=at, markup_bp=draw(calls.markups)
+        draw(calls.prices), parse_request(api, body), at=at, markup_bp=draw(calls.markups)
     )
     try:
         whole = asked.sized(asked.wanted_tokens, lowered=False)
@@ -78,7 +78,7 @@ def placed(draw: st.DrawFn) -> Placed | None:
     ledger = PureLedger()
     ledger.accounts[account.id], ledger.keys[key.hash] = account, key
     try:
-        sized = size_hold(
+        sized = quote_hold(
             asked,
             account=account,
             key=key,
@@ -182,7 +182,7 @@ def honest(draw: st.DrawFn, call: Placed) -> dict[str, Any]:
     }
 
 
-def ended(call: Placed, observed: Observed, failure: str | None = None) -> Generation:
+def ended(call: Placed, observed: ResponseMeter, failure: str | None = None) -> Generation:
     """Settle the call, close its hold, and check all that must hold whatever was reported."""
     before = call.account
     generation = settle(
@@ -337,7 +337,7 @@ def test_output_counted_locally_is_recorded_whole_and_charged_up_to_the_hold(
 ) -> None:
     if call is None or call.asked.demand.api is Api.EMBEDDINGS:
         return
-    observed = Observed(
+    observed = ResponseMeter(
         output=OutputMeter(text_bytes=output_bytes), native_finish_reasons={0: "stop"}
     )
     generation = ended(call, observed)

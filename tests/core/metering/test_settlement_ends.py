@@ -4,10 +4,10 @@ import pytest
 
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation, UsageWarning
-from modelgates_server.core.metering.observed import Observed
+from modelgates_server.core.metering.observed import ResponseMeter
 from modelgates_server.core.metering.request import Api
 from modelgates_server.core.metering.settlement import REPORTED_MAX_BYTES, checkpoint, lost, settle
-from modelgates_server.core.pricing.prices import Line, dollars
+from modelgates_server.core.pricing.prices import ReceiptLine, dollars
 from modelgates_server.core.pricing.usage import Usage
 from tests.core import calls
 from tests.core.settled import CENT, END_MS, MILLI, REPORT, ask, ended, finish, is_void
@@ -143,7 +143,7 @@ def test_use_above_the_hold_is_paid_by_the_platform_and_stands_on_the_receipt() 
     assert generation.cost_pico == generation.hold_pico
     assert generation.cost_pico + generation.overrun_pico == used_pico
     rest = dollars(-generation.overrun_pico)
-    assert generation.lines[-1] == Line("overrun", 1, rest, rest)
+    assert generation.lines[-1] == ReceiptLine("overrun", 1, rest, rest)
 
 
 def test_an_embedding_costs_the_tokens_it_read() -> None:
@@ -218,7 +218,12 @@ def test_the_end_of_a_call_replaces_what_a_checkpoint_thought() -> None:
     assert true.usage == Usage(input=9, output=2)
     assert is_void(
         settle(
-            thought, asked.price, asked.demand, Observed(), failure="ProviderError", at_ms=END_MS
+            thought,
+            asked.price,
+            asked.demand,
+            ResponseMeter(),
+            failure="ProviderError",
+            at_ms=END_MS,
         )
     )
 

@@ -13,7 +13,7 @@ from modelgates_server.core.errors import (
 )
 from modelgates_server.core.keys import Key
 from modelgates_server.core.metering.request import Api
-from modelgates_server.core.metering.sizing import Ask
+from modelgates_server.core.metering.sizing import PricedRequest
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.core.times import LimitReset
 from tests.core import calls
@@ -194,7 +194,7 @@ def test_a_negative_floor_is_money_that_can_be_spent() -> None:
     assert size(asked, account=account).amount_pico == cost(asked, 1)
 
 
-def key_refusal(asked: Ask, left_pico: int, key: Key) -> GatewayError:
+def key_refusal(asked: PricedRequest, left_pico: int, key: Key) -> GatewayError:
     with pytest.raises(GatewayError) as refusal:
         size(asked, left_pico, key=key)
     return refusal.value

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.metering.request import Api, read_demand, upstream_body
-from modelgates_server.core.metering.sizing import size_hold
+from modelgates_server.core.metering.request import Api, parse_request, upstream_body
+from modelgates_server.core.metering.sizing import quote_hold
 from modelgates_server.core.metering.usage_reader import CacheTokens, UsageRules, read_usage
 from modelgates_server.core.pricing.catalog import CapParameter
 from modelgates_server.core.pricing.usage import Usage
@@ -38,10 +38,10 @@ def read_of(upstream: Upstream, **members: Any) -> tuple[int, int]:
     body = json.dumps({"model": calls.MODEL, **members}, ensure_ascii=False).encode()
     asked = calls.ask(
         calls.flat(input="0.001"),
-        read_demand(Api.CHAT, body),
+        parse_request(Api.CHAT, body),
         at=calls.model(context_tokens=upstream.context_tokens),
     )
-    sized = size_hold(asked, account=calls.account(10**18), key=calls.key(), at_ms=T0_MS)
+    sized = quote_hold(asked, account=calls.account(10**18), key=calls.key(), at_ms=T0_MS)
     ((text, _, _),) = upstream.reads(Api.CHAT, json.loads(body))
     return text, sized.bounds.input_tokens
 
@@ -64,7 +64,7 @@ def test_headings_of_many_short_messages_are_held_for() -> None:
 
 def test_a_suffix_is_held_for_with_each_prompt() -> None:
     body = calls.body_of(Api.COMPLETIONS, prompt=[""] * 128, suffix="s" * 10_000)
-    demand = read_demand(Api.COMPLETIONS, body)
+    demand = parse_request(Api.COMPLETIONS, body)
     ((read, _, _), *rest) = provider().reads(Api.COMPLETIONS, json.loads(body))
     held = demand.bounds(context_tokens=10**6, media_tokens=None, output_tokens=1)
     assert read * (len(rest) + 1) <= held.input_tokens

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.metering.request import Api, read_demand
+from modelgates_server.core.metering.request import Api, parse_request
 from tests.core import calls
 
 LATER = "an answer that comes later cannot be metered"
@@ -48,7 +48,7 @@ def test_request_for_what_is_not_served_is_refused_by_name(
 ) -> None:
     for api in Api:
         with pytest.raises(InvalidInput) as refusal:
-            read_demand(api, calls.body_of(api, **members))
+            parse_request(api, calls.body_of(api, **members))
         assert says in str(refusal.value)
 
 
@@ -90,7 +90,7 @@ def test_request_passes_when_a_member_asks_for_nothing_that_is_not_served(
 def test_request_passes_when_what_is_empty_has_white_space(nothing: bytes) -> None:
     for name in (b"transforms", b"plugins", b"deferred", b"extra_body", b"connectors"):
         body = b'{"model":"a/b","messages":[{"content":"x"}],"%b":%b}' % (name, nothing)
-        assert read_demand(Api.CHAT, body).choices == 1
+        assert parse_request(Api.CHAT, body).choices == 1
 
 
 @pytest.mark.parametrize(

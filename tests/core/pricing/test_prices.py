@@ -19,8 +19,8 @@ from modelgates_server.core.pricing.prices import (
     MARKUP_MAX_BP,
     Bounds,
     Charge,
-    Line,
     Price,
+    ReceiptLine,
     Tier,
     affordable_input_tokens,
     affordable_tokens,
@@ -235,7 +235,7 @@ def test_a_markup_is_exact(markup_bp: int, tokens: int) -> None:
 def test_a_million_tokens_of_a_tenth_of_a_micro_dollar_cost_ten_cents_exactly() -> None:
     charge = charge_for(flat(input="0.0000001"), Usage(input=1_000_000), 0, DOLLAR)
     assert format_pico(charge.amount_pico) == "0.1"
-    assert charge.lines == (Line("input", 1_000_000, Decimal("0.0000001"), Decimal("0.1")),)
+    assert charge.lines == (ReceiptLine("input", 1_000_000, Decimal("0.0000001"), Decimal("0.1")),)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_a_worst_case_is_rounded_up() -> None:
 def test_what_a_provider_reports_above_the_hold_is_the_platform_s_loss() -> None:
     charge = charge_for(flat(output="0.01"), Usage(output=500), 0, 3 * DOLLAR)
     assert charge.amount_pico == 3 * DOLLAR
-    assert charge.lines[-1] == Line("overrun", 1, Decimal(-2), Decimal(-2))
+    assert charge.lines[-1] == ReceiptLine("overrun", 1, Decimal(-2), Decimal(-2))
     assert used_pico(charge) == 5 * DOLLAR
     assert whole_pico(charge.lines, {Meter.OUTPUT}) == 5 * DOLLAR
 
@@ -282,7 +282,7 @@ def test_absurd_use_stays_within_what_an_entry_can_hold() -> None:
 
 def test_lines_that_do_not_add_up_are_no_charge() -> None:
     with pytest.raises(AssertionError, match="add up"):
-        Charge((Line("input", 1, Decimal(1), Decimal(1)),), 1)
+        Charge((ReceiptLine("input", 1, Decimal(1), Decimal(1)),), 1)
 
 
 def test_a_tier_is_a_cliff_that_starts_above_its_number_and_counts_cached_tokens() -> None:
@@ -332,7 +332,7 @@ def test_a_class_without_a_rate_is_charged_like_the_class_around_it_and_not_free
 def test_a_request_has_a_fee_only_where_one_is_given() -> None:
     assert charge_for(flat(), Usage(), 0, DOLLAR).lines == ()
     [line] = charge_for(flat(request="0.005"), Usage(), 0, DOLLAR).lines
-    assert line == Line("request", 1, Decimal("0.005"), Decimal("0.005"))
+    assert line == ReceiptLine("request", 1, Decimal("0.005"), Decimal("0.005"))
 
 
 def test_a_price_is_free_only_if_every_rate_of_every_tier_is_zero() -> None:

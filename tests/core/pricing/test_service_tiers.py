@@ -6,10 +6,10 @@ import pytest
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
-from modelgates_server.core.metering.observed import Observed
+from modelgates_server.core.metering.observed import ResponseMeter
 from modelgates_server.core.metering.output_meter import OutputMeter
 from modelgates_server.core.metering.settlement import checkpoint, settle
-from modelgates_server.core.metering.sizing import size_hold
+from modelgates_server.core.metering.sizing import quote_hold
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.core.pricing.service_tiers import (
     service_tier_to_send,
@@ -37,7 +37,7 @@ COST = 20 * 10**9
 def held_pico(of: Price, **members: Any) -> tuple[int, int]:
     """The hold of a call with a cap of 10 tokens, and the tokens that it may read."""
     asked = calls.ask(of, calls.demand(max_tokens=10, **members))
-    sized = size_hold(asked, account=calls.account(10**18), key=calls.key(), at_ms=T0_MS)
+    sized = quote_hold(asked, account=calls.account(10**18), key=calls.key(), at_ms=T0_MS)
     return sized.amount_pico, sized.bounds.input_tokens
 
 
@@ -90,7 +90,7 @@ def test_lowered_cap_is_affordable_at_the_dearest_tier() -> None:
     asked = calls.ask(TIERED, calls.demand())
     prompt_pico = asked.bounds(0).input_tokens * 2 * READ
     account = calls.account(prompt_pico + 7 * 2 * WRITE + 1)
-    sized = size_hold(asked, account=account, key=calls.key(), at_ms=T0_MS)
+    sized = quote_hold(asked, account=account, key=calls.key(), at_ms=T0_MS)
     assert (sized.cap_tokens, sized.amount_pico) == (7, prompt_pico + 7 * 2 * WRITE)
 
 
@@ -187,7 +187,7 @@ def test_checkpoint_is_charged_at_the_tier_that_was_said_so_far() -> None:
     chunk = {"choices": [{"delta": {"content": "x" * 40}}], "service_tier": "priority"}
     running, plain = (
         checkpoint(calls.held(asked), TIERED, asked.demand, observed)
-        for observed in (calls.seen(chunk), Observed(output=OutputMeter(text_bytes=40)))
+        for observed in (calls.seen(chunk), ResponseMeter(output=OutputMeter(text_bytes=40)))
     )
     assert (running.service_tier, running.charged_service_tier) == ("priority", "priority")
     assert running.cost_pico == 2 * plain.cost_pico > 0
@@ -197,7 +197,7 @@ def test_checkpoint_is_charged_at_the_tier_that_was_said_so_far() -> None:
 
 def test_call_that_is_not_charged_has_no_uncharged_tier() -> None:
     asked = calls.ask(PLAIN, calls.demand())
-    observed = Observed(service_tier="priority")
+    observed = ResponseMeter(service_tier="priority")
     voided = settle(
         calls.held(asked), PLAIN, asked.demand, observed, failure="Stopping", at_ms=T0_MS + 1
     )

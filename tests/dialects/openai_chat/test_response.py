@@ -8,18 +8,18 @@ from hypothesis import strategies as st
 
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
-from modelgates_server.core.metering.members import Members
-from modelgates_server.core.metering.observed import InvalidAnswer, Observed
+from modelgates_server.core.metering.members import JsonObject
+from modelgates_server.core.metering.observed import InvalidAnswer, ResponseMeter
 from modelgates_server.core.metering.request import Api
 from modelgates_server.core.pricing.prices import Price, charge_for
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.dialects.openai_chat.response import (
     error_chunk,
     ours,
-    shown_answer,
-    shown_chunk,
-    shown_usage,
+    rewrite_answer,
+    rewrite_chunk,
     usage_chunk,
+    usage_object,
 )
 from tests.core import calls
 from tests.support import T0_MS
@@ -59,21 +59,21 @@ def exact(text: bytes) -> dict[str, Any]:
 
 
 def answered(payload: bytes, of: Generation = PLAIN) -> bytes:
-    observed = Observed()
-    return shown_answer(observed.see(payload), of, observed)
+    observed = ResponseMeter()
+    return rewrite_answer(observed.observe(payload), of, observed)
 
 
 def chunked(payload: bytes, *, finished: bool = False) -> bytes | None:
-    observed = Observed(native_finish_reasons={9: "stop"} if finished else {})
-    return shown_chunk(observed.see(payload), ours(PLAIN), observed)
+    observed = ResponseMeter(native_finish_reasons={9: "stop"} if finished else {})
+    return rewrite_chunk(observed.observe(payload), ours(PLAIN), observed)
 
 
 def streamed(*payloads: bytes) -> list[bytes | None]:
     """A stream as calls hand it on."""
-    observed, shown = Observed(), []
+    observed, shown = ResponseMeter(), []
     for payload in payloads:
-        members = observed.see(payload)
-        shown.append(shown_chunk(members, ours(PLAIN), observed))
+        members = observed.observe(payload)
+        shown.append(rewrite_chunk(members, ours(PLAIN), observed))
     return shown
 
 
@@ -205,22 +205,24 @@ def test_usage_is_found_wherever_a_stream_has_it_and_shown_once_at_the_end(
     stream: list[bytes],
 ) -> None:
     payloads = [part.replace(b"%b", json.dumps(REPORT).encode()) for part in stream]
-    observed = Observed()
+    observed = ResponseMeter()
     for payload in payloads:
-        observed.see(payload)
+        observed.observe(payload)
     assert observed.reported == REPORT
     assert observed.reading().usage == Usage(input=9, output=2)
     shown = [exact(chunk) for chunk in streamed(*payloads) if chunk is not None]
     assert len(shown) == 2
     for chunk in shown:
         assert not {"usage", "x_groq"} & chunk.keys()
-    last = exact(usage_chunk(PLAIN, observed.see(payloads[-1])))
+    last = exact(usage_chunk(PLAIN, observed.observe(payloads[-1])))
     assert last["choices"] == []
     assert last["usage"]["total_tokens"] == 11
 
 
 def test_the_last_chunk_has_what_chunks_have_and_the_usage() -> None:
-    last = Observed().see(b'{"id":"up","object":"chat.completion.chunk","created":7,"choices":[]}')
+    last = ResponseMeter().observe(
+        b'{"id":"up","object":"chat.completion.chunk","created":7,"choices":[]}'
+    )
     read = exact(usage_chunk(PLAIN, last))
     assert list(read) == ["object", "created", "id", "model", "provider", "choices", "usage"]
     assert (read["id"], read["created"], read["choices"]) == (PLAIN.id, 7, [])
@@ -248,24 +250,26 @@ def test_no_answer_whatsoever_breaks_the_reader_or_the_writer(noise: bytes, junk
     ]
     forms += [{"choices": [choice], "usage": {"prompt_tokens": junk}, "x_groq": {"usage": junk}}]
     for payload in [noise, *(json.dumps(form).encode() for form in forms)]:
-        observed = Observed()
+        observed = ResponseMeter()
         try:
-            members = observed.see(payload)
+            members = observed.observe(payload)
         except InvalidAnswer:
             continue
         assert observed.output.text_bytes >= 0
         observed.reading()
-        assert json.loads(shown_answer(members, PLAIN, observed))
+        assert json.loads(rewrite_answer(members, PLAIN, observed))
         assert json.loads(usage_chunk(PLAIN, members))
         for native in ({}, {9: "stop"}):
             seen = calls.replace(observed, native_finish_reasons=native)
-            chunk = shown_chunk(members, ours(PLAIN), seen)
+            chunk = rewrite_chunk(members, ours(PLAIN), seen)
             assert chunk is None or json.loads(chunk)["id"] == PLAIN.id
 
 
-def deeper(frames: int, members: Members) -> bytes:
+def deeper(frames: int, members: JsonObject) -> bytes:
     """Show an answer from further down the stack than it was read."""
-    return deeper(frames - 1, members) if frames else shown_answer(members, PLAIN, Observed())
+    return (
+        deeper(frames - 1, members) if frames else rewrite_answer(members, PLAIN, ResponseMeter())
+    )
 
 
 def test_an_answer_as_deep_as_can_be_read_can_be_shown() -> None:
@@ -274,9 +278,9 @@ def test_an_answer_as_deep_as_can_be_read_can_be_shown() -> None:
             b"[" * depth,
             b"]" * depth,
         )
-        observed = Observed()
+        observed = ResponseMeter()
         try:
-            members = observed.see(payload)
+            members = observed.observe(payload)
         except InvalidAnswer:
             continue
         assert deeper(8, members)
@@ -360,7 +364,7 @@ def test_an_embedding_has_no_completion_in_its_usage_nor_in_its_cost() -> None:
 
 
 def test_a_void_call_cost_nothing_and_used_nothing() -> None:
-    usage = shown_usage(generation(None))
+    usage = usage_object(generation(None))
     assert usage["total_tokens"] == 0
     assert bytes(usage["cost"]) == b"0"
 
@@ -375,9 +379,9 @@ def test_a_chunk_of_several_lines_does_not_break_the_stream_it_goes_on_in(end: b
     # Several `data:` lines are one event, joined with LF: white space between the parts of JSON.
     choices = b'[ {"index": 0,%b "delta": {"content": "a\\nb"},%b "finish_reason": null} ]'
     payload = b'{"object": {%b"a": 1},%b"choices": %b}' % (end, end, choices % (end, end))
-    observed = Observed()
-    members = observed.see(payload)
-    shown = shown_chunk(members, ours(PLAIN), observed)
+    observed = ResponseMeter()
+    members = observed.observe(payload)
+    shown = rewrite_chunk(members, ours(PLAIN), observed)
     assert shown is not None
     for chunk in (shown, usage_chunk(PLAIN, members), error_chunk(PLAIN, members, {"code": 502})):
         assert chunk.splitlines() == [chunk]

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from modelgates_server.docsite.model import ORIGIN
-from modelgates_server.docsite.samples.request import Request, request_of
+from modelgates_server.docsite.samples.request import SampleRequest, request_of
 from modelgates_server.web.api.openapi import OpenApi
 
 DOCUMENT: dict[str, Any] = json.loads(OpenApi(ORIGIN)._json)
@@ -28,14 +28,14 @@ def needed(place: str, name: str, example: Any) -> dict[str, Any]:
 
 
 def test_what_may_be_left_out_is() -> None:
-    assert request_of(DOCUMENT, "/credits", "get") == Request(
+    assert request_of(DOCUMENT, "/credits", "get") == SampleRequest(
         "GET", f"{BASE}/credits", {}, BEARER, None, json_answer=True
     )
     assert request_of(DOCUMENT, "/keys", "get").full_url == f"{BASE}/keys"
 
 
 def test_a_path_and_a_query_are_filled_from_examples() -> None:
-    assert request_of(DOCUMENT, "/keys/{hash}", "DELETE") == Request(
+    assert request_of(DOCUMENT, "/keys/{hash}", "DELETE") == SampleRequest(
         "DELETE", f"{BASE}/keys/{HASH}", {}, BEARER, None, json_answer=True
     )
     by_id = request_of(DOCUMENT, "/keys", "delete")

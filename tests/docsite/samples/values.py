@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from modelgates_server.docsite.samples.request import Request
+from modelgates_server.docsite.samples.request import SampleRequest
 
 # What opens, ends, escapes or interpolates somewhere.
 _TELLING = [
@@ -58,7 +58,7 @@ def evaluator(command: Sequence[str]) -> Iterator[Evaluator]:
         yield Evaluator(process)
 
 
-def posting(body: Any = None, **parts: Any) -> Request:
+def posting(body: Any = None, **parts: Any) -> SampleRequest:
     """A request with a body, or with other parts that are odd."""
     plain = {"method": "POST", "url": "https://a.example/b", "query": {}, "headers": {}}
-    return Request(**{**plain, **parts}, body=body, json_answer=True)
+    return SampleRequest(**{**plain, **parts}, body=body, json_answer=True)

@@ -18,11 +18,11 @@ from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.request import Api
 from modelgates_server.core.pricing.prices import dollars, total_of
 from modelgates_server.service.calls.call import Call
-from tests.gateway import READ_PICO, WRITTEN_PICO, Desk, Heard, asking, relay
+from tests.gateway import READ_PICO, WRITTEN_PICO, CallHarness, FakeClient, asking, relay
 from tests.upstream import (
     DONE,
-    Says,
     Upstream,
+    UpstreamReply,
     answer,
     chunk,
     event,
@@ -55,7 +55,9 @@ def guess_pico(generation: Generation, output_bytes: int) -> int:
     return generation.usage.input * READ_PICO + generation.usage.output * WRITTEN_PICO
 
 
-async def test_a_plain_answer_costs_what_its_usage_says(desk: Desk, upstream: Upstream) -> None:
+async def test_a_plain_answer_costs_what_its_usage_says(
+    desk: CallHarness, upstream: Upstream
+) -> None:
     upstream.say = lambda _: plain(answer("hi", usage(3, 5), service={"kept": True}))
     body, generation = await desk.answer(asking(temperature=0.5, odd={"nested": [1]}))
     check(generation, TRUE_PICO)
@@ -66,12 +68,14 @@ async def test_a_plain_answer_costs_what_its_usage_says(desk: Desk, upstream: Up
     assert (await desk.account()).usage_pico == TRUE_PICO
 
 
-async def test_a_stream_is_paid_before_its_last_chunk(desk: Desk, upstream: Upstream) -> None:
-    upstream.say = lambda _: Says(story())
+async def test_a_stream_is_paid_before_its_last_chunk(
+    desk: CallHarness, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: UpstreamReply(story())
     call = await desk.begin(streamed())
     paid = []
 
-    class Watcher(Heard):
+    class Watcher(FakeClient):
         async def write(self, data: bytes) -> None:
             await super().write(data)
             paid.append((b"[DONE]" in data, (await desk.account()).usage_pico))
@@ -90,10 +94,10 @@ async def test_a_stream_is_paid_before_its_last_chunk(desk: Desk, upstream: Upst
 
 
 async def test_the_first_word_does_not_wait_for_the_others_that_came_with_it(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
-    upstream.say = lambda _: Says([b"".join(story())])
-    heard = Heard()
+    upstream.say = lambda _: UpstreamReply([b"".join(story())])
+    heard = FakeClient()
     await desk.stream(streamed(), heard)
     assert [piece.count(b"data: ") for piece in heard.pieces] == [1, len(story()) - 3, 2]
 
@@ -132,11 +136,11 @@ BELIEVED = {
 
 @pytest.mark.parametrize("case", BELIEVED)
 async def test_usage_is_charged_once_and_as_it_was_reported(
-    desk: Desk, upstream: Upstream, case: str
+    desk: CallHarness, upstream: Upstream, case: str
 ) -> None:
     pieces, cost_pico = BELIEVED[case]
-    upstream.say = lambda _: Says(pieces)
-    heard = Heard()
+    upstream.say = lambda _: UpstreamReply(pieces)
+    heard = FakeClient()
     generation = await desk.stream(streamed(), heard)
     check(generation, cost_pico)
     assert [one for one in heard.chunks if "usage" in one] == heard.chunks[-1:]
@@ -160,9 +164,9 @@ UNBELIEVED: dict[str, list[bytes]] = {
 
 @pytest.mark.parametrize("case", UNBELIEVED)
 async def test_usage_that_cannot_be_believed_is_counted_here(
-    desk: Desk, upstream: Upstream, case: str
+    desk: CallHarness, upstream: Upstream, case: str
 ) -> None:
-    upstream.say = lambda _: Says(UNBELIEVED[case])
+    upstream.say = lambda _: UpstreamReply(UNBELIEVED[case])
     generation = await desk.stream(streamed())
     check(generation, guess_pico(generation, output_bytes=30))
     assert generation.state is HoldState.CAPTURED
@@ -170,10 +174,10 @@ async def test_usage_that_cannot_be_believed_is_counted_here(
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_report_above_the_hold_neither_overdraws_nor_mints(
-    desk: Desk, upstream: Upstream, stream: bool
+    desk: CallHarness, upstream: Upstream, stream: bool
 ) -> None:
     dear = usage(4 * 10**8, 4 * 10**8)
-    upstream.say = lambda _: Says(story(dear)) if stream else plain(answer("hi", dear))
+    upstream.say = lambda _: UpstreamReply(story(dear)) if stream else plain(answer("hi", dear))
     if stream:
         generation = await desk.stream(streamed())
     else:
@@ -185,7 +189,7 @@ async def test_a_report_above_the_hold_neither_overdraws_nor_mints(
     assert account.held_pico == 0
 
 
-async def test_an_embedding_has_no_output_to_pay(desk: Desk, upstream: Upstream) -> None:
+async def test_an_embedding_has_no_output_to_pay(desk: CallHarness, upstream: Upstream) -> None:
     told = {
         "object": "list",
         "data": [{"embedding": [0.5]}],
@@ -197,18 +201,18 @@ async def test_an_embedding_has_no_output_to_pay(desk: Desk, upstream: Upstream)
     assert body["usage"]["cost"] == Decimal("0.0004")
 
 
-FAILURES: dict[str, tuple[Says, type[GatewayError]]] = {
+FAILURES: dict[str, tuple[UpstreamReply, type[GatewayError]]] = {
     "finds fault with it": (plain({"error": {"message": "bad"}}, 400), ProviderRefused),
     "refuses our key": (plain({"error": {"message": "key"}}, 401), ProviderUnavailable),
     "is rate limited": (plain({"error": {"message": "slow"}}, 429), ProviderRateLimited),
     "fails": (plain({"error": {"message": "oh " * 9999}}, 500), ProviderUnavailable),
-    "fails in HTML": (Says([b"<h1>no</h1>"], 502, "text/html"), ProviderUnavailable),
-    "redirects": (Says([], 302, headers={"Location": "/elsewhere"}), ProviderUnavailable),
+    "fails in HTML": (UpstreamReply([b"<h1>no</h1>"], 502, "text/html"), ProviderUnavailable),
+    "redirects": (UpstreamReply([], 302, headers={"Location": "/elsewhere"}), ProviderUnavailable),
     "says what is no answer": (plain({"hello": 1}), ProviderUnavailable),
-    "says what is no JSON": (Says([b"{"], 200, "application/json"), ProviderUnavailable),
+    "says what is no JSON": (UpstreamReply([b"{"], 200, "application/json"), ProviderUnavailable),
     "has an error with status 200": (plain({"error": {"code": 429}}), ProviderRateLimited),
     "is cut within the body": (
-        Says([b'{"choices": ['], 200, "application/json", cut=True),
+        UpstreamReply([b'{"choices": ['], 200, "application/json", cut=True),
         ProviderUnavailable,
     ),
 }
@@ -217,22 +221,24 @@ FAILURES: dict[str, tuple[Says, type[GatewayError]]] = {
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("case", FAILURES)
 async def test_a_provider_that_says_nothing_good_costs_nothing(
-    desk: Desk, upstream: Upstream, case: str, stream: bool
+    desk: CallHarness, upstream: Upstream, case: str, stream: bool
 ) -> None:
     says, error = FAILURES[case]
     upstream.say = lambda _: says
     call = await desk.begin(streamed() if stream else asking())
     with pytest.raises(error) as raised:
-        await (relay(call, Heard()) if stream else take(call))
+        await (relay(call, FakeClient()) if stream else take(call))
     assert raised.value.generation_id == call.generation.id
     await check_free(desk, call)
 
 
-async def test_a_provider_that_is_not_there_costs_nothing(desk: Desk, upstream: Upstream) -> None:
+async def test_a_provider_that_is_not_there_costs_nothing(
+    desk: CallHarness, upstream: Upstream
+) -> None:
     upstream.close()
     call = await desk.begin(streamed())
     with pytest.raises(ProviderUnavailable, match="cannot be reached"):
-        await relay(call, Heard())
+        await relay(call, FakeClient())
     await check_free(desk, call)
 
 
@@ -249,30 +255,40 @@ NOTHING_SAID = {
 
 @pytest.mark.parametrize("case", NOTHING_SAID)
 async def test_an_answer_of_nothing_is_not_charged(
-    desk: Desk, upstream: Upstream, case: str
+    desk: CallHarness, upstream: Upstream, case: str
 ) -> None:
-    upstream.say = lambda _: Says(NOTHING_SAID[case])
+    upstream.say = lambda _: UpstreamReply(NOTHING_SAID[case])
     call = await desk.begin(streamed())
-    heard = Heard()
+    heard = FakeClient()
     await relay(call, heard)
     assert heard.chunks[-1]["usage"]["cost"] == 0
     await check_free(desk, call)
 
 
 async def test_an_empty_answer_with_a_good_end_costs_what_was_read(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
-    upstream.say = lambda _: Says([chunk(finish="stop"), used(usage(3, 0)), DONE])
+    upstream.say = lambda _: UpstreamReply([chunk(finish="stop"), used(usage(3, 0)), DONE])
     check(await desk.stream(streamed()), 3 * READ_PICO)
 
 
-BROKEN: dict[str, tuple[Says, int, str]] = {
-    "cut": (Says(TEXTS, cut=True), 502, "acme ended its answer before its end"),
-    "ended without an end": (Says(TEXTS), 502, "acme ended its answer before its end"),
-    "garbage": (Says([*TEXTS, b"data: {\n\n", *TEXTS]), 502, "acme sent what is no answer"),
-    "an endless event": (Says([*TEXTS, *([b"data: " + b"x" * 2**20] * 20)]), 502, "acme sent"),
+BROKEN: dict[str, tuple[UpstreamReply, int, str]] = {
+    "cut": (UpstreamReply(TEXTS, cut=True), 502, "acme ended its answer before its end"),
+    "ended without an end": (UpstreamReply(TEXTS), 502, "acme ended its answer before its end"),
+    "garbage": (
+        UpstreamReply([*TEXTS, b"data: {\n\n", *TEXTS]),
+        502,
+        "acme sent what is no answer",
+    ),
+    "an endless event": (
+        UpstreamReply([*TEXTS, *([b"data: " + b"x" * 2**20] * 20)]),
+        502,
+        "acme sent",
+    ),
     "an error": (
-        Says([*TEXTS, event({"error": {"message": "I am out", "code": "overloaded"}}), *TEXTS]),
+        UpstreamReply(
+            [*TEXTS, event({"error": {"message": "I am out", "code": "overloaded"}}), *TEXTS]
+        ),
         502,
         "Provider returned error",
     ),
@@ -281,11 +297,11 @@ BROKEN: dict[str, tuple[Says, int, str]] = {
 
 @pytest.mark.parametrize("case", BROKEN)
 async def test_a_stream_that_breaks_is_charged_for_what_was_handed_on(
-    desk: Desk, upstream: Upstream, case: str
+    desk: CallHarness, upstream: Upstream, case: str
 ) -> None:
     says, code, message = BROKEN[case]
     upstream.say = lambda _: says
-    heard = Heard()
+    heard = FakeClient()
     generation = await desk.stream(streamed(), heard)
     check(generation, guess_pico(generation, output_bytes=30))
     assert generation.state is HoldState.CAPTURED
@@ -301,16 +317,16 @@ async def test_a_stream_that_breaks_is_charged_for_what_was_handed_on(
 
 
 async def test_a_stream_that_breaks_after_its_usage_costs_that_usage(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
-    upstream.say = lambda _: Says([*TEXTS, used(usage(3, 5))], cut=True)
+    upstream.say = lambda _: UpstreamReply([*TEXTS, used(usage(3, 5))], cut=True)
     check(await desk.stream(streamed()), TRUE_PICO)
 
 
 async def test_an_early_count_does_not_make_the_rest_of_a_broken_stream_free(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
-    upstream.say = lambda _: Says([used(usage(3, 0)), *TEXTS], cut=True)
+    upstream.say = lambda _: UpstreamReply([used(usage(3, 0)), *TEXTS], cut=True)
     generation = await desk.stream(streamed())
     assert generation.usage is not None
     assert generation.usage.estimated
@@ -327,7 +343,7 @@ async def take(call: Call) -> None:
         await call.close()
 
 
-async def check_free(desk: Desk, call: Call) -> None:
+async def check_free(desk: CallHarness, call: Call) -> None:
     generation = await desk.saved(call)
     assert (generation.state, generation.cost_pico) == (HoldState.VOIDED, 0)
     account = await desk.account()
@@ -336,10 +352,10 @@ async def check_free(desk: Desk, call: Call) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_failed_call_is_gone_before_the_collector_comes(
-    desk: Desk, upstream: Upstream, *, stream: bool
+    desk: CallHarness, upstream: Upstream, *, stream: bool
 ) -> None:
     """It holds the request's body twice, and the collector comes once in hundreds of calls."""
-    refusal = Says([b'{"error": {"message": "no"}}'], 400, "application/json")
+    refusal = UpstreamReply([b'{"error": {"message": "no"}}'], 400, "application/json")
     whats_no_answer = plain({"object": "list"})
     gc.collect()
     gc.disable()

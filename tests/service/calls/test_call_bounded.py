@@ -14,8 +14,8 @@ from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.settlement import settle
 from modelgates_server.service.calls import call as calls
 from modelgates_server.service.calls.call import Call
-from tests.gateway import DEADLINE_S, Desk, Heard, asking, relay
-from tests.upstream import Says, Upstream, answer, chunk, plain, story, usage
+from tests.gateway import DEADLINE_S, CallHarness, FakeClient, asking, relay
+from tests.upstream import Upstream, UpstreamReply, answer, chunk, plain, story, usage
 
 CUT_BY_BYTES = 64 * 1024 + 32 * 100
 """Text of a stream, for which 100 tokens are held, after which it is cut at the latest."""
@@ -46,7 +46,7 @@ class Endless:
             self.left.set()
 
 
-class Counting(Heard):
+class Counting(FakeClient):
     """A client that keeps the end of what is written to it, and counts the text before it."""
 
     def __init__(self) -> None:
@@ -60,10 +60,10 @@ class Counting(Heard):
 
 
 async def test_endless_stream_is_cut_and_charged_at_most_its_hold(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
     endless, heard = Endless(), Counting()
-    upstream.say = lambda _: Says(endless)
+    upstream.say = lambda _: UpstreamReply(endless)
     generation = await desk.stream(asking(stream=True, max_tokens=100), heard)
     [last] = heard.chunks
     assert last["error"]["code"] == 502
@@ -78,24 +78,26 @@ async def test_endless_stream_is_cut_and_charged_at_most_its_hold(
     assert (account.usage_pico, account.held_pico) == (generation.cost_pico, 0)
 
 
-async def test_stream_is_not_cut_within_what_tokens_can_be(desk: Desk, upstream: Upstream) -> None:
-    upstream.say = lambda _: Says(
+async def test_stream_is_not_cut_within_what_tokens_can_be(
+    desk: CallHarness, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: UpstreamReply(
         [chunk("w" * 32 * 100), chunk(finish="stop", usage=usage(3, 100)), b"data: [DONE]\n\n"]
     )
-    heard = Heard()
+    heard = FakeClient()
     generation = await desk.stream(asking(stream=True, max_tokens=100), heard)
     assert "error" not in heard.chunks[-1]
     assert generation.error is None
 
 
 async def test_plain_answer_that_cannot_be_read_to_its_end_costs_nothing(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
     """Its first choice is whole; the text of its second is no text."""
     good = b'{"message":{"content":"hello there"},"finish_reason":"stop"}'
     bad = b'{"message":{"tool_calls":[{"function":{"arguments":"\\ud800"}}]}}'
     body = b'{"choices":[%b,%b],"usage":{"prompt_tokens":3,"completion_tokens":5}}' % (good, bad)
-    upstream.say = lambda _: Says([body], content_type="application/json")
+    upstream.say = lambda _: UpstreamReply([body], content_type="application/json")
     call = await desk.begin(asking(n=2))
     with pytest.raises(ProviderUnavailable):
         await take(call)
@@ -103,7 +105,7 @@ async def test_plain_answer_that_cannot_be_read_to_its_end_costs_nothing(
 
 
 async def test_plain_answer_that_a_mistake_of_ours_keeps_back_costs_nothing(
-    desk: Desk, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+    desk: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client gets no word of it, however much was said and reported."""
     upstream.say = lambda _: plain(answer("hello there", usage(3, 5)))
@@ -119,11 +121,11 @@ async def test_plain_answer_that_a_mistake_of_ours_keeps_back_costs_nothing(
 
 
 async def test_stream_that_a_mistake_of_ours_stops_is_charged_for_what_was_handed_on(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
-    upstream.say = lambda _: Says([chunk("word0 "), chunk("word1 ")] * 1000)
+    upstream.say = lambda _: UpstreamReply([chunk("word0 "), chunk("word1 ")] * 1000)
 
-    class Mistaken(Heard):
+    class Mistaken(FakeClient):
         async def write(self, data: bytes) -> None:
             await super().write(data)
             if "word1" in self.text:
@@ -139,35 +141,35 @@ async def test_stream_that_a_mistake_of_ours_stops_is_charged_for_what_was_hande
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_endless_refusal_of_a_provider_is_not_read_to_its_end(
-    desk: Desk, upstream: Upstream, *, stream: bool
+    desk: CallHarness, upstream: Upstream, *, stream: bool
 ) -> None:
     endless = Endless()
-    upstream.say = lambda _: Says(endless, 500, "application/json")
+    upstream.say = lambda _: UpstreamReply(endless, 500, "application/json")
     call = await desk.begin(asking(stream=stream))
     with pytest.raises(ProviderUnavailable):
-        await (relay(call, Heard()) if stream else take(call))
+        await (relay(call, FakeClient()) if stream else take(call))
     assert await asyncio.to_thread(endless.left.wait, DEADLINE_S)
     await check_free(desk, call)
 
 
 async def test_stream_that_is_answered_with_an_endless_body_is_not_read_to_its_end(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
     endless = Endless()
-    upstream.say = lambda _: Says(endless, 200, "application/json")
+    upstream.say = lambda _: UpstreamReply(endless, 200, "application/json")
     call = await desk.begin(asking(stream=True))
     with pytest.raises(ProviderUnavailable):
-        await relay(call, Heard())
+        await relay(call, FakeClient())
     assert await asyncio.to_thread(endless.left.wait, DEADLINE_S)
     await check_free(desk, call)
 
 
 async def test_endless_plain_answer_is_not_read_to_its_end(
-    desk: Desk, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+    desk: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calls, "ANSWER_MAX_BYTES", CUT_BY_BYTES)  # 64 MiB take a while
     endless = Endless()
-    upstream.say = lambda _: Says(endless, 200, "application/json")
+    upstream.say = lambda _: UpstreamReply(endless, 200, "application/json")
     call = await desk.begin(asking())
     with pytest.raises(ProviderUnavailable, match="more than"):
         await take(call)
@@ -176,9 +178,9 @@ async def test_endless_plain_answer_is_not_read_to_its_end(
 
 
 async def test_answer_too_large_to_be_kept_is_not_made_again(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
-    upstream.say = lambda _: plain(answer("w" * calls.KEPT_MAX_BYTES, usage(3, 5)))
+    upstream.say = lambda _: plain(answer("w" * calls.STORED_ANSWER_MAX_BYTES, usage(3, 5)))
     _, generation = await desk.answer(asking(key="once"))
     assert await desk.store.answer(generation.account_id, generation.id) is None
     with pytest.raises(CallEnded, match=generation.id):
@@ -188,10 +190,12 @@ async def test_answer_too_large_to_be_kept_is_not_made_again(
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_call_that_cannot_be_priced_frees_its_hold(
-    desk: Desk, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, *, stream: bool
+    desk: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, *, stream: bool
 ) -> None:
     """A mistake of ours in the price of what was said may cost us, and never locks credits."""
-    upstream.say = lambda _: Says(story()) if stream else plain(answer("hello", usage(3, 5)))
+    upstream.say = lambda _: (
+        UpstreamReply(story()) if stream else plain(answer("hello", usage(3, 5)))
+    )
 
     def mistaken(*given: Any, **named: Any) -> Generation:
         if given[-1].has_output:
@@ -201,7 +205,7 @@ async def test_call_that_cannot_be_priced_frees_its_hold(
     monkeypatch.setattr(calls, "settle", mistaken)
     call = await desk.begin(asking(stream=stream))
     with pytest.raises(ZeroDivisionError):
-        await (relay(call, Heard()) if stream else take(call))
+        await (relay(call, FakeClient()) if stream else take(call))
     await check_free(desk, call)
 
 
@@ -214,7 +218,7 @@ async def take(call: Call) -> None:
         await call.close()
 
 
-async def check_free(desk: Desk, call: Call) -> None:
+async def check_free(desk: CallHarness, call: Call) -> None:
     generation = await desk.saved(call)
     assert (generation.state, generation.cost_pico) == (HoldState.VOIDED, 0)
     account = await desk.account()

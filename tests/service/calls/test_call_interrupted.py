@@ -19,13 +19,13 @@ from tests.gateway import (
     PATIENCE,
     READ_PICO,
     WRITTEN_PICO,
-    Desk,
-    Heard,
+    CallHarness,
+    FakeClient,
     asking,
     relay,
     until,
 )
-from tests.upstream import Pause, Says, Upstream, answer, plain, story, usage
+from tests.upstream import Gate, Upstream, UpstreamReply, answer, plain, story, usage
 
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 
@@ -33,7 +33,9 @@ TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 class Running:
     """A call that stands where its upstream waits."""
 
-    def __init__(self, desk: Desk, call: Call, heard: Heard, work: Awaitable[Any]) -> None:
+    def __init__(
+        self, desk: CallHarness, call: Call, heard: FakeClient, work: Awaitable[Any]
+    ) -> None:
         self.desk = desk
         self.call = call
         self.heard = heard
@@ -48,10 +50,10 @@ class Running:
         return await self.desk.saved(self.call)
 
 
-async def stream_to(desk: Desk, upstream: Upstream, pause: Pause, text: str) -> Running:
+async def stream_to(desk: CallHarness, upstream: Upstream, pause: Gate, text: str) -> Running:
     """Start a stream and hear it up to a text, where its upstream pauses."""
-    upstream.say = lambda _: Says(pause)
-    call, heard = await desk.begin(asking(stream=True)), Heard()
+    upstream.say = lambda _: UpstreamReply(pause)
+    call, heard = await desk.begin(asking(stream=True)), FakeClient()
     running = Running(desk, call, heard, relay(call, heard))
     await heard.until(text)
     return running
@@ -65,29 +67,29 @@ async def take(call: Call) -> None:
         await call.close()
 
 
-async def plain_to(desk: Desk, upstream: Upstream, pause: Pause) -> Running:
+async def plain_to(desk: CallHarness, upstream: Upstream, pause: Gate) -> Running:
     """Start a plain call, whose upstream pauses within the body."""
-    upstream.say = lambda _: Says(pause, content_type="application/json")
+    upstream.say = lambda _: UpstreamReply(pause, content_type="application/json")
     call = await desk.begin(asking())
-    running = Running(desk, call, Heard(), take(call))
+    running = Running(desk, call, FakeClient(), take(call))
     await until(lambda: call._reply is not None)
     return running
 
 
-def two_words() -> Pause:
-    return Pause(story()[:2], story()[2:])
+def two_words() -> Gate:
+    return Gate(story()[:2], story()[2:])
 
 
-def half_an_answer() -> Pause:
+def half_an_answer() -> Gate:
     [body] = plain(answer("hi", usage(3, 5))).pieces
-    return Pause([body[:20]], [body[20:]])
+    return Gate([body[:20]], [body[20:]])
 
 
 async def test_a_client_that_leaves_a_stream_pays_for_what_it_really_used(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
-    rest = Pause(story()[2:3], story()[3:])
-    pause = Pause(story()[:2], rest)
+    rest = Gate(story()[2:3], story()[3:])
+    pause = Gate(story()[:2], rest)
     running = await stream_to(desk, upstream, pause, "word1")
     running.call.client_has_left = lambda: True
     pause.go.set()
@@ -102,7 +104,7 @@ async def test_a_client_that_leaves_a_stream_pays_for_what_it_really_used(
 
 
 async def test_a_client_that_leaves_a_plain_call_pays_for_what_it_really_used(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
     pause = half_an_answer()
     running = await plain_to(desk, upstream, pause)
@@ -113,17 +115,19 @@ async def test_a_client_that_leaves_a_plain_call_pays_for_what_it_really_used(
     assert generation.cost_pico == TRUE_PICO == (await desk.account()).usage_pico
 
 
-async def test_nobody_is_waited_for_longer_than_the_limit(desk: Desk, upstream: Upstream) -> None:
+async def test_nobody_is_waited_for_longer_than_the_limit(
+    desk: CallHarness, upstream: Upstream
+) -> None:
     pause = two_words()
     running = await stream_to(desk, upstream, pause, "word1")
     running.call.client_has_left = lambda: True
-    desk.generations.tick()
+    desk.generations.heartbeat()
     desk.clock.forward(PATIENCE.drain_s * 1000 - 1)
-    desk.generations.tick()
+    desk.generations.heartbeat()
     await asyncio.sleep(0)
     assert not running.task.done()
     desk.clock.forward(1)
-    desk.generations.tick()
+    desk.generations.heartbeat()
     generation = await running.end()
     pause.go.set()
     assert generation.cancelled
@@ -134,17 +138,17 @@ async def test_nobody_is_waited_for_longer_than_the_limit(desk: Desk, upstream: 
 
 
 async def test_refusal_costs_nothing_when_the_client_leaves_while_it_is_read(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
-    pause = Pause([b'{"error": '], [b'{"message": "no"}}'])
-    upstream.say = lambda _: Says(pause, 500, "application/json")
+    pause = Gate([b'{"error": '], [b'{"message": "no"}}'])
+    upstream.say = lambda _: UpstreamReply(pause, 500, "application/json")
     call = await desk.begin(asking())
-    running = Running(desk, call, Heard(), take(call))
+    running = Running(desk, call, FakeClient(), take(call))
     await until(lambda: call._reply is not None)
     call.client_has_left = lambda: True
-    desk.generations.tick()
+    desk.generations.heartbeat()
     desk.clock.forward(PATIENCE.drain_s * 1000)
-    desk.generations.tick()
+    desk.generations.heartbeat()
     with pytest.raises(ProviderUnavailable):
         await asyncio.wait_for(running.task, DEADLINE_S)
     pause.go.set()
@@ -152,17 +156,19 @@ async def test_refusal_costs_nothing_when_the_client_leaves_while_it_is_read(
     assert (saved.state, saved.cost_pico, saved.cancelled) == (HoldState.VOIDED, 0, True)
 
 
-async def test_a_stream_with_a_reader_is_never_abandoned(desk: Desk, upstream: Upstream) -> None:
+async def test_a_stream_with_a_reader_is_never_abandoned(
+    desk: CallHarness, upstream: Upstream
+) -> None:
     pause = two_words()
     running = await stream_to(desk, upstream, pause, "word1")
     desk.clock.forward(100 * PATIENCE.drain_s * 1000)
-    desk.generations.tick()
+    desk.generations.heartbeat()
     pause.go.set()
     assert (await running.end()).cost_pico == TRUE_PICO
 
 
 async def test_a_stream_that_is_stopped_is_told_so_and_charged_for_what_was_handed_on(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
     pause = two_words()
     running = await stream_to(desk, upstream, pause, "word1")
@@ -183,19 +189,19 @@ async def test_a_stream_that_is_stopped_is_told_so_and_charged_for_what_was_hand
 
 @pytest.mark.parametrize("where", ["before the head", "within the body"])
 async def test_a_plain_call_that_is_stopped_costs_nothing(
-    desk: Desk, upstream: Upstream, where: str
+    desk: CallHarness, upstream: Upstream, where: str
 ) -> None:
-    pause = half_an_answer() if where == "within the body" else Pause([], [])
+    pause = half_an_answer() if where == "within the body" else Gate([], [])
     if where == "within the body":
         running = await plain_to(desk, upstream, pause)
     else:
 
-        def say(_: Any) -> Says:
-            return Says(list(pause))
+        def say(_: Any) -> UpstreamReply:
+            return UpstreamReply(list(pause))
 
         upstream.say = say
         call = await desk.begin(asking())
-        running = Running(desk, call, Heard(), take(call))
+        running = Running(desk, call, FakeClient(), take(call))
         await until(lambda: len(upstream.asked) == 1)
     running.task.cancel()
     with pytest.raises(Stopping):
@@ -207,7 +213,7 @@ async def test_a_plain_call_that_is_stopped_costs_nothing(
 
 
 async def test_a_stop_while_the_capture_is_committed_loses_nothing(
-    desk: Desk, upstream: Upstream, sqlite_path: Path
+    desk: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
     pause = two_words()
     running = await stream_to(desk, upstream, pause, "word1")
@@ -226,7 +232,7 @@ async def test_a_stop_while_the_capture_is_committed_loses_nothing(
 
 
 async def test_a_sign_of_life_while_the_capture_waits_does_not_keep_it_from_landing(
-    desk: Desk, upstream: Upstream, sqlite_path: Path
+    desk: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
     pause = two_words()
     running = await stream_to(desk, upstream, pause, "word1")
@@ -235,7 +241,7 @@ async def test_a_sign_of_life_while_the_capture_waits_does_not_keep_it_from_land
         pause.go.set()
         await until(lambda: running.call._settled)
         desk.clock.forward(PATIENCE.hold_ttl_s * 1000 // 3)
-        desk.generations.tick()
+        desk.generations.heartbeat()
         await asyncio.sleep(0)
         assert running.call.checkpoint.state is HoldState.OPEN, "what it saves if it comes first"
         other.execute("rollback")
@@ -246,10 +252,10 @@ async def test_a_sign_of_life_while_the_capture_waits_does_not_keep_it_from_land
 
 
 async def test_an_answer_of_bad_bytes_is_a_provider_s_failure_and_ends_its_hold(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
     bad = b'{"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop","\xff":1}]}'
-    upstream.say = lambda _: Says([bad], content_type="application/json")
+    upstream.say = lambda _: UpstreamReply([bad], content_type="application/json")
     call = await desk.begin(asking())
     with pytest.raises(ProviderUnavailable):
         await take(call)
@@ -258,19 +264,19 @@ async def test_an_answer_of_bad_bytes_is_a_provider_s_failure_and_ends_its_hold(
 
 
 async def test_leaving_before_the_first_word_does_not_make_a_long_call_free(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
-    pause = Pause([], story())
-    upstream.say = lambda _: Says(pause)
+    pause = Gate([], story())
+    upstream.say = lambda _: UpstreamReply(pause)
     call = await desk.begin(asking(stream=True))
-    running = Running(desk, call, Heard(), relay(call, Heard()))
+    running = Running(desk, call, FakeClient(), relay(call, FakeClient()))
     await until(lambda: len(upstream.asked) == 1)
     call.client_has_left = lambda: True
-    desk.generations.tick()
+    desk.generations.heartbeat()
     desk.clock.forward(PATIENCE.drain_s * 1000)
 
     async def given_up() -> bool:
-        desk.generations.tick()
+        desk.generations.heartbeat()
         return running.task.done()
 
     await until(given_up)
@@ -283,9 +289,9 @@ async def test_leaving_before_the_first_word_does_not_make_a_long_call_free(
 
 
 async def test_a_call_that_a_mistake_of_ours_stops_holds_nothing(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
-    upstream.say = lambda _: Says(story())
+    upstream.say = lambda _: UpstreamReply(story())
     call = await desk.begin(asking(stream=True))
     await call.open()
     await call.close()
@@ -295,12 +301,12 @@ async def test_a_call_that_a_mistake_of_ours_stops_holds_nothing(
 
 
 async def test_a_slow_client_does_not_hide_the_usage_that_came_with_the_first_word(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
-    upstream.say = lambda _: Says([b"".join(story())])
+    upstream.say = lambda _: UpstreamReply([b"".join(story())])
     call, writing = await desk.begin(asking(stream=True)), asyncio.Event()
 
-    class Slow(Heard):
+    class Slow(FakeClient):
         async def write(self, data: bytes) -> None:
             if not writing.is_set():
                 writing.set()

@@ -9,12 +9,12 @@ from structlog.testing import CapturingLogger
 from modelgates_server.core.errors import ProviderUnavailable
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation, Origin, UsageWarning
-from modelgates_server.core.metering.request import Api, read_demand
+from modelgates_server.core.metering.request import Api, parse_request
 from modelgates_server.core.pricing.prices import dollars, total_of
 from modelgates_server.service.calls.registry import CallRequest
 from modelgates_server.telemetry import observer
-from tests.gateway import READ_PICO, WRITTEN_PICO, Desk, Heard, asking
-from tests.upstream import DONE, Says, Upstream, answer, chunk, event, plain, usage, used
+from tests.gateway import READ_PICO, WRITTEN_PICO, CallHarness, FakeClient, asking
+from tests.upstream import DONE, Upstream, UpstreamReply, answer, chunk, event, plain, usage, used
 
 FIVE_READ_TWO_WRITTEN_PICO = 5 * READ_PICO + 2 * WRITTEN_PICO
 ENDS = [chunk(finish="stop"), used(usage(5, 2)), DONE]
@@ -25,14 +25,16 @@ def delta(**members: Any) -> bytes:
     return event({"id": "up-1", "choices": [{"index": 0, "delta": members, "finish_reason": None}]})
 
 
-async def streamed(desk: Desk, upstream: Upstream, *pieces: bytes, cut: bool = False) -> Generation:
-    upstream.say = lambda _: Says(list(pieces), cut=cut)
+async def streamed(
+    desk: CallHarness, upstream: Upstream, *pieces: bytes, cut: bool = False
+) -> Generation:
+    upstream.say = lambda _: UpstreamReply(list(pieces), cut=cut)
     generation = await desk.stream(asking(stream=True))
     assert total_of(generation.lines) == dollars(generation.cost_pico)
     return generation
 
 
-def saying(reason: object, content: str = "", **members: Any) -> Says:
+def saying(reason: object, content: str = "", **members: Any) -> UpstreamReply:
     """A plain answer that ends so."""
     choice = {"index": 0, "message": {"content": content}, "finish_reason": reason}
     return plain({"id": "up-1", "choices": [choice], **members})
@@ -40,7 +42,7 @@ def saying(reason: object, content: str = "", **members: Any) -> Says:
 
 @pytest.mark.parametrize("word", ["error", "network_error", "insufficient_system_resource", "odd"])
 async def test_plain_answer_is_a_failure_and_free_when_its_end_says_so_and_nothing_was_said(
-    word: str, desk: Desk, upstream: Upstream
+    word: str, desk: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: saying(word, usage=usage(5, 2))
     call = await desk.begin(asking())
@@ -64,7 +66,7 @@ async def test_plain_answer_is_a_failure_and_free_when_its_end_says_so_and_nothi
     ],
 )
 async def test_plain_answer_with_text_is_charged_and_its_end_is_normalised(
-    word: str, normalised: str, desk: Desk, upstream: Upstream
+    word: str, normalised: str, desk: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: saying(word, "some text", usage=usage(5, 2))
     body, generation = await desk.answer(asking())
@@ -76,12 +78,12 @@ async def test_plain_answer_with_text_is_charged_and_its_end_is_normalised(
 
 @pytest.mark.parametrize("text", ["", "some text"])
 async def test_stream_ends_with_an_error_chunk_when_its_end_says_that_it_failed(
-    text: str, desk: Desk, upstream: Upstream
+    text: str, desk: CallHarness, upstream: Upstream
 ) -> None:
-    upstream.say = lambda _: Says(
+    upstream.say = lambda _: UpstreamReply(
         [chunk(text or None), chunk(finish="network_error"), used(usage(5, 2)), DONE]
     )
-    heard = Heard()
+    heard = FakeClient()
     generation = await desk.stream(asking(stream=True), heard)
     assert heard.chunks[-1]["error"]["code"] == 502
     assert generation.finish_reason == "error"
@@ -89,10 +91,10 @@ async def test_stream_ends_with_an_error_chunk_when_its_end_says_that_it_failed(
 
 
 async def test_stream_hands_on_normalised_ends_with_the_provider_s_own(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
-    upstream.say = lambda _: Says([chunk("hi"), chunk(finish="end_turn"), *ENDS[1:]])
-    heard = Heard()
+    upstream.say = lambda _: UpstreamReply([chunk("hi"), chunk(finish="end_turn"), *ENDS[1:]])
+    heard = FakeClient()
     await desk.stream(asking(stream=True), heard)
     ends = [choice for each in heard.chunks for choice in each["choices"]]
     assert [end["finish_reason"] for end in ends] == [None, "stop"]
@@ -116,7 +118,7 @@ SAID = {
 
 @pytest.mark.parametrize("case", SAID)
 async def test_stream_that_breaks_is_charged_for_every_text_that_went_by(
-    case: str, desk: Desk, upstream: Upstream
+    case: str, desk: CallHarness, upstream: Upstream
 ) -> None:
     generation = await streamed(desk, upstream, SAID[case], cut=True)
     assert generation.state is HoldState.CAPTURED
@@ -127,20 +129,20 @@ async def test_stream_that_breaks_is_charged_for_every_text_that_went_by(
 
 @pytest.mark.parametrize("n", [1, 2])
 async def test_usage_on_choices_is_added_up_and_their_prompt_counts_once(
-    n: int, desk: Desk, upstream: Upstream
+    n: int, desk: CallHarness, upstream: Upstream
 ) -> None:
     choices = [
         {"index": i, "delta": {"content": "hi"}, "finish_reason": "stop", "usage": usage(5, 2)}
         for i in range(n)
     ]
-    upstream.say = lambda _: Says([event({"choices": choices}), DONE])
+    upstream.say = lambda _: UpstreamReply([event({"choices": choices}), DONE])
     generation = await desk.stream(asking(stream=True, n=n))
     assert generation.cost_pico == 5 * READ_PICO + 2 * n * WRITTEN_PICO
     assert generation.reported is not None
 
 
 async def test_usage_of_the_whole_is_not_added_to_that_of_a_choice(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
     last = {"index": 0, "delta": {}, "finish_reason": "stop", "usage": usage(5, 2)}
     generation = await streamed(
@@ -150,7 +152,7 @@ async def test_usage_of_the_whole_is_not_added_to_that_of_a_choice(
 
 
 async def test_answer_that_names_its_model_and_cost_has_them_kept(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: plain({**answer("hi", usage(5, 2, cost=0.25)), "model": "m1-2026"})
     _, generation = await desk.answer(asking())
@@ -160,7 +162,7 @@ async def test_answer_that_names_its_model_and_cost_has_them_kept(
 
 
 async def test_oddities_in_a_report_are_counted_and_another_cost_is_logged(
-    desk: Desk, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+    desk: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = CapturingLogger()
     monkeypatch.setattr(observer, "log", log)
@@ -196,7 +198,7 @@ async def test_oddities_in_a_report_are_counted_and_another_cost_is_logged(
     ],
 )
 async def test_answer_without_anything_in_it_is_a_failure_and_free(
-    api: Api, body: dict[str, Any], desk: Desk, upstream: Upstream
+    api: Api, body: dict[str, Any], desk: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: plain(body)
     call = await desk.begin(asking(api=api))
@@ -209,7 +211,7 @@ async def test_answer_without_anything_in_it_is_a_failure_and_free(
 
 
 async def test_plain_answer_whose_end_failed_is_charged_and_the_failure_is_kept(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: saying("network_error", "some text", usage=usage(5, 2))
     body, generation = await desk.answer(asking())
@@ -219,35 +221,37 @@ async def test_plain_answer_whose_end_failed_is_charged_and_the_failure_is_kept(
 
 
 async def test_stream_that_ends_before_every_choice_has_is_not_whole(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
     def part(index: int, finish: str | None) -> bytes:
         choice = {"index": index, "delta": {"content": "hi"}, "finish_reason": finish}
         return event({"choices": [choice]})
 
-    heard = Heard()
-    upstream.say = lambda _: Says([part(0, None), part(1, None), part(0, "stop")])
+    heard = FakeClient()
+    upstream.say = lambda _: UpstreamReply([part(0, None), part(1, None), part(0, "stop")])
     await desk.stream(asking(stream=True, n=2), heard)
     assert heard.chunks[-1]["error"]["code"] == 502
-    heard = Heard()
-    upstream.say = lambda _: Says([part(0, None), part(1, "stop"), part(0, "stop")])
+    heard = FakeClient()
+    upstream.say = lambda _: UpstreamReply([part(0, None), part(1, "stop"), part(0, "stop")])
     await desk.stream(asking(stream=True, n=2), heard)
     assert "error" not in heard.chunks[-1]
 
 
 @pytest.mark.parametrize("reported", [usage(900, 1), None])
 async def test_echoed_prompt_is_no_output_and_does_not_cut_the_stream(
-    reported: dict[str, int] | None, desk: Desk, upstream: Upstream
+    reported: dict[str, int] | None, desk: CallHarness, upstream: Upstream
 ) -> None:
     prompt = "word " * 20_000
     said = event({"choices": [{"index": 0, "text": f"{prompt}and", "finish_reason": "length"}]})
-    upstream.say = lambda _: Says([said, used(reported), DONE] if reported else [said, DONE])
+    upstream.say = lambda _: UpstreamReply(
+        [said, used(reported), DONE] if reported else [said, DONE]
+    )
     body = {"model": "acme/large", "prompt": prompt, "echo": True, "max_tokens": 1, "stream": True}
     raw = json.dumps(body).encode()
     request = CallRequest(
-        demand=read_demand(Api.COMPLETIONS, raw), body=raw, origin=Origin(request_id="req_1")
+        demand=parse_request(Api.COMPLETIONS, raw), body=raw, origin=Origin(request_id="req_1")
     )
-    heard = Heard()
+    heard = FakeClient()
     generation = await desk.stream(request, heard)
     assert generation.error is None
     assert generation.usage is not None

@@ -25,7 +25,7 @@ from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.core.pricing.prices import Tier
 from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
 from modelgates_server.service.calls.call import Call
-from modelgates_server.service.calls.registry import Generations
+from modelgates_server.service.calls.registry import CallService
 from modelgates_server.service.ports import Store
 from modelgates_server.service.verify import verify
 from tests.gateway import (
@@ -34,8 +34,8 @@ from tests.gateway import (
     PATIENCE,
     READ_PICO,
     WRITTEN_PICO,
-    Desk,
-    Heard,
+    CallHarness,
+    FakeClient,
     asking,
     key_of,
     metered,
@@ -45,7 +45,7 @@ from tests.gateway import (
     until,
 )
 from tests.support import DOLLAR, ManualClock
-from tests.upstream import Pause, Says, Upstream, answer, plain, story, usage
+from tests.upstream import Gate, Upstream, UpstreamReply, answer, plain, story, usage
 
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 
@@ -61,7 +61,7 @@ FREE = msgspec.structs.replace(
 @asynccontextmanager
 async def serving(
     store: Store, clock: ManualClock, folder: Path, upstream: Upstream, catalog: Catalog
-) -> AsyncIterator[Generations]:
+) -> AsyncIterator[CallService]:
     """The service with another catalog."""
     acme = OpenAiProvider(OpenAiSettings(name="acme", base_url=upstream.url, api_key=None), clock)
     yield metered(store, clock, folder, catalog=catalog, providers={"acme": acme}).generations
@@ -78,13 +78,13 @@ async def finish(call: Call) -> None:
 
 @pytest.mark.books(holds_open=True)
 async def test_no_more_calls_are_made_at_once_than_the_balance_holds(
-    store: Store, desk: Desk, upstream: Upstream
+    store: Store, desk: CallHarness, upstream: Upstream
 ) -> None:
     request = asking(max_tokens=10)
     one_pico = (await desk.begin(request)).generation.hold_pico
     caller = await new_caller(store, 7 * one_pico)
-    upstream.say = lambda _: Says(pause, content_type="application/json")
-    pause = Pause([], list(plain(answer("hi", usage(3, 5))).pieces))
+    upstream.say = lambda _: UpstreamReply(pause, content_type="application/json")
+    pause = Gate([], list(plain(answer("hi", usage(3, 5))).pieces))
     calls = await asyncio.gather(
         *(desk.generations.begin(caller, request) for _ in range(50)), return_exceptions=True
     )
@@ -104,7 +104,7 @@ async def test_no_more_calls_are_made_at_once_than_the_balance_holds(
 
 @pytest.mark.books(holds_open=True)
 async def test_first_calls_of_a_new_key_at_once_do_not_pass_its_limit(
-    store: Store, desk: Desk
+    store: Store, desk: CallHarness
 ) -> None:
     request = asking(max_tokens=10)
     one_pico = (await desk.begin(request)).generation.hold_pico
@@ -118,7 +118,7 @@ async def test_first_calls_of_a_new_key_at_once_do_not_pass_its_limit(
 
 @pytest.mark.books(holds_open=True)
 async def test_without_a_limit_the_first_call_takes_what_there_is_and_the_next_waits(
-    store: Store, desk: Desk
+    store: Store, desk: CallHarness
 ) -> None:
     caller = await new_caller(store, DOLLAR // 2)
     call = await desk.generations.begin(caller, asking())
@@ -132,7 +132,7 @@ async def test_without_a_limit_the_first_call_takes_what_there_is_and_the_next_w
 
 
 async def test_the_cap_that_is_held_for_is_the_cap_that_goes_upstream(
-    store: Store, desk: Desk, upstream: Upstream
+    store: Store, desk: CallHarness, upstream: Upstream
 ) -> None:
     caller = await new_caller(store, DOLLAR // 2)
     call = await desk.generations.begin(caller, asking())
@@ -150,7 +150,7 @@ REFUSED: dict[str, tuple[object, type[GatewayError]]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 async def test_a_refused_request_leaves_no_hold_and_asks_nobody(
-    desk: Desk, upstream: Upstream, case: str
+    desk: CallHarness, upstream: Upstream, case: str
 ) -> None:
     request, error = REFUSED[case]
     with pytest.raises(error):
@@ -175,7 +175,7 @@ async def test_a_model_without_a_price_is_refused_and_never_free(
 
 @pytest.mark.books(damaged=True)
 async def test_an_account_in_debt_gets_nothing_free_models_included(
-    store: Store, desk: Desk, sqlite_path: Path
+    store: Store, desk: CallHarness, sqlite_path: Path
 ) -> None:
     await desk.answer(asking())
     with closing(sqlite3.connect(sqlite_path)) as connection, connection:
@@ -228,23 +228,23 @@ async def test_a_markup_of_an_account_is_held_and_charged(
     assert (await verify(store)).findings == []
 
 
-async def lasts(desk: Desk, expires_at_ms: int) -> bool:
+async def lasts(desk: CallHarness, expires_at_ms: int) -> bool:
     """Whether the one open hold lasts so long."""
     [hold] = await desk.store.open_holds(desk.caller.account_id, limit=9)
     return hold.expires_at_ms == expires_at_ms
 
 
 async def test_a_call_that_runs_long_keeps_its_hold_and_leaves_checkpoints(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
-    pause = Pause(story()[:2], story()[2:])
-    upstream.say = lambda _: Says(pause)
-    call, heard = await desk.begin(asking(stream=True)), Heard()
+    pause = Gate(story()[:2], story()[2:])
+    upstream.say = lambda _: UpstreamReply(pause)
+    call, heard = await desk.begin(asking(stream=True)), FakeClient()
     work = asyncio.ensure_future(relay(call, heard))
     await heard.until("word1")
     for _ in range(6):  # twice the life of a hold
         desk.clock.forward(PATIENCE.hold_ttl_s * 1000 // 3)
-        desk.generations.tick()
+        desk.generations.heartbeat()
         await until(partial(lasts, desk, desk.clock() + PATIENCE.hold_ttl_s * 1000))
         assert await desk.metered.upkeep.run_once() == 0
     saved = await desk.saved(call)

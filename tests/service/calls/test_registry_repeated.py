@@ -18,7 +18,7 @@ from modelgates_server.core.errors import (
 )
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import StoredAnswer
-from modelgates_server.core.metering.request import Api, read_demand
+from modelgates_server.core.metering.request import Api, parse_request
 from modelgates_server.service.calls.call import Call
 from modelgates_server.service.calls.registry import ANSWER_KEPT_MS, CallRequest
 from modelgates_server.service.ports import Store
@@ -26,7 +26,7 @@ from tests.gateway import (
     PATIENCE,
     READ_PICO,
     WRITTEN_PICO,
-    Desk,
+    CallHarness,
     asking,
     key_of,
     moved_away,
@@ -35,13 +35,13 @@ from tests.gateway import (
     until,
 )
 from tests.support import ManualClock, open_database
-from tests.upstream import Pause, Says, Upstream, answer, plain, usage
+from tests.upstream import Gate, Upstream, UpstreamReply, answer, plain, usage
 
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 ASKED = asking(key="once")
 
 
-async def ask(desk: Desk, request: CallRequest = ASKED) -> tuple[bytes, str]:
+async def ask(desk: CallHarness, request: CallRequest = ASKED) -> tuple[bytes, str]:
     """The answer and the id of its generation, made now or given again."""
     begun = await desk.generations.begin(desk.caller, request)
     if isinstance(begun, StoredAnswer):
@@ -53,12 +53,12 @@ async def ask(desk: Desk, request: CallRequest = ASKED) -> tuple[bytes, str]:
         await begun.close()
 
 
-async def billed(desk: Desk) -> int:
+async def billed(desk: CallHarness) -> int:
     return (await desk.account()).usage_pico
 
 
 async def test_a_repeated_call_has_the_same_answer_and_bills_once(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
     first = await ask(desk)
     assert [await ask(desk) for _ in range(3)] == [first] * 3
@@ -66,10 +66,12 @@ async def test_a_repeated_call_has_the_same_answer_and_bills_once(
     assert await billed(desk) == TRUE_PICO
 
 
-async def test_the_repeat_of_a_call_that_runs_waits_for_it(desk: Desk, upstream: Upstream) -> None:
+async def test_the_repeat_of_a_call_that_runs_waits_for_it(
+    desk: CallHarness, upstream: Upstream
+) -> None:
     [body] = plain(answer("hi", usage(3, 5))).pieces
-    pause = Pause([body[:9]], [body[9:]])
-    upstream.say = lambda _: Says(pause, content_type="application/json")
+    pause = Gate([body[:9]], [body[9:]])
+    upstream.say = lambda _: UpstreamReply(pause, content_type="application/json")
     first = asyncio.ensure_future(ask(desk))
     await until(lambda: len(upstream.asked) == 1)
     for _ in range(3):
@@ -92,7 +94,7 @@ OTHERS: dict[str, CallRequest] = {
 @pytest.mark.parametrize("running", [False, True])
 @pytest.mark.parametrize("other", OTHERS)
 async def test_another_request_under_the_same_key_is_refused(
-    desk: Desk, upstream: Upstream, other: str, running: bool
+    desk: CallHarness, upstream: Upstream, other: str, running: bool
 ) -> None:
     if running:
         await desk.begin(ASKED)
@@ -116,14 +118,14 @@ SAME_BODY = json.dumps(
 
 def at(api: Api) -> CallRequest:
     """The same body and key at an operation."""
-    return msgspec.structs.replace(ASKED, demand=read_demand(api, SAME_BODY), body=SAME_BODY)
+    return msgspec.structs.replace(ASKED, demand=parse_request(api, SAME_BODY), body=SAME_BODY)
 
 
 @pytest.mark.books(holds_open=True)
 @pytest.mark.parametrize("running", [False, True])
 @pytest.mark.parametrize(("first", "second"), [*itertools.permutations(Api, 2)])
 async def test_same_body_under_the_same_key_is_refused_at_another_operation(
-    desk: Desk, upstream: Upstream, first: Api, second: Api, *, running: bool
+    desk: CallHarness, upstream: Upstream, first: Api, second: Api, *, running: bool
 ) -> None:
     upstream.say = lambda _: plain(answer("hi", usage(3, 5), data=[{"embedding": [0.5]}]))
     if running:
@@ -139,7 +141,7 @@ async def test_same_body_under_the_same_key_is_refused_at_another_operation(
 
 @pytest.mark.parametrize("whose", ["the same account", "another account"])
 async def test_two_callers_that_choose_the_same_text_are_two_requests(
-    desk: Desk, store: Store, whose: str
+    desk: CallHarness, store: Store, whose: str
 ) -> None:
     same = whose == "the same account"
     other = await (key_of(store, desk.caller.account_id) if same else new_caller(store))
@@ -150,7 +152,7 @@ async def test_two_callers_that_choose_the_same_text_are_two_requests(
 
 
 async def test_many_at_once_make_one_call(
-    desk: Desk, upstream: Upstream, database_url: str, clock: ManualClock, tmp_path: Path
+    desk: CallHarness, upstream: Upstream, database_url: str, clock: ManualClock, tmp_path: Path
 ) -> None:
     other = open_database(database_url)
     async with open_desk(other, clock, tmp_path, upstream.url, PATIENCE) as elsewhere:
@@ -164,7 +166,9 @@ async def test_many_at_once_make_one_call(
     assert await billed(desk) == TRUE_PICO
 
 
-async def test_a_call_that_cost_nothing_may_be_made_again(desk: Desk, upstream: Upstream) -> None:
+async def test_a_call_that_cost_nothing_may_be_made_again(
+    desk: CallHarness, upstream: Upstream
+) -> None:
     good = upstream.say
     upstream.say = lambda _: plain({"error": {"message": "no"}}, 500)
     for _ in range(2):
@@ -178,7 +182,7 @@ async def test_a_call_that_cost_nothing_may_be_made_again(desk: Desk, upstream: 
 
 
 async def test_another_request_is_refused_when_the_first_cost_nothing(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: plain({"error": {"message": "no"}}, 500)
     with pytest.raises(ProviderUnavailable):
@@ -190,13 +194,13 @@ async def test_another_request_is_refused_when_the_first_cost_nothing(
 
 @pytest.mark.parametrize("charged", [False, True])
 async def test_a_call_that_was_lost_is_made_again_only_if_nothing_was_charged(
-    desk: Desk, upstream: Upstream, charged: bool
+    desk: CallHarness, upstream: Upstream, charged: bool
 ) -> None:
     lost = await desk.begin(ASKED)
     if charged:
-        lost._observed.see(plain_chunk())
+        lost._observed.observe(plain_chunk())
         desk.clock.forward(PATIENCE.hold_ttl_s * 500)
-        desk.generations.tick()
+        desk.generations.heartbeat()
         await until(partial_saved(desk, lost, lambda saved: saved.cost_pico > 0))
     desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
     desk.generations._running.clear()  # as a kill does
@@ -213,16 +217,18 @@ def plain_chunk() -> bytes:
     return b'{"choices":[{"index":0,"delta":{"content":"said before the kill"}}]}'
 
 
-def partial_saved(desk: Desk, call: Call, so: Callable[[Any], bool]) -> Callable[[], Any]:
+def partial_saved(desk: CallHarness, call: Call, so: Callable[[Any], bool]) -> Callable[[], Any]:
     async def is_so() -> bool:
         return so(await desk.store.generation(desk.caller.account_id, call.generation.id))
 
     return is_so
 
 
-async def test_a_stream_is_never_made_twice(desk: Desk, upstream: Upstream) -> None:
+async def test_a_stream_is_never_made_twice(desk: CallHarness, upstream: Upstream) -> None:
     request = asking(key="once", stream=True)
-    upstream.say = lambda _: Says([b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'] * 3)
+    upstream.say = lambda _: UpstreamReply(
+        [b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'] * 3
+    )
     saved = await desk.stream(request)
     assert saved.state is HoldState.CAPTURED
     with pytest.raises(CallEnded, match=saved.id):
@@ -231,7 +237,7 @@ async def test_a_stream_is_never_made_twice(desk: Desk, upstream: Upstream) -> N
 
 
 async def test_an_answer_outlives_a_restart(
-    desk: Desk, upstream: Upstream, database_url: str, clock: ManualClock, tmp_path: Path
+    desk: CallHarness, upstream: Upstream, database_url: str, clock: ManualClock, tmp_path: Path
 ) -> None:
     first = await ask(desk)
     other = open_database(database_url)
@@ -242,7 +248,7 @@ async def test_an_answer_outlives_a_restart(
 
 
 async def test_an_answer_is_kept_for_a_day_and_the_call_is_never_billed_again(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
     first = await ask(desk)
     desk.clock.forward(ANSWER_KEPT_MS)
@@ -255,17 +261,17 @@ async def test_an_answer_is_kept_for_a_day_and_the_call_is_never_billed_again(
     assert len(upstream.asked) == 1
 
 
-async def test_without_the_header_no_answer_is_kept(desk: Desk) -> None:
+async def test_without_the_header_no_answer_is_kept(desk: CallHarness) -> None:
     _, generation = await desk.answer(asking())
     assert await desk.store.answer(generation.account_id, generation.id) is None
 
 
 async def test_a_call_whose_capture_waits_for_the_database_is_not_made_again(
-    desk: Desk, upstream: Upstream, sqlite_path: Path
+    desk: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
     [body] = plain(answer("hi", usage(3, 5))).pieces
-    pause = Pause([body[:9]], [body[9:]])
-    upstream.say = lambda _: Says(pause, content_type="application/json")
+    pause = Gate([body[:9]], [body[9:]])
+    upstream.say = lambda _: UpstreamReply(pause, content_type="application/json")
     first = asyncio.ensure_future(ask(desk))
     await until(lambda: len(upstream.asked) == 1)
     with moved_away(sqlite_path):

@@ -10,7 +10,15 @@ import pytest
 from modelgates_server.core.errors import GatewayError, InvalidInput, NoEndpoint, UnknownModel
 from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
 from modelgates_server.service.ports import Store
-from tests.gateway import ACME, ACME_PRICE, Desk, asking, metered, new_caller, sandbox_catalog
+from tests.gateway import (
+    ACME,
+    ACME_PRICE,
+    CallHarness,
+    asking,
+    metered,
+    new_caller,
+    sandbox_catalog,
+)
 from tests.support import ManualClock
 from tests.upstream import Upstream
 
@@ -21,17 +29,17 @@ OTHER = replace(ACME, id="other/small", endpoint=replace(ACME.endpoint, upstream
 @pytest.fixture
 async def desk(
     store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
-) -> AsyncIterator[Desk]:
+) -> AsyncIterator[CallHarness]:
     acme = OpenAiProvider(OpenAiSettings(name="acme", base_url=upstream.url, api_key=None), clock)
     listing = replace(ACME, parameters=("temperature",))
     catalog = sandbox_catalog([listing, OTHER], [ACME_PRICE])
     built = metered(store, clock, tmp_path / "spool", catalog=catalog, providers={"acme": acme})
-    yield Desk(store, clock, built, await new_caller(store))
+    yield CallHarness(store, clock, built, await new_caller(store))
     await acme.close()
 
 
 async def test_model_that_is_taken_is_called_told_and_charged(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
     request = asking(model="nobody/knows", models=["nor/this", "other/small", "acme/large"])
     told, generation = await desk.answer(request)
@@ -59,7 +67,7 @@ async def test_model_that_is_taken_is_called_told_and_charged(
     ],
 )
 async def test_call_that_may_go_nowhere_holds_nothing_and_asks_nobody(
-    desk: Desk, upstream: Upstream, members: dict[str, Any], refusal: type[GatewayError]
+    desk: CallHarness, upstream: Upstream, members: dict[str, Any], refusal: type[GatewayError]
 ) -> None:
     with pytest.raises(refusal):
         await desk.begin(asking(**{"model": "acme/large", **members}))
@@ -69,7 +77,7 @@ async def test_call_that_may_go_nowhere_holds_nothing_and_asks_nobody(
 
 
 async def test_demand_that_is_met_reaches_the_provider_as_nothing(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
     provider = {"only": ["ACME"], "max_price": {"prompt": 100, "completion": "10000"}}
     await desk.answer(asking(provider=provider, route="fallback", transforms=[]))

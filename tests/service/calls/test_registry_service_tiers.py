@@ -21,14 +21,14 @@ from tests.gateway import (
     PATIENCE,
     READ_PICO,
     WRITTEN_PICO,
-    Desk,
+    CallHarness,
     asking,
     metered,
     new_caller,
     sandbox_catalog,
 )
 from tests.support import ManualClock
-from tests.upstream import DONE, Says, Upstream, answer, chunk, plain, usage, used
+from tests.upstream import DONE, Upstream, UpstreamReply, answer, chunk, plain, usage, used
 
 replace = msgspec.structs.replace
 TIERED = replace(
@@ -60,7 +60,7 @@ WARNING = "a service tier was served without a price, or unasked: charged as sta
 @pytest.fixture
 async def desk(
     store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
-) -> AsyncIterator[Desk]:
+) -> AsyncIterator[CallHarness]:
     acme = OpenAiProvider(OpenAiSettings(name="acme", base_url=upstream.url, api_key=None), clock)
     built = metered(
         store,
@@ -70,11 +70,11 @@ async def desk(
         providers={"acme": acme},
         patience=PATIENCE,
     )
-    yield Desk(store, clock, built, await new_caller(store))
+    yield CallHarness(store, clock, built, await new_caller(store))
     await acme.close()
 
 
-def counted(desk: Desk, endpoint: str, service_tier: str) -> float | None:
+def counted(desk: CallHarness, endpoint: str, service_tier: str) -> float | None:
     return desk.metered.metrics._registry.get_sample_value(
         "modelgates_service_tier_unpriced_total",
         {"endpoint": endpoint, "service_tier": service_tier},
@@ -102,7 +102,7 @@ def served(upstream: Upstream, service_tier: Any) -> None:
     ],
 )
 async def test_provider_is_asked_in_its_own_words_for_no_tier_without_a_price(
-    desk: Desk, upstream: Upstream, model: str, members: dict[str, Any], sent: dict[str, Any]
+    desk: CallHarness, upstream: Upstream, model: str, members: dict[str, Any], sent: dict[str, Any]
 ) -> None:
     await desk.answer(asking(model=model, **members))
     [body] = upstream.asked
@@ -110,7 +110,7 @@ async def test_provider_is_asked_in_its_own_words_for_no_tier_without_a_price(
 
 
 async def test_tier_without_a_price_is_refused_before_anything_leaves(
-    desk: Desk, upstream: Upstream
+    desk: CallHarness, upstream: Upstream
 ) -> None:
     with pytest.raises(InvalidInput, match="'flex' has no price here"):
         await desk.begin(asking(service_tier="flex"))
@@ -120,14 +120,14 @@ async def test_tier_without_a_price_is_refused_before_anything_leaves(
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_served_tier_is_charged_and_kept(
-    desk: Desk, upstream: Upstream, stream: bool
+    desk: CallHarness, upstream: Upstream, stream: bool
 ) -> None:
     chunks = [chunk("a", service_tier="auto"), chunk(finish="stop", service_tier="priority")]
     served(upstream, "priority")
     request = asking(model="acme/tiered", stream=stream)
     with capture_logs() as logs:
         if stream:
-            upstream.say = lambda _: Says([*chunks, used(usage(3, 5)), DONE])
+            upstream.say = lambda _: UpstreamReply([*chunks, used(usage(3, 5)), DONE])
             generation = await desk.stream(request)
         else:
             _, generation = await desk.answer(request)
@@ -141,7 +141,7 @@ async def test_served_tier_is_charged_and_kept(
     ("word", "label"), [("priority", "priority"), ("Flex", "flex"), ("turbo-9000", "other")]
 )
 async def test_served_tier_without_a_price_is_charged_as_standard_counted_and_logged(
-    desk: Desk, upstream: Upstream, word: str, label: str
+    desk: CallHarness, upstream: Upstream, word: str, label: str
 ) -> None:
     served(upstream, word)
     with capture_logs() as logs:
@@ -156,7 +156,7 @@ async def test_served_tier_without_a_price_is_charged_as_standard_counted_and_lo
 
 @pytest.mark.parametrize("word", ["default", "standard", "on_demand", None, "", "auto", 7])
 async def test_standard_tier_by_any_name_is_no_difference(
-    desk: Desk, upstream: Upstream, word: Any
+    desk: CallHarness, upstream: Upstream, word: Any
 ) -> None:
     served(upstream, word)
     with capture_logs() as logs:

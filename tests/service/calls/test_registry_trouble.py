@@ -11,14 +11,14 @@ from modelgates_server import store
 from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.service.calls.call import Call
-from modelgates_server.service.ports import Settlement
+from modelgates_server.service.ports import PendingSettlement
 from tests.gateway import (
     DEADLINE_S,
     PATIENCE,
     READ_PICO,
     WRITTEN_PICO,
-    Desk,
-    Heard,
+    CallHarness,
+    FakeClient,
     Metered,
     asking,
     metered,
@@ -28,21 +28,23 @@ from tests.gateway import (
     until,
 )
 from tests.support import new_account_id
-from tests.upstream import Pause, Says, Upstream, story
+from tests.upstream import Gate, Upstream, UpstreamReply, story
 
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 
 
-def restarted(desk: Desk, folder: Path) -> Metered:
+def restarted(desk: CallHarness, folder: Path) -> Metered:
     """The service of another process on the same database and spool."""
     return metered(desk.store, desk.clock, folder / "spool", patience=PATIENCE)
 
 
-async def spooled(desk: Desk, upstream: Upstream, path: Path, heard: Heard | None = None) -> Call:
+async def spooled(
+    desk: CallHarness, upstream: Upstream, path: Path, heard: FakeClient | None = None
+) -> Call:
     """A stream that has ended while the database was away."""
-    pause = Pause(story()[:2], story()[2:])
-    upstream.say = lambda _: Says(pause)
-    call, heard = await desk.begin(asking(stream=True)), heard or Heard()
+    pause = Gate(story()[:2], story()[2:])
+    upstream.say = lambda _: UpstreamReply(pause)
+    call, heard = await desk.begin(asking(stream=True)), heard or FakeClient()
     work = asyncio.ensure_future(relay(call, heard))
     await heard.until("word1")
     with moved_away(path):
@@ -52,11 +54,11 @@ async def spooled(desk: Desk, upstream: Upstream, path: Path, heard: Heard | Non
     return call
 
 
-async def usage_pico(desk: Desk) -> int:
+async def usage_pico(desk: CallHarness) -> int:
     return (await desk.account()).usage_pico
 
 
-def counted(desk: Desk, what: str) -> float | None:
+def counted(desk: CallHarness, what: str) -> float | None:
     """What the metrics tell the operator of such captures of `acme`."""
     labels = {"endpoint": "acme:large"}
     return desk.metered.metrics._registry.get_sample_value(
@@ -65,7 +67,7 @@ def counted(desk: Desk, what: str) -> float | None:
 
 
 async def test_without_the_database_nothing_is_asked_of_the_provider(
-    desk: Desk, upstream: Upstream, sqlite_path: Path
+    desk: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
     with moved_away(sqlite_path), pytest.raises(StoreUnavailable):
         await desk.begin(asking())
@@ -74,9 +76,9 @@ async def test_without_the_database_nothing_is_asked_of_the_provider(
 
 
 async def test_an_answer_whose_capture_cannot_be_saved_is_given_and_charged_later(
-    desk: Desk, upstream: Upstream, sqlite_path: Path
+    desk: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
-    heard = Heard()
+    heard = FakeClient()
     call = await spooled(desk, upstream, sqlite_path, heard)
     assert counted(desk, "spooled") == 1
     assert heard.chunks[-1]["usage"]["prompt_tokens"] == 3
@@ -91,10 +93,10 @@ async def test_an_answer_whose_capture_cannot_be_saved_is_given_and_charged_late
 
 
 async def test_an_end_that_a_mistake_of_ours_keeps_from_the_books_is_not_lost(
-    desk: Desk, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+    desk: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upstream.say = lambda _: Says(story())
-    call, heard = await desk.begin(asking(stream=True)), Heard()
+    upstream.say = lambda _: UpstreamReply(story())
+    call, heard = await desk.begin(asking(stream=True)), FakeClient()
 
     def mistake(*_: object) -> None:
         raise ZeroDivisionError
@@ -113,7 +115,7 @@ async def test_an_end_that_a_mistake_of_ours_keeps_from_the_books_is_not_lost(
 
 
 async def test_what_is_kept_lands_by_itself_when_the_database_is_back(
-    desk: Desk, upstream: Upstream, sqlite_path: Path
+    desk: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
     work = asyncio.ensure_future(desk.generations.run_forever(0.001))
     await spooled(desk, upstream, sqlite_path)
@@ -126,7 +128,7 @@ async def test_what_is_kept_lands_by_itself_when_the_database_is_back(
 
 
 async def test_what_a_killed_process_kept_lands_before_its_hold_is_called_lost(
-    desk: Desk, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+    desk: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:
     call = await spooled(desk, upstream, sqlite_path)
     desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
@@ -138,7 +140,7 @@ async def test_what_a_killed_process_kept_lands_before_its_hold_is_called_lost(
 
 @pytest.mark.books(holds_open=True)
 async def test_a_start_without_the_database_resolves_nothing(
-    desk: Desk, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+    desk: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:
     await spooled(desk, upstream, sqlite_path)
     desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
@@ -148,7 +150,7 @@ async def test_a_start_without_the_database_resolves_nothing(
 
 
 async def test_processes_that_land_the_same_captures_at_once_charge_once(
-    desk: Desk, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+    desk: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:
     for _ in range(3):
         await spooled(desk, upstream, sqlite_path)
@@ -158,7 +160,7 @@ async def test_processes_that_land_the_same_captures_at_once_charge_once(
 
 
 async def test_a_spool_that_cannot_be_written_loses_nothing_while_the_process_lives(
-    desk: Desk, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+    desk: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:
     put_a_file_in_the_way(tmp_path)
     call = await spooled(desk, upstream, sqlite_path)
@@ -171,7 +173,7 @@ def put_a_file_in_the_way(folder: Path) -> None:
 
 
 async def test_a_capture_after_its_hold_was_resolved_is_told_and_not_charged(
-    desk: Desk, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+    desk: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:
     call = await spooled(desk, upstream, sqlite_path)
     desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
@@ -185,11 +187,11 @@ async def test_a_capture_after_its_hold_was_resolved_is_told_and_not_charged(
 
 
 async def test_a_sign_of_life_that_could_not_be_saved_is_given_at_the_next_tick(
-    desk: Desk, upstream: Upstream, sqlite_path: Path
+    desk: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
-    pause = Pause(story()[:2], story()[2:])
-    upstream.say = lambda _: Says(pause)
-    call, heard = await desk.begin(asking(stream=True)), Heard()
+    pause = Gate(story()[:2], story()[2:])
+    upstream.say = lambda _: UpstreamReply(pause)
+    call, heard = await desk.begin(asking(stream=True)), FakeClient()
     work = asyncio.ensure_future(relay(call, heard))
     ticks = asyncio.ensure_future(desk.generations.run_forever(0.001))
     await heard.until("word1")
@@ -210,7 +212,7 @@ async def test_a_sign_of_life_that_could_not_be_saved_is_given_at_the_next_tick(
 
 @pytest.mark.books(holds_open=True)
 async def test_one_damaged_file_does_not_keep_the_others_nor_the_signs_of_life(
-    desk: Desk, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+    desk: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:
     await spooled(desk, upstream, sqlite_path)
     lost, unknown = [await desk.begin(asking()) for _ in range(2)]
@@ -232,7 +234,7 @@ def damage(folder: Path, call: Call) -> None:
 
 
 async def test_a_file_that_cannot_even_be_read_does_not_stop_the_signs_of_life(
-    desk: Desk, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+    desk: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:
     await spooled(desk, upstream, sqlite_path)
     (tmp_path / "spool" / "gen-0.json").mkdir()  # root may read all files
@@ -246,12 +248,12 @@ async def test_a_file_that_cannot_even_be_read_does_not_stop_the_signs_of_life(
 
 
 async def test_a_capture_that_the_database_knows_nothing_of_does_not_keep_the_others(
-    desk: Desk, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+    desk: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:
     await spooled(desk, upstream, sqlite_path)
     [true] = await pending(desk.metered.spool)
     foreign = msgspec.structs.replace(true.generation, id="gen-0", account_id=new_account_id())
-    await desk.metered.spool.put(Settlement(foreign))
+    await desk.metered.spool.put(PendingSettlement(foreign))
     lost = await desk.begin(asking())
     desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
     with pytest.raises(AccountNotFound):
@@ -260,10 +262,10 @@ async def test_a_capture_that_the_database_knows_nothing_of_does_not_keep_the_ot
     assert (await desk.saved(lost)).state is HoldState.EXPIRED
 
 
-async def test_a_stop_waits_for_what_runs(desk: Desk, upstream: Upstream) -> None:
-    pause = Pause(story()[:2], story()[2:])
-    upstream.say = lambda _: Says(pause)
-    call, heard = await desk.begin(asking(stream=True)), Heard()
+async def test_a_stop_waits_for_what_runs(desk: CallHarness, upstream: Upstream) -> None:
+    pause = Gate(story()[:2], story()[2:])
+    upstream.say = lambda _: UpstreamReply(pause)
+    call, heard = await desk.begin(asking(stream=True)), FakeClient()
     work = asyncio.ensure_future(relay(call, heard))
     await heard.until("word1")
     stop = asyncio.ensure_future(desk.generations.stop())
@@ -276,7 +278,7 @@ async def test_a_stop_waits_for_what_runs(desk: Desk, upstream: Upstream) -> Non
 
 
 async def test_a_stop_lands_what_was_kept(
-    desk: Desk, upstream: Upstream, sqlite_path: Path
+    desk: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
     await spooled(desk, upstream, sqlite_path)
     await desk.generations.stop()

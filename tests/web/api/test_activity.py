@@ -15,7 +15,7 @@ from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.core.times import MS_PER_DAY
 from modelgates_server.web.api.key_responses import workspace_of
 from tests.server import Customer
-from tests.support import DOLLAR, begun, capture, finished, given_up, place, void
+from tests.support import DOLLAR, capture, finished, open_generation, place, void, voided_generation
 from tests.web.harness import Api
 
 ACTIVITY = "/api/v1/activity"
@@ -26,7 +26,7 @@ _numbers = count(1)
 async def spend(api: Api, account_id: str, key: str, usage: Usage, **members: Any) -> int:
     """One call that is charged now; returns its cost."""
     now_ms, call_id = api.clock(), f"gen-{next(_numbers)}"
-    call = begun(account_id, key_hash(key), call_id, DOLLAR, now_ms, **members)
+    call = open_generation(account_id, key_hash(key), call_id, DOLLAR, now_ms, **members)
     await api.store.execute(place(account_id, key_hash(key), call_id, DOLLAR, now_ms), call)
     ended = finished(call, usage, now_ms)
     await api.store.execute(capture(account_id, call_id, ended.cost_pico, now_ms), ended)
@@ -114,8 +114,8 @@ async def test_rows_of_thirty_days_add_up_to_the_usage_of_the_account(
 async def test_what_cost_nothing_or_runs_is_no_activity(api: Api, acme: Customer) -> None:
     names = (acme.account_id, key_hash(acme.inference))
     for call_id in ("gen-failed", "gen-runs"):
-        await api.store.execute(place(*names, call_id, 10), begun(*names, call_id, 10))
-    failed = given_up(begun(*names, "gen-failed", 10))
+        await api.store.execute(place(*names, call_id, 10), open_generation(*names, call_id, 10))
+    failed = voided_generation(open_generation(*names, "gen-failed", 10))
     await api.store.execute(void(acme.account_id, "gen-failed"), failed)
     assert await rows(api, acme.viewer) == []
 

@@ -11,11 +11,21 @@ from modelgates_server.core.keys import key_hash
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Attempt, Generation, Origin
 from modelgates_server.core.metering.request import Api as Inference
-from modelgates_server.core.pricing.prices import Line
+from modelgates_server.core.pricing.prices import ReceiptLine
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.web.api.key_responses import workspace_of
 from tests.server import Customer
-from tests.support import DOLLAR, T0_MS, begun, capture, expire, finished, given_up, place, void
+from tests.support import (
+    DOLLAR,
+    T0_MS,
+    capture,
+    expire,
+    finished,
+    open_generation,
+    place,
+    void,
+    voided_generation,
+)
 from tests.web.harness import Api
 
 GENERATION = "/api/v1/generation"
@@ -77,7 +87,7 @@ async def charge(api: Api, generation: Generation) -> None:
 
 def call_of(acme: Customer, amount_pico: int = DOLLAR, **members: Any) -> Generation:
     key = key_hash(acme.inference)
-    return begun(acme.account_id, key, ID, amount_pico, **{"origin": ORIGIN, **members})
+    return open_generation(acme.account_id, key, ID, amount_pico, **{"origin": ORIGIN, **members})
 
 
 def line(what: str, quantity: int, rate: str, amount: str) -> dict[str, Any]:
@@ -166,8 +176,8 @@ async def test_the_lines_of_a_receipt_add_up_to_what_credits_moved_by(
     api: Api, acme: Customer
 ) -> None:
     charged = finished(call_of(acme, 300), Usage(input=200, output=300), T0_MS)
-    rounded = Line("rounding", 1, Decimal("-5e-13"), Decimal("-5e-13"))
-    half = Line("request", 1, Decimal("5e-13"), Decimal("5e-13"))
+    rounded = ReceiptLine("rounding", 1, Decimal("-5e-13"), Decimal("-5e-13"))
+    half = ReceiptLine("request", 1, Decimal("5e-13"), Decimal("5e-13"))
     charged = msgspec.structs.replace(charged, lines=(*charged.lines, half, rounded))
     await charge(api, charged)
     data = await shown(api, acme.viewer)
@@ -199,7 +209,9 @@ async def test_a_running_call_has_cost_nothing_whatever_its_checkpoint_saw(
 
 async def test_a_call_that_failed_shows_its_attempt_and_no_cost(api: Api, acme: Customer) -> None:
     silent = Attempt(provider="maker", upstream_model="model-1", started_at_ms=T0_MS, error="x")
-    call = given_up(call_of(acme, attempts=(REFUSED, silent), origin=Origin(request_id="r")))
+    call = voided_generation(
+        call_of(acme, attempts=(REFUSED, silent), origin=Origin(request_id="r"))
+    )
     await run(api, call)
     await api.store.execute(void(acme.account_id, ID), call)
     data = await shown(api, acme.inference)

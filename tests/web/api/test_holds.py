@@ -6,7 +6,7 @@ from modelgates_server.core.keys import key_hash
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.web.api import holds
 from tests.server import Customer, new_customer
-from tests.support import DOLLAR, begun, capture, finished, place
+from tests.support import DOLLAR, capture, finished, open_generation, place
 from tests.web.harness import Api
 
 HOLDS = "/api/v1/credits/holds"
@@ -22,7 +22,7 @@ async def shown(api: Api, key: str) -> dict[str, Any]:
 async def run(api: Api, acme: Customer, hold_id: str, amount_pico: int, **members: Any) -> None:
     """A call that runs since now."""
     names = (acme.account_id, key_hash(acme.inference), hold_id, amount_pico, api.clock())
-    await api.store.execute(place(*names), begun(*names, **members))
+    await api.store.execute(place(*names), open_generation(*names, **members))
 
 
 async def test_an_open_hold_is_listed_with_its_call(api: Api, acme: Customer) -> None:
@@ -65,7 +65,7 @@ async def test_holds_are_listed_oldest_first_until_they_end(api: Api, acme: Cust
     body = await shown(api, acme.viewer)
     assert [row["id"] for row in body["data"]] == ["gen-3", "gen-1", "gen-2"]
     assert body["held"] == sum(row["amount"] for row in body["data"]) == 6
-    call = begun(acme.account_id, key_hash(acme.inference), "gen-1", DOLLAR)
+    call = open_generation(acme.account_id, key_hash(acme.inference), "gen-1", DOLLAR)
     ended = finished(call, Usage(input=1), api.clock())
     await api.store.execute(capture(acme.account_id, "gen-1", 1, api.clock()), ended)
     body = await shown(api, acme.viewer)

@@ -16,15 +16,15 @@ from modelgates_server.core.keys import KeyKind
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.request import Api
-from modelgates_server.service.keys import KeyRing, NewKey
+from modelgates_server.service.keys import KeyService, NewKey
 from modelgates_server.service.ports import ProviderReply, Store
 from modelgates_server.service.verify import verify
 from modelgates_server.web.api.inference import InferenceApi
 from modelgates_server.web.app import App
-from modelgates_server.web.error_responses import Refusals
+from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.keep_alive import COMMENT, WHITE_SPACE, KeepAliveRules
 from modelgates_server.web.response import Message
-from modelgates_server.web.routing import INFERENCE, Operation
+from modelgates_server.web.routing import INFERENCE, Route
 from tests.gateway import ACME, ACME_PRICE, DEADLINE_S, metered, sandbox_catalog, until
 from tests.support import DOLLAR, ManualClock, open_account
 from tests.upstream import answer, plain, story, usage
@@ -93,11 +93,15 @@ class Gateway:
         self._heard = asyncio.Event()
         catalog = sandbox_catalog([ACME], [ACME_PRICE])
         built = metered(store, clock, folder, catalog=catalog, providers={"acme": self.provider})
-        self.keys = KeyRing(store, clock, lambda size: b"k" * size)
+        self.keys = KeyService(store, clock, lambda size: b"k" * size)
         rules = KeepAliveRules(every_s=every_s, plain="on")
-        api = InferenceApi(built.generations, Refusals(), body_max_bytes=10_000, keep_alive=rules)
-        operation = Operation("chat", "POST", "/chat", INFERENCE, api.chat)
-        self._app = App([operation], self.keys, built.metrics, Refusals(), nullcontext, 10_000)
+        api = InferenceApi(
+            built.generations, ErrorResponses(), body_max_bytes=10_000, keep_alive=rules
+        )
+        operation = Route("chat", "POST", "/chat", INFERENCE, api.chat)
+        self._app = App(
+            [operation], self.keys, built.metrics, ErrorResponses(), nullcontext, 10_000
+        )
 
     async def ask(self, *, stream: bool) -> None:
         """Call `acme/large`."""

@@ -8,7 +8,7 @@ import pytest
 
 from modelgates_server.core.keys import SECRET_BYTES, KeyKind, key_hash, key_text
 from modelgates_server.core.times import MS_PER_DAY
-from modelgates_server.service.keys import KeyRing, NewKey, Repeatable
+from modelgates_server.service.keys import IdempotentRequest, KeyService, NewKey
 from tests.server import Customer
 from tests.support import DOLLAR, HOUR_MS
 from tests.web.harness import Api
@@ -182,10 +182,14 @@ async def test_who_has_the_database_alone_cannot_make_the_key_again(
     api: Api, acme: Customer, other: Customer
 ) -> None:
     nonce = bytes(SECRET_BYTES)  # what the database would hold, the same for both
-    keys = KeyRing(api.store, api.clock, lambda _: nonce)
+    keys = KeyService(api.store, api.clock, lambda _: nonce)
     wanted = NewKey(kind=KeyKind.INFERENCE, name="new")
     texts = {
-        (await keys.create(caller.account_id, wanted, Repeatable(caller.management, "once")))[1]
+        (
+            await keys.create(
+                caller.account_id, wanted, IdempotentRequest(caller.management, "once")
+            )
+        )[1]
         for caller in (acme, other)
     }
     assert len(texts) == 2, "the caller's key is no part of it"

@@ -12,7 +12,7 @@ from modelgates_server.core.money import ENTRY_MAX_PICO
 from modelgates_server.core.pricing.catalog import Endpoint, Model
 from modelgates_server.core.pricing.prices import RATE_PLACES_MAX, Price, Tier, charge_for
 from modelgates_server.core.pricing.usage import INPUTS, OUTPUTS, Meter, Usage
-from modelgates_server.web.api.model_responses import model_row
+from modelgates_server.web.api.model_responses import model_response
 
 MODEL = Model(
     id="maker/talks",
@@ -49,7 +49,7 @@ CLASSES = {
 
 
 def shown(price: Price, markup_bp: int = 0) -> dict[str, Any]:
-    row: dict[str, Any] = msgspec.to_builtins(model_row(MODEL, price, markup_bp))
+    row: dict[str, Any] = msgspec.to_builtins(model_response(MODEL, price, markup_bp))
     pricing: dict[str, Any] = row["pricing"]
     return pricing
 

@@ -16,8 +16,8 @@ from modelgates_server.core.pricing.prices import Price, Tier
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.web.api.models import PAGE, SORTS, ModelsApi
 from modelgates_server.web.app import App
-from modelgates_server.web.error_responses import Refusals
-from modelgates_server.web.routing import ANY_KEY, PUBLIC, Operation, Paths
+from modelgates_server.web.error_responses import ErrorResponses
+from modelgates_server.web.routing import ANY_KEY, PUBLIC, Route, RouteTable
 from tests.server import Customer
 from tests.support import HOUR_MS, T0_MS
 from tests.web.document import check_answer, operations_of, our_document
@@ -61,14 +61,14 @@ class Shop:
         shown = ModelsApi(catalog, api.clock)
         endpoints = f"{MODELS}/{{author}}/{{slug:path}}/endpoints"
         table = [
-            Operation("list-models", "GET", MODELS, PUBLIC, shown.list),
-            Operation("count-models", "GET", f"{MODELS}/count", PUBLIC, shown.count),
-            Operation("list-user-models", "GET", f"{MODELS}/user", ANY_KEY, shown.list_for_caller),
-            Operation("list-model-endpoints", "GET", endpoints, PUBLIC, shown.endpoints),
-            Operation("list-providers", "GET", "/api/v1/providers", PUBLIC, shown.providers),
+            Route("list-models", "GET", MODELS, PUBLIC, shown.list),
+            Route("count-models", "GET", f"{MODELS}/count", PUBLIC, shown.count),
+            Route("list-user-models", "GET", f"{MODELS}/user", ANY_KEY, shown.list_for_caller),
+            Route("list-model-endpoints", "GET", endpoints, PUBLIC, shown.endpoints),
+            Route("list-providers", "GET", "/api/v1/providers", PUBLIC, shown.providers),
         ]
-        self._paths = Paths(table)
-        app = App(table, api.gateway.keys, api.metered.metrics, Refusals(), nullcontext, 0)
+        self._paths = RouteTable(table)
+        app = App(table, api.gateway.keys, api.metered.metrics, ErrorResponses(), nullcontext, 0)
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://gateway"
         )

@@ -11,7 +11,7 @@ import uvicorn
 import uvloop
 from uvicorn.server import ServerState
 
-from modelgates_server.web.http.connection import IDLE_MAX_S, BoundedConnection, Limits
+from modelgates_server.web.http.connection import IDLE_MAX_S, ConnectionLimits, LimitedHttpProtocol
 from tests.e2e.wire import request
 from tests.server import DEADLINE_S
 
@@ -26,7 +26,7 @@ class Served(NamedTuple):
     connections: set[Any]
 
 
-class Unwatched(Limits):
+class Unwatched(ConnectionLimits):
     """Leaves looking at the connections to the test, which has a time of its own."""
 
     def watch(self, *_: object) -> None:
@@ -47,9 +47,11 @@ def with_served(
         config = uvicorn.Config(app, ws="none", log_config=None, lifespan="off")
         config.load()
         state = ServerState()
-        limits = (Limits if watched else Unwatched)(request_timeout_s=1, max_connections=9)
+        limits = (ConnectionLimits if watched else Unwatched)(
+            request_timeout_s=1, max_connections=9
+        )
         listener = await asyncio.get_running_loop().create_server(
-            lambda: BoundedConnection(
+            lambda: LimitedHttpProtocol(
                 config=config, server_state=state, app_state={}, limits=limits
             ),
             "127.0.0.1",

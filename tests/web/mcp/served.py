@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx
 
-from modelgates_server.service.keys import KeyRing
+from modelgates_server.service.keys import KeyService
 from modelgates_server.service.ports import Store
 from modelgates_server.web.app import App
-from modelgates_server.web.error_responses import Refusals
-from modelgates_server.web.response import Reply
-from modelgates_server.web.routing import PUBLIC, Call, Operation
+from modelgates_server.web.error_responses import ErrorResponses
+from modelgates_server.web.response import HttpResponse
+from modelgates_server.web.routing import PUBLIC, RequestContext, Route
 from tests.gateway import metered
 from tests.support import ManualClock
 from tests.web.harness import BODIES_MAX_BYTES
@@ -28,12 +28,12 @@ class Served:
         store: Store,
         clock: ManualClock,
         folder: Path,
-        answer: Callable[[Call], Awaitable[Reply]],
+        answer: Callable[[RequestContext], Awaitable[HttpResponse]],
     ) -> None:
-        keys = KeyRing(store, clock, secrets.token_bytes)
+        keys = KeyService(store, clock, secrets.token_bytes)
         metrics = metered(store, clock, folder).metrics
-        table = [Operation("mcp", "POST", "/mcp", PUBLIC, answer)]
-        app = App(table, keys, metrics, Refusals(), nullcontext, BODIES_MAX_BYTES)
+        table = [Route("mcp", "POST", "/mcp", PUBLIC, answer)]
+        app = App(table, keys, metrics, ErrorResponses(), nullcontext, BODIES_MAX_BYTES)
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://gateway"
         )

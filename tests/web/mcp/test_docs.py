@@ -15,7 +15,7 @@ from modelgates_server.service.ports import Store
 from modelgates_server.web.mcp import docs, docs_tools
 from modelgates_server.web.mcp.docs import DocsMcp
 from modelgates_server.web.mcp.jsonrpc import BATCH_MAX
-from modelgates_server.web.routing import Call
+from modelgates_server.web.routing import RequestContext
 from tests.support import ManualClock
 from tests.web.mcp.served import Served
 
@@ -58,7 +58,7 @@ async def served(
         yield endpoint
 
 
-def base_of(call: Call) -> str:
+def base_of(call: RequestContext) -> str:
     if call.headers[b"host"] == b"!":
         raise InvalidInput("the Host header does not name a host")
     return BASE

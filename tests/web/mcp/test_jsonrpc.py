@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from modelgates_server.web.mcp import jsonrpc as messages
-from modelgates_server.web.mcp.jsonrpc import Refused, check_headers, check_size, split
+from modelgates_server.web.mcp.jsonrpc import JsonRpcError, check_headers, check_size, split
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 JSON_BOTH_WAYS = {b"content-type": b"application/json", b"accept": b"application/json"}
 
 
-def told(refused: Refused) -> tuple[int, int, Any]:
+def told(refused: JsonRpcError) -> tuple[int, int, Any]:
     """HTTP status, JSON-RPC code and id."""
     body = json.loads(refused.reply.body)
     assert body["jsonrpc"] == "2.0"
@@ -35,7 +35,7 @@ def told(refused: Refused) -> tuple[int, int, Any]:
     ],
 )
 def test_what_is_no_json_is_a_parse_error(body: bytes) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(JsonRpcError) as refused:
         split(body, b"")
     assert told(refused.value) == (400, -32700, None)
 
@@ -61,7 +61,7 @@ def test_what_is_no_json_is_a_parse_error(body: bytes) -> None:
     ],
 )
 def test_what_is_no_message_is_an_invalid_request(message: Any, id_: Any) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(JsonRpcError) as refused:
         split(json.dumps(message).encode(), b"2025-06-18")
     assert told(refused.value) == (400, -32600, id_)
 
@@ -75,13 +75,13 @@ def test_what_is_no_message_is_an_invalid_request(message: Any, id_: Any) -> Non
     ],
 )
 def test_a_name_that_comes_twice_is_an_invalid_request(body: bytes) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(JsonRpcError) as refused:
         split(body, b"")
     assert told(refused.value) == (400, -32600, None)
 
 
 def test_params_that_are_no_object_are_invalid_params() -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(JsonRpcError) as refused:
         split(json.dumps({**PING, "params": ["a"]}).encode(), b"")
     assert told(refused.value) == (400, -32602, 1)
 
@@ -126,7 +126,7 @@ def test_a_batch_is_split_where_the_version_has_batches(version: bytes) -> None:
     ],
 )
 def test_a_batch_that_may_not_be_is_an_invalid_request(batch: list[Any], version: bytes) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(JsonRpcError) as refused:
         split(json.dumps(batch).encode(), version)
     assert told(refused.value) == (400, -32600, None)
 
@@ -142,7 +142,7 @@ def test_a_batch_that_may_not_be_is_an_invalid_request(batch: list[Any], version
     ],
 )
 def test_other_media_types_are_refused(headers: dict[bytes, bytes], status: int) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(JsonRpcError) as refused:
         check_headers(headers)
     assert told(refused.value) == (status, -32600, None)
 
@@ -163,6 +163,6 @@ def test_what_clients_send_is_taken(headers: dict[bytes, bytes]) -> None:
 
 
 def test_a_body_that_is_too_large_is_an_invalid_request() -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(JsonRpcError) as refused:
         check_size(None)
     assert told(refused.value) == (413, -32600, None)

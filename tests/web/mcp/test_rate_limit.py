@@ -1,17 +1,17 @@
 """How often one client may ask."""
 
 from modelgates_server.web.mcp import rate_limit as limits
-from modelgates_server.web.mcp.rate_limit import Throttle
+from modelgates_server.web.mcp.rate_limit import RateLimiter
 from tests.support import HOUR_MS, ManualClock
 
 BURST, EVERY_MS = 3, 500
 
 
-def throttle(clock: ManualClock) -> Throttle:
-    return Throttle(clock, burst=BURST, every_ms=EVERY_MS)
+def throttle(clock: ManualClock) -> RateLimiter:
+    return RateLimiter(clock, burst=BURST, every_ms=EVERY_MS)
 
 
-def spend(asked: Throttle, address: str) -> None:
+def spend(asked: RateLimiter, address: str) -> None:
     assert [asked.wait_s(address, 1) for _ in range(BURST)] == [0] * BURST
 
 
@@ -36,7 +36,7 @@ def test_many_at_once_cost_as_much_as_one_after_the_other(clock: ManualClock) ->
 
 
 def test_who_waits_as_long_as_told_is_granted(clock: ManualClock) -> None:
-    asked = Throttle(clock, burst=1, every_ms=2500)
+    asked = RateLimiter(clock, burst=1, every_ms=2500)
     assert asked.wait_s("192.0.2.1", 1) == 0
     wait_s = asked.wait_s("192.0.2.1", 1)
     assert wait_s == 3

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from modelgates_server.service.ports import Store
 from modelgates_server.web.mcp import server as endpoint
 from modelgates_server.web.mcp.jsonrpc import BODY_MAX_BYTES
-from modelgates_server.web.mcp.server import RUNNING_MAX, Endpoint
+from modelgates_server.web.mcp.server import RUNNING_MAX, StatelessMcpServer
 from modelgates_server.web.mcp.transport import Context, Exchange
 from tests.gateway import until
 from tests.support import ManualClock
@@ -57,7 +57,7 @@ def probe() -> Probe:
 async def served(
     probe: Probe, store: Store, clock: ManualClock, tmp_path: Path
 ) -> AsyncIterator[Served]:
-    serving = Served(store, clock, tmp_path / "spool", Endpoint(probe.load).answer)
+    serving = Served(store, clock, tmp_path / "spool", StatelessMcpServer(probe.load).answer)
     async with serving.client:
         yield serving
 

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.web.head import Head
+from modelgates_server.web.head import RequestHead
 from modelgates_server.web.pages.negotiation import (
     base_of,
     checked_base,
@@ -12,16 +12,16 @@ from modelgates_server.web.pages.negotiation import (
     wants_html,
     wants_markdown,
 )
-from modelgates_server.web.routing import BodyRoom, Call
+from modelgates_server.web.routing import BodyBudget, RequestContext
 
 
-def call(scheme: str = "http", **headers: str) -> Call:
+def call(scheme: str = "http", **headers: str) -> RequestContext:
     async def receive() -> Any:
         raise AssertionError("nobody reads the body")
 
     lines = [(name.replace("_", "-").encode(), v.encode("latin-1")) for name, v in headers.items()]
     scope = {"type": "http", "scheme": scheme, "path": "/docs", "headers": lines}
-    return Call(scope, receive, Head(lines), BodyRoom(0))
+    return RequestContext(scope, receive, RequestHead(lines), BodyBudget(0))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,9 @@ def call(scheme: str = "http", **headers: str) -> Call:
         (call(host="a", x_forwarded_proto=" HTTPS , http"), "https://a"),
     ],
 )
-def test_the_reader_s_address_is_where_the_request_came_to(asked: Call, base: str) -> None:
+def test_the_reader_s_address_is_where_the_request_came_to(
+    asked: RequestContext, base: str
+) -> None:
     assert base_of(asked) == base
 
 

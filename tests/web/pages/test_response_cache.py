@@ -6,7 +6,7 @@ import pytest
 from modelgates_server.docsite.model import ASSETS, HTML, ORIGIN, Document
 from modelgates_server.docsite.rebase import rebased
 from modelgates_server.web.pages import response_cache as copies
-from modelgates_server.web.pages.response_cache import ENTRY_BYTES, Copies
+from modelgates_server.web.pages.response_cache import ENTRY_BYTES, ResponseCache
 
 PAGE = Document(HTML, f'<a href="{ORIGIN}/docs/x">{ORIGIN}/docs</a>'.encode() * 10)
 
@@ -29,7 +29,7 @@ def test_text_has_the_whole_address() -> None:
 
 
 async def test_a_copy_is_made_once_for_each_address_and_form() -> None:
-    kept = Copies()
+    kept = ResponseCache()
     plain = await kept.get("docs/x", PAGE, "http://a", gzipped=False)
     packed = await kept.get("docs/x", PAGE, "http://a", gzipped=True)
     assert gzip.decompress(packed.body) == plain.body
@@ -40,7 +40,7 @@ async def test_a_copy_is_made_once_for_each_address_and_form() -> None:
 
 
 async def test_readers_who_come_at_once_get_the_same_copy() -> None:
-    kept = Copies()
+    kept = ResponseCache()
     asked = (kept.get("docs/x", PAGE, "http://a", gzipped=True) for _ in range(5))
     first, *others = await asyncio.gather(*asked)
     assert all(other is first for other in others)
@@ -48,7 +48,7 @@ async def test_readers_who_come_at_once_get_the_same_copy() -> None:
 
 
 async def test_a_reader_who_leaves_takes_the_copy_from_nobody() -> None:
-    kept = Copies()
+    kept = ResponseCache()
     first, *others = [
         asyncio.ensure_future(kept.get("docs/x", PAGE, "http://a", gzipped=True)) for _ in range(3)
     ]
@@ -59,7 +59,7 @@ async def test_a_reader_who_leaves_takes_the_copy_from_nobody() -> None:
 
 
 async def test_a_copy_that_could_not_be_made_is_tried_again() -> None:
-    kept = Copies()
+    kept = ResponseCache()
     for _ in range(2):
         with pytest.raises(UnicodeEncodeError):
             await kept.get("docs/x", PAGE, "http://\udcff", gzipped=True)
@@ -67,7 +67,7 @@ async def test_a_copy_that_could_not_be_made_is_tried_again() -> None:
 
 
 async def test_what_has_no_address_in_it_is_kept_once() -> None:
-    kept, sheet = Copies(), Document("text/css", b"a {}" * 200)
+    kept, sheet = ResponseCache(), Document("text/css", b"a {}" * 200)
     one, other = [
         await kept.get(f"{ASSETS}x.css", sheet, base, gzipped=True)
         for base in ("http://a", "http://b")
@@ -78,14 +78,14 @@ async def test_what_has_no_address_in_it_is_kept_once() -> None:
 async def test_the_largest_documents_are_compressed_fast() -> None:
     # RFC 1952, 2.3.1: the byte XFL is 4 for the fastest algorithm.
     for size, fast in ((1000, False), (500_000, True)):
-        copy = await Copies().get("x", Document("text/plain", bytes(size)), "", gzipped=True)
+        copy = await ResponseCache().get("x", Document("text/plain", bytes(size)), "", gzipped=True)
         assert (copy.body[8] == 4) == fast
 
 
 async def test_made_up_addresses_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     size = len(rebased(PAGE.body, "http://host-0", is_html=True)) + ENTRY_BYTES
-    monkeypatch.setattr(copies, "KEPT_BYTES", 3 * size)
-    kept = Copies()
+    monkeypatch.setattr(copies, "CACHE_MAX_BYTES", 3 * size)
+    kept = ResponseCache()
     wanted = await kept.get("docs/x", PAGE, "http://host-0", gzipped=False)
     for number in range(9):
         await kept.get("docs/x", PAGE, f"http://host-{number}", gzipped=False)
@@ -95,8 +95,8 @@ async def test_made_up_addresses_do_not_fill_the_memory(monkeypatch: pytest.Monk
 
 
 async def test_many_small_copies_do_not_fill_it_either(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copies, "KEPT_BYTES", 5 * ENTRY_BYTES)
-    kept = Copies()
+    monkeypatch.setattr(copies, "CACHE_MAX_BYTES", 5 * ENTRY_BYTES)
+    kept = ResponseCache()
     for number in range(9):
         await kept.get("x", Document("text/plain", b""), f"http://{number}", gzipped=False)
     assert len(kept._kept) == 5

@@ -42,7 +42,7 @@ _ACTIVITY_SUMS = tuple(n for n in ActivityRow.__struct_fields__ if n not in _ACT
 _ACTIVITY_FIGURES = dict.fromkeys(_ACTIVITY_SUMS, "I1")
 
 
-class _Told(msgspec.Struct, frozen=True):
+class _RecordedUse(msgspec.Struct, frozen=True):
     """What the entries of a hold say about its generation."""
 
     id: str
@@ -65,7 +65,7 @@ class GenerationsAudit:
     def __init__(self, findings: Findings) -> None:
         self.generations = 0
         self._findings = findings
-        self._told: _Told | None = None
+        self._told: _RecordedUse | None = None
         self._activity: dict[tuple[object, ...], ActivityRow] = {}
 
     def entry(self, entry: Entry) -> None:
@@ -74,7 +74,7 @@ class GenerationsAudit:
             return
         told = self._told
         if told is None or told.id != entry.hold_id:
-            told = _Told(entry.hold_id, entry.key_hash, entry.at_ms)
+            told = _RecordedUse(entry.hold_id, entry.key_hash, entry.at_ms)
         if entry.kind in ENDS_AS:
             self._told = replace(
                 told,

@@ -25,7 +25,7 @@ from modelgates_server.core.ledger.records import (
     EntryKind,
     Hold,
     HoldState,
-    Platform,
+    PlatformAccount,
 )
 from modelgates_server.core.money import format_pico
 
@@ -33,16 +33,16 @@ MAY_OVERDRAW: frozenset[EntryKind] = frozenset()
 """Kinds whose entries may take available below the account's floor: none yet."""
 
 OVERRUN = "overrun"
-"""The platform's account for use above a hold; the others are named by `Platform`."""
+"""The platform's account for use above a hold; the others are named by `PlatformAccount`."""
 
 replace = msgspec.structs.replace
 
 _HOLDING = frozenset({EntryKind.HOLD, EntryKind.EXTEND})
 _OTHER_SIDE = {
-    EntryKind.GRANT: Platform.GRANTS,
-    EntryKind.ADJUSTMENT: Platform.ADJUSTMENTS,
-    EntryKind.USAGE: Platform.REVENUE,
-    EntryKind.EXPIRE: Platform.REVENUE,
+    EntryKind.GRANT: PlatformAccount.GRANTS,
+    EntryKind.ADJUSTMENT: PlatformAccount.ADJUSTMENTS,
+    EntryKind.USAGE: PlatformAccount.REVENUE,
+    EntryKind.EXPIRE: PlatformAccount.REVENUE,
 }
 _ACCOUNT_FIGURES = {
     "last_seq": "I4",
@@ -69,7 +69,7 @@ _HOLD_FIGURES = dict.fromkeys(
 
 def no_platform_pico() -> dict[str, int]:
     """Nothing on every platform account."""
-    return dict.fromkeys((*(account.value for account in Platform), OVERRUN), 0)
+    return dict.fromkeys((*(account.value for account in PlatformAccount), OVERRUN), 0)
 
 
 class JournalAudit:
@@ -177,7 +177,9 @@ class JournalAudit:
             )
         side = _OTHER_SIDE.get(entry.kind)
         # With nobody on the other side no money moves, and only use runs over a hold.
-        wrongly_moved = any(money) if side is None else side is not Platform.REVENUE and money[2]
+        wrongly_moved = (
+            any(money) if side is None else side is not PlatformAccount.REVENUE and money[2]
+        )
         if entry.platform is not side or wrongly_moved:
             self._findings.add(
                 "I7",

@@ -19,7 +19,7 @@ class EntryKind(StrEnum):
     EXPIRE = "expire"
 
 
-class Platform(StrEnum):
+class PlatformAccount(StrEnum):
     """The platform's accounts, the other side of every customer entry."""
 
     GRANTS = "grants"
@@ -100,7 +100,7 @@ class Entry(msgspec.Struct, frozen=True):
     held_after_pico: int
     amount_pico: int = 0
     held_pico: int = 0
-    platform: Platform | None = None
+    platform: PlatformAccount | None = None
     platform_pico: int = 0
     overrun_pico: int = 0
     hold_id: str | None = None

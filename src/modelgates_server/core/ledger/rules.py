@@ -40,7 +40,7 @@ from modelgates_server.core.ledger.records import (
     EntryKind,
     Hold,
     HoldState,
-    Platform,
+    PlatformAccount,
 )
 from modelgates_server.core.money import format_pico
 
@@ -65,7 +65,7 @@ class Change(msgspec.Struct, frozen=True):
     hold: Hold | None = None
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class CommandResult(msgspec.Struct, frozen=True):
     """The answer to a command. `replayed`: the entry was there before, and nothing changed now."""
 
     entry: Entry
@@ -93,7 +93,7 @@ def apply(state: State, command: c.Command, total_cap_pico: int | None = None) -
     return change
 
 
-def replay(state: State, command: c.Command) -> Receipt:
+def replay(state: State, command: c.Command) -> CommandResult:
     """Answer a command whose reference is known with its first outcome, if it asks the same."""
     assert state.prior is not None
     if (command.kind, *command.asked) != _recorded(state.prior):
@@ -101,7 +101,7 @@ def replay(state: State, command: c.Command) -> Receipt:
             f"reference {command.reference!r} was used before on account {command.account_id} with "
             "other parameters; use a new reference for a new request"
         )
-    return Receipt(state.prior, replayed=True)
+    return CommandResult(state.prior, replayed=True)
 
 
 def _open(account: Account | None, command: c.OpenAccount) -> Change:
@@ -130,7 +130,7 @@ def _grant(_: State, account: Account, command: c.Grant) -> Change:
         replace(account, credits_pico=account.credits_pico + command.amount_pico),
         command,
         amount_pico=command.amount_pico,
-        platform=Platform.GRANTS,
+        platform=PlatformAccount.GRANTS,
         platform_pico=-command.amount_pico,
         reason=command.reason,
     )
@@ -143,7 +143,7 @@ def _adjust(_: State, account: Account, command: c.Adjust) -> Change:
         replace(account, credits_pico=account.credits_pico + command.amount_pico),
         command,
         amount_pico=command.amount_pico,
-        platform=Platform.ADJUSTMENTS,
+        platform=PlatformAccount.ADJUSTMENTS,
         platform_pico=-command.amount_pico,
         reason=command.reason,
     )
@@ -236,7 +236,7 @@ def _end(  # one mechanism for all three endings
         command,
         amount_pico=-charged,
         held_pico=-hold.amount_pico,
-        platform=None if command.kind is EntryKind.VOID else Platform.REVENUE,
+        platform=None if command.kind is EntryKind.VOID else PlatformAccount.REVENUE,
         platform_pico=used_pico,
         overrun_pico=charged - used_pico,
         key=key,

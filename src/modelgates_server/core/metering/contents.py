@@ -7,7 +7,7 @@ import msgspec
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.metering.members import (
     Grammar,
-    Members,
+    JsonObject,
     misfit,
     read_object,
     read_objects,
@@ -148,7 +148,7 @@ def read_messages(raw: bytes, media: Media) -> int:
     return len(messages)
 
 
-def escape_bytes(members: Members, media: Media) -> int:
+def escape_bytes(members: JsonObject, media: Media) -> int:
     """How much longer tools and calls get at most, if a template writes their JSON HTML-safe.
 
     Ollama and TGI write `<` in them as six characters, and others all that is not ASCII: at most
@@ -162,7 +162,7 @@ def escape_bytes(members: Members, media: Media) -> int:
     return 5 * signs + 2 * beyond
 
 
-def _read_earlier(message: Members, media: Media, sources: list[bytes]) -> None:
+def _read_earlier(message: JsonObject, media: Media, sources: list[bytes]) -> None:
     """What the model said before: `audio` names it (OpenAI), `images` are what it drew."""
     for kind in ("audio", "images"):
         if kind in message and not says_nothing(raw := bytes(message[kind])):
@@ -188,7 +188,7 @@ def _read_parts(contents: list[bytes], media: Media, sources: list[bytes]) -> No
             _add_beside(kind, part, media, sources)
 
 
-def _add_part(kind: str, part: Members, size: int, media: Media) -> None:
+def _add_part(kind: str, part: JsonObject, size: int, media: Media) -> None:
     """A part by its type, and what is linked as a picture or a sound by what it says it is."""
     modality = _LINKED.get(kind)
     data_type = _data_type(part[kind]) if modality and kind in part else None
@@ -214,7 +214,7 @@ def _data_type(raw: msgspec.Raw) -> str | None:
     return head.removeprefix("data:").partition(",")[0].partition(";")[0].strip()[:_TYPE_CHARS]
 
 
-def _add_beside(kind: str, part: Members, media: Media, sources: list[bytes]) -> None:
+def _add_beside(kind: str, part: JsonObject, media: Media, sources: list[bytes]) -> None:
     """What a part has besides what its type names, if that is another kind of thing."""
     for name in _BESIDE.intersection(part):
         raw = bytes(part[name])
@@ -229,7 +229,7 @@ def _add_beside(kind: str, part: Members, media: Media, sources: list[bytes]) ->
             sources.append(raw)
 
 
-def _add_sources(part: Members, sources: list[bytes]) -> None:
+def _add_sources(part: JsonObject, sources: list[bytes]) -> None:
     """The objects of a part that say where a picture, a recording or a file is."""
     if not _SOURCES.isdisjoint(part):
         named = [bytes(raw) for name, raw in part.items() if name in _SOURCES]
@@ -241,7 +241,7 @@ def _listed(raws: Iterable[bytes]) -> bytes:
     return b"[%b]" % b",".join(raw for raw in raws if raw and not raw.isspace())
 
 
-def read_tools(members: Members) -> bool:
+def read_tools(members: JsonObject) -> bool:
     """Whether there are tools; raises for those that a provider runs, which have no price."""
     tools = _list_of(members, "tools", _TOOL)
     for number, tool in enumerate(tools):
@@ -266,14 +266,14 @@ def _read_choice(raw: bytes, place: str) -> None:
     _read_callables(_list_of(choice, "tools", _TOOL), f"{place}.tools")
 
 
-def _read_callables(tools: list[Members], place: str) -> None:
+def _read_callables(tools: list[JsonObject], place: str) -> None:
     for name in _CALLABLE:
         named = [bytes(tool[name]) for tool in tools if name in tool]
         if objects := [raw for raw in named if raw.startswith(b"{")]:
             read_objects(_listed(objects), f"{name} of {place}", _FUNCTION)
 
 
-def _list_of(members: Members, name: str, grammar: Grammar) -> list[Members]:
+def _list_of(members: JsonObject, name: str, grammar: Grammar) -> list[JsonObject]:
     raw = bytes(members[name]) if name in members else _NULL
     try:
         return [] if raw == _NULL else read_objects(raw, name, grammar)
@@ -281,7 +281,7 @@ def _list_of(members: Members, name: str, grammar: Grammar) -> list[Members]:
         raise misfit(error, name) from None
 
 
-def _type_of(tool: Members, place: str) -> str:
+def _type_of(tool: JsonObject, place: str) -> str:
     """What has no type would be whatever a provider takes it for."""
     if "type" not in tool:
         raise InvalidInput(f"the body does not fit: missing field `type` - at `$.{place}`")

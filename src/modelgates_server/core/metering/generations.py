@@ -9,7 +9,7 @@ from modelgates_server.core.ids import base62
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.request import Api
 from modelgates_server.core.money import Pico
-from modelgates_server.core.pricing.prices import Line
+from modelgates_server.core.pricing.prices import ReceiptLine
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.core.times import day_of
 
@@ -87,7 +87,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended_at_ms: int | None = None
     cost_pico: int = 0
     overrun_pico: int = 0
-    lines: tuple[Line, ...] = ()
+    lines: tuple[ReceiptLine, ...] = ()
     usage: Usage | None = None
     reported: dict[str, Any] | None = None
     cancelled: bool = False

@@ -18,7 +18,7 @@ import msgspec
 
 from modelgates_server.core.errors import InvalidInput
 
-Members = dict[str, msgspec.Raw]
+JsonObject = dict[str, msgspec.Raw]
 
 NAMES_MAX = 1000
 """How many names an object, or the objects of a list, may have: each that is new is looked at."""
@@ -62,7 +62,7 @@ class _Occurrence:
         self.text = text
 
 
-_objects = msgspec.json.Decoder(list[Members])
+_objects = msgspec.json.Decoder(list[JsonObject])
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 _Whole = dict[_Occurrence, msgspec.Raw]
 
@@ -156,7 +156,7 @@ def cut(text: str) -> str:
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
 
 
-def read_object(raw: bytes, place: str, grammar: Grammar) -> Members:
+def read_object(raw: bytes, place: str, grammar: Grammar) -> JsonObject:
     """The members of an object, each as it was sent; `place` says where it is, in refusals.
 
     Raises `InvalidInput` that names the member, and `msgspec.DecodeError` where it is no object.
@@ -166,7 +166,7 @@ def read_object(raw: bytes, place: str, grammar: Grammar) -> Members:
     return members
 
 
-def read_objects(raw: bytes, place: str, grammar: Grammar) -> list[Members]:
+def read_objects(raw: bytes, place: str, grammar: Grammar) -> list[JsonObject]:
     """The same for a list of objects of one kind, without a look at each name of each."""
     objects = _objects.decode(raw)
     names: set[str] = set().union(*objects)
@@ -177,7 +177,7 @@ def read_objects(raw: bytes, place: str, grammar: Grammar) -> list[Members]:
     return objects
 
 
-def _refuse_doubled(objects: list[Members], raw: bytes, place: str) -> None:
+def _refuse_doubled(objects: list[JsonObject], raw: bytes, place: str) -> None:
     """Look at the names of those objects alone that are not all that was sent."""
     for members, raw_object in zip(objects, _raws.decode(raw), strict=True):
         sent = bytes(raw_object)
@@ -185,7 +185,7 @@ def _refuse_doubled(objects: list[Members], raw: bytes, place: str) -> None:
             _single(_whole_object.decode(sent), place)
 
 
-def _single(whole: _Whole, place: str) -> Members:
+def _single(whole: _Whole, place: str) -> JsonObject:
     """The members of an object by their names, none of which comes twice."""
     _refuse_too_many(len(whole), place)
     members = {name.text: raw for name, raw in whole.items()}
@@ -195,7 +195,7 @@ def _single(whole: _Whole, place: str) -> Members:
     return members
 
 
-def _is_all(found: list[Members] | Members, raw: bytes) -> bool:
+def _is_all(found: list[JsonObject] | JsonObject, raw: bytes) -> bool:
     """Whether what was found is all that was sent; if not, a name came twice or with escapes.
 
     Values are kept as they were sent and names are written as short as they can be, so what is

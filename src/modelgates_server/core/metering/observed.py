@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from modelgates_server.core.metering.finish_reasons import FinishReason, finish_reason, is_an_end
-from modelgates_server.core.metering.members import Members
+from modelgates_server.core.metering.members import JsonObject
 from modelgates_server.core.metering.output_meter import OutputMeter
 from modelgates_server.core.metering.usage_reader import (
     UsageReading,
@@ -54,10 +54,10 @@ class _Seen(msgspec.Struct):
 
 
 _seen = msgspec.json.Decoder(_Seen)
-_members = msgspec.json.Decoder(Members)
+_members = msgspec.json.Decoder(JsonObject)
 
 
-class Observed(msgspec.Struct):
+class ResponseMeter(msgspec.Struct):
     """Takes note of one answer; chunks add to it.
 
     `rules` is what is known of how the provider counts. `report` is what it reported for the whole
@@ -80,12 +80,12 @@ class Observed(msgspec.Struct):
     error: Any = None
 
     @classmethod
-    def of(cls, model: Model) -> "Observed":
+    def of(cls, model: Model) -> "ResponseMeter":
         """Nothing yet, of an answer of a model."""
         makes_media = not _MEDIA.isdisjoint(model.output_modalities)
         return cls(rules=model.endpoint.usage_rules, output=OutputMeter(makes_media=makes_media))
 
-    def see(self, payload: bytes) -> Members:
+    def observe(self, payload: bytes) -> JsonObject:
         """Take note of an answer or a chunk, and give its members; raises `InvalidAnswer`."""
         try:
             if not payload.isascii():
@@ -217,7 +217,7 @@ class Observed(msgspec.Struct):
                 break
 
 
-def _read(payload: bytes) -> tuple[_Seen, Members]:
+def _read(payload: bytes) -> tuple[_Seen, JsonObject]:
     """An answer as it is measured, and its members as they are handed on."""
     try:
         return _seen.decode(payload), _members.decode(payload)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from modelgates_server.core.metering.members import Members
+from modelgates_server.core.metering.members import JsonObject
 
 _EMPTY = (b"null", b'""', b"[]", b"{}")
 
@@ -89,7 +89,7 @@ class OutputMeter(msgspec.Struct):
         elif raw.startswith((b"[", b"{")) and raw not in _EMPTY:
             self._walk(msgspec.json.decode(raw), "", choice, is_encrypted=is_encrypted)
 
-    def add_part(self, members: Members, choice: int) -> None:
+    def add_part(self, members: JsonObject, choice: int) -> None:
         """Measure a delta or a message."""
         if not _REASONING.isdisjoint(members):
             self._add_reasoning(members, choice)
@@ -106,7 +106,7 @@ class OutputMeter(msgspec.Struct):
             elif not name.endswith(_SILENT_ENDS) and self._is_new(name, bytes(raw), choice):
                 self.add_text(bytes(raw), choice)
 
-    def _add_reasoning(self, members: Members, choice: int) -> None:
+    def _add_reasoning(self, members: JsonObject, choice: int) -> None:
         before, longest = self.text_bytes, 0
         for name in _REASONING.intersection(members):
             self.add_text(bytes(members[name]), choice, is_encrypted=True)

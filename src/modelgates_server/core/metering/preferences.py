@@ -12,7 +12,13 @@ from typing import Annotated, Literal
 import msgspec
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.metering.members import Grammar, Members, cut, read_object, says_nothing
+from modelgates_server.core.metering.members import (
+    Grammar,
+    JsonObject,
+    cut,
+    read_object,
+    says_nothing,
+)
 
 NAMES_MAX = 100
 _Names = Annotated[tuple[str, ...], msgspec.Meta(max_length=NAMES_MAX)]
@@ -104,7 +110,7 @@ def _amount(name: str, raw: bytes) -> Decimal | None:
     return Decimal(text)
 
 
-def _refuse_unknown(members: Members, place: str, grammar: Grammar) -> None:
+def _refuse_unknown(members: JsonObject, place: str, grammar: Grammar) -> None:
     for name in members:
         if name not in grammar.names:
             near = difflib.get_close_matches(name[:80], grammar.names, n=1)

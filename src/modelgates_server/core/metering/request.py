@@ -19,7 +19,7 @@ from modelgates_server.core.metering.contents import (
 )
 from modelgates_server.core.metering.members import (
     Grammar,
-    Members,
+    JsonObject,
     misfit,
     read_object,
     refuse_too_long,
@@ -52,7 +52,7 @@ class Api(StrEnum):
     EMBEDDINGS = "embeddings"
 
 
-class Demand(msgspec.Struct, frozen=True, kw_only=True):
+class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One request. `members` is the body, each member as it was sent; a stream asks for its usage.
 
     `text_bytes` bounds its text from above; there are `texts` of them, each read in a context of
@@ -70,7 +70,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     api: Api
     models: tuple[str, ...]
     preferences: Preferences
-    members: Members
+    members: JsonObject
     stream: bool
     text_bytes: int
     escape_bytes: int
@@ -188,7 +188,7 @@ _ENLARGING = ("mm_processor_kwargs", "media_io_kwargs", "vl_high_resolution_imag
 _STREAM_OPTIONS = Grammar(("include_usage",))
 
 
-def read_demand(api: Api, body: bytes) -> Demand:
+def parse_request(api: Api, body: bytes) -> InferenceRequest:
     """Read a request's body; raises `InvalidInput` that names the member at fault."""
     try:
         if not body.isascii():
@@ -206,13 +206,13 @@ def read_demand(api: Api, body: bytes) -> Demand:
         raise misfit(error, body=body) from None
 
 
-def _read(members: Members) -> _Asked:
+def _read(members: JsonObject) -> _Asked:
     """The members that are short. Those that may be long are decoded once, where they are used."""
     short = {name: members[name] for name in _SHORT if name in members}
     return _asked.decode(msgspec.json.encode(short))
 
 
-def _demand(api: Api, size: int, asked: _Asked, members: Members) -> Demand:
+def _demand(api: Api, size: int, asked: _Asked, members: JsonObject) -> InferenceRequest:
     media = new_media(asked.modalities)
     messages = _messages(members, media)
     texts = _texts(api, messages, members, media)
@@ -227,7 +227,7 @@ def _demand(api: Api, size: int, asked: _Asked, members: Members) -> Demand:
         # Without the usage chunk a stream could only be estimated, so it is always asked for.
         options["include_usage"] = msgspec.Raw(b"true")
         members["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
-    return Demand(
+    return InferenceRequest(
         api=api,
         models=_models(asked),
         preferences=read_preferences(bytes(members.get("provider", _NULL))),
@@ -252,7 +252,7 @@ def _demand(api: Api, size: int, asked: _Asked, members: Members) -> Demand:
     )
 
 
-def _enlarges(members: Members) -> bool:
+def _enlarges(members: JsonObject) -> bool:
     """Whether a picture may take more tokens than it does by itself."""
     return any(not says_nothing(bytes(members.get(name, _NULL))) for name in _ENLARGING)
 
@@ -265,7 +265,7 @@ def _models(asked: _Asked) -> tuple[str, ...]:
     return tuple(dict.fromkeys(models))
 
 
-def _messages(members: Members, media: Media) -> int:
+def _messages(members: JsonObject, media: Media) -> int:
     raw = bytes(members.get("messages", _NULL))
     try:
         return 0 if raw == b"null" else read_messages(raw, media)
@@ -273,7 +273,7 @@ def _messages(members: Members, media: Media) -> int:
         raise misfit(error, "messages") from None
 
 
-def _stream_options(members: Members) -> Members:
+def _stream_options(members: JsonObject) -> JsonObject:
     raw = bytes(members.get("stream_options", _NULL))
     try:
         return {} if raw == b"null" else read_object(raw, "stream_options", _STREAM_OPTIONS)
@@ -281,7 +281,7 @@ def _stream_options(members: Members) -> Members:
         raise misfit(error, "stream_options") from None
 
 
-def _texts(api: Api, messages: int, members: Members, media: Media) -> int:
+def _texts(api: Api, messages: int, members: JsonObject, media: Media) -> int:
     """How many texts are read, each by itself; raises where there is none."""
     if api is Api.CHAT:
         if not messages:
@@ -321,7 +321,7 @@ def _cap(asked: _Asked) -> int | None:
     return max(caps, default=None)
 
 
-def _drop_aliases(members: Members) -> None:
+def _drop_aliases(members: JsonObject) -> None:
     """Leave out other names of a limit that say the same as ours; what else they say is refused.
 
     SillyTavern sends both. Servers disagree about which one holds, so only one leaves.
@@ -338,7 +338,7 @@ def _drop_aliases(members: Members) -> None:
 
 
 def upstream_body(
-    demand: Demand,
+    demand: InferenceRequest,
     upstream_model: str,
     *,
     cap_parameter: str,

@@ -13,7 +13,7 @@ from modelgates_server.core.errors import InvalidInput, NoEndpoint, UnknownModel
 from modelgates_server.core.metering.contents import OTHER, TEXT
 from modelgates_server.core.metering.members import says_nothing
 from modelgates_server.core.metering.preferences import MaxPrice, Preferences
-from modelgates_server.core.metering.request import Api, Demand
+from modelgates_server.core.metering.request import Api, InferenceRequest
 from modelgates_server.core.metering.sizing import refuse_unpriced
 from modelgates_server.core.pricing.catalog import Catalog, Endpoint, Model
 from modelgates_server.core.pricing.prices import Price, dearest_rate, plain
@@ -51,7 +51,7 @@ _PARAMETER_OF = {
 """A member that a model may list under the name of the newer one."""
 
 
-class Route(msgspec.Struct, frozen=True):
+class ModelChoice(msgspec.Struct, frozen=True):
     """The model that serves a request, and its price."""
 
     model: Model
@@ -59,7 +59,9 @@ class Route(msgspec.Struct, frozen=True):
     markup_bp: int
 
 
-def choose_route(catalog: Catalog, demand: Demand, account_id: str, at_ms: int) -> Route:
+def choose_model(
+    catalog: Catalog, demand: InferenceRequest, account_id: str, at_ms: int
+) -> ModelChoice:
     """The first model of `model` and `models` that is here and may serve the request.
 
     Raises `UnknownModel` where none is here, `NoEndpoint` or `InvalidInput` where none may serve
@@ -68,7 +70,7 @@ def choose_route(catalog: Catalog, demand: Demand, account_id: str, at_ms: int) 
     refusal: InvalidInput | NoEndpoint | None = None
     for model in _known(catalog, demand):
         price = catalog.price(model.endpoint.id, at_ms)
-        route = Route(model, price, catalog.markup_bp(model, account_id))
+        route = ModelChoice(model, price, catalog.markup_bp(model, account_id))
         try:
             _check(route, demand)
         except (InvalidInput, NoEndpoint) as found:
@@ -79,7 +81,7 @@ def choose_route(catalog: Catalog, demand: Demand, account_id: str, at_ms: int) 
     raise refusal
 
 
-def _known(catalog: Catalog, demand: Demand) -> list[Model]:
+def _known(catalog: Catalog, demand: InferenceRequest) -> list[Model]:
     known: list[Model] = []
     unknown: UnknownModel | None = None
     for model_id in demand.models:
@@ -92,7 +94,7 @@ def _known(catalog: Catalog, demand: Demand) -> list[Model]:
     return known
 
 
-def _check(route: Route, demand: Demand) -> None:
+def _check(route: ModelChoice, demand: InferenceRequest) -> None:
     _check_modalities(route.model, demand)
     refuse_unpriced(route.model, route.price, demand)
     wishes = demand.preferences
@@ -105,7 +107,7 @@ def _check(route: Route, demand: Demand) -> None:
     _check_price(route, demand)
 
 
-def _check_modalities(model: Model, demand: Demand) -> None:
+def _check_modalities(model: Model, demand: InferenceRequest) -> None:
     reads = model.input_modalities
     for kind, modality in demand.parts.items():
         # What the model itself drew or said in an earlier answer comes back to it.
@@ -169,7 +171,7 @@ def _check_privacy(endpoint: Endpoint, wishes: Preferences) -> None:
             )
 
 
-def _check_parameters(model: Model, demand: Demand) -> None:
+def _check_parameters(model: Model, demand: InferenceRequest) -> None:
     if model.parameters is None:
         return  # its operator has not said which it reads
     for name, raw in demand.members.items():
@@ -184,7 +186,7 @@ def _check_parameters(model: Model, demand: Demand) -> None:
         )
 
 
-def _check_price(route: Route, demand: Demand) -> None:
+def _check_price(route: ModelChoice, demand: InferenceRequest) -> None:
     most = demand.preferences.max_price
     for member, limit, found in _priced(route, demand, most):
         if limit is not None and found > limit:
@@ -201,7 +203,7 @@ def _check_price(route: Route, demand: Demand) -> None:
 
 
 def _priced(
-    route: Route, demand: Demand, most: MaxPrice
+    route: ModelChoice, demand: InferenceRequest, most: MaxPrice
 ) -> tuple[tuple[str, Decimal | None, Decimal], ...]:
     """What a request limits, and the most that may be charged of it, in the dearest tier."""
     model = route.model
@@ -231,7 +233,7 @@ def _priced(
     )
 
 
-def _asks_for_caches(demand: Demand) -> bool:
+def _asks_for_caches(demand: InferenceRequest) -> bool:
     """Whether a request has tokens of its prompt written to a cache."""
     whole = bytes(demand.members.get("cache_control", b"null"))
     return whole != b"null" or any(

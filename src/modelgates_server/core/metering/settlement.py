@@ -13,9 +13,9 @@ import msgspec
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.finish_reasons import FinishReason
 from modelgates_server.core.metering.generations import Generation, UsageWarning
-from modelgates_server.core.metering.observed import Observed
+from modelgates_server.core.metering.observed import ResponseMeter
 from modelgates_server.core.metering.reported_cost import costs_differ, read_cost
-from modelgates_server.core.metering.request import Api, Demand
+from modelgates_server.core.metering.request import Api, InferenceRequest
 from modelgates_server.core.metering.usage_reader import UsageReading
 from modelgates_server.core.money import ENTRY_MAX_PICO, Pico
 from modelgates_server.core.pricing.prices import Price, used_pico
@@ -40,8 +40,8 @@ replace = msgspec.structs.replace
 def settle(
     generation: Generation,
     price: Price,
-    demand: Demand,
-    observed: Observed,
+    demand: InferenceRequest,
+    observed: ResponseMeter,
     *,
     media_tokens: int | None = None,
     failure: str | None,
@@ -79,8 +79,8 @@ def settle(
 def checkpoint(
     generation: Generation,
     price: Price,
-    demand: Demand,
-    observed: Observed,
+    demand: InferenceRequest,
+    observed: ResponseMeter,
     media_tokens: int | None = None,
 ) -> Generation:
     """A running call with the cost of what it has put out so far: charged if it is lost."""
@@ -120,8 +120,8 @@ def _charged(generation: Generation, price: Price, usage: Usage, served: str | N
 
 def _usage(
     generation: Generation,
-    demand: Demand,
-    observed: Observed,
+    demand: InferenceRequest,
+    observed: ResponseMeter,
     reading: UsageReading,
     media_tokens: int,
 ) -> Usage:
@@ -146,7 +146,7 @@ def _usage(
     return usage
 
 
-def _misses_output(observed: Observed, reading: UsageReading) -> bool:
+def _misses_output(observed: ResponseMeter, reading: UsageReading) -> bool:
     """Whether a report lacks output that went by. What is less than a token may be zero of them."""
     if reading.trusted_output or not observed.has_output:
         return False
@@ -168,18 +168,18 @@ def _split(total: int, estimate: Usage) -> Usage:
     return replace(estimate, **{**inputs, "input": max(0, total - estimate.completion_tokens)})
 
 
-def _embedded(generation: Generation, demand: Demand, reading: UsageReading) -> Usage:
+def _embedded(generation: Generation, demand: InferenceRequest, reading: UsageReading) -> Usage:
     """Embeddings have no output. Voyage reports their total alone."""
     usage = reading.usage or Usage()
     read = usage.prompt_tokens + usage.completion_tokens or reading.unsplit_tokens
     if not read and not reading.trusted_input:
-        return _estimated(generation, demand, Observed(), 0)
+        return _estimated(generation, demand, ResponseMeter(), 0)
     nothing = dict.fromkeys(map(str, OUTPUTS), 0)
     return replace(usage, **nothing, input=usage.input + read - usage.prompt_tokens)
 
 
 def _estimated(
-    generation: Generation, demand: Demand, observed: Observed, media_tokens: int
+    generation: Generation, demand: InferenceRequest, observed: ResponseMeter, media_tokens: int
 ) -> Usage:
     """What went by. The prompt cannot have been more than the bound that the hold is based on."""
     counted = estimate_usage(
@@ -202,7 +202,7 @@ def _estimated(
 
 
 def _is_free_of_charge(
-    api: Api, observed: Observed, reading: UsageReading, failure: str | None
+    api: Api, observed: ResponseMeter, reading: UsageReading, failure: str | None
 ) -> bool:
     if observed.has_output:
         return False
@@ -214,7 +214,7 @@ def _is_free_of_charge(
 
 
 def _warnings(
-    ended: Generation, price: Price, observed: Observed, reading: UsageReading
+    ended: Generation, price: Price, observed: ResponseMeter, reading: UsageReading
 ) -> tuple[UsageWarning, ...]:
     warnings = []
     if reading.refused:

@@ -15,7 +15,7 @@ from modelgates_server.core.errors import (
 )
 from modelgates_server.core.keys import Key, key_limit_exceeded, spent_pico
 from modelgates_server.core.ledger.records import Account
-from modelgates_server.core.metering.request import Api, Demand
+from modelgates_server.core.metering.request import Api, InferenceRequest
 from modelgates_server.core.money import format_pico
 from modelgates_server.core.pricing.catalog import Model
 from modelgates_server.core.pricing.prices import (
@@ -30,7 +30,7 @@ from modelgates_server.core.pricing.service_tiers import service_tiers_allowed
 _RETRY_AFTER_S = 2
 
 
-class Sized(msgspec.Struct, frozen=True):
+class HoldQuote(msgspec.Struct, frozen=True):
     """What to hold, the bounds it stands on, and the cap to send upstream where we set it."""
 
     amount_pico: int
@@ -38,12 +38,12 @@ class Sized(msgspec.Struct, frozen=True):
     cap_tokens: int | None
 
 
-class Ask(msgspec.Struct, frozen=True):
+class PricedRequest(msgspec.Struct, frozen=True):
     """One request at one price."""
 
     model: Model
     price: Price
-    demand: Demand
+    demand: InferenceRequest
     markup_bp: int
 
     @property
@@ -93,11 +93,11 @@ class Ask(msgspec.Struct, frozen=True):
         service_tiers = service_tiers_allowed(self.price, self.demand.service_tier)
         return msgspec.structs.replace(bounds, service_tiers=service_tiers)
 
-    def sized(self, output_tokens: int, *, lowered: bool) -> Sized:
+    def sized(self, output_tokens: int, *, lowered: bool) -> HoldQuote:
         """The hold for so many output tokens a choice."""
         bounds = self.bounds(output_tokens)
         amount_pico = worst_case_pico(self.price, bounds, self.markup_bp)
-        return Sized(amount_pico, bounds, output_tokens if lowered else None)
+        return HoldQuote(amount_pico, bounds, output_tokens if lowered else None)
 
     def affordable_tokens(self, budget_pico: int) -> int:
         """Output tokens a choice that a budget pays for; negative where it misses the input."""
@@ -113,9 +113,9 @@ class _Budget(msgspec.Struct, frozen=True):
     source: Account | Key | None  # None: the request's own header
 
 
-def size_hold(
-    ask: Ask, *, account: Account, key: Key, at_ms: int, max_cost_pico: int | None = None
-) -> Sized:
+def quote_hold(
+    ask: PricedRequest, *, account: Account, key: Key, at_ms: int, max_cost_pico: int | None = None
+) -> HoldQuote:
     """Size the hold of a call against what its account, its key and its own header allow.
 
     Raises `InsufficientCredits`, `KeyLimitExceeded` or `MaxCostExceeded` with the arithmetic, and
@@ -138,7 +138,7 @@ def size_hold(
     raise _refusal(ask, tight, least.amount_pico, at_ms)
 
 
-def refuse_unpriced(model: Model, price: Price, demand: Demand) -> None:
+def refuse_unpriced(model: Model, price: Price, demand: InferenceRequest) -> None:
     """Raises `InvalidInput` for audio, images and service tiers that have no price."""
     service_tiers_allowed(price, demand.service_tier)
     if price.is_free:
@@ -159,7 +159,7 @@ def _tightest(account: Account, key: Key, at_ms: int, max_cost_pico: int | None)
     return min(budgets, key=lambda budget: budget.left_pico)
 
 
-def _refusal(ask: Ask, tight: _Budget, needed_pico: int, at_ms: int) -> GatewayError:
+def _refusal(ask: PricedRequest, tight: _Budget, needed_pico: int, at_ms: int) -> GatewayError:
     """Why a call cannot be held for, in the words OpenRouter's clients know."""
     source, left_pico = tight.source, tight.left_pico
     if isinstance(source, Key):

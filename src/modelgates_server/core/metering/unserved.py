@@ -9,7 +9,7 @@ import msgspec
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.metering.members import (
     Grammar,
-    Members,
+    JsonObject,
     misfit,
     read_object,
     read_objects,
@@ -88,7 +88,7 @@ _texts = msgspec.json.Decoder(list[str])
 _text = msgspec.json.Decoder(str)
 
 
-def refuse_unserved(members: Members) -> None:
+def refuse_unserved(members: JsonObject) -> None:
     """Raises `InvalidInput` for the first member of a request that asks for what is not served."""
     for name, raw in members.items():
         if name in UNPRICED:
@@ -143,7 +143,7 @@ def _refuse_plugins(raw: bytes) -> None:
             raise InvalidInput(f"the plugin {each:.80} is not served here; leave it out")
 
 
-def _is_disabled(members: Members) -> bool:
+def _is_disabled(members: JsonObject) -> bool:
     return bytes(members.get("enabled", b"")) == b"false"
 
 

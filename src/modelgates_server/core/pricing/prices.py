@@ -107,7 +107,7 @@ class Price(msgspec.Struct, frozen=True):
         return not any(rate for tier in self.tiers for rate in tier.rates.values())
 
 
-class Line(msgspec.Struct, frozen=True):
+class ReceiptLine(msgspec.Struct, frozen=True):
     """One line of a receipt: quantity x rate = amount, in exact dollars.
 
     `what` is a meter, or `rounding` (to a pico), or `overrun` (use above the hold, which the
@@ -123,7 +123,7 @@ class Line(msgspec.Struct, frozen=True):
 class Charge(msgspec.Struct, frozen=True):
     """The lines of a call and their exact sum."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[ReceiptLine, ...]
     amount_pico: int
 
     def __post_init__(self) -> None:
@@ -166,7 +166,7 @@ def dollars(amount_pico: int) -> Decimal:
     return Decimal(amount_pico).scaleb(-PLACES, _EXACT)
 
 
-def total_of(lines: Iterable[Line]) -> Decimal:
+def total_of(lines: Iterable[ReceiptLine]) -> Decimal:
     """The exact sum of receipt lines."""
     total = _ZERO
     for line in lines:
@@ -174,7 +174,7 @@ def total_of(lines: Iterable[Line]) -> Decimal:
     return total
 
 
-def whole_pico(lines: Iterable[Line], meters: Container[str]) -> Pico:
+def whole_pico(lines: Iterable[ReceiptLine], meters: Container[str]) -> Pico:
     """What the lines of some meters come to, in whole picos, rounded down: for a split to show."""
     return _picos(total_of(line for line in lines if line.what in meters), ROUND_FLOOR)
 
@@ -332,8 +332,8 @@ def _marked_up(rate: Decimal, markup_bp: int) -> Decimal:
     return _EXACT.multiply(rate, Decimal(BASIS_POINTS + markup_bp).scaleb(-4, _EXACT))
 
 
-def _line(what: str, quantity: int, rate: Decimal) -> Line:
-    return Line(what, quantity, rate, _EXACT.multiply(quantity, rate))
+def _line(what: str, quantity: int, rate: Decimal) -> ReceiptLine:
+    return ReceiptLine(what, quantity, rate, _EXACT.multiply(quantity, rate))
 
 
 def _picos(exact: Decimal, rounding: str) -> Pico:

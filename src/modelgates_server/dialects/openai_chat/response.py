@@ -11,8 +11,8 @@ import msgspec
 
 from modelgates_server.core.metering.finish_reasons import finish_reason, is_an_end
 from modelgates_server.core.metering.generations import Generation
-from modelgates_server.core.metering.members import Members
-from modelgates_server.core.metering.observed import Observed
+from modelgates_server.core.metering.members import JsonObject
+from modelgates_server.core.metering.observed import ResponseMeter
 from modelgates_server.core.metering.request import Api
 from modelgates_server.core.money import format_pico
 from modelgates_server.core.pricing.prices import whole_pico
@@ -28,11 +28,11 @@ _NULLS = re.compile(rb'"(?:%s)"\s*:\s*null' % b"|".join(name.encode() for name i
 _NO_ITEMS = re.compile(rb"\[\s*\]")
 _UNFINISHED = re.compile(rb'"finish_reason"\s*:\s*null')
 
-_members = msgspec.json.Decoder(Members)
-_choices = msgspec.json.Decoder(list[Members])
+_members = msgspec.json.Decoder(JsonObject)
+_choices = msgspec.json.Decoder(list[JsonObject])
 
 
-def shown_chunk(members: Members, ours: Members, observed: Observed) -> bytes | None:
+def rewrite_chunk(members: JsonObject, ours: JsonObject, observed: ResponseMeter) -> bytes | None:
     """A chunk as the client gets it; None for one that only carried usage.
 
     Its usage is kept back: the last chunk, `usage_chunk`, has it with the cost.
@@ -54,33 +54,33 @@ def shown_chunk(members: Members, ours: Members, observed: Observed) -> bytes | 
     return _one_line(shown)
 
 
-def has_items(members: Members, name: str) -> bool:
+def has_items(members: JsonObject, name: str) -> bool:
     """Whether an answer has something in the list that its API puts its answers into."""
     return bytes(members.get(name, _NULL)).startswith(b"[") and not _NO_ITEMS.fullmatch(
         bytes(members[name])
     )
 
 
-def usage_chunk(generation: Generation, last: Members) -> bytes:
+def usage_chunk(generation: Generation, last: JsonObject) -> bytes:
     """The last chunk of a stream: no choices, and the usage with its cost."""
-    ends: dict[str, Any] = {"choices": [], "usage": shown_usage(generation)}
+    ends: dict[str, Any] = {"choices": [], "usage": usage_object(generation)}
     return _one_line({**_head(last, generation), **ends})
 
 
-def error_chunk(generation: Generation, last: Members, error: dict[str, Any]) -> bytes:
+def error_chunk(generation: Generation, last: JsonObject, error: dict[str, Any]) -> bytes:
     """The end of a stream that failed: the error, and a choice that says so (OpenRouter's form)."""
     said = {"text": ""} if generation.api is Api.COMPLETIONS else {"delta": {"content": ""}}
     ends: dict[str, Any] = {
         "error": error,
         "choices": [{"index": 0, **said, "finish_reason": "error"}],
-        "usage": shown_usage(generation),
+        "usage": usage_object(generation),
     }
     return _one_line({**_head(last, generation), **ends})
 
 
-def shown_answer(members: Members, generation: Generation, observed: Observed) -> bytes:
+def rewrite_answer(members: JsonObject, generation: Generation, observed: ResponseMeter) -> bytes:
     """A plain answer as the client gets it."""
-    shown: dict[str, Any] = {**members, **ours(generation), "usage": shown_usage(generation)}
+    shown: dict[str, Any] = {**members, **ours(generation), "usage": usage_object(generation)}
     shown.pop("x_groq", None)
     if "choices" in members:
         shown["choices"] = _shown_choices(
@@ -92,7 +92,7 @@ def shown_answer(members: Members, generation: Generation, observed: Observed) -
     return msgspec.json.encode(shown)
 
 
-def shown_usage(generation: Generation) -> dict[str, Any]:
+def usage_object(generation: Generation) -> dict[str, Any]:
     """`usage` as OpenRouter documents it; amounts are exact decimals of dollars.
 
     `cost` is what the account was charged; the two parts in `cost_details` add up to it, so the fee
@@ -129,7 +129,7 @@ def shown_usage(generation: Generation) -> dict[str, Any]:
     return shown
 
 
-def _head(last: Members, generation: Generation) -> Members:
+def _head(last: JsonObject, generation: Generation) -> JsonObject:
     """What chunks of a stream have alike, from the last one that went by, if there was any."""
     kind = "text_completion" if generation.api is Api.COMPLETIONS else "chat.completion.chunk"
     head = {
@@ -139,7 +139,7 @@ def _head(last: Members, generation: Generation) -> Members:
     return {name: last.get(name, raw) for name, raw in head.items()} | ours(generation)
 
 
-def ours(generation: Generation) -> Members:
+def ours(generation: Generation) -> JsonObject:
     """The members that every answer and chunk of a generation gets from us."""
     return {
         "id": msgspec.Raw(b'"%b"' % generation.id.encode()),

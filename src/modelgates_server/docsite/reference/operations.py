@@ -40,7 +40,7 @@ class Content(msgspec.Struct, frozen=True):
     examples: tuple[Example, ...]
 
 
-class Answer(msgspec.Struct, frozen=True):
+class DescribedResponse(msgspec.Struct, frozen=True):
     """What may be answered; `headers` are names and descriptions."""
 
     status: int
@@ -96,7 +96,7 @@ class Operation(msgspec.Struct, frozen=True):
     token: str
     parameters: tuple[Parameter, ...]
     body: Content | None
-    answers: tuple[Answer, ...]
+    answers: tuple[DescribedResponse, ...]
 
 
 def operations_of(document: Schema) -> Iterator[Operation]:
@@ -107,10 +107,10 @@ def operations_of(document: Schema) -> Iterator[Operation]:
         for path, item in document["paths"].items():
             for verb in item:
                 if verb in _VERBS and described["name"] in item[verb]["tags"]:
-                    yield _Reader(document, path, verb).operation(tag)
+                    yield _OperationReader(document, path, verb).operation(tag)
 
 
-class _Reader:
+class _OperationReader:
     """Reads one operation."""
 
     def __init__(self, document: Schema, path: str, verb: str) -> None:
@@ -176,11 +176,11 @@ class _Reader:
         [content] = self._contents(body)
         return content
 
-    def _answer(self, status: int, referring: Schema) -> Answer:
+    def _answer(self, status: int, referring: Schema) -> DescribedResponse:
         answer = resolved(self._document, referring)
         phrase, _, told = answer["description"].rpartition(" - ")
         headers = answer.get("headers", {}).items()
-        return Answer(
+        return DescribedResponse(
             status=status,
             phrase=phrase or HTTPStatus(status).phrase,
             description=told,

@@ -1,7 +1,7 @@
 """C# with RestSharp."""
 
 from modelgates_server.docsite.samples.literals import JSON, Quotes
-from modelgates_server.docsite.samples.request import Request
+from modelgates_server.docsite.samples.request import SampleRequest
 
 NOTE = (
     "Needs RestSharp 107 or newer and C# 11; samples with new RestRequest(Method.GET) and "
@@ -9,7 +9,7 @@ NOTE = (
 )
 
 
-def code(request: Request) -> str:
+def code(request: SampleRequest) -> str:
     """A program of top-level statements that prints the answer."""
     lines = [
         "using RestSharp;",

@@ -1,12 +1,12 @@
 """Go with net/http."""
 
 from modelgates_server.docsite.samples.literals import JSON, Quotes
-from modelgates_server.docsite.samples.request import Request
+from modelgates_server.docsite.samples.request import SampleRequest
 
 NOTE = "Needs the standard library only."
 
 
-def code(request: Request) -> str:
+def code(request: SampleRequest) -> str:
     """A program that prints the status and the answer."""
     imports = ["fmt", "io", "net/http"] + (["strings"] if request.body is not None else [])
     lines = ["package main", "", "import (", *(f'\t"{name}"' for name in imports), ")", ""]

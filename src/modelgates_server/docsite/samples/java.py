@@ -1,7 +1,7 @@
 """Java with Unirest."""
 
 from modelgates_server.docsite.samples.literals import JSON, Quotes
-from modelgates_server.docsite.samples.request import Request
+from modelgates_server.docsite.samples.request import SampleRequest
 
 NOTE = (
     "Needs Unirest 4 (com.konghq:unirest-java-core), whose package is kong.unirest.core; samples "
@@ -10,7 +10,7 @@ NOTE = (
 _BODY = " " * 8
 
 
-def code(request: Request) -> str:
+def code(request: SampleRequest) -> str:
     """A class that prints the answer. Java 15 or newer, for its text blocks."""
     start = f"Unirest.{request.method.lower()}"
     calls = [

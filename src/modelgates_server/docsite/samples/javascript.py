@@ -4,13 +4,13 @@ import re
 from typing import Any
 
 from modelgates_server.docsite.samples.literals import Notation, Quotes, json_scalar
-from modelgates_server.docsite.samples.request import Request
+from modelgates_server.docsite.samples.request import SampleRequest
 
 NOTE = "Runs as a module, in browsers and in Node 18 or newer."
 _NAME = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
 
 
-def code(request: Request) -> str:
+def code(request: SampleRequest) -> str:
     """A module that prints the answer."""
     answer = "json" if request.json_answer else "text"
     return f"""\
@@ -26,7 +26,7 @@ try {{
 }}"""
 
 
-def _options(request: Request) -> str:
+def _options(request: SampleRequest) -> str:
     options = [f"method: {quote(request.method)}"]
     if request.typed_headers:
         options.append(f"headers: {NOTATION.write(request.typed_headers)}")

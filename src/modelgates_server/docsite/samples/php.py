@@ -3,12 +3,12 @@
 from typing import Any
 
 from modelgates_server.docsite.samples.literals import Notation, Quotes, json_scalar
-from modelgates_server.docsite.samples.request import Request
+from modelgates_server.docsite.samples.request import SampleRequest
 
 NOTE = "Needs Guzzle 7 (composer require guzzlehttp/guzzle)."
 
 
-def code(request: Request) -> str:
+def code(request: SampleRequest) -> str:
     """A script that prints the answer."""
     options = []
     if request.headers:

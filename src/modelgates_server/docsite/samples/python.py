@@ -3,13 +3,13 @@
 from typing import Any
 
 from modelgates_server.docsite.samples.literals import Notation, Quotes
-from modelgates_server.docsite.samples.request import Request
+from modelgates_server.docsite.samples.request import SampleRequest
 
 NOTE = "Needs the package requests (pip install requests)."
 _WORDS = {True: "True", False: "False", None: "None"}
 
 
-def code(request: Request) -> str:
+def code(request: SampleRequest) -> str:
     """A script that prints the answer."""
     lines = ["import requests", "", f"url = {quote(request.full_url)}", ""]
     arguments = ["url"]

@@ -9,7 +9,7 @@ TOKEN = "<token>"  # noqa: S105 - what readers replace by their key
 JSON_TYPE = "application/json"
 
 
-class Request(msgspec.Struct, frozen=True):
+class SampleRequest(msgspec.Struct, frozen=True):
     """A request to one operation.
 
     `query` is not in `url`, and `Content-Type` not in `headers`. `body` is a JSON value, None for
@@ -34,7 +34,7 @@ class Request(msgspec.Struct, frozen=True):
         return self.headers if self.body is None else {**self.headers, "Content-Type": JSON_TYPE}
 
 
-def request_of(document: dict[str, Any], path: str, method: str) -> Request:
+def request_of(document: dict[str, Any], path: str, method: str) -> SampleRequest:
     """The least that an operation takes, out of its examples.
 
     `document` is an OpenAPI document whose servers have whole addresses, `path` a key of its
@@ -54,7 +54,7 @@ def request_of(document: dict[str, Any], path: str, method: str) -> Request:
     for name, value in needed["path"].items():
         filled = filled.replace(f"{{{name}}}", quote(value, safe=""))
     server = item.get("servers", document["servers"])[0]["url"]
-    return Request(
+    return SampleRequest(
         method=method.upper(),
         url=server.rstrip("/") + filled,
         query=needed["query"],

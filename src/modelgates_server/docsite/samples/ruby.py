@@ -8,12 +8,12 @@ from modelgates_server.docsite.samples.literals import (
     curly_and_square,
     json_scalar,
 )
-from modelgates_server.docsite.samples.request import Request
+from modelgates_server.docsite.samples.request import SampleRequest
 
 NOTE = "Needs the standard library only."
 
 
-def code(request: Request) -> str:
+def code(request: SampleRequest) -> str:
     """A script that prints the answer."""
     libraries = ["uri", "net/http"] + (["json"] if request.body is not None else [])
     lines = [

@@ -1,7 +1,7 @@
 """Swift with URLSession."""
 
 from modelgates_server.docsite.samples.literals import JSON, Quotes
-from modelgates_server.docsite.samples.request import Request
+from modelgates_server.docsite.samples.request import SampleRequest
 
 NOTE = (
     "Needs Swift 5.5 or newer, on Linux 6.0; samples with NSMutableURLRequest and a completion "
@@ -10,7 +10,7 @@ NOTE = (
 _NETWORKING = ["#if canImport(FoundationNetworking)", "import FoundationNetworking", "#endif"]
 
 
-def code(request: Request) -> str:
+def code(request: SampleRequest) -> str:
     """A main file that prints the answer."""
     lines = ["import Foundation", *_NETWORKING, ""]
     headers = request.typed_headers

@@ -27,7 +27,7 @@ class Said(msgspec.Struct, frozen=True):
     function: str | None = None
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class SandboxAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """An answer to a chat or to prompts. `number` tells it from others of the same millisecond."""
 
     api: Api
@@ -148,7 +148,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.at_ms}{self.number:09d}"
 
 
-def events(answer: Answer, *, with_usage: bool) -> Iterator[bytes]:
+def events(answer: SandboxAnswer, *, with_usage: bool) -> Iterator[bytes]:
     """The stream of an answer, event by event."""
     payloads = chain(
         answer.opening(with_usage=with_usage),

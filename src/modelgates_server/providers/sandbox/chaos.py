@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from modelgates_server.providers.sandbox.answers import DONE, Answer, Said
+from modelgates_server.providers.sandbox.answers import DONE, Said, SandboxAnswer
 from modelgates_server.providers.sandbox.lorem import lorem_tokens
 from modelgates_server.providers.sandbox.request import OUTPUT_TOKENS, tokens_of
-from modelgates_server.providers.sandbox.script import Refused, Script, error_body
+from modelgates_server.providers.sandbox.script import Script, ScriptedError, error_body
 
 _TOKENS = 20
 _DRIP_BYTES = 32
@@ -78,18 +78,18 @@ _chaos = msgspec.json.Decoder(Chaos)
 
 
 def read_chaos(texts: list[str]) -> Chaos:
-    """What the one text of a request asks for; raises `Refused` where it is no such object."""
+    """What the one text of a request asks for; raises `ScriptedError` for another text."""
     if len(texts) != 1:
-        raise Refused(400, "chaos takes one prompt", param="prompt")
+        raise ScriptedError(400, "chaos takes one prompt", param="prompt")
     try:
         return _chaos.decode(texts[0])
     except (msgspec.DecodeError, RecursionError) as error:
-        raise Refused(
+        raise ScriptedError(
             400, f'chaos takes a JSON object as the last user message, like {{"tokens":5}}: {error}'
         ) from None
 
 
-def misbehave(chaos: Chaos, answer: Answer, *, stream: bool, with_usage: bool) -> Script:
+def misbehave(chaos: Chaos, answer: SandboxAnswer, *, stream: bool, with_usage: bool) -> Script:
     """The answer as it is to be spoiled; `with_usage`: the stream is to end with its usage."""
     if chaos.status is not None:
         code = "rate_limit_exceeded" if chaos.status == 429 else None  # noqa: PLR2004
@@ -109,7 +109,7 @@ def misbehave(chaos: Chaos, answer: Answer, *, stream: bool, with_usage: bool) -
     )
 
 
-def _plain(chaos: Chaos, answer: Answer) -> Iterator[bytes]:
+def _plain(chaos: Chaos, answer: SandboxAnswer) -> Iterator[bytes]:
     body = answer.plain(_reported(chaos, answer))
     if chaos.error_after is not None:
         body = error_body(500, _FAILS)
@@ -119,7 +119,7 @@ def _plain(chaos: Chaos, answer: Answer) -> Iterator[bytes]:
     return (body[place : place + size] for place in range(0, len(body), size))
 
 
-def _events(chaos: Chaos, answer: Answer, *, with_usage: bool) -> Iterator[bytes]:
+def _events(chaos: Chaos, answer: SandboxAnswer, *, with_usage: bool) -> Iterator[bytes]:
     end = b"\r\n" if chaos.crlf else b"\n"
     before = _COMMENT + 2 * end if chaos.comments else b""
     for payload in _payloads(chaos, answer, with_usage=with_usage):
@@ -128,7 +128,7 @@ def _events(chaos: Chaos, answer: Answer, *, with_usage: bool) -> Iterator[bytes
         yield b"data: " + _GARBAGE
 
 
-def _payloads(chaos: Chaos, answer: Answer, *, with_usage: bool) -> Iterator[bytes]:
+def _payloads(chaos: Chaos, answer: SandboxAnswer, *, with_usage: bool) -> Iterator[bytes]:
     yield from answer.opening(with_usage=with_usage)
     stop = chaos.cut_after if chaos.error_after is None else chaos.error_after
     content = list(islice(answer.content(with_usage=with_usage), stop))
@@ -149,14 +149,14 @@ def _payloads(chaos: Chaos, answer: Answer, *, with_usage: bool) -> Iterator[byt
         yield from usage
 
 
-def _usage_chunks(chaos: Chaos, answer: Answer) -> list[bytes]:
+def _usage_chunks(chaos: Chaos, answer: SandboxAnswer) -> list[bytes]:
     reported = _reported(chaos, answer)
     if reported is None:
         return []
     return [answer.usage_chunk(reported)] * (2 if chaos.usage == "twice" else 1)
 
 
-def _reported(chaos: Chaos, answer: Answer) -> dict[str, Any] | None:
+def _reported(chaos: Chaos, answer: SandboxAnswer) -> dict[str, Any] | None:
     if isinstance(chaos.usage, dict):
         return chaos.usage
     true = answer.usage

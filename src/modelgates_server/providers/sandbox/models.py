@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from modelgates_server.core.metering.request import Api
-from modelgates_server.providers.sandbox.answers import Answer, Said, events
+from modelgates_server.providers.sandbox.answers import Said, SandboxAnswer, events
 from modelgates_server.providers.sandbox.chaos import misbehave, read_chaos
 from modelgates_server.providers.sandbox.lorem import lorem_tokens
 from modelgates_server.providers.sandbox.request import (
@@ -19,7 +19,7 @@ from modelgates_server.providers.sandbox.request import (
     read_request,
     tokens_of,
 )
-from modelgates_server.providers.sandbox.script import Refused, Script
+from modelgates_server.providers.sandbox.script import Script, ScriptedError
 
 LOREM_TOKENS = 100
 DIMENSIONS = 8
@@ -48,7 +48,7 @@ def respond(api: Api, body: bytes, *, at_ms: int, number: int) -> Script:
         if api is Api.EMBEDDINGS:
             return Script(body=_embeddings(asked))
         return _say(asked, at_ms, number)
-    except Refused as refused:
+    except ScriptedError as refused:
         return refused.script()
 
 
@@ -57,7 +57,7 @@ def _check_model(asked: Asked) -> None:
     if asked.api not in _APIS.get(name, ()):
         there = ", ".join(NAMES)
         message = f"The model {name[:80]!r} does not exist at /{asked.api}; there is {there}."
-        raise Refused(404, message, code="model_not_found", param="model")
+        raise ScriptedError(404, message, code="model_not_found", param="model")
 
 
 def _say(asked: Asked, at_ms: int, number: int) -> Script:
@@ -74,12 +74,12 @@ def _say(asked: Asked, at_ms: int, number: int) -> Script:
     return Script(body=answer.plain(answer.usage))
 
 
-def _answer(asked: Asked, said: list[Said], at_ms: int, number: int) -> Answer:
+def _answer(asked: Asked, said: list[Said], at_ms: int, number: int) -> SandboxAnswer:
     """Each text is answered as many times as there are to be choices."""
     times = asked.request.n or 1
     if times * sum(len(token) for one in said for token in one.tokens) > _ANSWER_MAX_CHARS:
-        raise Refused(400, "The answer would be too long; ask for fewer choices.", param="n")
-    return Answer(
+        raise ScriptedError(400, "The answer would be too long; ask for fewer choices.", param="n")
+    return SandboxAnswer(
         api=asked.api,
         model=asked.request.model,
         at_ms=at_ms,
@@ -146,7 +146,7 @@ def _embeddings(asked: Asked) -> bytes:
     request = asked.request
     size = request.dimensions or DIMENSIONS
     if size * len(asked.texts) > _NUMBERS_MAX:
-        raise Refused(400, f"The answer would have more than {_NUMBERS_MAX} numbers.")
+        raise ScriptedError(400, f"The answer would have more than {_NUMBERS_MAX} numbers.")
     encode = _as_base64 if request.encoding_format == "base64" else _as_floats
     rows = [
         {"object": "embedding", "index": index, "embedding": encode(_vector(text, size))}

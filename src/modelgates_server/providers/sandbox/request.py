@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from modelgates_server.core.metering.request import CHOICES_MAX, Api
-from modelgates_server.providers.sandbox.script import Refused
+from modelgates_server.providers.sandbox.script import ScriptedError
 
 CONTEXT_TOKENS = 131_072
 OUTPUT_TOKENS = 16_384
@@ -59,7 +59,7 @@ class Tool(msgspec.Struct):
     function: Function | None = None
 
 
-class Format(msgspec.Struct):
+class ResponseFormat(msgspec.Struct):
     """The form of an answer: `text`, `json_object` or `json_schema`."""
 
     type: str = "text"
@@ -71,7 +71,7 @@ class StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
-class Request(msgspec.Struct):
+class SandboxRequest(msgspec.Struct):
     """The members that change what the sandbox does; it passes over all others."""
 
     model: str
@@ -84,7 +84,7 @@ class Request(msgspec.Struct):
     max_completion_tokens: _Count | None = None
     n: Annotated[int, msgspec.Meta(ge=1, le=CHOICES_MAX)] | None = None
     tools: list[Tool] | None = None
-    response_format: Format | None = None
+    response_format: ResponseFormat | None = None
     dimensions: Annotated[int, msgspec.Meta(ge=1, le=DIMENSIONS_MAX)] | None = None
     encoding_format: Literal["float", "base64"] | None = None
 
@@ -106,21 +106,21 @@ class Asked(msgspec.Struct, frozen=True):
     """
 
     api: Api
-    request: Request
+    request: SandboxRequest
     texts: list[str]
     prompt_tokens: int
     cap_tokens: int
 
 
-_request = msgspec.json.Decoder(Request)
+_request = msgspec.json.Decoder(SandboxRequest)
 
 
 def read_request(api: Api, body: bytes) -> Asked:
-    """Read a request's body; raises `Refused`."""
+    """Read a request's body; raises `ScriptedError`."""
     try:
         request = _request.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(400, f"The body does not fit: {error}") from None
+        raise ScriptedError(400, f"The body does not fit: {error}") from None
     if api is Api.CHAT:
         texts, prompt_tokens = _conversation(request)
     else:
@@ -128,7 +128,7 @@ def read_request(api: Api, body: bytes) -> Asked:
         texts = _texts(getattr(request, name), name)
         prompt_tokens = _count(texts)
     if prompt_tokens > CONTEXT_TOKENS:
-        raise Refused(
+        raise ScriptedError(
             400,
             f"This model's maximum context length is {CONTEXT_TOKENS} tokens. Shorten the input.",
             code="context_length_exceeded",
@@ -141,11 +141,11 @@ def tokens_of(text: str) -> list[str]:
     return _TOKEN.findall(text)
 
 
-def _conversation(request: Request) -> tuple[list[str], int]:
+def _conversation(request: SandboxRequest) -> tuple[list[str], int]:
     """The last user message, or the last of all where no user speaks, and tokens of the whole."""
     messages = request.messages
     if not messages:
-        raise Refused(400, "Missing required parameter: 'messages'.", param="messages")
+        raise ScriptedError(400, "Missing required parameter: 'messages'.", param="messages")
     said = (message for message in reversed(messages) if message.role == "user")
     last = next(said, messages[-1])
     tokens = _count(message.text for message in messages) + _MESSAGE_TOKENS * len(messages)
@@ -155,7 +155,7 @@ def _conversation(request: Request) -> tuple[list[str], int]:
 def _texts(given: _Texts | None, name: str) -> list[str]:
     """One text or many, each as text or as a list of token numbers, which are read as words."""
     if given is None:
-        raise Refused(400, f"Missing required parameter: '{name}'.", param=name)
+        raise ScriptedError(400, f"Missing required parameter: '{name}'.", param=name)
     if isinstance(given, str):
         return [given]
     most = CHOICES_MAX if name == "prompt" else _INPUTS_MAX
@@ -167,7 +167,7 @@ def _texts(given: _Texts | None, name: str) -> list[str]:
         if not isinstance(item, int)
     ]
     if len(texts) != len(given) or not 1 <= len(texts) <= most:
-        raise Refused(400, f"'{name}' must be a text, or have 1 to {most} texts.", param=name)
+        raise ScriptedError(400, f"'{name}' must be a text, or have 1 to {most} texts.", param=name)
     return texts
 
 
@@ -180,7 +180,7 @@ def _count(texts: Iterable[str]) -> int:
     return sum(sum(1 for _ in islice(_TOKEN.finditer(text), CONTEXT_TOKENS + 1)) for text in texts)
 
 
-def _cap(request: Request, prompt_tokens: int) -> int:
+def _cap(request: SandboxRequest, prompt_tokens: int) -> int:
     caps = [OUTPUT_TOKENS, CONTEXT_TOKENS - prompt_tokens]
     caps += [cap for cap in (request.max_tokens, request.max_completion_tokens) if cap is not None]
     return min(caps)

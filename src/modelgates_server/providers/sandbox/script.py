@@ -42,7 +42,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
             yield b"".join(gathered)
 
 
-class Refused(Exception):
+class ScriptedError(Exception):
     """The sandbox does not do what it is asked; `code` and `param` as OpenAI's errors have them."""
 
     def __init__(

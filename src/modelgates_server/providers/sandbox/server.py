@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from modelgates_server.core.metering.request import Api
 from modelgates_server.providers.sandbox.models import NAMES, respond
-from modelgates_server.providers.sandbox.script import Refused, Script
+from modelgates_server.providers.sandbox.script import Script, ScriptedError
 from modelgates_server.service.ports import Clock
 
 BODY_MAX_BYTES = 32 * 2**20
@@ -39,7 +39,7 @@ class SandboxApp:
         """See ASGI; there is no lifespan."""
         try:
             script = await self._script(scope, receive)
-        except Refused as refused:
+        except ScriptedError as refused:
             script = refused.script()
         if script is not None:
             await _play(script, scope, receive, send)
@@ -51,14 +51,14 @@ class SandboxApp:
             return Script(body=self._models)
         api = _PATHS.get(path)
         if api is None or method != "POST":
-            raise Refused(404, f"There is no {method} {scope['path']!r:.80}.")
+            raise ScriptedError(404, f"There is no {method} {scope['path']!r:.80}.")
         body = await _read(receive)
         if body is None:
             return None
         return respond(api, body, at_ms=self._clock(), number=next(self._numbers))
 
 
-class Connection(HttpToolsProtocol):
+class SandboxConnection(HttpToolsProtocol):
     """Lets an application cut it off: ASGI knows no other end of an answer than a good one."""
 
     def on_message_begin(self) -> None:
@@ -75,7 +75,7 @@ def configuration(clock: Clock, *, host: str, port: int) -> uvicorn.Config:
         host=host,
         port=port,
         loop="uvloop",
-        http=Connection,
+        http=SandboxConnection,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -95,7 +95,7 @@ async def _read(receive: Receive) -> bytes | None:
             message = await receive()
             pieces += message.get("body", b"")
             if len(pieces) > BODY_MAX_BYTES:
-                raise Refused(413, f"The body is larger than {BODY_MAX_BYTES} bytes.")
+                raise ScriptedError(413, f"The body is larger than {BODY_MAX_BYTES} bytes.")
         body = bytes(pieces)
     return None if message["type"] == "http.disconnect" else body
 

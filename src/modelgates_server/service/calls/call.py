@@ -1,6 +1,6 @@
 """One metered call on its way: from its hold to its provider, through the answer, to its end.
 
-A call is run by one task. Others may look at it (`tick`) and tell it that its client has left.
+A call is run by one task. Others may look at it (`heartbeat`) and tell it that its client has left.
 Whatever happens on the way, `_end` is reached once, and with it the end of the hold.
 """
 
@@ -18,9 +18,9 @@ from modelgates_server.core.errors import (
 )
 from modelgates_server.core.metering.finish_reasons import FinishReason
 from modelgates_server.core.metering.generations import Attempt, Generation, StoredAnswer
-from modelgates_server.core.metering.members import Members
-from modelgates_server.core.metering.observed import InvalidAnswer, Observed
-from modelgates_server.core.metering.request import Api, Demand
+from modelgates_server.core.metering.members import JsonObject
+from modelgates_server.core.metering.observed import InvalidAnswer, ResponseMeter
+from modelgates_server.core.metering.request import Api, InferenceRequest
 from modelgates_server.core.metering.settlement import checkpoint, settle
 from modelgates_server.core.pricing.catalog import Model
 from modelgates_server.core.pricing.prices import Price
@@ -30,16 +30,16 @@ from modelgates_server.dialects.openai_chat.response import (
     error_chunk,
     has_items,
     ours,
-    shown_answer,
-    shown_chunk,
+    rewrite_answer,
+    rewrite_chunk,
     usage_chunk,
 )
 from modelgates_server.dialects.sse import SseReader, SseTooLong
 from modelgates_server.service.calls.stream_tail import TAIL_MAX_S, misses_usage, read_tail
-from modelgates_server.service.ports import Clock, Provider, ProviderReply, Settlement
+from modelgates_server.service.ports import Clock, PendingSettlement, Provider, ProviderReply
 
 ANSWER_MAX_BYTES = 64 * 1024 * 1024
-KEPT_MAX_BYTES = 1024 * 1024
+STORED_ANSWER_MAX_BYTES = 1024 * 1024
 """A larger answer is not kept for repeats: a day of them would fill the database."""
 
 _REFUSAL_MAX_BYTES = 64 * 1024
@@ -52,7 +52,7 @@ _END = b"data: %b\n\ndata: [DONE]\n\n"
 
 Write = Callable[[bytes], Awaitable[None]]
 ShowError = Callable[[GatewayError], dict[str, Any]]
-SettleNow = Callable[["Call", Settlement], Awaitable[None]]
+CommitEnd = Callable[["Call", PendingSettlement], Awaitable[None]]
 
 replace = msgspec.structs.replace
 
@@ -61,19 +61,19 @@ class Call:
     """A call that has its hold. `open` it, then take the `answer` or `stream` it, then `close` it.
 
     `client_has_left` tells whether anybody still reads; `body` is what goes to the provider.
-    `settle_now` commits the end, or keeps it until it can be.
+    `commit_end` commits the end, or keeps it until it can be.
     """
 
     def __init__(
         self,
         generation: Generation,
-        demand: Demand,
+        demand: InferenceRequest,
         model: Model,
         price: Price,
         provider: Provider,
         body: bytes,
         *,
-        settle_now: SettleNow,
+        commit_end: CommitEnd,
         clock: Clock,
     ) -> None:
         self.generation = generation
@@ -84,9 +84,9 @@ class Call:
         self._price = price
         self._provider = provider
         self._body = body
-        self._settle_now = settle_now
+        self._settle_now = commit_end
         self._clock = clock
-        self._observed = Observed.of(self._model)
+        self._observed = ResponseMeter.of(self._model)
         self._ours = ours(generation)
         tokens_max = generation.completion_tokens_max
         said_bytes = _OUTPUT_SLACK_BYTES + _BYTES_PER_TOKEN_MAX * tokens_max
@@ -95,7 +95,7 @@ class Call:
         self._chunks: AsyncIterator[bytes] | None = None
         self._started_at_ms: int | None = None
         self._first_byte_at_ms: int | None = None
-        self._last: Members = {}
+        self._last: JsonObject = {}
         self._done = False
         self._broken: InvalidAnswer | None = None
         self._write: Write | None = None
@@ -121,7 +121,7 @@ class Call:
         try:
             payload = await self._reply.read(ANSWER_MAX_BYTES)
             self._first_byte_at_ms = self._clock()
-            members = self._observed.see(payload)
+            members = self._observed.observe(payload)
             self._check_answer(members)
         except asyncio.CancelledError:
             raise await self._fail(Stopping("The server is stopping.")) from None
@@ -134,8 +134,8 @@ class Call:
 
         def kept(generation: Generation) -> StoredAnswer | None:
             nonlocal body
-            body = shown_answer(members, generation, self._observed)
-            if generation.idempotency is None or len(body) > KEPT_MAX_BYTES:
+            body = rewrite_answer(members, generation, self._observed)
+            if generation.idempotency is None or len(body) > STORED_ANSWER_MAX_BYTES:
                 return None
             return StoredAnswer(generation.account_id, generation.id, body, self._clock())
 
@@ -188,7 +188,7 @@ class Call:
             await self._fail(failure)
             raise
 
-    def abandon(self, now_ms: int, drain_ms: int) -> None:
+    def stop_draining(self, now_ms: int, drain_ms: int) -> None:
         """Stop reading for a client that was seen to have left so long ago."""
         if not self.client_has_left():
             return
@@ -213,14 +213,14 @@ class Call:
             raise refusal_of(self.generation.provider, reply.status, body, reply.retry_after_s)
         if self._demand.stream and not reply.is_stream:
             body = await reply.read(_REFUSAL_MAX_BYTES)
-            observed = Observed()
+            observed = ResponseMeter()
             try:
-                observed.see(body)
+                observed.observe(body)
             except InvalidAnswer:
                 raise self._no_answer() from None
             raise self._no_answer() if observed.error is None else self._own_error(observed.error)
 
-    def _check_answer(self, members: Members) -> None:
+    def _check_answer(self, members: JsonObject) -> None:
         """An error in an answer of status 200, or no answer at all."""
         name = "data" if self._demand.api is Api.EMBEDDINGS else "choices"
         if not has_items(members, name):
@@ -252,11 +252,11 @@ class Call:
         self._chunks = self._reply.chunks()
         try:
             async for data in self._chunks:
-                await self._hand_on(reader.feed(data))
+                await self._forward(reader.feed(data))
                 if self._is_over:
                     break
             else:
-                await self._hand_on(reader.close())
+                await self._forward(reader.close())
             if self._done and misses_usage(self._observed):
                 await read_tail(self._chunks, reader, self._observed)
         except asyncio.CancelledError:
@@ -267,9 +267,9 @@ class Call:
             return error
         return self._stream_failure()
 
-    async def _hand_on(self, events: list[bytes]) -> None:
+    async def _forward(self, events: list[bytes]) -> None:
         assert self._write is not None, "only a running stream writes"
-        coming = self._taken(events)
+        coming = self._observed_events(events)
         first = asyncio.create_task(self._begin(coming)) if self._first_byte_at_ms is None else None
         try:
             if first is not None:
@@ -294,16 +294,16 @@ class Call:
             self._first_byte_at_ms = self._clock()
             await self._write(first)
 
-    def _taken(self, events: list[bytes]) -> Iterator[bytes]:
+    def _observed_events(self, events: list[bytes]) -> Iterator[bytes]:
         """Take note of events one by one, up to the end of the answer; what the client gets."""
         for payload in events:
-            chunk = self._take(payload)
+            chunk = self._observe_event(payload)
             if self._is_over and not self._done:
                 return
             if chunk is not None:
                 yield b"data: %b\n\n" % chunk
 
-    def _take(self, payload: bytes) -> bytes | None:
+    def _observe_event(self, payload: bytes) -> bytes | None:
         """Take note of one event, and give what the client gets of it."""
         if self._done:
             self._observed.see_usage(payload)  # some servers report it after the end
@@ -314,12 +314,12 @@ class Call:
         if not payload:  # a sign of life, as some servers send it
             return None
         try:
-            members = self._observed.see(payload)
+            members = self._observed.observe(payload)
         except InvalidAnswer as error:
             self._broken = error
             return None
         self._last = members
-        return shown_chunk(members, self._ours, self._observed)
+        return rewrite_chunk(members, self._ours, self._observed)
 
     @property
     def _is_over(self) -> bool:
@@ -347,7 +347,7 @@ class Call:
         """End a call of which the client has seen nothing; gives the error to raise."""
         if self._reply is not None:
             self._reply.close()
-        self._observed = Observed.of(self._model)
+        self._observed = ResponseMeter.of(self._model)
         await self._end(error)
         error.generation_id = self.generation.id
         return error
@@ -374,7 +374,7 @@ class Call:
             abandoned=self._abandoned,
             at_ms=now_ms,
         )
-        settlement = Settlement(ended, kept(ended))
+        settlement = PendingSettlement(ended, kept(ended))
         self._settled = True
         await self._settle_now(self, settlement)
         self.generation = ended

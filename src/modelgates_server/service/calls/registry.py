@@ -31,21 +31,21 @@ from modelgates_server.core.metering.generations import (
     generation_id,
     repeatable_id,
 )
-from modelgates_server.core.metering.request import Demand, upstream_body
-from modelgates_server.core.metering.routing import choose_route
-from modelgates_server.core.metering.sizing import Ask, Sized, size_hold
+from modelgates_server.core.metering.request import InferenceRequest, upstream_body
+from modelgates_server.core.metering.routing import choose_model
+from modelgates_server.core.metering.sizing import HoldQuote, PricedRequest, quote_hold
 from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.core.pricing.service_tiers import service_tier_to_send
 from modelgates_server.core.times import MS_PER_DAY
 from modelgates_server.service.calls.call import Call
 from modelgates_server.service.holds import Holds
 from modelgates_server.service.ports import (
-    Caller,
+    AuthenticatedKey,
     Clock,
     Observer,
+    PendingSettlement,
     Provider,
     RandomBytes,
-    Settlement,
     Spool,
     Store,
 )
@@ -59,14 +59,14 @@ _SIGNS_PER_TTL = 3
 class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a client asks for. `body` is the request's own, for telling repeats apart."""
 
-    demand: Demand
+    demand: InferenceRequest
     body: bytes
     origin: Origin
     idempotency_key: str | None = None
     max_cost_pico: int | None = None
 
 
-class Patience(msgspec.Struct, frozen=True, kw_only=True):
+class CallTimeouts(msgspec.Struct, frozen=True, kw_only=True):
     """How long a hold lasts without a sign of life, and an answer to nobody."""
 
     hold_ttl_s: int = 120
@@ -81,7 +81,7 @@ class _Identity(msgspec.Struct, frozen=True):
     request_digest: str | None = None
 
 
-class Generations:
+class CallService:
     """All calls of this process."""
 
     def __init__(
@@ -93,7 +93,7 @@ class Generations:
         observer: Observer,
         clock: Clock,
         random_bytes: RandomBytes,
-        patience: Patience,
+        patience: CallTimeouts,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -105,26 +105,26 @@ class Generations:
         self._patience = patience
         self._holds = Holds(store, clock)
         self._running: dict[str, _Running] = {}
-        self._unsaved: dict[str, Settlement] = {}
+        self._unsaved: dict[str, PendingSettlement] = {}
         self._kept = False
         self._idle = asyncio.Event()
         self._idle.set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def begin(self, caller: Caller, request: CallRequest) -> Call | StoredAnswer:
+    async def begin(self, caller: AuthenticatedKey, request: CallRequest) -> Call | StoredAnswer:
         """Place the hold of a call, or give the answer that a repeated one had.
 
-        Raises what `core.metering.routing.choose_route` and `core.metering.sizing.size_hold`
+        Raises what `core.metering.routing.choose_model` and `core.metering.sizing.quote_hold`
         raise, for repeated calls `CallInProgress`, `CallEnded` or `ReferenceReused`, and
         `StoreUnavailable`.
         """
         demand = request.demand
-        route = choose_route(self._catalog, demand, caller.account_id, self._clock())
+        route = choose_model(self._catalog, demand, caller.account_id, self._clock())
         endpoint = route.model.endpoint
         identity = await self._identify(caller, request)
         if isinstance(identity, StoredAnswer):
             return identity
-        ask = Ask(route.model, route.price, demand, route.markup_bp)
+        ask = PricedRequest(route.model, route.price, demand, route.markup_bp)
         generation, sized = await self._place(caller, request, ask, identity)
         body = upstream_body(
             demand,
@@ -142,21 +142,23 @@ class Generations:
             route.price,
             self._providers[endpoint.provider],
             body,
-            settle_now=self._settle,
+            commit_end=self._settle,
             clock=self._clock,
         )
         self._running[generation.id] = _Running(call, generation.created_at_ms)
         self._idle.clear()
         return call
 
-    async def _identify(self, caller: Caller, request: CallRequest) -> _Identity | StoredAnswer:
+    async def _identify(
+        self, caller: AuthenticatedKey, request: CallRequest
+    ) -> _Identity | StoredAnswer:
         if request.idempotency_key is None:
             return _Identity(generation_id(self._random_bytes(ID_BYTES), self._clock()))
         # Scoped to the caller's key: two callers that choose the same text are two requests.
         scope = hashlib.sha256(f"{caller.key_hash}:{request.idempotency_key}".encode())
         digest = hashlib.sha256(request.demand.api.encode() + b"\n" + request.body).hexdigest()
         reference = scope.hexdigest()
-        latest = await self._store.latest_under(caller.account_id, reference)
+        latest = await self._store.latest_by_idempotency_key(caller.account_id, reference)
         if latest is None:
             return _Identity(repeatable_id(scope.digest(), 0), reference, digest)
         if latest.request_digest != digest:
@@ -180,8 +182,12 @@ class Generations:
         return answer
 
     async def _place(
-        self, caller: Caller, request: CallRequest, ask: Ask, identity: _Identity
-    ) -> tuple[Generation, Sized]:
+        self,
+        caller: AuthenticatedKey,
+        request: CallRequest,
+        ask: PricedRequest,
+        identity: _Identity,
+    ) -> tuple[Generation, HoldQuote]:
         """Size and place the hold; if others were faster and the ledger refuses, size it anew."""
         for tries_left in reversed(range(_TRIES)):
             spender = await self._store.spender(caller.key_hash)
@@ -189,7 +195,7 @@ class Generations:
                 raise UnknownKey
             account, key = spender
             now_ms = self._clock()
-            sized = size_hold(
+            sized = quote_hold(
                 ask,
                 account=account,
                 key=key,
@@ -210,7 +216,7 @@ class Generations:
             return generation, sized
         raise AssertionError("the last try returns or raises")
 
-    async def _settle(self, call: Call, settlement: Settlement) -> None:
+    async def _settle(self, call: Call, settlement: PendingSettlement) -> None:
         """Commit the end of a call, or keep it until that is possible."""
         try:
             try:
@@ -226,7 +232,7 @@ class Generations:
                 self._idle.set()
 
     async def _commit(
-        self, settlement: Settlement, provider_done_ms: int, *, first: bool = True
+        self, settlement: PendingSettlement, provider_done_ms: int, *, first: bool = True
     ) -> None:
         """`first`: nobody else commits this one, so a repeat of ours is still to be told."""
         generation = settlement.generation
@@ -234,12 +240,12 @@ class Generations:
             receipt = await self._holds.end(generation, settlement.answer)
         except HoldEnded:
             # It was resolved while nobody could reach the database; a hold ends once.
-            self._observer.late(generation)
+            self._observer.capture_after_expiry(generation)
         else:
             if first or not receipt.replayed:
                 self._observer.ended(generation, self._clock() - provider_done_ms)
 
-    async def _keep(self, settlement: Settlement, reason: Exception) -> None:
+    async def _keep(self, settlement: PendingSettlement, reason: Exception) -> None:
         generation = settlement.generation
         self._observer.spooled(generation, reason)
         try:
@@ -291,7 +297,7 @@ class Generations:
             with suppress(Exception):  # it stays where it is; upkeep tries as well, and tells
                 await self.replay()
 
-    async def spoken_for(self) -> set[str]:
+    async def live_hold_ids(self) -> set[str]:
         """The holds that are no orphans: their calls run here, or their ends are kept."""
         return {*self._running, *self._unsaved, *await self._spool.ids()}
 
@@ -299,17 +305,17 @@ class Generations:
         """Look after the calls as long as the server runs."""
         while True:
             try:
-                self.tick()
+                self.heartbeat()
                 await self._replay_or_leave()
             except Exception as error:  # noqa: BLE001 - told; without ticks all holds would expire
-                self._observer.troubled(error)
+                self._observer.maintenance_failed(error)
             await asyncio.sleep(every_s)
 
-    def tick(self) -> None:
+    def heartbeat(self) -> None:
         """Signs of life to the ledger, and an end to draining."""
         now_ms, patience = self._clock(), self._patience
         for running in tuple(self._running.values()):
-            running.call.abandon(now_ms, patience.drain_s * 1000)
+            running.call.stop_draining(now_ms, patience.drain_s * 1000)
             due_ms = running.prolonged_at_ms + patience.hold_ttl_s * 1000 // _SIGNS_PER_TTL
             if now_ms >= due_ms and not running.prolonging:
                 running.prolonging = True
@@ -323,7 +329,7 @@ class Generations:
             )
         except Exception as error:  # noqa: BLE001 - it is told, and tried again
             # Without the database it is tried again at the next tick, under the same number.
-            self._observer.not_prolonged(running.call.generation, error)
+            self._observer.heartbeat_failed(running.call.generation, error)
         else:
             running.prolonged_at_ms = now_ms
             running.step += 1
@@ -362,11 +368,11 @@ def _cost_nothing(generation: Generation) -> bool:
 
 
 def _begun(
-    caller: Caller,
+    caller: AuthenticatedKey,
     request: CallRequest,
-    ask: Ask,
+    ask: PricedRequest,
     identity: _Identity,
-    sized: Sized,
+    sized: HoldQuote,
     now_ms: int,
 ) -> Generation:
     return Generation(

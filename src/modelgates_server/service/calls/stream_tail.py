@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from modelgates_server.core.errors import GatewayError
-from modelgates_server.core.metering.observed import Observed
+from modelgates_server.core.metering.observed import ResponseMeter
 from modelgates_server.dialects.sse import SseReader, SseTooLong
 
 TAIL_MAX_S = 0.5
 """Where the connection stays open and no usage comes, each stream takes so much longer."""
 
 
-def misses_usage(observed: Observed) -> bool:
+def misses_usage(observed: ResponseMeter) -> bool:
     """Whether a stream that said its end has not reported yet what it wrote."""
     reading = observed.reading()
     if reading.says_zero_output and not observed.has_output:
@@ -20,7 +20,9 @@ def misses_usage(observed: Observed) -> bool:
     return not reading.trusted_output or is_old
 
 
-async def read_tail(chunks: AsyncIterator[bytes], reader: SseReader, observed: Observed) -> None:
+async def read_tail(
+    chunks: AsyncIterator[bytes], reader: SseReader, observed: ResponseMeter
+) -> None:
     """Read on until the usage comes, for a moment; whatever happens, the answer is whole."""
     try:
         async with asyncio.timeout(TAIL_MAX_S):

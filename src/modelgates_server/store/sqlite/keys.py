@@ -8,12 +8,12 @@ from modelgates_server.core.errors import (
     ReferenceReused,
 )
 from modelgates_server.core.keys import Key, KeyChange, change_key
-from modelgates_server.service.ports import Issuance, IssuedKey
+from modelgates_server.service.ports import IssuedKey, KeyCreationRecord
 from modelgates_server.store.sqlite.connection import Connection
 from modelgates_server.store.sqlite.rows import STATEMENTS, SqliteRows
 
 
-def create(connection: Connection, key: Key, issuance: Issuance | None) -> IssuedKey:
+def create(connection: Connection, key: Key, issuance: KeyCreationRecord | None) -> IssuedKey:
     """See `Keys.create_key`."""
     loaded = SqliteRows(connection)
     account = loaded.account(key.account_id)
@@ -44,7 +44,7 @@ def create(connection: Connection, key: Key, issuance: Issuance | None) -> Issue
 
 
 def _issued_before(
-    loaded: SqliteRows, issuance: Issuance, digest: str, nonce: bytes, key_hash: str
+    loaded: SqliteRows, issuance: KeyCreationRecord, digest: str, nonce: bytes, key_hash: str
 ) -> IssuedKey:
     if digest != issuance.digest:
         raise ReferenceReused(

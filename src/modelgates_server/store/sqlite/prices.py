@@ -14,7 +14,7 @@ def add_prices(connection: Connection, prices: Iterable[Price]) -> None:
 
 
 def forget_answers(connection: Connection, before_ms: int) -> int:
-    """See `Generations.forget_answers`."""
+    """See `GenerationReader.forget_answers`."""
     connection.execute(STATEMENTS["forget_answers"], (before_ms,))
     count: int = connection.execute("select changes()").fetchone()[0]
     return count

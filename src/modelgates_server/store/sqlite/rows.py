@@ -4,7 +4,7 @@ from modelgates_server.core.keys import Key
 from modelgates_server.core.ledger.records import Account, Entry, Hold, HoldState
 from modelgates_server.core.metering.generations import activity_of
 from modelgates_server.store import rows
-from modelgates_server.store.batching import WorkingSet
+from modelgates_server.store.batching import BatchState
 from modelgates_server.store.sql import load_statements
 from modelgates_server.store.sqlite.connection import Connection
 
@@ -71,7 +71,7 @@ class CachedRows:
         self._keys.clear()
         self._holds.clear()
 
-    def remember(self, working: WorkingSet) -> None:
+    def remember(self, working: BatchState) -> None:
         """Keep what a batch left, after its commit. Of holds only open ones are asked for again."""
         self._accounts.update(working.new_accounts)
         self._accounts.update(working.changed_accounts)
@@ -100,7 +100,7 @@ class CachedRows:
         return self._loaded.prior(account_id, reference)
 
 
-def save(connection: Connection, working: WorkingSet) -> None:
+def save(connection: Connection, working: BatchState) -> None:
     """Write each changed row once; the constraints check the rules again."""
     many = connection.executemany
     if working.new_accounts:

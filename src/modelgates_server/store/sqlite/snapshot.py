@@ -1,4 +1,4 @@
-"""The port `Books`: one account's rows in one snapshot, as they are found."""
+"""The port `AccountSnapshot`: one account's rows in one snapshot, as they are found."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TypeVar
@@ -23,8 +23,8 @@ _found_hold = rows.as_found(Hold, rows.hold_of)
 _found_key = rows.as_found(Key, rows.key_of)
 
 
-class SqliteBooks:
-    """`Books` on an open read transaction."""
+class SqliteAccountSnapshot:
+    """`AccountSnapshot` on an open read transaction."""
 
     def __init__(self, connection: Connection, account_id: str) -> None:
         self._connection = connection
@@ -37,23 +37,23 @@ class SqliteBooks:
         self.keys = [_found_key(key) for key in keys]
 
     def entries(self) -> AsyncIterator[Sequence[Entry]]:
-        """See `Books.entries`."""
+        """See `AccountSnapshot.entries`."""
         return _pages(map(_found_entry, self._rows("all_entries")))
 
     def hold_entries(self) -> AsyncIterator[Sequence[Entry]]:
-        """See `Books.hold_entries`."""
+        """See `AccountSnapshot.hold_entries`."""
         return _pages(map(_found_entry, self._rows("hold_entries")))
 
     def holds(self) -> AsyncIterator[Sequence[Hold]]:
-        """See `Books.holds`."""
+        """See `AccountSnapshot.holds`."""
         return _pages(map(_found_hold, self._rows("holds")))
 
     def generations(self) -> AsyncIterator[Sequence[GenerationRow]]:
-        """See `Books.generations`."""
+        """See `AccountSnapshot.generations`."""
         return _pages(map(_found_generation, self._generation_rows()))
 
     async def activity(self) -> Sequence[ActivityRow]:
-        """See `Books.activity`."""
+        """See `AccountSnapshot.activity`."""
         return [rows.activity_of(row) for row in self._rows("all_activity")]
 
     def _rows(self, name: str) -> Iterator[rows.Row]:

@@ -11,12 +11,17 @@ from modelgates_server.core.errors import StoreUnavailable
 from modelgates_server.core.keys import Key, KeyChange, KeyKind
 from modelgates_server.core.ledger.commands import Command
 from modelgates_server.core.ledger.records import Account, Entry, Hold
-from modelgates_server.core.ledger.rules import Receipt
+from modelgates_server.core.ledger.rules import CommandResult
 from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer
 from modelgates_server.core.pricing.prices import Price
-from modelgates_server.service.ports import Caller, Issuance, IssuedKey, OpenHolds
+from modelgates_server.service.ports import (
+    AuthenticatedKey,
+    IssuedKey,
+    KeyCreationRecord,
+    OpenHolds,
+)
 from modelgates_server.store import rows
-from modelgates_server.store.batching import Posting
+from modelgates_server.store.batching import WriteRequest
 from modelgates_server.store.sqlite import keys
 from modelgates_server.store.sqlite import prices as generations
 from modelgates_server.store.sqlite.connection import (
@@ -38,13 +43,13 @@ from modelgates_server.store.sqlite.schema import (
     newest_version,
     version_of,
 )
-from modelgates_server.store.sqlite.snapshot import READS, SqliteBooks
-from modelgates_server.store.sqlite.writer import Limits, Writer
+from modelgates_server.store.sqlite.snapshot import READS, SqliteAccountSnapshot
+from modelgates_server.store.sqlite.writer import BatchLimits, Writer
 
 T = TypeVar("T")
 
 _CALLER = READS["caller"]
-_LIMITS = Limits()
+_LIMITS = BatchLimits()
 
 
 class SqliteStore:
@@ -53,7 +58,9 @@ class SqliteStore:
     Build one with `open_store`.
     """
 
-    def __init__(self, path: Path, connect: Connect, reader: Connection, limits: Limits) -> None:
+    def __init__(
+        self, path: Path, connect: Connect, reader: Connection, limits: BatchLimits
+    ) -> None:
         self._path = path
         self._connect = connect
         self._reader = reader
@@ -66,9 +73,11 @@ class SqliteStore:
         command: Command,
         generation: Generation | None = None,
         answer: StoredAnswer | None = None,
-    ) -> Receipt:
+    ) -> CommandResult:
         """See `Ledger.execute`."""
-        receipt: Receipt = await self._writer.submit(Posting(command, generation, answer))
+        receipt: CommandResult = await self._writer.submit(
+            WriteRequest(command, generation, answer)
+        )
         return receipt
 
     async def account(self, account_id: str) -> Account | None:
@@ -101,26 +110,28 @@ class SqliteStore:
         return found
 
     async def generation(self, account_id: str, generation_id: str) -> Generation | None:
-        """See `Generations.generation`."""
+        """See `GenerationReader.generation`."""
         return self._one(rows.generation_of, "generation", account_id, generation_id)
 
-    async def latest_under(self, account_id: str, idempotency: str) -> Generation | None:
-        """See `Generations.latest_under`."""
+    async def latest_by_idempotency_key(
+        self, account_id: str, idempotency: str
+    ) -> Generation | None:
+        """See `GenerationReader.latest_by_idempotency_key`."""
         return self._one(rows.generation_of, "latest_under", account_id, idempotency)
 
     async def answer(self, account_id: str, generation_id: str) -> StoredAnswer | None:
-        """See `Generations.answer`."""
+        """See `GenerationReader.answer`."""
         return self._one(rows.answer_of, "answer", account_id, generation_id)
 
     async def forget_answers(self, before_ms: int) -> int:
-        """See `Generations.forget_answers`."""
+        """See `GenerationReader.forget_answers`."""
         count: int = await self._writer.submit(
             lambda connection: generations.forget_answers(connection, before_ms)
         )
         return count
 
     async def activity(self, account_id: str, *, from_day: int, to_day: int) -> list[ActivityRow]:
-        """See `Generations.activity`."""
+        """See `GenerationReader.activity`."""
         return self._many(rows.activity_of, "activity", account_id, from_day, to_day)
 
     async def add_prices(self, prices: Sequence[Price]) -> None:
@@ -135,7 +146,7 @@ class SqliteStore:
         """See `PriceBook.price`."""
         return self._one(rows.price_of, "price", price_id)
 
-    async def caller(self, key_hash: str) -> Caller | None:
+    async def caller(self, key_hash: str) -> AuthenticatedKey | None:
         """See `Keys.caller`."""
         # On the path of every request: spelled out, without the context manager of the other reads.
         try:
@@ -166,7 +177,7 @@ class SqliteStore:
             rows.key_of, "keys", account_id, include_disabled, after_ms, kind_list, limit, offset
         )
 
-    async def create_key(self, key: Key, issuance: Issuance | None = None) -> IssuedKey:
+    async def create_key(self, key: Key, issuance: KeyCreationRecord | None = None) -> IssuedKey:
         """See `Keys.create_key`."""
         issued: IssuedKey = await self._writer.submit(
             lambda connection: keys.create(connection, key, issuance)
@@ -188,13 +199,13 @@ class SqliteStore:
         return count
 
     @asynccontextmanager
-    async def books(self, account_id: str) -> AsyncIterator["SqliteBooks"]:
+    async def books(self, account_id: str) -> AsyncIterator["SqliteAccountSnapshot"]:
         """See `Journal.books`. On a connection of its own: a snapshot stays open for long."""
         with explained(self._path):
             connection = prepare(self._connect(self._path), read_only=True)
             try:
                 connection.execute("begin")
-                yield SqliteBooks(connection, account_id)
+                yield SqliteAccountSnapshot(connection, account_id)
             finally:
                 connection.close()
 
@@ -240,7 +251,11 @@ class SqliteStore:
 
 
 def open_store(
-    path: Path, *, connect: Connect = connect_stdlib, limits: Limits = _LIMITS, create: bool = True
+    path: Path,
+    *,
+    connect: Connect = connect_stdlib,
+    limits: BatchLimits = _LIMITS,
+    create: bool = True,
 ) -> SqliteStore:
     """Open a database; raises `StoreUnavailable` with one clear line.
 

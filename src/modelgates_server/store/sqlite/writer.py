@@ -16,7 +16,7 @@ import msgspec
 
 from modelgates_server.core.errors import GatewayError, StoreUnavailable
 from modelgates_server.core.money import ENTRY_MAX_PICO
-from modelgates_server.store.batching import Posting, WorkingSet
+from modelgates_server.store.batching import BatchState, WriteRequest
 from modelgates_server.store.sqlite.connection import (
     Connect,
     Connection,
@@ -33,7 +33,7 @@ from modelgates_server.store.sqlite.schema import check_version
 
 T = TypeVar("T")
 
-Direct = Callable[[Connection], Any]
+WriteFunction = Callable[[Connection], Any]
 """A change that is not a ledger command; it raises before it writes, or not at all."""
 
 _WAITING_MAX = 10_000
@@ -42,11 +42,11 @@ _LIGHT_MAX_BYTES = 128 * 1024
 
 
 class _Job(NamedTuple):
-    work: Posting | Direct
+    work: WriteRequest | WriteFunction
     future: asyncio.Future[Any]
 
 
-class Limits(msgspec.Struct, frozen=True):
+class BatchLimits(msgspec.Struct, frozen=True):
     """Most changes in one commit, and the size above which the log is copied to the file.
 
     The loop does nothing else while it works on a batch: 128 changes take it some 5 ms.
@@ -63,7 +63,7 @@ class Writer:
     hand it over and back for each of them.
     """
 
-    def __init__(self, path: Path, connect: Connect, limits: Limits) -> None:
+    def __init__(self, path: Path, connect: Connect, limits: BatchLimits) -> None:
         self._path = path
         self._connect = connect
         self._limits = limits
@@ -78,7 +78,7 @@ class Writer:
         self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-writer")
 
-    def submit(self, work: Posting | Direct) -> asyncio.Future[Any]:
+    def submit(self, work: WriteRequest | WriteFunction) -> asyncio.Future[Any]:
         """Have work done; the future ends after its batch was committed or given up."""
         if self._closed:
             raise StoreUnavailable("the database is closing")
@@ -115,11 +115,11 @@ class Writer:
             batch = self._waiting[: self._limits.batch_max]
             del self._waiting[: self._limits.batch_max]
             results = await self._commit([job.work for job in batch])
-            _settle(batch, results)
+            _resolve(batch, results)
             if isinstance(results[0], StoreUnavailable):
                 # All who waited meanwhile are told: else each batch would wait for a lock anew.
                 rest, self._waiting = self._waiting, []
-                _settle(rest, [results[0]] * len(rest))
+                _resolve(rest, [results[0]] * len(rest))
             await self._shorten_log()
             # Answered together, callers ask together again.
             await asyncio.sleep(0)
@@ -136,37 +136,41 @@ class Writer:
                 await asyncio.wait([done])
         return done.result()
 
-    async def _commit(self, works: Sequence[Posting | Direct]) -> list[Any]:
+    async def _commit(self, jobs: Sequence[WriteRequest | WriteFunction]) -> list[Any]:
         """Results in the order of the works: values, or the exceptions to raise."""
         try:
             with explained(self._path):
-                results = await self._commit_together(works)
+                results = await self._commit_together(jobs)
         except StoreUnavailable as error:
             # After a failed commit only a new connection knows what the file holds.
             self._disconnect()
             self._trouble = error
-            return [error] * len(works)
+            return [error] * len(jobs)
         except Exception as error:  # noqa: BLE001 - a mistake of ours, handed to whoever asked for it
-            if len(works) == 1:
+            if len(jobs) == 1:
                 return [error]
-            return [(await self._commit([work]))[0] for work in works]
+            return [(await self._commit([work]))[0] for work in jobs]
         self._trouble = None
         return results
 
-    async def _commit_together(self, works: Sequence[Posting | Direct]) -> list[Any]:
+    async def _commit_together(self, jobs: Sequence[WriteRequest | WriteFunction]) -> list[Any]:
         try:
-            return await self._transact(works, careful=False)
+            return await self._transact(jobs, check_references=False)
         except sqlite3.IntegrityError:
-            return await self._transact(works, careful=True)
+            return await self._transact(jobs, check_references=True)
 
-    async def _transact(self, works: Sequence[Posting | Direct], *, careful: bool) -> list[Any]:
+    async def _transact(
+        self, jobs: Sequence[WriteRequest | WriteFunction], *, check_references: bool
+    ) -> list[Any]:
         connection, rows = await self._connected()
         await self._begin(connection)
         try:
-            if _is_light(works):
-                results, working = _work(connection, rows, works, careful)
+            if _is_light(jobs):
+                results, working = _work(connection, rows, jobs, check_references)
             else:
-                results, working = await self._beside(_work, connection, rows, works, careful)
+                results, working = await self._beside(
+                    _work, connection, rows, jobs, check_references
+                )
             await self._beside(connection.execute, "commit")
         except BaseException:
             rows.forget()  # what stands, only the file knows
@@ -228,31 +232,31 @@ class Writer:
 def _work(
     connection: Connection,
     rows: CachedRows,
-    works: Sequence[Posting | Direct],
-    careful: bool,
-) -> tuple[list[Any], WorkingSet]:
+    jobs: Sequence[WriteRequest | WriteFunction],
+    check_references: bool,
+) -> tuple[list[Any], BatchState]:
     """Do it all in the open transaction; the results, and what is to be remembered of it."""
     results: dict[int, Any] = {}
-    postings: dict[int, Posting] = {}
+    postings: dict[int, WriteRequest] = {}
     rows.refresh()
-    for index, work in enumerate(works):
-        if isinstance(work, Posting):
+    for index, work in enumerate(jobs):
+        if isinstance(work, WriteRequest):
             postings[index] = work
         else:
             results[index] = _do(work, connection)
     if results:
         rows.forget()  # keys may have changed
-    working = WorkingSet(rows, total_cap_pico=ENTRY_MAX_PICO, careful=careful)
+    working = BatchState(rows, total_cap_pico=ENTRY_MAX_PICO, check_references=check_references)
     results.update(zip(postings, working.run(list(postings.values())), strict=True))
     save(connection, working)
-    return [results[index] for index in range(len(works))], working
+    return [results[index] for index in range(len(jobs))], working
 
 
-def _is_light(works: Sequence[Posting | Direct]) -> bool:
+def _is_light(jobs: Sequence[WriteRequest | WriteFunction]) -> bool:
     """Whether the work is short: no deleting of a thousand rows, no megabytes of answers."""
     size = 0
-    for work in works:
-        if not isinstance(work, Posting):
+    for work in jobs:
+        if not isinstance(work, WriteRequest):
             return False
         if work.answer is not None:
             size += len(work.answer.body)
@@ -267,7 +271,7 @@ def _copy_log(connection: Connection) -> bool:
     return bool(busy)
 
 
-def _settle(batch: Sequence[_Job], results: Sequence[Any]) -> None:
+def _resolve(batch: Sequence[_Job], results: Sequence[Any]) -> None:
     for job, result in zip(batch, results, strict=True):
         if job.future.done():  # its caller has gone; what was asked stands nevertheless
             continue
@@ -277,7 +281,7 @@ def _settle(batch: Sequence[_Job], results: Sequence[Any]) -> None:
             job.future.set_result(result)
 
 
-def _do(work: Direct, connection: Connection) -> Any:
+def _do(work: WriteFunction, connection: Connection) -> Any:
     try:
         return work(connection)
     except GatewayError as refusal:

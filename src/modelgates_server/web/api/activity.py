@@ -10,12 +10,12 @@ from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.keys import KEY_HASH
 from modelgates_server.core.metering.generations import ActivityRow
 from modelgates_server.core.times import day_of
-from modelgates_server.service.ports import Clock, Generations
+from modelgates_server.service.ports import Clock, GenerationReader
 from modelgates_server.web.api.amounts import Number, number
 from modelgates_server.web.api.key_responses import workspace_of
 from modelgates_server.web.members import check_query
-from modelgates_server.web.response import Reply
-from modelgates_server.web.routing import Call
+from modelgates_server.web.response import HttpResponse
+from modelgates_server.web.routing import RequestContext
 
 DAYS = 30
 _EPOCH = date(1970, 1, 1)
@@ -50,13 +50,13 @@ class ActivityItem(msgspec.Struct, frozen=True, kw_only=True):
 class ActivityApi:
     """The operation on /activity."""
 
-    def __init__(self, generations: Generations, clock: Clock) -> None:
+    def __init__(self, generations: GenerationReader, clock: Clock) -> None:
         self._generations = generations
         self._clock = clock
 
-    async def get(self, call: Call) -> Reply:
+    async def get(self, context: RequestContext) -> HttpResponse:
         """GET /activity: the last 30 whole UTC days and the current one, newest first."""
-        query, account_id = call.request.query_params, call.caller.account_id
+        query, account_id = context.request.query_params, context.caller.account_id
         check_query(query, _QUERY)
         today = day_of(self._clock())
         from_day, to_day = _days(query.get("date"), today)
@@ -72,7 +72,7 @@ class ActivityApi:
             for row in rows
             if wanted_key is None or row.key_hash == wanted_key
         ]
-        return Reply(200, msgspec.json.encode({"data": items}))
+        return HttpResponse(200, msgspec.json.encode({"data": items}))
 
 
 def _days(wanted: str | None, today: int) -> tuple[int, int]:

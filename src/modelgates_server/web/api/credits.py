@@ -4,9 +4,9 @@ import msgspec
 
 from modelgates_server.core.money import format_pico
 from modelgates_server.core.times import format_instant
-from modelgates_server.service.ports import Caller, Clock
-from modelgates_server.web.response import Reply
-from modelgates_server.web.routing import Call
+from modelgates_server.service.ports import AuthenticatedKey, Clock
+from modelgates_server.web.response import HttpResponse
+from modelgates_server.web.routing import RequestContext
 
 
 class _Metadata(msgspec.Struct, frozen=True):
@@ -24,18 +24,18 @@ class CreditsApi:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
-    async def get(self, call: Call) -> Reply:
+    async def get(self, context: RequestContext) -> HttpResponse:
         """Answer from the row that admitted the caller: the last commit, no cache, no replica."""
-        caller = call.caller
+        caller = context.caller
         bought, used = format_pico(caller.credits_pico), format_pico(caller.usage_pico)
         body = f'{{"data":{{"total_credits":{bought},"total_usage":{used}}}'
-        if call.head.wants_metadata:
+        if context.head.wants_metadata:
             metadata = msgspec.json.encode(_metadata(caller, self._clock())).decode()
             body += f',"modelgates_metadata":{metadata}'
-        return Reply(200, f"{body}}}".encode())
+        return HttpResponse(200, f"{body}}}".encode())
 
 
-def _metadata(caller: Caller, now_ms: int) -> _Metadata:
+def _metadata(caller: AuthenticatedKey, now_ms: int) -> _Metadata:
     balance_pico = caller.credits_pico - caller.usage_pico
     return _Metadata(
         balance=format_pico(balance_pico),

@@ -9,13 +9,13 @@ from modelgates_server.core.ledger.commands import check_text
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Attempt, Generation
 from modelgates_server.core.metering.request import Api
-from modelgates_server.core.pricing.prices import Line, plain
+from modelgates_server.core.pricing.prices import ReceiptLine, plain
 from modelgates_server.core.times import format_instant
-from modelgates_server.service.ports import Generations
+from modelgates_server.service.ports import GenerationReader
 from modelgates_server.web.api.amounts import Number, number
 from modelgates_server.web.api.key_responses import workspace_of
-from modelgates_server.web.response import Reply
-from modelgates_server.web.routing import Call
+from modelgates_server.web.response import HttpResponse
+from modelgates_server.web.routing import RequestContext
 
 _ID_MAX_CHARS = 255
 _COUNTS = {
@@ -43,7 +43,7 @@ class ProviderResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     latency: int | None = None
 
 
-class ReceiptLine(msgspec.Struct, frozen=True):
+class ReceiptLineResponse(msgspec.Struct, frozen=True):
     """Quantity x rate = amount, in exact dollars as text."""
 
     what: str
@@ -52,7 +52,7 @@ class ReceiptLine(msgspec.Struct, frozen=True):
     amount: str
 
 
-class GenerationRow(msgspec.Struct, frozen=True, kw_only=True):
+class GenerationResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The union of what official clients demand, and below it what is ours alone.
 
     Amounts in dollars, times in ms. Token counts are null while nothing is charged.
@@ -108,33 +108,33 @@ class GenerationRow(msgspec.Struct, frozen=True, kw_only=True):
     hold: Number
     estimated: bool
     price_id: str
-    lines: list[ReceiptLine]
+    lines: list[ReceiptLineResponse]
 
 
 class GenerationsApi:
     """The operation on /generation."""
 
-    def __init__(self, generations: Generations) -> None:
+    def __init__(self, generations: GenerationReader) -> None:
         self._generations = generations
 
-    async def get(self, call: Call) -> Reply:
+    async def get(self, context: RequestContext) -> HttpResponse:
         """GET /generation?id=: for any key of the account that made the call."""
-        wanted = call.request.query_params.get("id", "")
+        wanted = context.request.query_params.get("id", "")
         check_text("id of the generation", wanted, _ID_MAX_CHARS)
-        found = await self._generations.generation(call.caller.account_id, wanted)
+        found = await self._generations.generation(context.caller.account_id, wanted)
         if found is None:
             raise GenerationNotFound("Generation not found")
-        return Reply(200, msgspec.json.encode({"data": generation_row(found)}))
+        return HttpResponse(200, msgspec.json.encode({"data": generation_response(found)}))
 
 
-def generation_row(generation: Generation) -> GenerationRow:
+def generation_response(generation: Generation) -> GenerationResponse:
     """Show a generation. One that runs has cost nothing yet, whatever its checkpoint has seen."""
     g = generation
     if g.state is HoldState.OPEN:
         g = msgspec.structs.replace(g, cost_pico=0, lines=(), usage=None)
     answered = _answered(g)
     counts: dict[str, Any] = {name: getattr(g.usage, at, None) for name, at in _COUNTS.items()}
-    return GenerationRow(
+    return GenerationResponse(
         id=g.id,
         upstream_id=answered.upstream_id,
         request_id=g.origin.request_id,
@@ -185,8 +185,8 @@ def _provider_response(attempt: Attempt) -> ProviderResponse:
     )
 
 
-def _receipt_line(line: Line) -> ReceiptLine:
-    return ReceiptLine(line.what, line.quantity, plain(line.rate), plain(line.amount))
+def _receipt_line(line: ReceiptLine) -> ReceiptLineResponse:
+    return ReceiptLineResponse(line.what, line.quantity, plain(line.rate), plain(line.amount))
 
 
 def _between(start_ms: int, end_ms: int | None) -> int | None:

@@ -6,8 +6,8 @@ import structlog
 from modelgates_server.core.errors import StoreUnavailable
 from modelgates_server.service.ports import Store
 from modelgates_server.web.errors import describe
-from modelgates_server.web.response import JSON, Reply
-from modelgates_server.web.routing import Call
+from modelgates_server.web.response import JSON, HttpResponse
+from modelgates_server.web.routing import RequestContext
 
 log = structlog.get_logger()
 
@@ -18,11 +18,11 @@ class Health:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def live(self, _: Call) -> Reply:
+    async def live(self, _: RequestContext) -> HttpResponse:
         """GET /healthz."""
-        return Reply(200, b'{"status":"ok"}')
+        return HttpResponse(200, b'{"status":"ok"}')
 
-    async def ready(self, _: Call) -> Reply:
+    async def ready(self, _: RequestContext) -> HttpResponse:
         """GET /readyz: 200, or a refusal that also names the part."""
         try:
             await self._store.ping()
@@ -30,8 +30,8 @@ class Health:
             log.warning("not ready", part="database", reason=str(error))
             status, message, headers = describe(error)
             refusal = {"error": {"message": message, "code": status}}
-            return Reply(status, _report("unavailable", **refusal), [JSON, *headers])
-        return Reply(200, _report("ok"))
+            return HttpResponse(status, _report("unavailable", **refusal), [JSON, *headers])
+        return HttpResponse(200, _report("ok"))
 
 
 def _report(status: str, **refusal: object) -> bytes:

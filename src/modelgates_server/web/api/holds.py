@@ -8,13 +8,13 @@ from modelgates_server.core.ledger.records import Hold
 from modelgates_server.core.times import format_instant
 from modelgates_server.service.ports import Store
 from modelgates_server.web.api.amounts import Number, number
-from modelgates_server.web.response import Reply
-from modelgates_server.web.routing import Call
+from modelgates_server.web.response import HttpResponse
+from modelgates_server.web.routing import RequestContext
 
 LISTED_MAX = 1000
 
 
-class HoldRow(msgspec.Struct, frozen=True, kw_only=True):
+class HoldResponse(msgspec.Struct, frozen=True, kw_only=True):
     """An open hold. `id` is its generation's; without one, `model` and `streamed` are null."""
 
     id: str
@@ -32,20 +32,20 @@ class HoldsApi:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def list(self, call: Call) -> Reply:
+    async def list(self, context: RequestContext) -> HttpResponse:
         """GET /credits/holds: oldest first. `held` is the sum of all, also of those not listed."""
-        caller = call.caller
+        caller = context.caller
         holds = await self._store.open_holds(caller.account_id, limit=LISTED_MAX)
         rows = []
         for hold in holds:
             rows.append(await self._row(hold))
             await asyncio.sleep(0)  # SQLite reads inline, so others get their turn in between
         content = {"data": rows, "held": number(caller.held_pico)}
-        return Reply(200, msgspec.json.encode(content))
+        return HttpResponse(200, msgspec.json.encode(content))
 
-    async def _row(self, hold: Hold) -> HoldRow:
+    async def _row(self, hold: Hold) -> HoldResponse:
         generation = await self._store.generation(hold.account_id, hold.id)
-        return HoldRow(
+        return HoldResponse(
             id=hold.id,
             amount=number(hold.amount_pico),
             api_key_hash=hold.key_hash,

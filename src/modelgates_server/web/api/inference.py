@@ -10,15 +10,15 @@ import msgspec
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.metering.generations import HEADER_MAX_CHARS, Origin, StoredAnswer
-from modelgates_server.core.metering.request import Api, Demand, read_demand
+from modelgates_server.core.metering.request import Api, InferenceRequest, parse_request
 from modelgates_server.core.money import Pico, format_pico, parse_pico
-from modelgates_server.service.calls.call import Call as MeteredCall
-from modelgates_server.service.calls.registry import CallRequest, Generations
+from modelgates_server.service.calls.call import Call
+from modelgates_server.service.calls.registry import CallRequest, CallService
 from modelgates_server.web.body import read_json
-from modelgates_server.web.error_responses import Refusals
+from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.keep_alive import COMMENT, WHITE_SPACE, KeepAlive, KeepAliveRules
-from modelgates_server.web.response import JSON, Reply, ResponseWriter, Stream
-from modelgates_server.web.routing import Call
+from modelgates_server.web.response import JSON, HttpResponse, ResponseWriter, StreamedResponse
+from modelgates_server.web.routing import RequestContext
 
 EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 _UNBUFFERED = (b"x-accel-buffering", b"no")
@@ -32,8 +32,8 @@ class InferenceApi:
 
     def __init__(
         self,
-        generations: Generations,
-        refusals: Refusals,
+        generations: CallService,
+        refusals: ErrorResponses,
         *,
         body_max_bytes: int,
         keep_alive: KeepAliveRules,
@@ -43,39 +43,39 @@ class InferenceApi:
         self._body_max_bytes = body_max_bytes
         self._keep_alive = keep_alive
 
-    async def chat(self, call: Call) -> Reply | Stream:
+    async def chat(self, context: RequestContext) -> HttpResponse | StreamedResponse:
         """POST /chat/completions."""
-        return await self._answer(Api.CHAT, call)
+        return await self._answer(Api.CHAT, context)
 
-    async def complete(self, call: Call) -> Reply | Stream:
+    async def complete(self, context: RequestContext) -> HttpResponse | StreamedResponse:
         """POST /completions."""
-        return await self._answer(Api.COMPLETIONS, call)
+        return await self._answer(Api.COMPLETIONS, context)
 
-    async def embed(self, call: Call) -> Reply | Stream:
+    async def embed(self, context: RequestContext) -> HttpResponse | StreamedResponse:
         """POST /embeddings."""
-        return await self._answer(Api.EMBEDDINGS, call)
+        return await self._answer(Api.EMBEDDINGS, context)
 
-    async def _answer(self, api: Api, call: Call) -> Reply | Stream:
-        body = await read_json(call, self._body_max_bytes)
+    async def _answer(self, api: Api, context: RequestContext) -> HttpResponse | StreamedResponse:
+        body = await read_json(context, self._body_max_bytes)
         # The client's patience begins here, not when the provider is asked.
         arrived_s = asyncio.get_running_loop().time()
-        request = _request(call, read_demand(api, body), body)
-        begun = await self._generations.begin(call.caller, request)
+        request = _request(context, parse_request(api, body), body)
+        begun = await self._generations.begin(context.caller, request)
         if isinstance(begun, StoredAnswer):
             replayed = (b"idempotent-replayed", b"true")
-            return Reply(200, begun.body, [JSON, _id_header(begun.generation_id), replayed])
-        begun.client_has_left = call.client_has_left
+            return HttpResponse(200, begun.body, [JSON, _id_header(begun.generation_id), replayed])
+        begun.client_has_left = context.client_has_left
         if request.demand.stream:
             return self._stream(begun, arrived_s)
-        user_agent = call.headers.get(b"user-agent", b"")
-        if self._keep_alive.covers_plain(user_agent, call.http_version):
-            return self._plain_kept_alive(begun, call.caller.account_id, arrived_s)
+        user_agent = context.headers.get(b"user-agent", b"")
+        if self._keep_alive.covers_plain(user_agent, context.http_version):
+            return self._plain_kept_alive(begun, context.caller.account_id, arrived_s)
         try:
             return await _plain(begun)
         finally:
             await begun.close()
 
-    def _stream(self, begun: MeteredCall, arrived_s: float) -> Stream:
+    def _stream(self, begun: Call, arrived_s: float) -> StreamedResponse:
         """Begins when the provider's answer does, or with a comment when that takes too long."""
 
         async def run(writer: ResponseWriter) -> None:
@@ -92,12 +92,12 @@ class InferenceApi:
             return begun.error_end(self._refusals.shown(error))
 
         headers = [EVENT_STREAM, _UNBUFFERED, _id_header(begun.generation.id)]
-        return Stream(headers, run, broken, begun.close)
+        return StreamedResponse(headers, run, broken, begun.close)
 
-    def _plain_kept_alive(self, begun: MeteredCall, account_id: str, arrived_s: float) -> Stream:
+    def _plain_kept_alive(self, begun: Call, account_id: str, arrived_s: float) -> StreamedResponse:
         """An ordinary answer, or, when it takes too long, one that begins with white space."""
 
-        async def run(writer: ResponseWriter) -> Reply | None:
+        async def run(writer: ResponseWriter) -> HttpResponse | None:
             try:
                 async with self._signs(writer, WHITE_SPACE, arrived_s):
                     reply = await _plain(begun)
@@ -114,37 +114,39 @@ class InferenceApi:
             return msgspec.json.encode(told)
 
         headers = [JSON, _UNBUFFERED, _id_header(begun.generation.id)]
-        return Stream(headers, run, broken, begun.close)
+        return StreamedResponse(headers, run, broken, begun.close)
 
     def _signs(self, writer: ResponseWriter, sign: bytes, arrived_s: float) -> KeepAlive:
         return KeepAlive(writer, sign, every_s=self._keep_alive.every_s, since_s=arrived_s)
 
 
-async def _plain(begun: MeteredCall) -> Reply:
+async def _plain(begun: Call) -> HttpResponse:
     await begun.open()
     answer = await begun.answer()
     cost = format_pico(begun.generation.cost_pico).encode()
     headers = [JSON, _id_header(begun.generation.id), (b"x-modelgates-cost", cost)]
-    return Reply(200, answer, headers)
+    return HttpResponse(200, answer, headers)
 
 
-def _request(call: Call, demand: Demand, body: bytes) -> CallRequest:
-    headers = call.headers
-    key = call.single_header("Idempotency-Key")
+def _request(context: RequestContext, demand: InferenceRequest, body: bytes) -> CallRequest:
+    headers = context.headers
+    key = context.single_header("Idempotency-Key")
     if key is not None and not 1 <= len(key) <= HEADER_MAX_CHARS:
         raise InvalidInput(f"Idempotency-Key must have 1 to {HEADER_MAX_CHARS} bytes")
     return CallRequest(
         demand=demand,
         body=body,
-        origin=_origin(call, demand, headers),
+        origin=_origin(context, demand, headers),
         idempotency_key=key,
-        max_cost_pico=_max_cost(call),
+        max_cost_pico=_max_cost(context),
     )
 
 
-def _origin(call: Call, demand: Demand, headers: dict[bytes, bytes]) -> Origin:
+def _origin(
+    context: RequestContext, demand: InferenceRequest, headers: dict[bytes, bytes]
+) -> Origin:
     return Origin(
-        request_id=call.head.text_id,
+        request_id=context.head.text_id,
         user=demand.user,
         session_id=demand.session_id or _cut(headers, b"x-session-id"),
         title=next(filter(None, (_cut(headers, name) for name in _TITLES)), None),
@@ -153,8 +155,8 @@ def _origin(call: Call, demand: Demand, headers: dict[bytes, bytes]) -> Origin:
     )
 
 
-def _max_cost(call: Call) -> Pico | None:
-    text = call.single_header("X-ModelGates-Max-Cost")
+def _max_cost(context: RequestContext) -> Pico | None:
+    text = context.single_header("X-ModelGates-Max-Cost")
     if text is None:
         return None
     most = parse_pico(text)

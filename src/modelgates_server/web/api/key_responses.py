@@ -6,14 +6,14 @@ import msgspec
 
 from modelgates_server.core.keys import Key, KeyKind, limit_resets_at_ms, spent_pico, windows_at
 from modelgates_server.core.times import LimitReset, format_instant
-from modelgates_server.service.ports import Caller
+from modelgates_server.service.ports import AuthenticatedKey
 from modelgates_server.web.api.amounts import Number, number, number_or_null
 
 _ZERO = number(0)
 _UNLIMITED = -1
 
 
-class KeyRow(msgspec.Struct, frozen=True):
+class KeyResponse(msgspec.Struct, frozen=True):
     """A row of `GET /keys`. Amounts in dollars; `kind` is ours alone."""
 
     hash: str
@@ -107,10 +107,10 @@ def workspace_of(account_id: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"modelgates:workspace:{account_id}"))
 
 
-def key_row(key: Key, now_ms: int) -> KeyRow:
+def key_response(key: Key, now_ms: int) -> KeyResponse:
     """Show a key as one of its account's."""
     windows = windows_at(key, now_ms)
-    return KeyRow(
+    return KeyResponse(
         hash=key.hash,
         name=key.name,
         label=key.label,
@@ -133,7 +133,7 @@ def key_row(key: Key, now_ms: int) -> KeyRow:
     )
 
 
-def current_key(key: Key, caller: Caller, now_ms: int) -> CurrentKey:
+def current_key(key: Key, caller: AuthenticatedKey, now_ms: int) -> CurrentKey:
     """Show the key that is calling."""
     windows = windows_at(key, now_ms)
     budget = None if key.limit_pico is None else _budget(key, key.limit_pico, now_ms)

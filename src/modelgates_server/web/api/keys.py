@@ -11,14 +11,14 @@ import msgspec
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.keys import Key, KeyChange, KeyKind
 from modelgates_server.core.times import LimitReset
-from modelgates_server.service.keys import KeyRing, NewKey, Repeatable
+from modelgates_server.service.keys import IdempotentRequest, KeyService, NewKey
 from modelgates_server.service.ports import Clock
 from modelgates_server.web.api.amounts import Number, read_number
-from modelgates_server.web.api.key_responses import current_key, key_row, workspace_of
+from modelgates_server.web.api.key_responses import current_key, key_response, workspace_of
 from modelgates_server.web.body import decode_body, query_flag, query_integer
 from modelgates_server.web.members import Opposite, check_query, folded
-from modelgates_server.web.response import Reply
-from modelgates_server.web.routing import Call
+from modelgates_server.web.response import HttpResponse
+from modelgates_server.web.routing import RequestContext
 
 B = TypeVar("B", bound=msgspec.Struct)
 
@@ -95,22 +95,22 @@ class KeyChangeBody(msgspec.Struct, frozen=True):
 class KeysApi:
     """The operations, over the service. With `allow_unknown` bodies may have further members."""
 
-    def __init__(self, keys: KeyRing, clock: Clock, *, allow_unknown: bool = False) -> None:
+    def __init__(self, keys: KeyService, clock: Clock, *, allow_unknown: bool = False) -> None:
         self._keys = keys
         self._clock = clock
         self._allow_unknown = allow_unknown
 
-    async def list(self, call: Call) -> Reply:
+    async def list(self, context: RequestContext) -> HttpResponse:
         """GET /keys: a page of 100, newest first."""
-        query = call.request.query_params
+        query = context.request.query_params
         check_query(query, _LIST_QUERY)
         include_disabled = query_flag(query, "include_disabled")
         include_expired = query_flag(query, "include_expired", default=True)
         offset = query_integer(query, "offset", most=_OFFSET_MAX)
-        if not _is_own_workspace(call, query.get("workspace_id")):
+        if not _is_own_workspace(context, query.get("workspace_id")):
             return _reply(200, {"data": []})
         page = await self._keys.page(
-            call.caller.account_id,
+            context.caller.account_id,
             kinds=_ADMINISTERED,
             include_disabled=include_disabled,
             include_expired=include_expired,
@@ -118,19 +118,19 @@ class KeysApi:
             limit=PAGE,
         )
         now_ms = self._clock()
-        return _reply(200, {"data": [key_row(key, now_ms) for key in page]})
+        return _reply(200, {"data": [key_response(key, now_ms) for key in page]})
 
-    async def create(self, call: Call) -> Reply:
+    async def create(self, context: RequestContext) -> HttpResponse:
         """POST /keys: the answer is the only time the key's text is shown."""
-        body = await self._body(call, NewKeyBody)
+        body = await self._body(context, NewKeyBody)
         if body.disabled:
             raise InvalidInput(
                 "disabled: a new key is always enabled; create it, then send "
                 "PATCH /keys/{hash} with disabled: true"
             )
-        if not _is_own_workspace(call, body.workspace_id):
+        if not _is_own_workspace(context, body.workspace_id):
             raise InvalidInput("workspace_id names no workspace of this account")
-        if body.creator_user_id not in (None, call.caller.account_id):
+        if body.creator_user_id not in (None, context.caller.account_id):
             raise InvalidInput("creator_user_id names no member of this account")
         wanted = NewKey(
             kind=KeyKind(body.kind),
@@ -140,22 +140,22 @@ class KeysApi:
             include_byok_in_limit=body.include_byok_in_limit,
             expires_at=body.expires_at,
         )
-        key, text = await self._keys.create(call.caller.account_id, wanted, _repeatable(call))
-        return _reply(201, {"data": key_row(key, self._clock()), "key": text})
+        key, text = await self._keys.create(context.caller.account_id, wanted, _repeatable(context))
+        return _reply(201, {"data": key_response(key, self._clock()), "key": text})
 
-    async def get(self, call: Call) -> Reply:
+    async def get(self, context: RequestContext) -> HttpResponse:
         """GET /keys/{hash}."""
-        check_query(call.request.query_params)
-        return self._row(await self._named(call, call.request.path_params["hash"]))
+        check_query(context.request.query_params)
+        return self._row(await self._named(context, context.request.path_params["hash"]))
 
-    async def change(self, call: Call) -> Reply:
+    async def change(self, context: RequestContext) -> HttpResponse:
         """PATCH /keys/{hash}."""
-        key = await self._named(call, call.request.path_params["hash"])
-        body = await self._body(call, KeyChangeBody)
+        key = await self._named(context, context.request.path_params["hash"])
+        body = await self._body(context, KeyChangeBody)
         for member in ("expires_at", "kind"):
             if getattr(body, member) not in (msgspec.UNSET, getattr(key, member)):
                 raise InvalidInput(f"{member} is set when a key is created and cannot be changed")
-        if not _is_own_workspace(call, body.workspace_id):
+        if not _is_own_workspace(context, body.workspace_id):
             raise InvalidInput("workspace_id names no workspace of this account")
         limit = body.limit
         change = KeyChange(
@@ -167,51 +167,51 @@ class KeysApi:
         )
         return self._row(await self._keys.change(key, change))
 
-    async def delete(self, call: Call) -> Reply:
+    async def delete(self, context: RequestContext) -> HttpResponse:
         """DELETE /keys/{hash}: 200 with a body, which the official clients insist on."""
-        check_query(call.request.query_params)
-        return await self._delete(call, call.request.path_params["hash"])
+        check_query(context.request.query_params)
+        return await self._delete(context, context.request.path_params["hash"])
 
-    async def delete_by_id(self, call: Call) -> Reply:
+    async def delete_by_id(self, context: RequestContext) -> HttpResponse:
         """DELETE /keys?id=: the spelling of the ModelGates client."""
-        check_query(call.request.query_params, ("id",))
-        wanted = call.request.query_params.get("id")
+        check_query(context.request.query_params, ("id",))
+        wanted = context.request.query_params.get("id")
         if not wanted:
             raise InvalidInput("name the key to delete: DELETE /keys/{hash} or DELETE /keys?id=")
-        return await self._delete(call, wanted)
+        return await self._delete(context, wanted)
 
-    async def current(self, call: Call) -> Reply:
+    async def current(self, context: RequestContext) -> HttpResponse:
         """GET /key: the key that is calling."""
-        key = await self._keys.get(call.caller.key_hash)
-        return _reply(200, {"data": current_key(key, call.caller, self._clock())})
+        key = await self._keys.get(context.caller.key_hash)
+        return _reply(200, {"data": current_key(key, context.caller, self._clock())})
 
-    async def _body(self, call: Call, shape: type[B]) -> B:
-        check_query(call.request.query_params)
-        return await decode_body(call, shape, _WORDS, allow_unknown=self._allow_unknown)
+    async def _body(self, context: RequestContext, shape: type[B]) -> B:
+        check_query(context.request.query_params)
+        return await decode_body(context, shape, _WORDS, allow_unknown=self._allow_unknown)
 
-    async def _named(self, call: Call, key_hash: str) -> Key:
-        return await self._keys.get(key_hash, call.caller.account_id, _ADMINISTERED)
+    async def _named(self, context: RequestContext, key_hash: str) -> Key:
+        return await self._keys.get(key_hash, context.caller.account_id, _ADMINISTERED)
 
-    async def _delete(self, call: Call, key_hash: str) -> Reply:
-        await self._keys.delete(await self._named(call, key_hash))
+    async def _delete(self, context: RequestContext, key_hash: str) -> HttpResponse:
+        await self._keys.delete(await self._named(context, key_hash))
         return _reply(200, {"deleted": True})
 
-    def _row(self, key: Key) -> Reply:
-        return _reply(200, {"data": key_row(key, self._clock())})
+    def _row(self, key: Key) -> HttpResponse:
+        return _reply(200, {"data": key_response(key, self._clock())})
 
 
-def _reply(status: int, content: dict[str, object]) -> Reply:
-    return Reply(status, msgspec.json.encode(content))
+def _reply(status: int, content: dict[str, object]) -> HttpResponse:
+    return HttpResponse(status, msgspec.json.encode(content))
 
 
-def _is_own_workspace(call: Call, workspace_id: str | None) -> bool:
-    return workspace_id is None or workspace_id == workspace_of(call.caller.account_id)
+def _is_own_workspace(context: RequestContext, workspace_id: str | None) -> bool:
+    return workspace_id is None or workspace_id == workspace_of(context.caller.account_id)
 
 
-def _repeatable(call: Call) -> Repeatable | None:
-    header = call.single_header("Idempotency-Key")
+def _repeatable(context: RequestContext) -> IdempotentRequest | None:
+    header = context.single_header("Idempotency-Key")
     if header is None:
         return None
     if not 1 <= len(header) <= _IDEMPOTENCY_KEY_MAX:
         raise InvalidInput(f"Idempotency-Key must have 1 to {_IDEMPOTENCY_KEY_MAX} bytes")
-    return Repeatable(call.token, header)
+    return IdempotentRequest(context.token, header)

@@ -3,9 +3,9 @@
 import hmac
 
 from modelgates_server.telemetry.metrics import EXPOSITION_TYPE, Metrics
-from modelgates_server.web.errors import HttpRefusal
-from modelgates_server.web.response import Reply
-from modelgates_server.web.routing import Call
+from modelgates_server.web.errors import HttpError
+from modelgates_server.web.response import HttpResponse
+from modelgates_server.web.routing import RequestContext
 
 
 class MetricsApi:
@@ -15,10 +15,10 @@ class MetricsApi:
         self._token = token
         self._metrics = metrics
 
-    async def show(self, call: Call) -> Reply:
+    async def show(self, context: RequestContext) -> HttpResponse:
         """GET /metrics."""
-        given = (call.head.authorization or b"").removeprefix(b"Bearer ")
+        given = (context.head.authorization or b"").removeprefix(b"Bearer ")
         if not self._token or not hmac.compare_digest(given, self._token.encode()):
-            raise HttpRefusal(404, "Resource not found")
+            raise HttpError(404, "Resource not found")
         content_type = (b"content-type", EXPOSITION_TYPE.encode())
-        return Reply(200, await self._metrics.exposition(), [content_type])
+        return HttpResponse(200, await self._metrics.exposition(), [content_type])

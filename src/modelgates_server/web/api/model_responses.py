@@ -79,7 +79,7 @@ class ModelLinks(msgspec.Struct, frozen=True):
     details: str
 
 
-class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
+class ModelResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `GET /models`."""
 
     id: str
@@ -110,7 +110,7 @@ class ToolChoice(msgspec.Struct, frozen=True):
     required: bool
 
 
-class EndpointRow(msgspec.Struct, frozen=True, kw_only=True):
+class EndpointResponse(msgspec.Struct, frozen=True, kw_only=True):
     """An endpoint of a model. We measure neither speed nor uptime for others to see.
 
     `service_tier` is the tier it sells, null for the standard one.
@@ -148,10 +148,10 @@ class ModelEndpoints(msgspec.Struct, frozen=True):
     created: int
     description: str
     architecture: Architecture
-    endpoints: list[EndpointRow]
+    endpoints: list[EndpointResponse]
 
 
-class ProviderRow(msgspec.Struct, frozen=True):
+class ProviderDescription(msgspec.Struct, frozen=True):
     """A row of `GET /providers`."""
 
     name: str
@@ -163,9 +163,9 @@ class ProviderRow(msgspec.Struct, frozen=True):
     datacenters: None = None
 
 
-def model_row(model: Model, price: Price, markup_bp: int) -> ModelRow:
+def model_response(model: Model, price: Price, markup_bp: int) -> ModelResponse:
     """Show a model at a price."""
-    return ModelRow(
+    return ModelResponse(
         id=model.id,
         canonical_slug=model.id,
         name=model.name,
@@ -180,7 +180,7 @@ def model_row(model: Model, price: Price, markup_bp: int) -> ModelRow:
     )
 
 
-def endpoints_row(model: Model, price: Price, markup_bp: int) -> ModelEndpoints:
+def endpoints_response(model: Model, price: Price, markup_bp: int) -> ModelEndpoints:
     """Show a model with its one provider, an endpoint for each service tier that has a price."""
     return ModelEndpoints(
         id=model.id,
@@ -189,17 +189,19 @@ def endpoints_row(model: Model, price: Price, markup_bp: int) -> ModelEndpoints:
         description=model.description,
         architecture=_architecture(model),
         endpoints=[
-            _endpoint_row(model, _pricing(price, markup_bp, service_tier), service_tier)
+            _endpoint_response(model, _pricing(price, markup_bp, service_tier), service_tier)
             for service_tier in (None, *price.service_tiers)
         ],
     )
 
 
-def _endpoint_row(model: Model, pricing: Pricing, service_tier: str | None) -> EndpointRow:
+def _endpoint_response(
+    model: Model, pricing: Pricing, service_tier: str | None
+) -> EndpointResponse:
     takes_choice = "tool_choice" in (model.parameters or ())
     provider = model.endpoint.provider
     tag = provider if service_tier is None else f"{provider}/{service_tier}"
-    return EndpointRow(
+    return EndpointResponse(
         name=f"{tag} | {model.id}",
         tag=tag,
         provider_name=provider,
@@ -215,9 +217,9 @@ def _endpoint_row(model: Model, pricing: Pricing, service_tier: str | None) -> E
     )
 
 
-def provider_row(name: str) -> ProviderRow:
+def provider_description(name: str) -> ProviderDescription:
     """Show a provider: the operator's name for it is all there is to tell."""
-    return ProviderRow(name=name, slug=name)
+    return ProviderDescription(name=name, slug=name)
 
 
 def _architecture(model: Model) -> Architecture:

@@ -17,17 +17,21 @@ from modelgates_server.core.pricing.catalog import Catalog, Model
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.service.ports import Clock
-from modelgates_server.web.api.model_responses import endpoints_row, model_row, provider_row
+from modelgates_server.web.api.model_responses import (
+    endpoints_response,
+    model_response,
+    provider_description,
+)
 from modelgates_server.web.body import query_integer
-from modelgates_server.web.response import Reply
-from modelgates_server.web.routing import Call
+from modelgates_server.web.response import HttpResponse
+from modelgates_server.web.routing import RequestContext
 
 PAGE = 500
 PAGE_MAX = 1000
 _OFFSET_MAX = 10**9
 
 
-class Offer(NamedTuple):
+class PricedModel(NamedTuple):
     """A model with its price in force and what is added to it."""
 
     model: Model
@@ -35,19 +39,19 @@ class Offer(NamedTuple):
     markup_bp: int
 
 
-Offers = list[Offer]
+Offers = list[PricedModel]
 
 
-def _average_price(offer: Offer) -> Decimal:
+def _average_price(offer: PricedModel) -> Decimal:
     tier = offer.price.tiers[0]
     return (tier.rate(Meter.INPUT) + tier.rate(Meter.OUTPUT)) * (10_000 + offer.markup_bp)
 
 
-def _unscored(_: Offer) -> int:
+def _unscored(_: PricedModel) -> int:
     return 0
 
 
-SORTS: dict[str, Callable[[Offer], Any]] = {
+SORTS: dict[str, Callable[[PricedModel], Any]] = {
     "newest": lambda offer: -offer.model.created_at_s,
     "pricing-low-to-high": _average_price,
     "pricing-high-to-low": lambda offer: -_average_price(offer),
@@ -79,35 +83,35 @@ class ModelsApi:
         # Neither models nor prices change while we run, so a row is made once for each markup.
         self._rows: dict[tuple[str, str, int], msgspec.Raw] = {}
 
-    async def list(self, call: Call) -> Reply:
+    async def list(self, context: RequestContext) -> HttpResponse:
         """GET /models."""
-        return self._list(call, None)
+        return self._list(context, None)
 
-    async def list_for_caller(self, call: Call) -> Reply:
+    async def list_for_caller(self, context: RequestContext) -> HttpResponse:
         """GET /models/user: with the prices of the caller's account."""
-        return self._list(call, call.caller.account_id)
+        return self._list(context, context.caller.account_id)
 
-    async def count(self, call: Call) -> Reply:
+    async def count(self, context: RequestContext) -> HttpResponse:
         """GET /models/count."""
-        offers = self._offers(call.request.query_params, None)
+        offers = self._offers(context.request.query_params, None)
         return _reply({"data": {"count": len(offers)}})
 
-    async def endpoints(self, call: Call) -> Reply:
+    async def endpoints(self, context: RequestContext) -> HttpResponse:
         """GET /models/{author}/{slug}/endpoints: the slug may hold slashes."""
-        names = call.request.path_params
+        names = context.request.path_params
         model = self._catalog.models.get(f"{names['author']}/{names['slug']}")
         offer = model and self._offer(model, None)
         if not offer:
             raise ModelNotFound("Model not found")
-        return _reply({"data": endpoints_row(*offer)})
+        return _reply({"data": endpoints_response(*offer)})
 
-    async def providers(self, _: Call) -> Reply:
+    async def providers(self, _: RequestContext) -> HttpResponse:
         """GET /providers: those of the models there are."""
         names = {model.endpoint.provider for model in self._catalog.models.values()}
-        return _reply({"data": [provider_row(name) for name in sorted(names)]})
+        return _reply({"data": [provider_description(name) for name in sorted(names)]})
 
-    def _list(self, call: Call, account_id: str | None) -> Reply:
-        query = call.request.query_params
+    def _list(self, context: RequestContext, account_id: str | None) -> HttpResponse:
+        query = context.request.query_params
         found = _sorted(self._offers(query, account_id), query.get("sort"))
         offset, limit = _page(query, len(found))
         rows = [self._row(offer) for offer in found[offset : offset + limit]]
@@ -115,7 +119,7 @@ class ModelsApi:
         if offset + limit < len(found):
             kept = [item for item in query.multi_items() if item[0] not in ("offset", "limit")]
             page = urlencode([*kept, ("offset", offset + limit), ("limit", limit)])
-            following = f"{quote(call.request.url.path)}?{page}"
+            following = f"{quote(context.request.url.path)}?{page}"
         return _reply({"data": rows, "total_count": len(found), "links": {"next": following}})
 
     def _offers(self, query: QueryParams, account_id: str | None) -> Offers:
@@ -126,25 +130,25 @@ class ModelsApi:
             if fits(model) and (offer := self._offer(model, account_id))
         ]
 
-    def _offer(self, model: Model, account_id: str | None) -> Offer | None:
+    def _offer(self, model: Model, account_id: str | None) -> PricedModel | None:
         try:
             price = self._catalog.price(model.endpoint.id, self._clock())
         except PriceNotFound:
             return None
         if account_id is None:
-            return Offer(model, price, model.markup_bp)
-        return Offer(model, price, self._catalog.markup_bp(model, account_id))
+            return PricedModel(model, price, model.markup_bp)
+        return PricedModel(model, price, self._catalog.markup_bp(model, account_id))
 
-    def _row(self, offer: Offer) -> msgspec.Raw:
+    def _row(self, offer: PricedModel) -> msgspec.Raw:
         name = (offer.model.id, offer.price.id, offer.markup_bp)
         row = self._rows.get(name)
         if row is None:
-            row = self._rows[name] = msgspec.Raw(msgspec.json.encode(model_row(*offer)))
+            row = self._rows[name] = msgspec.Raw(msgspec.json.encode(model_response(*offer)))
         return row
 
 
-def _reply(content: dict[str, object]) -> Reply:
-    return Reply(200, msgspec.json.encode(content))
+def _reply(content: dict[str, object]) -> HttpResponse:
+    return HttpResponse(200, msgspec.json.encode(content))
 
 
 def _sorted(offers: Offers, sort: str | None) -> Offers:

@@ -4,8 +4,8 @@ import json
 from functools import cached_property
 
 from modelgates_server.docsite.openapi import as_yaml, document_at
-from modelgates_server.web.response import JSON, Reply
-from modelgates_server.web.routing import Call
+from modelgates_server.web.response import JSON, HttpResponse
+from modelgates_server.web.routing import RequestContext
 
 
 class OpenApi:
@@ -14,13 +14,13 @@ class OpenApi:
     def __init__(self, public_url: str) -> None:
         self._public_url = public_url.rstrip("/")
 
-    async def show_json(self, _: Call) -> Reply:
+    async def show_json(self, _: RequestContext) -> HttpResponse:
         """GET /openapi.json."""
-        return Reply(200, self._json, [JSON])
+        return HttpResponse(200, self._json, [JSON])
 
-    async def show_yaml(self, _: Call) -> Reply:
+    async def show_yaml(self, _: RequestContext) -> HttpResponse:
         """GET /openapi.yaml."""
-        return Reply(200, self._yaml, [(b"content-type", b"application/yaml")])
+        return HttpResponse(200, self._yaml, [(b"content-type", b"application/yaml")])
 
     @cached_property
     def _json(self) -> bytes:

@@ -19,9 +19,9 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from modelgates_server.web.errors import HttpRefusal, error_body
+from modelgates_server.web.errors import HttpError, error_body
 from modelgates_server.web.head import Headers, new_request_id
-from modelgates_server.web.http.transport import GatheringTransport
+from modelgates_server.web.http.transport import CoalescingTransport
 from modelgates_server.web.response import ALWAYS, JSON
 from modelgates_server.web.routing import CLIENT_HAS_LEFT
 
@@ -44,7 +44,7 @@ _LOOK_EVERY_S = 0.5
 _RESET_AT_ONCE = struct.pack("ii", 1, 0)
 
 
-class Limits:
+class ConnectionLimits:
     """What a process grants its connections. It looks at all of them twice a second.
 
     Timers of their own would be set and cancelled for every request; this costs requests nothing.
@@ -76,10 +76,10 @@ class _Trailers(list[tuple[bytes, bytes]]):
         """Forget it."""
 
 
-class BoundedConnection(HttpToolsProtocol):
+class LimitedHttpProtocol(HttpToolsProtocol):
     """uvicorn's callbacks; a request that arrives in one piece costs next to nothing more."""
 
-    def __init__(self, *args: Any, limits: Limits, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, limits: ConnectionLimits, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._limits = limits
         self._whole: object = None  # the scope of the last request that arrived whole
@@ -95,7 +95,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a connection, or say that there are too many."""
-        gathering = GatheringTransport(transport, self.loop)
+        gathering = CoalescingTransport(transport, self.loop)
         super().connection_made(cast("asyncio.Transport", gathering))
         self._limits.watch(self.connections, self.loop)
         excess = len(self.connections) - self._limits.max_connections
@@ -129,9 +129,9 @@ class BoundedConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is whole: start the request, or queue it behind the one that runs."""
         if len(self.headers) > HEADERS_MAX:
-            raise HttpRefusal(431, "Too many request header fields")
+            raise HttpError(431, "Too many request header fields")
         if len(self.pipeline) >= PIPELINE_MAX:
-            raise HttpRefusal(503, "Too many requests at once")
+            raise HttpError(503, "Too many requests at once")
         super().on_headers_complete()
         # From here on `on_header` brings trailers, which are no headers: they might claim to be
         # Authorization, and there is no end to them.
@@ -143,7 +143,7 @@ class BoundedConnection(HttpToolsProtocol):
         if self.cycle.response_complete:
             self._discarded_bytes += len(body)
             if self._discarded_bytes > _DISCARD_MAX_BYTES:
-                raise HttpRefusal(413, "Request payload too large")
+                raise HttpError(413, "Request payload too large")
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -153,7 +153,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Go on to the next request. uvicorn would set a timer here; see `Limits`."""
+        """Go on to the next request. uvicorn would set a timer here; see `ConnectionLimits`."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -220,7 +220,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _refuse(self, cause: BaseException | None) -> None:
         """The parser stopped, on its own or because a callback raised."""
-        if isinstance(cause, HttpRefusal):
+        if isinstance(cause, HttpError):
             self._end(cause.status, str(cause))
         else:
             self._end(400, "The request is not valid HTTP")

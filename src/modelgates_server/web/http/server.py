@@ -19,7 +19,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from modelgates_server.core.errors import GatewayError, InvalidInput
-from modelgates_server.web.http.connection import BoundedConnection, Limits
+from modelgates_server.web.http.connection import ConnectionLimits, LimitedHttpProtocol
 
 log = structlog.get_logger()
 
@@ -93,7 +93,7 @@ def configuration(
     """
     if tls_cert is not None:
         _check_tls(tls_cert, tls_key)
-    limits = Limits(request_timeout_s=request_timeout_s, max_connections=max_connections)
+    limits = ConnectionLimits(request_timeout_s=request_timeout_s, max_connections=max_connections)
     return uvicorn.Config(
         partial(_start_worker, app) if workers > 1 else app,
         factory=True,
@@ -106,7 +106,7 @@ def configuration(
         loop="uvloop",
         http=cast(
             "type[asyncio.Protocol]",  # called like one
-            partial(BoundedConnection, limits=limits),
+            partial(LimitedHttpProtocol, limits=limits),
         ),
         ws="none",
         lifespan="on",

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 
-class GatheringTransport:
+class CoalescingTransport:
     """A transport that sends what was written during one turn of the event loop at its end.
 
     uvicorn writes the head of an answer and its body one after the other, and the loop sends each

@@ -14,14 +14,14 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from modelgates_server.service.keys import KeyRing
+from modelgates_server.service.keys import KeyService
 from modelgates_server.telemetry.metrics import Metrics
 from modelgates_server.web.app import App
-from modelgates_server.web.error_responses import Refusals
+from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.mcp.jsonrpc import BODY_MAX_BYTES
-from modelgates_server.web.mcp.server import RUNNING_MAX, Endpoint
-from modelgates_server.web.response import Reply
-from modelgates_server.web.routing import Call, Operation
+from modelgates_server.web.mcp.server import RUNNING_MAX, StatelessMcpServer
+from modelgates_server.web.response import HttpResponse
+from modelgates_server.web.routing import RequestContext, Route
 
 if TYPE_CHECKING:
     from modelgates_server.web.mcp.transport import Exchange
@@ -32,10 +32,10 @@ class AccountMcp:
 
     def __init__(
         self,
-        operations: Iterable[Operation],
-        keys: KeyRing,
+        operations: Iterable[Route],
+        keys: KeyService,
         metrics: Metrics,
-        refusals: Refusals,
+        refusals: ErrorResponses,
     ) -> None:
         self._operations = {operation.id: operation for operation in operations}
         self._app = App(
@@ -46,13 +46,13 @@ class AccountMcp:
             nullcontext,
             RUNNING_MAX * BODY_MAX_BYTES,
         )
-        self._endpoint = Endpoint(self._load)
+        self._endpoint = StatelessMcpServer(self._load)
 
-    async def answer(self, call: Call) -> Reply:
+    async def answer(self, context: RequestContext) -> HttpResponse:
         """POST /api/v1/mcp."""
-        return await self._endpoint.answer(call)
+        return await self._endpoint.answer(context)
 
     def _load(self) -> "Exchange":
-        from modelgates_server.web.mcp import account_tools  # noqa: PLC0415 - see `Endpoint`
+        from modelgates_server.web.mcp import account_tools  # noqa: PLC0415 - see `StatelessMcpServer`
 
         return account_tools.exchange(self._operations, self._app)

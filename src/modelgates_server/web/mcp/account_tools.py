@@ -28,8 +28,8 @@ from modelgates_server.web.mcp.transport import (
     request_of,
     text_result,
 )
-from modelgates_server.web.response import JSON, Reply
-from modelgates_server.web.routing import Call, Operation
+from modelgates_server.web.response import JSON, HttpResponse
+from modelgates_server.web.routing import RequestContext, Route
 
 ANSWER_MAX_BYTES = 256 * 1024
 
@@ -163,9 +163,9 @@ class _ToolCall(msgspec.Struct):
     params: _Arguments
 
 
-def exchange(operations: Mapping[str, Operation], app: App) -> Exchange:
+def exchange(operations: Mapping[str, Route], app: App) -> Exchange:
     """The server; see `AccountMcp`."""
-    desk = _Desk(operations, app)
+    desk = _AccountToolHandlers(operations, app)
     server = Server[Any](
         "modelgates-account",
         version=__version__,
@@ -177,10 +177,10 @@ def exchange(operations: Mapping[str, Operation], app: App) -> Exchange:
     return Exchange(server)
 
 
-class _Desk:
+class _AccountToolHandlers:
     """The handlers."""
 
-    def __init__(self, operations: Mapping[str, Operation], app: App) -> None:
+    def __init__(self, operations: Mapping[str, Route], app: App) -> None:
         self._operations = operations
         self._app = app
         self._tools = {each.tool.name: each for each in TOOLS}
@@ -218,25 +218,25 @@ class _Desk:
 
     async def _ask(
         self,
-        call: Call,
+        context: RequestContext,
         tool: _AccountTool,
         arguments: Mapping[str, msgspec.Raw],
         repeated: Headers,
-    ) -> Reply:
+    ) -> HttpResponse:
         operation = self._operations[tool.operation_id]
         sends = operation.method == "POST"
         query = "" if sends else urlencode({**tool.given, **_query(arguments)})
         scope = {
-            **call.request.scope,
+            **context.request.scope,
             "method": operation.method,
             "path": operation.path,
             "raw_path": operation.path.encode(),
             "query_string": query.encode(),
             "headers": [
                 JSON,
-                (b"host", call.headers.get(b"host", b"")),
-                (b"authorization", call.head.authorization or b""),
-                (b"x-request-id", call.head.request_id),
+                (b"host", context.headers.get(b"host", b"")),
+                (b"authorization", context.head.authorization or b""),
+                (b"x-request-id", context.head.request_id),
                 (b"x-modelgates-metadata", b"enabled"),
                 *repeated,
             ],

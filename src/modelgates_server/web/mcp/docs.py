@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.service.ports import Clock
-from modelgates_server.web.mcp.jsonrpc import INVALID_REQUEST, Refused
-from modelgates_server.web.mcp.rate_limit import Throttle
-from modelgates_server.web.mcp.server import Endpoint
-from modelgates_server.web.response import Reply
-from modelgates_server.web.routing import Call
+from modelgates_server.web.mcp.jsonrpc import INVALID_REQUEST, JsonRpcError
+from modelgates_server.web.mcp.rate_limit import RateLimiter
+from modelgates_server.web.mcp.server import StatelessMcpServer
+from modelgates_server.web.response import HttpResponse
+from modelgates_server.web.routing import RequestContext
 
 if TYPE_CHECKING:
     from modelgates_server.docsite.site import Site
@@ -34,22 +34,24 @@ class DocsMcp:
     def __init__(
         self,
         site: Callable[[], Awaitable["Site"]],
-        base_of: Callable[[Call], str],
+        base_of: Callable[[RequestContext], str],
         clock: Clock,
     ) -> None:
         self._site = site
         self._base_of = base_of
-        self._endpoint = Endpoint(self._load, Throttle(clock, burst=BURST, every_ms=EVERY_MS))
+        self._endpoint = StatelessMcpServer(
+            self._load, RateLimiter(clock, burst=BURST, every_ms=EVERY_MS)
+        )
 
-    async def answer(self, call: Call) -> Reply:
+    async def answer(self, context: RequestContext) -> HttpResponse:
         """POST /docs/_mcp/server."""
         try:
-            self._base_of(call)
+            self._base_of(context)
         except InvalidInput as error:
-            return Refused(400, INVALID_REQUEST, str(error)).reply
-        return await self._endpoint.answer(call)
+            return JsonRpcError(400, INVALID_REQUEST, str(error)).reply
+        return await self._endpoint.answer(context)
 
     def _load(self) -> "Exchange":
-        from modelgates_server.web.mcp import docs_tools  # noqa: PLC0415 - see `Endpoint`
+        from modelgates_server.web.mcp import docs_tools  # noqa: PLC0415 - see `StatelessMcpServer`
 
         return docs_tools.exchange(self._site, self._base_of)

@@ -28,8 +28,8 @@ from modelgates_server import __version__
 from modelgates_server.docsite.model import DOCS, ORIGIN, Excerpt, Page
 from modelgates_server.docsite.search import MARKS
 from modelgates_server.web.mcp.transport import Context, Exchange, call_of, text_result
-from modelgates_server.web.pages.executor import beside
-from modelgates_server.web.routing import Call
+from modelgates_server.web.pages.executor import run_in_docs_thread
+from modelgates_server.web.routing import RequestContext
 
 if TYPE_CHECKING:
     from modelgates_server.docsite.site import Site
@@ -107,9 +107,11 @@ GET_PAGE = Tool(
 )
 
 
-def exchange(site: Callable[[], Awaitable["Site"]], base_of: Callable[[Call], str]) -> Exchange:
+def exchange(
+    site: Callable[[], Awaitable["Site"]], base_of: Callable[[RequestContext], str]
+) -> Exchange:
     """The server; see `DocsMcp`."""
-    shelf = _Shelf(site, base_of)
+    shelf = _DocsHandlers(site, base_of)
     server = Server[Any](
         "modelgates-docs",
         version=__version__,
@@ -124,13 +126,13 @@ def exchange(site: Callable[[], Awaitable["Site"]], base_of: Callable[[Call], st
     return Exchange(server)
 
 
-class _Shelf:
+class _DocsHandlers:
     """The handlers. What they answer is written with ORIGIN; each puts the caller's in place."""
 
     def __init__(
         self,
         site: Callable[[], Awaitable["Site"]],
-        base_of: Callable[[Call], str],
+        base_of: Callable[[RequestContext], str],
     ) -> None:
         self._site = site
         self._base_of = base_of
@@ -144,7 +146,7 @@ class _Shelf:
             raise MCPError(INVALID_PARAMS, f"Unknown tool: {params.name[:TEXT_MAX_CHARS]}")
         site = await self._site()
         try:
-            text = await beside(tools[params.name], site, params.arguments or {})
+            text = await run_in_docs_thread(tools[params.name], site, params.arguments or {})
         except msgspec.ValidationError as error:
             wrong = str(error)[:TEXT_MAX_CHARS]
             return text_result(f"The arguments do not fit: {wrong}", is_error=True)
@@ -191,7 +193,7 @@ class _Shelf:
         site = await self._site()
         uri = str(params.uri)
         try:
-            text, mime_type = await beside(_resource_text, site, uri)
+            text, mime_type = await run_in_docs_thread(_resource_text, site, uri)
         except LookupError:
             shown = {"uri": uri[:TEXT_MAX_CHARS]}
             raise MCPError(INVALID_PARAMS, "Resource not found", shown) from None

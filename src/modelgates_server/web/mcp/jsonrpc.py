@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from modelgates_server.web.response import JSON, Reply
+from modelgates_server.web.response import JSON, HttpResponse
 
 BODY_MAX_BYTES = 64 * 1024
 BATCH_MAX = 16
@@ -23,7 +23,7 @@ _BATCHES = (b"", b"2025-03-26")
 Id = str | int | None
 
 
-class Refused(Exception):
+class JsonRpcError(Exception):
     """A request that is answered with a JSON-RPC error; `id` is that of the message, if known."""
 
     def __init__(self, status: int, code: int, message: str, id_: Id = None) -> None:
@@ -31,7 +31,7 @@ class Refused(Exception):
         self.reply = _error(status, code, message, id_)
 
 
-class Overloaded(Refused):
+class Overloaded(JsonRpcError):
     """The same for what is no fault of the request, and may come again after so many seconds."""
 
     def __init__(self, status: int, message: str, retry_after_s: int) -> None:
@@ -39,27 +39,29 @@ class Overloaded(Refused):
         self.reply.headers.append((b"retry-after", b"%d" % retry_after_s))
 
 
-def _error(status: int, code: int, message: str, id_: Id) -> Reply:
+def _error(status: int, code: int, message: str, id_: Id) -> HttpResponse:
     body = {"jsonrpc": "2.0", "id": id_, "error": {"code": code, "message": message}}
-    return Reply(status, msgspec.json.encode(body), [JSON])
+    return HttpResponse(status, msgspec.json.encode(body), [JSON])
 
 
 def check_headers(headers: dict[bytes, bytes]) -> None:
     """A request brings JSON and takes JSON (2025-11-25, transports: sending messages)."""
     media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if media_type != JSON[1]:
-        raise Refused(415, INVALID_REQUEST, "Content-Type must be application/json")
+        raise JsonRpcError(415, INVALID_REQUEST, "Content-Type must be application/json")
     accepted = headers.get(b"accept", b"*/*").lower().split(b",")
     types = {each.partition(b";")[0].strip() for each in accepted}
     if types.isdisjoint({JSON[1], b"application/*", b"*/*"}):
-        raise Refused(406, INVALID_REQUEST, "The answer is application/json; Accept must allow it")
+        raise JsonRpcError(
+            406, INVALID_REQUEST, "The answer is application/json; Accept must allow it"
+        )
 
 
 def check_size(body: bytes | None) -> bytes:
     """The body; None stands for one that is too large."""
     if body is None:
         message = f"Request payload too large, {BODY_MAX_BYTES // 1024} KiB are the most"
-        raise Refused(413, INVALID_REQUEST, message)
+        raise JsonRpcError(413, INVALID_REQUEST, message)
     return body
 
 
@@ -72,28 +74,28 @@ def split(body: bytes, version: bytes) -> tuple[list[bytes], bool]:
         decoded = msgspec.json.decode(body)
         json.loads(body, object_pairs_hook=_check_names, parse_int=str, parse_float=str)
     except RecursionError:
-        raise Refused(400, PARSE_ERROR, "Parse error: nested too deeply") from None
+        raise JsonRpcError(400, PARSE_ERROR, "Parse error: nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(400, PARSE_ERROR, f"Parse error: {error}") from None
+        raise JsonRpcError(400, PARSE_ERROR, f"Parse error: {error}") from None
     if not isinstance(decoded, list):
         _check_message(decoded)
         return [body], False
     if version not in _BATCHES:
-        raise Refused(400, INVALID_REQUEST, "This version of the protocol has no batches")
+        raise JsonRpcError(400, INVALID_REQUEST, "This version of the protocol has no batches")
     if not 1 <= len(decoded) <= BATCH_MAX:
-        raise Refused(400, INVALID_REQUEST, f"A batch has 1 to {BATCH_MAX} messages")
+        raise JsonRpcError(400, INVALID_REQUEST, f"A batch has 1 to {BATCH_MAX} messages")
     for message in decoded:
         _check_message(message)
         if message.get("method") == "initialize":
-            raise Refused(400, INVALID_REQUEST, "initialize cannot be part of a batch")
+            raise JsonRpcError(400, INVALID_REQUEST, "initialize cannot be part of a batch")
     return [bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw])], True
 
 
-def left_out(message: bytes) -> Reply:
+def left_out(message: bytes) -> HttpResponse:
     """The answer to a message of a batch whose other answers are long enough together."""
     decoded = msgspec.json.decode(message)
     if "id" not in decoded or "method" not in decoded:
-        return Reply(202, b"", [])
+        return HttpResponse(202, b"", [])
     text = "The answers of this batch are too large together; ask for less at once"
     return _error(200, OVERLOADED, text, decoded["id"])
 
@@ -102,24 +104,24 @@ def _check_names(members: list[tuple[str, Any]]) -> None:
     # Readers differ in which of them counts, and whoever writes a limit twice must not get a key
     # without one.
     if len({name for name, _ in members}) < len(members):
-        raise Refused(400, INVALID_REQUEST, "An object has two members of the same name")
+        raise JsonRpcError(400, INVALID_REQUEST, "An object has two members of the same name")
 
 
 def _check_message(message: Any) -> None:
     if not isinstance(message, dict):
-        raise Refused(400, INVALID_REQUEST, "A message is a JSON object")
+        raise JsonRpcError(400, INVALID_REQUEST, "A message is a JSON object")
     id_ = message.get("id")
     if isinstance(id_, bool) or not isinstance(id_, Id):
-        raise Refused(400, INVALID_REQUEST, "id must be a string or a whole number")
+        raise JsonRpcError(400, INVALID_REQUEST, "id must be a string or a whole number")
     if message.get("jsonrpc") != "2.0":
-        raise Refused(400, INVALID_REQUEST, 'jsonrpc must be "2.0"', id_)
+        raise JsonRpcError(400, INVALID_REQUEST, 'jsonrpc must be "2.0"', id_)
     if "method" not in message and ("result" in message or "error" in message):
         return  # an answer; nobody here has asked, and the library drops it
     method = message.get("method")
     if not isinstance(method, str) or len(method) > METHOD_MAX_CHARS:
         text = f"method must be a string of at most {METHOD_MAX_CHARS} characters"
-        raise Refused(400, INVALID_REQUEST, text, id_)
+        raise JsonRpcError(400, INVALID_REQUEST, text, id_)
     if "id" in message and id_ is None:
-        raise Refused(400, INVALID_REQUEST, "id must be a string or a whole number")
+        raise JsonRpcError(400, INVALID_REQUEST, "id must be a string or a whole number")
     if not isinstance(message.get("params"), dict | None):
-        raise Refused(400, INVALID_PARAMS, "params must be an object", id_)
+        raise JsonRpcError(400, INVALID_PARAMS, "params must be an object", id_)

@@ -9,7 +9,7 @@ _NETWORK_BITS = 64
 _MS_PER_S = 1000
 
 
-class Throttle:
+class RateLimiter:
     """Grants each address `burst` messages at once, and one more every `every_ms`.
 
     Of each address one number is kept, and of the addresses those that asked last.

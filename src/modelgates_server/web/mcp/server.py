@@ -12,16 +12,16 @@ import msgspec
 
 from modelgates_server.web.mcp.jsonrpc import (
     BODY_MAX_BYTES,
+    JsonRpcError,
     Overloaded,
-    Refused,
     check_headers,
     check_size,
     left_out,
     split,
 )
-from modelgates_server.web.mcp.rate_limit import Throttle
-from modelgates_server.web.response import JSON, Reply
-from modelgates_server.web.routing import Call
+from modelgates_server.web.mcp.rate_limit import RateLimiter
+from modelgates_server.web.response import JSON, HttpResponse
+from modelgates_server.web.routing import RequestContext
 
 if TYPE_CHECKING:
     from modelgates_server.web.mcp.transport import Exchange
@@ -33,52 +33,52 @@ BATCH_ANSWERS_BYTES = 512 * 1024
 """Once the answers of a batch have so many together, its other messages are refused."""
 
 
-class Endpoint:
+class StatelessMcpServer:
     """Answers the POST requests of one path; `load` imports the library, so call it in a thread.
 
     `throttle` is for what everybody may ask, by the address of the connection: behind a proxy, all
     share what one client has.
     """
 
-    def __init__(self, load: Callable[[], "Exchange"], throttle: Throttle | None = None) -> None:
+    def __init__(self, load: Callable[[], "Exchange"], throttle: RateLimiter | None = None) -> None:
         self._load = load
         self._throttle = throttle
         self._exchange: Exchange | None = None
         self._loading = asyncio.Lock()
         self._running = 0
 
-    async def answer(self, call: Call) -> Reply:
+    async def answer(self, context: RequestContext) -> HttpResponse:
         """One answer for each message that wants one; what is no message gets a JSON-RPC error."""
         try:
-            self._charge(call, 1)
-            check_headers(call.headers)
-            body = check_size(await call.body(BODY_MAX_BYTES))
-            messages, is_batch = split(body, call.headers.get(b"mcp-protocol-version", b""))
-            self._charge(call, len(messages) - 1)
+            self._charge(context, 1)
+            check_headers(context.headers)
+            body = check_size(await context.body(BODY_MAX_BYTES))
+            messages, is_batch = split(body, context.headers.get(b"mcp-protocol-version", b""))
+            self._charge(context, len(messages) - 1)
             if self._running >= RUNNING_MAX:
                 raise Overloaded(503, "Too many requests at once", 1)
-        except Refused as refused:
+        except JsonRpcError as refused:
             return refused.reply
         self._running += 1
         try:
-            replies = await self._replies(call, messages)
+            replies = await self._replies(context, messages)
         finally:
             self._running -= 1
         return _batch(replies) if is_batch else replies[0]
 
-    def _charge(self, call: Call, count: int) -> None:
+    def _charge(self, context: RequestContext, count: int) -> None:
         if self._throttle is None:
             return
-        client = call.request.client
+        client = context.request.client
         if wait_s := self._throttle.wait_s("" if client is None else client.host, count):
             raise Overloaded(429, "Rate limit exceeded", wait_s)
 
-    async def _replies(self, call: Call, messages: list[bytes]) -> list[Reply]:
+    async def _replies(self, context: RequestContext, messages: list[bytes]) -> list[HttpResponse]:
         exchange = await self._loaded()
-        replies, size = list[Reply](), 0
+        replies, size = list[HttpResponse](), 0
         for message in messages:
             if size < BATCH_ANSWERS_BYTES:
-                replies.append(await exchange.answer(call, message))
+                replies.append(await exchange.answer(context, message))
             else:
                 replies.append(left_out(message))
             size += len(replies[-1].body)
@@ -91,6 +91,10 @@ class Endpoint:
         return self._exchange
 
 
-def _batch(replies: list[Reply]) -> Reply:
+def _batch(replies: list[HttpResponse]) -> HttpResponse:
     bodies: list[Any] = [msgspec.Raw(reply.body) for reply in replies if reply.body]
-    return Reply(200, msgspec.json.encode(bodies), [JSON]) if bodies else Reply(202, b"", [])
+    return (
+        HttpResponse(200, msgspec.json.encode(bodies), [JSON])
+        if bodies
+        else HttpResponse(202, b"", [])
+    )

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from modelgates_server.web.errors import INTERNAL
-from modelgates_server.web.response import JSON, Message, Receive, Reply, Scope, Send
-from modelgates_server.web.routing import Call
+from modelgates_server.web.response import JSON, HttpResponse, Message, Receive, Scope, Send
+from modelgates_server.web.routing import RequestContext
 
 Context = ServerRequestContext[Any, Any]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -37,17 +37,17 @@ class Exchange:
         # It tells of every request, and of every client that does something wrong.
         logging.getLogger("mcp").setLevel(logging.ERROR)
 
-    async def answer(self, call: Call, message: bytes) -> Reply:
+    async def answer(self, context: RequestContext, message: bytes) -> HttpResponse:
         """Answer a message that `messages.split` has passed; with no body where it wants none."""
         # Without sessions a manager holds nothing from one request to the next.
         manager = StreamableHTTPSessionManager(self._server, json_response=True, stateless=True)
         async with manager.run():
-            kept = (each for each in call.request.scope["headers"] if each[0] != _ACCEPT[0])
-            scope = {**call.request.scope, _CALL: call, "headers": [*kept, _ACCEPT]}
+            kept = (each for each in context.request.scope["headers"] if each[0] != _ACCEPT[0])
+            scope = {**context.request.scope, _CALL: context, "headers": [*kept, _ACCEPT]}
             return await gathered(manager.handle_request, scope, message)
 
 
-async def gathered(app: App, scope: Scope, body: bytes) -> Reply:
+async def gathered(app: App, scope: Scope, body: bytes) -> HttpResponse:
     """What an ASGI application answers to a request with this body."""
     received = [{"type": "http.request", "body": body, "more_body": False}]
     status, answer = 500, b""
@@ -63,7 +63,7 @@ async def gathered(app: App, scope: Scope, body: bytes) -> Reply:
         answer += message.get("body", b"")
 
     await app(scope, receive, send)
-    return Reply(status, answer, [JSON] if answer else [])
+    return HttpResponse(status, answer, [JSON] if answer else [])
 
 
 def request_of(context: Context) -> Request:
@@ -73,9 +73,9 @@ def request_of(context: Context) -> Request:
     return request
 
 
-def call_of(context: Context) -> Call:
+def call_of(context: Context) -> RequestContext:
     """The HTTP request that brought a message."""
-    call: Call = request_of(context).scope[_CALL]
+    call: RequestContext = request_of(context).scope[_CALL]
     return call
 
 

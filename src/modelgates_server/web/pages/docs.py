@@ -17,8 +17,8 @@ from modelgates_server.docsite.model import HTML, ORIGIN
 from modelgates_server.docsite.model_names import with_offered_models
 from modelgates_server.docsite.openapi import document_at
 from modelgates_server.docsite.rebase import rebased
-from modelgates_server.web.errors import HttpRefusal
-from modelgates_server.web.pages.executor import beside
+from modelgates_server.web.errors import HttpError
+from modelgates_server.web.pages.executor import run_in_docs_thread
 from modelgates_server.web.pages.negotiation import (
     base_of,
     has,
@@ -26,9 +26,9 @@ from modelgates_server.web.pages.negotiation import (
     wants_html,
     wants_markdown,
 )
-from modelgates_server.web.pages.response_cache import SECURITY, Copies
-from modelgates_server.web.response import CACHED, JSON, Reply
-from modelgates_server.web.routing import Call
+from modelgates_server.web.pages.response_cache import SECURITY, ResponseCache
+from modelgates_server.web.response import CACHED, JSON, HttpResponse
+from modelgates_server.web.routing import RequestContext
 
 if TYPE_CHECKING:
     from modelgates_server.docsite.site import Site
@@ -58,7 +58,7 @@ class SharedSite:
         """Make it, or wait for it, or take it. One that could not be made is tried again."""
         making = self._making
         if making is None or (making.done() and making.exception() is not None):
-            making = self._making = asyncio.ensure_future(beside(self._load))
+            making = self._making = asyncio.ensure_future(run_in_docs_thread(self._load))
         # A client that leaves ends its own waiting, not that of others.
         return await asyncio.shield(making)
 
@@ -84,42 +84,44 @@ class DocsApi:
     def __init__(self, public_url: str, catalog: Catalog) -> None:
         self._public_url = public_url
         self.site = SharedSite(partial(load_site, catalog))
-        self._copies = Copies()
+        self._copies = ResponseCache()
 
-    async def show(self, call: Call) -> Reply:
+    async def show(self, context: RequestContext) -> HttpResponse:
         """GET of any document of the site."""
         site = await self.site.get()
-        path: str = call.request.scope["path"]
+        path: str = context.request.scope["path"]
         name = path.removeprefix("/").removesuffix("/")
         if name.endswith(".mdx"):
             name = name.removesuffix("x")
         document = site.documents.get(name)
         if document is None:
-            return self._missing(site, call)
-        if document.is_page and wants_markdown(call):
+            return self._missing(site, context)
+        if document.is_page and wants_markdown(context):
             name += ".md"
             document = site.documents[name]
-        copy = await self._copies.get(name, document, self.base(call), gzipped=takes_gzip(call))
-        if has(call, copy.etag):
-            return Reply(304, b"", copy.headers, CACHED)
-        return Reply(200, copy.body, copy.headers, CACHED)
+        copy = await self._copies.get(
+            name, document, self.base(context), gzipped=takes_gzip(context)
+        )
+        if has(context, copy.etag):
+            return HttpResponse(304, b"", copy.headers, CACHED)
+        return HttpResponse(200, copy.body, copy.headers, CACHED)
 
-    async def search(self, call: Call) -> Reply:
+    async def search(self, context: RequestContext) -> HttpResponse:
         """GET /docs/search?q=: a page of results, for those without JavaScript."""
         site = await self.site.get()
         try:
-            query = _query(call)
+            query = _query(context)
         except InvalidInput as refusal:
-            if not wants_html(call):
+            if not wants_html(context):
                 raise
-            return self._page(400, site.results("", [], str(refusal)), call)
-        found = await beside(site.find, query, _RESULTS)
-        return self._page(200, site.results(query, found), call)
+            return self._page(400, site.results("", [], str(refusal)), context)
+        found = await run_in_docs_thread(site.find, query, _RESULTS)
+        return self._page(200, site.results(query, found), context)
 
-    async def suggest(self, call: Call) -> Reply:
+    async def suggest(self, context: RequestContext) -> HttpResponse:
         """GET /docs/_search?q=: what the search box shows. Found words as in `pages.Excerpt`."""
         site = await self.site.get()
-        query = _query(call)
+        query = _query(context)
         results = [
             _Found(
                 one.title,
@@ -127,29 +129,29 @@ class DocsApi:
                 f"{ORIGIN}/docs/{one.path}{'#' if one.anchor else ''}{one.anchor}",
                 one.text,
             )
-            for one in await beside(site.find, query, _SUGGESTIONS)
+            for one in await run_in_docs_thread(site.find, query, _SUGGESTIONS)
         ]
         # An address in the query stays as it was typed.
-        raw = msgspec.Raw(rebased(msgspec.json.encode(results), self.base(call), is_html=False))
-        return Reply(200, msgspec.json.encode(_Answer(query, raw)), [JSON])
+        raw = msgspec.Raw(rebased(msgspec.json.encode(results), self.base(context), is_html=False))
+        return HttpResponse(200, msgspec.json.encode(_Answer(query, raw)), [JSON])
 
-    def base(self, call: Call) -> str:
+    def base(self, context: RequestContext) -> str:
         """The reader's address."""
-        return self._public_url or base_of(call)
+        return self._public_url or base_of(context)
 
-    def _missing(self, site: "Site", call: Call) -> Reply:
-        if not wants_html(call):
-            raise HttpRefusal(404, "Resource not found")
-        return self._page(404, site.missing(), call)
+    def _missing(self, site: "Site", context: RequestContext) -> HttpResponse:
+        if not wants_html(context):
+            raise HttpError(404, "Resource not found")
+        return self._page(404, site.missing(), context)
 
-    def _page(self, status: int, body: bytes, call: Call) -> Reply:
-        html = rebased(body, self.base(call), is_html=True)
-        return Reply(status, html, [(b"content-type", HTML.encode()), *SECURITY])
+    def _page(self, status: int, body: bytes, context: RequestContext) -> HttpResponse:
+        html = rebased(body, self.base(context), is_html=True)
+        return HttpResponse(status, html, [(b"content-type", HTML.encode()), *SECURITY])
 
 
-def _query(call: Call) -> str:
+def _query(context: RequestContext) -> str:
     """What is searched; raises `InvalidInput`."""
-    query = call.request.query_params.get("q", "")
+    query = context.request.query_params.get("q", "")
     if len(query) > QUERY_MAX_CHARS:
         raise InvalidInput(f"a search has at most {QUERY_MAX_CHARS} characters")
     return query

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, TypeVarTuple
 
-from modelgates_server.web.errors import HttpRefusal
+from modelgates_server.web.errors import HttpError
 
 WAITING_MAX = 16
 """Of pieces of work. Each takes milliseconds, so nobody waits for long."""
@@ -18,13 +18,13 @@ _THREAD = ThreadPoolExecutor(1, "modelgates-docs")
 _asked = set[asyncio.Future[Any]]()
 
 
-async def beside(work: Callable[[*_Args], _Result], *args: *_Args) -> _Result:
+async def run_in_docs_thread(work: Callable[[*_Args], _Result], *args: *_Args) -> _Result:
     """What `work` returns or raises, once the work that was asked for before is done.
 
     Raises a 503 when as much is waiting as may.
     """
     if len(_asked) > WAITING_MAX:
-        raise HttpRefusal(
+        raise HttpError(
             503, "Too many readers at once; try again shortly", [(b"retry-after", b"1")]
         )
     answer = asyncio.get_running_loop().run_in_executor(_THREAD, work, *args)

@@ -3,7 +3,7 @@
 import re
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.web.routing import Call
+from modelgates_server.web.routing import RequestContext
 
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
 _HOST_HEADER = re.compile(_HOST.encode())
@@ -26,47 +26,47 @@ def checked_base(url: str, name: str) -> str:
     return url.rstrip("/")
 
 
-def base_of(call: Call) -> str:
+def base_of(context: RequestContext) -> str:
     """The address that a request came to, such as `https://gateway.example`.
 
     Raises `InvalidInput`: what is no host may not be repeated in a page.
     """
-    scope = call.request.scope
+    scope = context.request.scope
     host, *others = [value for name, value in scope["headers"] if name == b"host"] or [b""]
     # Of two a proxy may have looked at the other one.
     if others or not _HOST_HEADER.fullmatch(host):
         raise InvalidInput("there must be one Host header, which names a host")
     # Whoever lies here is the only one to get a page with the wrong scheme. Each proxy may add
     # its own; the first is the reader's.
-    forwarded = call.headers.get(b"x-forwarded-proto", b"").partition(b",")[0].strip().lower()
+    forwarded = context.headers.get(b"x-forwarded-proto", b"").partition(b",")[0].strip().lower()
     scheme = _SCHEMES.get(forwarded) or scope["scheme"]
     return f"{scheme}://{host.decode('ascii').lower()}"
 
 
-def wants_markdown(call: Call) -> bool:
+def wants_markdown(context: RequestContext) -> bool:
     """Whether `Accept` asks for Markdown, and for nothing rather than it.
 
     Browsers never name it. Coding assistants do, beside HTML and of the same quality.
     """
-    asked = _qualities(call.headers.get(b"accept", b""))
+    asked = _qualities(context.headers.get(b"accept", b""))
     markdown = asked.get(b"text/markdown", 0)
     return markdown > 0 and markdown >= asked.get(b"text/html", 0)
 
 
-def wants_html(call: Call) -> bool:
+def wants_html(context: RequestContext) -> bool:
     """Whether a browser asks."""
-    return _qualities(call.headers.get(b"accept", b"")).get(b"text/html", 0) > 0
+    return _qualities(context.headers.get(b"accept", b"")).get(b"text/html", 0) > 0
 
 
-def takes_gzip(call: Call) -> bool:
+def takes_gzip(context: RequestContext) -> bool:
     """Whether an answer may be compressed."""
-    encodings = _qualities(call.headers.get(b"accept-encoding", b""))
+    encodings = _qualities(context.headers.get(b"accept-encoding", b""))
     return encodings.get(b"gzip", encodings.get(b"*", 0)) > 0
 
 
-def has(call: Call, etag: bytes) -> bool:
+def has(context: RequestContext, etag: bytes) -> bool:
     """Whether the client has this version (RFC 9110, 13.1.2: `W/` makes no difference)."""
-    known = call.headers.get(b"if-none-match")
+    known = context.headers.get(b"if-none-match")
     if known is None:
         return False
     tags = (tag.strip().removeprefix(b"W/") for tag in known.split(b","))

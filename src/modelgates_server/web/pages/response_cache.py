@@ -11,9 +11,9 @@ from typing import NamedTuple
 from modelgates_server.docsite.model import ASSETS, CATALOG, DOCS, POLICY, Document
 from modelgates_server.docsite.rebase import rebased
 from modelgates_server.web.head import Headers
-from modelgates_server.web.pages.executor import beside
+from modelgates_server.web.pages.executor import run_in_docs_thread
 
-KEPT_BYTES = 16 * 1024 * 1024
+CACHE_MAX_BYTES = 16 * 1024 * 1024
 """Of all copies of a process together. Whoever makes up host names only drives others out."""
 
 ENTRY_BYTES = 2048
@@ -34,7 +34,7 @@ _LEAST_GZIP_BYTES = 256
 _LARGE_BYTES = 256 * 1024
 
 
-class Copy(NamedTuple):
+class CachedResponse(NamedTuple):
     """An answer that is ready to be sent."""
 
     body: bytes
@@ -45,16 +45,18 @@ class Copy(NamedTuple):
 _Key = tuple[str, str, bool]
 
 
-class Copies:
-    """Keeps copies by a key, up to `KEPT_BYTES`; those go first that were not asked for longest."""
+class ResponseCache:
+    """Keeps responses by a key, up to `CACHE_MAX_BYTES`; the least recently used go first."""
 
     def __init__(self) -> None:
-        self._kept = OrderedDict[_Key, Copy]()
+        self._kept = OrderedDict[_Key, CachedResponse]()
         self._bytes = 0
-        self._making = dict[_Key, asyncio.Future[Copy]]()
+        self._making = dict[_Key, asyncio.Future[CachedResponse]]()
 
-    async def get(self, name: str, document: Document, base: str, *, gzipped: bool) -> Copy:
-        """The document called `name` for readers at `base`; raises as `beside` does."""
+    async def get(
+        self, name: str, document: Document, base: str, *, gzipped: bool
+    ) -> CachedResponse:
+        """The document called `name` for readers at `base`; raises as `run_in_docs_thread` does."""
         # Style sheets and scripts have no address in them.
         key = name, "" if name.startswith(ASSETS) else base, gzipped
         if key in self._kept:
@@ -62,28 +64,28 @@ class Copies:
             return self._kept[key]
         making = self._making.get(key)
         if making is None:
-            making = asyncio.ensure_future(beside(_make, name, document, base, gzipped))
+            making = asyncio.ensure_future(run_in_docs_thread(_make, name, document, base, gzipped))
             making.add_done_callback(partial(self._keep, key))
             self._making[key] = making
         # A client that leaves ends its own waiting, not that of others.
         return await asyncio.shield(making)
 
-    def _keep(self, key: _Key, made: "asyncio.Future[Copy]") -> None:
+    def _keep(self, key: _Key, made: "asyncio.Future[CachedResponse]") -> None:
         del self._making[key]
         if made.cancelled() or made.exception() is not None:
             return
         self._kept[key] = made.result()
         self._bytes += _weight(made.result())
-        while self._bytes > KEPT_BYTES:
+        while self._bytes > CACHE_MAX_BYTES:
             _, dropped = self._kept.popitem(last=False)
             self._bytes -= _weight(dropped)
 
 
-def _weight(copy: Copy) -> int:
+def _weight(copy: CachedResponse) -> int:
     return ENTRY_BYTES + len(copy.body)
 
 
-def _make(name: str, document: Document, base: str, gzipped: bool) -> Copy:
+def _make(name: str, document: Document, base: str, gzipped: bool) -> CachedResponse:
     body = rebased(document.body, base, is_html=document.is_page)
     digest = urlsafe_b64encode(sha256(body).digest()[:12])
     headers = _headers(name, document, base)
@@ -92,7 +94,7 @@ def _make(name: str, document: Document, base: str, gzipped: bool) -> Copy:
         digest += b"-gz"
         headers.append((b"content-encoding", b"gzip"))
     etag = b'"%b"' % digest
-    return Copy(body, etag, [*headers, (b"etag", etag)])
+    return CachedResponse(body, etag, [*headers, (b"etag", etag)])
 
 
 def _headers(name: str, document: Document, base: str) -> Headers:
