@@ -14,14 +14,19 @@ from typing import Any, NamedTuple
 
 from modelgates_server.bootstrap.configuration import load_configuration
 from modelgates_server.bootstrap.price_book import open_catalog
+from modelgates_server.core.audit.findings import Finding
 from modelgates_server.core.keys import KeyKind
+from modelgates_server.core.ledger.commands import CaptureHold
 from modelgates_server.providers.openai import OpenAiProvider
 from modelgates_server.providers.sandbox.provider import SandboxProvider
 from modelgates_server.service.accounts import Accounts
 from modelgates_server.service.calls.registry import CallService, CallTimeouts
 from modelgates_server.service.credits import Credits
+from modelgates_server.service.export import export_jsonl
 from modelgates_server.service.keys import KeyService, NewKey
+from modelgates_server.service.maintenance import Maintenance
 from modelgates_server.service.ports import Provider, Store
+from modelgates_server.service.verify import verify
 from modelgates_server.store.spool import FolderSpool
 from modelgates_server.store.sqlite.store import open_store
 from modelgates_server.telemetry.metrics import Metrics
@@ -154,6 +159,27 @@ class Gateway:
             _, texts[kind.value] = await parts.keys.create(account.id, new)
         return Customer(account.id, **texts)
 
+    async def post(self, account_id: str, posting: dict[str, Any]) -> dict[str, Any]:
+        """What an operator posts, `do`ing a grant or an adjust; which entry it is."""
+        verb = {"grant": self._parts.credits.grant, "adjust": self._parts.credits.adjust}
+        result = await verb[posting["do"]](
+            account_id, posting["amount_pico"], posting["reason"], posting["reference"]
+        )
+        return {"seq": result.entry.seq, "replayed": result.replayed}
+
+    async def capture(self, account_id: str, hold_id: str, amount_pico: int) -> dict[str, Any]:
+        """Charge a hold that no generation belongs to, as 0.1.0 placed them; which entry it is."""
+        result = await self._parts.store.execute(
+            CaptureHold(
+                account_id=account_id,
+                reference=f"capture:{hold_id}",
+                at_ms=self.clock(),
+                hold_id=hold_id,
+                amount_pico=amount_pico,
+            )
+        )
+        return {"seq": result.entry.seq, "replayed": result.replayed}
+
     async def close_account(self, customer: Customer) -> None:
         """Take the credits back and close the account."""
         account = await self._parts.accounts.get(customer.account_id)
@@ -168,9 +194,23 @@ class Gateway:
         """Commit the ends that were kept."""
         await self._parts.generations.replay()
 
+    async def sweep(self) -> int:
+        """End the holds whose time is over; how many there were."""
+        return await self._parts.maintenance.run_once()
+
     async def generation(self, customer: Customer, generation_id: str) -> Any:
         """The record of a call as it is stored."""
         return await self._parts.store.generation(customer.account_id, generation_id)
+
+    async def journal(self) -> str:
+        """All entries of all accounts, as `modelgates ledger export` writes them."""
+        lines = list[str]()
+        await export_jsonl(self._parts.store, lines.append)
+        return "".join(lines)
+
+    async def findings(self) -> list[Finding]:
+        """What `modelgates ledger verify` finds."""
+        return (await verify(self._parts.store)).findings
 
     async def check_books(self) -> None:
         """They are right, and all calls have ended."""
@@ -183,6 +223,7 @@ class _Parts(NamedTuple):
     credits: Credits
     keys: KeyService
     generations: CallService
+    maintenance: Maintenance
     providers: dict[str, Provider]
     app: App
 
@@ -228,13 +269,14 @@ async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> _Parts:
     providers |= {given.name: OpenAiProvider(given, clock) for given in configuration.providers}
     metrics = Metrics(store, clock)
     refusals = ErrorResponses()
+    observer = CallObserver(metrics)
     keys = KeyService(store, clock, random_bytes)
     generations = CallService(
         store,
         catalog,
         providers,
         FolderSpool(folder / "spool"),
-        CallObserver(metrics),
+        observer,
         clock,
         random_bytes,
         CallTimeouts(),
@@ -265,4 +307,5 @@ async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> _Parts:
 
     app = App(table, keys, metrics, refusals, lifespan, 16 * BODY_MAX_BYTES)
     accounts, granting = Accounts(store, clock, random_bytes), Credits(store, clock, random_bytes)
-    return _Parts(store, accounts, granting, keys, generations, providers, app)
+    maintenance = Maintenance(store, generations, observer, clock)
+    return _Parts(store, accounts, granting, keys, generations, maintenance, providers, app)
