@@ -114,7 +114,7 @@ async def test_plain_answer_that_a_mistake_of_ours_keeps_back_costs_nothing(
     def mistake(*_: object) -> bytes:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(calls, "shown_answer", mistake)
+    monkeypatch.setattr(calls, "rewrite_answer", mistake)
     with pytest.raises(ZeroDivisionError):
         await take(call)
     await check_free(desk, call)
