@@ -34,7 +34,7 @@ def test_a_provider_s_prices_apply_by_the_exact_name_of_the_model(tmp_path: Path
     told = problem(tmp_path, f'{OPENAI}{table}"gpt-4o-mini-2"\n')
     assert told.startswith(f'models."a/b" has no price: {seeds().source} has no price of exactly')
     assert '[[models."a/b".prices]]' in told
-    assert 'price = "openai/gpt-4o"' in told
+    assert 'price_from = "openai/gpt-4o"' in told
 
 
 def test_a_model_that_has_no_price_is_refused_and_not_free(tmp_path: Path) -> None:
@@ -43,11 +43,11 @@ def test_a_model_that_has_no_price_is_refused_and_not_free(tmp_path: Path) -> No
 
 
 def test_a_model_may_have_the_price_of_another(tmp_path: Path) -> None:
-    [price] = prices(tmp_path, OWN + 'price = "openai/gpt-4o"\n')
+    [price] = prices(tmp_path, OWN + 'price_from = "openai/gpt-4o"\n')
     assert price.endpoint_id == "local:m1"
     assert price.source == f"{seeds().source} openai/gpt-4o"
-    told = problem(tmp_path, OWN + 'price = "openai/gpt-4"\nprices = [{ input = "0" }]\n')
-    assert told.endswith("has both price and prices: leave one of them out")
+    told = problem(tmp_path, OWN + 'price_from = "openai/gpt-4"\nprices = [{ input = "0" }]\n')
+    assert told.endswith("has both price_from and prices: remove one of them")
 
 
 def test_all_dated_prices_of_a_seed_are_taken(tmp_path: Path) -> None:
@@ -296,7 +296,11 @@ def test_embeddings_need_no_price_of_output_at_a_service_tier(tmp_path: Path) ->
     [
         ("flex", 'inptu = "1"', ".service_tier.flex.inptu is not known: did you mean input?"),
         ("flex", 'input = "-1"', ".service_tier.flex.input: '-1' is not a price in dollars"),
-        ("flex", "input = 1", ".service_tier.flex.input does not fit: expected text in quotes"),
+        (
+            "flex",
+            "input = 1",
+            ".service_tier.flex.input must be text in quotes, not a whole number: write, ",
+        ),
         ("flex", "above = 1", ".service_tier.flex.above is not known: there are input, "),
         ("flex", 'from = "x"', ".service_tier.flex.from is not known"),
         (

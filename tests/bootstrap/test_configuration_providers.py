@@ -50,10 +50,16 @@ def test_setting_of_a_provider_overrides_what_is_known_of_its_host(tmp_path: Pat
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ('cache_tokens = "in_total"', "cache_tokens must be one of inside, beside"),
-        ('reasoning_tokens = "no"', "reasoning_tokens must be one of inside, beside, in_total"),
-        ("trust_zero_usage = 1", "trust_zero_usage does not fit: expected true or false"),
-        ("default_output_tokens = 0", "default_output_tokens does not fit: expected a whole num"),
+        (
+            'cache_tokens = "in_total"',
+            "cache_tokens must be 'inside' or 'beside': write, for example, ",
+        ),
+        ('reasoning_tokens = "no"', "reasoning_tokens must be 'inside', 'beside' or 'in_total': "),
+        ("trust_zero_usage = 1", "trust_zero_usage must be true or false, not a whole number: "),
+        (
+            "default_output_tokens = 0",
+            "default_output_tokens must be at least 1: write, for example, ",
+        ),
     ],
 )
 def test_wrong_setting_is_refused_with_what_to_write(line: str, told: str, tmp_path: Path) -> None:

@@ -166,3 +166,18 @@ def test_what_is_perhaps_not_meant_is_pointed_out(
     warnings = console.call("config", "check", "--json").json["warnings"]
     assert warning in warnings
     assert f"\nWarning: {warning}.\n" in console.call("config", "check").out
+
+
+def test_old_names_are_read_with_one_warning_that_says_what_to_write(console: Console) -> None:
+    provider = '[providers.openai]\nbase_url = "https://api.openai.com/v1"\nprices = "openai"\n'
+    model = (
+        '[models."a/{0}"]\nprovider = "openai"\nmax_output_tokens = 9\nprice = "openai/gpt-4o"\n'
+    )
+    write(console, provider + model.format("b") + model.format("c"))
+    console.environment["MODELGATES_MAX_BODY_MB"] = "5"
+    [warning] = console.call("config", "check", "--json").json["warnings"]
+    assert warning == (
+        "old names work in this release only: write MODELGATES_MAX_BODY_MIB for "
+        "MODELGATES_MAX_BODY_MB, price_list for providers.openai.prices, price_from for "
+        'models."a/b".price, price_from for models."a/c".price'
+    )

@@ -21,11 +21,13 @@ from modelgates_server.service.accounts import Accounts
 from modelgates_server.service.credits import Credits
 from modelgates_server.service.keys import KeyService
 from modelgates_server.service.ports import Store
-from modelgates_server.settings import PREFIX, Settings
+from modelgates_server.settings import OLD_NAMES, PREFIX, Settings, variable
 from modelgates_server.store.sqlite import admin
 from modelgates_server.store.sqlite.store import open_store
 
 _SQLITE = "sqlite:///"
+_ENDS = ("", "_FILE")
+"""A setting's variable has its value, or names a file with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +65,16 @@ def now_ms() -> int:
 
 
 def load_settings(**given: Any) -> Settings:
-    """The settings; what is given and not None stands over the environment.
+    """The settings; what is given and not None overrides the environment.
 
     Raises `InvalidInput` that names the setting.
     """
-    _check_names(os.environ)
     try:
-        _check_names(name.upper() for name in DotEnvSettingsSource(Settings).env_vars)
+        _check_names(_names_in_use())
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         problems = (
-            f"MODELGATES_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            f"{variable('_'.join(str(part) for part in problem['loc']))}: {problem['msg']}"
             for problem in error.errors(include_input=False, include_url=False)
         )
         raise InvalidInput("; ".join(problems)) from None
@@ -81,14 +82,29 @@ def load_settings(**given: Any) -> Settings:
         raise InvalidInput(f"the file of a setting cannot be read: {error}") from error
 
 
-def _check_names(environment: Iterable[str]) -> None:
-    """A misspelt setting would silently leave the default, say another database."""
-    names = {
-        f"{PREFIX}{name.upper()}{end}" for name in Settings.model_fields for end in ("", "_FILE")
+def old_settings() -> dict[str, str]:
+    """Variables of an earlier version that are in use, and those to set instead."""
+    old_names = {
+        f"{variable(old)}{end}": f"{variable(new)}{end}"
+        for old, new in OLD_NAMES.items()
+        for end in _ENDS
     }
-    for name in environment:
+    return {name: old_names[name] for name in _names_in_use() if name in old_names}
+
+
+def _names_in_use() -> list[str]:
+    """The variables of the environment and of `.env`."""
+    return [*os.environ, *map(str.upper, DotEnvSettingsSource(Settings).env_vars)]
+
+
+def _check_names(names_in_use: Iterable[str]) -> None:
+    """A misspelt setting would silently leave the default, say another database."""
+    names = {f"{variable(name)}{end}" for name in Settings.model_fields for end in _ENDS}
+    for name in names_in_use:
         if name.startswith(PREFIX) and name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
+            near = difflib.get_close_matches(
+                name, names - {variable(old) for old in OLD_NAMES}, n=1
+            )
             hint = f"; did you mean {near[0]}?" if near else ", see docs/settings.md"
             raise InvalidInput(f"{name} is not a setting{hint}")
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from modelgates_server.bootstrap.configuration_file import EXAMPLES, ProviderTable
+from modelgates_server.bootstrap.configuration_file import ProviderTable, example
 from modelgates_server.bootstrap.price_seeds import seed_providers
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.metering.usage_reader import CacheTokens, ReasoningTokens, UsageRules
@@ -50,7 +50,7 @@ class KeyMissing(Exception):
 
 
 def check_provider(
-    place: str, name: str, table: ProviderTable, *, providers: Collection[str]
+    path: str, name: str, table: ProviderTable, *, providers: Collection[str]
 ) -> None:
     """Raises `InvalidInput` for what needs no environment to be seen wrong.
 
@@ -58,32 +58,32 @@ def check_provider(
     """
     if not _NAME.fullmatch(name) or name == SANDBOX:
         raise InvalidInput(
-            f"{place}: a provider's name is of small letters, digits, - and _, and is not "
+            f"{path}: a provider's name is of small letters, digits, - and _, and is not "
             f"{SANDBOX}: write, for example, [providers.openai]"
         )
-    if table.prices is not None and table.prices not in seed_providers():
+    if table.price_list is not None and table.price_list not in seed_providers():
         raise InvalidInput(
-            f"{place}.prices: there are none of {table.prices!r}, but of "
+            f"{path}.price_list: there is none of {table.price_list!r}, only of "
             f"{', '.join(seed_providers())}"
         )
     if table.api_key_env is not None and not _VARIABLE.fullmatch(table.api_key_env):
         # What stands there is not repeated: it may be a key.
         raise InvalidInput(
-            f"{place}.api_key_env is the name of an environment variable, and not the key: "
-            f"write, for example, api_key_env = {EXAMPLES['api_key_env']}"
+            f"{path}.api_key_env is the name of an environment variable, and not the key: "
+            f"{example(ProviderTable, 'api_key_env')}"
         )
     others = {*providers, SANDBOX} - {name}
     for alias in table.aliases:
         # Requests may write names in any case, and hyphens for spaces.
         if "-".join(alias.casefold().split()) in others:
             raise InvalidInput(
-                f"{place}.aliases: {alias!r} is another provider here, and a request that chooses "
+                f"{path}.aliases: {alias!r} is another provider here, and a request that chooses "
                 "one by name would get the other: remove it, or rename that provider"
             )
     for header in table.headers:
         if header.lower() in {*_KEY_HEADERS, (table.api_key_header or "").lower()}:
             raise InvalidInput(
-                f"{place}.headers: a key does not belong in this file: name its variable with "
+                f"{path}.headers: a key does not belong in this file: name its variable with "
                 f"api_key_env, and its header with api_key_header if it is not authorization"
             )
 

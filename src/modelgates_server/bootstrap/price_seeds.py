@@ -73,11 +73,11 @@ def seed_providers() -> tuple[str, ...]:
 
 @cache
 def _by_name() -> dict[str, Seed]:
-    found = dict(seeds().prices)
+    by_name = dict(seeds().prices)
     for name, seed in seeds().prices.items():
         provider = name.partition("/")[0]
-        found.update((f"{provider}/{alias}", seed) for alias in seed.also)
-    return found
+        by_name.update((f"{provider}/{alias}", seed) for alias in seed.also)
+    return by_name
 
 
 def find_seed(name: str) -> Seed:

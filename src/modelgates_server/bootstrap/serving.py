@@ -13,7 +13,13 @@ from tempfile import TemporaryDirectory
 
 import structlog
 
-from modelgates_server.bootstrap import build_gateway, database, now_ms, open_gateway
+from modelgates_server.bootstrap import (
+    build_gateway,
+    database,
+    now_ms,
+    old_settings,
+    open_gateway,
+)
 from modelgates_server.bootstrap.configuration import Configuration, load_configuration
 from modelgates_server.bootstrap.price_book import open_catalog
 from modelgates_server.core.errors import InvalidInput, StoreUnavailable
@@ -82,7 +88,7 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
         refusals=refusals,
         openapi=OpenApi(settings.public_url),
         docs=DocsApi(_public_url(settings), catalog),
-        body_max_bytes=settings.max_body_mb * _MIB,
+        body_max_bytes=settings.max_body_mib * _MIB,
         allow_unknown_key_members=settings.allow_unknown_key_members,
         keep_alive=KeepAliveRules(every_s=settings.keep_alive_s, plain=settings.plain_keep_alive),
     )
@@ -108,7 +114,7 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
                     await provider.close()
                 await store.close()
 
-    room_bytes = max(_BODIES_MAX_BYTES, settings.max_body_mb * _MIB)
+    room_bytes = max(_BODIES_MAX_BYTES, settings.max_body_mib * _MIB)
     return App(table, gateway.keys, metrics, refusals, lifespan, room_bytes)
 
 
@@ -124,6 +130,8 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
     catalog = asyncio.run(_catalog(settings, configuration))
     FolderSpool(_spool_folder(settings)).check()
     logs.configure(settings.log_level)
+    if old_names := {**old_settings(), **configuration.old_names}:
+        log.warning("old names work in this release only", write_instead=old_names)
     config = server.configuration(
         partial(create_app, settings, configuration, catalog),
         host=settings.host,

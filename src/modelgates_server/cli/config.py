@@ -60,7 +60,10 @@ def check(
 
 def _warnings(configuration: "Configuration", offered: Catalog) -> list[str]:
     """What is allowed, and perhaps not meant."""
+    old_names = catalog.old_names(configuration)
+    renames = ", ".join(f"{new} for {old}" for old, new in old_names.items())
     warnings = [
+        *([f"old names work in this release only: write {renames}"] if old_names else []),
         *(
             f"{missing}; until then the server does not start"
             for missing in configuration.unset_keys.values()
