@@ -1,6 +1,7 @@
 """The one place that reads settings, builds adapters and hands them to services.
 
-The HTTP server is put together in `bootstrap.serving`, so that the command line need not load it.
+The HTTP server is in `bootstrap.composition` and `bootstrap.serving`, so that the command line need
+not load it.
 """
 
 import difflib
@@ -20,7 +21,8 @@ from modelgates_server.core.errors import InvalidInput
 from modelgates_server.service.accounts import Accounts
 from modelgates_server.service.credits import Credits
 from modelgates_server.service.keys import KeyService
-from modelgates_server.service.ports import Store
+from modelgates_server.service.ports import Clock, RandomBytes, Store
+from modelgates_server.service.services import LedgerServices
 from modelgates_server.settings import OLD_NAMES, PREFIX, Settings, variable
 from modelgates_server.store.sqlite import admin
 from modelgates_server.store.sqlite.store import open_store
@@ -28,16 +30,6 @@ from modelgates_server.store.sqlite.store import open_store
 _SQLITE = "sqlite:///"
 _ENDS = ("", "_FILE")
 """A setting's variable has its value, or names a file with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    """The services over one open store."""
-
-    store: Store
-    accounts: Accounts
-    credits: Credits
-    keys: KeyService
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,27 +112,26 @@ def database(settings: Settings | None = None) -> Database:
     return Database(Path(url.removeprefix(_SQLITE)))
 
 
-def build_gateway(store: Store) -> Gateway:
-    """The services over a store, with the real clock and the system's randomness."""
-    random_bytes = secrets.token_bytes
-    return Gateway(
+def ledger_services(store: Store, clock: Clock, random_bytes: RandomBytes) -> LedgerServices:
+    """The services over an open store."""
+    return LedgerServices(
         store=store,
-        accounts=Accounts(store, now_ms, random_bytes),
-        credits=Credits(store, now_ms, random_bytes),
-        keys=KeyService(store, now_ms, random_bytes),
+        accounts=Accounts(store, clock, random_bytes),
+        credits=Credits(store, clock, random_bytes),
+        keys=KeyService(store, clock, random_bytes),
     )
 
 
 @asynccontextmanager
 async def open_gateway(
     settings: Settings | None = None, *, create: bool = True
-) -> AsyncIterator[Gateway]:
-    """Open the database for the length of a block; raises `StoreUnavailable`.
+) -> AsyncIterator[LedgerServices]:
+    """The services over the database of the settings, open for a block; raises `StoreUnavailable`.
 
     Without `create`, a database that does not exist yet is refused.
     """
     store = open_store(database(settings).path, create=create)
     try:
-        yield build_gateway(store)
+        yield ledger_services(store, now_ms, secrets.token_bytes)
     finally:
         await store.close()

@@ -42,18 +42,19 @@ _OK = 200
 
 
 class App:
-    """Serves a table of operations. `lifespan` is entered before the first request."""
+    """Serves the table `routes`. `lifespan` is entered before the first request."""
 
     def __init__(
         self,
-        operations: list[Route],
+        routes: list[Route],
         keys: KeyService,
         metrics: Metrics,
         refusals: ErrorResponses,
         lifespan: Lifespan,
         bodies_max_bytes: int,
     ) -> None:
-        self._paths = RouteTable(operations)
+        self.routes = routes
+        self._paths = RouteTable(routes)
         self._keys = keys
         self._metrics = metrics
         self._refusals = refusals
