@@ -261,7 +261,7 @@ def test_a_key_in_the_place_of_its_variable_is_refused_and_not_repeated(tmp_path
 @pytest.mark.parametrize("name", ["OpenAI", "sandbox", "a.b", "a:b", "a/b", "-a", ""])
 def test_a_provider_s_name_is_plain(name: str, tmp_path: Path) -> None:
     told = problem(tmp_path, f'[providers."{name}"]\nbase_url = "https://a/v1"\n')
-    assert "a provider's name is of small letters" in told
+    assert "a provider's name has lower-case letters" in told
 
 
 @pytest.mark.parametrize(

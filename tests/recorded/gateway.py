@@ -228,6 +228,7 @@ async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> tuple[Se
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         yield
+        await services.calls.stop()
         await services.close()
 
     return services, http_app(services, options, lifespan)

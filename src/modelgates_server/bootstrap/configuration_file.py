@@ -152,7 +152,7 @@ class AccountTable(Table):
 
 
 class FileTable(Table):
-    """The whole file; the tables in it are read one by one, so that each can have its say."""
+    """The whole file; its tables are read one by one, so that each one's problems are reported."""
 
     markup_bp: Markup = Field(default=0, examples=["500"])
     sandbox: bool | None = Field(default=None, examples=["true"])

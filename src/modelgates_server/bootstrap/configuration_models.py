@@ -46,7 +46,7 @@ def read_model(
 ) -> tuple[Model, tuple[Price, ...]]:
     """A model with the prices of its endpoint; raises `InvalidInput` that names the member.
 
-    `file` is the source of prices that stand in it, `markup_bp` what holds without another.
+    `file` is the source of the prices in it, `markup_bp` that of models without their own.
     """
     _check_id(path, model_id)
     table = read_table(path, members, ModelTable)

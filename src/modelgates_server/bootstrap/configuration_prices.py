@@ -48,7 +48,7 @@ def price_row(
     """A price whose id follows from what it says, so that all who add it add the same row.
 
     One that takes over from another has the id of that one in its own, in the place of the instant
-    at which somebody noticed the change.
+    at which a process noticed the change.
     """
     rates = [
         [
@@ -74,7 +74,7 @@ def priced(
 ) -> Priced:
     """Find a model's prices; raises `InvalidInput`: without one it would be free, or a guess.
 
-    `path` names the table in messages, `file` is the source of prices that stand in it.
+    `path` names the table in messages, `file` is the source of the prices in it.
     """
     upstream_model = endpoint_id.partition(":")[2]
     named = table.price_from or (provider.price_list and f"{provider.price_list}/{upstream_model}")

@@ -65,5 +65,5 @@ def percent(markup_bp: int) -> str:
 
 
 def since(from_ms: int) -> str | None:
-    """When a price began; None: it holds since ever."""
+    """When a price began; None: it has always held."""
     return instant(from_ms) if from_ms else None

@@ -46,14 +46,14 @@ def now_ms() -> int:
 
 
 def serve(on_started: Callable[[str], None], **given: Any) -> None:
-    """Run the server until it is told to stop; members of `given` override the settings."""
+    """Run the server until SIGTERM or Ctrl-C; members of `given` override the settings."""
     from modelgates_server.bootstrap import load_settings, serving  # noqa: PLC0415 - see above
 
     serving.serve(load_settings(**given), on_started=on_started)
 
 
 def serve_sandbox(host: str, port: int, on_started: Callable[[str], None]) -> None:
-    """Run the sandbox's models as a server of their own until it is told to stop."""
+    """Run the sandbox's models as a server of their own until SIGTERM or Ctrl-C."""
     from modelgates_server.bootstrap import sandbox  # noqa: PLC0415 - see above
 
     sandbox.serve_sandbox(host, port, on_started)

@@ -25,13 +25,10 @@ class Services(LedgerServices):
     maintenance: Maintenance
 
     async def close(self) -> None:
-        """Let the running calls end, then let go of providers and store."""
-        try:
-            await self.calls.stop()
-        finally:
-            for provider in self.providers.values():
-                await provider.close()
-            await self.store.close()
+        """Close providers and store, after `calls.stop()`."""
+        for provider in self.providers.values():
+            await provider.close()
+        await self.store.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
