@@ -46,8 +46,8 @@ def test_a_file_is_explained_in_sentences(console: Console) -> None:
     later = "2999-01-01T00:00:00.000Z"
     *lines, no_key, no_encryption = ended.out.splitlines()
     assert lines == [
-        "modelgates.toml is right.",
-        "Prices: dollars for a million tokens, with a markup of 5 % where nothing else is said.",
+        "modelgates.toml is valid.",
+        "Prices: dollars for a million tokens, with a markup of 5 % unless a model or an account has its own.",
         "Provider acme is at http://gpu.internal/v1; its key in ACME_KEY is not set.",
         "Model acme/m1 is m1 at acme: up to 1000000 tokens in and 1000 out.",
         "  input 1.05, output 2.1, request 0.0105; by modelgates.toml, markup 5 %",
@@ -128,7 +128,7 @@ def test_a_file_is_found_as_the_server_finds_it(console: Console) -> None:
     assert console.call("config", "check").out.startswith("There is no configuration file: ")
     write(console, "sandbox = true", "other.toml")
     console.environment["MODELGATES_CONFIG"] = "other.toml"
-    assert console.call("config", "check").out.startswith("other.toml is right.")
+    assert console.call("config", "check").out.startswith("other.toml is valid.")
     write(console, FILE)
     assert console.call("config", "check", "modelgates.toml").out.startswith("modelgates.toml is")
     console.environment["MODELGATES_CONFIG"] = "gone.toml"

@@ -153,12 +153,12 @@ def _explained(
 ) -> Iterator[str]:
     """The same in sentences."""
     if configuration.path is None:
-        yield "There is no configuration file: nothing but the sandbox is offered."
+        yield "There is no configuration file: only the sandbox is offered."
     else:
-        yield f"{configuration.path} is right."
+        yield f"{configuration.path} is valid."
     yield (
         "Prices: dollars for a million tokens, with a markup of "
-        f"{catalog.percent(configuration.markup_bp)} where nothing else is said."
+        f"{catalog.percent(configuration.markup_bp)} unless a model or an account has its own."
     )
     for settings in configuration.providers:
         yield _provider_line(configuration, settings)
