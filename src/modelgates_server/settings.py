@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     max_body_mib: int = Field(
         default=20, ge=1, le=1024, description="size of an inference request, in MiB"
     )
-    max_body_mb: str | None = Field(default=None, deprecated="max_body_mib")
+    max_body_mb: str | None = Field(default=None, exclude=True, deprecated="max_body_mib")
     allow_unknown_key_members: bool = Field(
         default=False, description="take members of POST and PATCH /keys that are not known"
     )

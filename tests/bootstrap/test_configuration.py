@@ -175,7 +175,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     markup_bp = 1
     """
     configuration, problems = read(tmp_path, text)
-    assert [told.split(" ")[0].rstrip(":") for told in problems] == [
+    assert [message.split(" ")[0].rstrip(":") for message in problems] == [
         "providers.one.base_uri", "providers.two", 'models."c/d".provider', "models.e",
         "accounts.acme",
     ]  # fmt: skip
@@ -185,7 +185,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("markup = 5", "markup is not known: did you mean markup_bp?"),
         (
@@ -201,9 +201,9 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_does_not_fit_says_where_and_what_to_write(
-    text: str, told: str, tmp_path: Path
+    text: str, expected: str, tmp_path: Path
 ) -> None:
-    assert problem(tmp_path, text).startswith(told)
+    assert problem(tmp_path, text).startswith(expected)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "expected"),
     [
         ("", "base_url is missing: write, for example, base_url = "),
         ('base_url = "api.openai.com"', ": base_url must be like https://host/v1"),
@@ -246,22 +246,24 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         ('base_url = "https://a/v1"\napi_key = "sk-1"', "api_key is not known: did you mean api_k"),
     ],
 )
-def test_a_provider_s_mistake_is_told_by_its_place(lines: str, told: str, tmp_path: Path) -> None:
+def test_a_provider_s_mistake_is_told_by_its_place(
+    lines: str, expected: str, tmp_path: Path
+) -> None:
     model = MODEL.replace('"local"', '"one"')
-    found = problem(tmp_path, f"[providers.one]\n{lines}\n{model}{FREE}")
-    assert found.removeprefix("providers.one").removeprefix(".").startswith(told)
+    message = problem(tmp_path, f"[providers.one]\n{lines}\n{model}{FREE}")
+    assert message.removeprefix("providers.one").removeprefix(".").startswith(expected)
 
 
 def test_a_key_in_the_place_of_its_variable_is_refused_and_not_repeated(tmp_path: Path) -> None:
-    told = problem(tmp_path, OPENAI + 'api_key_env = "sk-proj-123"\n')
-    assert told.startswith("providers.openai.api_key_env is the name of an environment variable")
-    assert "sk-proj-123" not in told
+    message = problem(tmp_path, OPENAI + 'api_key_env = "sk-proj-123"\n')
+    assert message.startswith("providers.openai.api_key_env is the name of an environment variable")
+    assert "sk-proj-123" not in message
 
 
 @pytest.mark.parametrize("name", ["OpenAI", "sandbox", "a.b", "a:b", "a/b", "-a", ""])
 def test_a_provider_s_name_is_plain(name: str, tmp_path: Path) -> None:
-    told = problem(tmp_path, f'[providers."{name}"]\nbase_url = "https://a/v1"\n')
-    assert "a provider's name has lower-case letters" in told
+    message = problem(tmp_path, f'[providers."{name}"]\nbase_url = "https://a/v1"\n')
+    assert "a provider's name has lower-case letters" in message
 
 
 @pytest.mark.parametrize(
@@ -279,25 +281,25 @@ def test_a_provider_s_name_is_plain(name: str, tmp_path: Path) -> None:
     ],
 )
 def test_an_ill_formed_model_id_is_refused(model_id: str, tmp_path: Path) -> None:
-    told = problem(tmp_path, LOCAL + MODEL.replace("acme/m1", model_id) + FREE)
-    assert "a model's id is author/slug, in quotes" in told
+    message = problem(tmp_path, LOCAL + MODEL.replace("acme/m1", model_id) + FREE)
+    assert "a model's id is author/slug, in quotes" in message
 
 
 @pytest.mark.parametrize("model_id", ["sandbox/echo", "Sandbox/mine"])
 def test_nobody_takes_the_place_of_the_sandbox(model_id: str, tmp_path: Path) -> None:
-    told = problem(tmp_path, LOCAL + MODEL.replace("acme/m1", model_id) + FREE)
-    assert "the author sandbox is the gateway's own" in told
+    message = problem(tmp_path, LOCAL + MODEL.replace("acme/m1", model_id) + FREE)
+    assert "the author sandbox is the gateway's own" in message
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "expected"),
     [
         ('provider = "locl"', "provider: there is no provider 'locl': did you mean local?"),
         ('provider = "x"', "provider: there is no provider 'x': write a table [providers.x]"),
         ('kind = "image"', "kind must be 'chat' or 'embeddings': write, for example, kind = "),
         *(
-            (f"input_modalities = {modalities}", f"input_modalities{told}")
-            for modalities, told in (
+            (f"input_modalities = {modalities}", f"input_modalities{expected}")
+            for modalities, expected in (
                 (
                     '["text", "images"]',
                     "[1] must be 'text', 'image', 'audio', 'video' or 'file': write",
@@ -327,18 +329,18 @@ def test_nobody_takes_the_place_of_the_sandbox(model_id: str, tmp_path: Path) ->
         ('upstream_model = "a\\nb"', "upstream_model has characters that cannot be printed"),
     ],
 )
-def test_a_model_s_mistake_is_told_by_its_place(line: str, told: str, tmp_path: Path) -> None:
+def test_a_model_s_mistake_is_told_by_its_place(line: str, expected: str, tmp_path: Path) -> None:
     name = line.partition(" ")[0]
     kept = [each for each in MODEL.splitlines() if not each.startswith(f"{name} ")]
-    found = problem(tmp_path, "\n".join([LOCAL, *kept, line, FREE]))
-    assert found.startswith(f'models."acme/m1".{told}')
+    message = problem(tmp_path, "\n".join([LOCAL, *kept, line, FREE]))
+    assert message.startswith(f'models."acme/m1".{expected}')
 
 
 @pytest.mark.parametrize("name", ["context_length", "max_output_tokens"])
 def test_a_hold_never_stands_on_a_guess(name: str, tmp_path: Path) -> None:
     kept = [each for each in MODEL.splitlines() if not each.startswith(name)]
-    told = problem(tmp_path, "\n".join([LOCAL, *kept, FREE]))
-    assert told.startswith(f'models."acme/m1".{name} is missing')
+    message = problem(tmp_path, "\n".join([LOCAL, *kept, FREE]))
+    assert message.startswith(f'models."acme/m1".{name} is missing')
 
 
 @pytest.mark.parametrize("account", ["acme", "user_short", "USER_0000000000000000000000"])

@@ -63,7 +63,7 @@ def test_no_member_is_documented_that_does_not_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         (
             "input = 0.00000015",
@@ -84,10 +84,10 @@ def test_no_member_is_documented_that_does_not_exist() -> None:
         ("tiers = [{ above = 1, zzz = 1 }]", "x.tiers[0].zzz is not known: there are input, "),
     ],
 )
-def test_a_price_s_mistake_is_told_by_its_place(text: str, told: str) -> None:
+def test_a_price_s_mistake_is_told_by_its_place(text: str, expected: str) -> None:
     with pytest.raises(InvalidInput) as refusal:
         file.read_table("x", tomllib.loads(text), file.PriceTable)
-    assert str(refusal.value).startswith(told)
+    assert str(refusal.value).startswith(expected)
 
 
 def test_a_price_in_the_wrong_form_is_told_how_to_name_another_model_s() -> None:

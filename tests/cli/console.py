@@ -22,7 +22,7 @@ from modelgates_server.service.services import LedgerServices
 from modelgates_server.store.sqlite.store import open_store
 
 EXECUTABLE = Path(sys.executable).with_name("modelgates")
-PATIENCE_S = 60
+DEADLINE_S = 60
 _CALLERS = re.compile("MODELGATES_|PYTHONUNBUFFERED$")
 T = TypeVar("T")
 
@@ -78,7 +78,7 @@ class Console:
     def run(self, *words: str) -> Ended:
         """The real thing."""
         with self.start(*words) as process:
-            out, err = process.communicate(timeout=PATIENCE_S)
+            out, err = process.communicate(timeout=DEADLINE_S)
         return Ended(process.returncode, out, err)
 
     def call(self, *words: str) -> Ended:

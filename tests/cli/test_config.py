@@ -47,7 +47,7 @@ def test_a_file_is_explained_in_sentences(console: Console) -> None:
     *lines, no_key, no_encryption = ended.out.splitlines()
     assert lines == [
         "modelgates.toml is valid.",
-        "Prices: dollars for a million tokens, with a markup of 5 % unless a model or an account has its own.",
+        "Prices: dollars for a million tokens, with a markup of 5 % by default.",
         "Provider acme is at http://gpu.internal/v1; its key in ACME_KEY is not set.",
         "Model acme/m1 is m1 at acme: up to 1000000 tokens in and 1000 out.",
         "  input 1.05, output 2.1, request 0.0105; by modelgates.toml, markup 5 %",

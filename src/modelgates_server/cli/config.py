@@ -158,7 +158,7 @@ def _explained(
         yield f"{configuration.path} is valid."
     yield (
         "Prices: dollars for a million tokens, with a markup of "
-        f"{catalog.percent(configuration.markup_bp)} unless a model or an account has its own."
+        f"{catalog.percent(configuration.markup_bp)} by default."
     )
     for settings in configuration.providers:
         yield _provider_line(configuration, settings)
