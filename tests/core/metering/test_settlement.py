@@ -120,7 +120,7 @@ def test_text_after_the_last_report_is_added_when_the_report_cannot_cover_it(
         (calls.meter(reason=None), None),
         (calls.meter(reason=FinishReason.ERROR), None),
         (calls.meter(usage=USAGE, reason=FinishReason.ERROR), None),
-        (calls.meter(usage=USAGE), "ProviderUnavailable"),
+        (calls.meter(usage=USAGE), "provider_unavailable"),
     ],
 )
 def test_answer_of_nothing_is_not_charged_when_it_failed_or_has_no_good_end(
@@ -148,7 +148,7 @@ def test_request_without_output_is_charged_for_all_that_is_reported_as_input() -
     total = calls.meter(usage_reading=UsageReading(unsplit_tokens=8), reason=None)
     assert usage_of(ended(total, request)) == Usage(input=8)
     assert usage_of(ended(ResponseMeter(), request)) == Usage(input=25, estimated=True)
-    assert ended(meter, request, failure="ProviderUnavailable").state is HoldState.VOIDED
+    assert ended(meter, request, failure="provider_unavailable").state is HoldState.VOIDED
 
 
 def test_use_above_the_hold_is_charged_up_to_it_and_recorded_whole() -> None:
