@@ -80,7 +80,7 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
         metrics=metrics,
         metrics_token=_metrics_token(settings),
         refusals=refusals,
-        openapi=OpenApi(settings.public_url),
+        openapi=OpenApi(_public_url(settings)),
         docs=DocsApi(_public_url(settings), catalog),
         body_max_bytes=settings.max_body_mb * _MIB,
         allow_unknown_key_members=settings.allow_unknown_key_members,
