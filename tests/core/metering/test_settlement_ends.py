@@ -53,22 +53,22 @@ def test_reasoning_is_paid_for_where_no_answer_came_of_it() -> None:
 def test_an_error_before_the_first_token_costs_nothing(usage: dict[str, Any] | None) -> None:
     generation = ended(
         {"choices": [], "usage": usage, "error": {"message": "a long text about what went wrong"}},
-        failure="ProviderUnavailable",
+        failure="provider_unavailable",
     )
     assert is_void(generation)
-    assert generation.error == "ProviderUnavailable"
+    assert generation.error == "provider_unavailable"
     assert generation.reported == usage
 
 
 def test_the_text_of_an_error_is_not_counted_as_output() -> None:
     error = {"error": {"message": "x" * 4000}}
-    generation = ended(calls.said("12345678"), error, failure="ProviderUnavailable")
+    generation = ended(calls.said("12345678"), error, failure="provider_unavailable")
     assert generation.usage is not None
     assert generation.usage.output == 2
 
 
 def test_a_cut_stream_without_usage_is_counted_by_what_went_by() -> None:
-    generation = ended(calls.said("x" * 41), failure="ProviderUnavailable")
+    generation = ended(calls.said("x" * 41), failure="provider_unavailable")
     assert generation.state is HoldState.CAPTURED
     text_bytes = len(calls.body_of())
     assert generation.usage == Usage(input=-(-text_bytes // 4) + 4, output=11, estimated=True)
@@ -76,7 +76,7 @@ def test_a_cut_stream_without_usage_is_counted_by_what_went_by() -> None:
 
 
 def test_a_cut_stream_with_usage_costs_what_was_reported() -> None:
-    generation = ended(calls.said("x" * 4000, usage=REPORT), failure="ProviderUnavailable")
+    generation = ended(calls.said("x" * 4000, usage=REPORT), failure="provider_unavailable")
     assert generation.usage == Usage(input=9, output=2)
 
 
@@ -182,7 +182,7 @@ def test_an_embedding_without_usage_is_counted_locally() -> None:
 
 
 def test_an_embedding_that_failed_costs_nothing() -> None:
-    assert is_void(ended(of=ask(Api.EMBEDDINGS), failure="ProviderUnavailable"))
+    assert is_void(ended(of=ask(Api.EMBEDDINGS), failure="provider_unavailable"))
 
 
 def checked(*payloads: dict[str, Any], **members: Any) -> Generation:

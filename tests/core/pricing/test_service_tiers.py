@@ -199,7 +199,7 @@ def test_call_that_is_not_charged_has_no_uncharged_tier() -> None:
     asked = calls.ask(PLAIN, calls.demand())
     observed = ResponseMeter(service_tier="priority")
     voided = settle(
-        calls.held(asked), PLAIN, asked.demand, observed, failure="Stopping", at_ms=T0_MS + 1
+        calls.held(asked), PLAIN, asked.demand, observed, failure="server_stopping", at_ms=T0_MS + 1
     )
     assert (voided.state, voided.service_tier) == (HoldState.VOIDED, "priority")
     assert uncharged_service_tier(voided) is None

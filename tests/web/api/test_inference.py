@@ -246,7 +246,7 @@ async def test_signs_go_on_while_the_capture_waits_for_the_database(
 
 async def check(gateway: Gateway, logged: list[Any]) -> None:
     one = await gateway.ended()
-    assert (one.state, one.error) == (HoldState.VOIDED, "GatewayError")
+    assert (one.state, one.error) == (HoldState.VOIDED, "internal_error")
     [line] = [line for line in logged if line["event"] == "request failed"]
     assert line["operation"] == "chat"
     assert isinstance(line["exc_info"], ZeroDivisionError)
@@ -264,4 +264,4 @@ async def test_a_call_that_is_cut_off_while_its_provider_is_silent_is_told_and_s
     assert gateway.status == 200
     assert b'"message":"The server is stopping.","code":503' in gateway.body
     one = await gateway.ended()
-    assert (one.state, one.error) == (HoldState.VOIDED, "Stopping")
+    assert (one.state, one.error) == (HoldState.VOIDED, "server_stopping")

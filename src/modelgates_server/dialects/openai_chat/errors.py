@@ -76,7 +76,7 @@ def error_of(
         reason if kind is ProviderRefused and reason else GENERIC,
         provider=provider,
         status=status,
-        code=code,
+        provider_code=code,
         raw=raw[:RAW_MAX_CHARS] if raw else None,
         retry_after_s=retry_after_s,
     )

@@ -359,7 +359,7 @@ class Call:
     ) -> None:
         """Settle the call. It stays open to others until its end is committed or kept."""
         now_ms = self.provider_done_ms = self._clock()
-        error = None if failure is None else type(failure).__name__
+        error = None if failure is None else failure.code
         ended = settle(
             replace(
                 self.generation,
