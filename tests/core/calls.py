@@ -25,6 +25,7 @@ MODEL = "acme/m1"
 UPSTREAM_MODEL = "m1-large"
 HI = [{"role": "user", "content": "hi"}]
 _KEY = new_key(ACCOUNT)[1]
+KEY_HASH = _KEY.hash
 
 replace = msgspec.structs.replace
 
@@ -106,7 +107,7 @@ def begun(sized: HoldQuote, asked: PricedRequest, **members: Any) -> Generation:
     defaults = {
         "id": "gen-1",
         "account_id": ACCOUNT,
-        "key_hash": _KEY.hash,
+        "key_hash": KEY_HASH,
         "api": asked.demand.api,
         "model": asked.model.id,
         "endpoint_id": asked.price.endpoint_id,

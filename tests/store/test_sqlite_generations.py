@@ -42,7 +42,7 @@ async def test_what_came_with_a_command_is_not_lost_on_the_second_try(sqlite_pat
         answer = StoredAnswer(account_id, call.id, b"{}", T0_MS)
         asked = [
             store.execute(place(account_id, key.hash, call.id, 5), call),
-            store.execute(capture(account_id, call.id, 4), ended, answer),
+            store.execute(capture(account_id, key.hash, call.id, 4), ended, answer),
         ]
         if number != 1:
             asked.append(store.execute(place(account_id, key.hash, "old", 1)))

@@ -70,14 +70,14 @@ def entries(account: AccountId, as_json: AsJson = False) -> None:
     """List an account's entries from the first on; with --json, one JSON object per line."""
 
     async def print_entries(gateway: Any) -> None:
-        found = await gateway.accounts.get(account)
+        owner = await gateway.accounts.get(account)
         if as_json:
             with text_output(_STANDARD_OUTPUT) as write:
-                await export_jsonl(gateway.store, write, found.id)
+                await export_jsonl(gateway.store, write, owner.id)
             return
         typer.echo(_HEAD)
-        async with gateway.store.books(found.id) as books:
-            async for page in books.entries():
+        async with gateway.store.account_snapshot(owner.id) as snapshot:
+            async for page in snapshot.entries():
                 typer.echo("\n".join(_line(entry) for entry in page))
 
     run(print_entries)

@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.store.sql import load_statements
 from modelgates_server.store.sqlite.connection import (
     check_exists,
     connect_stdlib,
@@ -16,8 +15,9 @@ from modelgates_server.store.sqlite.connection import (
     prepare,
 )
 from modelgates_server.store.sqlite.schema import migrate, newest_version, version_of
+from modelgates_server.store.sqlite.snapshot import READS
 
-_COUNTS = load_statements(__package__, "reads.sql")["counts"]
+_COUNTS = READS["counts"]
 _PAGES_A_STEP = 2048
 
 
