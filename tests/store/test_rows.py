@@ -64,9 +64,14 @@ def test_row_is_read_as_it_was_written(value: Any, read: Callable[[rows.Row], An
 
 
 def test_row_is_written_in_the_order_of_the_names_asked_for() -> None:
-    assert rows.writer(Hold, ("id", "state", "account_id"), {})(HOLD) == ("h", "open", "user_A")
-    write = rows.writer(Hold, ("twice", "id"), {"twice": lambda hold: hold.amount_pico * 2})
-    assert write(HOLD) == [10, "h"]
+    assert list(rows.writer(Hold, ("id", "state", "account_id"), {})(HOLD)) == [
+        "h",
+        "open",
+        "user_A",
+    ]
+    names = ("id", "twice", "account_id", "key_hash")
+    write = rows.writer(Hold, names, {"twice": lambda hold: hold.amount_pico * 2})
+    assert list(write(HOLD)) == ["h", 10, "user_A", "a" * 64]
 
 
 def test_name_that_is_no_member_is_refused_when_it_is_read() -> None:

@@ -1,11 +1,11 @@
-"""Writes journals as JSON Lines or CSV, for books and programs elsewhere.
+"""Writes journals as JSON Lines or CSV, for other programs and accounting.
 
 The columns are stable: new ones are only added at the end. Amounts are exact decimals of dollars as
 text, `at` is ISO 8601 in UTC, and what an entry does not have is null (an empty cell in CSV).
 
 account_id, seq     which line of which journal; `seq` counts from 1 without a gap
 kind, reference     what the entry records, and the reference of the command it came from
-at                  when that was asked
+at                  the time of the request
 amount, held        what the entry moves: the balance, and what is held
 balance_after       the account's balance once the entry stands; `held_after` likewise
 platform            the platform account on the other side, `platform_amount` what it gets

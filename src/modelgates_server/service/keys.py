@@ -44,7 +44,7 @@ KEY_CREATION_KEPT_MS = MS_PER_DAY
 
 
 class NewKey(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked of a new key. `expires_at` is ISO 8601 and is kept as it was written."""
+    """The members of a new key. `expires_at` is ISO 8601 and is kept as it was written."""
 
     kind: KeyKind
     name: str
@@ -156,7 +156,7 @@ class KeyService:
         return await self._keys.change_key(key.hash, change, self._clock())
 
     async def delete(self, key: Key) -> None:
-        """Delete a key for ever; what it spent stays on the books."""
+        """Delete a key for ever; what it spent stays in the journal."""
         await self._keys.change_key(key.hash, KeyChange(deleted=True), self._clock())
 
 

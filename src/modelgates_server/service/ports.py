@@ -105,7 +105,7 @@ class GenerationReader(Protocol):
         """The last one made under a digest of an `Idempotency-Key`."""
 
     async def answer(self, account_id: str, generation_id: str) -> StoredAnswer | None:
-        """The kept answer of a call."""
+        """The stored answer of a call."""
 
     async def forget_answers(self, before_ms: int) -> int:
         """Delete up to 50 answers older than that; returns how many."""
@@ -185,7 +185,7 @@ class AccountSnapshot(Protocol):
         """All holds in the order of their ids."""
 
     def generations(self) -> AsyncIterator[Sequence[GenerationRow]]:
-        """All generations in the order of their ids, as they are found."""
+        """All generations in the order of their ids, as they are stored."""
 
     async def activity(self) -> Sequence[ActivityRow]:
         """All activity of the account."""
@@ -263,7 +263,7 @@ class Spool(Protocol):
 
 
 class Observer(Protocol):
-    """Is told of what happens to calls, for metrics and logs."""
+    """Gets what happens to calls, for metrics and logs."""
 
     def ended(self, generation: Generation, capture_lag_ms: int) -> None:
         """A call was settled, so long after its provider was done."""
@@ -272,7 +272,7 @@ class Observer(Protocol):
         """A capture came after its hold had been resolved: the use is the platform's loss."""
 
     def heartbeat_failed(self, generation: Generation, error: Exception) -> None:
-        """The ledger could not be told that a call still runs."""
+        """The ledger could not be reached to say that a call still runs."""
 
     def maintenance_failed(self, error: Exception) -> None:
         """Looking after the calls failed by a mistake of ours; it goes on."""

@@ -68,7 +68,7 @@ async def verify(store: Checked, on_progress: OnProgress = lambda *_: None) -> V
                 if not damaged:
                     raise StoreUnavailable(f"account {after} cannot be read: {error}") from error
                 findings.add(UNREADABLE, str(error))
-            result.findings += findings.found
+            result.findings += findings.noted
             result.accounts += 1
             on_progress(result.accounts, result.entries)
     return result

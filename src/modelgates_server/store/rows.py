@@ -83,29 +83,25 @@ def writer(
     driver takes longer to find out what it is.
     """
     hints = get_type_hints(struct)
-    paths = [f"{name}._value_" if name in hints and _enums(hints[name]) else name for name in names]
-    optional = {name: _optional_text(name) for name in names if _is_optional_enum(hints.get(name))}
-    encoders = {**optional, **encoders}
-    if not encoders.keys() & set(names):
-        return attrgetter(*paths)
-    getters = [
-        encoders.get(name) or attrgetter(path) for name, path in zip(names, paths, strict=True)
-    ]
-    return lambda value: [get(value) for get in getters]
+    members = [name for name in names if name not in encoders]
+    get_members: Callable[[T], Row] = attrgetter(*members)
+    if members == list(hints):
+        get_members = msgspec.structs.astuple  # type: ignore[assignment] # of structs, and faster
+    enums = [index for index, name in enumerate(members) if _enums(hints.get(name))]
+    encoded = [(index, encoders[name]) for index, name in enumerate(names) if name in encoders]
+    if not enums and not encoded:
+        return get_members
 
+    def write(value: T) -> Row:
+        row = list(get_members(value))
+        for index in enums:
+            if row[index] is not None:
+                row[index] = row[index]._value_  # as `value`, which is a slow property
+        for index, encode in encoded:
+            row.insert(index, encode(value))
+        return row
 
-def _is_optional_enum(hint: Any) -> bool:
-    return bool(_enums(hint)) and type(None) in get_args(hint)
-
-
-def _optional_text(name: str) -> Callable[[Any], str | None]:
-    get = attrgetter(name)
-
-    def text(value: Any) -> str | None:
-        member = get(value)
-        return None if member is None else member._value_
-
-    return text
+    return write
 
 
 account_of = reader(Account)

@@ -60,7 +60,7 @@ class Calls(msgspec.Struct):
             else:
                 audit.row(step)
         audit.close(self.activity)
-        return findings.found
+        return findings.noted
 
     def with_record(self, row: GenerationRow, **members: object) -> "Calls":
         """A record that says something else, and the columns with it."""

@@ -74,7 +74,7 @@ class Rows(msgspec.Struct):
     def audit(self, page: int = 1000) -> list[Finding]:
         findings = Findings(self.account.id)
         if not findings.can_read("account", self.account.id, self.account):
-            return findings.found
+            return findings.noted
         keys = [key for key in self.keys if findings.can_read("key", key.hash, key)]
         journal = JournalAudit(self.account, keys, findings)
         for start in range(0, len(self.entries), page):
@@ -89,7 +89,7 @@ class Rows(msgspec.Struct):
             else:
                 audit.entry(row)
         audit.close()
-        return findings.found
+        return findings.noted
 
 
 def _hold_order(row: Entry | Hold) -> tuple[str, bool]:

@@ -15,7 +15,7 @@ from modelgates_server.core.metering.generations import ActivityRow, Generation
 from modelgates_server.core.money import format_pico
 
 UNREADABLE = "file"
-"""Stands in the place of an invariant where a row or the file itself holds what nobody wrote."""
+"""Names no invariant: a row or the file itself holds what the gateway never wrote."""
 
 
 class GenerationRow(msgspec.Struct, frozen=True):
@@ -52,14 +52,14 @@ class Findings:
 
     def __init__(self, account_id: str) -> None:
         self.account_id = account_id
-        self.found: list[Finding] = []
+        self.noted: list[Finding] = []
         self._counts: Counter[str] = Counter()
 
     def add(self, invariant: str, message: str) -> None:
         """Note a contradiction."""
         self._counts[invariant] += 1
         if self._counts[invariant] <= _FOUND_MAX:
-            self.found.append(Finding(invariant, self.account_id, message))
+            self.noted.append(Finding(invariant, self.account_id, message))
 
     def can_read(self, what: str, name: object, row: Row) -> bool:
         """Whether a row is fit to reckon with; notes why where it is not."""

@@ -1,7 +1,7 @@
-"""What can be asked of the ledger. A command is checked when it is built: each is well formed.
+"""The commands of the ledger. Each is checked when it is built, so every command is well formed.
 
 Each carries the account, a reference (unique per account for ever, see `ledger.references`) and the
-time at which it was asked. Amounts are picos.
+time of the request. Amounts are picos.
 """
 
 from typing import ClassVar, Protocol

@@ -53,8 +53,8 @@ class SqliteRows:
 class CachedRows:
     """`Rows` that remembers what this connection committed, while nobody else commits.
 
-    `data_version` tells of commits by other connections, in this process and others; it is asked
-    inside each write transaction, when nobody can commit any more.
+    `data_version` tells of commits by other connections, in this process and others; it is read
+    inside each write transaction, when nobody else can commit.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -82,7 +82,7 @@ class CachedRows:
         self._holds.clear()
 
     def remember(self, state: BatchState) -> None:
-        """Keep what a batch left, after its commit. Of holds only open ones are asked for again."""
+        """Keep what a batch left, after its commit. Only open holds are read again."""
         self._accounts.update(state.new_accounts)
         self._accounts.update(state.changed_accounts)
         self._keys.update(state.changed_keys)

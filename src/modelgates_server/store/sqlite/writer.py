@@ -95,7 +95,7 @@ class Writer:
     def _go_on(self, _: object = None) -> None:
         """See that what waits is done, also after our task was cancelled, as a loop's end does."""
         if self._waiting and (self._busy is None or self._busy.done()):
-            # It begins after all that is ready on the loop has asked, too.
+            # It begins after everything that is ready on the loop has submitted its work, too.
             self._busy = asyncio.get_running_loop().create_task(self._run())
             self._busy.add_done_callback(self._go_on)
 
@@ -120,7 +120,7 @@ class Writer:
             results = await self._commit([job.work for job in batch])
             _resolve(batch, results)
             if isinstance(results[0], StoreUnavailable):
-                # All who waited meanwhile are told: else each batch would wait for a lock anew.
+                # All that waits fails with it: otherwise each batch would wait for a lock again.
                 rest, self._waiting = self._waiting, []
                 _resolve(rest, [results[0]] * len(rest))
             await self._shorten_log()
@@ -149,7 +149,7 @@ class Writer:
             self._disconnect()
             self._trouble = error
             return [error] * len(jobs)
-        except Exception as error:  # noqa: BLE001 - a mistake of ours, handed to whoever asked for it
+        except Exception as error:  # noqa: BLE001 - a bug of ours, raised where the work was submitted
             if len(jobs) == 1:
                 return [error]
             return [(await self._commit([job]))[0] for job in jobs]
@@ -269,7 +269,7 @@ def _is_light(jobs: Sequence[WriteRequest | WriteFunction]) -> bool:
 
 
 def _copy_log(connection: Connection) -> bool:
-    """Tells whether readers kept part of the log from being copied."""
+    """Whether readers kept part of the log from being copied."""
     connection.execute("pragma busy_timeout = 1000")
     busy = connection.execute("pragma wal_checkpoint(truncate)").fetchone()[0]
     connection.execute("pragma busy_timeout = 0")
@@ -278,7 +278,7 @@ def _copy_log(connection: Connection) -> bool:
 
 def _resolve(batch: Sequence[_Job], results: Sequence[Any]) -> None:
     for job, result in zip(batch, results, strict=True):
-        if job.future.done():  # its caller has gone; what was asked stands nevertheless
+        if job.future.done():  # its caller has gone; the work stands nevertheless
             continue
         if isinstance(result, Exception):
             job.future.set_exception(result)
