@@ -18,7 +18,8 @@ from modelgates_server.core.keys import KeyKind
 from modelgates_server.providers.openai import OpenAiProvider
 from modelgates_server.providers.sandbox.provider import SandboxProvider
 from modelgates_server.service.accounts import Accounts
-from modelgates_server.service.calls.registry import CallService, CallTimeouts
+from modelgates_server.service.calls.admission import CallTimeouts, ServedCatalog
+from modelgates_server.service.calls.call import CallService
 from modelgates_server.service.credits import Credits
 from modelgates_server.service.keys import KeyService, NewKey
 from modelgates_server.service.ports import Provider, Store
@@ -162,11 +163,11 @@ class Gateway:
 
     def heartbeat(self) -> None:
         """What the server does twice a second."""
-        self._parts.generations.heartbeat()
+        self._parts.calls.registry.heartbeat()
 
     async def drain_spool(self) -> None:
         """Commit the ends that were kept."""
-        await self._parts.generations.replay()
+        await self._parts.calls.settling.drain_spool()
 
     async def generation(self, customer: Customer, generation_id: str) -> Any:
         """The record of a call as it is stored."""
@@ -182,7 +183,7 @@ class _Parts(NamedTuple):
     accounts: Accounts
     credits: Credits
     keys: KeyService
-    generations: CallService
+    calls: CallService
     providers: dict[str, Provider]
     app: App
 
@@ -229,10 +230,9 @@ async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> _Parts:
     metrics = Metrics(store, clock)
     refusals = ErrorResponses()
     keys = KeyService(store, clock, random_bytes)
-    generations = CallService(
+    calls = CallService(
         store,
-        catalog,
-        providers,
+        ServedCatalog(catalog, providers),
         FolderSpool(folder / "spool"),
         CallObserver(metrics),
         clock,
@@ -242,7 +242,7 @@ async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> _Parts:
     table = routes(
         store=store,
         keys=keys,
-        generations=generations,
+        calls=calls,
         catalog=catalog,
         clock=clock,
         metrics=metrics,
@@ -258,11 +258,11 @@ async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> _Parts:
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         yield
-        await generations.stop()
+        await calls.registry.stop()
         for provider in providers.values():
             await provider.close()
         await store.close()
 
     app = App(table, keys, metrics, refusals, lifespan, 16 * BODY_MAX_BYTES)
     accounts, granting = Accounts(store, clock, random_bytes), Credits(store, clock, random_bytes)
-    return _Parts(store, accounts, granting, keys, generations, providers, app)
+    return _Parts(store, accounts, granting, keys, calls, providers, app)

@@ -74,7 +74,7 @@ class Api:
         self.table: list[Route] = routes(
             store=store,
             keys=self.gateway.keys,
-            generations=self.metered.generations,
+            calls=self.metered.calls,
             catalog=self.metered.catalog,
             clock=clock,
             metrics=metrics,

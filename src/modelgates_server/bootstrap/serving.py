@@ -19,7 +19,8 @@ from modelgates_server.bootstrap.price_book import open_catalog
 from modelgates_server.core.errors import InvalidInput, StoreUnavailable
 from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.providers.sandbox.provider import SandboxProvider
-from modelgates_server.service.calls.registry import CallService, CallTimeouts
+from modelgates_server.service.calls.admission import CallTimeouts, ServedCatalog
+from modelgates_server.service.calls.call import CallService
 from modelgates_server.service.maintenance import Maintenance
 from modelgates_server.service.ports import Provider, RandomBytes
 from modelgates_server.settings import Settings
@@ -60,21 +61,20 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
     observer = CallObserver(metrics)
     refusals = ErrorResponses(settings.limit_source_prefix)
     providers = _providers(configuration)
-    generations = CallService(
+    calls = CallService(
         store,
-        catalog,
-        providers,
+        ServedCatalog(catalog, providers),
         FolderSpool(_spool_folder(settings)),
         observer,
         now_ms,
         _gathered_randomness(),
-        _patience(settings),
+        _timeouts(settings),
     )
-    upkeep = Maintenance(store, generations, observer, now_ms, grace_s=4 * _TICK_S)
+    upkeep = Maintenance(store, calls, observer, now_ms, grace_s=4 * _TICK_S)
     table = routes(
         store=store,
         keys=gateway.keys,
-        generations=generations,
+        calls=calls,
         catalog=catalog,
         clock=now_ms,
         metrics=metrics,
@@ -93,13 +93,13 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
         gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
         running = [
             asyncio.create_task(upkeep.run_forever(_UPKEEP_EVERY_S, _report)),
-            asyncio.create_task(generations.run_forever(_TICK_S)),
+            asyncio.create_task(calls.registry.run_forever(_TICK_S)),
         ]
         try:
             yield
         finally:
             try:
-                await generations.stop()
+                await calls.registry.stop()
             finally:
                 for task in running:
                     task.cancel()
@@ -139,7 +139,7 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
         server.run(config, on_started)
 
 
-def _patience(settings: Settings) -> CallTimeouts:
+def _timeouts(settings: Settings) -> CallTimeouts:
     return CallTimeouts(hold_ttl_s=settings.hold_ttl_s, drain_s=settings.drain_s)
 
 

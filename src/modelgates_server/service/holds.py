@@ -38,7 +38,7 @@ class Holds:
         )
         return await self._ledger.execute(command, generation)
 
-    async def prolong(self, generation: Generation, step: int, ttl_s: int) -> CommandResult:
+    async def extend(self, generation: Generation, step: int, ttl_s: int) -> CommandResult:
         """Keep the hold of a running call from the sweeper for `ttl_s` seconds from now.
 
         `step` numbers the times this was done. The generation is its checkpoint.

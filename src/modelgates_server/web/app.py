@@ -8,10 +8,11 @@ import structlog
 
 from modelgates_server.core.errors import GatewayError, NotPermitted, Stopping
 from modelgates_server.core.keys import KeyKind
+from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.service.keys import KeyService
 from modelgates_server.telemetry.metrics import Metrics
 from modelgates_server.web.error_responses import ErrorResponses
-from modelgates_server.web.errors import HttpError, error_body
+from modelgates_server.web.errors import HttpError
 from modelgates_server.web.head import Headers, RequestHead
 from modelgates_server.web.response import (
     ALWAYS,
@@ -87,7 +88,7 @@ class App:
             if scope["method"] == "OPTIONS":
                 return operation_id, _preflight(methods, scope["headers"])
             operation = _choose(methods, scope["method"])
-            operation_id = operation.id
+            operation_id, context.dialect = operation.id, operation.dialect
             if operation.kinds:
                 await self._admit(context, operation)
             return operation_id, await operation.answer(context)
@@ -101,25 +102,18 @@ class App:
 
         It is counted when its head leaves, as a 200: what fails later is told within the answer.
         """
-        headers = [*stream.headers, (b"x-request-id", context.head.request_id), *ALWAYS]
+        headers = [(b"x-request-id", context.head.request_id), *ALWAYS]
         writer = ResponseWriter(
             send, headers, lambda: self._metrics.count_request(operation_id, _OK)
         )
         try:
-            try:
-                reply = await stream.run(writer)
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - told, and logged
-                told = _told(error, operation_id, context)
-                if not writer.started:
-                    return self._refusal(told, context)
-                await writer.write(stream.broken(told))
-            else:
-                if reply is not None:
-                    return reply
-            await writer.end()
+            return await stream.run(writer)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - told, and logged
+            told = _told(error, operation_id, context)
+            if not writer.started:
+                return self._refusal(told, context)
+            await writer.fail(self._refusals.report(told))
             return None
-        finally:
-            await stream.close()
 
     async def _admit(self, context: RequestContext, operation: Route) -> None:
         context.token = context.head.bearer_token()
@@ -133,9 +127,8 @@ class App:
             log.warning("request refused", reason=str(error), request_id=context.head.text_id)
         caller = context.known_caller
         user_id = None if caller is None else caller.account_id
-        return HttpResponse(
-            status, error_body(status, message, user_id, metadata), [JSON, *headers]
-        )
+        body = context.dialect.error_body(ErrorReport(status, message, metadata), user_id)
+        return HttpResponse(status, body, [JSON, *headers])
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from modelgates_server.core import errors as e
 from modelgates_server.core.errors import GatewayError, Shortfall
 from modelgates_server.core.times import format_instant
+from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.web.api.amounts import number
 from modelgates_server.web.errors import describe
 from modelgates_server.web.head import Headers
@@ -17,7 +18,6 @@ Metadata = dict[str, object]
 
 _ADD_CREDITS = "Add credits, or lower max_tokens / prompt size to fit your remaining balance."
 _OVERLOADED = (503, 529)
-_SERVER: Metadata = {"error_type": "server"}
 
 
 class ErrorResponses:
@@ -44,17 +44,12 @@ class ErrorResponses:
                 return status, message, headers, metadata(error)
         return status, message, headers, None
 
-    def shown(self, error: Exception) -> dict[str, object]:
-        """`error` within an answer whose head is out: metadata has what a header would say.
-
-        OpenRouter's clients want an `error_type` in the metadata of a chunk, or fail to read it.
-        """
+    def report(self, error: Exception) -> ErrorReport:
+        """The same without headers, for an answer whose head is out."""
         status, message, headers, metadata = self.describe(error)
-        shown: dict[str, object] = {"message": message, "code": status}
-        for name, value in headers:
-            if name == b"retry-after":
-                metadata = {**(metadata or _SERVER), "retry_after_seconds": int(value)}
-        return shown if metadata is None else {**shown, "metadata": metadata}
+        retry_after = dict(headers).get(b"retry-after")
+        retry_after_s = None if retry_after is None else int(retry_after)
+        return ErrorReport(status, message, metadata, retry_after_s)
 
     def _credits(self, error: e.InsufficientCredits) -> Metadata:
         in_flight = error.retry_after_s is not None

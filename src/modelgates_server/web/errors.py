@@ -1,12 +1,6 @@
-"""Every refusal's way to the wire: one shape, one table of HTTP numbers.
-
-Shape (seed specification, schema `UnauthorizedResponse` and its siblings):
-`{"error": {"message", "code", "metadata"?}, "user_id"?}`; absent members are left out.
-"""
+"""Every refusal's HTTP status and headers. Its body has the form of the route's dialect."""
 
 from collections.abc import Sequence
-
-import msgspec
 
 from modelgates_server.core import errors as e
 from modelgates_server.web.head import Headers
@@ -61,27 +55,6 @@ class HttpError(Exception):
         super().__init__(message)
         self.status = status
         self.headers = list(headers)
-
-
-class _Error(msgspec.Struct, omit_defaults=True):
-    message: str
-    code: int
-    metadata: dict[str, object] | None = None
-
-
-class _Body(msgspec.Struct, omit_defaults=True):
-    error: _Error
-    user_id: str | None = None
-
-
-def error_body(
-    status: int,
-    message: str,
-    user_id: str | None = None,
-    metadata: dict[str, object] | None = None,
-) -> bytes:
-    """The JSON of a refusal."""
-    return msgspec.json.encode(_Body(_Error(message, status, metadata), user_id))
 
 
 def describe(error: Exception) -> tuple[int, str, Headers]:

@@ -1,8 +1,9 @@
 """Every route of the server and which keys may call it. Nothing else is served."""
 
 from modelgates_server.core.pricing.catalog import Catalog
+from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.docsite.openapi import BASE_PATH
-from modelgates_server.service.calls.registry import CallService
+from modelgates_server.service.calls.call import CallService
 from modelgates_server.service.keys import KeyService
 from modelgates_server.service.ports import Clock, Store
 from modelgates_server.telemetry.metrics import Metrics
@@ -35,7 +36,7 @@ def routes(
     *,
     store: Store,
     keys: KeyService,
-    generations: CallService,
+    calls: CallService,
     catalog: Catalog,
     clock: Clock,
     metrics: Metrics,
@@ -51,9 +52,7 @@ def routes(
 
     That tells nothing of the documentation and of MCP, which have descriptions of their own.
     """
-    inference = InferenceApi(
-        generations, refusals, body_max_bytes=body_max_bytes, keep_alive=keep_alive
-    )
+    inference = InferenceApi(calls, body_max_bytes=body_max_bytes, keep_alive=keep_alive)
     described = [
         *_inference(inference),
         *_models(ModelsApi(catalog, clock)),
@@ -72,12 +71,14 @@ def routes(
 
 
 def _inference(api: InferenceApi) -> list[Route]:
+    operations = {
+        "create-chat-completion": ("chat/completions", api.chat),
+        "create-completion": ("completions", api.complete),
+        "create-embeddings": ("embeddings", api.embed),
+    }
     return [
-        Route(
-            "create-chat-completion", "POST", f"{BASE_PATH}/chat/completions", INFERENCE, api.chat
-        ),
-        Route("create-completion", "POST", f"{BASE_PATH}/completions", INFERENCE, api.complete),
-        Route("create-embeddings", "POST", f"{BASE_PATH}/embeddings", INFERENCE, api.embed),
+        Route(name, "POST", f"{BASE_PATH}/{path}", INFERENCE, answer, OPENAI_CHAT)
+        for name, (path, answer) in operations.items()
     ]
 
 

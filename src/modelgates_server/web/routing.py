@@ -14,6 +14,8 @@ from starlette.routing import compile_path
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.keys import KeyKind
+from modelgates_server.dialects.dialect import Dialect
+from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.service.ports import AuthenticatedKey
 from modelgates_server.web.errors import HttpError
 from modelgates_server.web.head import Headers, RequestHead
@@ -54,12 +56,16 @@ class BodyBudget:
 
 
 class RequestContext:
-    """One request on its way to an operation. `token` is a secret: never log or store it."""
+    """One request on its way to an operation. `token` is a secret: never log or store it.
+
+    `dialect` is that of its route, in whose form errors are written.
+    """
 
     def __init__(self, scope: Scope, receive: Receive, head: RequestHead, room: BodyBudget) -> None:
         self.head = head
         self.token = ""
         self.known_caller: AuthenticatedKey | None = None
+        self.dialect = OPENAI_CHAT
         self._scope = scope
         self._receive = receive
         self._room = room
@@ -136,13 +142,17 @@ class RequestContext:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A row of the table of operations. `kinds` empty: anybody may call it, without a key."""
+    """A row of the table of operations. `kinds` empty: anybody may call it, without a key.
+
+    `dialect` is the wire format of its requests and of its errors.
+    """
 
     id: str
     method: str
     path: str
     kinds: frozenset[KeyKind]
     answer: Callable[[RequestContext], Awaitable[HttpResponse | StreamedResponse]]
+    dialect: Dialect = OPENAI_CHAT
 
 
 Methods = dict[str, Route]

@@ -15,20 +15,21 @@ from structlog.testing import capture_logs
 from modelgates_server.core.keys import KeyKind
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
-from modelgates_server.core.metering.request import Api
+from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.service.keys import KeyService, NewKey
 from modelgates_server.service.ports import ProviderReply, Store
 from modelgates_server.service.verify import verify
 from modelgates_server.web.api.inference import InferenceApi
 from modelgates_server.web.app import App
 from modelgates_server.web.error_responses import ErrorResponses
-from modelgates_server.web.keep_alive import COMMENT, WHITE_SPACE, KeepAliveRules
+from modelgates_server.web.keep_alive import KeepAliveRules
 from modelgates_server.web.response import Message
 from modelgates_server.web.routing import INFERENCE, Route
 from tests.gateway import ACME, ACME_PRICE, DEADLINE_S, metered, sandbox_catalog, until
 from tests.support import DOLLAR, ManualClock, open_account
 from tests.upstream import answer, plain, story, usage
 
+COMMENT, WHITE_SPACE = OPENAI_CHAT.stream_keep_alive, OPENAI_CHAT.plain_keep_alive
 SOON_S = 0.01
 FOR_EVER_S = 1000
 OURS = {"message": "Internal Server Error", "code": 500}
@@ -70,8 +71,8 @@ class Acme:
         self.go = asyncio.Event()
         self.reply: Reply | None = None
 
-    async def send(self, api: Api, body: bytes) -> ProviderReply:
-        del api, body
+    async def send(self, path: str, body: bytes) -> ProviderReply:
+        del path, body
         await self.go.wait()
         if self.reply is None:
             raise ZeroDivisionError
@@ -95,9 +96,7 @@ class Gateway:
         built = metered(store, clock, folder, catalog=catalog, providers={"acme": self.provider})
         self.keys = KeyService(store, clock, lambda size: b"k" * size)
         rules = KeepAliveRules(every_s=every_s, plain="on")
-        api = InferenceApi(
-            built.generations, ErrorResponses(), body_max_bytes=10_000, keep_alive=rules
-        )
+        api = InferenceApi(built.calls, body_max_bytes=10_000, keep_alive=rules)
         operation = Route("chat", "POST", "/chat", INFERENCE, api.chat)
         self._app = App(
             [operation], self.keys, built.metrics, ErrorResponses(), nullcontext, 10_000

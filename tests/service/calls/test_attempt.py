@@ -12,9 +12,18 @@ from modelgates_server.core.errors import CallEnded, ProviderUnavailable
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.settlement import settle
+from modelgates_server.dialects.openai_chat import stream
+from modelgates_server.service.calls import attempt
 from modelgates_server.service.calls import call as calls
 from modelgates_server.service.calls.call import Call
-from tests.gateway import DEADLINE_S, CallHarness, FakeClient, asking, relay
+from tests.gateway import (
+    DEADLINE_S,
+    CallHarness,
+    FakeClient,
+    asking,
+    relay,
+    take,
+)
 from tests.upstream import Upstream, UpstreamReply, answer, chunk, plain, story, usage
 
 CUT_BY_BYTES = 64 * 1024 + 32 * 100
@@ -114,7 +123,7 @@ async def test_plain_answer_that_a_mistake_of_ours_keeps_back_costs_nothing(
     def mistake(*_: object) -> bytes:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(calls, "shown_answer", mistake)
+    monkeypatch.setattr(stream, "rewrite_answer", mistake)
     with pytest.raises(ZeroDivisionError):
         await take(call)
     await check_free(desk, call)
@@ -167,7 +176,7 @@ async def test_stream_that_is_answered_with_an_endless_body_is_not_read_to_its_e
 async def test_endless_plain_answer_is_not_read_to_its_end(
     desk: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "ANSWER_MAX_BYTES", CUT_BY_BYTES)  # 64 MiB take a while
+    monkeypatch.setattr(attempt, "ANSWER_MAX_BYTES", CUT_BY_BYTES)  # 64 MiB take a while
     endless = Endless()
     upstream.say = lambda _: UpstreamReply(endless, 200, "application/json")
     call = await desk.begin(asking())
@@ -202,20 +211,11 @@ async def test_call_that_cannot_be_priced_frees_its_hold(
             raise ZeroDivisionError
         return settle(*given, **named)
 
-    monkeypatch.setattr(calls, "settle", mistaken)
+    monkeypatch.setattr(attempt, "settle", mistaken)
     call = await desk.begin(asking(stream=stream))
     with pytest.raises(ZeroDivisionError):
         await (relay(call, FakeClient()) if stream else take(call))
     await check_free(desk, call)
-
-
-async def take(call: Call) -> None:
-    """A plain call, as the server makes it."""
-    try:
-        await call.open()
-        await call.answer()
-    finally:
-        await call.close()
 
 
 async def check_free(desk: CallHarness, call: Call) -> None:
