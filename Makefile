@@ -92,7 +92,7 @@ crash: setup-dev ## kill the server 1,000 times and count lost commits
 
 .PHONY: overrun
 overrun: setup-dev ## send 100,000 drawn calls to a model of a provider and count overruns
-	@$(BIN)/python -m tests.core.overrun --calls 100000
+	@$(BIN)/python -m tests.overrun.run --calls 100000
 
 .PHONY: lock
 lock: $(UV) ## pin the newest dependencies that are old enough (pyproject.toml, [tool.uv])

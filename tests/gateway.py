@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 from modelgates_server.core.errors import GatewayError
 from modelgates_server.core.ledger.records import Account
 from modelgates_server.core.metering.generations import Generation, Origin, StoredAnswer
-from modelgates_server.core.metering.request import Api, parse_request
+from modelgates_server.core.metering.request import Api
 from modelgates_server.core.pricing.catalog import Catalog, Endpoint, Model
 from modelgates_server.core.pricing.prices import Price, Tier
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
+from modelgates_server.dialects.openai_chat.request import parse_request
 from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
 from modelgates_server.providers.sandbox.offer import sandbox_models, sandbox_prices
 from modelgates_server.providers.sandbox.provider import SandboxProvider

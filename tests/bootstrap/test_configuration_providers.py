@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from modelgates_server.core.metering.usage_reader import CacheTokens, ReasoningTokens, UsageRules
+from modelgates_server.core.pricing.usage import CacheTokens, ReasoningTokens, UsageRules
 from tests.bootstrap.files import FREE, LOCAL, MODEL, configured, problem
 
 BESIDE = UsageRules(known_cache=CacheTokens.BESIDE)

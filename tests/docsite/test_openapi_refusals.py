@@ -10,7 +10,7 @@ from modelgates_server.core.errors import InsufficientCredits, Shortfall
 from modelgates_server.core.times import parse_instant
 from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
-from modelgates_server.dialects.openai_chat.errors import refusal_of
+from modelgates_server.dialects.openai_chat.errors import provider_error_of_body
 from modelgates_server.web.error_responses import ErrorResponses
 from tests.web.document import our_document, referenced, validator
 
@@ -82,18 +82,22 @@ KEY_LIMIT = e.KeyLimitExceeded(
         (
             "InferenceBadRequest",
             "provider",
-            refusal_of("openai", 400, raw("InferenceBadRequest", "provider")),
+            provider_error_of_body("openai", 400, raw("InferenceBadRequest", "provider")),
         ),
         (
             "TooManyRequests",
             "limited",
-            refusal_of("openai", 429, raw("TooManyRequests", "limited"), 12),
+            provider_error_of_body("openai", 429, raw("TooManyRequests", "limited"), 12),
         ),
-        ("BadGateway", "failed", refusal_of("openai", 500, raw("BadGateway", "failed"))),
+        (
+            "BadGateway",
+            "failed",
+            provider_error_of_body("openai", 500, raw("BadGateway", "failed")),
+        ),
         (
             "InferenceUnavailable",
             "overloaded",
-            refusal_of("openai", 503, raw("InferenceUnavailable", "overloaded")),
+            provider_error_of_body("openai", 503, raw("InferenceUnavailable", "overloaded")),
         ),
         (
             "GatewayTimeout",

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from modelgates_server.core.metering.generations import HEADER_MAX_CHARS
-from modelgates_server.core.metering.members import NAMES_MAX
 from modelgates_server.core.metering.request import CHOICES_MAX, MODEL_MAX_CHARS
 from modelgates_server.core.money import ENTRY_MAX_PICO, PLACES, Pico, format_pico
 from modelgates_server.core.pricing.prices import RATE_PLACES_MAX
+from modelgates_server.dialects.json_object import NAMES_MAX
 from modelgates_server.providers.openai import OpenAiSettings
 from modelgates_server.service.calls.attempt import ANSWER_MAX_BYTES
 from modelgates_server.service.calls.call import STORED_ANSWER_MAX_BYTES

@@ -12,10 +12,9 @@ import msgspec
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.metering.request import OUTPUT_MAX_TOKENS
-from modelgates_server.core.metering.usage_reader import CacheTokens, ReasoningTokens
 from modelgates_server.core.pricing.catalog import CapParameter
 from modelgates_server.core.pricing.prices import BASIS_POINTS, MARKUP_MAX_BP
-from modelgates_server.core.pricing.usage import Meter
+from modelgates_server.core.pricing.usage import CacheTokens, Meter, ReasoningTokens
 
 Markup = Annotated[int, msgspec.Meta(ge=-BASIS_POINTS, le=MARKUP_MAX_BP)]
 Tokens = Annotated[int, msgspec.Meta(ge=1, le=OUTPUT_MAX_TOKENS)]

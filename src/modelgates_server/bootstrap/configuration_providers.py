@@ -12,7 +12,7 @@ import msgspec
 from modelgates_server.bootstrap.configuration_file import EXAMPLES, ProviderTable
 from modelgates_server.bootstrap.price_seeds import seed_providers
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.metering.usage_reader import CacheTokens, ReasoningTokens, UsageRules
+from modelgates_server.core.pricing.usage import CacheTokens, ReasoningTokens, UsageRules
 from modelgates_server.providers.sandbox.offer import PROVIDER as SANDBOX
 
 if TYPE_CHECKING:

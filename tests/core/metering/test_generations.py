@@ -24,7 +24,7 @@ USAGE = Usage(input=1, cache_read=2, input_audio=4, output=8, reasoning=16)
 
 
 def ended(state: HoldState, cost_pico: int = 0, **members: object) -> Generation:
-    started = calls.held(calls.ask(calls.flat(input="0.001"), calls.demand()))
+    started = calls.held(calls.priced(calls.flat(input="0.001"), calls.request()))
     return calls.replace(
         started, **{"state": state, "cost_pico": cost_pico, "ended_at_ms": T0_MS, **members}
     )

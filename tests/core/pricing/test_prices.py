@@ -12,7 +12,6 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from modelgates_server.core.errors import InvalidAmount
-from modelgates_server.core.metering.usage_reader import UsageRules, read_usage
 from modelgates_server.core.money import ENTRY_MAX_PICO, format_pico
 from modelgates_server.core.pricing.prices import (
     BASIS_POINTS,
@@ -32,7 +31,8 @@ from modelgates_server.core.pricing.prices import (
     whole_pico,
     worst_case_pico,
 )
-from modelgates_server.core.pricing.usage import INPUTS, OUTPUTS, Meter, Usage
+from modelgates_server.core.pricing.usage import INPUTS, OUTPUTS, Meter, Usage, UsageRules
+from modelgates_server.dialects.openai_chat.usage import read_usage
 from tests.support import DOLLAR
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_prices.json").read_text("utf-8"))
@@ -115,7 +115,7 @@ def test_a_documented_usage_costs_what_was_worked_out_by_hand(vector: dict[str, 
     assert {str(k): n for k, n in usage.quantities() if n} == vector["quantities"]
     charge = charge_for(flat(**vector["prices"]), usage, 0, NO_LIMIT_PICO)
     assert format_pico(charge.amount_pico) == vector["charge"]
-    assert {line.what: line.quantity for line in charge.lines} == vector["quantities"]
+    assert {line.meter: line.quantity for line in charge.lines} == vector["quantities"]
 
 
 def test_golden_vectors_speak_for_every_kind_of_provider() -> None:
@@ -138,9 +138,9 @@ def test_a_charge_is_its_lines_and_never_above_the_hold(
     for line in charge.lines:
         assert Fraction(line.amount) == line.quantity * Fraction(line.rate)
     by_hand = exact_picos(price, usage, markup_bp, service_tier)
-    use = Fraction(total_of(line for line in charge.lines if line.what in set(Meter)))
+    use = Fraction(total_of(line for line in charge.lines if line.meter in set(Meter)))
     assert use * DOLLAR == by_hand
-    rounding = [Fraction(line.amount) for line in charge.lines if line.what == "rounding"]
+    rounding = [Fraction(line.amount) for line in charge.lines if line.meter == "rounding"]
     assert len(rounding) <= 1
     assert all(abs(each * DOLLAR) <= Fraction(1, 2) for each in rounding)
     whole = charge_for(price, usage, markup_bp, NO_LIMIT_PICO, service_tier)
@@ -169,7 +169,7 @@ def test_no_use_within_its_bounds_costs_more_than_the_worst_case(
     may_serve = [None, *(name for name in bounds.service_tiers if name in price.service_tiers)]
     service_tier = data.draw(st.sampled_from(may_serve))
     charge = charge_for(price, usage, markup_bp, held_pico, service_tier)
-    assert "overrun" not in {line.what for line in charge.lines}
+    assert "overrun" not in {line.meter for line in charge.lines}
     assert charge == charge_for(price, usage, markup_bp, NO_LIMIT_PICO, service_tier)
 
 
@@ -229,7 +229,7 @@ def test_a_markup_is_exact(markup_bp: int, tokens: int) -> None:
     charge = charge_for(flat(input="0.00000015"), Usage(input=tokens), markup_bp, NO_LIMIT_PICO)
     # 0.15 micro-dollars are 150,000 picos: a basis point of them is 15, so nothing is rounded.
     assert charge.amount_pico == tokens * 15 * (BASIS_POINTS + markup_bp)
-    assert "rounding" not in {line.what for line in charge.lines}
+    assert "rounding" not in {line.meter for line in charge.lines}
 
 
 def test_a_million_tokens_of_a_tenth_of_a_micro_dollar_cost_ten_cents_exactly() -> None:
@@ -252,7 +252,7 @@ def test_a_million_tokens_of_a_tenth_of_a_micro_dollar_cost_ten_cents_exactly() 
 def test_half_a_pico_goes_to_the_even_side_and_the_receipt_says_so(rate: str, pico: int) -> None:
     charge = charge_for(flat(output=rate), Usage(output=1), 0, DOLLAR)
     assert charge.amount_pico == pico
-    assert [line.what for line in charge.lines] == ["output", "rounding"]
+    assert [line.meter for line in charge.lines] == ["output", "rounding"]
     assert worst_case_pico(flat(output=rate), Bounds(0, 1, media=False), 0) >= pico
 
 

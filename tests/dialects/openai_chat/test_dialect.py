@@ -8,7 +8,8 @@ from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.dialects.known import DIALECTS
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.dialects.sse import SseReader
-from tests.core.calls import UPSTREAM_MODEL, body_of, endpoint
+from tests.core.calls import UPSTREAM_MODEL, endpoint
+from tests.dialects.openai_chat.chat import body_of
 
 
 def test_endpoint_that_names_no_dialect_speaks_this_one() -> None:

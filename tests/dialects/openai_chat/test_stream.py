@@ -11,14 +11,15 @@ from modelgates_server.core.metering.request import Api
 from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.dialects.openai_chat.stream import OpenAiChatResponse
 from modelgates_server.dialects.sse import EVENT_MAX_BYTES
-from tests.core.calls import ask, demand, flat, held, model
+from tests.core.calls import flat, held, model, priced
+from tests.dialects.openai_chat.chat import request
 from tests.upstream import DONE, answer, chunk, event, story, usage, used
 
 TEXT_MAX_BYTES = 100
 
 
 def open_call(api: Api = Api.CHAT) -> Generation:
-    return held(ask(flat(input="0.001", output="0.001"), demand(api)))
+    return held(priced(flat(input="0.001", output="0.001"), request(api)))
 
 
 def adapter(api: Api = Api.CHAT) -> OpenAiChatResponse:

@@ -18,7 +18,8 @@ from modelgates_server.core.errors import (
 )
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import StoredAnswer
-from modelgates_server.core.metering.request import Api, parse_request
+from modelgates_server.core.metering.request import Api
+from modelgates_server.dialects.openai_chat.request import parse_request
 from modelgates_server.service.calls.admission import CallRequest
 from modelgates_server.service.calls.call import Call
 from modelgates_server.service.calls.settling import ANSWER_KEPT_MS
@@ -38,7 +39,7 @@ from tests.gateway import (
     until,
 )
 from tests.support import ManualClock, open_database
-from tests.upstream import Gate, Upstream, UpstreamReply, answer, plain, usage
+from tests.upstream import Gate, Upstream, UpstreamReply, answer, chunk, plain, usage
 
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 ASKED = asking(key="once")
@@ -197,7 +198,7 @@ async def test_a_call_that_was_lost_is_made_again_only_if_nothing_was_charged(
 ) -> None:
     lost = await desk.begin(ASKED)
     if charged:
-        lost._attempt.response.meter.observe(plain_chunk())
+        list(lost._attempt.response.feed(chunk("said before the kill")))
         desk.clock.forward(TIMEOUTS.hold_ttl_s * 500)
         desk.calls.registry.heartbeat()
         await until(partial_saved(desk, lost, lambda saved: saved.cost_pico > 0))
@@ -210,10 +211,6 @@ async def test_a_call_that_was_lost_is_made_again_only_if_nothing_was_charged(
     else:
         await ask(desk)
     assert len(upstream.asked) == (0 if charged else 1)
-
-
-def plain_chunk() -> bytes:
-    return b'{"choices":[{"index":0,"delta":{"content":"said before the kill"}}]}'
 
 
 def partial_saved(desk: CallHarness, call: Call, so: Callable[[Any], bool]) -> Callable[[], Any]:

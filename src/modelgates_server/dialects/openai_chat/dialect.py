@@ -9,15 +9,11 @@ import msgspec
 
 from modelgates_server.core.errors import ProviderError
 from modelgates_server.core.metering.generations import Generation
-from modelgates_server.core.metering.request import (
-    Api,
-    InferenceRequest,
-    parse_request,
-    upstream_body,
-)
+from modelgates_server.core.metering.request import Api, InferenceRequest
 from modelgates_server.core.pricing.catalog import Endpoint, Model
 from modelgates_server.dialects.dialect import Dialect, ErrorReport
-from modelgates_server.dialects.openai_chat.errors import refusal_of
+from modelgates_server.dialects.openai_chat.errors import provider_error_of_body
+from modelgates_server.dialects.openai_chat.request import parse_request, upstream_body
 from modelgates_server.dialects.openai_chat.stream import OpenAiChatResponse, late_error
 
 
@@ -87,7 +83,7 @@ class OpenAiChat:
         self, provider: str, status: int, body: bytes, retry_after_s: int | None
     ) -> ProviderError:
         """See `Dialect`."""
-        return refusal_of(provider, status, body, retry_after_s)
+        return provider_error_of_body(provider, status, body, retry_after_s)
 
     def error_body(self, error: ErrorReport, user_id: str | None = None) -> bytes:
         """See `Dialect`."""

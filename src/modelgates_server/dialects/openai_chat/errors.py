@@ -46,7 +46,7 @@ one that is not paid for, and streams have no status.
 GENERIC = "Provider returned error"
 
 
-def refusal_of(
+def provider_error_of_body(
     provider: str, status: int, body: bytes, retry_after_s: int | None = None
 ) -> ProviderError:
     """The error of an answer with a status that is not 200."""
@@ -54,10 +54,10 @@ def refusal_of(
         error = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         error = body.decode("utf-8", "replace")
-    return error_of(provider, error, status, retry_after_s)
+    return provider_error(provider, error, status, retry_after_s)
 
 
-def error_of(
+def provider_error(
     provider: str, error: Any, status: int | None = None, retry_after_s: int | None = None
 ) -> ProviderError:
     """The error of a body or a chunk, in whatever shape: a text, an object, `{"error": …}`."""

@@ -4,19 +4,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from modelgates_server.core.errors import ProviderError, ProviderUnavailable
-from modelgates_server.core.metering.finish_reasons import FinishReason
 from modelgates_server.core.metering.generations import Generation
-from modelgates_server.core.metering.members import JsonObject
-from modelgates_server.core.metering.observed import InvalidAnswer, ResponseMeter
+from modelgates_server.core.metering.meter import FinishReason, InvalidAnswer
 from modelgates_server.core.metering.request import Api
 from modelgates_server.core.pricing.catalog import Model
 from modelgates_server.dialects.dialect import ErrorReport
-from modelgates_server.dialects.openai_chat.errors import error_of
+from modelgates_server.dialects.json_object import JsonObject
+from modelgates_server.dialects.openai_chat.errors import provider_error
+from modelgates_server.dialects.openai_chat.meter import ChatResponseMeter
 from modelgates_server.dialects.openai_chat.response import (
     DONE,
     error_chunk,
+    gateway_fields,
     has_items,
-    ours,
     rewrite_answer,
     rewrite_chunk,
     usage_chunk,
@@ -39,11 +39,11 @@ class OpenAiChatResponse:
         text_max_bytes: int,
         media_max_bytes: int,
     ) -> None:
-        self.meter = ResponseMeter.of(model)
+        self.meter = ChatResponseMeter.of(model)
         self.is_done = False
         self._provider = generation.provider
         self._items = "data" if api is Api.EMBEDDINGS else "choices"
-        self._fields = ours(generation)
+        self._fields = gateway_fields(generation)
         self._max_bytes = (text_max_bytes, media_max_bytes)
         self._reader = SseReader()
         self._last: JsonObject = {}
@@ -142,7 +142,7 @@ class OpenAiChatResponse:
     def _observe_event(self, payload: bytes) -> bytes | None:
         """Meter one event, and give what the client gets of it."""
         if self.is_done:
-            self.meter.see_usage(payload)
+            self.meter.observe_usage(payload)
             return None
         if payload == DONE:
             self.is_done = True
@@ -164,7 +164,7 @@ class OpenAiChatResponse:
 
     def _reported_error(self) -> ProviderError:
         error = self.meter.error
-        return self._no_answer() if error is None else error_of(self._provider, error)
+        return self._no_answer() if error is None else provider_error(self._provider, error)
 
     def _no_answer(self) -> ProviderError:
         return self._unavailable("sent what is no answer")

@@ -186,7 +186,7 @@ def _provider_response(attempt: Attempt) -> ProviderResponse:
 
 
 def _receipt_line(line: ReceiptLine) -> ReceiptLineResponse:
-    return ReceiptLineResponse(line.what, line.quantity, plain(line.rate), plain(line.amount))
+    return ReceiptLineResponse(line.meter, line.quantity, plain(line.rate), plain(line.amount))
 
 
 def _between(start_ms: int, end_ms: int | None) -> int | None:
