@@ -214,3 +214,24 @@ async def test_a_markup_of_an_account_is_held_and_charged(
         await take(call)
     assert call.generation.cost_pico == 2 * TRUE_PICO <= call.generation.hold_pico
     assert (await verify(store)).findings == []
+
+
+async def test_call_that_runs_keeps_its_price_when_the_catalogue_is_replaced(
+    store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
+) -> None:
+    caller = await new_caller(store)
+    dear = {meter: 3 * rate for meter, rate in ACME_PRICE.tiers[0].rates.items()}
+    dearer = msgspec.structs.replace(ACME_PRICE, id="price_dearer", tiers=(Tier(0, dear),))
+    async with serving(store, clock, tmp_path, upstream, Catalog([ACME], [ACME_PRICE])) as calls:
+        first = await begin(calls, caller, asking())
+        admission = calls._admission
+        admission._served = msgspec.structs.replace(
+            admission._served, catalog=Catalog([ACME], [dearer])
+        )
+        second = await begin(calls, caller, asking())
+        assert isinstance(first, Call)
+        assert isinstance(second, Call)
+        await take(first)
+        await take(second)
+    assert (first.generation.price_id, first.generation.cost_pico) == (ACME_PRICE.id, TRUE_PICO)
+    assert (second.generation.price_id, second.generation.cost_pico) == (dearer.id, 3 * TRUE_PICO)

@@ -1,4 +1,4 @@
-"""A call that would never end, and one that fails after its provider has said something."""
+"""One request to one endpoint: endless answers, mistakes of ours, and the price of what has come."""
 
 import asyncio
 import itertools
@@ -6,18 +6,23 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from modelgates_server.core.errors import CallEnded, ProviderUnavailable
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.settlement import settle
+from modelgates_server.core.pricing.prices import Tier
 from modelgates_server.dialects.openai_chat import stream
 from modelgates_server.service.calls import attempt
 from modelgates_server.service.calls import call as calls
 from modelgates_server.service.calls.call import Call
 from tests.gateway import (
+    ACME_PRICE,
     DEADLINE_S,
+    READ_PICO,
+    WRITTEN_PICO,
     CallHarness,
     FakeClient,
     asking,
@@ -25,6 +30,8 @@ from tests.gateway import (
     take,
 )
 from tests.upstream import Upstream, UpstreamReply, answer, chunk, plain, story, usage
+
+TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 
 CUT_BY_BYTES = 64 * 1024 + 32 * 100
 """Text of a stream, for which 100 tokens are held, after which it is cut at the latest."""
@@ -216,6 +223,35 @@ async def test_call_that_cannot_be_priced_frees_its_hold(
     with pytest.raises(ZeroDivisionError):
         await (relay(call, FakeClient()) if stream else take(call))
     await check_free(desk, call)
+
+
+async def test_checkpoint_and_end_are_at_the_price_of_the_attempt_that_runs(
+    desk: CallHarness, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: UpstreamReply(story())
+    call = await desk.begin(asking(stream=True))
+    admitted = call._attempt._call
+    dear = {meter: 2 * rate for meter, rate in ACME_PRICE.tiers[0].rates.items()}
+    price = msgspec.structs.replace(ACME_PRICE, tiers=(Tier(0, dear),))
+    served = msgspec.structs.replace(admitted.served, price=price)
+    other = attempt.RunningAttempt(msgspec.structs.replace(admitted, served=served), desk.clock)
+    for each in (call._attempt, other):
+        for piece in story():
+            list(each.response.feed(piece))
+    assert other.checkpoint().cost_pico == 2 * call._attempt.checkpoint().cost_pico > 0
+    ended = [each.settle(None, cancelled=False) for each in (call._attempt, other)]
+    assert [each.cost_pico for each in ended] == [TRUE_PICO, 2 * TRUE_PICO]
+    await relay(call, FakeClient())
+
+
+async def test_what_has_come_and_was_not_relayed_is_metered_at_the_end(
+    desk: CallHarness, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: UpstreamReply(story())
+    call = await desk.begin(asking(stream=True))
+    call._attempt.unread = call._attempt.response.feed(b"".join(story()))
+    assert call._attempt.settle(None, cancelled=False).cost_pico == TRUE_PICO
+    await relay(call, FakeClient())
 
 
 async def check_free(desk: CallHarness, call: Call) -> None:
