@@ -1,4 +1,4 @@
-"""One request to one endpoint: endless answers, mistakes of ours, and the price of what has come."""
+"""One request to one endpoint: endless answers, mistakes of ours, and what has come priced."""
 
 import asyncio
 import itertools

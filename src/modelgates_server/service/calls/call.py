@@ -40,7 +40,7 @@ STORED_ANSWER_MAX_BYTES = 1024 * 1024
 class Call:
     """A call that has its hold. `open` it, then take its `answer`, or its `stream`.
 
-    One task runs it. Others may look at it and stop it from reading on for nobody.
+    One task runs it. Others may look at it, and stop it where it reads on for nobody.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Call:
             self._attempt.abandon()
 
     async def _settle_unfinished(self, error: BaseException | None) -> None:
-        """What a stream has handed on was had; a plain answer was not."""
+        """The client has what its stream handed on, and nothing of a plain answer."""
         is_stopped = isinstance(error, asyncio.CancelledError)
         failure = (
             Stopping("The server is stopping.")
