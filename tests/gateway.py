@@ -235,12 +235,12 @@ async def begin(
 
 
 def scope_of(call: Call) -> CallScope:
-    """The rest of the scope of a call that was begun."""
+    """The rest of the scope of a call that was entered."""
 
-    async def begun() -> Call:
+    async def entered() -> Call:
         return call
 
-    return CallScope(begun)
+    return CallScope(entered)
 
 
 async def take(call: Call) -> bytes:

@@ -259,3 +259,25 @@ async def test_a_call_that_is_cut_off_while_its_provider_is_silent_is_told_and_s
     assert b'"message":"The server is stopping.","code":503' in gateway.body
     one = await gateway.ended()
     assert (one.state, one.error) == (HoldState.VOIDED, "Stopping")
+
+
+async def test_end_of_a_stream_does_not_wait_for_the_provider_to_end_its_own(opens: Opens) -> None:
+    gateway = await opens(FOR_EVER_S)
+
+    class Lingering(Reply):
+        sent_before_close = 0
+
+        async def chunks(self) -> AsyncIterator[bytes]:
+            async for piece in super().chunks():
+                yield piece
+            await asyncio.sleep(FOR_EVER_S)
+
+        def close(self) -> None:
+            self.sent_before_close = len(gateway.sent)
+
+    gateway.provider.reply = reply = Lingering(story(), is_stream=True)
+    gateway.provider.go.set()
+    await gateway.ask(stream=True)
+    assert reply.sent_before_close == len(gateway.sent)
+    assert not gateway.sent[-1].get("more_body", False)
+    assert (await gateway.ended()).state is HoldState.CAPTURED

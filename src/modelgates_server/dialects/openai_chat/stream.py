@@ -41,10 +41,12 @@ class OpenAiChatResponse:
     ) -> None:
         self.meter = ChatResponseMeter.of(model)
         self.is_done = False
+        self.is_over = False
         self._provider = generation.provider
         self._items = "data" if api is Api.EMBEDDINGS else "choices"
         self._fields = gateway_fields(generation)
-        self._max_bytes = (text_max_bytes, media_max_bytes)
+        self._text_max_bytes = text_max_bytes
+        self._media_max_bytes = media_max_bytes
         self._reader = SseReader()
         self._last: JsonObject = {}
         self._is_invalid = False
@@ -90,13 +92,6 @@ class OpenAiChatResponse:
             raise self._no_answer() from None
 
     @property
-    def is_over(self) -> bool:
-        """See `ResponseAdapter`."""
-        if self.is_done or self._is_invalid or self.meter.error is not None:
-            return True
-        return self.meter.is_beyond(*self._max_bytes)
-
-    @property
     def awaits_usage(self) -> bool:
         """See `ResponseAdapter`: some servers report their usage behind `[DONE]`."""
         if not self.is_done:
@@ -113,7 +108,7 @@ class OpenAiChatResponse:
             raise self._no_answer()
         if self.meter.error is not None:
             raise self._reported_error()
-        if self.meter.is_beyond(*self._max_bytes):
+        if self._is_too_long:
             raise self._unavailable(
                 "said more than it was asked for; if that was thinking, raise max_tokens"
             )
@@ -134,10 +129,10 @@ class OpenAiChatResponse:
         """Meter events one by one, up to the end of the answer; what the client gets of them."""
         for payload in events:
             chunk = self._observe_event(payload)
-            if self.is_over and not self.is_done:
-                return
             if chunk is not None:
                 yield b"data: %b\n\n" % chunk
+            elif self.is_over and not self.is_done:
+                return
 
     def _observe_event(self, payload: bytes) -> bytes | None:
         """Meter one event, and give what the client gets of it."""
@@ -145,17 +140,24 @@ class OpenAiChatResponse:
             self.meter.observe_usage(payload)
             return None
         if payload == DONE:
-            self.is_done = True
+            self.is_done = self.is_over = True
             return None
         if not payload:  # a sign of life, as some servers send it
             return None
         try:
             members = self.meter.observe(payload)
         except InvalidAnswer:
-            self._is_invalid = True
+            self._is_invalid = self.is_over = True
             return None
         self._last = members
+        if self.meter.error is not None or self._is_too_long:
+            self.is_over = True
+            return None
         return rewrite_chunk(members, self._fields, self.meter)
+
+    @property
+    def _is_too_long(self) -> bool:
+        return self.meter.is_beyond(self._text_max_bytes, self._media_max_bytes)
 
     def _failed_end(self) -> ProviderError:
         """What the provider's own word for the end says."""

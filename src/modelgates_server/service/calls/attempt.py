@@ -84,11 +84,6 @@ class RunningAttempt:
         """Something for the client has come."""
         self._first_byte_at_ms = self._clock()
 
-    @property
-    def has_first_byte(self) -> bool:
-        """Whether something for the client has come."""
-        return self._first_byte_at_ms is not None
-
     def checkpoint(self) -> Generation:
         """The open generation with the cost of what has come so far."""
         call, served = self._call, self._call.served

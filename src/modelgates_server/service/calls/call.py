@@ -216,10 +216,10 @@ class CallScope:
         self._call: Call | None = None
 
     async def __aenter__(self) -> Call | StoredAnswer:
-        begun = await self._begin()
-        if isinstance(begun, Call):
-            self._call = begun
-        return begun
+        call = await self._begin()
+        if isinstance(call, Call):
+            self._call = call
+        return call
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         if self._call is not None:

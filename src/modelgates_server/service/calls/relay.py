@@ -36,9 +36,11 @@ class StreamRelay:
     async def pieces(self) -> AsyncIterator[bytes]:
         """What the client gets, as it comes; raises `ProviderError` where the provider fails."""
         attempt, response = self._attempt, self._attempt.response
+        is_silent = True
         async for data in self._chunks:
             attempt.unread = events = response.feed(data)
-            if not attempt.has_first_byte and (first := next(events, None)) is not None:
+            if is_silent and (first := next(events, None)) is not None:
+                is_silent = False
                 attempt.note_first_byte()
                 yield first
                 # It leaves before the others are looked at, which takes the transport a turn.
@@ -50,7 +52,7 @@ class StreamRelay:
         else:
             attempt.unread = events = response.finish()
             if last := b"".join(events):
-                if not attempt.has_first_byte:
+                if is_silent:
                     attempt.note_first_byte()
                 yield last
         if response.awaits_usage:
