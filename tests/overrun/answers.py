@@ -25,26 +25,26 @@ def observe(
     if api is Api.EMBEDDINGS:
         total_alone = rng.random() < 0.3
         way = lambda usage: embedded(usage, total_alone=total_alone)  # noqa: E731
-    report, told, rules = way(usage)
+    report, reported, rules = way(usage)
     meter = ChatResponseMeter(rules=rules)
     write = _writer(rng)
     if api is not Api.EMBEDDINGS and body.get("stream"):
         earlier = way(_halved(usage)).report
-        chunks, late = _stream(api, spent, told, report, earlier, rng)
+        chunks, late = _stream(api, spent, reported, report, earlier, rng)
         for chunk in chunks:
             meter.observe(json.dumps(write(chunk)).encode())
         if late:
             meter.observe_usage(json.dumps(write(late)).encode())
     else:
-        meter.observe(json.dumps(write(_plain(api, spent, told, report, rng))).encode())
-    return meter, told
+        meter.observe(json.dumps(write(_plain(api, spent, reported, report, rng))).encode())
+    return meter, reported
 
 
-def _plain(api: Api, spent: Spent, told: Usage, report: Report, rng: Random) -> Report:
+def _plain(api: Api, spent: Spent, reported: Usage, report: Report, rng: Random) -> Report:
     if api is Api.EMBEDDINGS:
         return {"object": "list", "data": [{"index": 0, "embedding": [0.5]}], "usage": report}
     choices = [
-        {"index": index, **_said(api, told, "message"), "finish_reason": "stop"}
+        {"index": index, **_said(api, reported, "message"), "finish_reason": "stop"}
         for index in range(spent.choices)
     ]
     if len(choices) == 1 and rng.random() < 0.1:
@@ -53,11 +53,11 @@ def _plain(api: Api, spent: Spent, told: Usage, report: Report, rng: Random) -> 
 
 
 def _stream(
-    api: Api, spent: Spent, told: Usage, report: Report, earlier: Report, rng: Random
+    api: Api, spent: Spent, reported: Usage, report: Report, earlier: Report, rng: Random
 ) -> tuple[list[Report], Report | None]:
     """The chunks, and one after the end of the stream, where there is one."""
     said: list[Report] = [
-        {"id": "up-1", "choices": [{"index": index, **_said(api, told, "delta")}]}
+        {"id": "up-1", "choices": [{"index": index, **_said(api, reported, "delta")}]}
         for index in range(spent.choices)
     ]
     ends: list[Report] = [
@@ -89,12 +89,12 @@ def _stream(
     return said + ends, None
 
 
-def _said(api: Api, told: Usage, part: str) -> dict[str, Any]:
+def _said(api: Api, reported: Usage, part: str) -> dict[str, Any]:
     """A choice with text where something was said; its length is none of the report's business."""
-    text = "and so on " if told.output else ""
+    text = "and so on " if reported.output else ""
     if api is Api.COMPLETIONS:
         return {"text": text}
-    thought = {"reasoning_content": "hm, "} if told.reasoning else {}
+    thought = {"reasoning_content": "hm, "} if reported.reasoning else {}
     return {part: {"role": "assistant", "content": text, **thought}}
 
 

@@ -151,7 +151,7 @@ def _end(
         call.priced.price,
         call.priced.request,
         meter,
-        failure=None if usage else "ProviderRefused",
+        failure=None if usage else "provider_refused",
         at_ms=T0_MS + 1,
     )
     assert ended.overrun_pico == 0, f"overrun of {ended.overrun_pico} above {ended.hold_pico}"

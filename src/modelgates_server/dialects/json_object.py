@@ -170,6 +170,8 @@ def read_object(raw: bytes, path: str, grammar: Grammar) -> JsonObject:
 
 def read_objects(raw: bytes, path: str, grammar: Grammar) -> list[JsonObject]:
     """The same for a list of objects of one kind, without a look at each name of each."""
+    if raw == b"[]":
+        return []
     objects = _objects.decode(raw)
     names: set[str] = set().union(*objects)
     _refuse_too_many(len(names), path)

@@ -86,7 +86,7 @@ def test_endpoint_that_meets_the_demands_is_taken(provider: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(
-    ("provider", "says"),
+    ("provider", "expected"),
     [
         ({"only": ("other",)}, "provider.only does not name"),
         ({"only": ("acme/fp8",)}, "provider.only does not name"),
@@ -99,11 +99,11 @@ def test_endpoint_that_meets_the_demands_is_taken(provider: dict[str, Any]) -> N
     ],
 )
 def test_provider_that_the_request_does_not_want_is_refused(
-    provider: dict[str, Any], says: str
+    provider: dict[str, Any], expected: str
 ) -> None:
-    told = refused(requesting(**provider), ALIASED)
-    assert says in told
-    assert "acme/m1 is served by acme alone (also called Acme Cloud, acme/turbo)" in told
+    message = refused(requesting(**provider), ALIASED)
+    assert expected in message
+    assert "acme/m1 is served by acme alone (also called Acme Cloud, acme/turbo)" in message
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def test_provider_that_the_request_does_not_want_is_refused(
 def test_privacy_is_promised_only_where_the_operator_says_so(
     provider: dict[str, Any], name: str, setting: str
 ) -> None:
-    told = invalid(requesting(**provider))
-    assert told.startswith("No endpoints found matching your data policy: provider." + name)
-    assert f"{setting} in [providers.acme]" in told
+    message = invalid(requesting(**provider))
+    assert message.startswith("No endpoints found matching your data policy: provider." + name)
+    assert f"{setting} in [providers.acme]" in message
     promised = offered(endpoint=endpoint(zdr=True, denies_data_collection=True))
     assert route(requesting(**provider), promised).model.id == MODEL
     other = offered(endpoint=endpoint(zdr=name != "zdr", denies_data_collection=name == "zdr"))
@@ -147,8 +147,8 @@ def test_max_price_covers_the_dearest_tier_that_a_prompt_may_reach() -> None:
     def long(**max_price: str) -> InferenceRequest:
         return calls.request(text_bytes=5000, **preferring(max_price))
 
-    told = refused(long(prompt="3.9", completion="7.9"))
-    assert "max_price.prompt of 3.9 dollars: acme/m1 may cost 4." in told
+    message = refused(long(prompt="3.9", completion="7.9"))
+    assert "max_price.prompt of 3.9 dollars: acme/m1 may cost 4." in message
     assert "max_price.completion of 7.9" in refused(long(prompt="4", completion="7.9"))
     assert route(long(prompt="4", completion="8")).model.id == MODEL
 
@@ -200,8 +200,8 @@ def test_max_price_of_an_image_covers_its_tokens() -> None:
 def test_max_price_of_sound_is_refused_where_there_is_sound() -> None:
     hears = offered(HEARING, input_modalities=("text", "audio"))
     limit = {"audio": "1"}
-    told = invalid(with_part("input_audio", "audio", **preferring(limit)), hears)
-    assert "provider.max_price.audio cannot be obeyed" in told
+    message = invalid(with_part("input_audio", "audio", **preferring(limit)), hears)
+    assert "provider.max_price.audio cannot be obeyed" in message
     assert route(requesting(max_price=limit), hears).model.id == MODEL
 
 
@@ -241,10 +241,12 @@ def test_required_parameter_that_the_model_does_not_list_is_refused() -> None:
 @pytest.mark.parametrize("modality", ["image", "audio", "file", "video"])
 def test_part_that_the_model_does_not_read_is_refused(modality: str) -> None:
     request = with_part("some_part", modality)
-    told = invalid(request)
-    assert told.startswith(f"No endpoints found that support {modality} input: acme/m1 reads text")
-    assert "the request has some_part" in told
-    assert f'its operator adds "{modality}" to input_modalities' in told
+    message = invalid(request)
+    assert message.startswith(
+        f"No endpoints found that support {modality} input: acme/m1 reads text"
+    )
+    assert "the request has some_part" in message
+    assert f'its operator adds "{modality}" to input_modalities' in message
     reads = offered(HEARING, input_modalities=("text", modality))
     assert route(request, reads).model.id == MODEL
     others = {"image", "audio", "file", "video"} - {modality}
@@ -311,8 +313,8 @@ def test_model_that_may_not_serve_the_request_is_passed_over() -> None:
     catalog = Catalog([blind, replace(calls.model(**SEES), id="c/sees")], [TIERS])
     assert route(with_picture(models=("b/blind", "c/sees")), catalog).model.id == "c/sees"
     only = preferring(only=("other",))
-    told = refused(calls.request(models=("b/blind", "c/sees"), **only), catalog)
-    assert "b/blind is served by acme alone" in told, "the first is the one that was wanted"
+    message = refused(calls.request(models=("b/blind", "c/sees"), **only), catalog)
+    assert "b/blind is served by acme alone" in message, "the first is the one that was wanted"
 
 
 def test_model_without_a_price_is_not_passed_over_for_a_dearer_one() -> None:

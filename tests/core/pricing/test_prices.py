@@ -188,9 +188,9 @@ def test_a_text_call_is_not_held_at_the_rate_of_audio() -> None:
 
 
 def test_free_output_does_not_make_an_unaffordable_prompt_affordable() -> None:
-    asked = Bounds(10, 0, media=False)
-    assert affordable_tokens(flat(input="1"), asked, 0, 10 * DOLLAR) is None
-    assert affordable_tokens(flat(input="1"), asked, 0, 10 * DOLLAR - 1) == -1
+    bounds = Bounds(10, 0, media=False)
+    assert affordable_tokens(flat(input="1"), bounds, 0, 10 * DOLLAR) is None
+    assert affordable_tokens(flat(input="1"), bounds, 0, 10 * DOLLAR - 1) == -1
 
 
 @given(prices(), prompts, st.booleans(), markups, st.integers(0, 10**20))
@@ -213,9 +213,9 @@ def test_what_a_budget_affords_fits_it_and_one_token_more_does_not(
 def test_a_prompt_of_the_affordable_length_fits_the_budget(
     price: Price, prompt: int, output: int, markup_bp: int, budget_pico: int
 ) -> None:
-    asked = Bounds(prompt, output, media=False)
-    assume(worst_case_pico(price, asked, markup_bp) > budget_pico)
-    most = affordable_input_tokens(price, asked, markup_bp, budget_pico)
+    bounds = Bounds(prompt, output, media=False)
+    assume(worst_case_pico(price, bounds, markup_bp) > budget_pico)
+    most = affordable_input_tokens(price, bounds, markup_bp, budget_pico)
     assert 0 <= most < max(prompt, 1)
     if most:
         fits = Bounds(most, output, media=False)

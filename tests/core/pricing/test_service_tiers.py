@@ -178,7 +178,7 @@ def test_call_that_is_not_charged_has_no_uncharged_tier() -> None:
     priced = calls.priced(PLAIN, calls.request())
     meter = calls.meter(service_tier="priority")
     voided = settle(
-        calls.held(priced), PLAIN, priced.request, meter, failure="Stopping", at_ms=T0_MS + 1
+        calls.held(priced), PLAIN, priced.request, meter, failure="server_stopping", at_ms=T0_MS + 1
     )
     assert (voided.state, voided.service_tier) == (HoldState.VOIDED, "priority")
     assert uncharged_service_tier(voided) is None

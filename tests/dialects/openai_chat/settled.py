@@ -21,7 +21,7 @@ END_MS = T0_MS + 5000
 REPORT = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
 
 
-def ask(api: Api = Api.CHAT, **members: Any) -> PricedRequest:
+def priced_request(api: Api = Api.CHAT, **members: Any) -> PricedRequest:
     return calls.priced(PRICE, chat.request(api, **members))
 
 
@@ -33,7 +33,7 @@ def ended(
     media_tokens: int | None = None,
     **members: Any,
 ) -> Generation:
-    priced = of or ask()
+    priced = of or priced_request()
     generation = calls.held(priced)
     return settle(
         generation if not members else calls.replace(generation, **members),

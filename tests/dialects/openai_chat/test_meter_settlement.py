@@ -16,10 +16,10 @@ from tests.dialects.openai_chat.settled import (
     END_MS,
     MILLI,
     REPORT,
-    ask,
     ended,
     finish,
     is_void,
+    priced_request,
 )
 
 
@@ -63,22 +63,22 @@ def test_reasoning_is_paid_for_where_no_answer_came_of_it() -> None:
 def test_an_error_before_the_first_token_costs_nothing(usage: dict[str, Any] | None) -> None:
     generation = ended(
         {"choices": [], "usage": usage, "error": {"message": "a long text about what went wrong"}},
-        failure="ProviderUnavailable",
+        failure="provider_unavailable",
     )
     assert is_void(generation)
-    assert generation.error == "ProviderUnavailable"
+    assert generation.error == "provider_unavailable"
     assert generation.reported == usage
 
 
 def test_the_text_of_an_error_is_not_counted_as_output() -> None:
     error = {"error": {"message": "x" * 4000}}
-    generation = ended(chat.answer("12345678"), error, failure="ProviderUnavailable")
+    generation = ended(chat.answer("12345678"), error, failure="provider_unavailable")
     assert generation.usage is not None
     assert generation.usage.output == 2
 
 
 def test_a_cut_stream_without_usage_is_counted_by_what_went_by() -> None:
-    generation = ended(chat.answer("x" * 41), failure="ProviderUnavailable")
+    generation = ended(chat.answer("x" * 41), failure="provider_unavailable")
     assert generation.state is HoldState.CAPTURED
     text_bytes = len(chat.body_of())
     assert generation.usage == Usage(input=-(-text_bytes // 4) + 4, output=11, estimated=True)
@@ -86,7 +86,7 @@ def test_a_cut_stream_without_usage_is_counted_by_what_went_by() -> None:
 
 
 def test_a_cut_stream_with_usage_costs_what_was_reported() -> None:
-    generation = ended(chat.answer("x" * 4000, usage=REPORT), failure="ProviderUnavailable")
+    generation = ended(chat.answer("x" * 4000, usage=REPORT), failure="provider_unavailable")
     assert generation.usage == Usage(input=9, output=2)
 
 
@@ -131,7 +131,7 @@ def test_usage_of_another_shape_does_not_spoil_the_answer(usage: object) -> None
 
 
 def test_estimate_above_the_cap_is_recorded_whole_and_the_customer_pays_the_hold() -> None:
-    generation = ended(chat.answer("x" * 4000), of=ask(max_tokens=1, n=3))
+    generation = ended(chat.answer("x" * 4000), of=priced_request(max_tokens=1, n=3))
     assert generation.usage is not None
     assert generation.usage.output == 1000
     assert generation.cost_pico == generation.hold_pico
@@ -139,7 +139,7 @@ def test_estimate_above_the_cap_is_recorded_whole_and_the_customer_pays_the_hold
 
 
 def test_an_estimate_keeps_to_the_context_of_the_model() -> None:
-    long = ask(messages=[{"role": "user", "content": "x" * 8000}])
+    long = priced_request(messages=[{"role": "user", "content": "x" * 8000}])
     generation = ended(chat.answer(), of=long)
     assert generation.usage is not None
     assert generation.usage.input == 1000
@@ -159,7 +159,7 @@ def test_use_above_the_hold_is_paid_by_the_platform_and_stands_on_the_receipt() 
 def test_an_embedding_costs_the_tokens_it_read() -> None:
     vectors = {"data": [{"embedding": [0.5]}]}
     report = {"prompt_tokens": 8, "total_tokens": 8}
-    generation = ended({**vectors, "usage": report}, of=ask(Api.EMBEDDINGS))
+    generation = ended({**vectors, "usage": report}, of=priced_request(Api.EMBEDDINGS))
     assert generation.usage == Usage(input=8)
     assert generation.cost_pico == 8 * MILLI + CENT
 
@@ -184,7 +184,7 @@ def test_an_embedding_s_total_is_not_taken_for_output_that_costs_nothing(
 
 
 def test_an_embedding_without_usage_is_counted_locally() -> None:
-    generation = ended({"data": []}, of=ask(Api.EMBEDDINGS, input="x" * 400))
+    generation = ended({"data": []}, of=priced_request(Api.EMBEDDINGS, input="x" * 400))
     assert generation.state is HoldState.CAPTURED
     assert generation.usage is not None
     assert generation.usage.estimated
@@ -192,18 +192,18 @@ def test_an_embedding_without_usage_is_counted_locally() -> None:
 
 
 def test_an_embedding_that_failed_costs_nothing() -> None:
-    assert is_void(ended(of=ask(Api.EMBEDDINGS), failure="ProviderUnavailable"))
+    assert is_void(ended(of=priced_request(Api.EMBEDDINGS), failure="provider_unavailable"))
 
 
 def checked(*payloads: dict[str, Any], **members: Any) -> Generation:
-    priced = ask()
+    priced = priced_request()
     generation = calls.replace(calls.held(priced), **members)
     return checkpoint(generation, priced.price, priced.request, chat.metered(*payloads))
 
 
 def test_a_checkpoint_before_the_first_token_costs_nothing() -> None:
     generation = checked(finish(None, usage=REPORT))
-    assert generation == calls.held(ask())
+    assert generation == calls.held(priced_request())
     ended_so = lost(generation, END_MS)
     assert (ended_so.state, ended_so.cost_pico, ended_so.lines) == (HoldState.EXPIRED, 0, ())
     assert ended_so.error is not None
@@ -221,7 +221,7 @@ def test_a_lost_call_costs_what_its_checkpoint_saw_and_never_more_than_its_hold(
 
 
 def test_the_end_of_a_call_replaces_what_a_checkpoint_thought() -> None:
-    priced = ask()
+    priced = priced_request()
     thought = checked(chat.answer("x" * 100))
     seen = chat.metered(chat.answer("x" * 100, usage=REPORT))
     true = settle(thought, priced.price, priced.request, seen, failure=None, at_ms=END_MS)

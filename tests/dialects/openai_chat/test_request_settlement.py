@@ -299,7 +299,7 @@ chunks = st.lists(
 )
 
 
-@given(placed(), chunks, st.sampled_from([None, None, "ProviderUnavailable"]))
+@given(placed(), chunks, st.sampled_from([None, None, "provider_unavailable"]))
 @settings(max_examples=400)
 def test_no_dishonest_report_overdraws_an_account_mints_credits_or_breaks_the_call(
     call: Placed | None, stream: list[dict[str, Any]], failure: str | None

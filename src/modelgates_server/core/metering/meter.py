@@ -24,7 +24,7 @@ class FinishReason(StrEnum):
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """The provider's own word for the end of a choice, and ours; None where it is unknown."""
+    """The provider's word for the end of a choice, and what it means; None: nobody knows."""
 
     native: str
     reason: FinishReason | None

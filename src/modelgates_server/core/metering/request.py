@@ -50,9 +50,9 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     each; `returned_parts` are those that a model's own earlier answer may have had. `unlike_text`
     are the classes it asks for that are not charged like text.
 
-    `parameters` are what it sets for the model, by the client's names, each with the name that
+    `parameters` are those it sets for the model, by the client's names, each with the name that
     models list it under. `asks_for_caches`: some of the prompt is to be written to a cache.
-    `service_tier` is its word for it, which only a price can tell the meaning of.
+    `service_tier` is the client's word; only a price says what it means.
 
     `wire` is the client's JSON object, value by value as it was sent. It belongs to the dialect
     that read it; nothing in the core looks into it.

@@ -1,0 +1,202 @@
+"""The rules of an end, on meters of no wire format.
+
+Bodies and chunks are held for and settled in tests/dialects.
+"""
+
+from typing import Any
+
+import pytest
+
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.generations import Generation, UsageWarning
+from modelgates_server.core.metering.meter import FinishReason, Output, ResponseMeter
+from modelgates_server.core.metering.request import Api, InferenceRequest
+from modelgates_server.core.metering.settlement import checkpoint, costs_differ, lost, settle
+from modelgates_server.core.money import Pico
+from modelgates_server.core.pricing.usage import Usage, UsageReading
+from tests.core import calls
+from tests.support import T0_MS
+
+MILLI = 10**9
+CENT = 10**10
+# A thousandth of a dollar to read a token, two to write one, and a cent to ask at all.
+PRICE = calls.flat(input="0.001", output="0.002", request="0.01")
+USAGE = Usage(input=9, output=2)
+COST = 9 * MILLI + 2 * 2 * MILLI + CENT
+ESTIMATED_INPUT = 100 // 4 + 4
+"""Of a request of a hundred bytes in one message."""
+
+
+def ended(
+    meter: ResponseMeter,
+    request: InferenceRequest | None = None,
+    *,
+    failure: str | None = None,
+    **options: Any,
+) -> Generation:
+    priced = calls.priced(PRICE, request or calls.request())
+    started = calls.held(priced)
+    return settle(
+        started, PRICE, priced.request, meter, failure=failure, at_ms=T0_MS + 1, **options
+    )
+
+
+def usage_of(generation: Generation) -> Usage:
+    assert generation.usage is not None
+    return generation.usage
+
+
+def reading(**members: Any) -> UsageReading:
+    return UsageReading(**{"trusted_input": True, "trusted_output": True, **members})
+
+
+def test_reported_usage_is_charged() -> None:
+    meter = calls.meter(8, USAGE, report={"any": "words"}, served_model="m", service_tier="flex")
+    generation = ended(meter)
+    assert (generation.state, generation.cost_pico) == (HoldState.CAPTURED, COST)
+    assert (generation.finish_reason, generation.native_finish_reason) == ("stop", "stop")
+    assert (generation.reported, generation.served_model) == ({"any": "words"}, "m")
+    assert generation.service_tier == "flex"
+    assert generation.usage_warnings == ()
+
+
+def test_usage_is_estimated_when_none_is_reported() -> None:
+    usage = usage_of(ended(calls.meter(41)))
+    assert usage == Usage(input=ESTIMATED_INPUT, output=11, estimated=True)
+
+
+def test_echoed_prompt_is_not_counted_as_output() -> None:
+    usage = usage_of(ended(calls.meter(141), calls.request(echo_bytes=100)))
+    assert usage.output == 11
+
+
+def test_pictures_and_sounds_are_estimated_as_media_tokens() -> None:
+    request = calls.request(media=3, sounds=1)
+    meter = calls.meter(output=Output(pictures={(0, 0), (0, 1)}, sounds={0}))
+    usage = usage_of(ended(meter, request, media_tokens=10))
+    assert (usage.input_audio, usage.input_image) == (10, 20)
+    assert (usage.output_audio, usage.output_image) == (10, 20)
+
+
+def test_side_that_is_not_trusted_is_estimated() -> None:
+    no_input = calls.meter(8, usage_reading=reading(usage=USAGE, trusted_input=False))
+    no_input.text_bytes_at_usage = 8
+    generation = ended(no_input)
+    assert usage_of(generation) == Usage(input=ESTIMATED_INPUT, output=2, estimated=True)
+    assert generation.usage_warnings == (UsageWarning.ZERO_ESTIMATED,)
+    no_output = calls.meter(40, usage_reading=reading(usage=USAGE, trusted_output=False))
+    assert usage_of(ended(no_output)) == Usage(input=9, output=10, estimated=True)
+
+
+def test_zero_output_that_is_reported_is_believed_below_a_token_of_text() -> None:
+    zero = reading(usage=Usage(input=9), trusted_output=False, says_zero_output=True)
+    assert usage_of(ended(calls.meter(3, usage_reading=zero))) == Usage(input=9)
+    assert usage_of(ended(calls.meter(4, usage_reading=zero))).output == 1
+
+
+def test_total_without_sides_is_split_by_what_was_put_out() -> None:
+    total = calls.meter(40, usage_reading=UsageReading(unsplit_tokens=25))
+    assert usage_of(ended(total)) == Usage(input=15, output=10, estimated=True)
+
+
+@pytest.mark.parametrize(
+    ("reason", "text_bytes", "output"),
+    [
+        (None, 8 + 8, 4),  # cut: what came after the report is added
+        (FinishReason.STOP, 8 + 8, 2),  # a good end: the report stands
+        (FinishReason.STOP, 8 + 4000, 1002),  # but not if it came before nearly all of the text
+    ],
+)
+def test_text_after_the_last_report_is_added_when_the_report_cannot_cover_it(
+    reason: FinishReason | None, text_bytes: int, output: int
+) -> None:
+    meter = calls.meter(text_bytes, USAGE, reason, text_bytes_at_usage=8)
+    assert usage_of(ended(meter)).output == output
+
+
+@pytest.mark.parametrize(
+    ("meter", "failure"),
+    [
+        (calls.meter(reason=None), None),
+        (calls.meter(reason=FinishReason.ERROR), None),
+        (calls.meter(usage=USAGE, reason=FinishReason.ERROR), None),
+        (calls.meter(usage=USAGE), "provider_unavailable"),
+    ],
+)
+def test_answer_of_nothing_is_not_charged_when_it_failed_or_has_no_good_end(
+    meter: ResponseMeter, failure: str | None
+) -> None:
+    generation = ended(meter, failure=failure)
+    assert (generation.state, generation.cost_pico) == (HoldState.VOIDED, 0)
+    assert (generation.lines, generation.usage, generation.error) == ((), None, failure)
+
+
+def test_answer_of_nothing_is_charged_when_it_ended_well_or_was_reasoned_for() -> None:
+    assert ended(calls.meter(usage=Usage(input=9))).cost_pico == 9 * MILLI + CENT
+    assert ended(calls.meter(usage=USAGE, reason=None)).cost_pico == COST
+
+
+def test_call_that_was_abandoned_is_charged_although_nothing_came() -> None:
+    generation = ended(ResponseMeter(), abandoned=True)
+    assert (generation.state, usage_of(generation).input) == (HoldState.CAPTURED, ESTIMATED_INPUT)
+
+
+def test_request_without_output_is_charged_for_all_that_is_reported_as_input() -> None:
+    request = calls.request(Api.EMBEDDINGS)
+    meter = calls.meter(usage=Usage(input=3, output=5), reason=None)
+    assert usage_of(ended(meter, request)) == Usage(input=8)
+    total = calls.meter(usage_reading=UsageReading(unsplit_tokens=8), reason=None)
+    assert usage_of(ended(total, request)) == Usage(input=8)
+    assert usage_of(ended(ResponseMeter(), request)) == Usage(input=25, estimated=True)
+    assert ended(meter, request, failure="provider_unavailable").state is HoldState.VOIDED
+
+
+def test_use_above_the_hold_is_charged_up_to_it_and_recorded_whole() -> None:
+    generation = ended(calls.meter(8, Usage(input=9, output=10**6)))
+    assert generation.cost_pico == generation.hold_pico
+    used_pico = 9 * MILLI + 10**6 * 2 * MILLI + CENT
+    assert generation.cost_pico + generation.overrun_pico == used_pico
+
+
+def test_report_with_refused_counts_or_unpriced_units_is_marked() -> None:
+    odd = reading(usage=USAGE, refused=1, unpriced=("searches",))
+    assert ended(calls.meter(usage_reading=odd)).usage_warnings == (
+        UsageWarning.COUNT_REFUSED,
+        UsageWarning.UNITS_UNPRICED,
+    )
+
+
+def test_cost_that_the_provider_reports_is_kept_and_marked_when_it_differs() -> None:
+    same = ended(calls.meter(8, USAGE, cost_pico=COST))
+    assert (same.upstream_cost_pico, same.usage_warnings) == (COST, ())
+    other = ended(calls.meter(8, USAGE, cost_pico=2 * COST))
+    assert other.usage_warnings == (UsageWarning.COST_DIFFERS,)
+
+
+def test_checkpoint_costs_what_was_put_out_so_far_and_a_lost_call_costs_the_same() -> None:
+    priced = calls.priced(PRICE, calls.request())
+    started = calls.held(priced)
+    assert checkpoint(started, PRICE, priced.request, ResponseMeter()) == started
+    some = checkpoint(started, PRICE, priced.request, calls.meter(8, reason=None))
+    assert (some.state, usage_of(some).output, some.overrun_pico) == (HoldState.OPEN, 2, 0)
+    ended_by_loss = lost(some, T0_MS + 1)
+    assert (ended_by_loss.state, ended_by_loss.cost_pico) == (HoldState.EXPIRED, some.cost_pico)
+
+
+@pytest.mark.parametrize(
+    ("reported", "charged", "differ"),
+    [
+        (CENT, CENT, False),
+        (CENT, CENT - 10**8, False),
+        (CENT, CENT - 10**8 - 1, True),
+        (10**8, 0, False),
+        (10**8 + 1, 0, True),
+        (1000 * CENT, 991 * CENT, False),
+        (1000 * CENT, 989 * CENT, True),
+    ],
+)
+def test_costs_differ_when_more_than_a_percent_and_a_hundredth_of_a_cent_apart(
+    reported: int, charged: int, *, differ: bool
+) -> None:
+    assert costs_differ(Pico(reported), Pico(charged)) is differ
+    assert costs_differ(Pico(charged), Pico(reported)) is differ
