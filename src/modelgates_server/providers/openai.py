@@ -219,9 +219,7 @@ class OpenAiProvider:
     async def send(self, path: str, body: bytes) -> OpenAiReply:
         """See `Provider`."""
         session = self._session or self._open()
-        url = self._urls.get(path)
-        if url is None:
-            url = self._urls[path] = (self._base / path).with_query(self._base.query)
+        url = self._urls.get(path) or self._url_of(path)
         name = self._settings.name
         try:
             async with asyncio.timeout(self._settings.first_byte_timeout_s):
@@ -240,6 +238,10 @@ class OpenAiProvider:
         """See `Provider`; what is still being read ends with `ProviderUnavailable`."""
         if self._session is not None:
             await self._session.close()
+
+    def _url_of(self, path: str) -> URL:
+        url = self._urls[path] = (self._base / path).with_query(self._base.query)
+        return url
 
     def _open(self) -> ClientSession:
         settings = self._settings
