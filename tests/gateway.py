@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from modelgates_server.bootstrap.composition import compose
 from modelgates_server.core.errors import GatewayError
 from modelgates_server.core.ledger.records import Account
 from modelgates_server.core.metering.generations import Generation, Origin, StoredAnswer
@@ -21,30 +22,24 @@ from modelgates_server.dialects.openai_chat.request import parse_request
 from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
 from modelgates_server.providers.sandbox.offer import sandbox_models, sandbox_prices
 from modelgates_server.providers.sandbox.provider import SandboxProvider
-from modelgates_server.service.calls.admission import CallRequest, CallTimeouts, ServedCatalog
+from modelgates_server.service.calls.admission import CallRequest, CallTimeouts
 from modelgates_server.service.calls.call import Call, CallScope, CallService
-from modelgates_server.service.maintenance import Maintenance
-from modelgates_server.service.ports import AuthenticatedKey, PendingSettlement, Provider, Store
+from modelgates_server.service.ports import (
+    AuthenticatedKey,
+    PendingSettlement,
+    Provider,
+    Spool,
+    Store,
+)
 from modelgates_server.service.verify import verify
 from modelgates_server.store.spool import FolderSpool
-from modelgates_server.telemetry.metrics import Metrics
-from modelgates_server.telemetry.observer import CallObserver
 from modelgates_server.web.error_responses import ErrorResponses
+from modelgates_server.web.services import Services
 from tests.support import DOLLAR, T0_MS, ManualClock, make_key, open_account
 
 METRICS_TOKEN = "0123456789abcdef"
 TIMEOUTS = CallTimeouts(hold_ttl_s=120, drain_s=60)
 DEADLINE_S = 30
-
-
-class Metered(NamedTuple):
-    """The service, and what is around it."""
-
-    calls: CallService
-    upkeep: Maintenance
-    catalog: Catalog
-    metrics: Metrics
-    spool: FolderSpool
 
 
 def sandbox_catalog(
@@ -64,22 +59,17 @@ def metered(
     catalog: Catalog | None = None,
     providers: Mapping[str, Provider] | None = None,
     timeouts: CallTimeouts | None = None,
-) -> Metered:
-    """Build it; captures that wait for the database go to `folder`."""
-    chosen = catalog or sandbox_catalog()
-    metrics = Metrics(store, clock)
-    observer, spool = CallObserver(metrics), FolderSpool(folder)
-    calls = CallService(
+) -> Services:
+    """The services of a server process; captures that wait for the database go to `folder`."""
+    return compose(
         store,
-        ServedCatalog(chosen, {"sandbox": SandboxProvider(clock), **(providers or {})}),
-        spool,
-        observer,
-        clock,
-        secrets.token_bytes,
-        timeouts or CallTimeouts(),
+        catalog=catalog or sandbox_catalog(),
+        providers={"sandbox": SandboxProvider(clock), **(providers or {})},
+        spool=FolderSpool(folder),
+        clock=clock,
+        random_bytes=secrets.token_bytes,
+        timeouts=timeouts or CallTimeouts(),
     )
-    upkeep = Maintenance(store, calls, observer, clock)
-    return Metered(calls, upkeep, chosen, metrics, spool)
 
 
 ACME = Model(
@@ -184,7 +174,7 @@ class CallHarness(NamedTuple):
 
     store: Store
     clock: ManualClock
-    metered: Metered
+    metered: Services
     caller: AuthenticatedKey
 
     @property
@@ -304,7 +294,7 @@ def moved_away(path: Path) -> Iterator[None]:
         elsewhere.rename(path)
 
 
-async def pending(spool: FolderSpool) -> list[PendingSettlement]:
+async def pending(spool: Spool) -> list[PendingSettlement]:
     """All that a spool keeps."""
     found = [await spool.load(generation_id) for generation_id in await spool.ids()]
     return [settlement for settlement in found if settlement is not None]

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.cli.console import PATIENCE_S, Console
+from tests.cli.console import DEADLINE_S, Console
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
@@ -16,7 +16,7 @@ def test_the_sandbox_serves_where_it_says_and_ends_well(console: Console, stop: 
         line = process.stdout.readline()
         assert line.startswith("The sandbox listens on http://127.0.0.1:"), line
         connection = http.client.HTTPConnection(
-            urlsplit(line.split()[-1]).netloc, timeout=PATIENCE_S
+            urlsplit(line.split()[-1]).netloc, timeout=DEADLINE_S
         )
         connection.request("GET", "/v1/models")
         assert json.load(connection.getresponse())["object"] == "list"
@@ -27,7 +27,7 @@ def test_the_sandbox_serves_where_it_says_and_ends_well(console: Console, stop: 
             connection.getresponse().read()
         connection.close()
         process.send_signal(stop)
-        _, err = process.communicate(timeout=PATIENCE_S)
+        _, err = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0
     assert err == "", "a cut that was asked for is no news"
     assert not console.path.exists(), "it keeps nothing"

@@ -102,7 +102,7 @@ async def test_no_member_of_a_generation_is_lost_or_changed(store: Store) -> Non
         cancelled=True,
         reported={"prompt_tokens": 3, "details": [None, True, -1, 0.5, "x", {"deep": 10**18}]},
         finish_reason="stop",
-        error="Stopping",
+        error="server_stopping",
         attempts=(
             Attempt(
                 provider="maker",

@@ -12,7 +12,9 @@ from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.dialects.openai_chat.errors import provider_error_of_body
 from modelgates_server.web.error_responses import ErrorResponses
-from tests.web.document import our_document, referenced, validator
+from modelgates_server.web.errors import status_of
+from tests.support import error_classes
+from tests.web.document import operations_of, our_document, referenced, validator
 
 DOCUMENT = our_document()
 RESPONSES: dict[str, Any] = DOCUMENT["components"]["responses"]
@@ -114,14 +116,17 @@ def test_an_example_is_what_is_sent(response: str, name: str, error: Exception) 
     assert {header.decode() for header, _ in headers} <= described
 
 
-def test_every_case_of_a_402_is_described() -> None:
-    schema = DOCUMENT["components"]["schemas"]["ShortfallMetadata"]
+def test_every_case_of_a_402_is_described_by_its_reason() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
     examples = RESPONSES["PaymentRequired"]["content"]["application/json"]["examples"]
     metadata = [one["value"]["error"]["metadata"] for one in examples.values()]
-    assert {one["reason"] for one in metadata} == set(schema["properties"]["reason"]["enum"])
-    sources = {one["limit_source"] for one in metadata}
-    others = {source.replace("modelgates", "openrouter", 1) for source in sources}
-    assert sources | others == set(schema["properties"]["limit_source"]["enum"])
+    by_reason = schemas["ShortfallMetadata"]["discriminator"]["mapping"]
+    assert {one["reason"] for one in metadata} == set(by_reason)
+    for one in metadata:
+        schema = schemas[by_reason[one["reason"]].rpartition("/")[2]]
+        source = one["limit_source"]
+        sources = schema["properties"]["limit_source"]["enum"]
+        assert sources == [source, source.replace("modelgates", "openrouter", 1)]
 
 
 def test_another_brand_in_limit_source_fits_the_description() -> None:
@@ -131,3 +136,34 @@ def test_another_brand_in_limit_source_fits_the_description() -> None:
         assert body["error"]["metadata"]["limit_source"].startswith("openrouter_")
         content = referenced(DOCUMENT, RESPONSES[response])["content"]["application/json"]
         validator(DOCUMENT, content["schema"]).validate(body)
+
+
+OPERATORS_ALONE = {
+    *("account_not_found", "account_exists", "account_not_empty", "total_too_large"),
+    *("hold_not_found", "hold_ended", "hold_not_expired"),
+}
+BASES = {"unauthenticated", "not_found", "conflict", "provider_error"}
+"""Of these only special cases are raised."""
+
+
+def test_every_error_that_a_client_can_meet_has_an_example_with_its_status() -> None:
+    examples = [
+        referenced(DOCUMENT, example)
+        for _, _, operation in operations_of(DOCUMENT)
+        for response in operation["responses"].values()
+        for content in referenced(DOCUMENT, response)["content"].values()
+        for example in content.get("examples", {}).values()
+    ]
+    described: dict[str, set[int]] = {}
+    for one in examples:
+        if "x-error-code" in one:
+            status = one["value"]["error"]["code"]
+            described.setdefault(one["x-error-code"], set()).add(status)
+    # One that says that it is overloaded is a 503.
+    assert described["provider_unavailable"] == {502, 503}
+    described["provider_unavailable"] -= {503}
+    assert described == {
+        error.code: {status_of(error)}
+        for error in error_classes()
+        if error.code not in OPERATORS_ALONE | BASES
+    }

@@ -37,7 +37,7 @@ def default(name: str) -> Any:
 
 
 LIMITS = [
-    f"| size of a request | {default('max_body_mb')} MiB |",
+    f"| size of a request | {default('max_body_mib')} MiB |",
     f"texts of a `prompt` | {CHOICES_MAX} each |",
     f"in a tool | {NAMES_MAX:,} each |",
     f"| size of a plain answer | {ANSWER_MAX_BYTES // MIB} MiB |",
@@ -68,7 +68,7 @@ LIMITS = [
 OTHERS = {
     "guides/errors.md": [
         f"than {default('request_timeout_s')} seconds to arrive",
-        f"than {default('max_body_mb')} MiB, or {body.BODY_MAX_BYTES // KIB} KiB for `/keys`",
+        f"than {default('max_body_mib')} MiB, or {body.BODY_MAX_BYTES // KIB} KiB for `/keys`",
         f"{connection.HEAD_MAX_BYTES // KIB} KiB of headers, or more than {connection.HEADERS_MAX}",
     ],
     "guides/streaming.md": [

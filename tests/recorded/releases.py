@@ -1,61 +1,158 @@
-"""A database and a spool as a released version left them. They are never written anew.
+"""What released versions left on disk, and how they answered from it. It is never written anew.
 
-`make record` adds those of a version that has none yet.
+A folder below `released` that has a `database.sql` is a snapshot:
+
+    database.sql   the database as it was when the process was killed
+    spool/         the ends of calls that the database could not take, if there were any
+    customer.json  an account in it, with the texts of its keys
+    journal.jsonl  all entries, as the version itself exported them
+    answers.jsonl  requests that were made to a copy later, with the answers of the version itself
+    added.jsonl    the entries that it added to the journal for them
+
+`make record` adds the snapshot of a version that has none yet: it plays `release_story` with the
+code as it is. Those of 0.1.0, 0.2.0 and `0.3.0/tagged` come from the commits a827aa6, ef43904 and
+3513bcc, the last ones of these releases: the recorder was laid over them, with a `gateway.py` that
+puts their parts together. 0.1.0 had no calls; its holds come from its services. The files in
+`0.3.0` itself come from a later commit that stored the same; 3513bcc gave their answers.
 """
 
 import json
+import os
 import sqlite3
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
-from tests.recorded.exchange import Exchange
-from tests.recorded.gateway import Customer
+from tests.recorded.gateway import Customer, running_gateway
+from tests.recorded.release_story import Step, later_steps, make_calls, post_and_create_keys
 from tests.recorded.script import Script
-from tests.upstream import Gate, UpstreamReply, answer, plain, story, usage
+from tests.upstream import running_upstream
+
+RECORDS = bool(os.environ.get("RECORD"))
+"""Whether `make record` runs."""
 
 FOLDER = Path(__file__).parent / "released"
-VERSIONS = sorted(path.name for path in FOLDER.iterdir())
+SNAPSHOTS = sorted(
+    path.parent.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("database.sql")
+)
+SWEPT_AFTER_MS = 600_000
+"""By then the holds of lost calls are over."""
 
 
 async def leave(script: Script, folder: Path) -> None:
-    """Write what a version leaves when it ends while its database cannot take a capture."""
-    once: dict[str, str | None] = {"idempotency_key": "once"}
-    script.provider_says(plain(answer("hi", usage(3, 5))))
-    await script.chat("a call", headers=once)
-    pause = Gate(story()[:2], story()[2:])
-    script.provider_says(UpstreamReply(pause))
-    stream = await script.begin_chat("a stream", stream=True)
-    await stream.until(b"word1")
-    path = script.gateway.database_path
-    elsewhere = path.with_name("elsewhere.db")
-    path.rename(elsewhere)
-    pause.go.set()
-    await stream.finish()
-    elsewhere.rename(path)
+    """Write a snapshot of this version, as if it were killed while a call runs."""
+    limited_key = await post_and_create_keys(script)
+    calls = await make_calls(script, limited_key)
+    write_snapshot(script, folder)
+    calls.gate.go.set()
+    await calls.running.finish()
+    await script.gateway.drain_spool()
+    steps = later_steps(script.customer, limited_key, calls.generation_ids)
+    await write_answers(folder, script.gateway.clock.now_ms, steps)
+
+
+def write_snapshot(script: Script, folder: Path) -> None:
+    """Write the database, the spool and the customer."""
     (folder / "spool").mkdir(parents=True)
     for file in script.gateway.spool_folder.iterdir():
         (folder / "spool" / file.name).write_bytes(file.read_bytes())
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(sqlite3.connect(script.gateway.database_path)) as connection:
         lines = list(connection.iterdump())
         for name in ("user_version", "application_id"):
             value = connection.execute(f"pragma {name}").fetchone()[0]
             lines += [f"pragma {name} = {value};"]
-    (folder / "database.sql").write_text("\n".join([*lines, ""]), "utf-8", newline="\n")
+    _write_lines(folder / "database.sql", lines)
     (folder / "customer.json").write_text(json.dumps(script.customer._asdict()), "utf-8")
-    await script.gateway.drain_spool()
 
 
-def restore(version: str, folder: Path) -> Customer:
-    """Lay it where a gateway will open it; whose it is."""
+async def write_answers(folder: Path, at_ms: int, steps: list[Step]) -> None:
+    """Write what this version answers from a copy of a snapshot at that time."""
+    with TemporaryDirectory() as copy:
+        restore(folder, Path(copy))
+        async with reopened(Path(copy), at_ms) as script:
+            journal = await script.gateway.journal()
+            answered = [await play(script, step) for step in steps]
+            added = added_entries(journal, await script.gateway.journal())
+    _write_lines(folder / "journal.jsonl", journal.splitlines())
+    _write_lines(folder / "added.jsonl", added)
+    lines = [json.dumps(line, ensure_ascii=False) for line in [{"at_ms": at_ms}, *answered]]
+    _write_lines(folder / "answers.jsonl", lines)
+
+
+def read_answers(snapshot: Path) -> tuple[int, list[Step]]:
+    """When the steps began, and the steps with their answers."""
+    first, *steps = map(json.loads, (snapshot / "answers.jsonl").read_text("utf-8").splitlines())
+    return first["at_ms"], steps
+
+
+def added_entries(before: str, after: str) -> list[str]:
+    """The lines of a journal that were not in it before."""
+    known = set(before.splitlines())
+    return [line for line in after.splitlines() if line not in known]
+
+
+def restore(snapshot: Path, folder: Path) -> None:
+    """Put a snapshot where a gateway will open it."""
     with closing(sqlite3.connect(folder / "modelgates.db")) as connection:
-        connection.executescript((FOLDER / version / "database.sql").read_text("utf-8"))
-    (folder / "spool").mkdir()
-    for file in (FOLDER / version / "spool").iterdir():
+        connection.executescript((snapshot / "database.sql").read_text("utf-8"))
+    (folder / "customer.json").write_bytes((snapshot / "customer.json").read_bytes())
+    restore_spool(snapshot, folder)
+
+
+def restore_spool(snapshot: Path, folder: Path) -> None:
+    """The spool of a snapshot alone."""
+    (folder / "spool").mkdir(exist_ok=True)
+    for file in snapshot.glob("spool/*"):
         (folder / "spool" / file.name).write_bytes(file.read_bytes())
-    return Customer(**json.loads((FOLDER / version / "customer.json").read_text("utf-8")))
 
 
-async def repeat(script: Script) -> Exchange:
-    """The call that was made under a key."""
-    once: dict[str, str | None] = {"idempotency_key": "once"}
-    return await script.chat("its repeat", headers=once)
+@asynccontextmanager
+async def reopened(folder: Path, at_ms: int) -> AsyncIterator[Script]:
+    """A gateway on restored files. Its provider must not be called: no step is a new call."""
+    customer = Customer(**json.loads((folder / "customer.json").read_text("utf-8")))
+    with running_upstream() as upstream:
+        async with running_gateway(folder, upstream.url) as gateway:
+            gateway.clock.now_ms = at_ms
+            yield Script(gateway, upstream, customer)
+            assert upstream.asked == [], "a repeat went to the provider again"
+
+
+async def play(script: Script, step: Step) -> Step:
+    """Do what a step says; returns the step with the answer or the outcome."""
+    gateway, account_id = script.gateway, script.customer.account_id
+    match step.get("do"):
+        case None:
+            return {**step, **await _send(script, step)}
+        case "drain":
+            await gateway.drain_spool()
+            return {**step, "left": [path.name for path in gateway.spool_folder.iterdir()]}
+        case "sweep":
+            gateway.clock.forward(SWEPT_AFTER_MS)
+            return {**step, "expired": await gateway.sweep()}
+        case "capture":
+            hold_id, amount_pico = step["hold_id"], step["amount_pico"]
+            return {**step, **await gateway.capture(account_id, hold_id, amount_pico)}
+        case _:
+            return {**step, **await gateway.post(account_id, step)}
+
+
+async def _send(script: Script, step: Step) -> dict[str, Any]:
+    exchange = await script.ask(
+        "a step",
+        step["method"],
+        step["path"],
+        key=step["key"],
+        body=step.get("body"),
+        idempotency_key=step.get("idempotency_key"),
+    )
+    outcome: dict[str, Any] = {"status": exchange.status}
+    headers = dict(exchange.headers)
+    if "idempotent-replayed" in headers:
+        outcome["replayed"] = headers["idempotent-replayed"]
+    return {**outcome, "answer": exchange.json}
+
+
+def _write_lines(path: Path, lines: list[str]) -> None:
+    path.write_text("\n".join([*lines, ""]), "utf-8", newline="\n")

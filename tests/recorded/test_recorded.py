@@ -6,23 +6,20 @@ with `make record`, and the diff of the goldens is part of its review.
 
 import difflib
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from modelgates_server import __version__
 from tests.recorded import scenarios_calls, scenarios_reads, scenarios_refused
 from tests.recorded.exchange import Exchange
-from tests.recorded.releases import FOLDER, VERSIONS, leave, repeat, restore
+from tests.recorded.releases import RECORDS
 from tests.recorded.script import SCENARIOS, playing
 from tests.recorded.stored import database_text, keep_some, write_some
 
 HTTP = Path(__file__).parent / "http"
 STORED = Path(__file__).parent / "stored"
-RECORDS = bool(os.environ.get("RECORD"))
 SCENARIO_FILES = (scenarios_calls, scenarios_reads, scenarios_refused)
 CALLS_MIN = 60
 STATUSES = {"200", "201", "204", "400", "401", "402", "403", "404", "405", "409", "413", "415"} | {
@@ -75,31 +72,6 @@ async def test_spooled_files_are_as_recorded(tmp_path: Path) -> None:
     async with playing(tmp_path) as script:
         text = await keep_some(script)
     check(STORED / "spool.txt", text)
-
-
-async def test_files_of_this_version_are_kept_for_later_ones(tmp_path: Path) -> None:
-    folder = FOLDER / __version__
-    if RECORDS and not folder.exists():
-        async with playing(tmp_path) as script:
-            await leave(script, folder)
-    assert folder.exists(), "run `make record` before the release"
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-async def test_files_of_a_released_version_are_read_and_land(version: str, tmp_path: Path) -> None:
-    customer = restore(version, tmp_path)
-    async with playing(tmp_path, customer) as script:
-        held = await script.ask("what is held", "GET", "/credits/holds", key=customer.viewer)
-        [hold] = held.json["data"]
-        await script.gateway.drain_spool()
-        assert list(script.gateway.spool_folder.iterdir()) == []
-        landed = (await script.receipt("its receipt", hold["id"])).json["data"]
-        assert (landed["state"], landed["total_cost"]) == ("captured", 0.0503)
-        again = await repeat(script)
-        assert (again.status, again.header("idempotent-replayed")) == (200, "true")
-        assert again.json["usage"]["cost"] == 0.0503
-        credits_left = await script.ask("credits", "GET", "/credits", key=customer.viewer)
-        assert credits_left.json["data"] == {"total_credits": 100, "total_usage": 0.1006}
 
 
 def test_every_golden_file_has_a_scenario() -> None:

@@ -38,7 +38,7 @@ async def spender(store: Store, hold_id: str) -> str:
 
 
 def upkeep(store: Store, clock: ManualClock, folder: Path) -> Maintenance:
-    return metered(store, clock, folder / "spool").upkeep
+    return metered(store, clock, folder / "spool").maintenance
 
 
 async def held(store: Store, account_id: str) -> int:
@@ -73,7 +73,7 @@ async def test_calls_that_run_on_do_not_hide_an_orphan_behind_them(
         await begin(built.calls, caller, asking(model="sandbox/echo"))
     account_id = await spender(store, "gen-1")
     clock.forward(3 * HOLD_MS)
-    assert await built.upkeep.run_once() == 1
+    assert await built.maintenance.run_once() == 1
     assert await held(store, account_id) == 0
     assert len(await store.open_holds(caller.account_id, limit=9)) == 3
 

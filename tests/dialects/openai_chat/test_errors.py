@@ -65,7 +65,7 @@ def test_a_client_reads_the_provider_s_reason_for_what_it_can_mend() -> None:
     body = openai("This model's maximum context length is 8192 tokens.", code="context_length")
     error = refusal(400, body)
     assert str(error) == body["error"]["message"]
-    assert error.code == "context_length"
+    assert error.provider_code == "context_length"
     assert json.loads(error.raw or "") == body
 
 
@@ -73,7 +73,7 @@ def test_a_client_reads_the_provider_s_reason_for_what_it_can_mend() -> None:
 def test_what_a_provider_says_about_our_key_is_shown_to_nobody(status: int) -> None:
     error = refusal(status, openai("no: sk-proj-abc***xyz", code="sk-proj-abc", type="sk-proj"))
     assert str(error) == GENERIC
-    assert (error.raw, error.code, error.status) == (None, None, status)
+    assert (error.raw, error.provider_code, error.status) == (None, None, status)
 
 
 # As these providers say it, or in streams of theirs.
@@ -100,7 +100,7 @@ ABOUT_US = [
 def test_nor_is_it_where_the_status_does_not_tell(status: int | None, body: Any) -> None:
     error = provider_error("acme", body) if status is None else refusal(status, body)
     assert str(error) == GENERIC
-    assert (error.raw, error.code) == (None, None)
+    assert (error.raw, error.provider_code) == (None, None)
     # A client can mend nothing, so it is not told that its request was wrong.
     assert type(error) is (ProviderRateLimited if status == 429 else ProviderUnavailable)
 
@@ -147,7 +147,7 @@ def test_an_error_is_understood_in_whatever_shape(
     body: Any, message: str, code: str | None
 ) -> None:
     error = refusal(400, body)
-    assert (str(error), error.code) == (message, code)
+    assert (str(error), error.provider_code) == (message, code)
 
 
 def test_an_empty_body_leaves_no_empty_text() -> None:
@@ -171,13 +171,13 @@ def test_a_stream_s_error_has_its_status_in_its_code_or_none(
     for code in codes:
         error = provider_error("acme", {"message": "m", "code": code})
         assert (error.status, type(error)) == (status, kind)
-        assert len(error.code or "") <= 64
+        assert len(error.provider_code or "") <= 64
 
 
 def test_long_texts_are_cut_short() -> None:
     error = refusal(400, openai("m" * 9000, code="c" * 9000))
     assert len(str(error)) == 500
-    assert len(error.code or "") == 64
+    assert len(error.provider_code or "") == 64
     assert len(error.raw or "") == RAW_MAX_CHARS
 
 

@@ -142,7 +142,7 @@ def test_end_of_a_stream_has_its_cost_and_says_done() -> None:
 
 def test_error_end_has_in_its_metadata_when_to_come_back() -> None:
     response = adapter()
-    report = ErrorReport(503, "The server is stopping.", None, 1)
+    report = ErrorReport(503, "The server is stopping.", {"error_type": "server"}, 1)
     last, done, _ = response.error_end(open_call(), report).split(b"\n\n")
     assert done == b"data: [DONE]"
     shown = json.loads(last.removeprefix(b"data: "))

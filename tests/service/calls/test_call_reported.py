@@ -221,7 +221,7 @@ async def test_plain_answer_whose_end_failed_is_charged_and_the_failure_is_kept(
     upstream.say = lambda _: saying("network_error", "some text", usage=usage(5, 2))
     body, generation = await desk.answer(asking())
     assert body["choices"][0]["finish_reason"] == "error"
-    assert generation.error == "ProviderUnavailable"
+    assert generation.error == "provider_unavailable"
     assert generation.cost_pico == FIVE_READ_TWO_WRITTEN_PICO
 
 

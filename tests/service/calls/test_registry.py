@@ -45,7 +45,7 @@ async def test_a_call_that_runs_long_keeps_its_hold_and_leaves_checkpoints(
         desk.clock.forward(TIMEOUTS.hold_ttl_s * 1000 // 3)
         desk.calls.registry.heartbeat()
         await until(partial(lasts, desk, desk.clock() + TIMEOUTS.hold_ttl_s * 1000))
-        assert await desk.metered.upkeep.run_once() == 0
+        assert await desk.metered.maintenance.run_once() == 0
     saved = await desk.saved(call)
     assert saved.state is HoldState.OPEN
     assert saved.usage is not None

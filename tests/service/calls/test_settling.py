@@ -11,13 +11,13 @@ from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.service.calls.call import Call
 from modelgates_server.service.ports import PendingSettlement
+from modelgates_server.web.services import Services
 from tests.gateway import (
     READ_PICO,
     TIMEOUTS,
     WRITTEN_PICO,
     CallHarness,
     FakeClient,
-    Metered,
     asking,
     metered,
     moved_away,
@@ -32,7 +32,7 @@ from tests.upstream import Upstream, UpstreamReply, story
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 
 
-def restarted(desk: CallHarness, folder: Path) -> Metered:
+def restarted(desk: CallHarness, folder: Path) -> Services:
     """The service of another process on the same database and spool."""
     return metered(desk.store, desk.clock, folder / "spool", timeouts=TIMEOUTS)
 
@@ -115,7 +115,7 @@ async def test_what_a_killed_process_kept_lands_before_its_hold_is_called_lost(
 ) -> None:
     call = await spooled(desk, upstream, sqlite_path)
     desk.clock.forward(TIMEOUTS.hold_ttl_s * 1000)
-    assert await restarted(desk, tmp_path).upkeep.run_once() == 0
+    assert await restarted(desk, tmp_path).maintenance.run_once() == 0
     saved = await desk.saved(call)
     assert (saved.state, saved.cost_pico) == (HoldState.CAPTURED, TRUE_PICO)
     assert await pending(desk.metered.spool) == []
@@ -128,7 +128,7 @@ async def test_a_start_without_the_database_resolves_nothing(
     await spooled(desk, upstream, sqlite_path)
     desk.clock.forward(TIMEOUTS.hold_ttl_s * 1000)
     with moved_away(sqlite_path), pytest.raises(StoreUnavailable, match="moved or replaced"):
-        await restarted(desk, tmp_path).upkeep.run_once()
+        await restarted(desk, tmp_path).maintenance.run_once()
     assert len(await pending(desk.metered.spool)) == 1
 
 
@@ -161,7 +161,7 @@ async def test_a_capture_after_its_hold_was_resolved_is_told_and_not_charged(
     call = await spooled(desk, upstream, sqlite_path)
     desk.clock.forward(TIMEOUTS.hold_ttl_s * 1000)
     elsewhere = metered(desk.store, desk.clock, tmp_path / "another", timeouts=TIMEOUTS)
-    assert await elsewhere.upkeep.run_once() == 1
+    assert await elsewhere.maintenance.run_once() == 1
     await desk.calls.settling.drain_spool()
     saved = await desk.saved(call)
     assert (saved.state, await usage_pico(desk)) == (HoldState.EXPIRED, 0)
@@ -180,7 +180,7 @@ async def test_one_damaged_file_does_not_keep_the_others_nor_the_signs_of_life(
     other = restarted(desk, tmp_path)
     ticks = asyncio.ensure_future(other.calls.registry.run_forever(0.001))
     with pytest.raises(StoreUnavailable, match="damaged"):
-        await other.upkeep.run_once()
+        await other.maintenance.run_once()
     assert await usage_pico(desk) == TRUE_PICO, "the sound one has landed"
     assert (await desk.saved(lost)).state is HoldState.EXPIRED
     assert (await desk.saved(unknown)).state is HoldState.OPEN, "perhaps it can be mended"
@@ -200,7 +200,7 @@ async def test_a_file_that_cannot_even_be_read_does_not_stop_the_signs_of_life(
     other = restarted(desk, tmp_path)
     ticks = asyncio.ensure_future(other.calls.registry.run_forever(0.001))
     with pytest.raises((StoreUnavailable, OSError), match="gen-0"):
-        await other.upkeep.run_once()
+        await other.maintenance.run_once()
     assert await usage_pico(desk) == TRUE_PICO, "the sound one has landed"
     assert not ticks.done()
     ticks.cancel()
@@ -216,6 +216,6 @@ async def test_a_capture_that_the_database_knows_nothing_of_does_not_keep_the_ot
     lost = await desk.begin(asking())
     desk.clock.forward(TIMEOUTS.hold_ttl_s * 1000)
     with pytest.raises(AccountNotFound):
-        await restarted(desk, tmp_path).upkeep.run_once()
+        await restarted(desk, tmp_path).maintenance.run_once()
     assert await usage_pico(desk) == TRUE_PICO
     assert (await desk.saved(lost)).state is HoldState.EXPIRED

@@ -12,19 +12,17 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from modelgates_server.bootstrap.composition import http_app
 from modelgates_server.core.keys import KeyKind
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
-from modelgates_server.service.keys import KeyService, NewKey
+from modelgates_server.service.keys import NewKey
 from modelgates_server.service.ports import ProviderReply, Store
 from modelgates_server.service.verify import verify
-from modelgates_server.web.api.inference import InferenceApi
-from modelgates_server.web.app import App
-from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.keep_alive import KeepAliveRules
 from modelgates_server.web.response import Message
-from modelgates_server.web.routing import INFERENCE, Route
+from modelgates_server.web.services import WebOptions
 from tests.gateway import ACME, ACME_PRICE, DEADLINE_S, metered, sandbox_catalog, until
 from tests.support import DOLLAR, ManualClock, open_account
 from tests.upstream import answer, plain, story, usage
@@ -93,14 +91,11 @@ class Gateway:
         self.sent: list[Message] = []
         self._heard = asyncio.Event()
         catalog = sandbox_catalog([ACME], [ACME_PRICE])
-        built = metered(store, clock, folder, catalog=catalog, providers={"acme": self.provider})
-        self.keys = KeyService(store, clock, lambda size: b"k" * size)
+        services = metered(store, clock, folder, catalog=catalog, providers={"acme": self.provider})
+        self.keys = services.keys
         rules = KeepAliveRules(every_s=every_s, plain="on")
-        api = InferenceApi(built.calls, body_max_bytes=10_000, keep_alive=rules)
-        operation = Route("chat", "POST", "/chat", INFERENCE, api.chat)
-        self._app = App(
-            [operation], self.keys, built.metrics, ErrorResponses(), nullcontext, 10_000
-        )
+        options = WebOptions(body_max_bytes=10_000, bodies_max_bytes=10_000, keep_alive=rules)
+        self._app = http_app(services, options, nullcontext)
 
     async def ask(self, *, stream: bool) -> None:
         """Call `acme/large`."""
@@ -115,7 +110,7 @@ class Gateway:
             "type": "http",
             "http_version": "1.1",
             "method": "POST",
-            "path": "/chat",
+            "path": "/api/v1/chat/completions",
             "headers": [
                 (b"authorization", f"Bearer {self.key}".encode()),
                 (b"content-type", b"application/json"),
@@ -240,9 +235,9 @@ async def test_signs_go_on_while_the_capture_waits_for_the_database(
 
 async def check(gateway: Gateway, logged: list[Any]) -> None:
     one = await gateway.ended()
-    assert (one.state, one.error) == (HoldState.VOIDED, "GatewayError")
+    assert (one.state, one.error) == (HoldState.VOIDED, "internal_error")
     [line] = [line for line in logged if line["event"] == "request failed"]
-    assert line["operation"] == "chat"
+    assert line["operation"] == "create-chat-completion"
     assert isinstance(line["exc_info"], ZeroDivisionError)
 
 
@@ -258,7 +253,7 @@ async def test_a_call_that_is_cut_off_while_its_provider_is_silent_is_told_and_s
     assert gateway.status == 200
     assert b'"message":"The server is stopping.","code":503' in gateway.body
     one = await gateway.ended()
-    assert (one.state, one.error) == (HoldState.VOIDED, "Stopping")
+    assert (one.state, one.error) == (HoldState.VOIDED, "server_stopping")
 
 
 async def test_end_of_a_stream_does_not_wait_for_the_provider_to_end_its_own(opens: Opens) -> None:

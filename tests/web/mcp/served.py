@@ -1,7 +1,6 @@
 """One MCP endpoint, served in this process, for tests that look at single messages."""
 
 import json
-import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,12 +8,12 @@ from typing import Any
 
 import httpx
 
-from modelgates_server.service.keys import KeyService
 from modelgates_server.service.ports import Store
 from modelgates_server.web.app import App
 from modelgates_server.web.error_responses import ErrorResponses
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
-from modelgates_server.web.routing import PUBLIC, RequestContext, Route
+from modelgates_server.web.routing import PUBLIC, Route
 from tests.gateway import metered
 from tests.support import ManualClock
 from tests.web.harness import BODIES_MAX_BYTES
@@ -30,10 +29,16 @@ class Served:
         folder: Path,
         answer: Callable[[RequestContext], Awaitable[HttpResponse]],
     ) -> None:
-        keys = KeyService(store, clock, secrets.token_bytes)
-        metrics = metered(store, clock, folder).metrics
+        services = metered(store, clock, folder)
         table = [Route("mcp", "POST", "/mcp", PUBLIC, answer)]
-        app = App(table, keys, metrics, ErrorResponses(), nullcontext, BODIES_MAX_BYTES)
+        app = App(
+            table,
+            services.keys,
+            services.metrics.count_request,
+            ErrorResponses(),
+            nullcontext,
+            BODIES_MAX_BYTES,
+        )
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://gateway"
         )

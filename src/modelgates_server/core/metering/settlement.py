@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from modelgates_server.core.ledger.records import HoldState
-from modelgates_server.core.metering.generations import Generation, UsageWarning
+from modelgates_server.core.metering.generations import CALL_LOST, Generation, UsageWarning
 from modelgates_server.core.metering.meter import FinishReason, ResponseMeter
 from modelgates_server.core.metering.request import InferenceRequest
 from modelgates_server.core.money import ENTRY_MAX_PICO, PLACES, Pico
@@ -49,7 +49,7 @@ def settle(
     at_ms: int,
     abandoned: bool = False,
 ) -> Generation:
-    """The generation at its end, captured or voided. `failure` says what went wrong, if it did.
+    """The generation at its end, captured or voided. `failure` is the code of what went wrong.
 
     `media_tokens` is what a picture or a recording counts where the provider counted none.
     `abandoned`: we stopped reading because the client had left. The provider bills us for it, so
@@ -92,9 +92,7 @@ def checkpoint(
 
 def lost(generation: Generation, at_ms: int) -> Generation:
     """A call whose process died: it costs what its last checkpoint saw, or nothing."""
-    return replace(
-        generation, state=HoldState.EXPIRED, ended_at_ms=at_ms, error="lost with its process"
-    )
+    return replace(generation, state=HoldState.EXPIRED, ended_at_ms=at_ms, error=CALL_LOST)
 
 
 def _charged(generation: Generation, price: Price, usage: Usage, served: str | None) -> Generation:

@@ -75,7 +75,7 @@ def provider_error(
         reason if kind is ProviderRefused and reason else GENERIC,
         provider=provider,
         status=status,
-        code=code,
+        provider_code=code,
         raw=raw[:RAW_MAX_CHARS] if raw else None,
         retry_after_s=retry_after_s,
     )

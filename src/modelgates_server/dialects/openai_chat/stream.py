@@ -24,7 +24,6 @@ from modelgates_server.dialects.openai_chat.response import (
 from modelgates_server.dialects.sse import SseReader, SseTooLong
 
 _END = b"data: %b\n\ndata: [DONE]\n\n"
-_SERVER: dict[str, object] = {"error_type": "server"}
 
 
 class OpenAiChatResponse:
@@ -176,12 +175,9 @@ class OpenAiChatResponse:
 
 
 def late_error(error: ErrorReport) -> dict[str, Any]:
-    """`error` within an answer whose head is out: metadata has what a header would say.
-
-    OpenRouter's clients want an `error_type` in the metadata of a chunk, or fail to read it.
-    """
+    """`error` within an answer whose head is out: metadata has what a header would say."""
     metadata = error.metadata
     if error.retry_after_s is not None:
-        metadata = {**(metadata or _SERVER), "retry_after_seconds": error.retry_after_s}
+        metadata = {**(metadata or {}), "retry_after_seconds": error.retry_after_s}
     late: dict[str, Any] = {"message": error.message, "code": error.status}
     return late if metadata is None else {**late, "metadata": metadata}

@@ -100,7 +100,7 @@ class RunningAttempt:
         for _ in self.unread:
             pass  # metered, however slow the client was to read what came before it
         now_ms, call, served = self._clock(), self._call, self._call.served
-        error = None if failure is None else type(failure).__name__
+        error = None if failure is None else failure.code
         attempts = (*call.generation.attempts, *self._recorded(now_ms, error))
         return settle(
             replace(call.generation, cancelled=cancelled, attempts=attempts),

@@ -14,8 +14,8 @@ from modelgates_server.core.times import format_instant
 from modelgates_server.service.ports import GenerationReader
 from modelgates_server.web.api.amounts import Number, number
 from modelgates_server.web.api.key_responses import workspace_of
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
-from modelgates_server.web.routing import RequestContext
 
 _ID_MAX_CHARS = 255
 _COUNTS = {
@@ -105,6 +105,7 @@ class GenerationResponse(msgspec.Struct, frozen=True, kw_only=True):
     response_cache_source_id: None = None
 
     state: HoldState
+    error: str | None
     hold: Number
     estimated: bool
     price_id: str
@@ -161,6 +162,7 @@ def generation_response(generation: Generation) -> GenerationResponse:
         workspace_id=workspace_of(g.account_id),
         service_tier=g.service_tier,
         state=g.state,
+        error=g.error,
         hold=number(g.hold_pico),
         estimated=g.usage is not None and g.usage.estimated,
         price_id=g.price_id,

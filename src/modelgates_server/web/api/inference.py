@@ -15,8 +15,8 @@ from modelgates_server.service.calls.admission import CallRequest
 from modelgates_server.service.calls.call import Call, CallScope, CallService
 from modelgates_server.web.body import read_json
 from modelgates_server.web.keep_alive import KeepAlive, KeepAliveRules
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import JSON, HttpResponse, ResponseWriter, StreamedResponse
-from modelgates_server.web.routing import RequestContext
 
 EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 _UNBUFFERED = (b"x-accel-buffering", b"no")
