@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("right_books")
 
 async def lasts(desk: CallHarness, expires_at_ms: int) -> bool:
     """Whether the one open hold lasts so long."""
-    [hold] = await desk.store.open_holds(desk.caller.account_id, limit=9)
+    [(hold, _)] = await desk.store.open_holds(desk.caller.account_id, limit=9)
     return hold.expires_at_ms == expires_at_ms
 
 

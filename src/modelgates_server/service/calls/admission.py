@@ -172,10 +172,10 @@ class Admission:
         """Size and place the hold; if others were faster and the ledger refuses, size it anew."""
         priced = PricedRequest(served.model, served.price, request.inference, served.markup_bp)
         for tries_left in reversed(range(_TRIES)):
-            account_and_key = await self._store.spender(caller.key_hash)
-            if account_and_key is None:
+            row = await self._store.account_and_key(caller.key_hash)
+            if row is None:
                 raise UnknownKey
-            account, key = account_and_key
+            account, key = row
             now_ms = self._clock()
             quote = quote_hold(
                 priced,
