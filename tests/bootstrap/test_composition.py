@@ -7,7 +7,6 @@ import pytest
 
 from modelgates_server.bootstrap.composition import http_app
 from modelgates_server.core.errors import StoreUnavailable
-from modelgates_server.core.metering.request import Api
 from modelgates_server.service.ports import ProviderReply, Store
 from modelgates_server.web.services import Services, WebOptions
 from tests.gateway import metered
@@ -23,8 +22,8 @@ class Closable:
 
     closed = False
 
-    async def send(self, api: Api, body: bytes) -> ProviderReply:
-        raise AssertionError(api, body)
+    async def send(self, path: str, body: bytes) -> ProviderReply:
+        raise AssertionError(path, body)
 
     async def close(self) -> None:
         self.closed = True
