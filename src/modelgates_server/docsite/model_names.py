@@ -20,10 +20,10 @@ def with_offered_models(document: dict[str, Any], catalog: Catalog) -> dict[str,
         for request in _requests(paths[f"/{api}"]["post"]):
             if offered and request["model"] not in offered:
                 request["model"] = _choice(offered)
-    asked = _requests(paths[f"/{Api.CHAT}"]["post"])[0]["model"].split("/", 1)
+    names = _requests(paths[f"/{Api.CHAT}"]["post"])[0]["model"].split("/", 1)
     for parameter in paths["/models/{author}/{slug}/endpoints"]["parameters"]:
         if parameter["name"] in _NAME:
-            parameter["example"] = asked[_NAME.index(parameter["name"])]
+            parameter["example"] = names[_NAME.index(parameter["name"])]
     return document
 
 

@@ -45,11 +45,11 @@ class AccountMcp:
             nullcontext,
             RUNNING_MAX * BODY_MAX_BYTES,
         )
-        self._endpoint = StatelessMcpServer(self._load)
+        self._server = StatelessMcpServer(self._load)
 
     async def answer(self, context: RequestContext) -> HttpResponse:
         """POST /api/v1/mcp."""
-        return await self._endpoint.answer(context)
+        return await self._server.answer(context)
 
     def _load(self) -> "Exchange":
         from modelgates_server.web.mcp import account_tools  # noqa: PLC0415 - see `StatelessMcpServer`

@@ -212,12 +212,12 @@ class _AccountToolHandlers:
             repeated = _repeated(arguments.pop(_IDEMPOTENCY_KEY, None))
         except msgspec.ValidationError:
             return text_result("idempotency_key must be a text", is_error=True)
-        reply = await self._ask(context_of(context), tool, arguments, repeated)
-        if len(reply.body) > ANSWER_MAX_BYTES:
+        response = await self._call_route(context_of(context), tool, arguments, repeated)
+        if len(response.body) > ANSWER_MAX_BYTES:
             return text_result("The answer is too large; ask for less with limit", is_error=True)
-        return text_result(reply.body.decode(), is_error=reply.status >= _REFUSED)
+        return text_result(response.body.decode(), is_error=response.status >= _REFUSED)
 
-    async def _ask(
+    async def _call_route(
         self,
         context: RequestContext,
         tool: _AccountTool,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from modelgates_server.web.mcp.transport import Exchange
 
 RUNNING_MAX = 32
-"""Requests of an endpoint that are answered at once, the batches as one; more are refused."""
+"""Requests of one server that are answered at once, the batches as one; more are refused."""
 
 BATCH_ANSWERS_BYTES = 512 * 1024
 """Once the answers of a batch have so many together, its other messages are refused."""
@@ -36,7 +36,7 @@ BATCH_ANSWERS_BYTES = 512 * 1024
 class StatelessMcpServer:
     """Answers the POST requests of one path; `load` imports the library, so call it in a thread.
 
-    `throttle` is for what everybody may ask, by the address of the connection: behind a proxy, all
+    `rate_limiter` is for what needs no key, by the address of the connection: behind a proxy, all
     share what one client has.
     """
 
@@ -60,7 +60,7 @@ class StatelessMcpServer:
             if self._running >= RUNNING_MAX:
                 raise Overloaded(503, "Too many requests at once", 1)
         except JsonRpcError as error:
-            return error.reply
+            return error.response
         self._running += 1
         try:
             responses = await self._responses(context, messages)
@@ -96,7 +96,7 @@ class StatelessMcpServer:
 
 
 def _batch(responses: list[HttpResponse]) -> HttpResponse:
-    bodies: list[Any] = [msgspec.Raw(reply.body) for reply in responses if reply.body]
+    bodies: list[Any] = [msgspec.Raw(response.body) for response in responses if response.body]
     return (
         HttpResponse(200, msgspec.json.encode(bodies), [JSON])
         if bodies

@@ -23,7 +23,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _CONTEXT = "modelgates.context"
 _ACCEPT = b"accept", b"application/json, text/event-stream"
-"""What the library wants to read, whatever the client said: `messages` has looked at that."""
+"""What the library wants to read; `jsonrpc.check_headers` has checked what the client sent."""
 
 log = structlog.get_logger()
 
@@ -38,7 +38,7 @@ class Exchange:
         logging.getLogger("mcp").setLevel(logging.ERROR)
 
     async def answer(self, context: RequestContext, message: bytes) -> HttpResponse:
-        """Answer a message that `messages.split` has passed; with no body where it wants none."""
+        """Answer a message that `jsonrpc.split` has passed; with no body where it wants none."""
         # Without sessions a manager holds nothing from one request to the next.
         manager = StreamableHTTPSessionManager(self._server, json_response=True, stateless=True)
         async with manager.run():
