@@ -305,7 +305,7 @@ async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> _Parts:
             await provider.close()
         await store.close()
 
-    app = App(table, keys, metrics, refusals, lifespan, 16 * BODY_MAX_BYTES)
+    app = App(table, keys, metrics.count_request, refusals, lifespan, 16 * BODY_MAX_BYTES)
     accounts, granting = Accounts(store, clock, random_bytes), Credits(store, clock, random_bytes)
     maintenance = Maintenance(store, generations, observer, clock)
     return _Parts(store, accounts, granting, keys, generations, maintenance, providers, app)

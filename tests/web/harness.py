@@ -87,7 +87,14 @@ class Api:
             keep_alive=KeepAliveRules(),
         )
         self._paths = RouteTable(self.table)
-        app = App(self.table, self.gateway.keys, metrics, refusals, nullcontext, BODIES_MAX_BYTES)
+        app = App(
+            self.table,
+            self.gateway.keys,
+            metrics.count_request,
+            refusals,
+            nullcontext,
+            BODIES_MAX_BYTES,
+        )
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://gateway"
         )

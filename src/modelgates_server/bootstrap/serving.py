@@ -109,7 +109,7 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
                 await store.close()
 
     room_bytes = max(_BODIES_MAX_BYTES, settings.max_body_mb * _MIB)
-    return App(table, gateway.keys, metrics, refusals, lifespan, room_bytes)
+    return App(table, gateway.keys, metrics.count_request, refusals, lifespan, room_bytes)
 
 
 def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:

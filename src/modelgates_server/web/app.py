@@ -1,4 +1,4 @@
-"""The ASGI application: find the operation, admit the caller, answer; refusals have one way out."""
+"""The ASGI application: find the route, admit the caller, answer; errors have one way out."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,10 +9,10 @@ import structlog
 from modelgates_server.core.errors import GatewayError, NotPermitted, Stopping
 from modelgates_server.core.keys import KeyKind
 from modelgates_server.service.keys import KeyService
-from modelgates_server.telemetry.metrics import Metrics
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.errors import HttpError, error_body
 from modelgates_server.web.head import Headers, RequestHead
+from modelgates_server.web.request import BodyBudget, RequestContext
 from modelgates_server.web.response import (
     ALWAYS,
     JSON,
@@ -24,111 +24,107 @@ from modelgates_server.web.response import (
     StreamedResponse,
     send_reply,
 )
-from modelgates_server.web.routing import (
-    INFERENCE,
-    BodyBudget,
-    Methods,
-    RequestContext,
-    Route,
-    RouteTable,
-)
+from modelgates_server.web.routing import INFERENCE, Methods, Route, RouteTable
 
 log = structlog.get_logger()
 
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
+CountRequest = Callable[[str, int], None]
 
-_NO_OPERATION = "none"
+_NO_ROUTE = "none"
 _OK = 200
 
 
 class App:
-    """Serves a table of operations. `lifespan` is entered before the first request."""
+    """Serves a table of routes.
+
+    `lifespan` is entered before the first request; `count_request` gets the route's id and the
+    status of each response.
+    """
 
     def __init__(
         self,
-        operations: list[Route],
+        routes: list[Route],
         keys: KeyService,
-        metrics: Metrics,
-        refusals: ErrorResponses,
+        count_request: CountRequest,
+        error_responses: ErrorResponses,
         lifespan: Lifespan,
         bodies_max_bytes: int,
     ) -> None:
-        self._paths = RouteTable(operations)
+        self._routes = RouteTable(routes)
         self._keys = keys
-        self._metrics = metrics
-        self._refusals = refusals
+        self._count_request = count_request
+        self._error_responses = error_responses
         self._lifespan = lifespan
-        self._room = BodyBudget(bodies_max_bytes)
+        self._budget = BodyBudget(bodies_max_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI 3."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
-        call = RequestContext(scope, receive, RequestHead(scope["headers"]), self._room)
+        context = RequestContext(scope, receive, RequestHead(scope["headers"]), self._budget)
         try:
-            operation_id, answer = await self._answer(scope, call)
+            route_id, answer = await self._answer(scope, context)
             if isinstance(answer, StreamedResponse):
-                reply = await self._stream(send, call, operation_id, answer)
+                response = await self._stream(send, context, route_id, answer)
             else:
-                reply = answer
-            if reply is not None:
-                self._metrics.count_request(operation_id, reply.status)
-                await send_reply(send, call.head, reply)
+                response = answer
+            if response is not None:
+                self._count_request(route_id, response.status)
+                await send_reply(send, context.head, response)
         finally:
-            call.close()
+            context.close()
 
     async def _answer(
         self, scope: Scope, context: RequestContext
     ) -> tuple[str, HttpResponse | StreamedResponse]:
-        operation_id = _NO_OPERATION
+        route_id = _NO_ROUTE
         try:
-            methods, scope["path_params"] = self._paths.find(scope["path"])
+            methods, scope["path_params"] = self._routes.find(scope["path"])
             if scope["method"] == "OPTIONS":
-                return operation_id, _preflight(methods, scope["headers"])
-            operation = _choose(methods, scope["method"])
-            operation_id = operation.id
-            if operation.kinds:
-                await self._admit(context, operation)
-            return operation_id, await operation.answer(context)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - told, and logged
-            return operation_id, self._refusal(_told(error, operation_id, context), context)
+                return route_id, _preflight(methods, scope["headers"])
+            route = _choose(methods, scope["method"])
+            route_id = route.id
+            if route.kinds:
+                await self._admit(context, route)
+            return route_id, await route.answer(context)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - reported and logged
+            return route_id, self._error_response(_to_report(error, route_id, context), context)
 
     async def _stream(
-        self, send: Send, context: RequestContext, operation_id: str, stream: StreamedResponse
+        self, send: Send, context: RequestContext, route_id: str, stream: StreamedResponse
     ) -> HttpResponse | None:
         """Send an answer as it is written; gives the one to send where nothing of it was written.
 
-        It is counted when its head leaves, as a 200: what fails later is told within the answer.
+        It is counted when its head leaves, as a 200: what fails later is said within it.
         """
         headers = [*stream.headers, (b"x-request-id", context.head.request_id), *ALWAYS]
-        writer = ResponseWriter(
-            send, headers, lambda: self._metrics.count_request(operation_id, _OK)
-        )
+        writer = ResponseWriter(send, headers, lambda: self._count_request(route_id, _OK))
         try:
             try:
-                reply = await stream.run(writer)
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - told, and logged
-                told = _told(error, operation_id, context)
+                response = await stream.run(writer)
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - reported and logged
+                reported = _to_report(error, route_id, context)
                 if not writer.started:
-                    return self._refusal(told, context)
-                await writer.write(stream.broken(told))
+                    return self._error_response(reported, context)
+                await writer.write(stream.broken(reported))
             else:
-                if reply is not None:
-                    return reply
+                if response is not None:
+                    return response
             await writer.end()
             return None
         finally:
             await stream.close()
 
-    async def _admit(self, context: RequestContext, operation: Route) -> None:
+    async def _admit(self, context: RequestContext, route: Route) -> None:
         context.token = context.head.bearer_token()
         context.known_caller = caller = await self._keys.identify(context.token)
-        if caller.kind not in operation.kinds:
-            raise NotPermitted(_not_permitted(operation, caller.kind))
+        if caller.kind not in route.kinds:
+            raise NotPermitted(_not_permitted(route, caller.kind))
 
-    def _refusal(self, error: Exception, context: RequestContext) -> HttpResponse:
-        status, message, headers, metadata = self._refusals.describe(error)
+    def _error_response(self, error: Exception, context: RequestContext) -> HttpResponse:
+        status, message, headers, metadata = self._error_responses.describe(error)
         if status == 503:  # noqa: PLR2004
             log.warning("request refused", reason=str(error), request_id=context.head.text_id)
         caller = context.known_caller
@@ -152,8 +148,8 @@ class App:
             await send({"type": "lifespan.shutdown.complete"})
 
 
-def _told(error: BaseException, operation_id: str, context: RequestContext) -> Exception:
-    """What the client is told of an error; the log has the mistakes that are ours."""
+def _to_report(error: BaseException, route_id: str, context: RequestContext) -> Exception:
+    """The error that the client is shown; our own mistakes go to the log."""
     if isinstance(error, asyncio.CancelledError):
         # The grace after SIGTERM is over; the server is about to let go of the connection.
         return Stopping("The server is stopping.")
@@ -161,24 +157,24 @@ def _told(error: BaseException, operation_id: str, context: RequestContext) -> E
     if not isinstance(error, GatewayError | HttpError):
         log.error(
             "request failed",
-            operation=operation_id,
+            operation=route_id,
             request_id=context.head.text_id,
             exc_info=error,
         )
     return error
 
 
-def _not_permitted(operation: Route, kind: KeyKind) -> str:
-    if operation.kinds == INFERENCE:
+def _not_permitted(route: Route, kind: KeyKind) -> str:
+    if route.kinds == INFERENCE:
         return f"{kind.capitalize()} keys cannot call models. Create an inference key."
     return "Only management keys can perform this operation"
 
 
 def _choose(methods: Methods, method: str) -> Route:
-    operation = methods.get("GET" if method == "HEAD" else method)
-    if operation is None:
+    route = methods.get("GET" if method == "HEAD" else method)
+    if route is None:
         raise HttpError(405, "Method not allowed", [(b"allow", _allowed(methods))])
-    return operation
+    return route
 
 
 def _allowed(methods: Methods) -> bytes:

@@ -10,7 +10,7 @@ from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.metering.members import misfit
 from modelgates_server.web.errors import HttpError
 from modelgates_server.web.members import Words, check_members
-from modelgates_server.web.routing import RequestContext
+from modelgates_server.web.request import RequestContext
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -66,9 +66,12 @@ def query_flag(query: QueryParams, name: str, *, default: bool = False) -> bool:
     return text == "true"
 
 
-def query_integer(query: QueryParams, name: str, *, most: int) -> int:
-    """A whole number from 0 to `most`; 0 when it is not there."""
-    text = query.get(name, "0")
-    if not (text.isascii() and text.isdigit() and len(text) < len(str(most)) and int(text) <= most):
-        raise InvalidInput(f"{name} must be a whole number from 0 to {most - 1}")
+def query_integer(query: QueryParams, name: str, *, default: int, least: int = 0, most: int) -> int:
+    """A whole number from `least` to `most`, both included; the default when it is not there."""
+    text = query.get(name)
+    if text is None:
+        return default
+    is_short = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+    if not is_short or not least <= int(text) <= most:
+        raise InvalidInput(f"{name} must be a whole number from {least} to {most}")
     return int(text)

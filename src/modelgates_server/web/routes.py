@@ -21,14 +21,7 @@ from modelgates_server.web.keep_alive import KeepAliveRules
 from modelgates_server.web.mcp.account import AccountMcp
 from modelgates_server.web.mcp.docs import DocsMcp
 from modelgates_server.web.pages.docs import DocsApi
-from modelgates_server.web.routing import (
-    ANY_KEY,
-    INFERENCE,
-    MANAGEMENT,
-    PUBLIC,
-    READERS,
-    Route,
-)
+from modelgates_server.web.routing import ANY_KEY, INFERENCE, MANAGEMENT, PUBLIC, READERS, Route
 
 
 def routes(
@@ -61,7 +54,7 @@ def routes(
         *_keys(KeysApi(keys, clock, allow_unknown=allow_unknown_key_members)),
         *_server(Health(store), MetricsApi(metrics_token, metrics), openapi),
     ]
-    account_mcp = AccountMcp(described, keys, metrics, refusals)
+    account_mcp = AccountMcp(described, keys, refusals)
     docs_mcp = DocsMcp(docs.site.get, docs.base, clock)
     return [
         *described,

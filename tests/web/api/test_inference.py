@@ -100,7 +100,12 @@ class Gateway:
         )
         operation = Route("chat", "POST", "/chat", INFERENCE, api.chat)
         self._app = App(
-            [operation], self.keys, built.metrics, ErrorResponses(), nullcontext, 10_000
+            [operation],
+            self.keys,
+            built.metrics.count_request,
+            ErrorResponses(),
+            nullcontext,
+            10_000,
         )
 
     async def ask(self, *, stream: bool) -> None:

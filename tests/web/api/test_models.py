@@ -68,7 +68,14 @@ class Shop:
             Route("list-providers", "GET", "/api/v1/providers", PUBLIC, shown.providers),
         ]
         self._paths = RouteTable(table)
-        app = App(table, api.gateway.keys, api.metered.metrics, ErrorResponses(), nullcontext, 0)
+        app = App(
+            table,
+            api.gateway.keys,
+            api.metered.metrics.count_request,
+            ErrorResponses(),
+            nullcontext,
+            0,
+        )
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://gateway"
         )

@@ -13,8 +13,9 @@ from modelgates_server.service.keys import KeyService
 from modelgates_server.service.ports import Store
 from modelgates_server.web.app import App
 from modelgates_server.web.error_responses import ErrorResponses
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
-from modelgates_server.web.routing import PUBLIC, RequestContext, Route
+from modelgates_server.web.routing import PUBLIC, Route
 from tests.gateway import metered
 from tests.support import ManualClock
 from tests.web.harness import BODIES_MAX_BYTES
@@ -33,7 +34,9 @@ class Served:
         keys = KeyService(store, clock, secrets.token_bytes)
         metrics = metered(store, clock, folder).metrics
         table = [Route("mcp", "POST", "/mcp", PUBLIC, answer)]
-        app = App(table, keys, metrics, ErrorResponses(), nullcontext, BODIES_MAX_BYTES)
+        app = App(
+            table, keys, metrics.count_request, ErrorResponses(), nullcontext, BODIES_MAX_BYTES
+        )
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://gateway"
         )

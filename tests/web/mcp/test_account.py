@@ -216,3 +216,12 @@ async def test_a_malformed_request_of_a_good_key_is_a_protocol_error(
 ) -> None:
     answer = await post(api, acme.viewer, b"{")
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, -32700)
+
+
+async def test_call_of_a_tool_counts_as_one_request(api: Api, acme: Customer) -> None:
+    await use(api, acme.management, "get_credits")
+    figures = (await api.metered.metrics.exposition()).decode()
+    counted = [line for line in figures.splitlines() if line.startswith("modelgates_http_requests")]
+    assert [line for line in counted if "_total{" in line] == [
+        'modelgates_http_requests_total{operation="account-mcp",status="200"} 1.0'
+    ]

@@ -15,7 +15,7 @@ from modelgates_server.service.ports import Store
 from modelgates_server.web.mcp import docs, docs_tools
 from modelgates_server.web.mcp.docs import DocsMcp
 from modelgates_server.web.mcp.jsonrpc import BATCH_MAX
-from modelgates_server.web.routing import RequestContext
+from modelgates_server.web.request import RequestContext
 from tests.support import ManualClock
 from tests.web.mcp.served import Served
 

@@ -12,7 +12,7 @@ from modelgates_server.web.pages.negotiation import (
     wants_html,
     wants_markdown,
 )
-from modelgates_server.web.routing import BodyBudget, RequestContext
+from modelgates_server.web.request import BodyBudget, RequestContext
 
 
 def call(scheme: str = "http", **headers: str) -> RequestContext:

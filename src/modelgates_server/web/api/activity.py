@@ -14,8 +14,8 @@ from modelgates_server.service.ports import Clock, GenerationReader
 from modelgates_server.web.api.amounts import Number, number
 from modelgates_server.web.api.key_responses import workspace_of
 from modelgates_server.web.members import check_query
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
-from modelgates_server.web.routing import RequestContext
 
 DAYS = 30
 _EPOCH = date(1970, 1, 1)

@@ -5,8 +5,8 @@ import msgspec
 from modelgates_server.core.money import format_pico
 from modelgates_server.core.times import format_instant
 from modelgates_server.service.ports import AuthenticatedKey, Clock
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
-from modelgates_server.web.routing import RequestContext
 
 
 class _Metadata(msgspec.Struct, frozen=True):

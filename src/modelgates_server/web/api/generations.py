@@ -14,8 +14,8 @@ from modelgates_server.core.times import format_instant
 from modelgates_server.service.ports import GenerationReader
 from modelgates_server.web.api.amounts import Number, number
 from modelgates_server.web.api.key_responses import workspace_of
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
-from modelgates_server.web.routing import RequestContext
 
 _ID_MAX_CHARS = 255
 _COUNTS = {

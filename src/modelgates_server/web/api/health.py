@@ -6,8 +6,8 @@ import structlog
 from modelgates_server.core.errors import StoreUnavailable
 from modelgates_server.service.ports import Store
 from modelgates_server.web.errors import describe
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import JSON, HttpResponse
-from modelgates_server.web.routing import RequestContext
 
 log = structlog.get_logger()
 

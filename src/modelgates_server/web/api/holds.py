@@ -8,8 +8,8 @@ from modelgates_server.core.ledger.records import Hold
 from modelgates_server.core.times import format_instant
 from modelgates_server.service.ports import Store
 from modelgates_server.web.api.amounts import Number, number
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
-from modelgates_server.web.routing import RequestContext
 
 LISTED_MAX = 1000
 

@@ -17,8 +17,8 @@ from modelgates_server.service.calls.registry import CallRequest, CallService
 from modelgates_server.web.body import read_json
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.keep_alive import COMMENT, WHITE_SPACE, KeepAlive, KeepAliveRules
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import JSON, HttpResponse, ResponseWriter, StreamedResponse
-from modelgates_server.web.routing import RequestContext
 
 EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 _UNBUFFERED = (b"x-accel-buffering", b"no")

@@ -17,13 +17,13 @@ from modelgates_server.web.api.amounts import Number, read_number
 from modelgates_server.web.api.key_responses import current_key, key_response, workspace_of
 from modelgates_server.web.body import decode_body, query_flag, query_integer
 from modelgates_server.web.members import Opposite, check_query, folded
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
-from modelgates_server.web.routing import RequestContext
 
 B = TypeVar("B", bound=msgspec.Struct)
 
 PAGE = 100
-_OFFSET_MAX = 10**9
+_OFFSET_MAX = 10**9 - 1
 _ADMINISTERED = (KeyKind.INFERENCE, KeyKind.VIEWER)
 _IDEMPOTENCY_KEY_MAX = 255
 
@@ -106,7 +106,7 @@ class KeysApi:
         check_query(query, _LIST_QUERY)
         include_disabled = query_flag(query, "include_disabled")
         include_expired = query_flag(query, "include_expired", default=True)
-        offset = query_integer(query, "offset", most=_OFFSET_MAX)
+        offset = query_integer(query, "offset", default=0, most=_OFFSET_MAX)
         if not _is_own_workspace(context, query.get("workspace_id")):
             return _reply(200, {"data": []})
         page = await self._keys.page(

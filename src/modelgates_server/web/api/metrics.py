@@ -4,8 +4,8 @@ import hmac
 
 from modelgates_server.telemetry.metrics import EXPOSITION_TYPE, Metrics
 from modelgates_server.web.errors import HttpError
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
-from modelgates_server.web.routing import RequestContext
 
 
 class MetricsApi:

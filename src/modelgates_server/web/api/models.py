@@ -23,12 +23,12 @@ from modelgates_server.web.api.model_responses import (
     provider_description,
 )
 from modelgates_server.web.body import query_integer
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
-from modelgates_server.web.routing import RequestContext
 
 PAGE = 500
 PAGE_MAX = 1000
-_OFFSET_MAX = 10**9
+_OFFSET_MAX = 10**9 - 1
 
 
 class PricedModel(NamedTuple):
@@ -161,17 +161,9 @@ def _sorted(offers: Offers, sort: str | None) -> Offers:
 
 def _page(query: QueryParams, count: int) -> tuple[int, int]:
     """Offset and limit; everything where neither is given, as OpenRouter documents it."""
-    offset = query_integer(query, "offset", most=_OFFSET_MAX)
-    text = query.get("limit")
-    if text is None:
-        return offset, PAGE if "offset" in query else count
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(PAGE_MAX))):
-        limit = 0
-    else:
-        limit = int(text)
-    if not 1 <= limit <= PAGE_MAX:
-        raise InvalidInput(f"limit must be a whole number from 1 to {PAGE_MAX}")
-    return offset, limit
+    offset = query_integer(query, "offset", default=0, most=_OFFSET_MAX)
+    default = PAGE if "offset" in query else count
+    return offset, query_integer(query, "limit", default=default, least=1, most=PAGE_MAX)
 
 
 def _filter(query: QueryParams) -> Callable[[Model], bool]:

@@ -4,8 +4,8 @@ import json
 from functools import cached_property
 
 from modelgates_server.docsite.openapi import as_yaml, document_at
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import JSON, HttpResponse
-from modelgates_server.web.routing import RequestContext
 
 
 class OpenApi:

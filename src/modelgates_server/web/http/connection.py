@@ -22,8 +22,8 @@ from uvicorn.protocols.http.httptools_impl import (
 from modelgates_server.web.errors import HttpError, error_body
 from modelgates_server.web.head import Headers, new_request_id
 from modelgates_server.web.http.transport import CoalescingTransport
+from modelgates_server.web.request import CLIENT_HAS_LEFT
 from modelgates_server.web.response import ALWAYS, JSON
-from modelgates_server.web.routing import CLIENT_HAS_LEFT
 
 HEAD_MAX_BYTES = 32 * 1024
 """Request line and headers together. A head may pass that is larger by less than a piece."""
@@ -95,8 +95,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a connection, or say that there are too many."""
-        gathering = CoalescingTransport(transport, self.loop)
-        super().connection_made(cast("asyncio.Transport", gathering))
+        coalescing = CoalescingTransport(transport, self.loop)
+        super().connection_made(cast("asyncio.Transport", coalescing))
         self._limits.watch(self.connections, self.loop)
         excess = len(self.connections) - self._limits.max_connections
         if excess > _REFUSED_MAX:
@@ -178,7 +178,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def check(self, now_s: float) -> None:
         """End the connection if nothing has moved for too long. Not while we owe the client."""
         unsent = self.transport.get_write_buffer_size()
-        limit_s = self._patience_s(unsent)
+        limit_s = self._timeout_s(unsent)
         waiting = None if limit_s is None else (limit_s, unsent, id(self.scope))
         if limit_s is None or waiting != self._waiting:
             self._waiting, self._waiting_since_s = waiting, now_s
@@ -186,7 +186,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         elif now_s - self._waiting_since_s >= limit_s:
             self._give_up(unsent)
 
-    def _patience_s(self, unsent: int) -> float | None:
+    def _timeout_s(self, unsent: int) -> float | None:
         if unsent:
             return self._limits.request_timeout_s
         if self.transport.is_closing():

@@ -12,19 +12,19 @@ class CoalescingTransport:
     not held up: it writes in many turns.
     """
 
-    __slots__ = ("_gathered", "_loop", "_transport", "is_closing")
+    __slots__ = ("_loop", "_pending", "_transport", "is_closing")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        self._gathered: list[bytes] = []
+        self._pending: list[bytes] = []
         self.is_closing = transport.is_closing  # asked twice for every request
 
     def write(self, data: bytes) -> None:
         """Send the data at the end of this turn."""
-        if not self._gathered:
+        if not self._pending:
             self._loop.call_soon(self._send)
-        self._gathered.append(data)
+        self._pending.append(data)
 
     def write_eof(self) -> None:
         """Send what there is, then say that no more comes."""
@@ -38,14 +38,14 @@ class CoalescingTransport:
 
     def get_write_buffer_size(self) -> int:
         """Bytes that are not yet with the operating system."""
-        return self._transport.get_write_buffer_size() + sum(map(len, self._gathered))
+        return self._transport.get_write_buffer_size() + sum(map(len, self._pending))
 
     def __getattr__(self, name: str) -> Any:
         """The rest is the transport's own."""
         return getattr(self._transport, name)
 
     def _send(self) -> None:
-        data = b"".join(self._gathered)
-        self._gathered.clear()
+        data = b"".join(self._pending)
+        self._pending.clear()
         if data and not self._transport.is_closing():
             self._transport.write(data)

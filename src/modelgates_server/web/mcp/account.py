@@ -1,7 +1,7 @@
 """An account for assistants: POST /api/v1/mcp, with any of its keys.
 
-Every tool is an operation of the HTTP API, and a call of it goes through the same application: the
-same keys may call it, with the same answers and refusals.
+Every tool is a route of the HTTP API, and a call of it goes through the same application: the same
+keys may call it, with the same answers and errors. It is counted as one request, that of MCP.
 
 Every Origin is a valid one. The protocol wants it validated because of pages that give our address
 a name of their own (DNS rebinding) and then act with what the network lets them. Such a page has
@@ -15,34 +15,33 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from modelgates_server.service.keys import KeyService
-from modelgates_server.telemetry.metrics import Metrics
 from modelgates_server.web.app import App
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.mcp.jsonrpc import BODY_MAX_BYTES
 from modelgates_server.web.mcp.server import RUNNING_MAX, StatelessMcpServer
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
-from modelgates_server.web.routing import RequestContext, Route
+from modelgates_server.web.routing import Route
 
 if TYPE_CHECKING:
     from modelgates_server.web.mcp.transport import Exchange
 
 
 class AccountMcp:
-    """The operation, over those of the HTTP API."""
+    """The route, over those of the HTTP API."""
 
     def __init__(
         self,
-        operations: Iterable[Route],
+        routes: Iterable[Route],
         keys: KeyService,
-        metrics: Metrics,
-        refusals: ErrorResponses,
+        error_responses: ErrorResponses,
     ) -> None:
-        self._operations = {operation.id: operation for operation in operations}
+        self._routes = {route.id: route for route in routes}
         self._app = App(
-            [*self._operations.values()],
+            [*self._routes.values()],
             keys,
-            metrics,
-            refusals,
+            _count_nothing,
+            error_responses,
             nullcontext,
             RUNNING_MAX * BODY_MAX_BYTES,
         )
@@ -55,4 +54,8 @@ class AccountMcp:
     def _load(self) -> "Exchange":
         from modelgates_server.web.mcp import account_tools  # noqa: PLC0415 - see `StatelessMcpServer`
 
-        return account_tools.exchange(self._operations, self._app)
+        return account_tools.exchange(self._routes, self._app)
+
+
+def _count_nothing(_: str, __: int) -> None:
+    """The request that brought the call of a tool is counted already."""

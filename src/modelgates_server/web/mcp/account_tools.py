@@ -1,4 +1,4 @@
-"""The tools of an account, each an operation of the HTTP API."""
+"""The tools of an account, each a route of the HTTP API."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -23,13 +23,14 @@ from modelgates_server.web.head import Headers
 from modelgates_server.web.mcp.transport import (
     Context,
     Exchange,
-    call_of,
+    context_of,
     gathered,
     request_of,
     text_result,
 )
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import JSON, HttpResponse
-from modelgates_server.web.routing import RequestContext, Route
+from modelgates_server.web.routing import Route
 
 ANSWER_MAX_BYTES = 256 * 1024
 
@@ -46,19 +47,19 @@ _OFFSET = {"type": "integer", "minimum": 0, "description": "How many to skip"}
 
 
 class _AccountTool(NamedTuple):
-    """What the tool says of itself, and the operation that answers.
+    """What the tool says of itself, and the route that answers.
 
     Arguments go into the operation's query, or its body, and `idempotency_key` into the header of
     that name; `given` are those that it gets besides.
     """
 
-    operation_id: str
+    route_id: str
     tool: Tool
     given: Mapping[str, str]
 
 
 def _tool(
-    operation_id: str,
+    route_id: str,
     description: str,
     properties: dict[str, Any],
     *,
@@ -72,9 +73,9 @@ def _tool(
         "required": list(required),
         "additionalProperties": False,
     }
-    name = _NAMES[operation_id]
+    name = _NAMES[route_id]
     tool = Tool(name=name, description=description, input_schema=schema, annotations=annotations)
-    return _AccountTool(operation_id, tool, given or {})
+    return _AccountTool(route_id, tool, given or {})
 
 
 _NAMES = {
@@ -163,16 +164,16 @@ class _ToolCall(msgspec.Struct):
     params: _Arguments
 
 
-def exchange(operations: Mapping[str, Route], app: App) -> Exchange:
+def exchange(routes: Mapping[str, Route], app: App) -> Exchange:
     """The server; see `AccountMcp`."""
-    desk = _AccountToolHandlers(operations, app)
+    handlers = _AccountToolHandlers(routes, app)
     server = Server[Any](
         "modelgates-account",
         version=__version__,
         title="ModelGates account",
         instructions=_INSTRUCTIONS,
-        on_list_tools=desk.list_tools,
-        on_call_tool=desk.call_tool,
+        on_list_tools=handlers.list_tools,
+        on_call_tool=handlers.call_tool,
     )
     return Exchange(server)
 
@@ -180,8 +181,8 @@ def exchange(operations: Mapping[str, Route], app: App) -> Exchange:
 class _AccountToolHandlers:
     """The handlers."""
 
-    def __init__(self, operations: Mapping[str, Route], app: App) -> None:
-        self._operations = operations
+    def __init__(self, routes: Mapping[str, Route], app: App) -> None:
+        self._routes = routes
         self._app = app
         self._tools = {each.tool.name: each for each in TOOLS}
 
@@ -189,13 +190,13 @@ class _AccountToolHandlers:
         self, context: Context, _: PaginatedRequestParams | None
     ) -> ListToolsResult:
         """Those that the caller's key may call."""
-        kind = call_of(context).caller.kind
+        kind = context_of(context).caller.kind
         return ListToolsResult(
-            tools=[each.tool for each in TOOLS if kind in self._operations[each.operation_id].kinds]
+            tools=[each.tool for each in TOOLS if kind in self._routes[each.route_id].kinds]
         )
 
     async def call_tool(self, context: Context, params: CallToolRequestParams) -> CallToolResult:
-        """Any of them: the operation refuses what the caller's key may not do."""
+        """Any of them: the route refuses what the caller's key may not do."""
         tool = self._tools.get(params.name)
         if tool is None:
             raise MCPError(INVALID_PARAMS, f"Unknown tool: {params.name[:_NAME_SHOWN_CHARS]}")
@@ -211,7 +212,7 @@ class _AccountToolHandlers:
             repeated = _repeated(arguments.pop(_IDEMPOTENCY_KEY, None))
         except msgspec.ValidationError:
             return text_result("idempotency_key must be a text", is_error=True)
-        reply = await self._ask(call_of(context), tool, arguments, repeated)
+        reply = await self._ask(context_of(context), tool, arguments, repeated)
         if len(reply.body) > ANSWER_MAX_BYTES:
             return text_result("The answer is too large; ask for less with limit", is_error=True)
         return text_result(reply.body.decode(), is_error=reply.status >= _REFUSED)
@@ -223,14 +224,14 @@ class _AccountToolHandlers:
         arguments: Mapping[str, msgspec.Raw],
         repeated: Headers,
     ) -> HttpResponse:
-        operation = self._operations[tool.operation_id]
-        sends = operation.method == "POST"
+        route = self._routes[tool.route_id]
+        sends = route.method == "POST"
         query = "" if sends else urlencode({**tool.given, **_query(arguments)})
         scope = {
             **context.request.scope,
-            "method": operation.method,
-            "path": operation.path,
-            "raw_path": operation.path.encode(),
+            "method": route.method,
+            "path": route.path,
+            "raw_path": route.path.encode(),
             "query_string": query.encode(),
             "headers": [
                 JSON,

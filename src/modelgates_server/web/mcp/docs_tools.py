@@ -27,9 +27,9 @@ from mcp_types import (
 from modelgates_server import __version__
 from modelgates_server.docsite.model import DOCS, ORIGIN, Excerpt, Page
 from modelgates_server.docsite.search import MARKS
-from modelgates_server.web.mcp.transport import Context, Exchange, call_of, text_result
+from modelgates_server.web.mcp.transport import Context, Exchange, context_of, text_result
 from modelgates_server.web.pages.executor import run_in_docs_thread
-from modelgates_server.web.routing import RequestContext
+from modelgates_server.web.request import RequestContext
 
 if TYPE_CHECKING:
     from modelgates_server.docsite.site import Site
@@ -111,17 +111,17 @@ def exchange(
     site: Callable[[], Awaitable["Site"]], base_of: Callable[[RequestContext], str]
 ) -> Exchange:
     """The server; see `DocsMcp`."""
-    shelf = _DocsHandlers(site, base_of)
+    handlers = _DocsHandlers(site, base_of)
     server = Server[Any](
         "modelgates-docs",
         version=__version__,
         title="ModelGates documentation",
         instructions=_INSTRUCTIONS,
-        on_list_tools=shelf.list_tools,
-        on_call_tool=shelf.call_tool,
-        on_list_resources=shelf.list_resources,
-        on_list_resource_templates=shelf.list_templates,
-        on_read_resource=shelf.read_resource,
+        on_list_tools=handlers.list_tools,
+        on_call_tool=handlers.call_tool,
+        on_list_resources=handlers.list_resources,
+        on_list_resource_templates=handlers.list_templates,
+        on_read_resource=handlers.read_resource,
     )
     return Exchange(server)
 
@@ -202,7 +202,7 @@ class _DocsHandlers:
         return ReadResourceResult(contents=[contents])
 
     def _addressed(self, context: Context, text: str) -> str:
-        return text.replace(ORIGIN, self._base_of(call_of(context)))
+        return text.replace(ORIGIN, self._base_of(context_of(context)))
 
 
 def _search(site: "Site", given: Mapping[str, Any]) -> str:

@@ -20,8 +20,8 @@ from modelgates_server.web.mcp.jsonrpc import (
     split,
 )
 from modelgates_server.web.mcp.rate_limit import RateLimiter
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import JSON, HttpResponse
-from modelgates_server.web.routing import RequestContext
 
 if TYPE_CHECKING:
     from modelgates_server.web.mcp.transport import Exchange
@@ -40,9 +40,11 @@ class StatelessMcpServer:
     share what one client has.
     """
 
-    def __init__(self, load: Callable[[], "Exchange"], throttle: RateLimiter | None = None) -> None:
+    def __init__(
+        self, load: Callable[[], "Exchange"], rate_limiter: RateLimiter | None = None
+    ) -> None:
         self._load = load
-        self._throttle = throttle
+        self._rate_limiter = rate_limiter
         self._exchange: Exchange | None = None
         self._loading = asyncio.Lock()
         self._running = 0
@@ -57,32 +59,34 @@ class StatelessMcpServer:
             self._charge(context, len(messages) - 1)
             if self._running >= RUNNING_MAX:
                 raise Overloaded(503, "Too many requests at once", 1)
-        except JsonRpcError as refused:
-            return refused.reply
+        except JsonRpcError as error:
+            return error.reply
         self._running += 1
         try:
-            replies = await self._replies(context, messages)
+            responses = await self._responses(context, messages)
         finally:
             self._running -= 1
-        return _batch(replies) if is_batch else replies[0]
+        return _batch(responses) if is_batch else responses[0]
 
     def _charge(self, context: RequestContext, count: int) -> None:
-        if self._throttle is None:
+        if self._rate_limiter is None:
             return
         client = context.request.client
-        if wait_s := self._throttle.wait_s("" if client is None else client.host, count):
+        if wait_s := self._rate_limiter.wait_s("" if client is None else client.host, count):
             raise Overloaded(429, "Rate limit exceeded", wait_s)
 
-    async def _replies(self, context: RequestContext, messages: list[bytes]) -> list[HttpResponse]:
+    async def _responses(
+        self, context: RequestContext, messages: list[bytes]
+    ) -> list[HttpResponse]:
         exchange = await self._loaded()
-        replies, size = list[HttpResponse](), 0
+        responses, size = list[HttpResponse](), 0
         for message in messages:
             if size < BATCH_ANSWERS_BYTES:
-                replies.append(await exchange.answer(context, message))
+                responses.append(await exchange.answer(context, message))
             else:
-                replies.append(left_out(message))
-            size += len(replies[-1].body)
-        return replies
+                responses.append(left_out(message))
+            size += len(responses[-1].body)
+        return responses
 
     async def _loaded(self) -> "Exchange":
         async with self._loading:
@@ -91,8 +95,8 @@ class StatelessMcpServer:
         return self._exchange
 
 
-def _batch(replies: list[HttpResponse]) -> HttpResponse:
-    bodies: list[Any] = [msgspec.Raw(reply.body) for reply in replies if reply.body]
+def _batch(responses: list[HttpResponse]) -> HttpResponse:
+    bodies: list[Any] = [msgspec.Raw(reply.body) for reply in responses if reply.body]
     return (
         HttpResponse(200, msgspec.json.encode(bodies), [JSON])
         if bodies

@@ -15,13 +15,13 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from modelgates_server.web.errors import INTERNAL
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import JSON, HttpResponse, Message, Receive, Scope, Send
-from modelgates_server.web.routing import RequestContext
 
 Context = ServerRequestContext[Any, Any]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_CALL = "modelgates.call"
+_CONTEXT = "modelgates.context"
 _ACCEPT = b"accept", b"application/json, text/event-stream"
 """What the library wants to read, whatever the client said: `messages` has looked at that."""
 
@@ -42,8 +42,8 @@ class Exchange:
         # Without sessions a manager holds nothing from one request to the next.
         manager = StreamableHTTPSessionManager(self._server, json_response=True, stateless=True)
         async with manager.run():
-            kept = (each for each in context.request.scope["headers"] if each[0] != _ACCEPT[0])
-            scope = {**context.request.scope, _CALL: context, "headers": [*kept, _ACCEPT]}
+            headers = (each for each in context.request.scope["headers"] if each[0] != _ACCEPT[0])
+            scope = {**context.request.scope, _CONTEXT: context, "headers": [*headers, _ACCEPT]}
             return await gathered(manager.handle_request, scope, message)
 
 
@@ -73,10 +73,10 @@ def request_of(context: Context) -> Request:
     return request
 
 
-def call_of(context: Context) -> RequestContext:
+def context_of(context: Context) -> RequestContext:
     """The HTTP request that brought a message."""
-    call: RequestContext = request_of(context).scope[_CALL]
-    return call
+    request_context: RequestContext = request_of(context).scope[_CONTEXT]
+    return request_context
 
 
 def text_result(text: str, *, is_error: bool = False) -> CallToolResult:
@@ -91,6 +91,6 @@ async def _contain(ctx: Context, call_next: CallNext) -> HandlerResult:
     except (MCPError, ValidationError):
         raise
     except Exception:
-        request_id = call_of(ctx).head.text_id
+        request_id = context_of(ctx).head.text_id
         log.exception("mcp request failed", method=ctx.method, request_id=request_id)
         raise MCPError(INTERNAL_ERROR, INTERNAL) from None

@@ -27,8 +27,8 @@ from modelgates_server.web.pages.negotiation import (
     wants_markdown,
 )
 from modelgates_server.web.pages.response_cache import SECURITY, ResponseCache
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import CACHED, JSON, HttpResponse
-from modelgates_server.web.routing import RequestContext
 
 if TYPE_CHECKING:
     from modelgates_server.docsite.site import Site

@@ -3,7 +3,7 @@
 import re
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.web.routing import RequestContext
+from modelgates_server.web.request import RequestContext
 
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
 _HOST_HEADER = re.compile(_HOST.encode())
