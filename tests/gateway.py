@@ -27,11 +27,11 @@ from modelgates_server.store.spool import FolderSpool
 from modelgates_server.telemetry.metrics import Metrics
 from modelgates_server.telemetry.observer import CallObserver
 from modelgates_server.web.error_responses import ErrorResponses
+from tests.deadlines import within
 from tests.support import DOLLAR, T0_MS, ManualClock, make_key, open_account
 
 METRICS_TOKEN = "0123456789abcdef"
 PATIENCE = CallTimeouts(hold_ttl_s=120, drain_s=60)
-DEADLINE_S = 30
 
 
 class Metered(NamedTuple):
@@ -151,7 +151,7 @@ class FakeClient:
 
     async def until(self, text: str) -> None:
         """Wait for it to be written."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with within():
             while text not in self.text:
                 self._wrote.clear()
                 await self._wrote.wait()
@@ -251,7 +251,7 @@ async def open_desk(
 
 async def until(so: Callable[[], bool | Awaitable[bool]]) -> None:
     """Let the others run until it is so."""
-    async with asyncio.timeout(DEADLINE_S):
+    async with within():
         while True:
             found = so()
             if found if isinstance(found, bool) else await found:

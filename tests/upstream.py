@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-DEADLINE_S = 30
+from tests.deadlines import DEADLINE_S
+
 DONE = b"data: [DONE]\n\n"
 _LOOK_EVERY_S = 0.02
 
@@ -185,5 +186,5 @@ class Gate:
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._before
-        assert self.go.wait(2 * DEADLINE_S), "nobody told the upstream to go on"
+        assert self.go.wait(DEADLINE_S), "nobody told the upstream to go on"
         yield from self._after

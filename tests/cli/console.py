@@ -18,9 +18,9 @@ import pytest
 from modelgates_server.bootstrap import Gateway, build_gateway
 from modelgates_server.cli.program import main
 from modelgates_server.store.sqlite.store import open_store
+from tests.deadlines import DEADLINE_S
 
 EXECUTABLE = Path(sys.executable).with_name("modelgates")
-PATIENCE_S = 60
 _CALLERS = re.compile("MODELGATES_|PYTHONUNBUFFERED$")
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class Console:
     def run(self, *words: str) -> Ended:
         """The real thing."""
         with self.start(*words) as process:
-            out, err = process.communicate(timeout=PATIENCE_S)
+            out, err = process.communicate(timeout=DEADLINE_S)
         return Ended(process.returncode, out, err)
 
     def call(self, *words: str) -> Ended:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.console import PATIENCE_S, Console
+from tests.cli.console import Console
+from tests.deadlines import DEADLINE_S
 
 MEMBERS = [
     "id",
@@ -31,7 +32,7 @@ def answered(console: Console, answer: bytes, *words: str) -> tuple[int, str]:
                 process.send_signal(signal.SIGINT)
             else:
                 os.write(terminal, answer)
-            _, rest = process.communicate(timeout=PATIENCE_S)
+            _, rest = process.communicate(timeout=DEADLINE_S)
         return process.returncode, asked + rest
     finally:
         os.close(terminal)

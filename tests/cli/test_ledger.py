@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.console import PATIENCE_S, Console
+from tests.cli.console import Console
+from tests.deadlines import DEADLINE_S
 from tests.support import capture, place
 
 MEMBERS = [
@@ -172,7 +173,7 @@ def test_a_reader_that_stops_reading_is_no_error_message(
             process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == ""
-        assert process.wait(PATIENCE_S) == 1
+        assert process.wait(DEADLINE_S) == 1
 
 
 def test_ctrl_c_ends_long_work_quietly(console: Console) -> None:
@@ -181,6 +182,6 @@ def test_ctrl_c_ends_long_work_quietly(console: Console) -> None:
         assert process.stdout is not None
         process.stdout.readline()  # it has begun, and cannot end while nobody reads
         process.send_signal(signal.SIGINT)
-        rest, err = process.communicate(timeout=PATIENCE_S)
+        rest, err = process.communicate(timeout=DEADLINE_S)
     assert (process.returncode, err) == (130, "")
     assert rest.count("\n") < PIPE_IS_FULL

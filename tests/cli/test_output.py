@@ -1,7 +1,8 @@
 import os
 import pty
 
-from tests.cli.console import PATIENCE_S, Console
+from tests.cli.console import Console
+from tests.deadlines import DEADLINE_S
 
 
 def test_progress_is_for_terminals_alone(console: Console) -> None:
@@ -9,7 +10,7 @@ def test_progress_is_for_terminals_alone(console: Console) -> None:
     for words, said in (("ledger verify", "entries checked"), ("db backup copy.db", " pages")):
         terminal, screen = pty.openpty()
         with console.start(*words.split(), stderr=screen) as process:
-            process.communicate(timeout=PATIENCE_S)
+            process.communicate(timeout=DEADLINE_S)
         os.close(screen)
         shown = os.read(terminal, 65_536).decode()
         os.close(terminal)

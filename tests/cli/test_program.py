@@ -9,7 +9,8 @@ from typer.core import TyperCommand
 
 import modelgates_server
 from modelgates_server.cli.program import app
-from tests.cli.console import PATIENCE_S, Console
+from tests.cli.console import Console
+from tests.deadlines import DEADLINE_S
 
 FULL_DISK = Path("/dev/full")
 
@@ -105,7 +106,7 @@ def test_output_that_cannot_be_written_is_one_line(console: Console, words: str)
         FULL_DISK.open("w") as disk,
         console.start(*words.split(), stdout=disk) as process,
     ):
-        _, err = process.communicate(timeout=PATIENCE_S)
+        _, err = process.communicate(timeout=DEADLINE_S)
     assert (process.returncode, err) == (1, "Error: No space left on device\n")
 
 
@@ -115,6 +116,10 @@ def test_help_does_not_wait_for_what_it_does_not_need() -> None:
         f"import sys; from modelgates_server.cli import main; print({heavy} & set(sys.modules))"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=DEADLINE_S,
     )
     assert ended.stdout == "set()\n"

@@ -1,13 +1,12 @@
-import http.client
 import json
 import signal
 import subprocess
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-from tests.cli.console import PATIENCE_S, Console
+from tests.cli.console import Console
+from tests.deadlines import DEADLINE_S, http_connection
 
 
 def address(process: subprocess.Popen[str]) -> str:
@@ -18,7 +17,7 @@ def address(process: subprocess.Popen[str]) -> str:
 
 
 def read_credits(url: str, key: str) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE_S)
+    connection = http_connection(url)
     try:
         connection.request("GET", "/api/v1/credits", headers={"Authorization": f"Bearer {key}"})
         response = connection.getresponse()
@@ -42,7 +41,7 @@ def test_what_commands_do_is_seen_by_the_next_request(console: Console, stop: in
         console.call("key", "disable", key["hash"])
         assert read_credits(url, key["key"])[0] == 401
         process.send_signal(stop)
-        _, err = process.communicate(timeout=PATIENCE_S)
+        _, err = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0
     assert "Traceback" not in err
 

@@ -14,10 +14,11 @@ import pytest
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
 from tests.cli.console import Console
+from tests.deadlines import DEADLINE_S
 from tests.e2e.calls import Session, acme_server, configured, mortal_server, read, records
 from tests.e2e.load import is_listening, wait_until
 from tests.gateway import moved_away
-from tests.server import DEADLINE_S, Customer, RunningServer, open_customer_now
+from tests.server import Customer, RunningServer, open_customer_now
 from tests.support import DOLLAR
 from tests.upstream import (
     Gate,

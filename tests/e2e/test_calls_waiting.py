@@ -8,10 +8,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from modelgates_server.core.ledger.records import HoldState
+from tests.deadlines import DEADLINE_S, http_request
 from tests.e2e.calls import (
     Client,
     Listening,
@@ -23,7 +23,7 @@ from tests.e2e.calls import (
     records,
 )
 from tests.e2e.load import wait_until
-from tests.server import DEADLINE_S, RunningServer, open_customer_now, running_server
+from tests.server import RunningServer, open_customer_now, running_server
 from tests.upstream import (
     Gate,
     Upstream,
@@ -309,8 +309,8 @@ def test_an_early_head_is_counted_once_as_the_200_that_it_is(acme: Acme, session
 
 def counted(server: RunningServer) -> dict[str, int]:
     """The chat completions so far, by status."""
-    shown = httpx.get(
-        f"{server.url}/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}
+    shown = http_request(
+        "GET", f"{server.url}/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}
     ).text
     start = 'modelgates_http_requests_total{operation="create-chat-completion",status="'
     rows = [line.removeprefix(start) for line in shown.splitlines() if line.startswith(start)]

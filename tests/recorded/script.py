@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.deadlines import within
 from tests.recorded.exchange import Exchange, Headers, Request, Sent
-from tests.recorded.gateway import DEADLINE_S, PROVIDER_MS, Customer, Gateway, running_gateway
+from tests.recorded.gateway import PROVIDER_MS, Customer, Gateway, running_gateway
 from tests.upstream import Upstream, UpstreamReply, running_upstream
 
 API = "/api/v1"
@@ -128,7 +129,7 @@ class Script:
 
     async def recorded(self, exchange: Exchange, so: Callable[[Any], bool]) -> None:
         """Wait until what is stored of a call is so; the clock stands still meanwhile."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with within():
             while not so(await self.record(exchange)):  # noqa: ASYNC110 - another process would poll
                 await asyncio.sleep(0)
 

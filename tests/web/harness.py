@@ -21,6 +21,7 @@ from modelgates_server.web.keep_alive import KeepAliveRules
 from modelgates_server.web.pages.docs import DocsApi
 from modelgates_server.web.routes import routes
 from modelgates_server.web.routing import Route, RouteTable
+from tests.deadlines import async_http_client, within
 from tests.gateway import METRICS_TOKEN, metered, sandbox_catalog
 from tests.support import ManualClock, capture, place
 from tests.web.document import check_answer, operations_of, our_document
@@ -95,7 +96,7 @@ class Api:
             nullcontext,
             BODIES_MAX_BYTES,
         )
-        self.client = httpx.AsyncClient(
+        self.client = async_http_client(
             transport=httpx.ASGITransport(app), base_url="http://gateway"
         )
 
@@ -106,7 +107,8 @@ class Api:
         headers = dict(request.pop("headers", {}))
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
-        answer = await self.client.request(method, path, headers=headers, **request)
+        async with within():
+            answer = await self.client.request(method, path, headers=headers, **request)
         self._check(method, path.partition("?")[0], answer)
         return answer
 

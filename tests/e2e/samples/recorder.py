@@ -7,6 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, NamedTuple
 
+from tests.deadlines import DEADLINE_S
+
 ANSWER = {"heard": True}
 
 
@@ -46,4 +48,4 @@ def recorder() -> Iterator[tuple[str, list[Heard]]]:
             yield f"http://127.0.0.1:{server.server_port}", heard
         finally:
             server.shutdown()
-            thread.join()
+            thread.join(DEADLINE_S)

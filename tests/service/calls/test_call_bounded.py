@@ -14,7 +14,8 @@ from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.settlement import settle
 from modelgates_server.service.calls import call as calls
 from modelgates_server.service.calls.call import Call
-from tests.gateway import DEADLINE_S, CallHarness, FakeClient, asking, relay
+from tests.deadlines import DEADLINE_S
+from tests.gateway import CallHarness, FakeClient, asking, relay
 from tests.upstream import Upstream, UpstreamReply, answer, chunk, plain, story, usage
 
 CUT_BY_BYTES = 64 * 1024 + 32 * 100
@@ -114,7 +115,7 @@ async def test_plain_answer_that_a_mistake_of_ours_keeps_back_costs_nothing(
     def mistake(*_: object) -> bytes:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(calls, "shown_answer", mistake)
+    monkeypatch.setattr(calls, "rewrite_answer", mistake)
     with pytest.raises(ZeroDivisionError):
         await take(call)
     await check_free(desk, call)

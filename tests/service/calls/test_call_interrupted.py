@@ -14,8 +14,8 @@ from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.service.calls.call import Call
 from modelgates_server.service.verify import verify
+from tests.deadlines import DEADLINE_S, within
 from tests.gateway import (
-    DEADLINE_S,
     PATIENCE,
     READ_PICO,
     WRITTEN_PICO,
@@ -150,7 +150,8 @@ async def test_refusal_costs_nothing_when_the_client_leaves_while_it_is_read(
     desk.clock.forward(PATIENCE.drain_s * 1000)
     desk.generations.heartbeat()
     with pytest.raises(ProviderUnavailable):
-        await asyncio.wait_for(running.task, DEADLINE_S)
+        async with within():
+            await running.task
     pause.go.set()
     saved = await desk.saved(call)
     assert (saved.state, saved.cost_pico, saved.cancelled) == (HoldState.VOIDED, 0, True)

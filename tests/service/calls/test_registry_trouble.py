@@ -12,8 +12,8 @@ from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.service.calls.call import Call
 from modelgates_server.service.ports import PendingSettlement
+from tests.deadlines import DEADLINE_S
 from tests.gateway import (
-    DEADLINE_S,
     PATIENCE,
     READ_PICO,
     WRITTEN_PICO,

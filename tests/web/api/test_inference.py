@@ -25,7 +25,8 @@ from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.keep_alive import COMMENT, WHITE_SPACE, KeepAliveRules
 from modelgates_server.web.response import Message
 from modelgates_server.web.routing import INFERENCE, Route
-from tests.gateway import ACME, ACME_PRICE, DEADLINE_S, metered, sandbox_catalog, until
+from tests.deadlines import within
+from tests.gateway import ACME, ACME_PRICE, metered, sandbox_catalog, until
 from tests.support import DOLLAR, ManualClock, open_account
 from tests.upstream import answer, plain, story, usage
 
@@ -135,7 +136,7 @@ class Gateway:
 
     async def heard(self) -> None:
         """Wait until something was sent."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with within():
             await self._heard.wait()
 
     @property

@@ -18,6 +18,7 @@ from modelgates_server.web.api.models import PAGE, SORTS, ModelsApi
 from modelgates_server.web.app import App
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.routing import ANY_KEY, PUBLIC, Route, RouteTable
+from tests.deadlines import async_http_client
 from tests.server import Customer
 from tests.support import HOUR_MS, T0_MS
 from tests.web.document import check_answer, operations_of, our_document
@@ -76,7 +77,7 @@ class Shop:
             nullcontext,
             0,
         )
-        self.client = httpx.AsyncClient(
+        self.client = async_http_client(
             transport=httpx.ASGITransport(app), base_url="http://gateway"
         )
 
