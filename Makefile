@@ -27,7 +27,7 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
 setup: $(VENV)/run.stamp ## install what `modelgates` needs to run into .venv
@@ -77,6 +77,11 @@ fix: setup-dev ## format, and repair what the linter can repair
 .PHONY: bench
 bench: setup-dev $(PORTKEY_INSTALLED) ## run the benchmarks and print ratios
 	@$(BIN)/python -m benchmarks
+
+.PHONY: bench-against
+bench-against: setup-dev ## compare CPU time per call with a commit's: make bench-against REF=main
+	@test -n "$(REF)" || { echo 'Say with which: make bench-against REF=main'; exit 1; }
+	@$(BIN)/python -m benchmarks.against $(if $(TURNS),--turns $(TURNS)) $(REF)
 
 .PHONY: prices
 prices: setup-dev ## write the price list anew from the pinned genai-prices

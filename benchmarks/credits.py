@@ -24,10 +24,7 @@ def report() -> None:
     with TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/credits.db"
         key_text = uvloop.run(fill(url))
-        request = (
-            "GET /api/v1/credits HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n"
-            f"Authorization: Bearer {key_text}\r\nX-Request-Id: bench-1\r\n\r\n"
-        ).encode()
+        request = credits_request(key_text)
         with ExitStack() as stack:
             ours = stack.enter_context(modelgates(url))
             answer = _answer(ours.port, key_text)
@@ -37,6 +34,14 @@ def report() -> None:
                 servers["nginx, static 200"] = stack.enter_context(nginx(body))
             rounds = [_round(servers, request) for _ in range(ROUNDS)]
     _print(rounds)
+
+
+def credits_request(key_text: str) -> bytes:
+    """GET /credits with a key, as it goes over the wire."""
+    return (
+        "GET /api/v1/credits HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n"
+        f"Authorization: Bearer {key_text}\r\nX-Request-Id: bench-1\r\n\r\n"
+    ).encode()
 
 
 def _round(servers: dict[str, Server], request: bytes) -> dict[str, Load]:

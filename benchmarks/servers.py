@@ -57,13 +57,36 @@ async def open_account(url: str, credits_pico: int, *kinds: KeyKind) -> list[str
         return [text for _, text in created]
 
 
+def environment(url: str, tree: Path | None = None) -> dict[str, str]:
+    """Environment variables of the command `modelgates`: its database, and whose source it runs.
+
+    `tree` is the root of a checkout; without it, the installed source runs.
+    """
+    variables = {**os.environ, "MODELGATES_DATABASE_URL": url}
+    if tree is not None:
+        variables["PYTHONPATH"] = str(tree / "src")
+    return variables
+
+
+def run(arguments: list[str], variables: dict[str, str]) -> str:
+    """What a command of `modelgates` prints; raises when it fails."""
+    return subprocess.run(
+        [_MODELGATES, *arguments],
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+
 @contextmanager
-def modelgates(url: str, config: Path | None = None) -> Iterator[Server]:
+def modelgates(url: str, config: Path | None = None, tree: Path | None = None) -> Iterator[Server]:
     """ModelGates on a database, with the providers of a configuration file."""
-    environment = {**os.environ, "MODELGATES_DATABASE_URL": url}
+    variables = environment(url, tree)
     if config is not None:
-        environment["MODELGATES_CONFIG"] = str(config)
-    with _started([_MODELGATES, "serve", "--port", "0"], environment) as (process, line):
+        variables["MODELGATES_CONFIG"] = str(config)
+    with _started([_MODELGATES, "serve", "--port", "0"], variables) as (process, line):
         yield Server(process.pid, _port_of(line))
 
 
@@ -122,14 +145,7 @@ def nginx(body: str) -> Iterator[Server]:
 
 def verify(url: str) -> str:
     """What `modelgates ledger verify` says of a database; raises when the books are not right."""
-    return subprocess.run(
-        [_MODELGATES, "ledger", "verify"],
-        env={**os.environ, "MODELGATES_DATABASE_URL": url},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        check=True,
-    ).stdout.strip()
+    return run(["ledger", "verify"], environment(url))
 
 
 def resident_kib(pid: int) -> int:
@@ -181,6 +197,8 @@ def _started(
     ) as process:
         assert process.stdout is not None
         try:
-            yield process, process.stdout.readline().strip()
+            line = process.stdout.readline().strip()
+            assert line, f"did not start: {' '.join(command)}"
+            yield process, line
         finally:
             process.terminate()

@@ -149,7 +149,7 @@ def sides(*, with_portkey: bool = True) -> Iterator[Sides]:
         )
         upstream = stack.enter_context(sandbox())
         base_url = f"http://{HOST}:{upstream.port}/v1"
-        ours = stack.enter_context(modelgates(url, _configured(Path(folder), base_url)))
+        ours = stack.enter_context(modelgates(url, configured(Path(folder), base_url)))
         bearer = {"Authorization": f"Bearer {inference_key}"}
         by_name = {
             DIRECT: Side(upstream, "/v1/chat/completions", "", {"Authorization": "Bearer sk-x"}),
@@ -165,8 +165,8 @@ def sides(*, with_portkey: bool = True) -> Iterator[Sides]:
         yield Sides(by_name, url, management_key)
 
 
-def _configured(folder: Path, base_url: str) -> Path:
-    """The configuration file of ModelGates."""
+def configured(folder: Path, base_url: str) -> Path:
+    """The configuration file of ModelGates, with the sandbox at `base_url` as its provider."""
     path = folder / "modelgates.toml"
     tables = [f'sandbox = false\n[providers.bench]\nbase_url = "{base_url}"\n']
     tables += [

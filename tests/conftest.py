@@ -7,7 +7,9 @@ import pytest
 from hypothesis import settings
 
 from modelgates_server.service.ports import Store
+from tests.server import Customer, new_customer
 from tests.support import ManualClock, open_database
+from tests.web.harness import Api
 
 # The same cases on every run and machine: a red run can be repeated, a green one is not luck.
 settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
@@ -41,3 +43,23 @@ async def store(database_url: str) -> AsyncIterator[Store]:
     opened = open_database(database_url)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def api(store: Store, clock: ManualClock, tmp_path: Path) -> AsyncIterator[Api]:
+    """The application, called in the test's own process."""
+    served = Api(store, clock, tmp_path / "spool")
+    async with served.client:
+        yield served
+
+
+@pytest.fixture
+async def acme(api: Api) -> Customer:
+    """An account with 100 dollars and a key of each kind."""
+    return await new_customer(api.gateway)
+
+
+@pytest.fixture
+async def other(api: Api) -> Customer:
+    """Somebody else's."""
+    return await new_customer(api.gateway)
