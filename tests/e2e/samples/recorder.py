@@ -12,7 +12,7 @@ from tests.deadlines import DEADLINE_S
 ANSWER = {"heard": True}
 
 
-class Heard(NamedTuple):
+class RecordedRequest(NamedTuple):
     """A request; `target` is path and query as they came, `body` what its JSON says."""
 
     method: str
@@ -22,15 +22,15 @@ class Heard(NamedTuple):
 
 
 @contextmanager
-def recorder() -> Iterator[tuple[str, list[Heard]]]:
+def recorder() -> Iterator[tuple[str, list[RecordedRequest]]]:
     """Its address, over plain HTTP, and what it has heard."""
-    heard: list[Heard] = []
+    heard: list[RecordedRequest] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
             body = self.rfile.read(int(headers["content-length"]))
-            heard.append(Heard(self.command, self.path, headers, json.loads(body)))
+            heard.append(RecordedRequest(self.command, self.path, headers, json.loads(body)))
             answer = json.dumps(ANSWER).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")

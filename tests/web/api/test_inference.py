@@ -35,7 +35,7 @@ FOR_EVER_S = 1000
 OURS = {"message": "Internal Server Error", "code": 500}
 
 
-class Reply:
+class ScriptedReply:
     """An answer in pieces; `said` is set with the last. A mistaken one has a mistake after it."""
 
     status = 200
@@ -69,7 +69,7 @@ class Acme:
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
-        self.reply: Reply | None = None
+        self.reply: ScriptedReply | None = None
 
     async def send(self, api: Api, body: bytes) -> ProviderReply:
         del api, body
@@ -210,7 +210,7 @@ async def test_a_mistake_before_the_head_has_a_status(opens: Opens, stream: bool
 
 async def test_a_mistake_after_some_words_is_told_with_what_they_cost(opens: Opens) -> None:
     gateway = await opens(FOR_EVER_S)
-    gateway.provider.reply = Reply(story()[:2], is_stream=True, is_mistaken=True)
+    gateway.provider.reply = ScriptedReply(story()[:2], is_stream=True, is_mistaken=True)
     gateway.provider.go.set()
     with capture_logs() as logged:
         await gateway.ask(stream=True)
@@ -229,7 +229,7 @@ async def test_signs_go_on_while_the_capture_waits_for_the_database(
 ) -> None:
     gateway = await opens(SOON_S)
     pieces = story() if stream else list(plain(answer("hi", usage(3, 5))).pieces)
-    gateway.provider.reply = reply = Reply(pieces, is_stream=stream)
+    gateway.provider.reply = reply = ScriptedReply(pieces, is_stream=stream)
     asking = asyncio.create_task(gateway.ask(stream=stream))
     await gateway.heard()
     with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as other:
