@@ -14,6 +14,10 @@ SAMPLE_TOOLS := ruby php-cli php-curl php-guzzlehttp-guzzle golang-go default-jd
 # The gateway that `make bench` compares with.
 PORTKEY := benchmarks/portkey
 PORTKEY_INSTALLED := $(PORTKEY)/node_modules/.package-lock.json
+IN_PARALLEL := -n auto --dist=worksteal
+# `python -m` finds the plugin, which counts branches in each worker.
+MEASURED = $(BIN)/python -m pytest -p tests.coverage_floor $(IN_PARALLEL)
+FAST := tests/core tests/dialects tests/service tests/store tests/web tests/telemetry
 NODE_RUNS := node -e 'process.exit(+(parseInt(process.versions.node) < 20))' 2>/dev/null
 UV := $(VENV)/lock/bin/uv
 UV_VERSION := 0.13.9
@@ -46,8 +50,18 @@ serve: setup ## start the server on this folder's database
 	@$(BIN)/modelgates serve
 
 .PHONY: test
-test: setup-dev ## run the whole test suite
-	@$(BIN)/pytest -n auto --dist=worksteal -r fEs
+test: setup-dev ## run the whole test suite; the tests must take 98 % of the branches of core and dialects
+	@$(MEASURED) -r fEs
+	@$(BIN)/python -m tests.coverage_floor
+
+.PHONY: test-fast
+test-fast: setup-dev ## run the tests of the rooms that need no server: about a minute
+	@$(BIN)/pytest $(IN_PARALLEL) -m 'not slow' $(FAST)
+
+.PHONY: coverage
+coverage: setup-dev ## list the branches of core and dialects that their tests do not take
+	@$(MEASURED) tests/core tests/dialects tests/service
+	@$(BIN)/python -m tests.coverage_floor
 
 .PHONY: test-one
 test-one: setup-dev ## run some tests: make test-one T=tests/core/ledger/test_rules.py
@@ -60,7 +74,7 @@ test-samples: setup-dev ## run the samples of the docs in all languages, with to
 		apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
 		apt-get -qq install --no-install-recommends $(SAMPLE_TOOLS) >/dev/null; } || { \
 		echo 'Not installed; the samples need, by the names of Debian: $(SAMPLE_TOOLS)'; exit 1; }
-	@ALL_SAMPLES=1 $(BIN)/pytest -n auto --dist=worksteal tests/e2e/test_samples.py
+	@ALL_SAMPLES=1 $(BIN)/pytest $(IN_PARALLEL) tests/e2e/test_samples.py
 
 .PHONY: check
 check: setup-dev ## check format, lint, types and layers, without network
@@ -97,7 +111,7 @@ crash: setup-dev ## kill the server 1,000 times and count lost commits
 
 .PHONY: overrun
 overrun: setup-dev ## send 100,000 drawn calls to a model of a provider and count overruns
-	@$(BIN)/python -m tests.core.overrun --calls 100000
+	@$(BIN)/python -m tests.overrun.run --calls 100000
 
 .PHONY: lock
 lock: $(UV) ## pin the newest dependencies that are old enough (pyproject.toml, [tool.uv])
@@ -108,7 +122,7 @@ lock: $(UV) ## pin the newest dependencies that are old enough (pyproject.toml, 
 
 .PHONY: clean
 clean: ## delete the environment and all caches
-	@rm -rf $(VENV) $(NODE_SDKS)/node_modules $(PORTKEY)/node_modules .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist
+	@rm -rf $(VENV) $(NODE_SDKS)/node_modules $(PORTKEY)/node_modules .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 COMPILE = $(UV) pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 \

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import uvloop
 
-from modelgates_server.bootstrap import build_gateway, now_ms
+from modelgates_server.bootstrap import ledger_services, now_ms
 from modelgates_server.core.keys import KeyKind
 from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.money import PICOS_PER_DOLLAR
@@ -100,12 +100,12 @@ async def _open(path: Path, batch_max: int) -> AsyncIterator[SqliteStore]:
 
 async def _fill(path: Path, accounts: int) -> list[Spender]:
     async with _open(path, GROUP) as store:
-        gateway = build_gateway(store)
+        services = ledger_services(store, now_ms, secrets.token_bytes)
 
         async def spender() -> Spender:
-            account = await gateway.accounts.open("bench")
-            await gateway.credits.grant(account.id, 1000 * PICOS_PER_DOLLAR, "bench")
-            key, _ = await gateway.keys.create(
+            account = await services.accounts.open("bench")
+            await services.credits.grant(account.id, 1000 * PICOS_PER_DOLLAR, "bench")
+            key, _ = await services.keys.create(
                 account.id, NewKey(kind=KeyKind.INFERENCE, name="bench")
             )
             return Spender(account.id, key.hash)

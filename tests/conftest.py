@@ -56,10 +56,10 @@ async def api(store: Store, clock: ManualClock, tmp_path: Path) -> AsyncIterator
 @pytest.fixture
 async def acme(api: Api) -> Customer:
     """An account with 100 dollars and a key of each kind."""
-    return await new_customer(api.gateway)
+    return await new_customer(api.services)
 
 
 @pytest.fixture
 async def other(api: Api) -> Customer:
     """Somebody else's."""
-    return await new_customer(api.gateway)
+    return await new_customer(api.services)

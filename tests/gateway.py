@@ -9,39 +9,35 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from modelgates_server.bootstrap.composition import compose
 from modelgates_server.core.ledger.records import Account
 from modelgates_server.core.metering.generations import Generation, Origin
-from modelgates_server.core.metering.request import Api, parse_request
+from modelgates_server.core.metering.request import Api
 from modelgates_server.core.pricing.catalog import Catalog, Endpoint, Model
 from modelgates_server.core.pricing.prices import Price, Tier
 from modelgates_server.core.pricing.usage import Meter
+from modelgates_server.dialects.openai_chat.request import parse_request
 from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
 from modelgates_server.providers.sandbox.offer import sandbox_models, sandbox_prices
 from modelgates_server.providers.sandbox.provider import SandboxProvider
 from modelgates_server.service.calls.call import Call
 from modelgates_server.service.calls.registry import CallRequest, CallService, CallTimeouts
-from modelgates_server.service.maintenance import Maintenance
-from modelgates_server.service.ports import AuthenticatedKey, PendingSettlement, Provider, Store
+from modelgates_server.service.ports import (
+    AuthenticatedKey,
+    PendingSettlement,
+    Provider,
+    Spool,
+    Store,
+)
 from modelgates_server.service.verify import verify
 from modelgates_server.store.spool import FolderSpool
-from modelgates_server.telemetry.metrics import Metrics
-from modelgates_server.telemetry.observer import CallObserver
 from modelgates_server.web.error_responses import ErrorResponses
+from modelgates_server.web.services import Services
 from tests.deadlines import within
 from tests.support import DOLLAR, T0_MS, ManualClock, make_key, open_account
 
 METRICS_TOKEN = "0123456789abcdef"
 PATIENCE = CallTimeouts(hold_ttl_s=120, drain_s=60)
-
-
-class Metered(NamedTuple):
-    """The service, and what is around it."""
-
-    generations: CallService
-    upkeep: Maintenance
-    catalog: Catalog
-    metrics: Metrics
-    spool: FolderSpool
 
 
 def sandbox_catalog(
@@ -61,23 +57,17 @@ def metered(
     catalog: Catalog | None = None,
     providers: Mapping[str, Provider] | None = None,
     patience: CallTimeouts | None = None,
-) -> Metered:
-    """Build it; captures that wait for the database go to `folder`."""
-    chosen = catalog or sandbox_catalog()
-    metrics = Metrics(store, clock)
-    observer, spool = CallObserver(metrics), FolderSpool(folder)
-    generations = CallService(
+) -> Services:
+    """The services of a server process; captures that wait for the database go to `folder`."""
+    return compose(
         store,
-        chosen,
-        {"sandbox": SandboxProvider(clock), **(providers or {})},
-        spool,
-        observer,
-        clock,
-        secrets.token_bytes,
-        patience or CallTimeouts(),
+        catalog=catalog or sandbox_catalog(),
+        providers={"sandbox": SandboxProvider(clock), **(providers or {})},
+        spool=FolderSpool(folder),
+        clock=clock,
+        random_bytes=secrets.token_bytes,
+        timeouts=patience or CallTimeouts(),
     )
-    upkeep = Maintenance(store, generations, observer, clock)
-    return Metered(generations, upkeep, chosen, metrics, spool)
 
 
 ACME = Model(
@@ -180,12 +170,12 @@ class CallHarness(NamedTuple):
 
     store: Store
     clock: ManualClock
-    metered: Metered
+    metered: Services
     caller: AuthenticatedKey
 
     @property
     def generations(self) -> CallService:
-        return self.metered.generations
+        return self.metered.calls
 
     async def begin(self, request: CallRequest) -> Call:
         """A new call; it is not the repeat of another."""
@@ -270,7 +260,7 @@ def moved_away(path: Path) -> Iterator[None]:
         elsewhere.rename(path)
 
 
-async def pending(spool: FolderSpool) -> list[PendingSettlement]:
+async def pending(spool: Spool) -> list[PendingSettlement]:
     """All that a spool keeps."""
     found = [await spool.load(generation_id) for generation_id in await spool.ids()]
     return [settlement for settlement in found if settlement is not None]

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from modelgates_server.bootstrap import Gateway, load_settings, open_gateway
+from modelgates_server.bootstrap import load_settings, open_gateway
 from modelgates_server.core.keys import KeyKind
 from modelgates_server.service.keys import NewKey
+from modelgates_server.service.services import LedgerServices
 from tests.deadlines import DEADLINE_S
 from tests.support import DOLLAR
 
@@ -79,8 +80,8 @@ def running_server(folder: Path, **environment: str) -> Iterator[RunningServer]:
 async def open_customer(database_path: Path, credits_pico: int = 100 * DOLLAR) -> Customer:
     """Open an account with credits and keys, beside a server that may be running on the file."""
     settings = load_settings(database_url=f"sqlite:///{database_path}")
-    async with open_gateway(settings) as gateway:
-        return await new_customer(gateway, credits_pico)
+    async with open_gateway(settings) as services:
+        return await new_customer(services, credits_pico)
 
 
 def open_customer_now(database_path: Path, credits_pico: int = 100 * DOLLAR) -> Customer:
@@ -88,14 +89,14 @@ def open_customer_now(database_path: Path, credits_pico: int = 100 * DOLLAR) -> 
     return asyncio.run(open_customer(database_path, credits_pico))
 
 
-async def new_customer(gateway: Gateway, credits_pico: int = 100 * DOLLAR) -> Customer:
+async def new_customer(services: LedgerServices, credits_pico: int = 100 * DOLLAR) -> Customer:
     """The same over services that are open already."""
-    account = await gateway.accounts.open("Acme Lab")
+    account = await services.accounts.open("Acme Lab")
     if credits_pico:
-        await gateway.credits.grant(account.id, credits_pico, "test")
+        await services.credits.grant(account.id, credits_pico, "test")
     texts = {}
     for kind in KeyKind:
-        _, texts[kind.value] = await gateway.keys.create(account.id, NewKey(kind=kind, name=kind))
+        _, texts[kind.value] = await services.keys.create(account.id, NewKey(kind=kind, name=kind))
     return Customer(account.id, **texts)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from modelgates_server.core import ids
+from modelgates_server.core.errors import GatewayError
 from modelgates_server.core.keys import SECRET_BYTES, Key, KeyKind, key_hash, key_label, key_text
 from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.ledger.records import HoldState
@@ -24,6 +25,15 @@ T0_MS = 1_795_439_520_000
 DOLLAR = 10**12
 HOUR_MS = 3_600_000
 HOLD_MS = 600_000
+
+
+def error_classes() -> list[type[GatewayError]]:
+    """All classes of errors, every base before its special cases."""
+
+    def tree(base: type[GatewayError]) -> list[type[GatewayError]]:
+        return [base, *(error for special in base.__subclasses__() for error in tree(special))]
+
+    return tree(GatewayError)
 
 
 class ManualClock:

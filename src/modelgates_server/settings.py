@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from modelgates_server.core.errors import InvalidInput
 
 PREFIX = "MODELGATES_"
 
@@ -48,9 +50,10 @@ class Settings(BaseSettings):
     config: Path | None = Field(
         default=None, description="file with providers, models and prices (modelgates.toml)"
     )
-    max_body_mb: int = Field(
+    max_body_mib: int = Field(
         default=20, ge=1, le=1024, description="size of an inference request, in MiB"
     )
+    max_body_mb: str | None = Field(default=None, exclude=True, deprecated="max_body_mib")
     allow_unknown_key_members: bool = Field(
         default=False, description="take members of POST and PATCH /keys that are not known"
     )
@@ -73,6 +76,20 @@ class Settings(BaseSettings):
         default="modelgates", description="brand in the `limit_source` of refusals"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _take_old_names(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """What is given under the name of an earlier version is the setting of today's name."""
+        for old, new in OLD_NAMES.items():
+            if old in given:
+                if new in given:
+                    raise InvalidInput(
+                        f"{variable(new)} and its old name, {variable(old)}, are both set: remove "
+                        f"{variable(old)}"
+                    )
+                given[new] = given.pop(old)
+        return given
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -87,20 +104,33 @@ class Settings(BaseSettings):
         return init_settings, env_settings, _NamedFiles(settings_cls), dotenv_settings
 
 
+OLD_NAMES = {
+    name: field.deprecation_message
+    for name, field in Settings.model_fields.items()
+    if field.deprecation_message is not None
+}
+"""Names of an earlier version, which work for one release, and today's."""
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"{PREFIX}{name.upper()}"
+
+
 class _NamedFiles(PydanticBaseSettingsSource):
     """Settings in files, as container platforms mount secrets: `MODELGATES_<NAME>_FILE`."""
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         """See pydantic-settings."""
         del field
-        file = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
+        file = os.environ.get(f"{variable(field_name)}_FILE")
         value = None if file is None else Path(file).read_text(encoding="utf-8").strip()
         return value, field_name, False
 
     def __call__(self) -> dict[str, Any]:
         """The settings for which a file is named."""
-        found = {
+        values = {
             name: self.get_field_value(field, name)[0]
             for name, field in self.settings_cls.model_fields.items()
         }
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in values.items() if value is not None}

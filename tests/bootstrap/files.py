@@ -8,7 +8,7 @@ from modelgates_server.bootstrap.configuration import Configuration, read_config
 OPENAI = """
 [providers.openai]
 base_url = "https://api.openai.com/v1"
-prices = "openai"
+price_list = "openai"
 """
 LOCAL = """
 [providers.local]

@@ -175,7 +175,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     markup_bp = 1
     """
     configuration, problems = read(tmp_path, text)
-    assert [told.split(" ")[0].rstrip(":") for told in problems] == [
+    assert [message.split(" ")[0].rstrip(":") for message in problems] == [
         "providers.one.base_uri", "providers.two", 'models."c/d".provider', "models.e",
         "accounts.acme",
     ]  # fmt: skip
@@ -185,22 +185,25 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("markup = 5", "markup is not known: did you mean markup_bp?"),
-        ("markup_bp = -10001", "markup_bp does not fit: expected a whole number >= -10000; "),
-        ("markup_bp = 1000001", "markup_bp does not fit: expected a whole number <= 1000000; "),
-        ("markup_bp = 2.5", "markup_bp does not fit: expected a whole number, got a number; "),
+        (
+            "markup_bp = -10001",
+            "markup_bp must be at least -10000: write, for example, markup_bp = 500",
+        ),
+        ("markup_bp = 1000001", "markup_bp must be at most 1000000: write, for example, "),
+        ("markup_bp = 2.5", "markup_bp must be a whole number, not a number: write, "),
         ("[provider.x]\na = 1", "provider is not known: did you mean providers?"),
-        ("providers = 1", "providers does not fit: expected a table, got a whole number; "),
+        ("providers = 1", "providers must be a table, not a whole number: see docs/"),
         ("a = ", "it is not TOML: Invalid value (at "),
         ("[models]\n[models]", "it is not TOML: Cannot declare ('models',) twice (at "),
     ],
 )
 def test_a_file_that_does_not_fit_says_where_and_what_to_write(
-    text: str, told: str, tmp_path: Path
+    text: str, expected: str, tmp_path: Path
 ) -> None:
-    assert problem(tmp_path, text).startswith(told)
+    assert problem(tmp_path, text).startswith(expected)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -212,47 +215,55 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "expected"),
     [
         ("", "base_url is missing: write, for example, base_url = "),
         ('base_url = "api.openai.com"', ": base_url must be like https://host/v1"),
         ('base_url = "http://[::1"', ": base_url must be like https://host/v1"),
         ('base_url = "https://key@host/v1"', ": base_url must be like https://host/v1"),
-        ('base_url = "https://a/v1"\nprices = "openay"', "prices: there are none of 'openay', but"),
+        (
+            'base_url = "https://a/v1"\nprice_list = "openay"',
+            "price_list: there is none of 'openay', only",
+        ),
         ('base_url = "https://a/v1"\nheaders = { Authorization = "x" }', "headers: a key does not"),
         ('base_url = "https://a/v1"\nheaders = { X-Api-Key = "x" }', "headers: a key does not"),
         (
             'base_url = "https://a/v1"\nheaders = { "a b" = "x" }',
             ": the header 'a b' cannot be set",
         ),
-        ('base_url = "https://a/v1"\ncap_parameter = "max"', "cap_parameter must be one of max_t"),
+        (
+            'base_url = "https://a/v1"\ncap_parameter = "max"',
+            "cap_parameter must be 'max_tokens' or 'max_com",
+        ),
         (
             'base_url = "https://a/v1"\ntotal_timeout_s = 0',
-            "total_timeout_s does not fit: expected",
+            "total_timeout_s must be more than 0: write, for example, total_timeout_s = 1800",
         ),
         (
             'base_url = "https://a/v1"\ntotal_timeout_s = nan',
-            "total_timeout_s does not fit: expect",
+            "total_timeout_s must be a finite number: write, for example, total_timeout_s = 1800",
         ),
         ('base_url = "https://a/v1"\napi_key = "sk-1"', "api_key is not known: did you mean api_k"),
     ],
 )
-def test_a_provider_s_mistake_is_told_by_its_place(lines: str, told: str, tmp_path: Path) -> None:
+def test_a_provider_s_mistake_is_told_by_its_place(
+    lines: str, expected: str, tmp_path: Path
+) -> None:
     model = MODEL.replace('"local"', '"one"')
-    found = problem(tmp_path, f"[providers.one]\n{lines}\n{model}{FREE}")
-    assert found.removeprefix("providers.one").removeprefix(".").startswith(told)
+    message = problem(tmp_path, f"[providers.one]\n{lines}\n{model}{FREE}")
+    assert message.removeprefix("providers.one").removeprefix(".").startswith(expected)
 
 
 def test_a_key_in_the_place_of_its_variable_is_refused_and_not_repeated(tmp_path: Path) -> None:
-    told = problem(tmp_path, OPENAI + 'api_key_env = "sk-proj-123"\n')
-    assert told.startswith("providers.openai.api_key_env is the name of an environment variable")
-    assert "sk-proj-123" not in told
+    message = problem(tmp_path, OPENAI + 'api_key_env = "sk-proj-123"\n')
+    assert message.startswith("providers.openai.api_key_env is the name of an environment variable")
+    assert "sk-proj-123" not in message
 
 
 @pytest.mark.parametrize("name", ["OpenAI", "sandbox", "a.b", "a:b", "a/b", "-a", ""])
 def test_a_provider_s_name_is_plain(name: str, tmp_path: Path) -> None:
-    told = problem(tmp_path, f'[providers."{name}"]\nbase_url = "https://a/v1"\n')
-    assert "a provider's name is of small letters" in told
+    message = problem(tmp_path, f'[providers."{name}"]\nbase_url = "https://a/v1"\n')
+    assert "a provider's name has lower-case letters" in message
 
 
 @pytest.mark.parametrize(
@@ -270,62 +281,73 @@ def test_a_provider_s_name_is_plain(name: str, tmp_path: Path) -> None:
     ],
 )
 def test_an_ill_formed_model_id_is_refused(model_id: str, tmp_path: Path) -> None:
-    told = problem(tmp_path, LOCAL + MODEL.replace("acme/m1", model_id) + FREE)
-    assert "a model's id is author/slug, in quotes" in told
+    message = problem(tmp_path, LOCAL + MODEL.replace("acme/m1", model_id) + FREE)
+    assert "a model's id is author/slug, in quotes" in message
 
 
 @pytest.mark.parametrize("model_id", ["sandbox/echo", "Sandbox/mine"])
 def test_nobody_takes_the_place_of_the_sandbox(model_id: str, tmp_path: Path) -> None:
-    told = problem(tmp_path, LOCAL + MODEL.replace("acme/m1", model_id) + FREE)
-    assert "the author sandbox is the gateway itself" in told
+    message = problem(tmp_path, LOCAL + MODEL.replace("acme/m1", model_id) + FREE)
+    assert "the author sandbox is the gateway's own" in message
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "expected"),
     [
         ('provider = "locl"', "provider: there is no provider 'locl': did you mean local?"),
         ('provider = "x"', "provider: there is no provider 'x': write a table [providers.x]"),
-        ('kind = "image"', "kind must be one of chat, embeddings"),
+        ('kind = "image"', "kind must be 'chat' or 'embeddings': write, for example, kind = "),
         *(
-            (f"input_modalities = {modalities}", f"input_modalities{told}")
-            for modalities, told in (
-                ('["text", "images"]', "[1] must be one of text, image, audio, video, file"),
-                ('["text", "Image"]', "[1] must be one of text, image, audio, video, file"),
-                ('["embeddings"]', "[0] must be one of text, image, audio, video, file"),
-                ("[5]", "[0] does not fit: expected text in quotes, got a whole number; write, "),
-                ("[]", " does not fit: expected a list of length >= 1; write, for example, input_"),
+            (f"input_modalities = {modalities}", f"input_modalities{expected}")
+            for modalities, expected in (
+                (
+                    '["text", "images"]',
+                    "[1] must be 'text', 'image', 'audio', 'video' or 'file': write",
+                ),
+                (
+                    '["text", "Image"]',
+                    "[1] must be 'text', 'image', 'audio', 'video' or 'file': write",
+                ),
+                (
+                    '["embeddings"]',
+                    "[0] must be 'text', 'image', 'audio', 'video' or 'file': write",
+                ),
+                ("[5]", "[0] must be 'text', 'image', 'audio', 'video' or 'file': write"),
+                ("[]", ' must not be empty: write, for example, input_modalities = ["text'),
             )
         ),
-        ("output_modalities = []", "output_modalities does not fit: expected a list of length >= "),
+        ("output_modalities = []", "output_modalities must not be empty: write, for example, "),
         (
             'output_modalities = ["video"]',
-            "output_modalities[0] must be one of text, image, audio, embeddings",
+            "output_modalities[0] must be 'text', 'image', 'audio' or 'embeddings': write, ",
         ),
-        ("max_output_tokens = 0", "max_output_tokens does not fit: expected a whole number >= 1; "),
-        ("max_output_tokens = 1000000001", "max_output_tokens does not fit: expected a whole num"),
-        ("context_length = true", "context_length does not fit: expected a whole number, got true"),
+        ("max_output_tokens = 0", "max_output_tokens must be at least 1: write, for example, max_"),
+        ("max_output_tokens = 1000000001", "max_output_tokens must be at most 1000000000: write, "),
+        ("context_length = true", "context_length must be a whole number, not true or false: "),
         ('max_tokens = "5"', "max_tokens is not known: did you mean media_tokens?"),
-        ('kind = "embeddings"', "max_output_tokens: embeddings put nothing out"),
-        ('upstream_model = "a\\nb"', "upstream_model has characters that no name has"),
+        ('kind = "embeddings"', "max_output_tokens: an embeddings model has no output"),
+        ('upstream_model = "a\\nb"', "upstream_model has characters that cannot be printed"),
     ],
 )
-def test_a_model_s_mistake_is_told_by_its_place(line: str, told: str, tmp_path: Path) -> None:
+def test_a_model_s_mistake_is_told_by_its_place(line: str, expected: str, tmp_path: Path) -> None:
     name = line.partition(" ")[0]
     kept = [each for each in MODEL.splitlines() if not each.startswith(f"{name} ")]
-    found = problem(tmp_path, "\n".join([LOCAL, *kept, line, FREE]))
-    assert found.startswith(f'models."acme/m1".{told}')
+    message = problem(tmp_path, "\n".join([LOCAL, *kept, line, FREE]))
+    assert message.startswith(f'models."acme/m1".{expected}')
 
 
 @pytest.mark.parametrize("name", ["context_length", "max_output_tokens"])
 def test_a_hold_never_stands_on_a_guess(name: str, tmp_path: Path) -> None:
     kept = [each for each in MODEL.splitlines() if not each.startswith(name)]
-    told = problem(tmp_path, "\n".join([LOCAL, *kept, FREE]))
-    assert told.startswith(f'models."acme/m1".{name} is missing')
+    message = problem(tmp_path, "\n".join([LOCAL, *kept, FREE]))
+    assert message.startswith(f'models."acme/m1".{name} is missing')
 
 
 @pytest.mark.parametrize("account", ["acme", "user_short", "USER_0000000000000000000000"])
 def test_a_markup_for_nobody_is_refused(account: str, tmp_path: Path) -> None:
-    assert "is no id of an account" in problem(tmp_path, f"[accounts.{account}]\nmarkup_bp = 5\n")
+    assert "is not the id of an account" in problem(
+        tmp_path, f"[accounts.{account}]\nmarkup_bp = 5\n"
+    )
 
 
 @pytest.mark.parametrize(

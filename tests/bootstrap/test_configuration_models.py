@@ -32,8 +32,8 @@ GPT = '[models."openai/gpt-4o-mini"]\nprovider = "openai"\nmax_output_tokens = 1
     ],
 )
 def test_what_is_perhaps_not_meant_is_warned_of(lines: str, warning: str, tmp_path: Path) -> None:
-    [told] = configured(tmp_path, f"{OPENAI}{GPT}{lines}\n").warnings
-    assert told.startswith(f'models."openai/gpt-4o-mini" {warning}')
+    [message] = configured(tmp_path, f"{OPENAI}{GPT}{lines}\n").warnings
+    assert message.startswith(f'models."openai/gpt-4o-mini" {warning}')
 
 
 @pytest.mark.parametrize("modality", ["image", "audio"])
@@ -42,8 +42,8 @@ def test_model_that_gives_media_is_warned_of_when_nobody_knows_their_tokens(
 ) -> None:
     price = 'input = "0.001", output = "0.001", output_image = "0.001", output_audio = "0.001"'
     text = f'{LOCAL}{MODEL}output_modalities = ["text", "{modality}"]\nprices = [{{ {price} }}]\n'
-    [told] = configured(tmp_path, text).warnings
-    assert told == (
+    [message] = configured(tmp_path, text).warnings
+    assert message == (
         f'models."acme/m1" gives {modality} and has no media_tokens: where the provider reports no '
         "usage, such output counts as nothing"
     )
@@ -54,8 +54,8 @@ def test_default_of_a_provider_is_warned_of_when_it_is_above_the_maximum_of_a_mo
     tmp_path: Path,
 ) -> None:
     provider = LOCAL + "default_output_tokens = 101\n"
-    [told] = configured(tmp_path, provider + MODEL + FREE).warnings
-    assert told == (
+    [message] = configured(tmp_path, provider + MODEL + FREE).warnings
+    assert message == (
         'models."acme/m1" has max_output_tokens of 100, below the default_output_tokens of local, '
         "101: the lower one goes out"
     )

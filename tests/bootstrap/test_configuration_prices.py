@@ -31,23 +31,27 @@ def test_a_provider_s_prices_apply_by_the_exact_name_of_the_model(tmp_path: Path
     assert price.tiers[0].rates == rates(
         input="0.00000015", cache_read="0.000000075", output="0.0000006"
     )
-    told = problem(tmp_path, f'{OPENAI}{table}"gpt-4o-mini-2"\n')
-    assert told.startswith(f'models."a/b" has no price: {seeds().source} has no price of exactly')
-    assert '[[models."a/b".prices]]' in told
-    assert 'price = "openai/gpt-4o"' in told
+    message = problem(tmp_path, f'{OPENAI}{table}"gpt-4o-mini-2"\n')
+    assert message.startswith(
+        f'models."a/b" has no price: {seeds().source} has no price of exactly'
+    )
+    assert '[[models."a/b".prices]]' in message
+    assert 'price_from = "openai/gpt-4o"' in message
 
 
 def test_a_model_that_has_no_price_is_refused_and_not_free(tmp_path: Path) -> None:
-    told = problem(tmp_path, OWN)
-    assert told.startswith('models."acme/m1" has no price: its provider does not say whose prices')
+    message = problem(tmp_path, OWN)
+    assert message.startswith(
+        'models."acme/m1" has no price: its provider does not say whose prices'
+    )
 
 
 def test_a_model_may_have_the_price_of_another(tmp_path: Path) -> None:
-    [price] = prices(tmp_path, OWN + 'price = "openai/gpt-4o"\n')
+    [price] = prices(tmp_path, OWN + 'price_from = "openai/gpt-4o"\n')
     assert price.endpoint_id == "local:m1"
     assert price.source == f"{seeds().source} openai/gpt-4o"
-    told = problem(tmp_path, OWN + 'price = "openai/gpt-4"\nprices = [{ input = "0" }]\n')
-    assert told.endswith("has both price and prices: leave one of them out")
+    message = problem(tmp_path, OWN + 'price_from = "openai/gpt-4"\nprices = [{ input = "0" }]\n')
+    assert message.endswith("has both price_from and prices: remove one of them")
 
 
 def test_all_dated_prices_of_a_seed_are_taken(tmp_path: Path) -> None:
@@ -80,15 +84,15 @@ def test_own_prices_are_read_exactly_with_their_dates_and_tiers(tmp_path: Path) 
 
 @pytest.mark.parametrize("rate", ["-1", "NaN", "1e-7", "Infinity", "", "1001", "0,1", "free"])
 def test_a_rate_that_is_none_is_refused_by_its_place(rate: str, tmp_path: Path) -> None:
-    told = problem(tmp_path, OWN + f'prices = [{{ input = "0", output = "{rate}" }}]\n')
-    assert told.startswith(f'models."acme/m1".prices[0].output: {rate!r} is not a price')
+    message = problem(tmp_path, OWN + f'prices = [{{ input = "0", output = "{rate}" }}]\n')
+    assert message.startswith(f'models."acme/m1".prices[0].output: {rate!r} is not a price')
     nested = f'{{ input = "0", output = "0", tiers = [{{ above = 5, input = "{rate}" }}] }}'
-    told = problem(tmp_path, OWN + f"prices = [{nested}]\n")
-    assert told.startswith('models."acme/m1".prices[0].tiers[0].input: ')
+    message = problem(tmp_path, OWN + f"prices = [{nested}]\n")
+    assert message.startswith('models."acme/m1".prices[0].tiers[0].input: ')
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         (
             '{ output = "0" }',
@@ -110,9 +114,9 @@ def test_a_rate_that_is_none_is_refused_by_its_place(rate: str, tmp_path: Path) 
         ),
     ],
 )
-def test_a_price_that_leaves_a_doubt_is_refused(text: str, told: str, tmp_path: Path) -> None:
-    found = problem(tmp_path, OWN + f"prices = [{text}]\n")
-    assert found.removeprefix('models."acme/m1"').removeprefix(".").startswith(told)
+def test_a_price_that_leaves_a_doubt_is_refused(text: str, expected: str, tmp_path: Path) -> None:
+    message = problem(tmp_path, OWN + f"prices = [{text}]\n")
+    assert message.removeprefix('models."acme/m1"').removeprefix(".").startswith(expected)
 
 
 def test_a_free_model_must_say_so(tmp_path: Path) -> None:
@@ -141,8 +145,8 @@ def test_the_context_is_known_from_a_seed_beside_an_own_price(tmp_path: Path) ->
 def test_two_names_of_one_endpoint_have_one_price(tmp_path: Path) -> None:
     again = MODEL.replace("acme/m1", "acme/m2") + 'upstream_model = "m1"\n'
     assert len(prices(tmp_path, OWN + FREE + again + FREE)) == 1
-    told = problem(tmp_path, OWN + FREE + again + f"prices = [{{ {CHAT} }}]\n")
-    assert told.startswith(
+    message = problem(tmp_path, OWN + FREE + again + f"prices = [{{ {CHAT} }}]\n")
+    assert message.startswith(
         'models."acme/m2" and models."acme/m1" are one model of local, m1, at two'
     )
 
@@ -203,8 +207,8 @@ def test_service_tier_may_have_tiers_of_its_own(tmp_path: Path) -> None:
     cache_read = "0.0001"
     tiers = [{ above = 2000, output = "0.009" }, { above = 1000, input = "0.0015" }]
     """
-    told = problem(tmp_path, OWN + TIERED + FLEX + own)
-    assert told == (
+    message = problem(tmp_path, OWN + TIERED + FLEX + own)
+    assert message == (
         'models."acme/m1".prices[0].service_tier.flex has one rate for input, and the table around '
         'it another above 1000 tokens: say which holds there, in models."acme/m1".prices[0]'
         ".service_tier.flex.tiers"
@@ -292,11 +296,15 @@ def test_embeddings_need_no_price_of_output_at_a_service_tier(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "members", "told"),
+    ("name", "members", "expected"),
     [
         ("flex", 'inptu = "1"', ".service_tier.flex.inptu is not known: did you mean input?"),
         ("flex", 'input = "-1"', ".service_tier.flex.input: '-1' is not a price in dollars"),
-        ("flex", "input = 1", ".service_tier.flex.input does not fit: expected text in quotes"),
+        (
+            "flex",
+            "input = 1",
+            ".service_tier.flex.input must be text in quotes, not a whole number: write, ",
+        ),
         ("flex", "above = 1", ".service_tier.flex.above is not known: there are input, "),
         ("flex", 'from = "x"', ".service_tier.flex.from is not known"),
         (
@@ -311,11 +319,11 @@ def test_embeddings_need_no_price_of_output_at_a_service_tier(tmp_path: Path) ->
     ],
 )
 def test_service_tier_that_leaves_a_doubt_is_refused_by_its_place(
-    name: str, members: str, told: str, tmp_path: Path
+    name: str, members: str, expected: str, tmp_path: Path
 ) -> None:
     table = FLEX.replace("flex", f'"{name}"')
-    found = problem(tmp_path, f"{OWN}{FIRST}{table}{members}\n")
-    assert found.removeprefix('models."acme/m1".prices[0]').startswith(told)
+    message = problem(tmp_path, f"{OWN}{FIRST}{table}{members}\n")
+    assert message.removeprefix('models."acme/m1".prices[0]').startswith(expected)
 
 
 def test_service_tier_without_a_price_around_it_is_told_what_to_write(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from modelgates_server.core.metering.usage_reader import CacheTokens, ReasoningTokens, UsageRules
+from modelgates_server.core.pricing.usage import CacheTokens, ReasoningTokens, UsageRules
 from tests.bootstrap.files import FREE, LOCAL, MODEL, configured, problem
 
 BESIDE = UsageRules(known_cache=CacheTokens.BESIDE)
@@ -48,23 +48,31 @@ def test_setting_of_a_provider_overrides_what_is_known_of_its_host(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "expected"),
     [
-        ('cache_tokens = "in_total"', "cache_tokens must be one of inside, beside"),
-        ('reasoning_tokens = "no"', "reasoning_tokens must be one of inside, beside, in_total"),
-        ("trust_zero_usage = 1", "trust_zero_usage does not fit: expected true or false"),
-        ("default_output_tokens = 0", "default_output_tokens does not fit: expected a whole num"),
+        (
+            'cache_tokens = "in_total"',
+            "cache_tokens must be 'inside' or 'beside': write, for example, ",
+        ),
+        ('reasoning_tokens = "no"', "reasoning_tokens must be 'inside', 'beside' or 'in_total': "),
+        ("trust_zero_usage = 1", "trust_zero_usage must be true or false, not a whole number: "),
+        (
+            "default_output_tokens = 0",
+            "default_output_tokens must be at least 1: write, for example, ",
+        ),
     ],
 )
-def test_wrong_setting_is_refused_with_what_to_write(line: str, told: str, tmp_path: Path) -> None:
-    assert problem(tmp_path, f"{LOCAL}{line}\n").startswith(f"providers.local.{told}")
+def test_wrong_setting_is_refused_with_what_to_write(
+    line: str, expected: str, tmp_path: Path
+) -> None:
+    assert problem(tmp_path, f"{LOCAL}{line}\n").startswith(f"providers.local.{expected}")
 
 
 @pytest.mark.parametrize("alias", ["other", "OTHER", "o-ther", "O ther", "sandbox"])
 def test_alias_is_refused_when_another_provider_has_that_name(alias: str, tmp_path: Path) -> None:
     others = "".join(f"{LOCAL}".replace(".local", f".{name}") for name in ("other", "o-ther"))
-    told = problem(tmp_path, f'{LOCAL}aliases = ["fine", "{alias}"]\n{others}')
-    assert told == (
+    message = problem(tmp_path, f'{LOCAL}aliases = ["fine", "{alias}"]\n{others}')
+    assert message == (
         f"providers.local.aliases: {alias!r} is another provider here, and a request that chooses "
         "one by name would get the other: remove it, or rename that provider"
     )
@@ -92,5 +100,5 @@ def test_default_limit_of_a_model_overrides_that_of_its_provider(
 
 
 def test_default_limit_above_the_maximum_of_its_model_is_refused(tmp_path: Path) -> None:
-    told = problem(tmp_path, f"{LOCAL}{MODEL}default_output_tokens = 101\n{FREE}")
-    assert told == 'models."acme/m1".default_output_tokens is above max_output_tokens, 100'
+    message = problem(tmp_path, f"{LOCAL}{MODEL}default_output_tokens = 101\n{FREE}")
+    assert message == 'models."acme/m1".default_output_tokens is above max_output_tokens, 100'

@@ -210,7 +210,7 @@ async def test_processes_that_start_at_once_add_each_price_once(
 
 
 async def test_the_same_rates_from_another_source_are_the_same_price(gateway: Gateway) -> None:
-    seeded = f'{LOCAL}{MODEL}price = "groq/llama-3.1-8b-instant"\n'
+    seeded = f'{LOCAL}{MODEL}price_from = "groq/llama-3.1-8b-instant"\n'
     own = f'{LOCAL}{MODEL}prices = [{{ input = "0.000000050", output = "0.00000008" }}]\n'
     first = (await gateway.open(seeded)).price(ENDPOINT, T0_MS)
     again = (await gateway.open(own)).price(ENDPOINT, T0_MS)
@@ -263,6 +263,7 @@ def dated(rates: dict[int, str]) -> Configuration:
         account_markup_bp={},
         key_variables={},
         unset_keys={},
+        old_names={},
         warnings=(),
     )
 

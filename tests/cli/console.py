@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -15,8 +16,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
-from modelgates_server.bootstrap import Gateway, build_gateway
+from modelgates_server.bootstrap import ledger_services, now_ms
 from modelgates_server.cli.program import main
+from modelgates_server.service.services import LedgerServices
 from modelgates_server.store.sqlite.store import open_store
 from tests.deadlines import DEADLINE_S
 
@@ -112,13 +114,13 @@ class Console:
             "key", "create", "--account", account, "--kind", kind, "--json", *more
         ).json
 
-    def do(self, work: Callable[[Gateway], Coroutine[Any, Any, T]]) -> T:
+    def do(self, work: Callable[[LedgerServices], Coroutine[Any, Any, T]]) -> T:
         """Work that has no command, on the same database."""
 
         async def on_open_store() -> T:
             store = open_store(self.path)
             try:
-                return await work(build_gateway(store))
+                return await work(ledger_services(store, now_ms, secrets.token_bytes))
             finally:
                 await store.close()
 

@@ -46,8 +46,8 @@ def test_a_file_is_explained_in_sentences(console: Console) -> None:
     later = "2999-01-01T00:00:00.000Z"
     *lines, no_key, no_encryption = ended.out.splitlines()
     assert lines == [
-        "modelgates.toml is right.",
-        "Prices: dollars for a million tokens, with a markup of 5 % where nothing else is said.",
+        "modelgates.toml is valid.",
+        "Prices: dollars for a million tokens, with a markup of 5 % by default.",
         "Provider acme is at http://gpu.internal/v1; its key in ACME_KEY is not set.",
         "Model acme/m1 is m1 at acme: up to 1000000 tokens in and 1000 out.",
         "  input 1.05, output 2.1, request 0.0105; by modelgates.toml, markup 5 %",
@@ -128,7 +128,7 @@ def test_a_file_is_found_as_the_server_finds_it(console: Console) -> None:
     assert console.call("config", "check").out.startswith("There is no configuration file: ")
     write(console, "sandbox = true", "other.toml")
     console.environment["MODELGATES_CONFIG"] = "other.toml"
-    assert console.call("config", "check").out.startswith("other.toml is right.")
+    assert console.call("config", "check").out.startswith("other.toml is valid.")
     write(console, FILE)
     assert console.call("config", "check", "modelgates.toml").out.startswith("modelgates.toml is")
     console.environment["MODELGATES_CONFIG"] = "gone.toml"
@@ -166,3 +166,18 @@ def test_what_is_perhaps_not_meant_is_pointed_out(
     warnings = console.call("config", "check", "--json").json["warnings"]
     assert warning in warnings
     assert f"\nWarning: {warning}.\n" in console.call("config", "check").out
+
+
+def test_old_names_are_read_with_one_warning_that_says_what_to_write(console: Console) -> None:
+    provider = '[providers.openai]\nbase_url = "https://api.openai.com/v1"\nprices = "openai"\n'
+    model = (
+        '[models."a/{0}"]\nprovider = "openai"\nmax_output_tokens = 9\nprice = "openai/gpt-4o"\n'
+    )
+    write(console, provider + model.format("b") + model.format("c"))
+    console.environment["MODELGATES_MAX_BODY_MB"] = "5"
+    [warning] = console.call("config", "check", "--json").json["warnings"]
+    assert warning == (
+        "old names work in this release only: write MODELGATES_MAX_BODY_MIB for "
+        "MODELGATES_MAX_BODY_MB, price_list for providers.openai.prices, price_from for "
+        'models."a/b".price, price_from for models."a/c".price'
+    )

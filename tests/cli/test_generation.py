@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from modelgates_server.bootstrap import Gateway
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Attempt, Generation, Origin
 from modelgates_server.core.metering.request import Api
 from modelgates_server.core.pricing.prices import Price, Tier, charge_for, read_rate
 from modelgates_server.core.pricing.usage import Meter, Usage
+from modelgates_server.service.services import LedgerServices
 from tests.cli.console import Console
 from tests.support import DOLLAR, T0_MS, capture, place, void
 
@@ -91,8 +91,8 @@ def owner(console: Console) -> tuple[str, str]:
 def save(console: Console, first: Generation, last: Generation | None) -> None:
     """A call as the server leaves it in the books."""
 
-    async def call(gateway: Gateway) -> None:
-        store, account = gateway.store, first.account_id
+    async def call(services: LedgerServices) -> None:
+        store, account = services.store, first.account_id
         await store.add_prices([PRICE])
         await store.execute(place(account, first.key_hash, first.id, first.hold_pico), first)
         if last is None:

@@ -1,6 +1,6 @@
-from modelgates_server.bootstrap import Gateway
 from modelgates_server.bootstrap.configuration import load_configuration
 from modelgates_server.bootstrap.price_book import open_catalog
+from modelgates_server.service.services import LedgerServices
 from tests.cli.console import Console
 from tests.support import T0_MS
 
@@ -40,8 +40,8 @@ def start(console: Console) -> None:
     """What a start of the server does to the price book."""
     configuration = load_configuration(console.folder / "modelgates.toml", {})
 
-    async def fill(gateway: Gateway) -> None:
-        await open_catalog(gateway.store, configuration, T0_MS)
+    async def fill(services: LedgerServices) -> None:
+        await open_catalog(services.store, configuration, T0_MS)
 
     console.do(fill)
 

@@ -35,7 +35,6 @@ def examples(command: TyperCommand) -> list[str]:
 
 
 def test_every_command_explains_itself(console: Console, subtests: pytest.Subtests) -> None:
-    assert len(commands()) == 27
     for words, command in commands().items():
         with subtests.test(words):
             ended = console.call(*words.split(), "--help")

@@ -57,3 +57,26 @@ def test_what_commands_do_is_seen_by_the_next_request(console: Console, stop: in
 )
 def test_a_server_that_cannot_start_says_why(console: Console, words: list[str], why: str) -> None:
     assert why in console.call("serve", *words).refusal
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_old_names_are_warned_of_once_when_the_server_starts(
+    console: Console, workers: str
+) -> None:
+    provider = '[providers.openai]\nbase_url = "https://api.openai.com/v1"\nprices = "openai"\n'
+    (console.folder / "modelgates.toml").write_text(provider, encoding="utf-8")
+    console.environment["MODELGATES_MAX_BODY_MB"] = "5"
+    with console.start("serve", "--port", "0", "--workers", workers) as process:
+        address(process)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=DEADLINE_S)
+    warnings = [line for line in map(json.loads, err.splitlines()) if line["level"] == "warning"]
+    assert [(line["event"], line["write_instead"]) for line in warnings] == [
+        (
+            "old names work in this release only",
+            {
+                "MODELGATES_MAX_BODY_MB": "MODELGATES_MAX_BODY_MIB",
+                "providers.openai.prices": "price_list",
+            },
+        )
+    ]

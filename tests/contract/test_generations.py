@@ -102,7 +102,7 @@ async def test_no_member_of_a_generation_is_lost_or_changed(store: Store) -> Non
         cancelled=True,
         reported={"prompt_tokens": 3, "details": [None, True, -1, 0.5, "x", {"deep": 10**18}]},
         finish_reason="stop",
-        error="Stopping",
+        error="server_stopping",
         attempts=(
             Attempt(
                 provider="maker",
@@ -121,7 +121,7 @@ async def test_no_member_of_a_generation_is_lost_or_changed(store: Store) -> Non
     await store.execute(place(account_id, key_hash, "gen-1", 5), whole)
     assert await store.generation(account_id, "gen-1") == whole
     ended = await end(store, whole, Usage(input=9, cache_read=1, output=2, estimated=True))
-    assert {line.what for line in ended.lines} >= {"input", "rounding", "overrun"}
+    assert {line.meter for line in ended.lines} >= {"input", "rounding", "overrun"}
     assert await store.generation(account_id, "gen-1") == ended
     assert await store.latest_by_idempotency_key(account_id, "digest") == ended
 

@@ -63,7 +63,7 @@ async def test_a_mistake_of_ours_is_an_internal_server_error(
     store: Store, clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = Api(store, clock, tmp_path / "spool")
-    acme = await new_customer(api.gateway)
+    acme = await new_customer(api.services)
 
     async def fail(_: str) -> None:
         raise ZeroDivisionError("/var/lib/secret")

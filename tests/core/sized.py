@@ -22,16 +22,18 @@ WRITE = 2 * 10**9
 RICH = 10**18
 
 
-def ask(*, of: Price = PRICE, model: dict[str, Any] | None = None, **members: Any) -> PricedRequest:
-    return calls.ask(of, calls.demand(**members), at=calls.model(**(model or {})))
+def priced_request(
+    *, of: Price = PRICE, model: dict[str, Any] | None = None, **members: Any
+) -> PricedRequest:
+    return calls.priced(of, calls.request(**members), at=calls.model(**(model or {})))
 
 
 def embedding(of: Price = PRICE, **members: Any) -> PricedRequest:
-    return calls.ask(of, calls.demand(Api.EMBEDDINGS, **members))
+    return calls.priced(of, calls.request(Api.EMBEDDINGS, **members))
 
 
 def size(
-    asked: PricedRequest,
+    of: PricedRequest,
     left_pico: int = RICH,
     *,
     key: Key | None = None,
@@ -39,7 +41,7 @@ def size(
     account: Account | None = None,
 ) -> HoldQuote:
     return quote_hold(
-        asked,
+        of,
         account=account or calls.account(left_pico),
         key=key or calls.key(),
         at_ms=T0_MS,
@@ -47,16 +49,16 @@ def size(
     )
 
 
-def refused(asked: PricedRequest, left_pico: int = RICH, **members: Any) -> InsufficientCredits:
+def refused(of: PricedRequest, left_pico: int = RICH, **members: Any) -> InsufficientCredits:
     with pytest.raises(InsufficientCredits) as refusal:
-        size(asked, left_pico, **members)
+        size(of, left_pico, **members)
     return refusal.value
 
 
-def cost(asked: PricedRequest, tokens: int) -> int:
+def cost(of: PricedRequest, tokens: int) -> int:
     """The worst case of so many tokens a choice."""
-    return asked.sized(tokens, lowered=False).amount_pico
+    return of.quote(tokens, lowered=False).amount_pico
 
 
-def input_pico(asked: PricedRequest) -> int:
-    return asked.bounds(0).input_tokens * READ
+def input_pico(of: PricedRequest) -> int:
+    return of.bounds(0).input_tokens * READ

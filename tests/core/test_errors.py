@@ -1,20 +1,15 @@
 import re
-from collections.abc import Iterator
+from collections import Counter
 
-from modelgates_server.core import errors
-from modelgates_server.core.errors import GatewayError
-
-
-def tree(kind: type[GatewayError], depth: int = 0) -> Iterator[tuple[int, str]]:
-    yield depth, kind.__name__
-    for child in kind.__subclasses__():
-        if child.__module__ == errors.__name__:
-            yield from tree(child, depth + 1)
+from modelgates_server.core.metering.generations import CALL_LOST
+from tests.support import error_classes
 
 
-def test_the_drawn_tree_of_errors_is_the_real_one() -> None:
-    drawn = [
-        (len(match[1]) // 4, match[2])
-        for match in re.finditer(r"^([│├└─ ]*)([A-Z]\w+)", errors.__doc__ or "", re.MULTILINE)
-    ]
-    assert drawn[1:] == list(tree(GatewayError))
+def test_every_error_class_has_a_code_of_its_own() -> None:
+    counts = Counter([CALL_LOST, *(error.code for error in error_classes())])
+    assert [code for code, count in counts.items() if count > 1] == []
+
+
+def test_codes_are_snake_case() -> None:
+    for error in error_classes():
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", error.code), error

@@ -16,10 +16,10 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from modelgates_server.core.keys import KeyKind, key_hash, key_label
 from modelgates_server.core.ledger.records import HoldState
-from modelgates_server.core.metering.preferences import _GRAMMAR, _PRICES
-from modelgates_server.core.metering.request import _Asked
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.core.times import LimitReset
+from modelgates_server.dialects.openai_chat.preferences import _GRAMMAR, _PRICES
+from modelgates_server.dialects.openai_chat.request import _Known
 from modelgates_server.web.api.activity import ActivityItem
 from modelgates_server.web.api.generations import (
     GenerationResponse,
@@ -206,7 +206,7 @@ def test_members_in_the_document_and_in_the_code_are_the_same(schema: str) -> No
 
 def test_the_members_that_are_read_of_a_call_are_described() -> None:
     described = {name for schema in INFERENCE_BODIES for name in SCHEMAS[schema]["properties"]}
-    read = {field.encode_name for field in msgspec.structs.fields(_Asked)}
+    read = {field.encode_name for field in msgspec.structs.fields(_Known)}
     assert described == read
     assert all(SCHEMAS[schema]["additionalProperties"] is True for schema in INFERENCE_BODIES)
 

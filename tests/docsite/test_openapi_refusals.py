@@ -8,10 +8,11 @@ import pytest
 from modelgates_server.core import errors as e
 from modelgates_server.core.errors import InsufficientCredits, Shortfall
 from modelgates_server.core.times import parse_instant
-from modelgates_server.dialects.openai_chat.errors import refusal_of
+from modelgates_server.dialects.openai_chat.errors import provider_error_of_body
 from modelgates_server.web.error_responses import ErrorResponses
-from modelgates_server.web.errors import error_body
-from tests.web.document import our_document, referenced, validator
+from modelgates_server.web.errors import error_body, status_of
+from tests.support import error_classes
+from tests.web.document import operations_of, our_document, referenced, validator
 
 DOCUMENT = our_document()
 RESPONSES: dict[str, Any] = DOCUMENT["components"]["responses"]
@@ -81,18 +82,22 @@ KEY_LIMIT = e.KeyLimitExceeded(
         (
             "InferenceBadRequest",
             "provider",
-            refusal_of("openai", 400, raw("InferenceBadRequest", "provider")),
+            provider_error_of_body("openai", 400, raw("InferenceBadRequest", "provider")),
         ),
         (
             "TooManyRequests",
             "limited",
-            refusal_of("openai", 429, raw("TooManyRequests", "limited"), 12),
+            provider_error_of_body("openai", 429, raw("TooManyRequests", "limited"), 12),
         ),
-        ("BadGateway", "failed", refusal_of("openai", 500, raw("BadGateway", "failed"))),
+        (
+            "BadGateway",
+            "failed",
+            provider_error_of_body("openai", 500, raw("BadGateway", "failed")),
+        ),
         (
             "InferenceUnavailable",
             "overloaded",
-            refusal_of("openai", 503, raw("InferenceUnavailable", "overloaded")),
+            provider_error_of_body("openai", 503, raw("InferenceUnavailable", "overloaded")),
         ),
         (
             "GatewayTimeout",
@@ -126,3 +131,34 @@ def test_another_brand_in_limit_source_fits_the_description() -> None:
         assert body["error"]["metadata"]["limit_source"].startswith("openrouter_")
         content = referenced(DOCUMENT, RESPONSES[response])["content"]["application/json"]
         validator(DOCUMENT, content["schema"]).validate(body)
+
+
+OPERATORS_ALONE = {
+    *("account_not_found", "account_exists", "account_not_empty", "total_too_large"),
+    *("hold_not_found", "hold_ended", "hold_not_expired"),
+}
+BASES = {"unauthenticated", "not_found", "conflict", "provider_error"}
+"""Of these only special cases are raised."""
+
+
+def test_every_error_that_a_client_can_meet_has_an_example_with_its_status() -> None:
+    examples = [
+        referenced(DOCUMENT, example)
+        for _, _, operation in operations_of(DOCUMENT)
+        for response in operation["responses"].values()
+        for content in referenced(DOCUMENT, response)["content"].values()
+        for example in content.get("examples", {}).values()
+    ]
+    described: dict[str, set[int]] = {}
+    for one in examples:
+        if "x-error-code" in one:
+            status = one["value"]["error"]["code"]
+            described.setdefault(one["x-error-code"], set()).add(status)
+    # One that says that it is overloaded is a 503.
+    assert described["provider_unavailable"] == {502, 503}
+    described["provider_unavailable"] -= {503}
+    assert described == {
+        error.code: {status_of(error)}
+        for error in error_classes()
+        if error.code not in OPERATORS_ALONE | BASES
+    }

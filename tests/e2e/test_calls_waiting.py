@@ -339,6 +339,8 @@ def test_a_stop_while_providers_are_silent_is_told_and_costs_nothing(tmp_path: P
     [last] = listening.chunks
     assert (last["error"], last["usage"]["cost"]) == (STOPPING, 0)
     account, generations = records(server.database_path, customer.account_id)
-    assert [(one.state, one.error) for one in generations] == [(HoldState.VOIDED, "Stopping")] * 2
+    assert [(one.state, one.error) for one in generations] == [
+        (HoldState.VOIDED, "server_stopping")
+    ] * 2
     assert (account.held_pico, account.usage_pico) == (0, 0)
     assert "Traceback" not in server.log_path.read_text()

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from modelgates_server.core.metering.generations import HEADER_MAX_CHARS
-from modelgates_server.core.metering.members import NAMES_MAX
 from modelgates_server.core.metering.request import CHOICES_MAX, MODEL_MAX_CHARS
 from modelgates_server.core.money import ENTRY_MAX_PICO, PLACES, Pico, format_pico
 from modelgates_server.core.pricing.prices import RATE_PLACES_MAX
+from modelgates_server.dialects.json_object import NAMES_MAX
 from modelgates_server.providers.openai import OpenAiSettings
 from modelgates_server.service.calls.call import ANSWER_MAX_BYTES, STORED_ANSWER_MAX_BYTES
 from modelgates_server.service.calls.registry import ANSWER_KEPT_MS
@@ -36,7 +36,7 @@ def default(name: str) -> Any:
 
 
 LIMITS = [
-    f"| size of a request | {default('max_body_mb')} MiB |",
+    f"| size of a request | {default('max_body_mib')} MiB |",
     f"texts of a `prompt` | {CHOICES_MAX} each |",
     f"in a tool | {NAMES_MAX:,} each |",
     f"| size of a plain answer | {ANSWER_MAX_BYTES // MIB} MiB |",
@@ -67,7 +67,7 @@ LIMITS = [
 OTHERS = {
     "guides/errors.md": [
         f"than {default('request_timeout_s')} seconds to arrive",
-        f"than {default('max_body_mb')} MiB, or {body.BODY_MAX_BYTES // KIB} KiB for `/keys`",
+        f"than {default('max_body_mib')} MiB, or {body.BODY_MAX_BYTES // KIB} KiB for `/keys`",
         f"{connection.HEAD_MAX_BYTES // KIB} KiB of headers, or more than {connection.HEADERS_MAX}",
     ],
     "guides/streaming.md": [

@@ -84,7 +84,7 @@ async def test_no_error_shows_the_key_or_the_way(sent: bytes, limit: int) -> Non
             await (await acme.send(Api.CHAT, b"{}")).read(limit)
     error = caught.value
     for secret in (KEY, "127.0.0.1", str(upstream.port)):
-        assert secret not in f"{error} {error!r} {error.raw} {error.code}"
+        assert secret not in f"{error} {error!r} {error.raw} {error.provider_code}"
     assert KEY not in "".join(traceback.format_exception(error))
     assert KEY not in repr(error.__cause__)
 

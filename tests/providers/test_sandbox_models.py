@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelgates_server.core.metering.request import CHOICES_MAX, Api, parse_request, upstream_body
-from modelgates_server.core.metering.usage_reader import UsageRules, read_usage
+from modelgates_server.core.metering.request import CHOICES_MAX, Api
+from modelgates_server.core.pricing.usage import UsageRules
+from modelgates_server.dialects.openai_chat.request import parse_request, upstream_body
+from modelgates_server.dialects.openai_chat.usage import read_usage
 from modelgates_server.providers.sandbox.models import NAMES, respond
 from modelgates_server.providers.sandbox.offer import sandbox_models
 from modelgates_server.providers.sandbox.request import CONTEXT_TOKENS, OUTPUT_TOKENS, tokens_of

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from modelgates_server.bootstrap.composition import compose, http_app
 from modelgates_server.bootstrap.configuration import load_configuration
 from modelgates_server.bootstrap.price_book import open_catalog
 from modelgates_server.core.audit.findings import Finding
@@ -19,25 +20,16 @@ from modelgates_server.core.keys import KeyKind
 from modelgates_server.core.ledger.commands import CaptureHold
 from modelgates_server.providers.openai import OpenAiProvider
 from modelgates_server.providers.sandbox.provider import SandboxProvider
-from modelgates_server.service.accounts import Accounts
-from modelgates_server.service.calls.registry import CallService, CallTimeouts
-from modelgates_server.service.credits import Credits
+from modelgates_server.service.calls.registry import CallTimeouts
 from modelgates_server.service.export import export_jsonl
-from modelgates_server.service.keys import KeyService, NewKey
-from modelgates_server.service.maintenance import Maintenance
-from modelgates_server.service.ports import Provider, Store
+from modelgates_server.service.keys import NewKey
+from modelgates_server.service.ports import Provider
 from modelgates_server.service.verify import verify
 from modelgates_server.store.spool import FolderSpool
 from modelgates_server.store.sqlite.store import open_store
-from modelgates_server.telemetry.metrics import Metrics
-from modelgates_server.telemetry.observer import CallObserver
-from modelgates_server.web.api.openapi import OpenApi
 from modelgates_server.web.app import App
-from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.http import server
-from modelgates_server.web.keep_alive import KeepAliveRules
-from modelgates_server.web.pages.docs import DocsApi
-from modelgates_server.web.routes import routes
+from modelgates_server.web.services import Services, WebOptions
 from tests.books import check_books
 from tests.deadlines import within
 
@@ -140,28 +132,30 @@ class Customer(NamedTuple):
 class Gateway:
     """What scenarios use of the running program."""
 
-    def __init__(self, port: int, clock: FixedClock, database_path: Path, parts: "_Parts") -> None:
+    def __init__(
+        self, port: int, clock: FixedClock, database_path: Path, services: Services
+    ) -> None:
         self.port = port
         self.clock = clock
         self.database_path = database_path
         self.spool_folder = database_path.with_name("spool")
-        self._parts = parts
+        self._services = services
 
     async def open_customer(self, credits_pico: int = 100 * DOLLAR) -> Customer:
         """A new account with credits and keys."""
-        parts = self._parts
-        account = await parts.accounts.open("Acme Lab")
+        services = self._services
+        account = await services.accounts.open("Acme Lab")
         if credits_pico:
-            await parts.credits.grant(account.id, credits_pico, "recorded")
+            await services.credits.grant(account.id, credits_pico, "recorded")
         texts = {}
         for kind in KeyKind:
             new = NewKey(kind=kind, name=kind)
-            _, texts[kind.value] = await parts.keys.create(account.id, new)
+            _, texts[kind.value] = await services.keys.create(account.id, new)
         return Customer(account.id, **texts)
 
     async def post(self, account_id: str, posting: dict[str, Any]) -> dict[str, Any]:
         """What an operator posts, `do`ing a grant or an adjust; which entry it is."""
-        verb = {"grant": self._parts.credits.grant, "adjust": self._parts.credits.adjust}
+        verb = {"grant": self._services.credits.grant, "adjust": self._services.credits.adjust}
         result = await verb[posting["do"]](
             account_id, posting["amount_pico"], posting["reason"], posting["reference"]
         )
@@ -169,7 +163,7 @@ class Gateway:
 
     async def capture(self, account_id: str, hold_id: str, amount_pico: int) -> dict[str, Any]:
         """Charge a hold that no generation belongs to, as 0.1.0 placed them; which entry it is."""
-        result = await self._parts.store.execute(
+        result = await self._services.store.execute(
             CaptureHold(
                 account_id=account_id,
                 reference=f"capture:{hold_id}",
@@ -182,59 +176,48 @@ class Gateway:
 
     async def close_account(self, customer: Customer) -> None:
         """Take the credits back and close the account."""
-        account = await self._parts.accounts.get(customer.account_id)
-        await self._parts.credits.adjust(account.id, -account.available_pico, "recorded")
-        await self._parts.accounts.close(account.id)
+        account = await self._services.accounts.get(customer.account_id)
+        await self._services.credits.adjust(account.id, -account.available_pico, "recorded")
+        await self._services.accounts.close(account.id)
 
     def heartbeat(self) -> None:
         """What the server does twice a second."""
-        self._parts.generations.heartbeat()
+        self._services.calls.heartbeat()
 
     async def drain_spool(self) -> None:
         """Commit the ends that were kept."""
-        await self._parts.generations.replay()
+        await self._services.calls.replay()
 
     async def sweep(self) -> int:
         """End the holds whose time is over; how many there were."""
-        return await self._parts.maintenance.run_once()
+        return await self._services.maintenance.run_once()
 
     async def generation(self, customer: Customer, generation_id: str) -> Any:
         """The record of a call as it is stored."""
-        return await self._parts.store.generation(customer.account_id, generation_id)
+        return await self._services.store.generation(customer.account_id, generation_id)
 
     async def journal(self) -> str:
         """All entries of all accounts, as `modelgates ledger export` writes them."""
         lines = list[str]()
-        await export_jsonl(self._parts.store, lines.append)
+        await export_jsonl(self._services.store, lines.append)
         return "".join(lines)
 
     async def findings(self) -> list[Finding]:
         """What `modelgates ledger verify` finds."""
-        return (await verify(self._parts.store)).findings
+        return (await verify(self._services.store)).findings
 
     async def check_books(self) -> None:
         """They are right, and all calls have ended."""
-        await check_books(self._parts.store)
-
-
-class _Parts(NamedTuple):
-    store: Store
-    accounts: Accounts
-    credits: Credits
-    keys: KeyService
-    generations: CallService
-    maintenance: Maintenance
-    providers: dict[str, Provider]
-    app: App
+        await check_books(self._services.store)
 
 
 @asynccontextmanager
 async def running_gateway(folder: Path, upstream_url: str) -> AsyncIterator[Gateway]:
     """Serve a new database in a folder on a free port of the loopback."""
     clock = FixedClock()
-    parts = await _build(folder, upstream_url, clock)
+    services, app = await _build(folder, upstream_url, clock)
     config = server.configuration(
-        lambda: parts.app,
+        lambda: app,
         host="127.0.0.1",
         port=0,
         workers=1,
@@ -252,60 +235,39 @@ async def running_gateway(folder: Path, upstream_url: str) -> AsyncIterator[Gate
         async with within():
             await started.wait()
         try:
-            yield Gateway(port, clock, folder / "modelgates.db", parts)
+            yield Gateway(port, clock, folder / "modelgates.db", services)
         finally:
             serving.should_exit = True
             await running
 
 
-async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> _Parts:
+async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> tuple[Services, App]:
     """As `bootstrap.serving.create_app`, but for clock, randomness and what runs by itself."""
-    path, random_bytes = folder / "modelgates.toml", FixedRandomness()
+    path = folder / "modelgates.toml"
     path.write_text(CONFIGURATION.format(url=upstream_url))
     configuration = load_configuration(path, {})
     store = open_store(folder / "modelgates.db")
-    catalog = await open_catalog(store, configuration, clock())
     providers: dict[str, Provider] = {"sandbox": SandboxProvider(clock)}
     providers |= {given.name: OpenAiProvider(given, clock) for given in configuration.providers}
-    metrics = Metrics(store, clock)
-    refusals = ErrorResponses()
-    observer = CallObserver(metrics)
-    keys = KeyService(store, clock, random_bytes)
-    generations = CallService(
+    services = compose(
         store,
-        catalog,
-        providers,
-        FolderSpool(folder / "spool"),
-        observer,
-        clock,
-        random_bytes,
-        CallTimeouts(),
-    )
-    table = routes(
-        store=store,
-        keys=keys,
-        generations=generations,
-        catalog=catalog,
+        catalog=await open_catalog(store, configuration, clock()),
+        providers=providers,
+        spool=FolderSpool(folder / "spool"),
         clock=clock,
-        metrics=metrics,
-        metrics_token=METRICS_TOKEN,
-        refusals=refusals,
-        openapi=OpenApi(""),
-        docs=DocsApi("", catalog),
+        random_bytes=FixedRandomness(),
+        timeouts=CallTimeouts(),
+    )
+    options = WebOptions(
         body_max_bytes=BODY_MAX_BYTES,
-        allow_unknown_key_members=False,
-        keep_alive=KeepAliveRules(),
+        bodies_max_bytes=16 * BODY_MAX_BYTES,
+        metrics_token=METRICS_TOKEN,
     )
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         yield
-        await generations.stop()
-        for provider in providers.values():
-            await provider.close()
-        await store.close()
+        await services.calls.stop()
+        await services.close()
 
-    app = App(table, keys, metrics.count_request, refusals, lifespan, 16 * BODY_MAX_BYTES)
-    accounts, granting = Accounts(store, clock, random_bytes), Credits(store, clock, random_bytes)
-    maintenance = Maintenance(store, generations, observer, clock)
-    return _Parts(store, accounts, granting, keys, generations, maintenance, providers, app)
+    return services, http_app(services, options, lifespan)

@@ -38,8 +38,8 @@ async def spender(store: Store, hold_id: str) -> str:
     return account_id
 
 
-def upkeep(store: Store, clock: ManualClock, folder: Path) -> Maintenance:
-    return metered(store, clock, folder / "spool").upkeep
+def maintenance(store: Store, clock: ManualClock, folder: Path) -> Maintenance:
+    return metered(store, clock, folder / "spool").maintenance
 
 
 async def held(store: Store, account_id: str) -> int:
@@ -52,14 +52,14 @@ async def test_a_hold_left_by_a_crash_does_not_stay(
     store: Store, clock: ManualClock, tmp_path: Path
 ) -> None:
     account_id = await spender(store, "gen-1")
-    assert await upkeep(store, clock, tmp_path).run_once() == 1
+    assert await maintenance(store, clock, tmp_path).run_once() == 1
     assert await held(store, account_id) == 0
-    assert await upkeep(store, clock, tmp_path).run_once() == 0
+    assert await maintenance(store, clock, tmp_path).run_once() == 0
 
 
 async def test_a_hold_that_is_not_due_is_left_alone(store: Store, tmp_path: Path) -> None:
     account_id = await spender(store, "gen-1")
-    assert await upkeep(store, ManualClock(T0_MS), tmp_path).run_once() == 0
+    assert await maintenance(store, ManualClock(T0_MS), tmp_path).run_once() == 0
     assert await held(store, account_id) == 3 * DOLLAR
 
 
@@ -71,10 +71,10 @@ async def test_calls_that_run_on_do_not_hide_an_orphan_behind_them(
     built = metered(store, clock, tmp_path / "spool")
     caller = await new_caller(store)
     for _ in range(3):
-        await built.generations.begin(caller, asking(model="sandbox/echo"))
+        await built.calls.begin(caller, asking(model="sandbox/echo"))
     account_id = await spender(store, "gen-1")
     clock.forward(3 * HOLD_MS)
-    assert await built.upkeep.run_once() == 1
+    assert await built.maintenance.run_once() == 1
     assert await held(store, account_id) == 0
     assert len(await store.open_holds(caller.account_id, limit=9)) == 3
 
@@ -99,7 +99,7 @@ async def test_a_hold_that_moves_while_the_sweeper_looks_does_not_stop_it(
         return due
 
     monkeypatch.setattr(type(store), "expired_holds", read_late)
-    assert await upkeep(store, clock, tmp_path).run_once() == 0
+    assert await maintenance(store, clock, tmp_path).run_once() == 0
 
 
 async def test_one_hold_that_cannot_be_resolved_does_not_keep_the_others(
@@ -114,7 +114,7 @@ async def test_one_hold_that_cannot_be_resolved_does_not_keep_the_others(
         troubles.append(error)
         swept.set()
 
-    task = asyncio.create_task(upkeep(store, clock, tmp_path).run_forever(3600, report))
+    task = asyncio.create_task(maintenance(store, clock, tmp_path).run_forever(3600, report))
     async with within():
         await swept.wait()
     assert not task.done(), "it goes on"

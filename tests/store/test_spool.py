@@ -6,6 +6,7 @@ from pathlib import Path
 from stat import S_IMODE, S_ISDIR
 
 import pytest
+from msgspec.structs import replace
 
 from modelgates_server.core.errors import StoreUnavailable
 from modelgates_server.core.ledger.records import HoldState
@@ -173,3 +174,11 @@ async def test_a_spool_that_cannot_be_used_is_told_before_it_is_needed(tmp_path:
     good.check()
     assert await good.ids() == []
     assert list((tmp_path / "new" / "spool").iterdir()) == []
+
+
+async def test_error_that_an_old_version_kept_is_loaded_as_a_code(tmp_path: Path) -> None:
+    spool = FolderSpool(tmp_path)
+    kept = settlement()
+    await spool.put(replace(kept, generation=replace(kept.generation, error="Stopping")))
+    loaded = await spool.load("gen-1")
+    assert loaded == replace(kept, generation=replace(kept.generation, error="server_stopping"))

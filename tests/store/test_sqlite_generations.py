@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from modelgates_server.core.errors import StoreUnavailable
@@ -23,6 +24,8 @@ from tests.support import (
     open_account,
     open_generation,
     place,
+    void,
+    voided_generation,
 )
 
 
@@ -80,4 +83,23 @@ async def test_a_damaged_record_is_not_served(sqlite_path: Path) -> None:
     ):
         with pytest.raises(StoreUnavailable, match=r"cannot be read .*: restore the database"):
             await read
+    await store.close()
+
+
+async def test_error_that_an_old_version_stored_is_read_as_a_code(sqlite_path: Path) -> None:
+    store = open_store(sqlite_path)
+    account_id = await open_account(store, 100)
+    _, key = await make_key(store, account_id)
+    call = open_generation(account_id, key.hash, "gen-1", 5, idempotency="digest")
+    await store.execute(place(account_id, key.hash, call.id, 5), call)
+    ended = voided_generation(call)
+    old = msgspec.structs.replace(ended, error="ProviderUnavailable")
+    await store.execute(void(account_id, call.id), old)
+    read = msgspec.structs.replace(ended, error="provider_unavailable")
+    assert await store.generation(account_id, call.id) == read
+    assert await store.latest_by_idempotency_key(account_id, "digest") == read
+    async with store.books(account_id) as books:
+        rows = [row async for page in books.generations() for row in page]
+    assert [row.record for row in rows] == [read]
+    assert (await verify(store)).findings == []
     await store.close()

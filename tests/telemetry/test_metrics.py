@@ -1,7 +1,12 @@
+import msgspec
 import pytest
 
+from modelgates_server.core.metering.generations import Attempt
+from modelgates_server.service.ports import Store
+from modelgates_server.telemetry.metrics import Metrics
 from tests.gateway import METRICS_TOKEN
 from tests.server import Customer
+from tests.support import T0_MS, ManualClock, open_generation, voided_generation
 from tests.web.harness import Api
 
 NOT_FOUND = '{"error":{"message":"Resource not found","code":404}}'
@@ -46,3 +51,16 @@ async def test_figures_count_answers_and_name_no_account_and_no_key(
         assert f'{name}{{operation="{operation}",status="{status}"}} {count}.0' in answer.text
     assert acme.account_id not in answer.text
     assert "sk-mg" not in answer.text
+
+
+async def test_failed_attempt_is_counted_under_the_code_of_its_error(
+    store: Store, clock: ManualClock
+) -> None:
+    code = "provider_timed_out"
+    attempt = Attempt(provider="acme", upstream_model="m", started_at_ms=T0_MS, error=code)
+    call = voided_generation(open_generation("user_1", "a" * 64, "gen-1", 5))
+    metrics = Metrics(store, clock)
+    metrics.count_ended(msgspec.structs.replace(call, attempts=(attempt,), error=code), 0)
+    figures = (await metrics.exposition()).decode()
+    labels = f'endpoint="{call.endpoint_id}",error="{code}"'
+    assert f"modelgates_upstream_errors_total{{{labels}}} 1.0" in figures

@@ -2,25 +2,19 @@
 
 import secrets
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from modelgates_server.bootstrap import Gateway
+from modelgates_server.bootstrap.composition import http_app
 from modelgates_server.core.keys import KeyKind, key_hash
-from modelgates_server.service.accounts import Accounts
-from modelgates_server.service.credits import Credits
-from modelgates_server.service.keys import KeyService, NewKey
+from modelgates_server.service.keys import NewKey
 from modelgates_server.service.ports import Store
-from modelgates_server.web.api.openapi import OpenApi
-from modelgates_server.web.app import App
-from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.errors import HttpError
-from modelgates_server.web.keep_alive import KeepAliveRules
-from modelgates_server.web.pages.docs import DocsApi
-from modelgates_server.web.routes import routes
-from modelgates_server.web.routing import Route, RouteTable
+from modelgates_server.web.routing import RouteTable
+from modelgates_server.web.services import WebOptions
 from tests.deadlines import async_http_client, within
 from tests.gateway import METRICS_TOKEN, metered, sandbox_catalog
 from tests.support import ManualClock, capture, place
@@ -28,6 +22,9 @@ from tests.web.document import check_answer, operations_of, our_document
 
 BODY_MAX_BYTES = 1024 * 1024
 BODIES_MAX_BYTES = 4 * BODY_MAX_BYTES
+OPTIONS = WebOptions(
+    body_max_bytes=BODY_MAX_BYTES, bodies_max_bytes=BODIES_MAX_BYTES, metrics_token=METRICS_TOKEN
+)
 DOCS_CATALOG = sandbox_catalog()
 """One for all tests: the site is made once for each."""
 UNDESCRIBED = {
@@ -61,41 +58,13 @@ class Api:
         *,
         allow_unknown_key_members: bool = False,
     ) -> None:
-        random_bytes = secrets.token_bytes
         self.store = store
         self.clock = clock
-        self.gateway = Gateway(
-            store=store,
-            accounts=Accounts(store, clock, random_bytes),
-            credits=Credits(store, clock, random_bytes),
-            keys=KeyService(store, clock, random_bytes),
-        )
-        self.metered = metered(store, clock, folder)
-        metrics, refusals = self.metered.metrics, ErrorResponses()
-        self.table: list[Route] = routes(
-            store=store,
-            keys=self.gateway.keys,
-            generations=self.metered.generations,
-            catalog=self.metered.catalog,
-            clock=clock,
-            metrics=metrics,
-            metrics_token=METRICS_TOKEN,
-            refusals=refusals,
-            openapi=OpenApi(""),
-            docs=DocsApi("", DOCS_CATALOG),
-            body_max_bytes=BODY_MAX_BYTES,
-            allow_unknown_key_members=allow_unknown_key_members,
-            keep_alive=KeepAliveRules(),
-        )
-        self._paths = RouteTable(self.table)
-        app = App(
-            self.table,
-            self.gateway.keys,
-            metrics.count_request,
-            refusals,
-            nullcontext,
-            BODIES_MAX_BYTES,
-        )
+        self.services = metered(store, clock, folder, catalog=DOCS_CATALOG)
+        options = replace(OPTIONS, allow_unknown_key_members=allow_unknown_key_members)
+        app = http_app(self.services, options, nullcontext)
+        self.table = app.routes
+        self._paths = RouteTable(app.routes)
         self.client = async_http_client(
             transport=httpx.ASGITransport(app), base_url="http://gateway"
         )
@@ -117,7 +86,7 @@ class Api:
     ) -> tuple[str, str]:
         """A new key's text and hash."""
         new = NewKey(kind=kind, **{"name": "test", **wanted})
-        _, text = await self.gateway.keys.create(account_id, new)
+        _, text = await self.services.keys.create(account_id, new)
         return text, key_hash(text)
 
     async def spend(self, account_id: str, key: str, amount_pico: int) -> None:

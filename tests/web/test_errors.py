@@ -1,12 +1,16 @@
 """Trouble inside: nothing of it reaches the client, and the client can act on what does."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from modelgates_server.core import errors as e
-from modelgates_server.web.errors import STATUS
+from modelgates_server.core.metering.generations import CALL_LOST
+from modelgates_server.web.errors import STATUSES, describe, status_of
 from tests.server import Customer
+from tests.support import error_classes
 from tests.web.harness import Api
 
 CREDITS, KEYS = "/api/v1/credits", "/api/v1/keys"
@@ -64,11 +68,57 @@ async def test_a_write_that_cannot_be_kept_is_not_acknowledged(
     assert "sk-mg-v1-" not in answer.text
 
 
-async def test_every_refusal_has_its_http_status(subtests: pytest.Subtests) -> None:
-    def leaves(kind: type[e.GatewayError]) -> list[type[e.GatewayError]]:
-        return [kind, *(leaf for child in kind.__subclasses__() for leaf in leaves(child))]
+GUIDE = Path(__file__).parents[2] / "docs/guides/errors.md"
 
-    groups = {e.GatewayError, e.Unauthenticated, e.NotFound, e.Conflict, e.ProviderError}
-    for kind in set(leaves(e.GatewayError)) - groups:
-        with subtests.test(kind.__name__):
-            assert STATUS[kind] in range(400, 600)
+
+def test_error_is_answered_with_the_status_of_its_code() -> None:
+    assert status_of(e.ReferenceReused) == STATUSES["reference_reused"] == 422
+
+
+def test_error_is_answered_with_the_status_of_its_base_where_its_code_has_none() -> None:
+    assert "created_key_deleted" not in STATUSES
+    assert status_of(e.CreatedKeyDeleted) == STATUSES["conflict"] == 409
+    assert status_of(e.InvalidAmount) == STATUSES["invalid_input"] == 400
+
+
+def test_every_status_is_that_of_an_error_class() -> None:
+    assert STATUSES.keys() <= {error.code for error in error_classes()}
+    assert set(STATUSES.values()) <= set(range(400, 600))
+
+
+def test_every_error_class_is_in_the_guide_with_its_status() -> None:
+    rows = re.findall(r"(?m)^\| `(\w+)` \| (\d+|none) \| [a-z].*[^.] \|$", GUIDE.read_text("utf-8"))
+    statuses = [(error.code, str(status_of(error))) for error in error_classes()]
+    assert sorted(rows) == sorted([*statuses, (CALL_LOST, "none")])
+
+
+@pytest.mark.parametrize(
+    ("error", "challenge"),
+    [
+        (e.MissingKey(), b'Bearer realm="ModelGates"'),
+        (e.UnknownKey(), b'Bearer realm="ModelGates", error="invalid_token"'),
+        (e.KeyExpired(), b'Bearer realm="ModelGates", error="invalid_token"'),
+        (e.NotPermitted(), b'Bearer realm="ModelGates", error="insufficient_scope"'),
+    ],
+)
+def test_refused_key_is_answered_with_a_challenge(error: Exception, challenge: bytes) -> None:
+    assert describe(error)[2] == [(b"www-authenticate", challenge)]
+
+
+@pytest.mark.parametrize(
+    ("error", "header"),
+    [
+        (e.CallInProgress(), (b"retry-after", b"1")),
+        (e.CallEnded(), (b"x-should-retry", b"false")),
+        (e.InsufficientCredits("m"), (b"x-should-retry", b"false")),
+        (e.InsufficientCredits("m", retry_after_s=7), (b"retry-after", b"7")),
+        (e.ProviderRateLimited("m", provider="acme", retry_after_s=0), (b"retry-after", b"0")),
+    ],
+)
+def test_refusal_says_whether_to_try_again(error: Exception, header: tuple[bytes, bytes]) -> None:
+    assert describe(error)[2] == [header]
+
+
+def test_refusal_says_nothing_of_trying_again_where_that_is_not_known() -> None:
+    for error in (e.AccountClosed("m"), e.ProviderUnavailable("m", provider="acme")):
+        assert describe(error)[2] == []

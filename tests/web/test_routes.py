@@ -105,7 +105,7 @@ async def test_a_kind_is_admitted_where_it_should_be_and_nowhere_else(
                 message = WRONG_FOR_CALLS.format(kind.capitalize()) if calls else WRONG_KIND
                 error = {"message": message, "code": 403}
                 assert answer.json() == {"error": error, "user_id": acme.account_id}
-                key = await api.gateway.keys.get(named)
+                key = await api.services.keys.get(named)
                 assert key.updated_at_ms is None, "a refused caller changed something"
 
 
@@ -150,8 +150,8 @@ async def expired(api: Api, acme: Customer) -> str | None:
 
 
 async def closed_account(api: Api, acme: Customer) -> str | None:
-    await api.gateway.credits.adjust(acme.account_id, -100 * DOLLAR, "closing")
-    await api.gateway.accounts.close(acme.account_id)
+    await api.services.credits.adjust(acme.account_id, -100 * DOLLAR, "closing")
+    await api.services.accounts.close(acme.account_id)
     return acme.management
 
 
@@ -193,7 +193,7 @@ async def test_a_key_that_opens_nothing_opens_nothing_anywhere(
 async def test_a_key_of_another_account_is_not_found_and_not_touched(
     operation_id: str, api: Api, acme: Customer
 ) -> None:
-    other = await new_customer(api.gateway)
+    other = await new_customer(api.services)
     named = key_hash(other.inference)
     before = await api.store.key(named)
     answer = await ask(api, operation_id, acme.management, named)

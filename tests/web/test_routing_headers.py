@@ -70,7 +70,7 @@ async def test_key_is_not_created_when_its_idempotency_key_comes_twice(
         answer = await post(api, KEYS, acme.management, {"name": "x"}, *headers)
         assert answer.status_code == 400
         assert "Idempotency-Key came more than once" in answer.json()["error"]["message"]
-    assert len(await api.gateway.keys.page(acme.account_id, limit=100)) == 3
+    assert len(await api.services.keys.page(acme.account_id, limit=100)) == 3
 
 
 async def test_other_headers_may_come_twice(api: Api, acme: Customer) -> None:

@@ -1,6 +1,7 @@
 """The one place that reads settings, builds adapters and hands them to services.
 
-The HTTP server is put together in `bootstrap.serving`, so that the command line need not load it.
+The HTTP server is in `bootstrap.composition` and `bootstrap.serving`, so that the command line need
+not load it.
 """
 
 import difflib
@@ -20,22 +21,15 @@ from modelgates_server.core.errors import InvalidInput
 from modelgates_server.service.accounts import Accounts
 from modelgates_server.service.credits import Credits
 from modelgates_server.service.keys import KeyService
-from modelgates_server.service.ports import Store
-from modelgates_server.settings import PREFIX, Settings
+from modelgates_server.service.ports import Clock, RandomBytes, Store
+from modelgates_server.service.services import LedgerServices
+from modelgates_server.settings import OLD_NAMES, PREFIX, Settings, variable
 from modelgates_server.store.sqlite import admin
 from modelgates_server.store.sqlite.store import open_store
 
 _SQLITE = "sqlite:///"
-
-
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    """The services over one open store."""
-
-    store: Store
-    accounts: Accounts
-    credits: Credits
-    keys: KeyService
+_ENDS = ("", "_FILE")
+"""A setting's variable has its value, or names a file with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +57,16 @@ def now_ms() -> int:
 
 
 def load_settings(**given: Any) -> Settings:
-    """The settings; what is given and not None stands over the environment.
+    """The settings; what is given and not None overrides the environment.
 
     Raises `InvalidInput` that names the setting.
     """
-    _check_names(os.environ)
     try:
-        _check_names(name.upper() for name in DotEnvSettingsSource(Settings).env_vars)
+        _check_names(_names_in_use())
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         problems = (
-            f"MODELGATES_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            f"{variable('_'.join(str(part) for part in problem['loc']))}: {problem['msg']}"
             for problem in error.errors(include_input=False, include_url=False)
         )
         raise InvalidInput("; ".join(problems)) from None
@@ -81,14 +74,29 @@ def load_settings(**given: Any) -> Settings:
         raise InvalidInput(f"the file of a setting cannot be read: {error}") from error
 
 
-def _check_names(environment: Iterable[str]) -> None:
-    """A misspelt setting would silently leave the default, say another database."""
-    names = {
-        f"{PREFIX}{name.upper()}{end}" for name in Settings.model_fields for end in ("", "_FILE")
+def old_settings() -> dict[str, str]:
+    """Variables of an earlier version that are in use, and those to set instead."""
+    old_names = {
+        f"{variable(old)}{end}": f"{variable(new)}{end}"
+        for old, new in OLD_NAMES.items()
+        for end in _ENDS
     }
-    for name in environment:
+    return {name: old_names[name] for name in _names_in_use() if name in old_names}
+
+
+def _names_in_use() -> list[str]:
+    """The variables of the environment and of `.env`."""
+    return [*os.environ, *map(str.upper, DotEnvSettingsSource(Settings).env_vars)]
+
+
+def _check_names(names_in_use: Iterable[str]) -> None:
+    """A misspelt setting would silently leave the default, say another database."""
+    names = {f"{variable(name)}{end}" for name in Settings.model_fields for end in _ENDS}
+    for name in names_in_use:
         if name.startswith(PREFIX) and name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
+            near = difflib.get_close_matches(
+                name, names - {variable(old) for old in OLD_NAMES}, n=1
+            )
             hint = f"; did you mean {near[0]}?" if near else ", see docs/settings.md"
             raise InvalidInput(f"{name} is not a setting{hint}")
 
@@ -104,27 +112,26 @@ def database(settings: Settings | None = None) -> Database:
     return Database(Path(url.removeprefix(_SQLITE)))
 
 
-def build_gateway(store: Store) -> Gateway:
-    """The services over a store, with the real clock and the system's randomness."""
-    random_bytes = secrets.token_bytes
-    return Gateway(
+def ledger_services(store: Store, clock: Clock, random_bytes: RandomBytes) -> LedgerServices:
+    """The services over an open store."""
+    return LedgerServices(
         store=store,
-        accounts=Accounts(store, now_ms, random_bytes),
-        credits=Credits(store, now_ms, random_bytes),
-        keys=KeyService(store, now_ms, random_bytes),
+        accounts=Accounts(store, clock, random_bytes),
+        credits=Credits(store, clock, random_bytes),
+        keys=KeyService(store, clock, random_bytes),
     )
 
 
 @asynccontextmanager
 async def open_gateway(
     settings: Settings | None = None, *, create: bool = True
-) -> AsyncIterator[Gateway]:
-    """Open the database for the length of a block; raises `StoreUnavailable`.
+) -> AsyncIterator[LedgerServices]:
+    """The services over the database of the settings, open for a block; raises `StoreUnavailable`.
 
     Without `create`, a database that does not exist yet is refused.
     """
     store = open_store(database(settings).path, create=create)
     try:
-        yield build_gateway(store)
+        yield ledger_services(store, now_ms, secrets.token_bytes)
     finally:
         await store.close()

@@ -4,7 +4,6 @@ docs/configuration.md documents it, modelgates.example.toml shows all of it, and
 `modelgates config check` explains one.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from modelgates_server.bootstrap.configuration_file import (
     AccountTable,
     FileTable,
     ProviderTable,
-    Table,
+    RawTable,
+    dotted,
     read_file,
     read_table,
 )
@@ -44,15 +44,14 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = Path("modelgates.toml")
 
-_BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """What a file says, or what holds without one; what the sandbox offers is part of it.
 
     `key_variables` has, by provider, the name of the variable with its key, `unset_keys` a sentence
-    where that is not set. `warnings` are about what is allowed and perhaps not meant.
+    where that is not set. `old_names` are names of an earlier version that the file uses, with the
+    ones to write instead. `warnings` are about what is allowed and perhaps not meant.
     """
 
     path: Path | None
@@ -64,6 +63,7 @@ class Configuration:
     account_markup_bp: Mapping[str, int]
     key_variables: Mapping[str, str]
     unset_keys: Mapping[str, str]
+    old_names: Mapping[str, str]
     warnings: tuple[str, ...]
 
 
@@ -108,18 +108,21 @@ def read_configuration(
 class _Reading:
     """Reads a file's tables one by one: what is wrong in one does not hide the next."""
 
-    def __init__(self, path: Path | None, file: FileTable, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, file_path: Path | None, file: FileTable, environment: Mapping[str, str]
+    ) -> None:
         self.problems: list[str] = []
-        self._path = path
+        self._file_path = file_path
         self._file = file
         self._environment = environment
         self._tables: dict[str, ProviderTable] = {}
         self._providers: list[OpenAiSettings] = []
         self._unset_keys: dict[str, str] = {}
         self._models: list[Model] = []
-        # By endpoint, with the table that they were found for.
+        # By endpoint, with the table of the model that they were read for.
         self._prices: dict[str, tuple[tuple[Price, ...], str]] = {}
         self._account_markup_bp: dict[str, int] = {}
+        self._old_names: dict[str, str] = {}
         self._warnings: list[str] = []
 
     def read(self) -> Configuration:
@@ -133,15 +136,15 @@ class _Reading:
         for account_id, members in self._file.accounts.items():
             with self._noting():
                 self._read_account(account_id, members)
-        prices = [price for found, _ in self._prices.values() for price in found]
-        sandbox = self._path is None if self._file.sandbox is None else self._file.sandbox
+        prices = [price for own_prices, _ in self._prices.values() for price in own_prices]
+        sandbox = self._file_path is None if self._file.sandbox is None else self._file.sandbox
         markup_bp = self._file.markup_bp
         if sandbox:
             replace = msgspec.structs.replace
             self._models += (replace(model, markup_bp=markup_bp) for model in sandbox_models())
             prices += sandbox_prices()
         return Configuration(
-            path=self._path,
+            path=self._file_path,
             markup_bp=markup_bp,
             sandbox=sandbox,
             providers=tuple(self._providers),
@@ -152,6 +155,7 @@ class _Reading:
                 name: table.api_key_env for name, table in self._tables.items() if table.api_key_env
             },
             unset_keys=self._unset_keys,
+            old_names=self._old_names,
             warnings=tuple(self._warnings),
         )
 
@@ -162,11 +166,12 @@ class _Reading:
         except InvalidInput as problem:
             self.problems.append(str(problem))
 
-    def _read_provider(self, name: str, members: Table) -> None:
-        place = _place("providers", name)
-        table = read_table(place, members, ProviderTable)
+    def _read_provider(self, name: str, members: RawTable) -> None:
+        path = dotted("providers", name)
+        members = self._renamed(path, members, "prices", "price_list")
+        table = read_table(path, members, ProviderTable)
         self._tables[name] = table
-        check_provider(place, name, table, providers=self._file.providers)
+        check_provider(path, name, table, providers=self._file.providers)
         key = None
         try:
             key = provider_key(name, table.api_key_env, self._environment)
@@ -175,48 +180,53 @@ class _Reading:
         self._providers.append(provider_settings(name, table, key))
         if is_readable_on_the_way(table.base_url):
             self._warnings.append(
-                f"{place}.base_url leads to another machine without encryption: the key, prompts "
+                f"{path}.base_url leads to another machine without encryption: the key, prompts "
                 "and answers can be read on the way"
             )
 
-    def _read_model(self, model_id: str, members: Table) -> None:
-        place = _place("models", model_id)
-        named = members.get("provider")
-        if named in self._file.providers and named not in self._tables:
-            return  # what is wrong with its provider has been told
+    def _read_model(self, model_id: str, members: RawTable) -> None:
+        path = dotted("models", model_id)
+        broken = self._file.providers.keys() - self._tables.keys()
+        if any(members.get("provider") == name for name in broken):
+            return  # the problem of its provider has been noted
+        members = self._renamed(path, members, "price", "price_from")
         model, prices = read_model(
-            place,
+            path,
             model_id,
             members,
             providers=self._tables,
-            file=self._path.name if self._path else "",
+            file=self._file_path.name if self._file_path else "",
             markup_bp=self._file.markup_bp,
         )
-        first, other = self._prices.setdefault(model.endpoint.id, (prices, place))
+        first, other = self._prices.setdefault(model.endpoint.id, (prices, path))
         if first != prices:
             raise InvalidInput(
-                f"{place} and {other} are one model of {model.endpoint.provider}, "
+                f"{path} and {other} are one model of {model.endpoint.provider}, "
                 f"{model.endpoint.upstream_model}, at two prices: give them the same one, and the "
                 "dearer of them a markup_bp"
             )
         self._models.append(model)
         if model.markup_bp < 0:
-            self._warnings.append(f"{place} is sold below its price")
+            self._warnings.append(f"{path} is sold below its price")
         self._warnings += (
-            f"{place} has no rate for {what}: calls that ask for it are refused"
+            f"{path} has no rate for {what}: calls that ask for it are refused"
             for what in unpriced_media(model, prices)
         )
-        self._warnings += (f"{place} {doubt}" for doubt in doubtful_figures(model, prices))
+        self._warnings += (f"{path} {doubt}" for doubt in doubtful_figures(model, prices))
 
-    def _read_account(self, account_id: str, members: Table) -> None:
-        place = _place("accounts", account_id)
+    def _renamed(self, path: str, members: RawTable, old: str, new: str) -> RawTable:
+        """Members under today's name; the old one is read for one release."""
+        if old not in members:
+            return members
+        if new in members:
+            raise InvalidInput(f"{path} has {new} and its old name, {old}: remove {old}")
+        self._old_names[f"{path}.{old}"] = new
+        return {(new if name == old else name): value for name, value in members.items()}
+
+    def _read_account(self, account_id: str, members: RawTable) -> None:
+        path = dotted("accounts", account_id)
         if not ACCOUNT_ID.fullmatch(account_id):
             raise InvalidInput(
-                f"{place} is no id of an account: `modelgates account list` has them"
+                f"{path} is not the id of an account: `modelgates account list` shows them"
             )
-        self._account_markup_bp[account_id] = read_table(place, members, AccountTable).markup_bp
-
-
-def _place(table: str, name: str) -> str:
-    """How TOML writes the name of a table."""
-    return f"{table}.{name}" if _BARE.fullmatch(name) else f'{table}."{name}"'
+        self._account_markup_bp[account_id] = read_table(path, members, AccountTable).markup_bp

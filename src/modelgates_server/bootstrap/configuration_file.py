@@ -1,71 +1,89 @@
-"""The tables of modelgates.toml as they are written, and what is said where one does not fit."""
+"""The tables of modelgates.toml as they are written, and the message for a value that is invalid.
+
+A member is one line here: its type, its bounds, its default and an example of how to write it.
+"""
 
 import difflib
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, time
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-import msgspec
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.metering.request import OUTPUT_MAX_TOKENS
-from modelgates_server.core.metering.usage_reader import CacheTokens, ReasoningTokens
 from modelgates_server.core.pricing.catalog import CapParameter
 from modelgates_server.core.pricing.prices import BASIS_POINTS, MARKUP_MAX_BP
-from modelgates_server.core.pricing.usage import Meter
+from modelgates_server.core.pricing.usage import CacheTokens, Meter, ReasoningTokens
 
-Markup = Annotated[int, msgspec.Meta(ge=-BASIS_POINTS, le=MARKUP_MAX_BP)]
-Tokens = Annotated[int, msgspec.Meta(ge=1, le=OUTPUT_MAX_TOKENS)]
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
-Word = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-Kind = Literal["chat", "embeddings"]
-DataCollection = Literal["allow", "deny"]
-InputModality = Literal["text", "image", "audio", "video", "file"]
-OutputModality = Literal["text", "image", "audio", "embeddings"]
-InputModalities = Annotated[tuple[InputModality, ...], msgspec.Meta(min_length=1)]
-OutputModalities = Annotated[tuple[OutputModality, ...], msgspec.Meta(min_length=1)]
-Table = dict[str, Any]
+Markup = Annotated[int, Field(ge=-BASIS_POINTS, le=MARKUP_MAX_BP)]
+Tokens = Annotated[int, Field(ge=1, le=OUTPUT_MAX_TOKENS)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Word = Annotated[str, Field(min_length=1, max_length=255)]
+Rate = Annotated[str | None, Field(examples=['"0.00000015"'])]
+RawTable = dict[str, Any]
+
+# TOML has no enumerations and no tuples, so these three are made of text and of lists.
+Cap = Annotated[CapParameter, Strict(strict=False)]
+Cache = Annotated[CacheTokens, Strict(strict=False)]
+Reasoning = Annotated[ReasoningTokens, Strict(strict=False)]
+
+_BARE_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
-class ProviderTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Table(BaseModel):
+    """A table with no other members than these, each of exactly its type: `"5"` is not 5."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True
+    )
+
+
+class ProviderTable(Table):
     """`[providers.NAME]`. What is left out is as `providers.openai.OpenAiSettings` has it."""
 
-    base_url: str
-    api_key_env: Word | None = None
-    api_key_header: Word | None = None
-    headers: dict[str, str] = {}
-    prices: Word | None = None
-    cap_parameter: CapParameter = CapParameter.MAX_TOKENS
-    default_output_tokens: Tokens | None = None
-    cache_tokens: CacheTokens | None = None
-    reasoning_tokens: ReasoningTokens | None = None
-    trust_zero_usage: bool = False
-    aliases: tuple[Word, ...] = ()
-    zdr: bool = False
-    data_collection: DataCollection = "allow"
-    connect_timeout_s: Seconds | None = None
-    first_byte_timeout_s: Seconds | None = None
-    idle_timeout_s: Seconds | None = None
-    total_timeout_s: Seconds | None = None
+    base_url: str = Field(examples=['"https://api.openai.com/v1"'])
+    api_key_env: Word | None = Field(default=None, examples=['"OPENAI_API_KEY"'])
+    api_key_header: Word | None = Field(default=None, examples=['"api-key"'])
+    headers: dict[str, str] = Field(default={}, examples=['{ "X-Team" = "search" }'])
+    price_list: Word | None = Field(default=None, examples=['"openai"'])
+    cap_parameter: Cap = Field(
+        default=CapParameter.MAX_TOKENS, examples=['"max_completion_tokens"']
+    )
+    default_output_tokens: Tokens | None = Field(default=None, examples=["4096"])
+    cache_tokens: Cache | None = Field(default=None, examples=['"beside"'])
+    reasoning_tokens: Reasoning | None = Field(default=None, examples=['"in_total"'])
+    trust_zero_usage: bool = Field(default=False, examples=["true"])
+    aliases: tuple[Word, ...] = Field(
+        default=(), strict=False, examples=['["azure", "Microsoft Azure"]']
+    )
+    zdr: bool = Field(default=False, examples=["true"])
+    data_collection: Literal["allow", "deny"] = Field(default="allow", examples=['"deny"'])
+    connect_timeout_s: Seconds | None = Field(default=None, examples=["5"])
+    first_byte_timeout_s: Seconds | None = Field(default=None, examples=["600"])
+    idle_timeout_s: Seconds | None = Field(default=None, examples=["300"])
+    total_timeout_s: Seconds | None = Field(default=None, examples=["1800"])
 
 
-class RateTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RateTable(Table):
     """Dollars per token or request, as text; members are named as the meters are."""
 
-    input: str | None = None
-    cache_read: str | None = None
-    cache_write: str | None = None
-    cache_write_1h: str | None = None
-    input_audio: str | None = None
-    input_image: str | None = None
-    output: str | None = None
-    reasoning: str | None = None
-    output_audio: str | None = None
-    output_image: str | None = None
-    request: str | None = None
+    input: Rate = None
+    cache_read: Rate = None
+    cache_write: Rate = None
+    cache_write_1h: Rate = None
+    input_audio: Rate = None
+    input_image: Rate = None
+    output: Rate = None
+    reasoning: Rate = None
+    output_audio: Rate = None
+    output_image: Rate = None
+    request: Rate = None
 
     def given(self) -> dict[Meter, str]:
         """The rates that are written."""
@@ -73,130 +91,110 @@ class RateTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return {meter: text for meter, text in texts.items() if text is not None}
 
 
-class TierTable(RateTable, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TierTable(RateTable):
     """What is different for prompts of more than `above` tokens."""
 
-    above: Tokens
+    above: Tokens = Field(examples=["200000"])
 
 
-class ServiceTierTable(RateTable, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ServiceTierTable(RateTable):
     """`[models."ID".prices.service_tier.NAME]`: what is different at a provider's service tier."""
 
-    tiers: tuple[TierTable, ...] = ()
-
-
-class PriceTable(RateTable, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[models."ID".prices]]`: one dated price; without `from` it has no start date.
-
-    The tables of `service_tier` are read one by one, so that a message can name theirs.
-    """
-
-    since: Annotated[datetime, msgspec.Meta(tz=True)] | None = msgspec.field(
-        name="from", default=None
+    tiers: tuple[TierTable, ...] = Field(
+        default=(), strict=False, examples=['[{ above = 200000, input = "0.0000003" }]']
     )
-    tiers: tuple[TierTable, ...] = ()
-    service_tier: dict[str, Table] = {}
 
 
-class ModelTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PriceTable(ServiceTierTable):
+    """`[[models."ID".prices]]`: one dated price; without `from` it has no start date."""
+
+    since: AwareDatetime | None = Field(
+        default=None, alias="from", examples=["2026-12-01T00:00:00Z"]
+    )
+    service_tier: dict[str, ServiceTierTable] = Field(
+        default={}, examples=['{ flex = { input = "0.000000075", output = "0.0000003" } }']
+    )
+
+
+class ModelTable(Table):
     """`[models."ID"]`."""
 
-    provider: Word
-    upstream_model: Word | None = None
-    kind: Kind = "chat"
-    name: Word | None = None
-    description: str = ""
-    context_length: Tokens | None = None
-    max_output_tokens: Tokens | None = None
-    default_output_tokens: Tokens | None = None
-    media_tokens: Tokens | None = None
-    input_modalities: InputModalities = ("text",)
-    output_modalities: OutputModalities | None = None
-    parameters: tuple[Word, ...] | None = None
-    markup_bp: Markup | None = None
-    price: Word | None = None
-    prices: tuple[PriceTable, ...] = ()
+    provider: Word = Field(examples=['"openai"'])
+    upstream_model: Word | None = Field(default=None, examples=['"gpt-4o-mini"'])
+    kind: Literal["chat", "embeddings"] = Field(default="chat", examples=['"chat"'])
+    name: Word | None = Field(default=None, examples=['"GPT-4o mini"'])
+    description: str = Field(default="", examples=['"Small and fast."'])
+    context_length: Tokens | None = Field(default=None, examples=["128000"])
+    max_output_tokens: Tokens | None = Field(default=None, examples=["16384"])
+    default_output_tokens: Tokens | None = Field(default=None, examples=["4096"])
+    media_tokens: Tokens | None = Field(default=None, examples=["1100"])
+    input_modalities: tuple[Literal["text", "image", "audio", "video", "file"], ...] = Field(
+        default=("text",), min_length=1, strict=False, examples=['["text", "image"]']
+    )
+    output_modalities: tuple[Literal["text", "image", "audio", "embeddings"], ...] | None = Field(
+        default=None, min_length=1, strict=False, examples=['["text"]']
+    )
+    parameters: tuple[Word, ...] | None = Field(
+        default=None, strict=False, examples=['["tools", "temperature"]']
+    )
+    markup_bp: Markup | None = Field(default=None, examples=["500"])
+    price_from: Word | None = Field(default=None, examples=['"openai/gpt-4o"'])
+    prices: tuple[PriceTable, ...] = Field(
+        default=(), strict=False, examples=['[{ input = "0.00000015", output = "0.0000006" }]']
+    )
 
 
-class AccountTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AccountTable(Table):
     """`[accounts."user_…"]`."""
 
-    markup_bp: Markup
+    markup_bp: Markup = Field(examples=["500"])
 
 
-class FileTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file; the tables in it are read one by one, so that each can have its say."""
+class FileTable(Table):
+    """The whole file; its tables are read one by one, so that each one's problems are reported."""
 
-    markup_bp: Markup = 0
-    sandbox: bool | None = None
-    providers: dict[str, Table] = {}
-    models: dict[str, Table] = {}
-    accounts: dict[str, Table] = {}
+    markup_bp: Markup = Field(default=0, examples=["500"])
+    sandbox: bool | None = Field(default=None, examples=["true"])
+    providers: dict[str, RawTable] = {}
+    models: dict[str, RawTable] = {}
+    accounts: dict[str, RawTable] = {}
 
 
-EXAMPLES = {
-    "base_url": '"https://api.openai.com/v1"',
-    "api_key_env": '"OPENAI_API_KEY"',
-    "api_key_header": '"api-key"',
-    "headers": '{ "X-Team" = "search" }',
-    "prices": '"openai"',
-    "cap_parameter": '"max_completion_tokens"',
-    "default_output_tokens": "4096",
-    "cache_tokens": '"beside"',
-    "reasoning_tokens": '"in_total"',
-    "trust_zero_usage": "true",
-    "aliases": '["azure", "Microsoft Azure"]',
-    "zdr": "true",
-    "data_collection": '"deny"',
-    "connect_timeout_s": "5",
-    "first_byte_timeout_s": "600",
-    "idle_timeout_s": "300",
-    "total_timeout_s": "1800",
-    "provider": '"openai"',
-    "upstream_model": '"gpt-4o-mini"',
-    "kind": '"chat"',
-    "name": '"GPT-4o mini"',
-    "description": '"Small and fast."',
-    "context_length": "128000",
-    "max_output_tokens": "16384",
-    "media_tokens": "1100",
-    "input_modalities": '["text", "image"]',
-    "output_modalities": '["text"]',
-    "parameters": '["tools", "temperature"]',
-    "markup_bp": "500",
-    "sandbox": "true",
-    "price": '"openai/gpt-4o"',
-    "from": "2026-12-01T00:00:00Z",
-    "tiers": '[{ above = 200000, input = "0.0000003" }]',
-    "above": "200000",
-    "service_tier": '{ flex = { input = "0.000000075", output = "0.0000003" } }',
-    **{str(meter): '"0.00000015"' for meter in Meter},
+_PROBLEMS = {
+    "missing": "is missing",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "string_type": "must be text in quotes",
+    "bool_type": "must be true or false",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "datetime_type": "must be a time in UTC",
+    "timezone_aware": "must be a time in UTC, with its time zone",
+    "greater_than": "must be more than {gt:.0f}",
+    "greater_than_equal": "must be at least {ge:.0f}",
+    "less_than_equal": "must be at most {le:.0f}",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must not be empty",
+    "enum": "must be {expected}",
+    "literal_error": "must be {expected}",
 }
-"""How each member may be written; a test reads them all."""
+"""By pydantic's type of error."""
 
-_OPTIONS: dict[str, tuple[str, ...]] = {
-    "kind": get_args(Kind),
-    "cap_parameter": tuple(CapParameter),
-    "cache_tokens": tuple(CacheTokens),
-    "data_collection": get_args(DataCollection),
-    "reasoning_tokens": tuple(ReasoningTokens),
-    "input_modalities": get_args(InputModality),
-    "output_modalities": get_args(OutputModality),
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "a table",
+    datetime: "a time",
+    date: "a day",
+    time: "a time of day",
 }
-_NESTED = {"prices": PriceTable, "tiers": TierTable, "service_tier": ServiceTierTable}
-_PLACE = re.compile(r" - at `(?:key` in `)?\$(.*)`$")
-_TYPE = re.compile(r"`(\w+)( \| null)?`")
-_PLAIN = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "text in quotes",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "a table",
-    "datetime": "a time in UTC",
-    "date": "a day",
-}
-T = TypeVar("T", bound=msgspec.Struct)
+T = TypeVar("T", bound=Table)
 
 
 def read_file(path: Path) -> FileTable:
@@ -214,41 +212,74 @@ def read_file(path: Path) -> FileTable:
     return read_table("", members, FileTable)
 
 
-def read_table(place: str, members: Mapping[str, Any], shape: type[T]) -> T:
-    """A table of the file; raises `InvalidInput` that names the member and says what to write."""
+def read_table(path: str, members: Mapping[str, Any], shape: type[T]) -> T:
+    """A table of the file; raises `InvalidInput` that names the member and says what to write.
+
+    `path` is how TOML writes the table's name.
+    """
     try:
-        return msgspec.convert(members, shape)
-    except msgspec.ValidationError as error:
-        raise InvalidInput(_told(str(error), place, shape)) from None
+        return shape.model_validate(members)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+    # A misspelt name comes first: where it is a required one, that one is missing as well.
+    problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
+    raise InvalidInput(_sentence(path, shape, problems[0]))
 
 
-def _told(message: str, place: str, shape: type[msgspec.Struct]) -> str:
-    """What msgspec says, for someone who writes TOML."""
-    if found := _PLACE.search(message):
-        message, place = message[: found.start()], f"{place}{found.group(1)}".lstrip(".")
-    names = re.findall(r"\w+", place.rpartition('"')[2])
-    if "field `" in message:
-        member = message.split("`")[1]
-        where = f"{place}.{member}" if place else member
-        if "missing" in message:
-            return f"{where} is missing: {_example(member)}"
-        table: Any = next((_NESTED[name] for name in reversed(names) if name in _NESTED), shape)
-        known = [field.encode_name for field in msgspec.structs.fields(table)]
-        near = difflib.get_close_matches(member, known, n=1)
+def dotted(path: str, name: str) -> str:
+    """How TOML writes the name of a table or member within another."""
+    name = name if _BARE_NAME.fullmatch(name) else f'"{name}"'
+    return f"{path}.{name}" if path else name
+
+
+def fields(table: type[Table]) -> dict[str, FieldInfo]:
+    """The members of a table, by the names that they have in the file."""
+    return {field.alias or name: field for name, field in table.model_fields.items()}
+
+
+def example(table: type[Table], name: str) -> str:
+    """What to write, for the end of a message."""
+    [text] = fields(table)[name].examples or [None]
+    return f"write, for example, {name} = {text}" if text else "see docs/configuration.md"
+
+
+def _sentence(path: str, shape: type[Table], problem: ErrorDetails) -> str:
+    """What is wrong, for someone who writes TOML. A value is not repeated: it may be a key."""
+    for part in problem["loc"]:
+        path = f"{path}[{part}]" if isinstance(part, int) else dotted(path, part)
+    table, name = _member(shape, problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = fields(table)
+        near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-        return f"{where} is not known: {hint}"
-    name = next((name for name in reversed(names) if name in EXAMPLES), "")
-    if message.startswith("Invalid enum"):
-        return f"{place} must be one of {', '.join(_OPTIONS[name])}"
-    if shape is ModelTable and name == "prices" and "got `object`" in message:
-        return f"{place} is one table of several: write the standard rates in [[{place}]] above it"
-    expected = _TYPE.sub(lambda found: _PLAIN.get(found[1], found[1]), message)
-    if shape is ModelTable and name == "prices":
-        name = "price"
-    return f"{place} does not fit: {expected[:1].lower()}{expected[1:]}; {_example(name)}"
+        return f"{path} is not known: {hint}"
+    kind = type(problem["input"])
+    if name == "prices" and kind is dict:
+        return f"{path} is one table of several: write the standard rates in [[{path}]] above it"
+    what = _PROBLEMS[problem["type"]].format(**problem.get("ctx", {}))
+    if problem["type"].endswith("_type"):
+        what += f", not {_KINDS[kind]}"
+    if name == "prices" and kind is str:
+        return f"{path} {what}: for the price of another model, {example(table, 'price_from')}"
+    return f"{path} {what}: {example(table, name)}"
 
 
-def _example(name: str) -> str:
-    if name not in EXAMPLES:
-        return "see docs/configuration.md"
-    return f"write, for example, {name} = {EXAMPLES[name]}"
+def _member(shape: type[Table], location: tuple[int | str, ...]) -> tuple[type[Table], str]:
+    """The last name of a location that is not the operator's own, and the table that has it."""
+    table, name = shape, ""
+    inner: Any = shape
+    for part in location:
+        if isinstance(part, int) or get_origin(inner) is dict:
+            inner = _table_in(inner)
+        elif (next_table := _table_in(inner)) is not None:
+            table, name = next_table, part
+            field = fields(table).get(name)
+            inner = None if field is None else field.annotation
+    return table, name
+
+
+def _table_in(annotation: Any) -> type[Table] | None:
+    if isinstance(annotation, type):
+        return annotation if issubclass(annotation, Table) else None
+    tables = map(_table_in, get_args(annotation))
+    return next((table for table in tables if table is not None), None)

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 
 from modelgates_server.bootstrap.configuration_file import (
-    EXAMPLES,
     ModelTable,
     ProviderTable,
-    Table,
+    RawTable,
+    example,
     read_table,
 )
 from modelgates_server.bootstrap.configuration_prices import Priced, priced
@@ -36,9 +36,9 @@ _APIS = {
 
 
 def read_model(
-    place: str,
+    path: str,
     model_id: str,
-    members: Table,
+    members: RawTable,
     *,
     providers: Mapping[str, ProviderTable],
     file: str,
@@ -46,16 +46,16 @@ def read_model(
 ) -> tuple[Model, tuple[Price, ...]]:
     """A model with the prices of its endpoint; raises `InvalidInput` that names the member.
 
-    `file` is the source of prices that stand in it, `markup_bp` what holds without another.
+    `file` is the source of the prices in it, `markup_bp` that of models without their own.
     """
-    _check_id(place, model_id)
-    table = read_table(place, members, ModelTable)
+    _check_id(path, model_id)
+    table = read_table(path, members, ModelTable)
     provider = providers.get(table.provider)
     if provider is None:
-        raise InvalidInput(f"{place}.provider: {_unknown_provider(table.provider, providers)}")
+        raise InvalidInput(f"{path}.provider: {_unknown_provider(table.provider, providers)}")
     upstream_model = table.upstream_model or model_id.partition("/")[2]
     if not upstream_model.isprintable():
-        raise InvalidInput(f"{place}.upstream_model has characters that no name has")
+        raise InvalidInput(f"{path}.upstream_model has characters that cannot be printed")
     endpoint = Endpoint(
         id=f"{table.provider}:{upstream_model}",
         provider=table.provider,
@@ -67,15 +67,15 @@ def read_model(
         denies_data_collection=provider.data_collection == "deny",
         standard_service_tier=standard_service_tier(provider.base_url),
     )
-    found = priced(place, file, table, provider, endpoint.id)
+    sourced = priced(path, file, table, provider, endpoint.id)
     embeds = table.kind == "embeddings"
     model = Model(
         id=model_id,
         name=table.name or model_id,
         endpoint=endpoint,
-        context_tokens=_context_tokens(place, table, found),
-        output_tokens=_output_tokens(place, table),
-        created_at_s=0,  # nobody knows
+        context_tokens=_context_tokens(path, table, sourced),
+        output_tokens=_output_tokens(path, table),
+        created_at_s=0,  # unknown
         description=table.description,
         media_tokens=table.media_tokens,
         default_output_tokens=table.default_output_tokens or provider.default_output_tokens,
@@ -85,15 +85,15 @@ def read_model(
         parameters=table.parameters,
         markup_bp=markup_bp if table.markup_bp is None else table.markup_bp,
     )
-    return model, found.prices
+    return model, sourced.prices
 
 
 def unpriced_media(model: Model, prices: tuple[Price, ...]) -> list[str]:
-    """What a model is said to take or give, and calls cannot ask for: it has no rate.
+    """What a model is listed to take or give, and calls cannot ask for: it has no rate.
 
     Images that are read are not among them: providers count those as text.
     """
-    asked = {
+    media = {
         "audio in": (Meter.INPUT_AUDIO, "audio" in model.input_modalities),
         "audio out": (Meter.OUTPUT_AUDIO, "audio" in model.output_modalities),
         "images out": (Meter.OUTPUT_IMAGE, "image" in model.output_modalities),
@@ -101,8 +101,8 @@ def unpriced_media(model: Model, prices: tuple[Price, ...]) -> list[str]:
     tiers = [tier for price in prices if not price.is_free for tier in price.tiers]
     return [
         what
-        for what, (meter, wanted) in asked.items()
-        if wanted and not all(meter in tier.rates for tier in tiers)
+        for what, (meter, is_listed) in media.items()
+        if is_listed and not all(meter in tier.rates for tier in tiers)
     ]
 
 
@@ -131,22 +131,22 @@ def doubtful_figures(model: Model, prices: tuple[Price, ...]) -> Iterator[str]:
                 "token, and not for a million"
             )
             break
-    given = [each for each in ("image", "audio") if each in model.output_modalities]
-    if given and model.media_tokens is None and not all(price.is_free for price in prices):
+    media = [each for each in ("image", "audio") if each in model.output_modalities]
+    if media and model.media_tokens is None and not all(price.is_free for price in prices):
         yield (
-            f"gives {' and '.join(given)} and has no media_tokens: where the provider reports no "
+            f"gives {' and '.join(media)} and has no media_tokens: where the provider reports no "
             "usage, such output counts as nothing"
         )
 
 
-def _check_id(place: str, model_id: str) -> None:
+def _check_id(path: str, model_id: str) -> None:
     if not _ID.fullmatch(model_id) or len(model_id) > MODEL_MAX_CHARS:
         raise InvalidInput(
-            f"{place}: a model's id is author/slug, in quotes: write, for example, "
+            f"{path}: a model's id is author/slug, in quotes: write, for example, "
             '[models."openai/gpt-4o-mini"]'
         )
     if model_id.partition("/")[0].lower() == SANDBOX:
-        raise InvalidInput(f"{place}: the author {SANDBOX} is the gateway itself; take another")
+        raise InvalidInput(f"{path}: the author {SANDBOX} is the gateway's own: choose another")
 
 
 def _unknown_provider(name: str, providers: Collection[str]) -> str:
@@ -155,29 +155,29 @@ def _unknown_provider(name: str, providers: Collection[str]) -> str:
     return f"there is no provider {name!r}: {hint}"
 
 
-def _context_tokens(place: str, table: ModelTable, found: Priced) -> int:
-    tokens = table.context_length or found.context_tokens
+def _context_tokens(path: str, table: ModelTable, sourced: Priced) -> int:
+    tokens = table.context_length or sourced.context_tokens
     if tokens is None:
         raise InvalidInput(
-            f"{place}.context_length is missing, and is not known from the price: write, for "
-            f"example, context_length = {EXAMPLES['context_length']}"
+            f"{path}.context_length is missing, and is not known from the price: "
+            f"{example(ModelTable, 'context_length')}"
         )
     return tokens
 
 
-def _output_tokens(place: str, table: ModelTable) -> int:
+def _output_tokens(path: str, table: ModelTable) -> int:
     if table.kind == "embeddings":
         for name in ("max_output_tokens", "default_output_tokens"):
             if getattr(table, name) is not None:
-                raise InvalidInput(f"{place}.{name}: embeddings put nothing out; remove it")
+                raise InvalidInput(f"{path}.{name}: an embeddings model has no output: remove it")
         return 0
     if table.max_output_tokens is None:
         raise InvalidInput(
-            f"{place}.max_output_tokens is missing: a hold stands on it; write, for example, "
-            f"max_output_tokens = {EXAMPLES['max_output_tokens']}"
+            f"{path}.max_output_tokens is missing, and holds are computed from it: "
+            f"{example(ModelTable, 'max_output_tokens')}"
         )
     if (table.default_output_tokens or 0) > table.max_output_tokens:
         raise InvalidInput(
-            f"{place}.default_output_tokens is above max_output_tokens, {table.max_output_tokens}"
+            f"{path}.default_output_tokens is above max_output_tokens, {table.max_output_tokens}"
         )
     return table.max_output_tokens

@@ -14,9 +14,7 @@ from modelgates_server.bootstrap.configuration_file import (
     PriceTable,
     ProviderTable,
     ServiceTierTable,
-    Table,
     TierTable,
-    read_table,
 )
 from modelgates_server.bootstrap.price_seeds import Seed, find_seed, seeds
 from modelgates_server.core.errors import InvalidAmount, InvalidInput
@@ -50,7 +48,7 @@ def price_row(
     """A price whose id follows from what it says, so that all who add it add the same row.
 
     One that takes over from another has the id of that one in its own, in the place of the instant
-    at which somebody noticed the change.
+    at which a process noticed the change.
     """
     rates = [
         [
@@ -72,30 +70,30 @@ def price_row(
 
 
 def priced(
-    place: str, file: str, table: ModelTable, provider: ProviderTable, endpoint_id: str
+    path: str, file: str, table: ModelTable, provider: ProviderTable, endpoint_id: str
 ) -> Priced:
     """Find a model's prices; raises `InvalidInput`: without one it would be free, or a guess.
 
-    `place` names the table in messages, `file` is the source of prices that stand in it.
+    `path` names the table in messages, `file` is the source of the prices in it.
     """
     upstream_model = endpoint_id.partition(":")[2]
-    named = table.price or (provider.prices and f"{provider.prices}/{upstream_model}")
+    named = table.price_from or (provider.price_list and f"{provider.price_list}/{upstream_model}")
     if not table.prices:
-        seed = _seed(place, named)
+        seed = _seed(path, named)
         rows = [(row.from_ms, row.tiers_read()) for row in seed.rows]
         source, context_tokens = f"{seeds().source} {named}", seed.context
-    elif table.price is None:
-        rows, source, context_tokens = _own_rows(place, table), file, _context(named)
+    elif table.price_from is None:
+        rows, source, context_tokens = _own_rows(path, table), file, _context(named)
     else:
-        raise InvalidInput(f"{place} has both price and prices: leave one of them out")
+        raise InvalidInput(f"{path} has both price_from and prices: remove one of them")
     prices = (
-        price_row(endpoint_id, from_ms, source, _complete(place, table, tiers))
+        price_row(endpoint_id, from_ms, source, _complete(path, table, tiers))
         for from_ms, tiers in rows
     )
     return Priced(tuple(prices), context_tokens)
 
 
-def _seed(place: str, named: str | None) -> Seed:
+def _seed(path: str, named: str | None) -> Seed:
     reason = "its provider does not say whose prices apply"
     if named is not None:
         try:
@@ -103,9 +101,9 @@ def _seed(place: str, named: str | None) -> Seed:
         except InvalidInput as refusal:
             reason = str(refusal)
     raise InvalidInput(
-        f"{place} has no price: {reason}. Give it one in [[{place}.prices]], such as "
+        f"{path} has no price: {reason}. Give it one in [[{path}.prices]], such as "
         'input = "0.00000015" and output = "0.0000006", in dollars per token ("0" where it is '
-        'free), or name the model whose price it has, such as price = "openai/gpt-4o"'
+        'free), or name the model whose price it has, such as price_from = "openai/gpt-4o"'
     )
 
 
@@ -119,14 +117,14 @@ def _context(named: str | None) -> int | None:
         return None
 
 
-def _complete(place: str, table: ModelTable, tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
+def _complete(path: str, table: ModelTable, tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
     """Tiers with a rate for output, which is nothing where none is made."""
     if all(Meter.OUTPUT in tier.rates for tier in tiers):
         return tiers
     if table.kind != "embeddings":
         raise InvalidInput(
-            f'{place} has a price without output: write kind = "embeddings" if it only embeds, or '
-            f"give it a price of its own in [[{place}.prices]]"
+            f'{path} has a price without output: write kind = "embeddings" if it only embeds, or '
+            f"give it a price of its own in [[{path}.prices]]"
         )
     free_output = {Meter.OUTPUT: Decimal(0)}
     return tuple(
@@ -134,58 +132,59 @@ def _complete(place: str, table: ModelTable, tiers: tuple[Tier, ...]) -> tuple[T
     )
 
 
-def _own_rows(place: str, table: ModelTable) -> list[Row]:
-    rows = [_own_row(f"{place}.prices[{n}]", price) for n, price in enumerate(table.prices)]
+def _own_rows(path: str, table: ModelTable) -> list[Row]:
+    rows = [_own_row(f"{path}.prices[{n}]", price) for n, price in enumerate(table.prices)]
     rows.sort(key=lambda row: row[0])
     for (before_ms, _), (from_ms, _) in pairwise(rows):
         if before_ms == from_ms:
             when = f"from {format_instant(from_ms)}" if from_ms else "without from"
-            raise InvalidInput(f"{place} has two prices {when}: give the newer one a later date")
+            raise InvalidInput(f"{path} has two prices {when}: give the newer one a later date")
     return rows
 
 
-def _own_row(place: str, price: PriceTable) -> Row:
-    from_ms = 0 if price.since is None else _instant(f"{place}.from", price.since)
-    rates = _rates(place, price.given())
+def _own_row(path: str, price: PriceTable) -> Row:
+    from_ms = 0 if price.since is None else _instant(f"{path}.from", price.since)
+    rates = _rates(path, price.given())
     if Meter.INPUT not in rates:
-        raise InvalidInput(f'{place}.input is missing: write, for example, input = "0.00000015"')
+        raise InvalidInput(f'{path}.input is missing: write, for example, input = "0.00000015"')
     # A rate that a tier does not name is the one that all calls have.
     standard = [
         Tier(above, {**rates, **named})
-        for above, named in _named_rates(place, rates, price.tiers).items()
+        for above, named in _named_rates(path, rates, price.tiers).items()
     ]
     others = [
         tier
         # Sorted: two files that say the same are one price.
-        for name, members in sorted(price.service_tier.items())
-        for tier in _service_tier(f"{place}.service_tier", name, members, standard)
+        for name, table in sorted(price.service_tier.items())
+        for tier in _service_tier(f"{path}.service_tier", name, table, standard)
     ]
     return from_ms, (*standard, *others)
 
 
 def _named_rates(
-    place: str, rates: dict[Meter, Decimal], tiers: tuple[TierTable, ...]
+    path: str, rates: dict[Meter, Decimal], tiers: tuple[TierTable, ...]
 ) -> dict[int, dict[Meter, Decimal]]:
     """The rates that a table and its tiers name, by the `above` that they hold for, rising."""
     named = {0: rates}
     for n, tier in sorted(enumerate(tiers), key=lambda numbered: numbered[1].above):
         if tier.above in named:
-            raise InvalidInput(f"{place} has two tiers above {tier.above}: leave one of them out")
-        named[tier.above] = _rates(f"{place}.tiers[{n}]", tier.given())
+            raise InvalidInput(f"{path} has two tiers above {tier.above}: leave one of them out")
+        named[tier.above] = _rates(f"{path}.tiers[{n}]", tier.given())
     return named
 
 
-def _service_tier(place: str, name: str, members: Table, standard: list[Tier]) -> list[Tier]:
+def _service_tier(
+    path: str, name: str, table: ServiceTierTable, standard: list[Tier]
+) -> list[Tier]:
     """The tiers of a service tier; a rate that it does not name is the standard one."""
     if not _SERVICE_TIER.fullmatch(name) or name in {AUTO, *STANDARD}:
         raise InvalidInput(
-            f"{place}: {name!r:.80} cannot be priced: name a tier as the provider does, such as "
+            f"{path}: {name!r:.80} cannot be priced: name a tier as the provider does, such as "
             "flex, priority or batch; the standard one is priced by the table around it"
         )
-    place = f"{place}.{name}"
-    table = read_table(place, members, ServiceTierTable)
-    rates = _rates(place, table.given())
-    named = _named_rates(place, rates, table.tiers)
+    path = f"{path}.{name}"
+    rates = _rates(path, table.given())
+    named = _named_rates(path, rates, table.tiers)
     tiers = []
     for above in sorted({*named, *(tier.above for tier in standard)}):
         around = [tier for tier in standard if tier.above <= above][-1]
@@ -193,37 +192,37 @@ def _service_tier(place: str, name: str, members: Table, standard: list[Tier]) -
         for meter in sorted(rates.keys() - within.keys()):
             if around.rates.get(meter) != standard[0].rates.get(meter):
                 raise InvalidInput(
-                    f"{place} has one rate for {meter}, and the table around it another above "
-                    f"{around.above} tokens: say which holds there, in {place}.tiers"
+                    f"{path} has one rate for {meter}, and the table around it another above "
+                    f"{around.above} tokens: say which holds there, in {path}.tiers"
                 )
-        _check_parts(place, around, rates.keys() | within.keys())
+        _check_parts(path, around, rates.keys() | within.keys())
         tiers.append(Tier(above, {**around.rates, **rates, **within}, name))
     return tiers
 
 
-def _check_parts(place: str, around: Tier, named: Collection[Meter]) -> None:
+def _check_parts(path: str, around: Tier, named: Collection[Meter]) -> None:
     """A part that kept the standard rate where its whole has another would be charged wrongly."""
     for part in sorted(around.rates.keys() - named):
         whole = next((each for each in stands_for(part) if each in named), None)
         if whole is not None:
             raise InvalidInput(
-                f"{place} has a rate for {whole} and none for {part}, which the table around it "
+                f"{path} has a rate for {whole} and none for {part}, which the table around it "
                 f"prices apart: write what {part} costs at this service tier"
             )
 
 
-def _instant(place: str, since: datetime) -> int:
+def _instant(path: str, since: datetime) -> int:
     try:
         return parse_instant(since.isoformat())
     except InvalidInput as refusal:
-        raise InvalidInput(f"{place}: {refusal}") from None
+        raise InvalidInput(f"{path}: {refusal}") from None
 
 
-def _rates(place: str, texts: Mapping[Meter, str]) -> dict[Meter, Decimal]:
+def _rates(path: str, texts: Mapping[Meter, str]) -> dict[Meter, Decimal]:
     rates = {}
     for meter, text in texts.items():
         try:
             rates[meter] = read_rate(text)
         except InvalidAmount as refusal:
-            raise InvalidInput(f"{place}.{meter}: {refusal}") from None
+            raise InvalidInput(f"{path}.{meter}: {refusal}") from None
     return rates

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from modelgates_server.bootstrap.configuration_file import EXAMPLES, ProviderTable
+from modelgates_server.bootstrap.configuration_file import ProviderTable, example, fields
 from modelgates_server.bootstrap.price_seeds import seed_providers
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.metering.usage_reader import CacheTokens, ReasoningTokens, UsageRules
+from modelgates_server.core.pricing.usage import CacheTokens, ReasoningTokens, UsageRules
 from modelgates_server.providers.sandbox.offer import PROVIDER as SANDBOX
 
 if TYPE_CHECKING:
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _KEY_HEADERS = {"authorization", "api-key", "x-api-key"}
-_OPTIONAL = (
-    "api_key_header",
-    "connect_timeout_s",
-    "first_byte_timeout_s",
-    "idle_timeout_s",
-    "total_timeout_s",
-)
-
 
 _KNOWN_HOSTS: dict[str, UsageRules] = {
     # Their own counts of the prompt leave out what came from a cache or went to it.
@@ -50,7 +42,7 @@ class KeyMissing(Exception):
 
 
 def check_provider(
-    place: str, name: str, table: ProviderTable, *, providers: Collection[str]
+    path: str, name: str, table: ProviderTable, *, providers: Collection[str]
 ) -> None:
     """Raises `InvalidInput` for what needs no environment to be seen wrong.
 
@@ -58,49 +50,49 @@ def check_provider(
     """
     if not _NAME.fullmatch(name) or name == SANDBOX:
         raise InvalidInput(
-            f"{place}: a provider's name is of small letters, digits, - and _, and is not "
+            f"{path}: a provider's name has lower-case letters, digits, - and _, and is not "
             f"{SANDBOX}: write, for example, [providers.openai]"
         )
-    if table.prices is not None and table.prices not in seed_providers():
+    if table.price_list is not None and table.price_list not in seed_providers():
         raise InvalidInput(
-            f"{place}.prices: there are none of {table.prices!r}, but of "
+            f"{path}.price_list: there is none of {table.price_list!r}, only of "
             f"{', '.join(seed_providers())}"
         )
     if table.api_key_env is not None and not _VARIABLE.fullmatch(table.api_key_env):
         # What stands there is not repeated: it may be a key.
         raise InvalidInput(
-            f"{place}.api_key_env is the name of an environment variable, and not the key: "
-            f"write, for example, api_key_env = {EXAMPLES['api_key_env']}"
+            f"{path}.api_key_env is the name of an environment variable, and not the key: "
+            f"{example(ProviderTable, 'api_key_env')}"
         )
     others = {*providers, SANDBOX} - {name}
     for alias in table.aliases:
         # Requests may write names in any case, and hyphens for spaces.
         if "-".join(alias.casefold().split()) in others:
             raise InvalidInput(
-                f"{place}.aliases: {alias!r} is another provider here, and a request that chooses "
+                f"{path}.aliases: {alias!r} is another provider here, and a request that chooses "
                 "one by name would get the other: remove it, or rename that provider"
             )
     for header in table.headers:
         if header.lower() in {*_KEY_HEADERS, (table.api_key_header or "").lower()}:
             raise InvalidInput(
-                f"{place}.headers: a key does not belong in this file: name its variable with "
+                f"{path}.headers: a key does not belong in this file: name its variable with "
                 f"api_key_env, and its header with api_key_header if it is not authorization"
             )
 
 
 def provider_settings(name: str, table: ProviderTable, key: str | None) -> "OpenAiSettings":
     """What the client of a provider needs; raises `InvalidInput` for what it cannot work with."""
-    # It brings the HTTP client: who has no provider does without.
+    # It loads the HTTP client, which a server without providers does not need.
     from modelgates_server.providers.openai import OpenAiSettings  # noqa: PLC0415
 
-    given: dict[str, Any] = {member: getattr(table, member) for member in _OPTIONAL}
+    # Both name what they share alike, and what is left out has its default there.
+    shared = fields(ProviderTable).keys() & set(OpenAiSettings.__struct_fields__)
+    members: dict[str, Any] = {member: getattr(table, member) for member in shared}
     try:
         return OpenAiSettings(
             name=name,
-            base_url=table.base_url,
             api_key=key,
-            headers=table.headers,
-            **{member: value for member, value in given.items() if value is not None},
+            **{member: value for member, value in members.items() if value is not None},
         )
     except InvalidInput as refusal:
         raise InvalidInput(f"providers.{refusal}") from None
@@ -122,7 +114,7 @@ def usage_rules(table: ProviderTable) -> UsageRules:
 def provider_key(name: str, variable: str | None, environment: Mapping[str, str]) -> str | None:
     """A key from the environment, or from the file that `…_FILE` names, as platforms mount secrets.
 
-    None where none is asked for; raises `KeyMissing`.
+    None where the table names no variable; raises `KeyMissing`.
     """
     if variable is None:
         return None

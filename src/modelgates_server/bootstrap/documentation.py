@@ -12,7 +12,7 @@ from modelgates_server.web.pages.negotiation import checked_base
 def build_docs(folder: Path, base_url: str) -> dict[str, str | int]:
     """Where it begins, and how much was written; raises `InvalidInput`."""
     url = checked_base(base_url, "the base URL")
-    # A server of files has nobody to search.
+    # A server of files cannot answer searches.
     files = write(build_site(document_at(ORIGIN), searchable=False), folder, url)
     return {
         "path": str(folder.resolve()),

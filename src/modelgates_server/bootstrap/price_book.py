@@ -48,27 +48,30 @@ def plan_catalog(
 
 
 def _bring_up_to_date(
-    known: Sequence[Price], wanted: Sequence[Price], now_ms: int
+    known: Sequence[Price], configured: Sequence[Price], now_ms: int
 ) -> tuple[list[Price], list[Price]]:
     """For one endpoint: the rows to add, and those of the catalog.
 
     A row comes with the date it has, unless one of the book that has begun is as new: then it
-    takes over now, so that the book never says of the past what was not so.
+    takes over now, so that the book stays true of the past.
     """
-    known_ids, wanted_ids = {price.id for price in known}, {price.id for price in wanted}
+    known_ids = {price.id for price in known}
+    configured_ids = {price.id for price in configured}
     newest_ms = max((price.from_ms for price in known if price.from_ms <= now_ms), default=-1)
-    added = [price for price in wanted if price.id not in known_ids and price.from_ms > newest_ms]
-    due = [price for price in wanted if price.from_ms <= now_ms]
-    future = [price for price in wanted if price.from_ms > now_ms]
+    added = [
+        price for price in configured if price.id not in known_ids and price.from_ms > newest_ms
+    ]
+    due = [price for price in configured if price.from_ms <= now_ms]
+    future = [price for price in configured if price.from_ms > now_ms]
     if not due:
         return added, future
     meant = max(due, key=_date)
     begun = [price for price in (*known, *added) if price.from_ms <= now_ms]
-    in_force = max(begun, key=lambda price: (price.from_ms, price.id in wanted_ids, price.id))
+    in_force = max(begun, key=lambda price: (price.from_ms, price.id in configured_ids, price.id))
     if in_force.tiers != meant.tiers:
         in_force = price_row(
             meant.endpoint_id, now_ms, meant.source, meant.tiers, after=in_force.id
         )
         added.append(in_force)
-    # In the catalog it holds since ever: a clock that is set back must find a price, too.
+    # In the catalog it has always held: a clock that is set back must find a price, too.
     return added, [msgspec.structs.replace(in_force, from_ms=0), *future]

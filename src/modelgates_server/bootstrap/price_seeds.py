@@ -20,14 +20,14 @@ class SeedTier(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SeedRow(msgspec.Struct, frozen=True, array_like=True):
-    """The tiers that hold from 00:00 UTC of a day on; without one, since ever."""
+    """The tiers that hold from 00:00 UTC of a day on; without a day, always."""
 
     day: str | None
     tiers: tuple[SeedTier, ...]
 
     @property
     def from_ms(self) -> int:
-        """When it begins; 0: since ever."""
+        """When it begins; 0: always."""
         return 0 if self.day is None else parse_instant(f"{self.day}T00:00:00Z")
 
     def tiers_read(self) -> tuple[Tier, ...]:
@@ -73,11 +73,11 @@ def seed_providers() -> tuple[str, ...]:
 
 @cache
 def _by_name() -> dict[str, Seed]:
-    found = dict(seeds().prices)
+    by_name = dict(seeds().prices)
     for name, seed in seeds().prices.items():
         provider = name.partition("/")[0]
-        found.update((f"{provider}/{alias}", seed) for alias in seed.also)
-    return found
+        by_name.update((f"{provider}/{alias}", seed) for alias in seed.also)
+    return by_name
 
 
 def find_seed(name: str) -> Seed:

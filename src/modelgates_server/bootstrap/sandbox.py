@@ -8,5 +8,5 @@ from modelgates_server.web.http import server
 
 
 def serve_sandbox(host: str, port: int, on_started: Callable[[str], None]) -> None:
-    """Run until told to stop; `on_started` gets the address. Raises `InvalidInput`."""
+    """Run until SIGTERM or Ctrl-C; `on_started` gets the address. Raises `InvalidInput`."""
     server.run(configuration(now_ms, host=host, port=port), on_started)

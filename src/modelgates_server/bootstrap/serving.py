@@ -13,37 +13,36 @@ from tempfile import TemporaryDirectory
 
 import structlog
 
-from modelgates_server.bootstrap import build_gateway, database, now_ms, open_gateway
+from modelgates_server.bootstrap import (
+    database,
+    now_ms,
+    old_settings,
+    open_gateway,
+)
+from modelgates_server.bootstrap.composition import compose, http_app
 from modelgates_server.bootstrap.configuration import Configuration, load_configuration
 from modelgates_server.bootstrap.price_book import open_catalog
 from modelgates_server.core.errors import InvalidInput, StoreUnavailable
 from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.providers.sandbox.provider import SandboxProvider
-from modelgates_server.service.calls.registry import CallService, CallTimeouts
-from modelgates_server.service.maintenance import Maintenance
+from modelgates_server.service.calls.registry import CallTimeouts
 from modelgates_server.service.ports import Provider, RandomBytes
 from modelgates_server.settings import Settings
 from modelgates_server.store.spool import FolderSpool
 from modelgates_server.store.sqlite.store import open_store
 from modelgates_server.telemetry import logs
-from modelgates_server.telemetry.metrics import MULTIPROCESS_DIR, Metrics
-from modelgates_server.telemetry.observer import CallObserver
-from modelgates_server.web.api.openapi import OpenApi
+from modelgates_server.telemetry.metrics import MULTIPROCESS_DIR
 from modelgates_server.web.app import App
-from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.http import server
 from modelgates_server.web.keep_alive import KeepAliveRules
-from modelgates_server.web.pages.docs import DocsApi
 from modelgates_server.web.pages.negotiation import checked_base
-from modelgates_server.web.routes import routes
+from modelgates_server.web.services import Services, WebOptions
 
-_UPKEEP_EVERY_S = 30
-_TICK_S = 0.5
+_MAINTENANCE_EVERY_S = 30
+_HEARTBEAT_EVERY_S = 0.5
+_RANDOM_POOL_BYTES = 4096
 _MIB = 1024 * 1024
 _BODIES_MAX_BYTES = 256 * _MIB
-"""Of all requests at once, as they came; a call takes up to three times its body."""
-
-_RANDOM_POOL_BYTES = 4096
 _YOUNG_OBJECTS = 5_000
 """A call makes a few hundred objects without a cycle among them: with Python's 700, each call would
 set the collector off once or twice, for nothing."""
@@ -54,66 +53,41 @@ log = structlog.get_logger()
 def create_app(settings: Settings, configuration: Configuration, catalog: Catalog) -> App:
     """The HTTP application of one server process; it opens the database."""
     logs.configure(settings.log_level)
-    store = open_store(database(settings).path)
-    gateway = build_gateway(store)
-    metrics = Metrics(store, now_ms)
-    observer = CallObserver(metrics)
-    refusals = ErrorResponses(settings.limit_source_prefix)
-    providers = _providers(configuration)
-    generations = CallService(
-        store,
-        catalog,
-        providers,
-        FolderSpool(_spool_folder(settings)),
-        observer,
-        now_ms,
-        _gathered_randomness(),
-        _patience(settings),
-    )
-    upkeep = Maintenance(store, generations, observer, now_ms, grace_s=4 * _TICK_S)
-    table = routes(
-        store=store,
-        keys=gateway.keys,
-        generations=generations,
+    services = compose(
+        open_store(database(settings).path),
         catalog=catalog,
+        providers=_providers(configuration),
+        spool=FolderSpool(_spool_folder(settings)),
         clock=now_ms,
-        metrics=metrics,
-        metrics_token=_metrics_token(settings),
-        refusals=refusals,
-        openapi=OpenApi(settings.public_url),
-        docs=DocsApi(_public_url(settings), catalog),
-        body_max_bytes=settings.max_body_mb * _MIB,
-        allow_unknown_key_members=settings.allow_unknown_key_members,
-        keep_alive=KeepAliveRules(every_s=settings.keep_alive_s, plain=settings.plain_keep_alive),
+        random_bytes=_pooled_randomness(),
+        timeouts=CallTimeouts(hold_ttl_s=settings.hold_ttl_s, drain_s=settings.drain_s),
+        grace_s=4 * _HEARTBEAT_EVERY_S,
     )
+    return http_app(services, _web_options(settings), partial(_lifespan, services))
 
-    @asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
-        gc.freeze()  # what is here now stays to the end
-        gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
-        running = [
-            asyncio.create_task(upkeep.run_forever(_UPKEEP_EVERY_S, _report)),
-            asyncio.create_task(generations.run_forever(_TICK_S)),
-        ]
+
+@asynccontextmanager
+async def _lifespan(services: Services) -> AsyncIterator[None]:
+    gc.freeze()  # what is here now stays to the end
+    gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
+    running = [
+        asyncio.create_task(services.maintenance.run_forever(_MAINTENANCE_EVERY_S, _report)),
+        asyncio.create_task(services.calls.run_forever(_HEARTBEAT_EVERY_S)),
+    ]
+    try:
+        yield
+    finally:
         try:
-            yield
+            await services.calls.stop()
         finally:
-            try:
-                await generations.stop()
-            finally:
-                for task in running:
-                    task.cancel()
-                await asyncio.gather(*running, return_exceptions=True)
-                for provider in providers.values():
-                    await provider.close()
-                await store.close()
-
-    room_bytes = max(_BODIES_MAX_BYTES, settings.max_body_mb * _MIB)
-    return App(table, gateway.keys, metrics.count_request, refusals, lifespan, room_bytes)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            await services.close()
 
 
 def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
-    """Run the server until it is told to stop; `on_started` gets its address.
+    """Run the server until SIGTERM or Ctrl-C; `on_started` gets its address.
 
     Raises `InvalidInput` and `StoreUnavailable` before anything listens.
     """
@@ -124,6 +98,8 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
     catalog = asyncio.run(_catalog(settings, configuration))
     FolderSpool(_spool_folder(settings)).check()
     logs.configure(settings.log_level)
+    if old_names := {**old_settings(), **configuration.old_names}:
+        log.warning("old names work in this release only", write_instead=old_names)
     config = server.configuration(
         partial(create_app, settings, configuration, catalog),
         host=settings.host,
@@ -139,13 +115,18 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
         server.run(config, on_started)
 
 
-def _patience(settings: Settings) -> CallTimeouts:
-    return CallTimeouts(hold_ttl_s=settings.hold_ttl_s, drain_s=settings.drain_s)
-
-
-def _metrics_token(settings: Settings) -> str | None:
+def _web_options(settings: Settings) -> WebOptions:
+    body_max_bytes = settings.max_body_mib * _MIB
     token = settings.metrics_token
-    return None if token is None else token.get_secret_value()
+    return WebOptions(
+        body_max_bytes=body_max_bytes,
+        bodies_max_bytes=max(_BODIES_MAX_BYTES, body_max_bytes),
+        public_url=_public_url(settings),
+        metrics_token=None if token is None else token.get_secret_value(),
+        limit_source_prefix=settings.limit_source_prefix,
+        allow_unknown_key_members=settings.allow_unknown_key_members,
+        keep_alive=KeepAliveRules(every_s=settings.keep_alive_s, plain=settings.plain_keep_alive),
+    )
 
 
 def _public_url(settings: Settings) -> str:
@@ -156,8 +137,8 @@ def _public_url(settings: Settings) -> str:
 
 async def _catalog(settings: Settings, configuration: Configuration) -> Catalog:
     """Models and prices, once for all server processes; the database is made if there is none."""
-    async with open_gateway(settings) as gateway:
-        return await open_catalog(gateway.store, configuration, now_ms())
+    async with open_gateway(settings) as services:
+        return await open_catalog(services.store, configuration, now_ms())
 
 
 def _providers(configuration: Configuration) -> Mapping[str, Provider]:
@@ -165,27 +146,27 @@ def _providers(configuration: Configuration) -> Mapping[str, Provider]:
     if configuration.sandbox:
         providers["sandbox"] = SandboxProvider(now_ms)
     if configuration.providers:
-        # Loading the client takes longer than all the rest: who has no provider does without.
+        # The HTTP client takes longer to load than the rest of the server; the sandbox needs none.
         from modelgates_server.providers.openai import OpenAiProvider  # noqa: PLC0415
 
         providers.update(
-            (given.name, OpenAiProvider(given, now_ms)) for given in configuration.providers
+            (each.name, OpenAiProvider(each, now_ms)) for each in configuration.providers
         )
     return providers
 
 
-def _gathered_randomness() -> RandomBytes:
-    """The system's randomness, asked for many ids at a time: asking takes longer than all else."""
+def _pooled_randomness() -> RandomBytes:
+    """The system's randomness, read for many ids at a time: each read takes longer than an id."""
     pool = BytesIO()
 
     def random_bytes(count: int) -> bytes:
         nonlocal pool
         assert count <= _RANDOM_POOL_BYTES
-        found = pool.read(count)
-        if len(found) < count:
+        random = pool.read(count)
+        if len(random) < count:
             pool = BytesIO(secrets.token_bytes(_RANDOM_POOL_BYTES))
-            found = pool.read(count)
-        return found
+            random = pool.read(count)
+        return random
 
     return random_bytes
 
@@ -208,6 +189,6 @@ def _shared_metrics(workers: int) -> Iterator[None]:
 
 def _report(error: Exception) -> None:
     if isinstance(error, StoreUnavailable):
-        log.warning("upkeep waits for the database", reason=str(error))
+        log.warning("maintenance waits for the database", reason=str(error))
     else:
-        log.error("upkeep failed", exc_info=error)
+        log.error("maintenance failed", exc_info=error)

@@ -79,6 +79,6 @@ def show_one(account: AccountId, as_json: AsJson = False) -> None:
 )
 def close(account: AccountId, yes: Yes = False, as_json: AsJson = False) -> None:
     """Close an account for ever; it must have no balance and no open holds."""
-    found = run(lambda gateway: gateway.accounts.get(account))
-    confirm(f"Close {found.id} ({found.name}) and disable its keys for ever?", yes)
+    record = run(lambda gateway: gateway.accounts.get(account))
+    confirm(f"Close {record.id} ({record.name}) and disable its keys for ever?", yes)
     show(account_record(run(lambda gateway: gateway.accounts.close(account))), as_json)

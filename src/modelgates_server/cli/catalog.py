@@ -25,6 +25,13 @@ def read(file: Path | None = None) -> "tuple[Configuration, list[str]]":
     return configuration.read_configuration(file or load_settings().config, os.environ)
 
 
+def old_names(configuration: "Configuration") -> dict[str, str]:
+    """Names of an earlier version in the environment and the file, and what to write instead."""
+    from modelgates_server.bootstrap import old_settings  # noqa: PLC0415 - as in wiring
+
+    return {**old_settings(), **configuration.old_names}
+
+
 def valid() -> "Configuration":
     """The configuration that `serve` would take; raises `InvalidInput` for one with mistakes."""
     from modelgates_server.bootstrap import configuration, load_settings  # noqa: PLC0415 - as in wiring
@@ -58,5 +65,5 @@ def percent(markup_bp: int) -> str:
 
 
 def since(from_ms: int) -> str | None:
-    """When a price began; None: it holds since ever."""
+    """When a price began; None: it has always held."""
     return instant(from_ms) if from_ms else None

@@ -60,7 +60,10 @@ def check(
 
 def _warnings(configuration: "Configuration", offered: Catalog) -> list[str]:
     """What is allowed, and perhaps not meant."""
+    old_names = catalog.old_names(configuration)
+    renames = ", ".join(f"{new} for {old}" for old, new in old_names.items())
     warnings = [
+        *([f"old names work in this release only: write {renames}"] if old_names else []),
         *(
             f"{missing}; until then the server does not start"
             for missing in configuration.unset_keys.values()
@@ -150,12 +153,12 @@ def _explained(
 ) -> Iterator[str]:
     """The same in sentences."""
     if configuration.path is None:
-        yield "There is no configuration file: nothing but the sandbox is offered."
+        yield "There is no configuration file: only the sandbox is offered."
     else:
-        yield f"{configuration.path} is right."
+        yield f"{configuration.path} is valid."
     yield (
         "Prices: dollars for a million tokens, with a markup of "
-        f"{catalog.percent(configuration.markup_bp)} where nothing else is said."
+        f"{catalog.percent(configuration.markup_bp)} by default."
     )
     for settings in configuration.providers:
         yield _provider_line(configuration, settings)

@@ -80,7 +80,7 @@ def _program() -> str:
 
 
 def _move_into(folder: Path) -> str:
-    """Make the folder's database the one of this process, whatever the caller's settings say."""
+    """Make this process use the folder's database, whatever the caller's settings are."""
     for name in [name for name in os.environ if name.upper().startswith("MODELGATES_")]:
         del os.environ[name]
     database_url = f"sqlite:///{folder}/modelgates.db"
@@ -90,13 +90,13 @@ def _move_into(folder: Path) -> str:
     return database_url
 
 
-def _usable_port(wanted: int) -> int:
+def _usable_port(port: int) -> int:
     try:
-        with socket.create_server((_HOST, wanted)):
-            return wanted
+        with socket.create_server((_HOST, port)):
+            return port
     except OSError as error:
         why = os.strerror(error.errno or 0)
-        note(f"Port {wanted} cannot be used ({why}); taking a free one.")
+        note(f"Port {port} cannot be used ({why}); taking a free one.")
         return 0
 
 
@@ -114,7 +114,7 @@ async def _seed(gateway: Any, database_url: str) -> Demo:
 
 def _tour(url: str, shown: Demo, program: str) -> None:
     try:
-        said, usage = _call_model(url, shown.inference_key)
+        text, usage = _call_model(url, shown.inference_key)
         answer = _ask(url, "GET", "/api/v1/credits", shown.management_key)
     except OSError as error:
         note(f"Error: the demo could not call itself: {error}")
@@ -126,7 +126,7 @@ ModelGates runs at {url} on a throw-away database.
 The account "Demo" ({shown.account_id}) was granted ${_CREDITS} and has made one streamed call
 to {_MODEL}, a model of the gateway's own that needs no provider. It said:
 
-  {said}
+  {text}
 
 and its last chunk had the usage, with the cost that was committed before it was sent:
 
@@ -164,19 +164,19 @@ Ctrl-C ends the demo and deletes its database.
 
 
 def _call_model(url: str, key: str) -> tuple[str, str]:
-    """One streamed call: what the model said, and the usage with its cost."""
+    """One streamed call: the text of the answer, and the usage with its cost."""
     messages = [{"role": "user", "content": _PROMPT}]
     body = {"model": _MODEL, "stream": True, "max_tokens": 100, "messages": messages}
     stream = _ask(url, "POST", "/api/v1/chat/completions", key, json.dumps(body))
     payloads = [line.removeprefix("data: ") for line in stream.splitlines() if line[:6] == "data: "]
     # Decimal: as a float the cost might be written with an exponent.
     chunks = [json.loads(payload, parse_float=Decimal) for payload in payloads[:-1]]
-    said = "".join(
+    text = "".join(
         choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"]
     )
     usage = chunks[-1]["usage"]
     tokens = f"{usage['prompt_tokens']} tokens in, {usage['completion_tokens']} out"
-    return said, f"{chunks[-1]['id']}: {tokens}, cost ${usage['cost']:f}"
+    return text, f"{chunks[-1]['id']}: {tokens}, cost ${usage['cost']:f}"
 
 
 def _ask(url: str, method: str, path: str, key: str, body: str | None = None) -> str:

@@ -108,7 +108,7 @@ def _record(found: Generation, price: Price | None) -> dict[str, Any]:
 
 def _line_record(line: ReceiptLine) -> dict[str, Any]:
     return {
-        "what": line.what,
+        "what": line.meter,
         "quantity": line.quantity,
         "rate": plain(line.rate),
         "amount": plain(line.amount),
@@ -213,7 +213,7 @@ def _sums(found: Generation) -> str:
         running = found.state is HoldState.OPEN
         return "Nothing has been charged yet." if running else "Nothing was charged."
     rows = [
-        (str(line.quantity), line.what, plain(line.rate), plain(line.amount))
+        (str(line.quantity), line.meter, plain(line.rate), plain(line.amount))
         for line in found.lines
     ]
     total = ("", "cost", "", format_pico(found.cost_pico))

@@ -65,14 +65,14 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Create a key. Its text is printed once and cannot be read again."""
-    wanted = NewKey(
+    new_key = NewKey(
         kind=kind,
         name=kind.value if name is None else name,
         limit_pico=_limit_pico(limit),
         limit_reset=limit_reset,
         expires_at=expires_at,
     )
-    key, text = run(lambda gateway: gateway.keys.create(account, wanted))
+    key, text = run(lambda gateway: gateway.keys.create(account, new_key))
     show({"key": text, **_key_record(key)}, as_json)
     note("Keep the key now: it is stored as a hash alone and cannot be shown again.")
 
@@ -82,8 +82,8 @@ def list_all(account: AccountOption, as_json: AsJson = False) -> None:
     """List an account's keys, newest first."""
 
     async def keys(gateway: Any) -> list[Key]:
-        found = await gateway.accounts.get(account)
-        everything: list[Key] = await gateway.keys.page(found.id, limit=sys.maxsize)
+        owner = await gateway.accounts.get(account)
+        everything: list[Key] = await gateway.keys.page(owner.id, limit=sys.maxsize)
         return everything
 
     show_all([_key_record(key) for key in run(keys)], _COLUMNS, as_json)
@@ -112,10 +112,10 @@ def enable(key: Hash, as_json: AsJson = False) -> None:
 )
 def delete(key: Hash, yes: Yes = False, as_json: AsJson = False) -> None:
     """Delete a key for ever; what it spent stays in the journal."""
-    found = _find(key)
-    confirm(f"Delete the {found.kind} key {found.name!r} ({found.label}) for ever?", yes)
-    run(lambda gateway: gateway.keys.delete(found))
-    show({"hash": found.hash, "deleted": True}, as_json)
+    record = _find(key)
+    confirm(f"Delete the {record.kind} key {record.name!r} ({record.label}) for ever?", yes)
+    run(lambda gateway: gateway.keys.delete(record))
+    show({"hash": record.hash, "deleted": True}, as_json)
 
 
 def _find(key_hash: str) -> Key:

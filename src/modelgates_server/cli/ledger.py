@@ -70,13 +70,13 @@ def entries(account: AccountId, as_json: AsJson = False) -> None:
     """List an account's entries from the first on; with --json, one JSON object per line."""
 
     async def print_entries(gateway: Any) -> None:
-        found = await gateway.accounts.get(account)
+        owner = await gateway.accounts.get(account)
         if as_json:
             with text_output(_STANDARD_OUTPUT) as write:
-                await export_jsonl(gateway.store, write, found.id)
+                await export_jsonl(gateway.store, write, owner.id)
             return
         typer.echo(_HEAD)
-        async with gateway.store.books(found.id) as books:
+        async with gateway.store.books(owner.id) as books:
             async for page in books.entries():
                 typer.echo("\n".join(_line(entry) for entry in page))
 
@@ -106,10 +106,10 @@ def export(
     """Write the journal with exact decimals, for programs and spreadsheets."""
 
     async def write_entries(gateway: Any) -> int:
-        one = None if account is None else (await gateway.accounts.get(account)).id
+        account_id = None if account is None else (await gateway.accounts.get(account)).id
         with text_output(output) as write:
             return await (export_csv if as_format is ExportFormat.CSV else export_jsonl)(
-                gateway.store, write, one
+                gateway.store, write, account_id
             )
 
     count = run(write_entries)

@@ -91,7 +91,7 @@ def instant(at_ms: int | None) -> str | None:
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Go on only if a person says yes; raises `InvalidInput` when not, or when there is nobody."""
+    """Go on only if a person says yes; raises `InvalidInput` when not, or without a terminal."""
     if yes:
         return
     if not sys.stdin.isatty():

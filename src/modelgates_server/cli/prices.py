@@ -31,22 +31,23 @@ def show(
     configuration = catalog.valid()
 
     async def all_prices(gateway: Any) -> list[Price]:
-        found: list[Price] = await gateway.store.prices()
-        return found
+        prices: list[Price] = await gateway.store.prices()
+        return prices
 
     book = run(all_prices)
     added, offered = catalog.plan(book, configuration)
-    found = offered.models.get(model)
-    if found is None:
+    priced_model = offered.models.get(model)
+    if priced_model is None:
         raise ModelNotFound(f"there is no model {model!r}; `modelgates models list` shows them all")
-    in_force = catalog.price_in_force(offered, found)
-    rows = {price.id: price for price in (*added, *book) if price.endpoint_id == found.endpoint.id}
-    prices = sorted(rows.values(), key=lambda price: price.from_ms)
+    in_force = catalog.price_in_force(offered, priced_model)
+    endpoint_id = priced_model.endpoint.id
+    by_id = {price.id: price for price in (*added, *book) if price.endpoint_id == endpoint_id}
+    prices = sorted(by_id.values(), key=lambda price: price.from_ms)
     now_id = None if in_force is None else in_force.id
     if as_json:
-        print_json(_record(found, prices, now_id, {price.id for price in book}))
+        print_json(_record(priced_model, prices, now_id, {price.id for price in book}))
     else:
-        _print_table(found, prices, now_id)
+        _print_table(priced_model, prices, now_id)
 
 
 def _record(

@@ -53,8 +53,8 @@ app.add_typer(docs.app, name="docs")
 app.add_typer(demo.app)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(flag: bool) -> None:
+    if flag:
         typer.echo(f"modelgates {__version__}")
         raise typer.Exit
 

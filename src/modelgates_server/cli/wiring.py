@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from modelgates_server.bootstrap import Database, Gateway
+    from modelgates_server.bootstrap import Database
+    from modelgates_server.service.services import LedgerServices
 
 T = TypeVar("T")
 
 
-def run(work: Callable[["Gateway"], Coroutine[Any, Any, T]], *, create: bool = False) -> T:
+def run(work: Callable[["LedgerServices"], Coroutine[Any, Any, T]], *, create: bool = False) -> T:
     """Do work on the database that the settings name; its refusals end the command.
 
-    Only `create` makes a database where there is none: whoever looks in the wrong folder is told.
+    Only `create` makes a database where there is none: in the wrong folder a command is refused.
     """
     import asyncio  # noqa: PLC0415 - see above
 
@@ -45,14 +46,14 @@ def now_ms() -> int:
 
 
 def serve(on_started: Callable[[str], None], **given: Any) -> None:
-    """Run the server until it is told to stop; `given` members stand over the settings."""
+    """Run the server until SIGTERM or Ctrl-C; members of `given` override the settings."""
     from modelgates_server.bootstrap import load_settings, serving  # noqa: PLC0415 - see above
 
     serving.serve(load_settings(**given), on_started=on_started)
 
 
 def serve_sandbox(host: str, port: int, on_started: Callable[[str], None]) -> None:
-    """Run the sandbox's models as a server of their own until it is told to stop."""
+    """Run the sandbox's models as a server of their own until SIGTERM or Ctrl-C."""
     from modelgates_server.bootstrap import sandbox  # noqa: PLC0415 - see above
 
     sandbox.serve_sandbox(host, port, on_started)

@@ -1,45 +1,11 @@
-"""Everything the gateway refuses, in one tree. `web.errors` maps it to HTTP.
+"""Everything the gateway refuses, in one tree of classes: a subclass is a special case of its base.
 
-GatewayError
-├── InvalidInput              the request itself is wrong
-│   ├── InvalidAmount         not an exact decimal within its allowed range
-│   ├── ReferenceReused       a reference or idempotency key came again with other parameters
-│   └── UnknownModel
-├── Unauthenticated           no usable key
-│   ├── MissingKey
-│   ├── UnknownKey
-│   ├── KeyDisabled
-│   └── KeyExpired
-├── NotPermitted              a good key of the wrong kind
-├── NotFound
-│   ├── AccountNotFound
-│   ├── KeyNotFound
-│   ├── HoldNotFound
-│   ├── GenerationNotFound
-│   ├── ModelNotFound
-│   └── NoEndpoint            the model is there, and its endpoint is not as the request demands
-├── Conflict                  what is on the books stands against it
-│   ├── AccountExists
-│   ├── AccountClosed
-│   ├── AccountNotEmpty
-│   ├── HoldEnded
-│   ├── HoldNotExpired
-│   ├── TotalTooLarge
-│   ├── CallInProgress        its idempotency key names a call that runs
-│   ├── CallEnded             it names one that ended and cannot be repeated
-│   └── CreatedKeyDeleted     it names the creation of a key that was deleted since
-├── InsufficientCredits
-├── MaxCostExceeded           the request's own limit
-├── KeyLimitExceeded
-├── ProviderError             the provider's answer, or the lack of one
-│   ├── ProviderRefused       it finds the request wrong
-│   ├── ProviderRateLimited
-│   ├── ProviderUnavailable
-│   └── ProviderTimedOut
-├── PriceNotFound             nothing is free by accident
-├── Stopping                  the server takes no new calls
-└── StoreUnavailable          the database cannot be used just now
+Each class has a `code` of its own: the word that is stored with failed calls, counted, logged and
+documented in `docs/guides/errors.md`. A released code never changes, whatever its class is renamed
+to. `web.errors` has the HTTP status of each code; a code without one there has that of its base.
 """
+
+from typing import ClassVar
 
 import msgspec
 
@@ -47,129 +13,136 @@ import msgspec
 class GatewayError(Exception):
     """A refusal its reader can act on: `str()` of it is fit for a user and holds no secret.
 
-    `generation_id` is set where it ended a call that had its hold.
+    `generation_id` is set where it ended a call that had its hold, `retry_after_s` where it is
+    known when to try again.
     """
 
+    code: ClassVar[str] = "internal_error"
     generation_id: str | None = None
+    retry_after_s: int | None = None
+
+    def __init_subclass__(cls, *, code: str) -> None:
+        super().__init_subclass__()
+        cls.code = code
 
 
-class InvalidInput(GatewayError):
+class InvalidInput(GatewayError, code="invalid_input"):
     """The request is malformed or breaks a documented rule."""
 
 
-class InvalidAmount(InvalidInput):
+class InvalidAmount(InvalidInput, code="invalid_amount"):
     """An amount that is not an exact decimal with at most 12 places, or is out of range."""
 
 
-class ReferenceReused(InvalidInput):
+class ReferenceReused(InvalidInput, code="reference_reused"):
     """The same reference with other parameters; references are kept for ever."""
 
 
-class UnknownModel(InvalidInput):
+class UnknownModel(InvalidInput, code="unknown_model"):
     """No model of this name, or none that can be called so."""
 
 
-class Unauthenticated(GatewayError):
+class Unauthenticated(GatewayError, code="unauthenticated"):
     """No key that opens anything came with the request."""
 
 
-class MissingKey(Unauthenticated):
+class MissingKey(Unauthenticated, code="missing_key"):
     """No `Authorization: Bearer` header with a key-shaped token."""
 
     def __init__(self) -> None:
         super().__init__("Missing Authentication header")
 
 
-class UnknownKey(Unauthenticated):
+class UnknownKey(Unauthenticated, code="unknown_key"):
     """Never issued, mistyped or deleted: the three are not told apart, so nobody can probe."""
 
     def __init__(self) -> None:
         super().__init__("User not found.")
 
 
-class KeyDisabled(Unauthenticated):
+class KeyDisabled(Unauthenticated, code="key_disabled"):
     """Switched off, or its account is closed."""
 
     def __init__(self) -> None:
         super().__init__("API key is disabled.")
 
 
-class KeyExpired(Unauthenticated):
+class KeyExpired(Unauthenticated, code="key_expired"):
     """Past its `expires_at`."""
 
     def __init__(self) -> None:
         super().__init__("API key has expired.")
 
 
-class NotPermitted(GatewayError):
+class NotPermitted(GatewayError, code="not_permitted"):
     """The key is good, but its kind may not do this."""
 
 
-class NotFound(GatewayError):
+class NotFound(GatewayError, code="not_found"):
     """What the request names does not exist for this caller."""
 
 
-class AccountNotFound(NotFound):
+class AccountNotFound(NotFound, code="account_not_found"):
     """No account with this id."""
 
 
-class KeyNotFound(NotFound):
+class KeyNotFound(NotFound, code="key_not_found"):
     """No key with this hash on the account."""
 
 
-class HoldNotFound(NotFound):
+class HoldNotFound(NotFound, code="hold_not_found"):
     """No hold with this id on the account."""
 
 
-class GenerationNotFound(NotFound):
+class GenerationNotFound(NotFound, code="generation_not_found"):
     """No generation with this id on the account."""
 
 
-class ModelNotFound(NotFound):
+class ModelNotFound(NotFound, code="model_not_found"):
     """No model of this name to be shown."""
 
 
-class NoEndpoint(NotFound):
+class NoEndpoint(NotFound, code="no_endpoint"):
     """No endpoint of the model meets what the request demands of one; OpenRouter's word and 404."""
 
 
-class Conflict(GatewayError):
+class Conflict(GatewayError, code="conflict"):
     """The request is well formed, but what is on the books stands against it."""
 
 
-class AccountExists(Conflict):
+class AccountExists(Conflict, code="account_exists"):
     """An account with this id was opened under another reference."""
 
 
-class AccountClosed(Conflict):
+class AccountClosed(Conflict, code="account_closed"):
     """Closed accounts take no credits and no holds."""
 
 
-class AccountNotEmpty(Conflict):
+class AccountNotEmpty(Conflict, code="account_not_empty"):
     """An account with a balance or open holds cannot be closed."""
 
 
-class HoldEnded(Conflict):
+class HoldEnded(Conflict, code="hold_ended"):
     """A hold ends exactly once."""
 
 
-class HoldNotExpired(Conflict):
+class HoldNotExpired(Conflict, code="hold_not_expired"):
     """A hold may be resolved by the sweeper only after its time."""
 
 
-class TotalTooLarge(Conflict):
+class TotalTooLarge(Conflict, code="total_too_large"):
     """A lifetime total would pass what the database can hold exactly."""
 
 
-class CallInProgress(Conflict):
+class CallInProgress(Conflict, code="call_in_progress"):
     """A call with this idempotency key is running: ask again shortly."""
 
 
-class CallEnded(Conflict):
+class CallEnded(Conflict, code="call_ended"):
     """A call with this idempotency key has ended and its answer is not kept."""
 
 
-class CreatedKeyDeleted(Conflict):
+class CreatedKeyDeleted(Conflict, code="created_key_deleted"):
     """A repeated creation of a key that was deleted: answering with it would give a dead key."""
 
     def __init__(self) -> None:
@@ -194,7 +167,7 @@ class Shortfall(msgspec.Struct, frozen=True):
     choices: int = 1
 
 
-class InsufficientCredits(GatewayError):
+class InsufficientCredits(GatewayError, code="insufficient_credits"):
     """The available credits do not cover the amount.
 
     `reason` is stable, for programs; `retry_after_s` is there when open holds are all that stands
@@ -265,7 +238,7 @@ class InsufficientCredits(GatewayError):
         )
 
 
-class MaxCostExceeded(GatewayError):
+class MaxCostExceeded(GatewayError, code="max_cost_exceeded"):
     """The worst case of the call is above what its request allows it to cost."""
 
     def __init__(self, message: str, shortfall: Shortfall) -> None:
@@ -273,7 +246,7 @@ class MaxCostExceeded(GatewayError):
         self.shortfall = shortfall
 
 
-class KeyLimitExceeded(GatewayError):
+class KeyLimitExceeded(GatewayError, code="key_limit_exceeded"):
     """The key's own limit for the current window does not cover the amount.
 
     `resets_at_ms` is when the window ends, None for a lifetime limit.
@@ -297,10 +270,10 @@ class KeyLimitExceeded(GatewayError):
         self.resets_at_ms = resets_at_ms
 
 
-class ProviderError(GatewayError):
+class ProviderError(GatewayError, code="provider_error"):
     """What a provider answered instead of a completion. `raw` is its own text, cut short.
 
-    `status` is its HTTP status where there was one, `code` its own word for the error.
+    `status` is its HTTP status where there was one, `provider_code` its own word for the error.
     """
 
     def __init__(
@@ -309,43 +282,43 @@ class ProviderError(GatewayError):
         *,
         provider: str,
         status: int | None = None,
-        code: str | None = None,
+        provider_code: str | None = None,
         raw: str | None = None,
         retry_after_s: int | None = None,
     ) -> None:
         super().__init__(message)
         self.provider = provider
         self.status = status
-        self.code = code
+        self.provider_code = provider_code
         self.raw = raw
         self.retry_after_s = retry_after_s
 
 
-class ProviderRefused(ProviderError):
+class ProviderRefused(ProviderError, code="provider_refused"):
     """The provider finds fault with the request: repeating it will not help."""
 
 
-class ProviderRateLimited(ProviderError):
+class ProviderRateLimited(ProviderError, code="provider_rate_limited"):
     """The provider's own limit, shared by all who call through this gateway."""
 
 
-class ProviderUnavailable(ProviderError):
+class ProviderUnavailable(ProviderError, code="provider_unavailable"):
     """The provider cannot be reached, failed, or sent what is no answer."""
 
 
-class ProviderTimedOut(ProviderError):
+class ProviderTimedOut(ProviderError, code="provider_timed_out"):
     """The provider did not answer in time."""
 
 
-class PriceNotFound(GatewayError):
+class PriceNotFound(GatewayError, code="price_not_found"):
     """The model has no price that is in force, so a call cannot be charged."""
 
 
-class Stopping(GatewayError):
+class Stopping(GatewayError, code="server_stopping"):
     """The server is about to end and takes no new calls."""
 
 
-class StoreUnavailable(GatewayError):
+class StoreUnavailable(GatewayError, code="database_unavailable"):
     """The database cannot be used just now; nothing was acknowledged.
 
     Repeating a command under its reference is safe, whether or not it was saved.

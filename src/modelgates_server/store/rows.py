@@ -16,7 +16,12 @@ from modelgates_server.core.ledger.records import (
     HoldState,
     PlatformAccount,
 )
-from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer
+from modelgates_server.core.metering.generations import (
+    ActivityRow,
+    Generation,
+    StoredAnswer,
+    with_error_codes,
+)
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.core.times import LimitReset
 from modelgates_server.service.ports import AuthenticatedKey, OpenHolds
@@ -96,7 +101,7 @@ def generation_of(row: Row) -> Generation:
     """Id and record; raises `StoreUnavailable` for a record that nobody wrote so."""
     generation_id, record = row
     try:
-        return _generation.decode(record)
+        return with_error_codes(_generation.decode(record))
     except _NOT_OURS as error:
         raise _damaged("generation", generation_id, error) from error
 

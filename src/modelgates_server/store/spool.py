@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from modelgates_server.core.errors import StoreUnavailable
+from modelgates_server.core.metering.generations import with_error_codes
 from modelgates_server.service.ports import PendingSettlement
 
 _decoder = msgspec.json.Decoder(PendingSettlement)
@@ -47,7 +48,7 @@ class FolderSpool:
         """See `Spool.load`."""
         path = self._path(generation_id)
         try:
-            return _decoder.decode(path.read_bytes())
+            settlement = _decoder.decode(path.read_bytes())
         except FileNotFoundError:
             return None
         except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
@@ -55,6 +56,8 @@ class FolderSpool:
                 f"the kept settlement {path} is damaged or cannot be read ({error}): its call is "
                 "on the books as an open hold; move the file away to have that resolved"
             ) from error
+        generation = with_error_codes(settlement.generation)
+        return msgspec.structs.replace(settlement, generation=generation)
 
     async def remove(self, generation_id: str) -> None:
         """See `Spool.remove`."""

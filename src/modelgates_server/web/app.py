@@ -51,7 +51,8 @@ class App:
         lifespan: Lifespan,
         bodies_max_bytes: int,
     ) -> None:
-        self._routes = RouteTable(routes)
+        self.routes = routes
+        self._table = RouteTable(routes)
         self._keys = keys
         self._count_request = count_request
         self._error_responses = error_responses
@@ -81,7 +82,7 @@ class App:
     ) -> tuple[str, HttpResponse | StreamedResponse]:
         route_id = _NO_ROUTE
         try:
-            methods, scope["path_params"] = self._routes.find(scope["path"])
+            methods, scope["path_params"] = self._table.find(scope["path"])
             if scope["method"] == "OPTIONS":
                 return route_id, _preflight(methods, scope["headers"])
             route = _choose(methods, scope["method"])

@@ -7,7 +7,7 @@ import msgspec
 from starlette.datastructures import QueryParams
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.metering.members import misfit
+from modelgates_server.dialects.json_object import misfit
 from modelgates_server.web.errors import HttpError
 from modelgates_server.web.members import Words, check_members
 from modelgates_server.web.request import RequestContext

@@ -10,14 +10,25 @@ from modelgates_server.core import errors as e
 from modelgates_server.core.errors import GatewayError, Shortfall
 from modelgates_server.core.times import format_instant
 from modelgates_server.web.api.amounts import number
-from modelgates_server.web.errors import describe
+from modelgates_server.web.errors import describe, look_up
 from modelgates_server.web.head import Headers
 
 Metadata = dict[str, object]
 
 _ADD_CREDITS = "Add credits, or lower max_tokens / prompt size to fit your remaining balance."
 _OVERLOADED = (503, 529)
-_SERVER: Metadata = {"error_type": "server"}
+
+_ERROR_TYPES = {
+    "insufficient_credits": "payment_required",
+    "max_cost_exceeded": "payment_required",
+    "key_limit_exceeded": "permission_denied",
+    "provider_refused": "invalid_request",
+    "provider_rate_limited": "rate_limit_exceeded",
+    "provider_timed_out": "timeout",
+    "server_stopping": "server",
+    "database_unavailable": "server",
+}
+"""OpenRouter's word for an error code, where it has one that its clients match on."""
 
 
 class ErrorResponses:
@@ -25,24 +36,24 @@ class ErrorResponses:
 
     def __init__(self, limit_source_prefix: str = "modelgates") -> None:
         self._prefix = limit_source_prefix
-        self._metadata: list[tuple[type[GatewayError], Callable[..., Metadata]]] = [
-            (e.InsufficientCredits, self._credits),
-            (e.MaxCostExceeded, self._max_cost),
-            (e.KeyLimitExceeded, self._key_limit),
-            (e.ProviderError, _provider),
-        ]
+        self._metadata: dict[str, Callable[..., Metadata]] = {
+            e.InsufficientCredits.code: self._credits,
+            e.MaxCostExceeded.code: self._max_cost,
+            e.KeyLimitExceeded.code: self._key_limit,
+            e.ProviderError.code: _provider,
+        }
 
     def describe(self, error: Exception) -> tuple[int, str, Headers, Metadata | None]:
         """Status, message, additional headers and metadata."""
         status, message, headers = describe(error)
-        if isinstance(error, e.ProviderUnavailable) and error.status in _OVERLOADED:
+        if not isinstance(error, GatewayError):
+            return status, message, headers, None
+        if _is_overloaded(error):
             status = 503
-        if isinstance(error, GatewayError) and error.generation_id is not None:
+        if error.generation_id is not None:
             headers = [*headers, (b"x-generation-id", error.generation_id.encode())]
-        for kind, metadata in self._metadata:
-            if isinstance(error, kind):
-                return status, message, headers, metadata(error)
-        return status, message, headers, None
+        metadata = look_up(self._metadata, type(error))
+        return status, message, headers, metadata and metadata(error)
 
     def shown(self, error: Exception) -> dict[str, object]:
         """`error` within an answer whose head is out: metadata has what a header would say.
@@ -53,7 +64,8 @@ class ErrorResponses:
         shown: dict[str, object] = {"message": message, "code": status}
         for name, value in headers:
             if name == b"retry-after":
-                metadata = {**(metadata or _SERVER), "retry_after_seconds": int(value)}
+                metadata = metadata or {"error_type": _error_type(error)}
+                metadata = {**metadata, "retry_after_seconds": int(value)}
         return shown if metadata is None else {**shown, "metadata": metadata}
 
     def _credits(self, error: e.InsufficientCredits) -> Metadata:
@@ -63,7 +75,7 @@ class ErrorResponses:
             hint = "Retry after your in-flight requests settle (see the Retry-After header)."
         source = "in_flight_budget" if in_flight else "credits"
         return {
-            "error_type": "payment_required",
+            "error_type": _error_type(error),
             "provider_name": None,
             "limit_source": f"{self._prefix}_{source}",
             "reason": error.reason,
@@ -73,7 +85,7 @@ class ErrorResponses:
 
     def _max_cost(self, error: e.MaxCostExceeded) -> Metadata:
         return {
-            "error_type": "payment_required",
+            "error_type": _error_type(error),
             "provider_name": None,
             "limit_source": f"{self._prefix}_max_cost",
             "reason": "max_cost_exceeded",
@@ -84,7 +96,7 @@ class ErrorResponses:
     def _key_limit(self, error: e.KeyLimitExceeded) -> Metadata:
         resets_at_ms = error.resets_at_ms
         return {
-            "error_type": "permission_denied",
+            "error_type": _error_type(error),
             "limit_source": f"{self._prefix}_key_limit",
             "reason": "key_limit_exceeded",
             "remedy_hint": "Raise the limit of this key, or use another key.",
@@ -117,8 +129,8 @@ def _provider(error: e.ProviderError) -> Metadata:
     }
     if error.raw is not None:
         metadata["raw"] = error.raw
-    if error.code is not None:
-        metadata["provider_code"] = error.code
+    if error.provider_code is not None:
+        metadata["provider_code"] = error.provider_code
     if error.retry_after_s is not None:
         metadata["retry_after_seconds"] = error.retry_after_s
     if isinstance(error, e.ProviderRateLimited):
@@ -127,11 +139,14 @@ def _provider(error: e.ProviderError) -> Metadata:
     return metadata
 
 
-def _error_type(error: e.ProviderError) -> str:
-    if isinstance(error, e.ProviderRefused):
-        return "invalid_request"
-    if isinstance(error, e.ProviderRateLimited):
-        return "rate_limit_exceeded"
-    if isinstance(error, e.ProviderTimedOut):
-        return "timeout"
-    return "provider_overloaded" if error.status in _OVERLOADED else "provider_unavailable"
+def _error_type(error: Exception) -> str:
+    """`metadata.error_type`: OpenRouter's word where it has one, else our own code."""
+    if not isinstance(error, GatewayError):
+        return "server"
+    if _is_overloaded(error):
+        return "provider_overloaded"
+    return look_up(_ERROR_TYPES, type(error)) or error.code
+
+
+def _is_overloaded(error: GatewayError) -> bool:
+    return isinstance(error, e.ProviderUnavailable) and error.status in _OVERLOADED

@@ -1,57 +1,63 @@
-"""Every refusal's way to the wire: one shape, one table of HTTP numbers.
+"""Every refusal's way to the wire: one shape, and what each error code is in HTTP.
 
 Shape (seed specification, schema `UnauthorizedResponse` and its siblings):
 `{"error": {"message", "code", "metadata"?}, "user_id"?}`; absent members are left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
-from modelgates_server.core import errors as e
+from modelgates_server.core.errors import GatewayError, StoreUnavailable
 from modelgates_server.web.head import Headers
 
-STATUS: dict[type[e.GatewayError], int] = {
-    e.InvalidInput: 400,
-    e.InvalidAmount: 400,
-    e.ReferenceReused: 422,
-    e.UnknownModel: 400,
-    e.MissingKey: 401,
-    e.UnknownKey: 401,
-    e.KeyDisabled: 401,
-    e.KeyExpired: 401,
-    e.NotPermitted: 403,
-    e.AccountNotFound: 404,
-    e.KeyNotFound: 404,
-    e.HoldNotFound: 404,
-    e.GenerationNotFound: 404,
-    e.ModelNotFound: 404,
-    e.NoEndpoint: 404,
-    e.AccountExists: 409,
-    e.AccountClosed: 409,
-    e.AccountNotEmpty: 409,
-    e.HoldEnded: 409,
-    e.HoldNotExpired: 409,
-    e.TotalTooLarge: 409,
-    e.CallInProgress: 409,
-    e.CallEnded: 409,
-    e.CreatedKeyDeleted: 409,
-    e.InsufficientCredits: 402,
-    e.MaxCostExceeded: 402,
-    e.KeyLimitExceeded: 403,
-    e.ProviderRefused: 400,
-    e.ProviderRateLimited: 429,
-    e.ProviderUnavailable: 502,
-    e.ProviderTimedOut: 504,
-    e.PriceNotFound: 503,
-    e.Stopping: 503,
-    e.StoreUnavailable: 503,
+T = TypeVar("T")
+
+STATUSES = {
+    "internal_error": 500,
+    "invalid_input": 400,
+    "reference_reused": 422,
+    "unauthenticated": 401,
+    "not_permitted": 403,
+    "not_found": 404,
+    "conflict": 409,
+    "insufficient_credits": 402,
+    "max_cost_exceeded": 402,
+    "key_limit_exceeded": 403,
+    "provider_error": 502,
+    "provider_refused": 400,
+    "provider_rate_limited": 429,
+    "provider_timed_out": 504,
+    "price_not_found": 503,
+    "server_stopping": 503,
+    "database_unavailable": 503,
 }
+"""The status of an error code; an error that is not here has that of its base class."""
+
+_REALM = b'Bearer realm="ModelGates"'
+_CHALLENGES = {
+    "unauthenticated": _REALM + b', error="invalid_token"',
+    "missing_key": _REALM,
+    "not_permitted": _REALM + b', error="insufficient_scope"',
+}
+"""`WWW-Authenticate` by RFC 6750 section 3: no error code when no credentials came."""
+
+_RETRY_SOON = (b"retry-after", b"1")
+_NO_RETRY = (b"x-should-retry", b"false")
+_RETRIES = {
+    "call_in_progress": _RETRY_SOON,
+    "server_stopping": _RETRY_SOON,
+    "database_unavailable": _RETRY_SOON,
+    "call_ended": _NO_RETRY,
+    "created_key_deleted": _NO_RETRY,
+    "insufficient_credits": _NO_RETRY,
+    "max_cost_exceeded": _NO_RETRY,
+    "key_limit_exceeded": _NO_RETRY,
+}
+"""Whether to try again, unless the error itself knows when; OpenAI's clients obey both headers."""
 
 INTERNAL = "Internal Server Error"
-_RETRY_AFTER_S = b"1"
-_NO_RETRY = (b"x-should-retry", b"false")
-_REALM = b'Bearer realm="ModelGates"'
 
 
 class HttpError(Exception):
@@ -84,6 +90,21 @@ def error_body(
     return msgspec.json.encode(_Body(_Error(message, status, metadata), user_id))
 
 
+def look_up(table: Mapping[str, T], error: type[GatewayError]) -> T | None:
+    """What a table by error codes has for a class, or else for the nearest of its ancestors."""
+    for ancestor in error.__mro__:
+        if issubclass(ancestor, GatewayError) and ancestor.code in table:
+            return table[ancestor.code]
+    return None
+
+
+def status_of(error: type[GatewayError]) -> int:
+    """The HTTP status of an error class."""
+    status = look_up(STATUSES, error)
+    assert status is not None, "the root of the tree has a status"
+    return status
+
+
 def describe(error: Exception) -> tuple[int, str, Headers]:
     """Status, message and additional headers of a refusal; anything unknown is a bare 500.
 
@@ -91,36 +112,20 @@ def describe(error: Exception) -> tuple[int, str, Headers]:
     """
     if isinstance(error, HttpError):
         return error.status, str(error), error.headers
-    if not isinstance(error, e.GatewayError):
+    if not isinstance(error, GatewayError):
         return 500, INTERNAL, []
-    status = STATUS[type(error)]
-    if isinstance(error, e.StoreUnavailable):
-        # Its text names files and is for the log.
-        return 503, "Service temporarily unavailable", [(b"retry-after", _RETRY_AFTER_S)]
-    return status, str(error), [*_challenge(error, status), *_retrying(error)]
+    message = str(error)
+    if isinstance(error, StoreUnavailable):
+        message = "Service temporarily unavailable"  # its text names files and is for the log
+    return status_of(type(error)), message, _headers(error)
 
 
-def _retrying(error: e.GatewayError) -> Headers:
-    """Whether and when to try again; `x-should-retry` is what OpenAI's clients obey."""
-    final = e.MaxCostExceeded | e.KeyLimitExceeded | e.CallEnded | e.CreatedKeyDeleted
-    if isinstance(error, final):
-        return [_NO_RETRY]
-    if isinstance(error, e.CallInProgress | e.Stopping):
-        return [(b"retry-after", _RETRY_AFTER_S)]
-    if isinstance(error, e.InsufficientCredits | e.ProviderError):
-        if error.retry_after_s is not None:
-            return [(b"retry-after", b"%d" % error.retry_after_s)]
-        if isinstance(error, e.InsufficientCredits):
-            return [_NO_RETRY]
-    return []
-
-
-def _challenge(error: e.GatewayError, status: int) -> Headers:
-    """`WWW-Authenticate` by RFC 6750 section 3: no error code when no credentials came."""
-    if isinstance(error, e.MissingKey):
-        return [(b"www-authenticate", _REALM)]
-    if status == 401:  # noqa: PLR2004 - a status is its own name
-        return [(b"www-authenticate", _REALM + b', error="invalid_token"')]
-    if isinstance(error, e.NotPermitted):
-        return [(b"www-authenticate", _REALM + b', error="insufficient_scope"')]
-    return []
+def _headers(error: GatewayError) -> Headers:
+    headers = []
+    if challenge := look_up(_CHALLENGES, type(error)):
+        headers.append((b"www-authenticate", challenge))
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % error.retry_after_s))
+    elif retry := look_up(_RETRIES, type(error)):
+        headers.append(retry)
+    return headers

@@ -1,11 +1,7 @@
 """Every route of the server and which keys may call it. Nothing else is served."""
 
-from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.docsite.openapi import BASE_PATH
-from modelgates_server.service.calls.registry import CallService
-from modelgates_server.service.keys import KeyService
 from modelgates_server.service.ports import Clock, Store
-from modelgates_server.telemetry.metrics import Metrics
 from modelgates_server.web.api.activity import ActivityApi
 from modelgates_server.web.api.credits import CreditsApi
 from modelgates_server.web.api.generations import GenerationsApi
@@ -17,42 +13,36 @@ from modelgates_server.web.api.metrics import MetricsApi
 from modelgates_server.web.api.models import ModelsApi
 from modelgates_server.web.api.openapi import OpenApi
 from modelgates_server.web.error_responses import ErrorResponses
-from modelgates_server.web.keep_alive import KeepAliveRules
 from modelgates_server.web.mcp.account import AccountMcp
 from modelgates_server.web.mcp.docs import DocsMcp
 from modelgates_server.web.pages.docs import DocsApi
 from modelgates_server.web.routing import ANY_KEY, INFERENCE, MANAGEMENT, PUBLIC, READERS, Route
+from modelgates_server.web.services import Services, WebOptions
 
 
-def routes(
-    *,
-    store: Store,
-    keys: KeyService,
-    generations: CallService,
-    catalog: Catalog,
-    clock: Clock,
-    metrics: Metrics,
-    metrics_token: str | None,
-    refusals: ErrorResponses,
-    openapi: OpenApi,
-    docs: DocsApi,
-    body_max_bytes: int,
-    allow_unknown_key_members: bool,
-    keep_alive: KeepAliveRules,
-) -> list[Route]:
+def routes(services: Services, options: WebOptions, refusals: ErrorResponses) -> list[Route]:
     """The table. The ids are the operation ids of openapi.yaml.
 
-    That tells nothing of the documentation and of MCP, which have descriptions of their own.
+    The documentation and MCP are not in that document: they have descriptions of their own.
     """
+    store, keys, clock = services.store, services.keys, services.clock
+    docs = DocsApi(options.public_url, services.catalog)
     inference = InferenceApi(
-        generations, refusals, body_max_bytes=body_max_bytes, keep_alive=keep_alive
+        services.calls,
+        refusals,
+        body_max_bytes=options.body_max_bytes,
+        keep_alive=options.keep_alive,
     )
     described = [
         *_inference(inference),
-        *_models(ModelsApi(catalog, clock)),
+        *_models(ModelsApi(services.catalog, clock)),
         *_accounts(store, clock),
-        *_keys(KeysApi(keys, clock, allow_unknown=allow_unknown_key_members)),
-        *_server(Health(store), MetricsApi(metrics_token, metrics), openapi),
+        *_keys(KeysApi(keys, clock, allow_unknown=options.allow_unknown_key_members)),
+        *_server(
+            Health(store),
+            MetricsApi(options.metrics_token, services.metrics),
+            OpenApi(options.public_url),
+        ),
     ]
     account_mcp = AccountMcp(described, keys, refusals)
     docs_mcp = DocsMcp(docs.site.get, docs.base, clock)

@@ -122,7 +122,7 @@ def made(books: OneAccount) -> list[Generation]:
                 call(hold_id, capture(books.id, hold_id, ended.cost_pico, at_ms), ended)
     over = open_generation(books.id, other, "over", 400, markup_bp=5000)
     ended = finished(over, SOME)
-    assert {line.what for line in ended.lines} >= {"rounding", "overrun"}
+    assert {line.meter for line in ended.lines} >= {"rounding", "overrun"}
     call("over", capture(books.id, "over", ended.cost_pico + ended.overrun_pico), ended)
     ended = voided_generation(open_generation(books.id, other, "void", 500))
     call("void", void(books.id, "void"), ended)
@@ -240,8 +240,8 @@ def test_an_open_call_is_not_charged_more_than_its_hold(calls: Calls) -> None:
         ("quantity", -1),
         ("rate", Decimal("7e-12")),
         ("amount", Decimal("11e-12")),
-        ("what", "output_image"),
-        ("what", "nonsense"),
+        ("meter", "output_image"),
+        ("meter", "nonsense"),
     ],
 )
 def test_no_line_of_a_receipt_is_changed_unseen(calls: Calls, name: str, value: object) -> None:

@@ -7,24 +7,33 @@ from hypothesis import strategies as st
 from modelgates_server.core.ids import REFERENCE_MAX_CHARS
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import (
+    CALL_LOST,
     ID_BYTES,
     ActivityRow,
+    Attempt,
     Generation,
     activity_of,
     attempt_of,
     generation_id,
     repeatable_id,
+    with_error_codes,
 )
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.core.times import MS_PER_DAY
 from tests.core import calls
-from tests.support import T0_MS
+from tests.support import T0_MS, error_classes
+
+STORED_UP_TO_0_3 = (
+    *("GatewayError", "Stopping", "lost with its process"),
+    *("ProviderRateLimited", "ProviderRefused", "ProviderTimedOut", "ProviderUnavailable"),
+)
+"""All that could end a call, as versions 0.2 and 0.3 stored it."""
 
 USAGE = Usage(input=1, cache_read=2, input_audio=4, output=8, reasoning=16)
 
 
 def ended(state: HoldState, cost_pico: int = 0, **members: object) -> Generation:
-    started = calls.held(calls.ask(calls.flat(input="0.001"), calls.demand()))
+    started = calls.held(calls.priced(calls.flat(input="0.001"), calls.request()))
     return calls.replace(
         started, **{"state": state, "cost_pico": cost_pico, "ended_at_ms": T0_MS, **members}
     )
@@ -95,3 +104,33 @@ def test_activity_is_what_was_charged_and_what_was_free_but_not_what_failed(
 
 def test_a_running_call_is_no_activity_even_with_a_checkpoint() -> None:
     assert activity_of(ended(HoldState.OPEN, 5, usage=USAGE, ended_at_ms=None)) is None
+
+
+def failed(error: str | None, *of_attempts: str | None) -> Generation:
+    attempts = tuple(
+        Attempt(provider="acme", upstream_model="large", started_at_ms=T0_MS, error=of_attempt)
+        for of_attempt in of_attempts
+    )
+    return ended(HoldState.VOIDED, error=error, attempts=attempts)
+
+
+@pytest.mark.parametrize("stored", STORED_UP_TO_0_3)
+def test_stored_error_of_an_old_version_is_read_as_a_code(stored: str) -> None:
+    read = with_error_codes(failed(stored, stored))
+    assert read.error in {CALL_LOST, *(error.code for error in error_classes())}
+    assert read == failed(read.error, read.error)
+
+
+def test_stored_error_is_read_as_the_code_that_its_class_has_today() -> None:
+    assert with_error_codes(failed("Stopping")).error == "server_stopping"
+    assert with_error_codes(failed("lost with its process")).error == "call_lost"
+
+
+def test_old_error_of_an_attempt_is_read_as_a_code_where_another_attempt_answered() -> None:
+    read = with_error_codes(failed(None, "ProviderTimedOut", None))
+    assert read == failed(None, "provider_timed_out", None)
+
+
+@pytest.mark.parametrize("error", [None, CALL_LOST, "provider_unavailable", "one_of_later"])
+def test_stored_generation_is_read_unchanged_where_it_has_codes(error: str | None) -> None:
+    assert with_error_codes(failed(error, error)) == failed(error, error)

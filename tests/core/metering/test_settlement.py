@@ -1,347 +1,202 @@
-import json
-from fractions import Fraction
-from itertools import pairwise
-from typing import Any, NamedTuple
+"""The rules of an end, on meters of no wire format.
 
-import msgspec
-from hypothesis import given, settings
-from hypothesis import strategies as st
+Bodies and chunks are held for and settled in tests/dialects.
+"""
 
-from modelgates_server.core.errors import (
-    InsufficientCredits,
-    InvalidInput,
-    KeyLimitExceeded,
-    MaxCostExceeded,
-)
-from modelgates_server.core.ledger.records import Account, HoldState
-from modelgates_server.core.metering.generations import Generation
-from modelgates_server.core.metering.observed import ResponseMeter
-from modelgates_server.core.metering.output_meter import OutputMeter
-from modelgates_server.core.metering.request import Api, parse_request, upstream_body
-from modelgates_server.core.metering.settlement import checkpoint, lost, settle
-from modelgates_server.core.metering.sizing import PricedRequest, quote_hold
-from modelgates_server.core.money import ENTRY_MAX_PICO
-from modelgates_server.core.pricing.catalog import Model
-from modelgates_server.core.pricing.prices import BASIS_POINTS, Price, dollars, total_of
-from modelgates_server.core.pricing.service_tiers import (
-    service_tier_to_send,
-    uncharged_service_tier,
-)
-from modelgates_server.core.pricing.usage import Meter
+from typing import Any
+
+import pytest
+
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.generations import Generation, UsageWarning
+from modelgates_server.core.metering.meter import FinishReason, Output, ResponseMeter
+from modelgates_server.core.metering.request import Api, InferenceRequest
+from modelgates_server.core.metering.settlement import checkpoint, costs_differ, lost, settle
+from modelgates_server.core.money import Pico
+from modelgates_server.core.pricing.usage import Usage, UsageReading
 from tests.core import calls
-from tests.core.pure import PureLedger
-from tests.support import DOLLAR, HOLD_MS, T0_MS, capture, expire, place, void
+from tests.support import T0_MS
 
-TEMPLATE_TOKENS = 8
-HIDDEN_PROMPT_TOKENS = 200
-TOOLS_TOKENS = 500
-
-
-class Placed(NamedTuple):
-    """A call that has its hold: what goes upstream, and the books."""
-
-    asked: PricedRequest
-    generation: Generation
-    upstream: dict[str, Any]
-    ledger: PureLedger
-
-    @property
-    def account(self) -> Account:
-        return self.ledger.accounts[calls.ACCOUNT]
+MILLI = 10**9
+CENT = 10**10
+# A thousandth of a dollar to read a token, two to write one, and a cent to ask at all.
+PRICE = calls.flat(input="0.001", output="0.002", request="0.01")
+USAGE = Usage(input=9, output=2)
+COST = 9 * MILLI + 2 * 2 * MILLI + CENT
+ESTIMATED_INPUT = 100 // 4 + 4
+"""Of a request of a hundred bytes in one message."""
 
 
-@st.composite
-def placed(draw: st.DrawFn) -> Placed | None:
-    """A call that an account with about enough money tries to make; None where it is refused."""
-    api, body = draw(calls.requests())
-    at = draw(calls.models)
-    asked = calls.ask(
-        draw(calls.prices), parse_request(api, body), at=at, markup_bp=draw(calls.markups)
+def ended(
+    meter: ResponseMeter,
+    request: InferenceRequest | None = None,
+    *,
+    failure: str | None = None,
+    **options: Any,
+) -> Generation:
+    priced = calls.priced(PRICE, request or calls.request())
+    started = calls.held(priced)
+    return settle(
+        started, PRICE, priced.request, meter, failure=failure, at_ms=T0_MS + 1, **options
     )
-    try:
-        whole = asked.sized(asked.wanted_tokens, lowered=False)
-    except InvalidInput:
-        return None
-    whole_pico = min(whole.amount_pico, ENTRY_MAX_PICO)
-    budgets = st.sampled_from([100, 100, 150, 200, 99, 80, 50]).map(
-        lambda each: whole_pico * each // 100
-    )
-    left, limit, most = (min(draw(budgets), ENTRY_MAX_PICO) for _ in range(3))
-    left -= draw(st.sampled_from([0, 0, 0, 1]))
-    floor, used, held = (draw(st.integers(0, DOLLAR)) for _ in range(3))
-    account = calls.account(
-        left + used + held - floor, usage_pico=used, held_pico=held, min_balance_pico=-floor
-    )
-    key = calls.key()
-    if draw(st.booleans()):
-        key = calls.key(limit_pico=limit + held + used, held_pico=held, usage_pico=used)
-    ledger = PureLedger()
-    ledger.accounts[account.id], ledger.keys[key.hash] = account, key
-    try:
-        sized = quote_hold(
-            asked,
-            account=account,
-            key=key,
-            at_ms=T0_MS,
-            max_cost_pico=most if draw(st.booleans()) else None,
-        )
-        ledger.run(place(account.id, key.hash, "gen-1", sized.amount_pico))
-    except (InsufficientCredits, KeyLimitExceeded, MaxCostExceeded, InvalidInput):
-        return None
-    sent = upstream_body(
-        asked.demand,
-        at.endpoint.upstream_model,
-        cap_parameter=at.endpoint.cap_parameter,
-        cap_tokens=sized.cap_tokens,
-        service_tier=service_tier_to_send(asked.price, asked.demand.service_tier, "default"),
-    )
-    return Placed(asked, calls.begun(sized, asked), json.loads(sent), ledger)
 
 
-def most_read(api: Api, sent: dict[str, Any], at: Model) -> int:
-    """What a byte-level tokenizer without a single merge makes of what a provider gets."""
-    if api is not Api.CHAT:
-        given = sent["input" if api is Api.EMBEDDINGS else "prompt"]
-        one = isinstance(given, str) or isinstance(given[0], int)
-        each = [given] if one else given
-        lengths = [len(x.encode() if isinstance(x, str) else x) + 2 for x in each]
-        return sum(min(length, at.context_tokens) for length in lengths)
-    tokens = HIDDEN_PROMPT_TOKENS
-    for message in sent["messages"]:
-        tokens += TEMPLATE_TOKENS + len(message.get("name", "").encode())
-        tokens += len(compact(message.get("tool_calls", "")))
-        content = message["content"] or ""
-        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        tokens += sum(most_in(part, at) for part in parts)
-    if sent.get("tools"):
-        tokens += TOOLS_TOKENS + len(compact(sent["tools"]))
-    return min(tokens, at.context_tokens)
-
-
-def most_in(part: dict[str, Any], at: Model) -> int:
-    if part["type"] == "text":
-        return len(part["text"].encode())
-    if part["type"] in {"image_url", "input_audio"} and at.media_tokens is not None:
-        return at.media_tokens
-    return at.context_tokens
-
-
-def compact(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def most_written(api: Api, sent: dict[str, Any], at: Model) -> int:
-    """What a provider puts out that keeps to the one cap it reads."""
-    if api is Api.EMBEDDINGS:
-        return 0
-    read = "max_tokens" if api is Api.COMPLETIONS else at.endpoint.cap_parameter
-    each = min(sent.get(read) or at.output_tokens, at.output_tokens, at.context_tokens)
-    prompt = sent.get("prompt", "")
-    several = isinstance(prompt, list) and not isinstance(prompt[0], int)
-    choices = max(sent.get("n") or 1, sent.get("best_of") or 1)
-    return each * choices * (len(prompt) if several else 1)
-
-
-def split(draw: st.DrawFn, whole: int, count: int) -> list[int]:
-    cuts = sorted(draw(st.lists(st.integers(0, whole), min_size=count - 1, max_size=count - 1)))
-    return [high - low for low, high in pairwise([0, *cuts, whole])]
-
-
-@st.composite
-def honest(draw: st.DrawFn, call: Placed) -> dict[str, Any]:
-    """A report of the call in one of the ways of counting that providers have."""
-    api, at = call.asked.demand.api, call.asked.model
-    most = most_read(api, call.upstream, at), most_written(api, call.upstream, at)
-    # No prompt is empty; zero of it is not believed.
-    prompt, completion = (
-        draw(st.just(bound) | st.integers(least, bound))
-        for least, bound in zip((1, 0), most, strict=True)
-    )
-    if api is Api.EMBEDDINGS:
-        alone = draw(st.booleans())
-        return {"total_tokens": prompt} if alone else {"prompt_tokens": prompt, "total_tokens": 0}
-    _, cached, written, audio, image = split(draw, prompt, 5)
-    _, reasoning, spoken, drawn = split(draw, completion, 4)
-    details: dict[str, int] = {"cached_tokens": cached, "cache_write_tokens": written}
-    if call.asked.demand.media:
-        details |= {"audio_tokens": audio, "image_tokens": image}
-    # Gemini and xAI leave reasoning out of the completion. Where a cache count happens to be equal,
-    # the total would be taken to have that.
-    is_told = reasoning not in (cached, written, cached + written)
-    hidden = reasoning if is_told and draw(st.booleans()) else 0
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion - hidden,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": details,
-        "completion_tokens_details": {
-            "reasoning_tokens": reasoning,
-            "audio_tokens": spoken,
-            "image_tokens": drawn,
-        },
-    }
-
-
-def ended(call: Placed, observed: ResponseMeter, failure: str | None = None) -> Generation:
-    """Settle the call, close its hold, and check all that must hold whatever was reported."""
-    before = call.account
-    generation = settle(
-        call.generation,
-        call.asked.price,
-        call.asked.demand,
-        observed,
-        failure=failure,
-        at_ms=T0_MS + 1,
-    )
-    assert 0 <= generation.cost_pico <= generation.hold_pico
-    assert generation.overrun_pico >= 0
-    assert total_of(generation.lines) == dollars(generation.cost_pico)
-    record = msgspec.json.encode(generation)
-    assert msgspec.json.decode(record, type=Generation) == generation
-    used_pico = generation.cost_pico + generation.overrun_pico
-    if generation.state is HoldState.VOIDED:
-        assert used_pico == 0
-        call.ledger.run(void(calls.ACCOUNT, "gen-1"))
-    else:
-        assert generation.usage is not None
-        assert used_pico == by_hand(call.asked.price, generation)
-        call.ledger.run(capture(calls.ACCOUNT, "gen-1", used_pico))
-    after = call.account
-    assert after.credits_pico == before.credits_pico
-    assert after.usage_pico == before.usage_pico + generation.cost_pico
-    assert after.held_pico == before.held_pico - generation.hold_pico
-    assert after.available_pico >= after.min_balance_pico
-    return generation
-
-
-def by_hand(price: Price, generation: Generation) -> int:
-    """What a use comes to in picos, rounded once; the entry that books it holds no more."""
-    usage, markup_bp = generation.usage, generation.markup_bp
-    assert usage is not None
-    tier = [
-        tier
-        for tier in price.tiers
-        if tier.service_tier == generation.charged_service_tier
-        and (tier.above == 0 or usage.prompt_tokens > tier.above)
-    ][-1]
-    exact = sum(
-        (Fraction(tier.rate(meter)) * count for meter, count in usage.quantities()), Fraction()
-    )
-    exact += Fraction(tier.rates.get(Meter.REQUEST, 0))
-    exact *= Fraction(BASIS_POINTS + markup_bp, BASIS_POINTS) * DOLLAR
-    return min(round(exact), ENTRY_MAX_PICO)
-
-
-def may_serve(call: Placed) -> dict[str | None, str | None]:
-    """The words in which a provider may say what it served, and the tier that each is charged at.
-
-    It serves what was sent or hands over to the standard tier; where it may choose, any of them.
-    """
-    sent, price = call.upstream.get("service_tier"), call.asked.price
-    named = price.service_tiers if sent in (None, "auto") else {sent} & {*price.service_tiers}
-    silent = sent if sent in named else None
-    charged: dict[str | None, str | None] = dict.fromkeys([None, "", "auto"], silent)
-    charged.update(dict.fromkeys(["default", "standard", "on_demand", "Default"]))
-    charged.update((tier, tier) for tier in named)
-    return charged
-
-
-@given(placed(), st.data())
-@settings(max_examples=400)
-def test_an_honest_provider_never_charges_more_than_was_held(
-    call: Placed | None, data: st.DataObject
-) -> None:
-    if call is None:
-        return
-    report = data.draw(honest(call))
-    # A zero is honoured where nothing was said.
-    wrote = report.get("total_tokens", 0) > report.get("prompt_tokens", 0)
-    text = "ok" if wrote else ""
-    charged_by_word = may_serve(call)
-    served = data.draw(st.sampled_from([*charged_by_word]))
-    if data.draw(st.booleans()):
-        answer = calls.said(text, usage={**report, "service_tier": served})
-    else:
-        answer = calls.said(text, usage=report, service_tier=served)
-    generation = ended(call, calls.seen(answer))
-    assert generation.charged_service_tier == charged_by_word[served]
-    assert uncharged_service_tier(generation) is None
-    assert generation.state is HoldState.CAPTURED
-    assert generation.overrun_pico == 0
+def usage_of(generation: Generation) -> Usage:
     assert generation.usage is not None
-    assert not generation.usage.estimated
+    return generation.usage
 
 
-def chunk(form: str, report: Any, tier: Any) -> dict[str, Any]:
-    """Usage in one of the places where providers put it."""
-    choice = {"index": 0, "delta": {"content": "so"}, "finish_reason": None}
-    return {
-        "alone": {"choices": [], "usage": report},
-        "beside": {"choices": [choice], "usage": report},
-        "within": {"choices": [{**choice, "usage": report}]},
-        "groq": {"choices": [], "x_groq": {"usage": report}},
-        "silent": {"choices": [], "usage": None, "note": report},
-    }[form] | {"service_tier": tier}
+def reading(**members: Any) -> UsageReading:
+    return UsageReading(**{"trusted_input": True, "trusted_output": True, **members})
 
 
-tiers = calls.JUNK | st.sampled_from(["flex", "priority", "Priority", "batch", "default", "auto"])
-chunks = st.lists(
-    st.builds(
-        chunk,
-        st.sampled_from(["alone", "beside", "within", "groq", "silent"]),
-        calls.REPORTS,
-        tiers,
-    ),
-    max_size=4,
+def test_reported_usage_is_charged() -> None:
+    meter = calls.meter(8, USAGE, report={"any": "words"}, served_model="m", service_tier="flex")
+    generation = ended(meter)
+    assert (generation.state, generation.cost_pico) == (HoldState.CAPTURED, COST)
+    assert (generation.finish_reason, generation.native_finish_reason) == ("stop", "stop")
+    assert (generation.reported, generation.served_model) == ({"any": "words"}, "m")
+    assert generation.service_tier == "flex"
+    assert generation.usage_warnings == ()
+
+
+def test_usage_is_estimated_when_none_is_reported() -> None:
+    usage = usage_of(ended(calls.meter(41)))
+    assert usage == Usage(input=ESTIMATED_INPUT, output=11, estimated=True)
+
+
+def test_echoed_prompt_is_not_counted_as_output() -> None:
+    usage = usage_of(ended(calls.meter(141), calls.request(echo_bytes=100)))
+    assert usage.output == 11
+
+
+def test_pictures_and_sounds_are_estimated_as_media_tokens() -> None:
+    request = calls.request(media=3, sounds=1)
+    meter = calls.meter(output=Output(pictures={(0, 0), (0, 1)}, sounds={0}))
+    usage = usage_of(ended(meter, request, media_tokens=10))
+    assert (usage.input_audio, usage.input_image) == (10, 20)
+    assert (usage.output_audio, usage.output_image) == (10, 20)
+
+
+def test_side_that_is_not_trusted_is_estimated() -> None:
+    no_input = calls.meter(8, usage_reading=reading(usage=USAGE, trusted_input=False))
+    no_input.text_bytes_at_usage = 8
+    generation = ended(no_input)
+    assert usage_of(generation) == Usage(input=ESTIMATED_INPUT, output=2, estimated=True)
+    assert generation.usage_warnings == (UsageWarning.ZERO_ESTIMATED,)
+    no_output = calls.meter(40, usage_reading=reading(usage=USAGE, trusted_output=False))
+    assert usage_of(ended(no_output)) == Usage(input=9, output=10, estimated=True)
+
+
+def test_zero_output_that_is_reported_is_believed_below_a_token_of_text() -> None:
+    zero = reading(usage=Usage(input=9), trusted_output=False, says_zero_output=True)
+    assert usage_of(ended(calls.meter(3, usage_reading=zero))) == Usage(input=9)
+    assert usage_of(ended(calls.meter(4, usage_reading=zero))).output == 1
+
+
+def test_total_without_sides_is_split_by_what_was_put_out() -> None:
+    total = calls.meter(40, usage_reading=UsageReading(unsplit_tokens=25))
+    assert usage_of(ended(total)) == Usage(input=15, output=10, estimated=True)
+
+
+@pytest.mark.parametrize(
+    ("reason", "text_bytes", "output"),
+    [
+        (None, 8 + 8, 4),  # cut: what came after the report is added
+        (FinishReason.STOP, 8 + 8, 2),  # a good end: the report stands
+        (FinishReason.STOP, 8 + 4000, 1002),  # but not if it came before nearly all of the text
+    ],
 )
-
-
-@given(placed(), chunks, st.sampled_from([None, None, "ProviderUnavailable"]))
-@settings(max_examples=400)
-def test_no_dishonest_report_overdraws_an_account_mints_credits_or_breaks_the_call(
-    call: Placed | None, stream: list[dict[str, Any]], failure: str | None
+def test_text_after_the_last_report_is_added_when_the_report_cannot_cover_it(
+    reason: FinishReason | None, text_bytes: int, output: int
 ) -> None:
-    if call is None:
-        return
-    generation = ended(call, calls.seen(*stream), failure)
-    if call.generation.hold_pico == 0:
-        assert generation.cost_pico == 0
+    meter = calls.meter(text_bytes, USAGE, reason, text_bytes_at_usage=8)
+    assert usage_of(ended(meter)).output == output
 
 
-@given(placed(), chunks)
-def test_a_call_whose_process_dies_is_charged_within_its_hold_and_without_overrun(
-    call: Placed | None, stream: list[dict[str, Any]]
+@pytest.mark.parametrize(
+    ("meter", "failure"),
+    [
+        (calls.meter(reason=None), None),
+        (calls.meter(reason=FinishReason.ERROR), None),
+        (calls.meter(usage=USAGE, reason=FinishReason.ERROR), None),
+        (calls.meter(usage=USAGE), "provider_unavailable"),
+    ],
+)
+def test_answer_of_nothing_is_not_charged_when_it_failed_or_has_no_good_end(
+    meter: ResponseMeter, failure: str | None
 ) -> None:
-    if call is None:
-        return
-    observed = calls.seen(*stream)
-    asked = call.asked
-    generation = lost(
-        checkpoint(call.generation, asked.price, asked.demand, observed), T0_MS + HOLD_MS
+    generation = ended(meter, failure=failure)
+    assert (generation.state, generation.cost_pico) == (HoldState.VOIDED, 0)
+    assert (generation.lines, generation.usage, generation.error) == ((), None, failure)
+
+
+def test_answer_of_nothing_is_charged_when_it_ended_well_or_was_reasoned_for() -> None:
+    assert ended(calls.meter(usage=Usage(input=9))).cost_pico == 9 * MILLI + CENT
+    assert ended(calls.meter(usage=USAGE, reason=None)).cost_pico == COST
+
+
+def test_call_that_was_abandoned_is_charged_although_nothing_came() -> None:
+    generation = ended(ResponseMeter(), abandoned=True)
+    assert (generation.state, usage_of(generation).input) == (HoldState.CAPTURED, ESTIMATED_INPUT)
+
+
+def test_request_without_output_is_charged_for_all_that_is_reported_as_input() -> None:
+    request = calls.request(Api.EMBEDDINGS)
+    meter = calls.meter(usage=Usage(input=3, output=5), reason=None)
+    assert usage_of(ended(meter, request)) == Usage(input=8)
+    total = calls.meter(usage_reading=UsageReading(unsplit_tokens=8), reason=None)
+    assert usage_of(ended(total, request)) == Usage(input=8)
+    assert usage_of(ended(ResponseMeter(), request)) == Usage(input=25, estimated=True)
+    assert ended(meter, request, failure="provider_unavailable").state is HoldState.VOIDED
+
+
+def test_use_above_the_hold_is_charged_up_to_it_and_recorded_whole() -> None:
+    generation = ended(calls.meter(8, Usage(input=9, output=10**6)))
+    assert generation.cost_pico == generation.hold_pico
+    used_pico = 9 * MILLI + 10**6 * 2 * MILLI + CENT
+    assert generation.cost_pico + generation.overrun_pico == used_pico
+
+
+def test_report_with_refused_counts_or_unpriced_units_is_marked() -> None:
+    odd = reading(usage=USAGE, refused=1, unpriced=("searches",))
+    assert ended(calls.meter(usage_reading=odd)).usage_warnings == (
+        UsageWarning.COUNT_REFUSED,
+        UsageWarning.UNITS_UNPRICED,
     )
-    assert generation.state is HoldState.EXPIRED
-    assert 0 <= generation.cost_pico <= generation.hold_pico
-    assert generation.overrun_pico == 0
-    assert total_of(generation.lines) == dollars(generation.cost_pico)
-    if observed.output.text_bytes == 0:
-        assert generation.cost_pico == 0
-    before = call.account
-    call.ledger.run(expire(calls.ACCOUNT, "gen-1", T0_MS + HOLD_MS, generation.cost_pico))
-    assert call.account.balance_pico == before.balance_pico - generation.cost_pico
-    assert call.account.available_pico >= call.account.min_balance_pico
 
 
-@given(placed(), st.integers(0, 10**7))
-def test_output_counted_locally_is_recorded_whole_and_charged_up_to_the_hold(
-    call: Placed | None, output_bytes: int
+def test_cost_that_the_provider_reports_is_kept_and_marked_when_it_differs() -> None:
+    same = ended(calls.meter(8, USAGE, cost_pico=COST))
+    assert (same.upstream_cost_pico, same.usage_warnings) == (COST, ())
+    other = ended(calls.meter(8, USAGE, cost_pico=2 * COST))
+    assert other.usage_warnings == (UsageWarning.COST_DIFFERS,)
+
+
+def test_checkpoint_costs_what_was_put_out_so_far_and_a_lost_call_costs_the_same() -> None:
+    priced = calls.priced(PRICE, calls.request())
+    started = calls.held(priced)
+    assert checkpoint(started, PRICE, priced.request, ResponseMeter()) == started
+    some = checkpoint(started, PRICE, priced.request, calls.meter(8, reason=None))
+    assert (some.state, usage_of(some).output, some.overrun_pico) == (HoldState.OPEN, 2, 0)
+    ended_by_loss = lost(some, T0_MS + 1)
+    assert (ended_by_loss.state, ended_by_loss.cost_pico) == (HoldState.EXPIRED, some.cost_pico)
+
+
+@pytest.mark.parametrize(
+    ("reported", "charged", "differ"),
+    [
+        (CENT, CENT, False),
+        (CENT, CENT - 10**8, False),
+        (CENT, CENT - 10**8 - 1, True),
+        (10**8, 0, False),
+        (10**8 + 1, 0, True),
+        (1000 * CENT, 991 * CENT, False),
+        (1000 * CENT, 989 * CENT, True),
+    ],
+)
+def test_costs_differ_when_more_than_a_percent_and_a_hundredth_of_a_cent_apart(
+    reported: int, charged: int, *, differ: bool
 ) -> None:
-    if call is None or call.asked.demand.api is Api.EMBEDDINGS:
-        return
-    observed = ResponseMeter(
-        output=OutputMeter(text_bytes=output_bytes), native_finish_reasons={0: "stop"}
-    )
-    generation = ended(call, observed)
-    assert generation.usage is not None
-    assert generation.usage.estimated
-    assert generation.usage.output == -(-output_bytes // 4)
-    assert generation.usage.prompt_tokens <= generation.prompt_tokens_max
+    assert costs_differ(Pico(reported), Pico(charged)) is differ
+    assert costs_differ(Pico(charged), Pico(reported)) is differ

@@ -3,23 +3,23 @@ import pytest
 from tests.core import calls
 from tests.core.sized import (
     WRITE,
-    ask,
     input_pico,
+    priced_request,
     size,
 )
 
 
 def test_hold_covers_the_context_when_no_cap_is_sent_because_it_may_not_fit() -> None:
-    tight = ask(model={"context_tokens": 700, "output_tokens": 100}, n=2)
+    tight = priced_request(model={"context_tokens": 700, "output_tokens": 100}, choices=2)
     assert tight.bounds(0).input_tokens + 100 > 700
-    sized = size(tight)
-    assert sized.cap_tokens is None
-    assert sized.bounds.output_tokens == 700 * 2
-    assert sized.amount_pico == input_pico(tight) + 700 * 2 * WRITE
+    quote = size(tight)
+    assert quote.cap_tokens is None
+    assert quote.bounds.output_tokens == 700 * 2
+    assert quote.amount_pico == input_pico(tight) + 700 * 2 * WRITE
 
 
 def test_cap_that_the_balance_affords_is_sent_when_the_context_cannot_be_paid_for() -> None:
-    tight = ask(model={"context_tokens": 700, "output_tokens": 100})
+    tight = priced_request(model={"context_tokens": 700, "output_tokens": 100})
     assert size(tight, input_pico(tight) + 50 * WRITE).cap_tokens == 50
     assert size(tight, input_pico(tight) + 600 * WRITE).cap_tokens == 100, "the model's maximum"
 
@@ -28,17 +28,17 @@ def test_cap_that_the_balance_affords_is_sent_when_the_context_cannot_be_paid_fo
 def test_default_limit_is_sent_and_held_for_when_the_client_sets_none(
     default: int | None, cap: int
 ) -> None:
-    asked = ask(model={"default_output_tokens": default})
-    sized = size(asked)
-    assert sized.cap_tokens == sized.bounds.output_tokens == cap
-    assert sized.amount_pico == input_pico(asked) + cap * WRITE
+    priced = priced_request(model={"default_output_tokens": default})
+    quote = size(priced)
+    assert quote.cap_tokens == quote.bounds.output_tokens == cap
+    assert quote.amount_pico == input_pico(priced) + cap * WRITE
 
 
 def test_client_s_own_limit_overrides_the_default() -> None:
-    sized = size(ask(model={"default_output_tokens": 40}, max_tokens=80))
-    assert (sized.cap_tokens, sized.bounds.output_tokens) == (None, 80)
+    quote = size(priced_request(model={"default_output_tokens": 40}, cap_tokens=80))
+    assert (quote.cap_tokens, quote.bounds.output_tokens) == (None, 80)
 
 
 def test_free_model_gets_a_limit_like_any_other() -> None:
-    sized = size(ask(of=calls.flat(input="0")))
-    assert (sized.amount_pico, sized.cap_tokens, sized.bounds.output_tokens) == (0, 100, 100)
+    quote = size(priced_request(of=calls.flat(input="0")))
+    assert (quote.amount_pico, quote.cap_tokens, quote.bounds.output_tokens) == (0, 100, 100)

@@ -12,7 +12,6 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from modelgates_server.core.errors import InvalidAmount
-from modelgates_server.core.metering.usage_reader import UsageRules, read_usage
 from modelgates_server.core.money import ENTRY_MAX_PICO, format_pico
 from modelgates_server.core.pricing.prices import (
     BASIS_POINTS,
@@ -32,7 +31,8 @@ from modelgates_server.core.pricing.prices import (
     whole_pico,
     worst_case_pico,
 )
-from modelgates_server.core.pricing.usage import INPUTS, OUTPUTS, Meter, Usage
+from modelgates_server.core.pricing.usage import INPUTS, OUTPUTS, Meter, Usage, UsageRules
+from modelgates_server.dialects.openai_chat.usage import read_usage
 from tests.support import DOLLAR
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_prices.json").read_text("utf-8"))
@@ -115,7 +115,7 @@ def test_a_documented_usage_costs_what_was_worked_out_by_hand(vector: dict[str, 
     assert {str(k): n for k, n in usage.quantities() if n} == vector["quantities"]
     charge = charge_for(flat(**vector["prices"]), usage, 0, NO_LIMIT_PICO)
     assert format_pico(charge.amount_pico) == vector["charge"]
-    assert {line.what: line.quantity for line in charge.lines} == vector["quantities"]
+    assert {line.meter: line.quantity for line in charge.lines} == vector["quantities"]
 
 
 def test_golden_vectors_speak_for_every_kind_of_provider() -> None:
@@ -138,9 +138,9 @@ def test_a_charge_is_its_lines_and_never_above_the_hold(
     for line in charge.lines:
         assert Fraction(line.amount) == line.quantity * Fraction(line.rate)
     by_hand = exact_picos(price, usage, markup_bp, service_tier)
-    use = Fraction(total_of(line for line in charge.lines if line.what in set(Meter)))
+    use = Fraction(total_of(line for line in charge.lines if line.meter in set(Meter)))
     assert use * DOLLAR == by_hand
-    rounding = [Fraction(line.amount) for line in charge.lines if line.what == "rounding"]
+    rounding = [Fraction(line.amount) for line in charge.lines if line.meter == "rounding"]
     assert len(rounding) <= 1
     assert all(abs(each * DOLLAR) <= Fraction(1, 2) for each in rounding)
     whole = charge_for(price, usage, markup_bp, NO_LIMIT_PICO, service_tier)
@@ -169,7 +169,7 @@ def test_no_use_within_its_bounds_costs_more_than_the_worst_case(
     may_serve = [None, *(name for name in bounds.service_tiers if name in price.service_tiers)]
     service_tier = data.draw(st.sampled_from(may_serve))
     charge = charge_for(price, usage, markup_bp, held_pico, service_tier)
-    assert "overrun" not in {line.what for line in charge.lines}
+    assert "overrun" not in {line.meter for line in charge.lines}
     assert charge == charge_for(price, usage, markup_bp, NO_LIMIT_PICO, service_tier)
 
 
@@ -188,9 +188,9 @@ def test_a_text_call_is_not_held_at_the_rate_of_audio() -> None:
 
 
 def test_free_output_does_not_make_an_unaffordable_prompt_affordable() -> None:
-    asked = Bounds(10, 0, media=False)
-    assert affordable_tokens(flat(input="1"), asked, 0, 10 * DOLLAR) is None
-    assert affordable_tokens(flat(input="1"), asked, 0, 10 * DOLLAR - 1) == -1
+    bounds = Bounds(10, 0, media=False)
+    assert affordable_tokens(flat(input="1"), bounds, 0, 10 * DOLLAR) is None
+    assert affordable_tokens(flat(input="1"), bounds, 0, 10 * DOLLAR - 1) == -1
 
 
 @given(prices(), prompts, st.booleans(), markups, st.integers(0, 10**20))
@@ -213,9 +213,9 @@ def test_what_a_budget_affords_fits_it_and_one_token_more_does_not(
 def test_a_prompt_of_the_affordable_length_fits_the_budget(
     price: Price, prompt: int, output: int, markup_bp: int, budget_pico: int
 ) -> None:
-    asked = Bounds(prompt, output, media=False)
-    assume(worst_case_pico(price, asked, markup_bp) > budget_pico)
-    most = affordable_input_tokens(price, asked, markup_bp, budget_pico)
+    bounds = Bounds(prompt, output, media=False)
+    assume(worst_case_pico(price, bounds, markup_bp) > budget_pico)
+    most = affordable_input_tokens(price, bounds, markup_bp, budget_pico)
     assert 0 <= most < max(prompt, 1)
     if most:
         fits = Bounds(most, output, media=False)
@@ -229,7 +229,7 @@ def test_a_markup_is_exact(markup_bp: int, tokens: int) -> None:
     charge = charge_for(flat(input="0.00000015"), Usage(input=tokens), markup_bp, NO_LIMIT_PICO)
     # 0.15 micro-dollars are 150,000 picos: a basis point of them is 15, so nothing is rounded.
     assert charge.amount_pico == tokens * 15 * (BASIS_POINTS + markup_bp)
-    assert "rounding" not in {line.what for line in charge.lines}
+    assert "rounding" not in {line.meter for line in charge.lines}
 
 
 def test_a_million_tokens_of_a_tenth_of_a_micro_dollar_cost_ten_cents_exactly() -> None:
@@ -252,7 +252,7 @@ def test_a_million_tokens_of_a_tenth_of_a_micro_dollar_cost_ten_cents_exactly() 
 def test_half_a_pico_goes_to_the_even_side_and_the_receipt_says_so(rate: str, pico: int) -> None:
     charge = charge_for(flat(output=rate), Usage(output=1), 0, DOLLAR)
     assert charge.amount_pico == pico
-    assert [line.what for line in charge.lines] == ["output", "rounding"]
+    assert [line.meter for line in charge.lines] == ["output", "rounding"]
     assert worst_case_pico(flat(output=rate), Bounds(0, 1, media=False), 0) >= pico
 
 

@@ -6,8 +6,6 @@ import pytest
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
-from modelgates_server.core.metering.observed import ResponseMeter
-from modelgates_server.core.metering.output_meter import OutputMeter
 from modelgates_server.core.metering.settlement import checkpoint, settle
 from modelgates_server.core.metering.sizing import quote_hold
 from modelgates_server.core.pricing.prices import Price
@@ -16,6 +14,7 @@ from modelgates_server.core.pricing.service_tiers import (
     service_tiers_allowed,
     uncharged_service_tier,
 )
+from modelgates_server.core.pricing.usage import Usage
 from tests.core import calls
 from tests.support import T0_MS
 
@@ -29,22 +28,22 @@ TIERED = calls.price(
 PLAIN = calls.flat(**STANDARD)
 FREE = calls.flat()
 READ, WRITE = 10**9, 2 * 10**9
-USAGE = {"prompt_tokens": 10, "completion_tokens": 5}
+USAGE = Usage(input=10, output=5)
 """Twenty thousandths of a dollar at the standard tier."""
 COST = 20 * 10**9
 
 
 def held_pico(of: Price, **members: Any) -> tuple[int, int]:
     """The hold of a call with a cap of 10 tokens, and the tokens that it may read."""
-    asked = calls.ask(of, calls.demand(max_tokens=10, **members))
-    sized = quote_hold(asked, account=calls.account(10**18), key=calls.key(), at_ms=T0_MS)
-    return sized.amount_pico, sized.bounds.input_tokens
+    priced = calls.priced(of, calls.request(cap_tokens=10, **members))
+    quote = quote_hold(priced, account=calls.account(10**18), key=calls.key(), at_ms=T0_MS)
+    return quote.amount_pico, quote.bounds.input_tokens
 
 
-def settled(of: Price, *answers: dict[str, Any], **members: Any) -> Generation:
-    asked = calls.ask(of, calls.demand(**members))
-    observed = calls.seen(*answers)
-    return settle(calls.held(asked), of, asked.demand, observed, failure=None, at_ms=T0_MS + 1)
+def settled(of: Price, usage: Usage, *, requested: str | None, served: str | None) -> Generation:
+    priced = calls.priced(of, calls.request(service_tier=requested))
+    meter = calls.meter(8, usage, service_tier=served)
+    return settle(calls.held(priced), of, priced.request, meter, failure=None, at_ms=T0_MS + 1)
 
 
 @pytest.mark.parametrize(
@@ -87,11 +86,11 @@ def test_hold_covers_the_dearest_tier_that_may_serve(
 
 
 def test_lowered_cap_is_affordable_at_the_dearest_tier() -> None:
-    asked = calls.ask(TIERED, calls.demand())
-    prompt_pico = asked.bounds(0).input_tokens * 2 * READ
+    priced = calls.priced(TIERED, calls.request())
+    prompt_pico = priced.bounds(0).input_tokens * 2 * READ
     account = calls.account(prompt_pico + 7 * 2 * WRITE + 1)
-    sized = quote_hold(asked, account=account, key=calls.key(), at_ms=T0_MS)
-    assert (sized.cap_tokens, sized.amount_pico) == (7, prompt_pico + 7 * 2 * WRITE)
+    quote = quote_hold(priced, account=account, key=calls.key(), at_ms=T0_MS)
+    assert (quote.cap_tokens, quote.amount_pico) == (7, prompt_pico + 7 * 2 * WRITE)
 
 
 @pytest.mark.parametrize(
@@ -136,36 +135,18 @@ def test_standard_tier_leaves_under_the_word_of_the_provider_when_it_is_asked_fo
         # Without a price.
         ("auto", "scale", 2, None),
         ("flex", "batch", 2, None),
-        (None, "p" * 300, 2, None),
     ],
 )
 def test_served_tier_is_charged(
     requested: str | None, served: str | None, half_costs: int, charged: str | None
 ) -> None:
-    answer = calls.said(usage=USAGE, service_tier=served)
-    generation = settled(TIERED, answer, service_tier=requested)
+    generation = settled(TIERED, USAGE, requested=requested, served=served)
     assert (generation.cost_pico * 2, generation.overrun_pico) == (half_costs * COST, 0)
     assert generation.charged_service_tier == charged
     assert generation.requested_service_tier == requested
-    assert generation.service_tier == (served and served[:255])
+    assert generation.service_tier == served
     other = {None, "default", "on_demand", charged, (charged or "").capitalize()}
     assert (uncharged_service_tier(generation) is None) == (served in other)
-
-
-def test_tier_is_read_wherever_providers_say_it_and_the_last_word_counts() -> None:
-    def tier(*answers: dict[str, Any]) -> str | None:
-        return calls.seen(*answers).service_tier
-
-    assert tier({"service_tier": "flex"}) == "flex"
-    assert tier({"usage": {**USAGE, "service_tier": "batch"}}) == "batch"
-    assert tier({"x_groq": {"usage": {**USAGE, "service_tier": "flex"}}}) == "flex"
-    assert tier({"choices": [{"usage": {**USAGE, "service_tier": "flex"}}]}) == "flex"
-    assert tier({"service_tier": "flex", "usage": {"service_tier": "batch"}}) == "flex"
-    assert tier({"service_tier": "auto", "usage": {"service_tier": "priority"}}) == "priority"
-    assert tier({"service_tier": "default"}, {"service_tier": "flex"}, {}) == "flex"
-    for junk in (None, "", "auto", 5, True, {"type": "flex"}, ["flex"]):
-        assert tier({"service_tier": "flex"}, {"service_tier": junk}) == "flex"
-    assert tier({}) is None
 
 
 def test_tier_above_a_length_of_prompt_is_charged_from_there() -> None:
@@ -173,21 +154,19 @@ def test_tier_above_a_length_of_prompt_is_charged_from_there() -> None:
     tiers = (*of.tiers, *(tier for tier in TIERED.tiers if tier.service_tier == "flex"))
     long_flex = calls.replace(tiers[-1], above=9, rates={**of.tiers[1].rates})
     of = calls.replace(of, tiers=(*tiers, long_flex))
-    answer = calls.said(usage=USAGE, service_tier="flex")
-    assert settled(of, answer, service_tier="flex").cost_pico == 2 * COST
-    shorter = calls.said(usage={**USAGE, "prompt_tokens": 9}, service_tier="flex")
-    assert settled(of, shorter, service_tier="flex").cost_pico * 2 == COST - READ
+    assert settled(of, USAGE, requested="flex", served="flex").cost_pico == 2 * COST
+    shorter = calls.replace(USAGE, input=9)
+    assert settled(of, shorter, requested="flex", served="flex").cost_pico * 2 == COST - READ
     # The standard tier has its own step, one token earlier.
-    shorter["service_tier"] = "default"
-    assert settled(of, shorter, service_tier="flex").cost_pico == 2 * (COST - READ)
+    standard = settled(of, shorter, requested="flex", served="default")
+    assert standard.cost_pico == 2 * (COST - READ)
 
 
 def test_checkpoint_is_charged_at_the_tier_that_was_said_so_far() -> None:
-    asked = calls.ask(TIERED, calls.demand(service_tier="auto"))
-    chunk = {"choices": [{"delta": {"content": "x" * 40}}], "service_tier": "priority"}
+    priced = calls.priced(TIERED, calls.request(service_tier="auto"))
     running, plain = (
-        checkpoint(calls.held(asked), TIERED, asked.demand, observed)
-        for observed in (calls.seen(chunk), ResponseMeter(output=OutputMeter(text_bytes=40)))
+        checkpoint(calls.held(priced), TIERED, priced.request, calls.meter(40, service_tier=served))
+        for served in ("priority", None)
     )
     assert (running.service_tier, running.charged_service_tier) == ("priority", "priority")
     assert running.cost_pico == 2 * plain.cost_pico > 0
@@ -196,10 +175,10 @@ def test_checkpoint_is_charged_at_the_tier_that_was_said_so_far() -> None:
 
 
 def test_call_that_is_not_charged_has_no_uncharged_tier() -> None:
-    asked = calls.ask(PLAIN, calls.demand())
-    observed = ResponseMeter(service_tier="priority")
+    priced = calls.priced(PLAIN, calls.request())
+    meter = calls.meter(service_tier="priority")
     voided = settle(
-        calls.held(asked), PLAIN, asked.demand, observed, failure="Stopping", at_ms=T0_MS + 1
+        calls.held(priced), PLAIN, priced.request, meter, failure="server_stopping", at_ms=T0_MS + 1
     )
     assert (voided.state, voided.service_tier) == (HoldState.VOIDED, "priority")
     assert uncharged_service_tier(voided) is None
@@ -225,7 +204,7 @@ def test_two_prices_of_one_id_are_not_mixed_up_by_what_is_remembered() -> None:
     """Rates are remembered by price; the hash of one is its id alone."""
     dearer = calls.price((0, STANDARD), flex={"input": "1", "output": "1"})
     assert (dearer.id, hash(dearer)) == (TIERED.id, hash(TIERED))
-    answer = calls.said(usage=USAGE, service_tier="flex")
-    costs = [settled(of, answer, service_tier="flex").cost_pico for of in (TIERED, dearer) * 2]
+    both = (TIERED, dearer)
+    costs = [settled(of, USAGE, requested="flex", served="flex").cost_pico for of in both * 2]
     assert costs == [COST // 2, 15 * 10**12] * 2
     assert Decimal(1) in dearer.tiers[1].rates.values()

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelgates_server.core.pricing.usage import Usage, estimate_usage
+from modelgates_server.core.pricing.usage import INPUTS, OUTPUTS, Meter, Usage, estimate_usage
 
 
 def test_negative_count_cannot_be_built() -> None:
@@ -16,3 +16,17 @@ def test_local_count_is_marked_and_rounds_up(text: int, messages: int, output: i
     assert usage.estimated
     assert 4 * (usage.input - 4 * messages) - text in range(4)
     assert 4 * usage.output - output in range(4)
+
+
+def test_every_meter_of_tokens_is_a_class_of_usage_on_one_side() -> None:
+    assert {*INPUTS, *OUTPUTS} == {*Meter} - {Meter.REQUEST}
+    assert {*INPUTS, *OUTPUTS, "estimated"} == {*Usage.__struct_fields__}
+    assert len(INPUTS) + len(OUTPUTS) == len({*INPUTS, *OUTPUTS})
+
+
+def test_totals_are_those_of_their_side_whatever_the_order_of_the_classes() -> None:
+    counts = {str(meter): 10**number for number, meter in enumerate((*OUTPUTS, *INPUTS))}
+    usage = Usage(**counts)
+    assert usage.prompt_tokens == sum(counts[meter] for meter in INPUTS)
+    assert usage.completion_tokens == sum(counts[meter] for meter in OUTPUTS)
+    assert dict(usage.quantities()) == counts

@@ -15,15 +15,15 @@ from modelgates_server.core.errors import (
 from modelgates_server.dialects.openai_chat.errors import (
     GENERIC,
     RAW_MAX_CHARS,
-    error_of,
-    refusal_of,
+    provider_error,
+    provider_error_of_body,
 )
-from tests.core import calls
+from tests.dialects.openai_chat import chat
 
 
 def refusal(status: int, body: Any) -> ProviderError:
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return refusal_of("acme", status, text, 7)
+    return provider_error_of_body("acme", status, text, 7)
 
 
 def openai(message: str, **members: Any) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def test_a_client_reads_the_provider_s_reason_for_what_it_can_mend() -> None:
     body = openai("This model's maximum context length is 8192 tokens.", code="context_length")
     error = refusal(400, body)
     assert str(error) == body["error"]["message"]
-    assert error.code == "context_length"
+    assert error.provider_code == "context_length"
     assert json.loads(error.raw or "") == body
 
 
@@ -73,7 +73,7 @@ def test_a_client_reads_the_provider_s_reason_for_what_it_can_mend() -> None:
 def test_what_a_provider_says_about_our_key_is_shown_to_nobody(status: int) -> None:
     error = refusal(status, openai("no: sk-proj-abc***xyz", code="sk-proj-abc", type="sk-proj"))
     assert str(error) == GENERIC
-    assert (error.raw, error.code, error.status) == (None, None, status)
+    assert (error.raw, error.provider_code, error.status) == (None, None, status)
 
 
 # As these providers say it, or in streams of theirs.
@@ -98,9 +98,9 @@ ABOUT_US = [
 
 @pytest.mark.parametrize(("status", "body"), ABOUT_US)
 def test_nor_is_it_where_the_status_does_not_tell(status: int | None, body: Any) -> None:
-    error = error_of("acme", body) if status is None else refusal(status, body)
+    error = provider_error("acme", body) if status is None else refusal(status, body)
     assert str(error) == GENERIC
-    assert (error.raw, error.code) == (None, None)
+    assert (error.raw, error.provider_code) == (None, None)
     # A client can mend nothing, so it is not told that its request was wrong.
     assert type(error) is (ProviderRateLimited if status == 429 else ProviderUnavailable)
 
@@ -147,7 +147,7 @@ def test_an_error_is_understood_in_whatever_shape(
     body: Any, message: str, code: str | None
 ) -> None:
     error = refusal(400, body)
-    assert (str(error), error.code) == (message, code)
+    assert (str(error), error.provider_code) == (message, code)
 
 
 def test_an_empty_body_leaves_no_empty_text() -> None:
@@ -169,15 +169,15 @@ def test_a_stream_s_error_has_its_status_in_its_code_or_none(
     status: int | None, kind: type[ProviderError], codes: list[object]
 ) -> None:
     for code in codes:
-        error = error_of("acme", {"message": "m", "code": code})
+        error = provider_error("acme", {"message": "m", "code": code})
         assert (error.status, type(error)) == (status, kind)
-        assert len(error.code or "") <= 64
+        assert len(error.provider_code or "") <= 64
 
 
 def test_long_texts_are_cut_short() -> None:
     error = refusal(400, openai("m" * 9000, code="c" * 9000))
     assert len(str(error)) == 500
-    assert len(error.code or "") == 64
+    assert len(error.provider_code or "") == 64
     assert len(error.raw or "") == RAW_MAX_CHARS
 
 
@@ -188,7 +188,9 @@ def test_an_error_that_is_nested_without_end_breaks_nothing(depth: int) -> None:
     deep: list[Any] = []
     for _ in range(depth):
         deep = [deep]
-    assert isinstance(error_of("acme", {"code": 400, "message": "m", "x": deep}), ProviderRefused)
+    assert isinstance(
+        provider_error("acme", {"code": 400, "message": "m", "x": deep}), ProviderRefused
+    )
 
 
 def test_our_key_is_not_shown_from_an_error_that_is_too_deep_to_be_read_whole() -> None:
@@ -196,10 +198,10 @@ def test_our_key_is_not_shown_from_an_error_that_is_too_deep_to_be_read_whole() 
     for _ in range(9999):
         deep = [deep]
     message = "Incorrect API key provided: xa***Yz"
-    assert str(error_of("acme", {"code": 400, "message": message, "x": deep})) == GENERIC
+    assert str(provider_error("acme", {"code": 400, "message": message, "x": deep})) == GENERIC
 
 
-@given(st.integers(100, 599), st.binary(max_size=60), calls.JUNK)
+@given(st.integers(100, 599), st.binary(max_size=60), chat.JUNK)
 def test_no_refusal_whatsoever_breaks_the_reader(status: int, noise: bytes, junk: Any) -> None:
     bodies: list[Any] = [noise, junk, {"error": junk}, [junk], {"error": {"message": junk}}]
     for body in bodies:
@@ -207,4 +209,4 @@ def test_no_refusal_whatsoever_breaks_the_reader(status: int, noise: bytes, junk
         assert str(error)
         assert error.status == status
         assert len(error.raw or "") <= RAW_MAX_CHARS
-        assert isinstance(error_of("acme", {"code": junk, "error": junk}), ProviderError)
+        assert isinstance(provider_error("acme", {"code": junk, "error": junk}), ProviderError)

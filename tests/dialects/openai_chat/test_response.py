@@ -8,22 +8,25 @@ from hypothesis import strategies as st
 
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
-from modelgates_server.core.metering.members import JsonObject
-from modelgates_server.core.metering.observed import InvalidAnswer, ResponseMeter
+from modelgates_server.core.metering.meter import Ending, FinishReason, InvalidAnswer
 from modelgates_server.core.metering.request import Api
 from modelgates_server.core.pricing.prices import Price, charge_for
 from modelgates_server.core.pricing.usage import Usage
+from modelgates_server.dialects.json_object import JsonObject
+from modelgates_server.dialects.openai_chat.meter import ChatResponseMeter
 from modelgates_server.dialects.openai_chat.response import (
     error_chunk,
-    ours,
+    gateway_fields,
     rewrite_answer,
     rewrite_chunk,
     usage_chunk,
     usage_object,
 )
 from tests.core import calls
+from tests.dialects.openai_chat import chat
 from tests.support import T0_MS
 
+STOPPED = Ending("stop", FinishReason.STOP)
 PRICE = calls.flat(input="0.001", output="0.002", request="0.0000000000007")
 REPORT = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
 
@@ -36,7 +39,7 @@ def generation(
     held_pico: int = 10**15,
 ) -> Generation:
     """A call that ended with this use; none where it is void."""
-    started = calls.held(calls.ask(price, calls.demand(api)))
+    started = calls.held(calls.priced(price, chat.request(api)))
     if usage is None:
         return calls.replace(started, state=HoldState.VOIDED, ended_at_ms=T0_MS)
     charge = charge_for(price, usage, 0, held_pico)
@@ -59,22 +62,22 @@ def exact(text: bytes) -> dict[str, Any]:
 
 
 def answered(payload: bytes, of: Generation = PLAIN) -> bytes:
-    observed = ResponseMeter()
-    return rewrite_answer(observed.observe(payload), of, observed)
+    meter = ChatResponseMeter()
+    return rewrite_answer(meter.observe(payload), of, meter)
 
 
 def chunked(payload: bytes, *, finished: bool = False) -> bytes | None:
-    observed = ResponseMeter(native_finish_reasons={9: "stop"} if finished else {})
-    return rewrite_chunk(observed.observe(payload), ours(PLAIN), observed)
+    meter = ChatResponseMeter(endings={9: STOPPED} if finished else {})
+    return rewrite_chunk(meter.observe(payload), gateway_fields(PLAIN), meter)
 
 
 def streamed(*payloads: bytes) -> list[bytes | None]:
     """A stream as calls hand it on."""
-    observed, shown = ResponseMeter(), []
+    meter, chunks = ChatResponseMeter(), []
     for payload in payloads:
-        members = observed.observe(payload)
-        shown.append(rewrite_chunk(members, ours(PLAIN), observed))
-    return shown
+        members = meter.observe(payload)
+        chunks.append(rewrite_chunk(members, gateway_fields(PLAIN), meter))
+    return chunks
 
 
 def test_an_answer_is_ours_by_name_and_the_provider_s_in_all_else_byte_for_byte() -> None:
@@ -205,22 +208,22 @@ def test_usage_is_found_wherever_a_stream_has_it_and_shown_once_at_the_end(
     stream: list[bytes],
 ) -> None:
     payloads = [part.replace(b"%b", json.dumps(REPORT).encode()) for part in stream]
-    observed = ResponseMeter()
+    meter = ChatResponseMeter()
     for payload in payloads:
-        observed.observe(payload)
-    assert observed.reported == REPORT
-    assert observed.reading().usage == Usage(input=9, output=2)
+        meter.observe(payload)
+    assert meter.reported == REPORT
+    assert meter.reading().usage == Usage(input=9, output=2)
     shown = [exact(chunk) for chunk in streamed(*payloads) if chunk is not None]
     assert len(shown) == 2
     for chunk in shown:
         assert not {"usage", "x_groq"} & chunk.keys()
-    last = exact(usage_chunk(PLAIN, observed.observe(payloads[-1])))
+    last = exact(usage_chunk(PLAIN, meter.observe(payloads[-1])))
     assert last["choices"] == []
     assert last["usage"]["total_tokens"] == 11
 
 
 def test_the_last_chunk_has_what_chunks_have_and_the_usage() -> None:
-    last = ResponseMeter().observe(
+    last = ChatResponseMeter().observe(
         b'{"id":"up","object":"chat.completion.chunk","created":7,"choices":[]}'
     )
     read = exact(usage_chunk(PLAIN, last))
@@ -241,7 +244,7 @@ def test_the_last_chunk_of_a_failed_stream_says_so_in_a_choice() -> None:
     assert text["usage"]["cost"] == 0
 
 
-@given(st.binary(max_size=50) | calls.JUNK.map(lambda junk: json.dumps(junk).encode()), calls.JUNK)
+@given(st.binary(max_size=50) | chat.JUNK.map(lambda junk: json.dumps(junk).encode()), chat.JUNK)
 @example(b'{"usage":' + b"9" * 5000 + b"}", None)
 def test_no_answer_whatsoever_breaks_the_reader_or_the_writer(noise: bytes, junk: object) -> None:
     choice = {"delta": junk, "message": {"content": junk, "tool_calls": junk}, "usage": junk}
@@ -250,25 +253,27 @@ def test_no_answer_whatsoever_breaks_the_reader_or_the_writer(noise: bytes, junk
     ]
     forms += [{"choices": [choice], "usage": {"prompt_tokens": junk}, "x_groq": {"usage": junk}}]
     for payload in [noise, *(json.dumps(form).encode() for form in forms)]:
-        observed = ResponseMeter()
+        meter = ChatResponseMeter()
         try:
-            members = observed.observe(payload)
+            members = meter.observe(payload)
         except InvalidAnswer:
             continue
-        assert observed.output.text_bytes >= 0
-        observed.reading()
-        assert json.loads(rewrite_answer(members, PLAIN, observed))
+        assert meter.output.text_bytes >= 0
+        meter.reading()
+        assert json.loads(rewrite_answer(members, PLAIN, meter))
         assert json.loads(usage_chunk(PLAIN, members))
-        for native in ({}, {9: "stop"}):
-            seen = calls.replace(observed, native_finish_reasons=native)
-            chunk = rewrite_chunk(members, ours(PLAIN), seen)
+        for endings in ({}, {9: STOPPED}):
+            meter.endings = endings
+            chunk = rewrite_chunk(members, gateway_fields(PLAIN), meter)
             assert chunk is None or json.loads(chunk)["id"] == PLAIN.id
 
 
 def deeper(frames: int, members: JsonObject) -> bytes:
     """Show an answer from further down the stack than it was read."""
     return (
-        deeper(frames - 1, members) if frames else rewrite_answer(members, PLAIN, ResponseMeter())
+        deeper(frames - 1, members)
+        if frames
+        else rewrite_answer(members, PLAIN, ChatResponseMeter())
     )
 
 
@@ -278,9 +283,9 @@ def test_an_answer_as_deep_as_can_be_read_can_be_shown() -> None:
             b"[" * depth,
             b"]" * depth,
         )
-        observed = ResponseMeter()
+        meter = ChatResponseMeter()
         try:
-            members = observed.observe(payload)
+            members = meter.observe(payload)
         except InvalidAnswer:
             continue
         assert deeper(8, members)
@@ -379,9 +384,9 @@ def test_a_chunk_of_several_lines_does_not_break_the_stream_it_goes_on_in(end: b
     # Several `data:` lines are one event, joined with LF: white space between the parts of JSON.
     choices = b'[ {"index": 0,%b "delta": {"content": "a\\nb"},%b "finish_reason": null} ]'
     payload = b'{"object": {%b"a": 1},%b"choices": %b}' % (end, end, choices % (end, end))
-    observed = ResponseMeter()
-    members = observed.observe(payload)
-    shown = rewrite_chunk(members, ours(PLAIN), observed)
+    meter = ChatResponseMeter()
+    members = meter.observe(payload)
+    shown = rewrite_chunk(members, gateway_fields(PLAIN), meter)
     assert shown is not None
     for chunk in (shown, usage_chunk(PLAIN, members), error_chunk(PLAIN, members, {"code": 502})):
         assert chunk.splitlines() == [chunk]

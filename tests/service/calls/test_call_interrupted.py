@@ -176,7 +176,7 @@ async def test_a_stream_that_is_stopped_is_told_so_and_charged_for_what_was_hand
     running.task.cancel()
     generation = await running.end()
     pause.go.set()
-    assert generation.error == "Stopping"
+    assert generation.error == "server_stopping"
     assert generation.usage is not None
     assert generation.usage.output == 3
     last = running.heard.chunks[-1]
@@ -297,7 +297,7 @@ async def test_a_call_that_a_mistake_of_ours_stops_holds_nothing(
     await call.open()
     await call.close()
     generation = await desk.saved(call)
-    assert (generation.state, generation.error) == (HoldState.VOIDED, "GatewayError")
+    assert (generation.state, generation.error) == (HoldState.VOIDED, "internal_error")
     assert (await desk.account()).held_pico == 0
 
 

@@ -9,8 +9,9 @@ from structlog.testing import CapturingLogger
 from modelgates_server.core.errors import ProviderUnavailable
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation, Origin, UsageWarning
-from modelgates_server.core.metering.request import Api, parse_request
+from modelgates_server.core.metering.request import Api
 from modelgates_server.core.pricing.prices import dollars, total_of
+from modelgates_server.dialects.openai_chat.request import parse_request
 from modelgates_server.service.calls.registry import CallRequest
 from modelgates_server.telemetry import observer
 from tests.gateway import READ_PICO, WRITTEN_PICO, CallHarness, FakeClient, asking
@@ -216,7 +217,7 @@ async def test_plain_answer_whose_end_failed_is_charged_and_the_failure_is_kept(
     upstream.say = lambda _: saying("network_error", "some text", usage=usage(5, 2))
     body, generation = await desk.answer(asking())
     assert body["choices"][0]["finish_reason"] == "error"
-    assert generation.error == "ProviderUnavailable"
+    assert generation.error == "provider_unavailable"
     assert generation.cost_pico == FIVE_READ_TWO_WRITTEN_PICO
 
 

@@ -64,7 +64,7 @@ async def serving(
 ) -> AsyncIterator[CallService]:
     """The service with another catalog."""
     acme = OpenAiProvider(OpenAiSettings(name="acme", base_url=upstream.url, api_key=None), clock)
-    yield metered(store, clock, folder, catalog=catalog, providers={"acme": acme}).generations
+    yield metered(store, clock, folder, catalog=catalog, providers={"acme": acme}).calls
     await acme.close()
 
 
@@ -166,7 +166,7 @@ async def test_a_model_without_a_price_is_refused_and_never_free(
 ) -> None:
     later = msgspec.structs.replace(ACME_PRICE, from_ms=clock() + 1)
     catalog = Catalog([ACME], [] if prices == "none" else [later])
-    generations = metered(store, clock, tmp_path, catalog=catalog).generations
+    generations = metered(store, clock, tmp_path, catalog=catalog).calls
     caller = await new_caller(store)
     with pytest.raises(PriceNotFound):
         await generations.begin(caller, asking())
@@ -183,7 +183,7 @@ async def test_an_account_in_debt_gets_nothing_free_models_included(
         connection.execute("pragma ignore_check_constraints = on")
         connection.execute("update account set credits_pico = 1")
     for catalog in (Catalog([ACME], [ACME_PRICE]), Catalog([ACME], [FREE])):
-        generations = metered(store, desk.clock, sqlite_path.parent, catalog=catalog).generations
+        generations = metered(store, desk.clock, sqlite_path.parent, catalog=catalog).calls
         with pytest.raises(InsufficientCredits):
             await generations.begin(desk.caller, asking())
 
@@ -246,7 +246,7 @@ async def test_a_call_that_runs_long_keeps_its_hold_and_leaves_checkpoints(
         desk.clock.forward(PATIENCE.hold_ttl_s * 1000 // 3)
         desk.generations.heartbeat()
         await until(partial(lasts, desk, desk.clock() + PATIENCE.hold_ttl_s * 1000))
-        assert await desk.metered.upkeep.run_once() == 0
+        assert await desk.metered.maintenance.run_once() == 0
     saved = await desk.saved(call)
     assert saved.state is HoldState.OPEN
     assert saved.usage is not None

@@ -18,7 +18,8 @@ from modelgates_server.core.errors import (
 )
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import StoredAnswer
-from modelgates_server.core.metering.request import Api, parse_request
+from modelgates_server.core.metering.request import Api
+from modelgates_server.dialects.openai_chat.request import parse_request
 from modelgates_server.service.calls.call import Call
 from modelgates_server.service.calls.registry import ANSWER_KEPT_MS, CallRequest
 from modelgates_server.service.ports import Store
@@ -204,7 +205,7 @@ async def test_a_call_that_was_lost_is_made_again_only_if_nothing_was_charged(
         await until(partial_saved(desk, lost, lambda saved: saved.cost_pico > 0))
     desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
     desk.generations._running.clear()  # as a kill does
-    assert await desk.metered.upkeep.run_once() == 1
+    assert await desk.metered.maintenance.run_once() == 1
     if charged:
         with pytest.raises(CallEnded):
             await ask(desk)
@@ -252,10 +253,10 @@ async def test_an_answer_is_kept_for_a_day_and_the_call_is_never_billed_again(
 ) -> None:
     first = await ask(desk)
     desk.clock.forward(ANSWER_KEPT_MS)
-    await desk.metered.upkeep.run_once()
+    await desk.metered.maintenance.run_once()
     assert await ask(desk) == first
     desk.clock.forward(1)
-    await desk.metered.upkeep.run_once()
+    await desk.metered.maintenance.run_once()
     with pytest.raises(CallEnded, match=first[1]):
         await ask(desk)
     assert len(upstream.asked) == 1

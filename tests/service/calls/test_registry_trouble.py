@@ -12,6 +12,7 @@ from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.service.calls.call import Call
 from modelgates_server.service.ports import PendingSettlement
+from modelgates_server.web.services import Services
 from tests.deadlines import DEADLINE_S
 from tests.gateway import (
     PATIENCE,
@@ -19,7 +20,6 @@ from tests.gateway import (
     WRITTEN_PICO,
     CallHarness,
     FakeClient,
-    Metered,
     asking,
     metered,
     moved_away,
@@ -33,7 +33,7 @@ from tests.upstream import Gate, Upstream, UpstreamReply, story
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 
 
-def restarted(desk: CallHarness, folder: Path) -> Metered:
+def restarted(desk: CallHarness, folder: Path) -> Services:
     """The service of another process on the same database and spool."""
     return metered(desk.store, desk.clock, folder / "spool", patience=PATIENCE)
 
@@ -132,7 +132,7 @@ async def test_what_a_killed_process_kept_lands_before_its_hold_is_called_lost(
 ) -> None:
     call = await spooled(desk, upstream, sqlite_path)
     desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
-    assert await restarted(desk, tmp_path).upkeep.run_once() == 0
+    assert await restarted(desk, tmp_path).maintenance.run_once() == 0
     saved = await desk.saved(call)
     assert (saved.state, saved.cost_pico) == (HoldState.CAPTURED, TRUE_PICO)
     assert await pending(desk.metered.spool) == []
@@ -145,7 +145,7 @@ async def test_a_start_without_the_database_resolves_nothing(
     await spooled(desk, upstream, sqlite_path)
     desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
     with moved_away(sqlite_path), pytest.raises(StoreUnavailable, match="moved or replaced"):
-        await restarted(desk, tmp_path).upkeep.run_once()
+        await restarted(desk, tmp_path).maintenance.run_once()
     assert len(await pending(desk.metered.spool)) == 1
 
 
@@ -154,7 +154,7 @@ async def test_processes_that_land_the_same_captures_at_once_charge_once(
 ) -> None:
     for _ in range(3):
         await spooled(desk, upstream, sqlite_path)
-    others = [restarted(desk, tmp_path).generations for _ in range(4)]
+    others = [restarted(desk, tmp_path).calls for _ in range(4)]
     await asyncio.gather(*(other.replay() for other in [desk.generations, *others]))
     assert await usage_pico(desk) == 3 * TRUE_PICO
 
@@ -178,7 +178,7 @@ async def test_a_capture_after_its_hold_was_resolved_is_told_and_not_charged(
     call = await spooled(desk, upstream, sqlite_path)
     desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
     elsewhere = metered(desk.store, desk.clock, tmp_path / "another", patience=PATIENCE)
-    assert await elsewhere.upkeep.run_once() == 1
+    assert await elsewhere.maintenance.run_once() == 1
     await desk.generations.replay()
     saved = await desk.saved(call)
     assert (saved.state, await usage_pico(desk)) == (HoldState.EXPIRED, 0)
@@ -219,9 +219,9 @@ async def test_one_damaged_file_does_not_keep_the_others_nor_the_signs_of_life(
     damage(tmp_path / "spool", unknown)
     desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
     other = restarted(desk, tmp_path)
-    ticks = asyncio.ensure_future(other.generations.run_forever(0.001))
+    ticks = asyncio.ensure_future(other.calls.run_forever(0.001))
     with pytest.raises(StoreUnavailable, match="damaged"):
-        await other.upkeep.run_once()
+        await other.maintenance.run_once()
     assert await usage_pico(desk) == TRUE_PICO, "the sound one has landed"
     assert (await desk.saved(lost)).state is HoldState.EXPIRED
     assert (await desk.saved(unknown)).state is HoldState.OPEN, "perhaps it can be mended"
@@ -239,9 +239,9 @@ async def test_a_file_that_cannot_even_be_read_does_not_stop_the_signs_of_life(
     await spooled(desk, upstream, sqlite_path)
     (tmp_path / "spool" / "gen-0.json").mkdir()  # root may read all files
     other = restarted(desk, tmp_path)
-    ticks = asyncio.ensure_future(other.generations.run_forever(0.001))
+    ticks = asyncio.ensure_future(other.calls.run_forever(0.001))
     with pytest.raises((StoreUnavailable, OSError), match="gen-0"):
-        await other.upkeep.run_once()
+        await other.maintenance.run_once()
     assert await usage_pico(desk) == TRUE_PICO, "the sound one has landed"
     assert not ticks.done()
     ticks.cancel()
@@ -257,7 +257,7 @@ async def test_a_capture_that_the_database_knows_nothing_of_does_not_keep_the_ot
     lost = await desk.begin(asking())
     desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
     with pytest.raises(AccountNotFound):
-        await restarted(desk, tmp_path).upkeep.run_once()
+        await restarted(desk, tmp_path).maintenance.run_once()
     assert await usage_pico(desk) == TRUE_PICO
     assert (await desk.saved(lost)).state is HoldState.EXPIRED
 

@@ -45,7 +45,7 @@ ASKS = {"X-ModelGates-Metadata": "enabled"}
 async def test_a_total_is_written_without_rounding_exponent_or_padding(
     credits_pico: int, usage_pico: int, text: str, api: Api
 ) -> None:
-    acme = await new_customer(api.gateway, credits_pico)
+    acme = await new_customer(api.services, credits_pico)
     if usage_pico:
         await api.spend(acme.account_id, acme.inference, usage_pico)
     for key in (acme.management, acme.viewer):
@@ -53,9 +53,9 @@ async def test_a_total_is_written_without_rounding_exponent_or_padding(
 
 
 async def test_totals_are_sums_of_integers_not_of_floats(api: Api) -> None:
-    acme = await new_customer(api.gateway, 0)
+    acme = await new_customer(api.services, 0)
     for _ in range(10):
-        await api.gateway.credits.grant(acme.account_id, DOLLAR // 10, "a tenth of a dollar")
+        await api.services.credits.grant(acme.account_id, DOLLAR // 10, "a tenth of a dollar")
         await api.spend(acme.account_id, acme.inference, DOLLAR // 100)
     text = (await api.call("GET", CREDITS, acme.viewer)).text
     assert text == '{"data":{"total_credits":1,"total_usage":0.1}}'
@@ -63,14 +63,14 @@ async def test_totals_are_sums_of_integers_not_of_floats(api: Api) -> None:
 
 async def test_what_was_posted_is_in_the_very_next_answer(api: Api, acme: Customer) -> None:
     for step in range(1, 20):
-        await api.gateway.credits.grant(acme.account_id, DOLLAR, "one more")
+        await api.services.credits.grant(acme.account_id, DOLLAR, "one more")
         await api.spend(acme.account_id, acme.inference, DOLLAR // 4)
         data = (await api.call("GET", CREDITS, acme.viewer)).json()["data"]
         assert data == {"total_credits": 100 + step, "total_usage": step / 4}
 
 
 async def test_a_correction_downwards_lowers_the_total(api: Api, acme: Customer) -> None:
-    await api.gateway.credits.adjust(acme.account_id, -DOLLAR // 2, "given by mistake")
+    await api.services.credits.adjust(acme.account_id, -DOLLAR // 2, "given by mistake")
     text = (await api.call("GET", CREDITS, acme.viewer)).text
     assert text == '{"data":{"total_credits":99.5,"total_usage":0}}'
 
@@ -78,7 +78,7 @@ async def test_a_correction_downwards_lowers_the_total(api: Api, acme: Customer)
 async def test_credits_of_one_account_are_not_shown_to_another(
     api: Api, acme: Customer, other: Customer
 ) -> None:
-    await api.gateway.credits.grant(other.account_id, DOLLAR, "to the other")
+    await api.services.credits.grant(other.account_id, DOLLAR, "to the other")
     assert (await api.call("GET", CREDITS, acme.viewer)).json()["data"]["total_credits"] == 100
     assert (await api.call("GET", CREDITS, other.viewer)).json()["data"]["total_credits"] == 101
 
@@ -111,7 +111,7 @@ async def test_metadata_comes_only_when_it_is_asked_for(
 
 
 async def test_an_account_in_debt_shows_a_negative_balance(api: Api) -> None:
-    account = await api.gateway.accounts.open("In debt", min_balance_pico=-10 * DOLLAR)
+    account = await api.services.accounts.open("In debt", min_balance_pico=-10 * DOLLAR)
     spender, _ = await api.issue(account.id)
     viewer, _ = await api.issue(account.id, KeyKind.VIEWER)
     await api.spend(account.id, spender, 3 * DOLLAR // 2)

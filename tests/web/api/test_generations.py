@@ -54,7 +54,7 @@ REFUSED = Attempt(
     first_byte_at_ms=T0_MS + 2,
     ended_at_ms=T0_MS + 2,
     status=429,
-    error="ProviderRateLimited",
+    error="provider_rate_limited",
 )
 COMMON = {"provider_name": "maker", "endpoint_id": "maker:model-1", "is_byok": False}
 NOTHING = (
@@ -150,6 +150,7 @@ async def test_a_generation_has_every_member_that_old_and_new_clients_demand(
         "is_byok": False,
         "data_region": "global",
         "state": "captured",
+        "error": None,
         "hold": 1,
         "estimated": False,
         "price_id": "price-1",
@@ -209,13 +210,15 @@ async def test_a_running_call_has_cost_nothing_whatever_its_checkpoint_saw(
 
 async def test_a_call_that_failed_shows_its_attempt_and_no_cost(api: Api, acme: Customer) -> None:
     silent = Attempt(provider="maker", upstream_model="model-1", started_at_ms=T0_MS, error="x")
-    call = voided_generation(
-        call_of(acme, attempts=(REFUSED, silent), origin=Origin(request_id="r"))
+    failed = call_of(
+        acme, attempts=(REFUSED, silent), origin=Origin(request_id="r"), error="provider_refused"
     )
+    call = voided_generation(failed)
     await run(api, call)
     await api.store.execute(void(acme.account_id, ID), call)
     data = await shown(api, acme.inference)
     assert (data["state"], data["total_cost"], data["lines"]) == ("voided", 0, [])
+    assert data["error"] == "provider_refused"
     assert (data["latency"], data["generation_time"], data["upstream_id"]) == (None, None, None)
     assert (data["origin"], data["http_referer"], data["external_user"]) == ("", None, None)
     # What is left out would be refused as null by a client in TypeScript.

@@ -74,7 +74,7 @@ async def test_holds_are_listed_oldest_first_until_they_end(api: Api, acme: Cust
 
 
 async def test_the_sum_counts_holds_that_are_not_listed_any_more(api: Api) -> None:
-    acme = await new_customer(api.gateway, 1100 * 10**6)
+    acme = await new_customer(api.services, 1100 * 10**6)
     for number in range(holds.LISTED_MAX + 2):
         await api.hold(acme.account_id, acme.inference, f"hold-{number:04}", 10**6)
         api.clock.forward(1)

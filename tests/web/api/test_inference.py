@@ -12,19 +12,17 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from modelgates_server.bootstrap.composition import http_app
 from modelgates_server.core.keys import KeyKind
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.request import Api
-from modelgates_server.service.keys import KeyService, NewKey
+from modelgates_server.service.keys import NewKey
 from modelgates_server.service.ports import ProviderReply, Store
 from modelgates_server.service.verify import verify
-from modelgates_server.web.api.inference import InferenceApi
-from modelgates_server.web.app import App
-from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.keep_alive import COMMENT, WHITE_SPACE, KeepAliveRules
 from modelgates_server.web.response import Message
-from modelgates_server.web.routing import INFERENCE, Route
+from modelgates_server.web.services import WebOptions
 from tests.deadlines import within
 from tests.gateway import ACME, ACME_PRICE, metered, sandbox_catalog, until
 from tests.support import DOLLAR, ManualClock, open_account
@@ -93,21 +91,11 @@ class Gateway:
         self.sent: list[Message] = []
         self._heard = asyncio.Event()
         catalog = sandbox_catalog([ACME], [ACME_PRICE])
-        built = metered(store, clock, folder, catalog=catalog, providers={"acme": self.provider})
-        self.keys = KeyService(store, clock, lambda size: b"k" * size)
+        services = metered(store, clock, folder, catalog=catalog, providers={"acme": self.provider})
+        self.keys = services.keys
         rules = KeepAliveRules(every_s=every_s, plain="on")
-        api = InferenceApi(
-            built.generations, ErrorResponses(), body_max_bytes=10_000, keep_alive=rules
-        )
-        operation = Route("chat", "POST", "/chat", INFERENCE, api.chat)
-        self._app = App(
-            [operation],
-            self.keys,
-            built.metrics.count_request,
-            ErrorResponses(),
-            nullcontext,
-            10_000,
-        )
+        options = WebOptions(body_max_bytes=10_000, bodies_max_bytes=10_000, keep_alive=rules)
+        self._app = http_app(services, options, nullcontext)
 
     async def ask(self, *, stream: bool) -> None:
         """Call `acme/large`."""
@@ -122,7 +110,7 @@ class Gateway:
             "type": "http",
             "http_version": "1.1",
             "method": "POST",
-            "path": "/chat",
+            "path": "/api/v1/chat/completions",
             "headers": [
                 (b"authorization", f"Bearer {self.key}".encode()),
                 (b"content-type", b"application/json"),
@@ -247,9 +235,9 @@ async def test_signs_go_on_while_the_capture_waits_for_the_database(
 
 async def check(gateway: Gateway, logged: list[Any]) -> None:
     one = await gateway.ended()
-    assert (one.state, one.error) == (HoldState.VOIDED, "GatewayError")
+    assert (one.state, one.error) == (HoldState.VOIDED, "internal_error")
     [line] = [line for line in logged if line["event"] == "request failed"]
-    assert line["operation"] == "chat"
+    assert line["operation"] == "create-chat-completion"
     assert isinstance(line["exc_info"], ZeroDivisionError)
 
 
@@ -265,4 +253,4 @@ async def test_a_call_that_is_cut_off_while_its_provider_is_silent_is_told_and_s
     assert gateway.status == 200
     assert b'"message":"The server is stopping.","code":503' in gateway.body
     one = await gateway.ended()
-    assert (one.state, one.error) == (HoldState.VOIDED, "Stopping")
+    assert (one.state, one.error) == (HoldState.VOIDED, "server_stopping")

@@ -72,9 +72,9 @@ async def test_only_a_management_key_says_it_is_one(api: Api, acme: Customer) ->
 
 
 async def test_an_account_that_never_got_credits_is_on_the_free_tier(api: Api) -> None:
-    poor = await new_customer(api.gateway, 0)
+    poor = await new_customer(api.services, 0)
     assert (await shown(api, poor.inference))["is_free_tier"] is True
-    await api.gateway.credits.grant(poor.account_id, 1, "a start")
+    await api.services.credits.grant(poor.account_id, 1, "a start")
     assert (await shown(api, poor.inference))["is_free_tier"] is False
 
 

@@ -175,7 +175,7 @@ async def test_a_body_that_does_not_fit_is_a_400_that_creates_nothing(
     assert answer.json()["error"]["code"] == 400
     assert answer.json()["error"]["message"]
     assert answer.json()["user_id"] == acme.account_id
-    assert len(await api.gateway.keys.page(acme.account_id, limit=100)) == 3
+    assert len(await api.services.keys.page(acme.account_id, limit=100)) == 3
 
 
 async def test_a_name_that_is_not_utf8_is_a_400(api: Api, acme: Customer) -> None:

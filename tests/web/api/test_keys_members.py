@@ -78,7 +78,7 @@ async def lenient(store: Store, clock: ManualClock, tmp_path: Path) -> AsyncIter
     """On a server that takes unknown members."""
     api = Api(store, clock, tmp_path / "spool", allow_unknown_key_members=True)
     async with api.client:
-        yield KeyRequests(api, await new_customer(api.gateway))
+        yield KeyRequests(api, await new_customer(api.services))
 
 
 def of_model(model: Any) -> set[str]:

@@ -28,7 +28,7 @@ async def post(api: Api, caller: str, header: str = "once", **body: Any) -> http
 
 async def count(api: Api, acme: Customer) -> int:
     """How many keys the account has beside its first three."""
-    return len(await api.gateway.keys.page(acme.account_id, limit=100)) - 3
+    return len(await api.services.keys.page(acme.account_id, limit=100)) - 3
 
 
 async def test_a_repeat_creates_nothing_and_gets_the_same_working_key(
@@ -98,10 +98,10 @@ async def test_a_header_is_remembered_for_a_day_and_then_forgotten(
 ) -> None:
     first = await post(api, acme.management)
     api.clock.forward(MS_PER_DAY)
-    await api.metered.upkeep.run_once()
+    await api.services.maintenance.run_once()
     assert (await post(api, acme.management)).text == first.text
     api.clock.forward(1)
-    await api.metered.upkeep.run_once()
+    await api.services.maintenance.run_once()
     later = await post(api, acme.management)
     assert later.status_code == 201
     assert later.json()["key"] != first.json()["key"]

@@ -1,6 +1,7 @@
 """What can be called: every model with a price, by the filters that clients know, in pages."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
@@ -10,19 +11,18 @@ import msgspec
 import pytest
 from openrouter import components, operations
 
+from modelgates_server.bootstrap.composition import http_app
 from modelgates_server.core.metering.request import Api as Inference
 from modelgates_server.core.pricing.catalog import Catalog, Endpoint, Model
 from modelgates_server.core.pricing.prices import Price, Tier
 from modelgates_server.core.pricing.usage import Meter
-from modelgates_server.web.api.models import PAGE, SORTS, ModelsApi
-from modelgates_server.web.app import App
-from modelgates_server.web.error_responses import ErrorResponses
-from modelgates_server.web.routing import ANY_KEY, PUBLIC, Route, RouteTable
+from modelgates_server.web.api.models import PAGE, SORTS
+from modelgates_server.web.routing import RouteTable
 from tests.deadlines import async_http_client
 from tests.server import Customer
 from tests.support import HOUR_MS, T0_MS
 from tests.web.document import check_answer, operations_of, our_document
-from tests.web.harness import Api
+from tests.web.harness import OPTIONS, Api
 
 MODELS = "/api/v1/models"
 DESCRIBED = {o["operationId"]: o for *_, o in operations_of(our_document())}
@@ -59,24 +59,9 @@ class Shop:
     """A catalog over HTTP; every answer is held against the description."""
 
     def __init__(self, api: Api, catalog: Catalog) -> None:
-        shown = ModelsApi(catalog, api.clock)
-        endpoints = f"{MODELS}/{{author}}/{{slug:path}}/endpoints"
-        table = [
-            Route("list-models", "GET", MODELS, PUBLIC, shown.list),
-            Route("count-models", "GET", f"{MODELS}/count", PUBLIC, shown.count),
-            Route("list-user-models", "GET", f"{MODELS}/user", ANY_KEY, shown.list_for_caller),
-            Route("list-model-endpoints", "GET", endpoints, PUBLIC, shown.endpoints),
-            Route("list-providers", "GET", "/api/v1/providers", PUBLIC, shown.providers),
-        ]
-        self._paths = RouteTable(table)
-        app = App(
-            table,
-            api.gateway.keys,
-            api.metered.metrics.count_request,
-            ErrorResponses(),
-            nullcontext,
-            0,
-        )
+        services = replace(api.services, catalog=catalog)
+        app = http_app(services, OPTIONS, nullcontext)
+        self._paths = RouteTable(app.routes)
         self.client = async_http_client(
             transport=httpx.ASGITransport(app), base_url="http://gateway"
         )

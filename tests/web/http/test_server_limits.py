@@ -32,6 +32,8 @@ RESET_AT_ONCE = struct.pack("ii", 1, 0)
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be asked")
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:

@@ -19,6 +19,8 @@ from tests.web.http.limited import CHUNK, CHUNKED, HEALTH, MB, limited_server, s
 
 GROWTH_MAX_BYTES = 16 * 2**20
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:

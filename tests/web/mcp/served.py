@@ -1,7 +1,6 @@
 """One MCP endpoint, served in this process, for tests that look at single messages."""
 
 import json
-import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 
 import httpx
 
-from modelgates_server.service.keys import KeyService
 from modelgates_server.service.ports import Store
 from modelgates_server.web.app import App
 from modelgates_server.web.error_responses import ErrorResponses
@@ -32,11 +30,15 @@ class Served:
         folder: Path,
         answer: Callable[[RequestContext], Awaitable[HttpResponse]],
     ) -> None:
-        keys = KeyService(store, clock, secrets.token_bytes)
-        metrics = metered(store, clock, folder).metrics
+        services = metered(store, clock, folder)
         table = [Route("mcp", "POST", "/mcp", PUBLIC, answer)]
         app = App(
-            table, keys, metrics.count_request, ErrorResponses(), nullcontext, BODIES_MAX_BYTES
+            table,
+            services.keys,
+            services.metrics.count_request,
+            ErrorResponses(),
+            nullcontext,
+            BODIES_MAX_BYTES,
         )
         self.client = async_http_client(
             transport=httpx.ASGITransport(app), base_url="http://gateway"

@@ -154,18 +154,18 @@ async def test_a_created_key_works_with_the_limit_that_was_written(
 async def test_a_key_that_was_asked_for_wrongly_is_not_made(
     api: Api, acme: Customer, arguments: str
 ) -> None:
-    before = await api.gateway.keys.page(acme.account_id, limit=100)
+    before = await api.services.keys.page(acme.account_id, limit=100)
     assert (await use(api, acme.management, "create_key", arguments))[1]
-    assert await api.gateway.keys.page(acme.account_id, limit=100) == before
+    assert await api.services.keys.page(acme.account_id, limit=100) == before
 
 
 async def test_a_limit_written_twice_makes_no_key(api: Api, acme: Customer) -> None:
-    before = await api.gateway.keys.page(acme.account_id, limit=100)
+    before = await api.services.keys.page(acme.account_id, limit=100)
     params = '{"name":"create_key","arguments":{"name":"x","limit":1,"limit":null}}'
     message = f'{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}'
     answer = await post(api, acme.management, message.encode())
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, -32600)
-    assert await api.gateway.keys.page(acme.account_id, limit=100) == before
+    assert await api.services.keys.page(acme.account_id, limit=100) == before
 
 
 async def test_a_key_that_is_asked_for_again_is_the_same_key(api: Api, acme: Customer) -> None:
@@ -220,7 +220,7 @@ async def test_a_malformed_request_of_a_good_key_is_a_protocol_error(
 
 async def test_call_of_a_tool_counts_as_one_request(api: Api, acme: Customer) -> None:
     await use(api, acme.management, "get_credits")
-    figures = (await api.metered.metrics.exposition()).decode()
+    figures = (await api.services.metrics.exposition()).decode()
     counted = [line for line in figures.splitlines() if line.startswith("modelgates_http_requests")]
     assert [line for line in counted if "_total{" in line] == [
         'modelgates_http_requests_total{operation="account-mcp",status="200"} 1.0'

@@ -136,7 +136,7 @@ class GenerationsAudit:
             for line in generation.lines:
                 if _EXACT.multiply(Decimal(line.quantity), line.rate) != line.amount:
                     self._findings.add(
-                        "I6", f"the line {line.what!r} of {name} is not its quantity x rate"
+                        "I6", f"the line {line.meter!r} of {name} is not its quantity x rate"
                     )
             total = total_of(generation.lines)
             if total != dollars(generation.cost_pico):
@@ -151,7 +151,7 @@ class GenerationsAudit:
 
     def _check_last_lines(self, name: str, generation: Generation) -> None:
         """Nothing hides in what is neither price nor use."""
-        amounts = {line.what: line.amount for line in generation.lines}
+        amounts = {line.meter: line.amount for line in generation.lines}
         if abs(amounts.get("rounding", _HALF_PICO)) > _HALF_PICO:
             self._findings.add("I6", f"{name} is rounded by more than half a pico")
         overrun_pico = generation.overrun_pico
@@ -166,7 +166,7 @@ class GenerationsAudit:
 
     def _check_quantities(self, name: str, generation: Generation) -> None:
         usage = generation.usage or Usage()
-        found = [(line.what, line.quantity) for line in generation.lines]
+        found = [(line.meter, line.quantity) for line in generation.lines]
         used = [(meter.value, quantity) for meter, quantity in usage.quantities() if quantity]
         once = [(what, 1) for what in _ONCE if (what, 1) in found]
         if found != used + once:

@@ -17,6 +17,20 @@ ID_BYTES = 15
 _ID_CHARS = 21
 HEADER_MAX_CHARS = 255
 
+CALL_LOST = "call_lost"
+"""The error of a call whose process died: nothing was left that could raise one."""
+
+_ERROR_CODES = {
+    "GatewayError": "internal_error",
+    "ProviderRateLimited": "provider_rate_limited",
+    "ProviderRefused": "provider_refused",
+    "ProviderTimedOut": "provider_timed_out",
+    "ProviderUnavailable": "provider_unavailable",
+    "Stopping": "server_stopping",
+    "lost with its process": CALL_LOST,
+}
+"""What versions up to 0.3 stored as an error, and its code."""
+
 
 class UsageWarning(StrEnum):
     """What is odd in a provider's usage report; counted in a metric, and kept for the operator."""
@@ -42,7 +56,10 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One try to have a provider answer. Instants in ms; `status` is its HTTP status."""
+    """One try to have a provider answer. Instants in ms; `status` is its HTTP status.
+
+    `error` is the code of what went wrong, see `core.errors`.
+    """
 
     provider: str
     upstream_model: str
@@ -62,7 +79,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stands on. `reported` is the provider's own usage object, `served_model` the model that it says
     it took, `upstream_cost_pico` what it says the call cost; `native_finish_reason` is its own word
     for `finish_reason`. A call with an `Idempotency-Key` has the digests of that key and of its
-    body.
+    body. `error` is the code of what went wrong: that of a class of `core.errors`, or `CALL_LOST`.
 
     `service_tier` is what the provider says it served at, `requested_service_tier` what the client
     asked for; the lines have the rates of `charged_service_tier` (None: the standard one).
@@ -151,6 +168,24 @@ def repeatable_id(digest: bytes, attempt: int) -> str:
 def attempt_of(repeatable: str) -> int:
     """The attempt that a `repeatable_id` was made with."""
     return int(repeatable.split("-")[1])
+
+
+def with_error_codes(stored: Generation) -> Generation:
+    """A generation as it was stored, with codes where a version up to 0.3 stored other words."""
+    if stored.error is None and all(attempt.error is None for attempt in stored.attempts):
+        return stored
+    replace = msgspec.structs.replace
+    return replace(
+        stored,
+        error=_error_code(stored.error),
+        attempts=tuple(
+            replace(attempt, error=_error_code(attempt.error)) for attempt in stored.attempts
+        ),
+    )
+
+
+def _error_code(stored: str | None) -> str | None:
+    return None if stored is None else _ERROR_CODES.get(stored, stored)
 
 
 def activity_of(generation: Generation) -> ActivityRow | None:

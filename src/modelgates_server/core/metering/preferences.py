@@ -1,28 +1,12 @@
-"""OpenRouter's `provider`: which endpoints a request may go to, and at which price.
+"""What a request demands of the endpoint that serves it: which it may be, and at which price."""
 
-Nothing that limits is dropped: what is not understood is refused by name. What only prefers one
-endpoint over another (`sort`, `quantizations`, speeds) does nothing where there is one.
-"""
-
-import difflib
-import re
 from decimal import Decimal
 from typing import Annotated, Literal
 
 import msgspec
 
-from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.metering.members import (
-    Grammar,
-    JsonObject,
-    cut,
-    read_object,
-    says_nothing,
-)
-
 NAMES_MAX = 100
 _Names = Annotated[tuple[str, ...], msgspec.Meta(max_length=NAMES_MAX)]
-_AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?", re.ASCII)
 
 
 class MaxPrice(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +20,7 @@ class MaxPrice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Preferences(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request demands of the endpoint that serves it. An empty list demands nothing."""
+    """The demands, under OpenRouter's names. An empty list demands nothing."""
 
     only: _Names | None = None
     ignore: _Names | None = None
@@ -46,77 +30,3 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True):
     data_collection: Literal["allow", "deny"] | None = None
     zdr: bool | None = None
     max_price: MaxPrice = MaxPrice()
-
-
-LIMITING = Preferences.__struct_fields__
-"""The members that limit; at the root of a request they would limit nothing."""
-
-_PREFERRING = (
-    "sort",
-    "quantizations",
-    "preferred_min_throughput",
-    "preferred_max_latency",
-    "min_throughput",
-    "max_latency",
-)
-_REFUSED = {
-    "enforce_distillable_text": "the gateway does not know which models allow it",
-    "options": "they are not passed on; put them at the root of the request",
-}
-_GRAMMAR = Grammar((*LIMITING, *_PREFERRING, *_REFUSED))
-_PRICES = Grammar(MaxPrice.__struct_fields__)
-
-_preferences = msgspec.json.Decoder(Preferences)
-
-
-def read_preferences(raw: bytes) -> Preferences:
-    """Read the member `provider`; raises `InvalidInput` that names the member at fault."""
-    if raw == b"null":
-        return Preferences()
-    try:
-        members = read_object(raw, "provider", _GRAMMAR)
-        _refuse_unknown(members, "provider", _GRAMMAR)
-        for name, reason in _REFUSED.items():
-            if not says_nothing(bytes(members.pop(name, msgspec.Raw(b"null")))):
-                raise InvalidInput(f"provider.{name} cannot be obeyed: {reason}")
-        price = _max_price(bytes(members.pop("max_price", msgspec.Raw(b"null"))))
-        found = _preferences.decode(msgspec.json.encode(members))
-    except msgspec.DecodeError as error:
-        what, _, place = str(error).partition(" - at `$")
-        told = f" - at `provider{place}" if place else ""
-        raise InvalidInput(f"provider does not fit: {cut(what)}{cut(told)}") from None
-    return msgspec.structs.replace(found, max_price=price)
-
-
-def _max_price(raw: bytes) -> MaxPrice:
-    if raw == b"null":
-        return MaxPrice()
-    if not raw.startswith(b"{"):
-        raise InvalidInput('provider.max_price must be an object, such as {"prompt": 0.5}')
-    members = read_object(raw, "provider.max_price", _PRICES)
-    _refuse_unknown(members, "provider.max_price", _PRICES)
-    return MaxPrice(**{name: _amount(name, bytes(price)) for name, price in members.items()})
-
-
-def _amount(name: str, raw: bytes) -> Decimal | None:
-    """A number or a text with one, as OpenRouter's clients send either."""
-    if raw == b"null":
-        return None
-    text = raw.decode().strip('"')
-    if not _AMOUNT.fullmatch(text):
-        raise InvalidInput(
-            f"provider.max_price.{name} of {text:.40} is not an amount: write dollars, such as 0.5"
-        )
-    return Decimal(text)
-
-
-def _refuse_unknown(members: JsonObject, place: str, grammar: Grammar) -> None:
-    for name in members:
-        if name not in grammar.names:
-            near = difflib.get_close_matches(name[:80], grammar.names, n=1)
-            known = f"did you mean {near[0]}?" if near else f"there are {_listed(grammar)}"
-            raise InvalidInput(f"{place}.{name:.80} is not known, so it is not obeyed: {known}")
-
-
-def _listed(grammar: Grammar) -> str:
-    return ", ".join(sorted(grammar.names))

@@ -11,13 +11,10 @@ from typing import Any
 import msgspec
 
 from modelgates_server.core.ledger.records import HoldState
-from modelgates_server.core.metering.finish_reasons import FinishReason
-from modelgates_server.core.metering.generations import Generation, UsageWarning
-from modelgates_server.core.metering.observed import ResponseMeter
-from modelgates_server.core.metering.reported_cost import costs_differ, read_cost
-from modelgates_server.core.metering.request import Api, InferenceRequest
-from modelgates_server.core.metering.usage_reader import UsageReading
-from modelgates_server.core.money import ENTRY_MAX_PICO, Pico
+from modelgates_server.core.metering.generations import CALL_LOST, Generation, UsageWarning
+from modelgates_server.core.metering.meter import FinishReason, ResponseMeter
+from modelgates_server.core.metering.request import InferenceRequest
+from modelgates_server.core.money import ENTRY_MAX_PICO, PLACES, Pico
 from modelgates_server.core.pricing.prices import Price, used_pico
 from modelgates_server.core.pricing.service_tiers import charge_as_served
 from modelgates_server.core.pricing.usage import (
@@ -25,6 +22,7 @@ from modelgates_server.core.pricing.usage import (
     INPUTS,
     OUTPUTS,
     Usage,
+    UsageReading,
     estimate_usage,
 )
 
@@ -34,68 +32,67 @@ _REPORTED_MAX_PARTS = 64
 
 _LATE_TOKENS_MIN = 16
 
+_COSTS_DIFFER_MIN_PICO = 10 ** (PLACES - 4)
+_COSTS_DIFFER_PERCENT = 1
+
 replace = msgspec.structs.replace
 
 
 def settle(
     generation: Generation,
     price: Price,
-    demand: InferenceRequest,
-    observed: ResponseMeter,
+    request: InferenceRequest,
+    meter: ResponseMeter,
     *,
     media_tokens: int | None = None,
     failure: str | None,
     at_ms: int,
     abandoned: bool = False,
 ) -> Generation:
-    """The generation at its end, captured or voided. `failure` says what went wrong, if it did.
+    """The generation at its end, captured or voided. `failure` is the code of what went wrong.
 
     `media_tokens` is what a picture or a recording counts where the provider counted none.
     `abandoned`: we stopped reading because the client had left. The provider bills us for it, so
     what it read is charged even where nothing had come: else leaving early would be free.
     """
-    reading = observed.reading()
+    reading = meter.reading()
     ended = replace(
         generation,
         ended_at_ms=at_ms,
-        finish_reason=observed.finish_reason,
-        native_finish_reason=observed.native_finish_reason,
-        served_model=observed.served_model,
-        upstream_cost_pico=read_cost(observed.reported or {}),
+        finish_reason=meter.finish_reason,
+        native_finish_reason=meter.native_finish_reason,
+        served_model=meter.served_model,
+        upstream_cost_pico=meter.reported_cost_pico,
         error=failure,
-        reported=_kept(observed.reported),
-        service_tier=observed.service_tier,
+        reported=_kept(meter.reported),
+        service_tier=meter.service_tier,
     )
-    if not abandoned and _is_free_of_charge(generation.api, observed, reading, failure):
+    if not abandoned and _is_free_of_charge(request, meter, reading, failure):
         ended = replace(ended, state=HoldState.VOIDED, cost_pico=0, lines=(), usage=None)
     else:
-        usage = _usage(generation, demand, observed, reading, media_tokens or 0)
-        ended = replace(
-            _charged(ended, price, usage, observed.service_tier), state=HoldState.CAPTURED
-        )
-    return replace(ended, usage_warnings=_warnings(ended, price, observed, reading))
+        usage = _usage(generation, request, meter, reading, media_tokens or 0)
+        ended = replace(_charged(ended, price, usage, meter.service_tier), state=HoldState.CAPTURED)
+    return replace(ended, usage_warnings=_warnings(ended, price, meter, reading))
 
 
 def checkpoint(
     generation: Generation,
     price: Price,
-    demand: InferenceRequest,
-    observed: ResponseMeter,
+    request: InferenceRequest,
+    meter: ResponseMeter,
     media_tokens: int | None = None,
 ) -> Generation:
     """A running call with the cost of what it has put out so far: charged if it is lost."""
-    if not observed.has_output:
+    if not meter.has_output:
         return generation
-    usage = _usage(generation, demand, observed, observed.reading(), media_tokens or 0)
-    charged = _charged(generation, price, usage, observed.service_tier)
+    usage = _usage(generation, request, meter, meter.reading(), media_tokens or 0)
+    charged = _charged(generation, price, usage, meter.service_tier)
     return replace(charged, overrun_pico=0)
 
 
 def lost(generation: Generation, at_ms: int) -> Generation:
     """A call whose process died: it costs what its last checkpoint saw, or nothing."""
-    return replace(
-        generation, state=HoldState.EXPIRED, ended_at_ms=at_ms, error="lost with its process"
-    )
+    return replace(generation, state=HoldState.EXPIRED, ended_at_ms=at_ms, error=CALL_LOST)
 
 
 def _charged(generation: Generation, price: Price, usage: Usage, served: str | None) -> Generation:
@@ -120,37 +117,37 @@ def _charged(generation: Generation, price: Price, usage: Usage, served: str | N
 
 def _usage(
     generation: Generation,
-    demand: InferenceRequest,
-    observed: ResponseMeter,
+    request: InferenceRequest,
+    meter: ResponseMeter,
     reading: UsageReading,
     media_tokens: int,
 ) -> Usage:
     """What was reported; what was not, although it went by, is estimated."""
-    if generation.api is Api.EMBEDDINGS:
-        return _embedded(generation, demand, reading)
-    estimate = _estimated(generation, demand, observed, media_tokens)
+    if not request.has_output:
+        return _embedded(generation, request, reading)
+    estimate = _estimated(generation, request, meter, media_tokens)
     usage = reading.usage
     if usage is None:
         return _split(reading.unsplit_tokens, estimate)
     if not reading.trusted_input:
         usage = _with(usage, INPUTS, estimate)
     if not reading.trusted_output:
-        return _with(usage, OUTPUTS, estimate) if _misses_output(observed, reading) else usage
-    late_bytes = observed.output.text_bytes - max(observed.text_bytes_at_usage, demand.echo_bytes)
+        return _with(usage, OUTPUTS, estimate) if _misses_output(meter, reading) else usage
+    late_bytes = meter.output.text_bytes - max(meter.text_bytes_at_usage, request.echo_bytes)
     late = estimate_usage(text_bytes=0, messages=0, output_bytes=max(0, late_bytes)).output
     # After a good end a report stands, unless most of the answer came after it: some servers report
     # at the start, with one token of output.
-    is_cut = observed.finish_reason is None
+    is_cut = meter.finish_reason is None
     if late_bytes > 0 and (is_cut or late > max(usage.completion_tokens, _LATE_TOKENS_MIN)):
         return replace(usage, output=usage.output + late, estimated=True)
     return usage
 
 
-def _misses_output(observed: ResponseMeter, reading: UsageReading) -> bool:
+def _misses_output(meter: ResponseMeter, reading: UsageReading) -> bool:
     """Whether a report lacks output that went by. What is less than a token may be zero of them."""
-    if reading.trusted_output or not observed.has_output:
+    if reading.trusted_output or not meter.has_output:
         return False
-    output = observed.output
+    output = meter.output
     is_a_token = output.pictures or output.sounds or output.text_bytes >= BYTES_PER_TOKEN
     return bool(is_a_token) or not reading.says_zero_output
 
@@ -168,65 +165,65 @@ def _split(total: int, estimate: Usage) -> Usage:
     return replace(estimate, **{**inputs, "input": max(0, total - estimate.completion_tokens)})
 
 
-def _embedded(generation: Generation, demand: InferenceRequest, reading: UsageReading) -> Usage:
+def _embedded(generation: Generation, request: InferenceRequest, reading: UsageReading) -> Usage:
     """Embeddings have no output. Voyage reports their total alone."""
     usage = reading.usage or Usage()
     read = usage.prompt_tokens + usage.completion_tokens or reading.unsplit_tokens
     if not read and not reading.trusted_input:
-        return _estimated(generation, demand, ResponseMeter(), 0)
+        return _estimated(generation, request, ResponseMeter(), 0)
     nothing = dict.fromkeys(map(str, OUTPUTS), 0)
     return replace(usage, **nothing, input=usage.input + read - usage.prompt_tokens)
 
 
 def _estimated(
-    generation: Generation, demand: InferenceRequest, observed: ResponseMeter, media_tokens: int
+    generation: Generation, request: InferenceRequest, meter: ResponseMeter, media_tokens: int
 ) -> Usage:
     """What went by. The prompt cannot have been more than the bound that the hold is based on."""
     counted = estimate_usage(
-        text_bytes=demand.text_bytes,
-        messages=demand.messages,
-        output_bytes=max(0, observed.output.text_bytes - demand.echo_bytes),
+        text_bytes=request.text_bytes,
+        messages=request.messages,
+        output_bytes=max(0, meter.output.text_bytes - request.echo_bytes),
     )
     most = generation.prompt_tokens_max
     text = min(counted.input, most)
-    sounds = min(demand.sounds * media_tokens, most - text)
-    pictures = min((demand.media - demand.sounds) * media_tokens, most - text - sounds)
+    sounds = min(request.sounds * media_tokens, most - text)
+    pictures = min((request.media - request.sounds) * media_tokens, most - text - sounds)
     return replace(
         counted,
         input=text,
         input_audio=sounds,
         input_image=pictures,
-        output_audio=len(observed.output.sounds) * media_tokens,
-        output_image=len(observed.output.pictures) * media_tokens,
+        output_audio=len(meter.output.sounds) * media_tokens,
+        output_image=len(meter.output.pictures) * media_tokens,
     )
 
 
 def _is_free_of_charge(
-    api: Api, observed: ResponseMeter, reading: UsageReading, failure: str | None
+    request: InferenceRequest, meter: ResponseMeter, reading: UsageReading, failure: str | None
 ) -> bool:
-    if observed.has_output:
+    if meter.has_output:
         return False
-    if failure is not None or observed.finish_reason is FinishReason.ERROR:
+    if failure is not None or meter.finish_reason is FinishReason.ERROR:
         return True
-    if api is Api.EMBEDDINGS or (reading.usage is not None and reading.usage.completion_tokens):
+    if not request.has_output or (reading.usage is not None and reading.usage.completion_tokens):
         return False
-    return observed.finish_reason is None
+    return meter.finish_reason is None
 
 
 def _warnings(
-    ended: Generation, price: Price, observed: ResponseMeter, reading: UsageReading
+    ended: Generation, price: Price, meter: ResponseMeter, reading: UsageReading
 ) -> tuple[UsageWarning, ...]:
     warnings = []
     if reading.refused:
         warnings.append(UsageWarning.COUNT_REFUSED)
-    misses = not reading.trusted_input or _misses_output(observed, reading)
+    misses = not reading.trusted_input or _misses_output(meter, reading)
     if reading.usage is not None and misses:
         warnings.append(UsageWarning.ZERO_ESTIMATED)
     if reading.unpriced:
         warnings.append(UsageWarning.UNITS_UNPRICED)
     if ended.upstream_cost_pico is not None:
         # Compared with what we think the provider takes: what was used, without our markup.
-        ours_pico = Pico(0)
+        expected_pico = Pico(0)
         if ended.usage is not None:
             charge, _ = charge_as_served(
                 price,
@@ -236,8 +233,8 @@ def _warnings(
                 requested=ended.requested_service_tier,
                 served=ended.service_tier,
             )
-            ours_pico = Pico(charge.amount_pico)
-        if costs_differ(ended.upstream_cost_pico, ours_pico):
+            expected_pico = Pico(charge.amount_pico)
+        if costs_differ(ended.upstream_cost_pico, expected_pico):
             warnings.append(UsageWarning.COST_DIFFERS)
     return tuple(warnings)
 
@@ -252,3 +249,11 @@ def _kept(reported: dict[str, Any] | None) -> dict[str, Any] | None:
         return None
     parts = text.count(b"{") + text.count(b"[")
     return reported if len(text) <= REPORTED_MAX_BYTES and parts <= _REPORTED_MAX_PARTS else None
+
+
+def costs_differ(reported_pico: Pico, charged_pico: Pico) -> bool:
+    """Whether two costs are more than 1 % and more than 0.0001 dollars apart."""
+    apart = abs(reported_pico - charged_pico)
+    return apart > _COSTS_DIFFER_MIN_PICO and apart * 100 > _COSTS_DIFFER_PERCENT * max(
+        reported_pico, charged_pico
+    )

@@ -15,7 +15,7 @@ from modelgates_server.core.errors import (
 )
 from modelgates_server.core.keys import Key, key_limit_exceeded, spent_pico
 from modelgates_server.core.ledger.records import Account
-from modelgates_server.core.metering.request import Api, InferenceRequest
+from modelgates_server.core.metering.request import InferenceRequest
 from modelgates_server.core.money import format_pico
 from modelgates_server.core.pricing.catalog import Model
 from modelgates_server.core.pricing.prices import (
@@ -43,7 +43,7 @@ class PricedRequest(msgspec.Struct, frozen=True):
 
     model: Model
     price: Price
-    demand: InferenceRequest
+    request: InferenceRequest
     markup_bp: int
 
     @property
@@ -54,7 +54,7 @@ class PricedRequest(msgspec.Struct, frozen=True):
     @property
     def cap_tokens(self) -> int | None:
         """The client's own limit for each choice; there is none where nothing is put out."""
-        return None if self.demand.api is Api.EMBEDDINGS else self.demand.cap_tokens
+        return self.request.cap_tokens
 
     @property
     def default_cap(self) -> int | None:
@@ -62,16 +62,16 @@ class PricedRequest(msgspec.Struct, frozen=True):
 
         Not where it and the prompt may not fit into the context together: providers refuse that.
         """
-        if self.demand.api is Api.EMBEDDINGS:
+        if not self.request.has_output:
             return None
         cap = min(self.model.default_output_tokens or self.output_max, self.output_max)
         fits = self.bounds(cap).input_tokens + cap <= self.model.context_tokens
         return cap if fits else None
 
     @property
-    def wanted_tokens(self) -> int:
+    def output_tokens(self) -> int:
         """The most output of one choice: the limit that goes upstream, or the context."""
-        if self.demand.api is Api.EMBEDDINGS:
+        if not self.request.has_output:
             return 0
         if self.cap_tokens is not None:
             return min(self.cap_tokens, self.output_max)
@@ -85,15 +85,15 @@ class PricedRequest(msgspec.Struct, frozen=True):
 
     def bounds(self, output_tokens: int) -> Bounds:
         """The most the call can use with so many output tokens a choice."""
-        bounds = self.demand.bounds(
+        bounds = self.request.bounds(
             context_tokens=self.model.context_tokens,
             media_tokens=self.model.media_tokens,
             output_tokens=output_tokens,
         )
-        service_tiers = service_tiers_allowed(self.price, self.demand.service_tier)
+        service_tiers = service_tiers_allowed(self.price, self.request.service_tier)
         return msgspec.structs.replace(bounds, service_tiers=service_tiers)
 
-    def sized(self, output_tokens: int, *, lowered: bool) -> HoldQuote:
+    def quote(self, output_tokens: int, *, lowered: bool) -> HoldQuote:
         """The hold for so many output tokens a choice."""
         bounds = self.bounds(output_tokens)
         amount_pico = worst_case_pico(self.price, bounds, self.markup_bp)
@@ -102,7 +102,7 @@ class PricedRequest(msgspec.Struct, frozen=True):
     def affordable_tokens(self, budget_pico: int) -> int:
         """Output tokens a choice that a budget pays for; negative where it misses the input."""
         tokens = affordable_tokens(self.price, self.bounds(0), self.markup_bp, budget_pico)
-        return self.wanted_tokens if tokens is None else tokens // self.demand.choices
+        return self.output_tokens if tokens is None else tokens // self.request.choices
 
 
 class _Budget(msgspec.Struct, frozen=True):
@@ -114,7 +114,12 @@ class _Budget(msgspec.Struct, frozen=True):
 
 
 def quote_hold(
-    ask: PricedRequest, *, account: Account, key: Key, at_ms: int, max_cost_pico: int | None = None
+    priced: PricedRequest,
+    *,
+    account: Account,
+    key: Key,
+    at_ms: int,
+    max_cost_pico: int | None = None,
 ) -> HoldQuote:
     """Size the hold of a call against what its account, its key and its own header allow.
 
@@ -123,27 +128,27 @@ def quote_hold(
     text we would lose.
     The ledger checks account and key again when the hold is placed.
     """
-    refuse_unpriced(ask.model, ask.price, ask.demand)
-    wanted, cap = ask.wanted_tokens, ask.cap_tokens
-    whole = ask.sized(wanted, lowered=ask.needs_cap)
+    refuse_unpriced(priced.model, priced.price, priced.request)
+    output_tokens, cap = priced.output_tokens, priced.cap_tokens
+    whole = priced.quote(output_tokens, lowered=priced.needs_cap)
     if whole.amount_pico == 0:
         return whole
     tight = _tightest(account, key, at_ms, max_cost_pico)
     if whole.amount_pico <= tight.left_pico:
         return whole
-    affordable = ask.affordable_tokens(tight.left_pico)
-    if cap is None and 1 <= affordable < wanted:
-        return ask.sized(min(affordable, ask.output_max), lowered=True)
-    least = whole if cap is not None else ask.sized(min(1, wanted), lowered=False)
-    raise _refusal(ask, tight, least.amount_pico, at_ms)
+    affordable = priced.affordable_tokens(tight.left_pico)
+    if cap is None and 1 <= affordable < output_tokens:
+        return priced.quote(min(affordable, priced.output_max), lowered=True)
+    least = whole if cap is not None else priced.quote(min(1, output_tokens), lowered=False)
+    raise _refusal(priced, tight, least.amount_pico, at_ms)
 
 
-def refuse_unpriced(model: Model, price: Price, demand: InferenceRequest) -> None:
+def refuse_unpriced(model: Model, price: Price, request: InferenceRequest) -> None:
     """Raises `InvalidInput` for audio, images and service tiers that have no price."""
-    service_tiers_allowed(price, demand.service_tier)
+    service_tiers_allowed(price, request.service_tier)
     if price.is_free:
         return
-    for meter in sorted(demand.unlike_text):
+    for meter in sorted(request.unlike_text):
         if not all(meter in tier.rates for tier in price.tiers):
             raise InvalidInput(f"{model.id} has no price for {meter.replace('_', ' ')}")
 
@@ -159,19 +164,21 @@ def _tightest(account: Account, key: Key, at_ms: int, max_cost_pico: int | None)
     return min(budgets, key=lambda budget: budget.left_pico)
 
 
-def _refusal(ask: PricedRequest, tight: _Budget, needed_pico: int, at_ms: int) -> GatewayError:
+def _refusal(priced: PricedRequest, tight: _Budget, needed_pico: int, at_ms: int) -> GatewayError:
     """Why a call cannot be held for, in the words OpenRouter's clients know."""
     source, left_pico = tight.source, tight.left_pico
     if isinstance(source, Key):
         return key_limit_exceeded(source, needed_pico, at_ms)
-    affordable = ask.affordable_tokens(left_pico)
+    affordable = priced.affordable_tokens(left_pico)
     shortfall = Shortfall(
         asked_pico=needed_pico,
         available_pico=left_pico,
         held_pico=tight.held_pico,
-        requested_tokens=ask.wanted_tokens if ask.cap_tokens else min(1, ask.wanted_tokens),
+        requested_tokens=priced.output_tokens
+        if priced.cap_tokens
+        else min(1, priced.output_tokens),
         affordable_tokens=max(0, affordable),
-        choices=ask.demand.choices,
+        choices=priced.request.choices,
     )
     if source is None:
         remedy = "Lower max_tokens" if shortfall.affordable_tokens else "Shorten the prompt"
@@ -184,8 +191,8 @@ def _refusal(ask: PricedRequest, tight: _Budget, needed_pico: int, at_ms: int) -
         return InsufficientCredits.in_flight(shortfall, _RETRY_AFTER_S)
     if left_pico > 0 and affordable >= 0:
         return InsufficientCredits.fewer_tokens(shortfall)
-    bounds = ask.bounds(min(1, ask.wanted_tokens))  # leave room for an answer of one token
-    most = affordable_input_tokens(ask.price, bounds, ask.markup_bp, left_pico)
+    bounds = priced.bounds(min(1, priced.output_tokens))  # leave room for an answer of one token
+    most = affordable_input_tokens(priced.price, bounds, priced.markup_bp, left_pico)
     if most:
         return InsufficientCredits.shorter_prompt(shortfall, bounds.input_tokens, most)
     return InsufficientCredits.empty(shortfall, purchased=source.credits_pico > 0)

@@ -7,8 +7,8 @@ import msgspec
 
 from modelgates_server.core.errors import PriceNotFound, UnknownModel
 from modelgates_server.core.metering.request import Api
-from modelgates_server.core.metering.usage_reader import UsageRules
 from modelgates_server.core.pricing.prices import Price
+from modelgates_server.core.pricing.usage import UsageRules
 
 
 class CapParameter(StrEnum):

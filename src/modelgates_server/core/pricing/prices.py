@@ -56,9 +56,9 @@ class Tier(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def rate(self, meter: Meter) -> Decimal:
         """Dollars per unit; a request costs nothing of its own where no rate is given."""
-        found = self.rates.get(meter)
-        if found is not None:
-            return found
+        rate = self.rates.get(meter)
+        if rate is not None:
+            return rate
         if meter is Meter.REQUEST:
             return _ZERO
         return self.rate(_STANDS_FOR[meter])
@@ -110,11 +110,11 @@ class Price(msgspec.Struct, frozen=True):
 class ReceiptLine(msgspec.Struct, frozen=True):
     """One line of a receipt: quantity x rate = amount, in exact dollars.
 
-    `what` is a meter, or `rounding` (to a pico), or `overrun` (use above the hold, which the
-    platform pays).
+    `meter` is a `Meter`, or `rounding` (to a pico), or `overrun` (use above the hold, which the
+    platform pays). It is stored and shown as `what`.
     """
 
-    what: str
+    meter: str = msgspec.field(name="what")
     quantity: int
     rate: Decimal
     amount: Decimal
@@ -133,12 +133,12 @@ class Charge(msgspec.Struct, frozen=True):
 
 def stands_for(meter: Meter) -> tuple[Meter, ...]:
     """The classes that a class is part of, nearest first: each is its rate where it has none."""
-    found = []
+    classes = []
     above = _STANDS_FOR.get(meter)
     while above is not None:
-        found.append(above)
+        classes.append(above)
         above = _STANDS_FOR.get(above)
-    return tuple(found)
+    return tuple(classes)
 
 
 def read_rate(text: str) -> Decimal:
@@ -176,7 +176,7 @@ def total_of(lines: Iterable[ReceiptLine]) -> Decimal:
 
 def whole_pico(lines: Iterable[ReceiptLine], meters: Container[str]) -> Pico:
     """What the lines of some meters come to, in whole picos, rounded down: for a split to show."""
-    return _picos(total_of(line for line in lines if line.what in meters), ROUND_FLOOR)
+    return _picos(total_of(line for line in lines if line.meter in meters), ROUND_FLOOR)
 
 
 def charge_for(
@@ -207,7 +207,7 @@ def charge_for(
 
 def used_pico(charge: Charge) -> int:
     """What was used, whoever pays: charge and overrun, bounded by what an entry can hold."""
-    overrun = next((line.amount for line in charge.lines if line.what == "overrun"), _ZERO)
+    overrun = next((line.amount for line in charge.lines if line.meter == "overrun"), _ZERO)
     return min(charge.amount_pico + _picos(-overrun, ROUND_HALF_EVEN), ENTRY_MAX_PICO)
 
 
@@ -332,8 +332,8 @@ def _marked_up(rate: Decimal, markup_bp: int) -> Decimal:
     return _EXACT.multiply(rate, Decimal(BASIS_POINTS + markup_bp).scaleb(-4, _EXACT))
 
 
-def _line(what: str, quantity: int, rate: Decimal) -> ReceiptLine:
-    return ReceiptLine(what, quantity, rate, _EXACT.multiply(quantity, rate))
+def _line(meter: str, quantity: int, rate: Decimal) -> ReceiptLine:
+    return ReceiptLine(meter, quantity, rate, _EXACT.multiply(quantity, rate))
 
 
 def _picos(exact: Decimal, rounding: str) -> Pico:

@@ -1,7 +1,8 @@
-"""What a call used, in classes that do not overlap."""
+"""What a call used, in classes that do not overlap, and what a provider's report says of it."""
 
 from collections.abc import Iterator
 from enum import StrEnum
+from operator import attrgetter
 
 import msgspec
 
@@ -41,9 +42,12 @@ INPUTS = (
 OUTPUTS = (Meter.OUTPUT, Meter.REASONING, Meter.OUTPUT_AUDIO, Meter.OUTPUT_IMAGE)
 _CLASSES = (*INPUTS, *OUTPUTS)
 
+_input_counts = attrgetter(*INPUTS)
+_output_counts = attrgetter(*OUTPUTS)
+
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tokens of one call by class; members are named as the meters are, and stand in their order.
+    """Tokens of one call by class; members are named as the meters are.
 
     `estimated`: the provider did not say, so we counted what went by.
     """
@@ -65,17 +69,83 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def quantities(self) -> Iterator[tuple[Meter, int]]:
         """Every token class with its count, zeros included."""
-        return zip(_CLASSES, msgspec.structs.astuple(self), strict=False)
+        return ((meter, getattr(self, meter)) for meter in _CLASSES)
 
     @property
     def prompt_tokens(self) -> int:
         """All that was read."""
-        return sum(msgspec.structs.astuple(self)[: len(INPUTS)])
+        return sum(_input_counts(self))
 
     @property
     def completion_tokens(self) -> int:
         """All that was written, reasoning included."""
-        return sum(msgspec.structs.astuple(self)[len(INPUTS) : len(_CLASSES)])
+        return sum(_output_counts(self))
+
+
+class CacheTokens(StrEnum):
+    """Where a provider counts what it reads from a cache and writes to it."""
+
+    INSIDE = "inside"
+    BESIDE = "beside"
+
+
+class ReasoningTokens(StrEnum):
+    """Where a provider counts reasoning: inside or beside the completion, or in the total alone."""
+
+    INSIDE = "inside"
+    BESIDE = "beside"
+    IN_TOTAL = "in_total"
+
+
+class UsageRules(msgspec.Struct, frozen=True, kw_only=True):
+    """How a provider counts; it decides only where arithmetic cannot.
+
+    `cache` and `reasoning` are settings. `known_cache` and `known_reasoning` are known of the host,
+    and apply to counts at the top of a report: counts in the details of another count are part of
+    it. `trust_zero`: an explicit zero is believed even for what demonstrably went by.
+    """
+
+    cache: CacheTokens | None = None
+    reasoning: ReasoningTokens | None = None
+    known_cache: CacheTokens | None = None
+    known_reasoning: ReasoningTokens | None = None
+    trust_zero: bool = False
+
+
+class UsageReading(msgspec.Struct, frozen=True, kw_only=True):
+    """What a report says.
+
+    `usage` is None where no total can be believed. `unsplit_tokens` is the total of a report that
+    names neither prompt nor completion. `trusted_input` and `trusted_output` say that the figure
+    of that side, zero included, stands as reported; `says_zero_output` that there is one, and it is
+    zero. `refused` counts members that were no counts; `unpriced` names units that were used and
+    that no price covers.
+    """
+
+    usage: Usage | None = None
+    unsplit_tokens: int = 0
+    trusted_input: bool = False
+    trusted_output: bool = False
+    says_zero_output: bool = False
+    refused: int = 0
+    unpriced: tuple[str, ...] = ()
+
+    def filled_from(self, other: "UsageReading") -> "UsageReading":
+        """The same, with the other reading's figures for a side that this one has none of."""
+        replace = msgspec.structs.replace
+        usage, other_usage = self.usage or Usage(), other.usage or Usage()
+        for is_trusted, names in ((self.trusted_input, INPUTS), (self.trusted_output, OUTPUTS)):
+            if not is_trusted:
+                usage = replace(usage, **{str(name): getattr(other_usage, name) for name in names})
+        return UsageReading(
+            usage=usage if self.usage or other.usage else None,
+            unsplit_tokens=self.unsplit_tokens or other.unsplit_tokens,
+            trusted_input=self.trusted_input or other.trusted_input,
+            trusted_output=self.trusted_output or other.trusted_output,
+            says_zero_output=self.says_zero_output or other.says_zero_output,
+            refused=self.refused + other.refused,
+            unpriced=tuple(sorted({*self.unpriced, *other.unpriced})),
+        )
 
 
 def estimate_usage(*, text_bytes: int, messages: int, output_bytes: int) -> Usage:

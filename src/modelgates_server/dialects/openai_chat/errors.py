@@ -1,4 +1,4 @@
-"""What a provider's error becomes. Its own text goes along, but not where it concerns our key."""
+"""Reads a provider's error. Its text goes to the client unless it is about the gateway's key."""
 
 import re
 from typing import Any
@@ -28,25 +28,24 @@ _KINDS: dict[int, type[ProviderError]] = {
     504: ProviderTimedOut,
     524: ProviderTimedOut,
 }
-"""All others are failures of the provider, or of what we and it have agreed on."""
+"""Any other status is a failure of the provider or of how the gateway is set up there."""
 
-_BETWEEN_US = frozenset({401, 402, 403, 404})
-"""It refuses our key, our balance or our model's name: nothing a client can mend or should see."""
+_HIDDEN_STATUSES = frozenset({401, 402, 403, 404})
+"""The provider refuses the gateway's key, balance or model name: clients cannot fix that."""
 
-_ABOUT_US = re.compile(
+_HIDDEN_TEXT = re.compile(
     r"(?:valid|incorrect|wrong|expired|missing|your)[^\"']{1,16}api.{0,3}key"
     r"|api.{0,3}key[^\"']{1,24}(?:valid|incorrect|expired|not.found)|authentication.(?:error|fail)"
     r"|\bsk-[\w*]|\bbearer\b|insufficient.balance|billing.details",
     re.IGNORECASE,
 )
-"""The same in a text, whatever its status: xAI and Gemini refuse a key with 400, OpenAI with 429
-one that is not paid for, and streams have no status.
-"""
+"""The same by its text, whatever the status: xAI and Gemini refuse a key with 400, OpenAI refuses
+an unpaid one with 429, and errors in streams have no status."""
 
 GENERIC = "Provider returned error"
 
 
-def refusal_of(
+def provider_error_of_body(
     provider: str, status: int, body: bytes, retry_after_s: int | None = None
 ) -> ProviderError:
     """The error of an answer with a status that is not 200."""
@@ -54,10 +53,10 @@ def refusal_of(
         error = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         error = body.decode("utf-8", "replace")
-    return error_of(provider, error, status, retry_after_s)
+    return provider_error(provider, error, status, retry_after_s)
 
 
-def error_of(
+def provider_error(
     provider: str, error: Any, status: int | None = None, retry_after_s: int | None = None
 ) -> ProviderError:
     """The error of a body or a chunk, in whatever shape: a text, an object, `{"error": …}`."""
@@ -68,7 +67,7 @@ def error_of(
     kind = ProviderUnavailable if status is None else _KINDS.get(status, ProviderUnavailable)
     reason = _text(inner, "message", _MESSAGE_MAX_CHARS)
     raw = _raw(error)
-    if status in _BETWEEN_US or _ABOUT_US.search(raw or reason or ""):
+    if status in _HIDDEN_STATUSES or _HIDDEN_TEXT.search(raw or reason or ""):
         if kind is ProviderRefused:
             kind = ProviderUnavailable
         code = reason = raw = None
@@ -76,7 +75,7 @@ def error_of(
         reason if kind is ProviderRefused and reason else GENERIC,
         provider=provider,
         status=status,
-        code=code,
+        provider_code=code,
         raw=raw[:RAW_MAX_CHARS] if raw else None,
         retry_after_s=retry_after_s,
     )

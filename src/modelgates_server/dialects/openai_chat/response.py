@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 
-from modelgates_server.core.metering.finish_reasons import finish_reason, is_an_end
 from modelgates_server.core.metering.generations import Generation
-from modelgates_server.core.metering.members import JsonObject
-from modelgates_server.core.metering.observed import ResponseMeter
+from modelgates_server.core.metering.meter import ResponseMeter, reason_or_default
 from modelgates_server.core.metering.request import Api
 from modelgates_server.core.money import format_pico
 from modelgates_server.core.pricing.prices import whole_pico
 from modelgates_server.core.pricing.usage import OUTPUTS, Usage
+from modelgates_server.dialects.json_object import JsonObject
+from modelgates_server.dialects.openai_chat.finish_reasons import is_an_end, known_finish_reason
 
 DONE = b"[DONE]"
 
@@ -32,26 +32,25 @@ _members = msgspec.json.Decoder(JsonObject)
 _choices = msgspec.json.Decoder(list[JsonObject])
 
 
-def rewrite_chunk(members: JsonObject, ours: JsonObject, observed: ResponseMeter) -> bytes | None:
-    """A chunk as the client gets it; None for one that only carried usage.
+def rewrite_chunk(members: JsonObject, fields: JsonObject, meter: ResponseMeter) -> bytes | None:
+    """A chunk as the client gets it, with `gateway_fields`; None for one that only carried usage.
 
     Its usage is kept back: the last chunk, `usage_chunk`, has it with the cost.
     """
-    shown = {**members, **ours}
-    shown.pop("usage", None)
-    shown.pop("x_groq", None)
-    choices = shown.get("choices")
+    chunk = {**members, **fields}
+    chunk.pop("usage", None)
+    chunk.pop("x_groq", None)
+    choices = chunk.get("choices")
     if choices is not None:
         if bytes(choices) == b"[]" and "usage" in members:
             return None
-        finished = bool(observed.native_finish_reasons)
-        shown["choices"] = _shown_choices(
-            choices, finished=finished, has_output=observed.has_output
+        chunk["choices"] = _rewrite_choices(
+            choices, finished=bool(meter.endings), has_output=meter.has_output
         )
     for name in _NEVER_NULL:
-        if name in shown and bytes(shown[name]) == b"null":
-            del shown[name]
-    return _one_line(shown)
+        if name in chunk and bytes(chunk[name]) == b"null":
+            del chunk[name]
+    return _one_line(chunk)
 
 
 def has_items(members: JsonObject, name: str) -> bool:
@@ -69,27 +68,31 @@ def usage_chunk(generation: Generation, last: JsonObject) -> bytes:
 
 def error_chunk(generation: Generation, last: JsonObject, error: dict[str, Any]) -> bytes:
     """The end of a stream that failed: the error, and a choice that says so (OpenRouter's form)."""
-    said = {"text": ""} if generation.api is Api.COMPLETIONS else {"delta": {"content": ""}}
+    nothing = {"text": ""} if generation.api is Api.COMPLETIONS else {"delta": {"content": ""}}
     ends: dict[str, Any] = {
         "error": error,
-        "choices": [{"index": 0, **said, "finish_reason": "error"}],
+        "choices": [{"index": 0, **nothing, "finish_reason": "error"}],
         "usage": usage_object(generation),
     }
     return _one_line({**_head(last, generation), **ends})
 
 
-def rewrite_answer(members: JsonObject, generation: Generation, observed: ResponseMeter) -> bytes:
+def rewrite_answer(members: JsonObject, generation: Generation, meter: ResponseMeter) -> bytes:
     """A plain answer as the client gets it."""
-    shown: dict[str, Any] = {**members, **ours(generation), "usage": usage_object(generation)}
-    shown.pop("x_groq", None)
+    answer: dict[str, Any] = {
+        **members,
+        **gateway_fields(generation),
+        "usage": usage_object(generation),
+    }
+    answer.pop("x_groq", None)
     if "choices" in members:
-        shown["choices"] = _shown_choices(
-            members["choices"], finished=True, has_output=observed.has_output
+        answer["choices"] = _rewrite_choices(
+            members["choices"], finished=True, has_output=meter.has_output
         )
-        shown.setdefault("system_fingerprint", None)
+        answer.setdefault("system_fingerprint", None)
     if bytes(members.get("error", _NULL)) == b"null":
-        shown.pop("error", None)
-    return msgspec.json.encode(shown)
+        answer.pop("error", None)
+    return msgspec.json.encode(answer)
 
 
 def usage_object(generation: Generation) -> dict[str, Any]:
@@ -100,7 +103,7 @@ def usage_object(generation: Generation) -> dict[str, Any]:
     """
     usage = generation.usage or Usage()
     written_pico = min(whole_pico(generation.lines, OUTPUTS), generation.cost_pico)
-    shown: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
@@ -119,14 +122,14 @@ def usage_object(generation: Generation) -> dict[str, Any]:
         },
     }
     if generation.api is Api.EMBEDDINGS:
-        del shown["completion_tokens"]
+        del fields["completion_tokens"]
     else:
-        shown["completion_tokens_details"] = {
+        fields["completion_tokens_details"] = {
             "reasoning_tokens": usage.reasoning,
             "image_tokens": usage.output_image,
             "audio_tokens": usage.output_audio,
         }
-    return shown
+    return fields
 
 
 def _head(last: JsonObject, generation: Generation) -> JsonObject:
@@ -136,11 +139,11 @@ def _head(last: JsonObject, generation: Generation) -> JsonObject:
         "object": msgspec.Raw(msgspec.json.encode(kind)),
         "created": msgspec.Raw(b"%d" % (generation.created_at_ms // 1000)),
     }
-    return {name: last.get(name, raw) for name, raw in head.items()} | ours(generation)
+    return {name: last.get(name, raw) for name, raw in head.items()} | gateway_fields(generation)
 
 
-def ours(generation: Generation) -> JsonObject:
-    """The members that every answer and chunk of a generation gets from us."""
+def gateway_fields(generation: Generation) -> JsonObject:
+    """The members that the gateway gives every answer and chunk of a generation."""
     return {
         "id": msgspec.Raw(b'"%b"' % generation.id.encode()),
         "model": msgspec.Raw(msgspec.json.encode(generation.model)),
@@ -148,9 +151,9 @@ def ours(generation: Generation) -> JsonObject:
     }
 
 
-def _one_line(shown: dict[str, Any]) -> bytes:
+def _one_line(members: dict[str, Any]) -> bytes:
     """JSON that fits behind `data: `; white space of the provider's own may hold line ends."""
-    chunk = msgspec.json.encode(shown)
+    chunk = msgspec.json.encode(members)
     if b"\n" in chunk or b"\r" in chunk:
         return msgspec.json.format(chunk, indent=-1)
     return chunk
@@ -160,7 +163,7 @@ def _number(pico: int) -> msgspec.Raw:
     return msgspec.Raw(format_pico(pico).encode())
 
 
-def _shown_choices(choices: msgspec.Raw, *, finished: bool, has_output: bool) -> Any:
+def _rewrite_choices(choices: msgspec.Raw, *, finished: bool, has_output: bool) -> Any:
     """Choices as OpenRouter's clients demand them; nearly all chunks are so already.
 
     `finish_reason` is always there, in one of the words that clients know, and at the end
@@ -172,24 +175,25 @@ def _shown_choices(choices: msgspec.Raw, *, finished: bool, has_output: bool) ->
     if not finished and is_open and _NULLS.search(raw) is None:
         return choices
     try:
-        rows = _choices.decode(raw)
-        for row in rows:
-            native = row.setdefault("finish_reason", _NULL)
-            row["finish_reason"] = _normalised(native, has_output=has_output)
+        rewritten = _choices.decode(raw)
+        for choice in rewritten:
+            native = choice.setdefault("finish_reason", _NULL)
+            choice["finish_reason"] = _normalised(native, has_output=has_output)
             if finished:
-                row.setdefault("native_finish_reason", native)
-            for part in row.keys() & {"delta", "message"}:
-                row[part] = _without_nulls(row[part])
+                choice.setdefault("native_finish_reason", native)
+            for part in choice.keys() & {"delta", "message"}:
+                choice[part] = _without_nulls(choice[part])
     except (msgspec.DecodeError, RecursionError):
         return choices  # null: an answer without choices
-    return rows
+    return rewritten
 
 
 def _normalised(native: msgspec.Raw, *, has_output: bool) -> msgspec.Raw:
     word = msgspec.json.decode(native)
     if not isinstance(word, str) or not word or not is_an_end(word):
         return _NULL
-    return msgspec.Raw(b'"%b"' % finish_reason(word, has_output=has_output).encode())
+    reason = reason_or_default(known_finish_reason(word), has_output=has_output)
+    return msgspec.Raw(b'"%b"' % reason.encode())
 
 
 def _without_nulls(part: msgspec.Raw) -> Any:

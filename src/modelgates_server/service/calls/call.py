@@ -16,20 +16,20 @@ from modelgates_server.core.errors import (
     ProviderUnavailable,
     Stopping,
 )
-from modelgates_server.core.metering.finish_reasons import FinishReason
 from modelgates_server.core.metering.generations import Attempt, Generation, StoredAnswer
-from modelgates_server.core.metering.members import JsonObject
-from modelgates_server.core.metering.observed import InvalidAnswer, ResponseMeter
+from modelgates_server.core.metering.meter import FinishReason, InvalidAnswer
 from modelgates_server.core.metering.request import Api, InferenceRequest
 from modelgates_server.core.metering.settlement import checkpoint, settle
 from modelgates_server.core.pricing.catalog import Model
 from modelgates_server.core.pricing.prices import Price
-from modelgates_server.dialects.openai_chat.errors import error_of, refusal_of
+from modelgates_server.dialects.json_object import JsonObject
+from modelgates_server.dialects.openai_chat.errors import provider_error, provider_error_of_body
+from modelgates_server.dialects.openai_chat.meter import ChatResponseMeter
 from modelgates_server.dialects.openai_chat.response import (
     DONE,
     error_chunk,
+    gateway_fields,
     has_items,
-    ours,
     rewrite_answer,
     rewrite_chunk,
     usage_chunk,
@@ -86,8 +86,8 @@ class Call:
         self._body = body
         self._settle_now = commit_end
         self._clock = clock
-        self._observed = ResponseMeter.of(self._model)
-        self._ours = ours(generation)
+        self._observed = ChatResponseMeter.of(self._model)
+        self._ours = gateway_fields(generation)
         tokens_max = generation.completion_tokens_max
         said_bytes = _OUTPUT_SLACK_BYTES + _BYTES_PER_TOKEN_MAX * tokens_max
         self._output_max_bytes = said_bytes + demand.echo_bytes
@@ -210,10 +210,12 @@ class Call:
                 body = await reply.read(_REFUSAL_MAX_BYTES)
             except ProviderError:
                 body = b""  # cut, or a page too large to be an error of this API: the status tells
-            raise refusal_of(self.generation.provider, reply.status, body, reply.retry_after_s)
+            raise provider_error_of_body(
+                self.generation.provider, reply.status, body, reply.retry_after_s
+            )
         if self._demand.stream and not reply.is_stream:
             body = await reply.read(_REFUSAL_MAX_BYTES)
-            observed = ResponseMeter()
+            observed = ChatResponseMeter()
             try:
                 observed.observe(body)
             except InvalidAnswer:
@@ -239,7 +241,7 @@ class Call:
         )
 
     def _own_error(self, error: Any) -> GatewayError:
-        return error_of(self.generation.provider, error)
+        return provider_error(self.generation.provider, error)
 
     def _no_answer(self) -> GatewayError:
         name = self.generation.provider
@@ -306,7 +308,7 @@ class Call:
     def _observe_event(self, payload: bytes) -> bytes | None:
         """Take note of one event, and give what the client gets of it."""
         if self._done:
-            self._observed.see_usage(payload)  # some servers report it after the end
+            self._observed.observe_usage(payload)  # some servers report it after the end
             return None
         if payload == DONE:
             self._done = True
@@ -347,7 +349,7 @@ class Call:
         """End a call of which the client has seen nothing; gives the error to raise."""
         if self._reply is not None:
             self._reply.close()
-        self._observed = ResponseMeter.of(self._model)
+        self._observed = ChatResponseMeter.of(self._model)
         await self._end(error)
         error.generation_id = self.generation.id
         return error
@@ -359,7 +361,7 @@ class Call:
     ) -> None:
         """Settle the call. It stays open to others until its end is committed or kept."""
         now_ms = self.provider_done_ms = self._clock()
-        error = None if failure is None else type(failure).__name__
+        error = None if failure is None else failure.code
         ended = settle(
             replace(
                 self.generation,

@@ -31,12 +31,13 @@ from modelgates_server.core.metering.generations import (
     generation_id,
     repeatable_id,
 )
-from modelgates_server.core.metering.request import InferenceRequest, upstream_body
+from modelgates_server.core.metering.request import InferenceRequest
 from modelgates_server.core.metering.routing import choose_model
 from modelgates_server.core.metering.sizing import HoldQuote, PricedRequest, quote_hold
 from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.core.pricing.service_tiers import service_tier_to_send
 from modelgates_server.core.times import MS_PER_DAY
+from modelgates_server.dialects.openai_chat.request import upstream_body
 from modelgates_server.service.calls.call import Call
 from modelgates_server.service.holds import Holds
 from modelgates_server.service.ports import (
@@ -379,7 +380,7 @@ def _begun(
         id=identity.id,
         account_id=caller.account_id,
         key_hash=caller.key_hash,
-        api=ask.demand.api,
+        api=ask.request.api,
         model=ask.model.id,
         endpoint_id=ask.model.endpoint.id,
         provider=ask.model.endpoint.provider,
@@ -390,8 +391,8 @@ def _begun(
         hold_pico=sized.amount_pico,
         prompt_tokens_max=sized.bounds.input_tokens,
         completion_tokens_max=sized.bounds.output_tokens,
-        streamed=ask.demand.stream,
-        requested_service_tier=ask.demand.service_tier,
+        streamed=ask.request.stream,
+        requested_service_tier=ask.request.service_tier,
         idempotency=identity.idempotency,
         request_digest=identity.request_digest,
     )

@@ -105,6 +105,7 @@ class GenerationResponse(msgspec.Struct, frozen=True, kw_only=True):
     response_cache_source_id: None = None
 
     state: HoldState
+    error: str | None
     hold: Number
     estimated: bool
     price_id: str
@@ -161,6 +162,7 @@ def generation_response(generation: Generation) -> GenerationResponse:
         workspace_id=workspace_of(g.account_id),
         service_tier=g.service_tier,
         state=g.state,
+        error=g.error,
         hold=number(g.hold_pico),
         estimated=g.usage is not None and g.usage.estimated,
         price_id=g.price_id,
@@ -186,7 +188,7 @@ def _provider_response(attempt: Attempt) -> ProviderResponse:
 
 
 def _receipt_line(line: ReceiptLine) -> ReceiptLineResponse:
-    return ReceiptLineResponse(line.what, line.quantity, plain(line.rate), plain(line.amount))
+    return ReceiptLineResponse(line.meter, line.quantity, plain(line.rate), plain(line.amount))
 
 
 def _between(start_ms: int, end_ms: int | None) -> int | None:

@@ -10,8 +10,9 @@ import msgspec
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.metering.generations import HEADER_MAX_CHARS, Origin, StoredAnswer
-from modelgates_server.core.metering.request import Api, InferenceRequest, parse_request
+from modelgates_server.core.metering.request import Api, InferenceRequest
 from modelgates_server.core.money import Pico, format_pico, parse_pico
+from modelgates_server.dialects.openai_chat.request import parse_request
 from modelgates_server.service.calls.call import Call
 from modelgates_server.service.calls.registry import CallRequest, CallService
 from modelgates_server.web.body import read_json

@@ -1,0 +1,66 @@
+"""The one place that knows which service and which part of the HTTP API is built from what.
+
+The server uses it, and tests do, with a clock, randomness, providers and folders of their own. The
+part that the command line needs as well is `bootstrap.ledger_services`, which loads faster.
+"""
+
+from collections.abc import Mapping
+
+from modelgates_server.bootstrap import ledger_services
+from modelgates_server.core.pricing.catalog import Catalog
+from modelgates_server.service.calls.registry import CallService, CallTimeouts
+from modelgates_server.service.maintenance import Maintenance
+from modelgates_server.service.ports import Clock, Provider, RandomBytes, Spool, Store
+from modelgates_server.telemetry.metrics import Metrics
+from modelgates_server.telemetry.observer import CallObserver
+from modelgates_server.web.app import App, Lifespan
+from modelgates_server.web.error_responses import ErrorResponses
+from modelgates_server.web.routes import routes
+from modelgates_server.web.services import Services, WebOptions
+
+
+def compose(
+    store: Store,
+    *,
+    catalog: Catalog,
+    providers: Mapping[str, Provider],
+    spool: Spool,
+    clock: Clock,
+    random_bytes: RandomBytes,
+    timeouts: CallTimeouts,
+    grace_s: float = 0,
+) -> Services:
+    """The services of a server process over an open store.
+
+    After an outage, maintenance gives other processes `grace_s` to extend the holds of their calls.
+    """
+    ledger = ledger_services(store, clock, random_bytes)
+    metrics = Metrics(store, clock)
+    observer = CallObserver(metrics)
+    calls = CallService(store, catalog, providers, spool, observer, clock, random_bytes, timeouts)
+    return Services(
+        store=store,
+        accounts=ledger.accounts,
+        credits=ledger.credits,
+        keys=ledger.keys,
+        clock=clock,
+        catalog=catalog,
+        providers=providers,
+        spool=spool,
+        metrics=metrics,
+        calls=calls,
+        maintenance=Maintenance(store, calls, observer, clock, grace_s),
+    )
+
+
+def http_app(services: Services, options: WebOptions, lifespan: Lifespan) -> App:
+    """The HTTP application over these services. `lifespan` is entered before the first request."""
+    refusals = ErrorResponses(options.limit_source_prefix)
+    return App(
+        routes(services, options, refusals),
+        services.keys,
+        services.metrics.count_request,
+        refusals,
+        lifespan,
+        options.bodies_max_bytes,
+    )

@@ -1,0 +1,236 @@
+"""Meters an answer of OpenAI's inference operations, plain or chunk by chunk."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from modelgates_server.core.metering.meter import Ending, InvalidAnswer, ResponseMeter
+from modelgates_server.core.money import Pico
+from modelgates_server.core.pricing.catalog import Model
+from modelgates_server.core.pricing.service_tiers import reported_service_tier
+from modelgates_server.core.pricing.usage import UsageReading, UsageRules
+from modelgates_server.dialects.json_object import JsonObject
+from modelgates_server.dialects.openai_chat.finish_reasons import is_an_end, known_finish_reason
+from modelgates_server.dialects.openai_chat.output_meter import OutputMeter
+from modelgates_server.dialects.openai_chat.reported_cost import read_cost
+from modelgates_server.dialects.openai_chat.usage import add_choices, merge_reports, read_usage
+
+_NULL = msgspec.Raw(b"null")
+_TEXT_MAX_CHARS = 255
+_CHOICES_MAX = 4096
+_MEDIA = frozenset({"image", "audio", "video"})
+_UNREADABLE = "unreadable"
+
+_NO_NUMBERS = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b')
+"""What Python writes for numbers that JSON does not have, outside of texts."""
+
+
+class _Choice(msgspec.Struct):
+    """A choice, in a plain answer or a chunk; what it says is metered, not kept."""
+
+    index: Any = None
+    finish_reason: Any = None
+    delta: msgspec.Raw = _NULL
+    message: msgspec.Raw = _NULL
+    text: msgspec.Raw = _NULL
+    usage: msgspec.Raw = _NULL
+
+
+class _Answer(msgspec.Struct):
+    id: Any = None
+    model: Any = None
+    choices: list[_Choice] | None = None
+    usage: msgspec.Raw = _NULL
+    x_groq: msgspec.Raw = _NULL
+    error: Any = None
+    service_tier: Any = None
+
+
+_answer = msgspec.json.Decoder(_Answer)
+_members = msgspec.json.Decoder(JsonObject)
+
+
+class ChatResponseMeter(ResponseMeter, kw_only=True):
+    """Observes one answer; chunks add to it.
+
+    `rules` is what is known of how the provider counts. `report` is what it reported for the whole
+    answer, `choice_reports` what it reported for single `choices`. An error that says nothing
+    (`""`, `{}`) is none.
+    """
+
+    rules: UsageRules = UsageRules()
+    report: dict[str, Any] = msgspec.field(default_factory=dict)
+    choice_reports: dict[int, dict[str, Any]] = msgspec.field(default_factory=dict)
+    output: OutputMeter = msgspec.field(default_factory=OutputMeter)
+    _reading: UsageReading | None = None
+
+    @classmethod
+    def of(cls, model: Model) -> "ChatResponseMeter":
+        """Nothing yet, of an answer of a model."""
+        makes_media = not _MEDIA.isdisjoint(model.output_modalities)
+        return cls(rules=model.endpoint.usage_rules, output=OutputMeter(makes_media=makes_media))
+
+    def observe(self, payload: bytes) -> JsonObject:
+        """Meter an answer or a chunk, and give its members; raises `InvalidAnswer`."""
+        try:
+            if not payload.isascii():
+                payload.decode()  # what is kept raw is not checked by msgspec
+            answer, members = _read(payload)
+            for position, choice in enumerate(answer.choices or ()):
+                self._observe_choice(choice, position)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidAnswer(f"not an answer of this API: {error}") from error
+        if self.upstream_id is None:
+            self.upstream_id = _word(answer.id)
+        self.served_model = _word(answer.model) or self.served_model
+        self._observe_reports(answer)
+        self.error = answer.error or self.error
+        return members
+
+    def observe_usage(self, payload: bytes) -> None:
+        """Read the usage alone in what comes after the end of a stream."""
+        try:
+            self._observe_reports(_read(payload)[0])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return  # the answer is whole; what follows it may be anything
+
+    @property
+    def reported(self) -> dict[str, Any] | None:
+        """See `ResponseMeter`; of several choices that have reports of their own, all of them."""
+        if self.report or not self.choice_reports:
+            return self.report or None
+        if len(self.choice_reports) == 1:
+            return next(iter(self.choice_reports.values()))
+        return {"choices": list(self.choice_reports.values())}
+
+    @property
+    def reported_cost_pico(self) -> Pico | None:
+        """See `ResponseMeter`."""
+        return read_cost(self.reported or {})
+
+    def reading(self) -> UsageReading:
+        """What the reports say. Those of single choices fill in what that of the whole lacks."""
+        if self._reading is None:
+            self._reading = self._read_reports()
+        return self._reading
+
+    def _read_reports(self) -> UsageReading:
+        whole = read_usage(self.report, self.rules) if self.report else UsageReading()
+        if not self.choice_reports or (whole.trusted_input and whole.trusted_output):
+            return whole
+        parts = add_choices(
+            [read_usage(report, self.rules) for report in self.choice_reports.values()]
+        )
+        return whole.filled_from(parts)
+
+    def _observe_reports(self, answer: _Answer) -> None:
+        """Usage is next to the choices, in `x_groq` (Groq) or in a choice (Moonshot)."""
+        if self._is_silent(answer):
+            return
+        for raw in (answer.usage, _member(answer.x_groq, "usage")):
+            if whole := _report(raw):
+                self.report = self._merged(self.report, whole)
+        for position, choice in enumerate(answer.choices or ()):
+            if report := _report(choice.usage):
+                index = _index(choice, position)
+                known = self.choice_reports.get(index, {})
+                self.choice_reports[index] = self._merged(known, report)
+        word = self.report.get("service_tier")
+        if word is None:
+            word = next((each.get("service_tier") for each in self.choice_reports.values()), None)
+        self.service_tier = reported_service_tier(answer.service_tier, word) or self.service_tier
+
+    def _merged(self, known: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
+        """Both as one. A report that adds to what was known, or repeats all of it, covers all text.
+
+        One of zeros does neither: what was said after the last true report is in none.
+        """
+        merged = merge_reports(known, report)
+        if merged == report or merged != known:
+            self.text_bytes_at_usage = self.output.text_bytes
+        if merged != known:
+            self._reading = None
+        return merged
+
+    def _is_silent(self, answer: _Answer) -> bool:
+        """Whether there is nothing about usage, as in most chunks."""
+        if answer.service_tier is not None:
+            return False
+        if not (_is_null(answer.usage) and _is_null(answer.x_groq)):
+            return False
+        return all(_is_null(each.usage) for each in answer.choices or ())
+
+    def _observe_choice(self, choice: _Choice, position: int) -> None:
+        index = _index(choice, position)
+        self.choices.add(index)
+        word = _word(choice.finish_reason)
+        if word and is_an_end(word):
+            self.endings[index] = Ending(word, known_finish_reason(word))
+        if not _is_null(choice.text):
+            self.output.add_text(bytes(choice.text), index)
+        # Some servers send the whole message so far with each delta.
+        for part in (bytes(choice.delta), bytes(choice.message)):
+            if part.startswith(b"{") and (members := _members.decode(part)):
+                self.output.add_part(members, index)
+                break
+
+
+def _read(payload: bytes) -> tuple[_Answer, JsonObject]:
+    """An answer as it is metered, and its members as they are handed on."""
+    try:
+        return _answer.decode(payload), _members.decode(payload)
+    except msgspec.DecodeError:
+        if b"NaN" not in payload and b"Infinity" not in payload:
+            raise
+    # A number that is none is null to the client, and a refused count in a usage report.
+    return (
+        _answer.decode(_NO_NUMBERS.sub(_without_numbers(b'"NaN"'), payload)),
+        _members.decode(_NO_NUMBERS.sub(_without_numbers(b"null"), payload)),
+    )
+
+
+def _without_numbers(instead: bytes) -> Any:
+    return lambda match: match[0] if match[0].startswith(b'"') else instead
+
+
+def _is_null(raw: msgspec.Raw) -> bool:
+    """Whether a member is not there, which nearly all are that are asked for, or is null."""
+    return raw is _NULL or bytes(raw) == b"null"
+
+
+def _report(raw: msgspec.Raw) -> dict[str, Any] | None:
+    """A usage object, if it is one. A member that cannot be read is refused by itself."""
+    text = bytes(raw)
+    if not text.startswith(b"{"):
+        return None
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any]) or None
+    except (msgspec.DecodeError, RecursionError):
+        return {name: _value(inner) for name, inner in _members.decode(text).items()}
+
+
+def _value(raw: msgspec.Raw, depth: int = 3) -> Any:
+    text = bytes(raw)
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        if not text.startswith(b"{") or not depth:
+            return _UNREADABLE
+    return {name: _value(inner, depth - 1) for name, inner in _members.decode(text).items()}
+
+
+def _member(raw: msgspec.Raw, name: str) -> msgspec.Raw:
+    if not bytes(raw).startswith(b"{"):
+        return _NULL
+    return _members.decode(raw).get(name, _NULL)
+
+
+def _index(choice: _Choice, position: int) -> int:
+    index = choice.index
+    named = type(index) is int and 0 <= index < _CHOICES_MAX
+    return index if named else min(position, _CHOICES_MAX)
+
+
+def _word(value: Any) -> str | None:
+    return value[:_TEXT_MAX_CHARS] if isinstance(value, str) and value else None

@@ -1,0 +1,242 @@
+"""Measures what a model says: text in UTF-8 bytes, pictures and sound by the piece.
+
+Text counts under whatever name a provider has for it, a text under several names once. The bytes of
+pictures and sound say nothing about tokens, wherever they stand: also within a text, as data URLs.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from modelgates_server.core.metering.meter import Output
+from modelgates_server.dialects.json_object import JsonObject
+
+_EMPTY = (b"null", b'""', b"[]", b"{}")
+
+_REASONING = frozenset(
+    {
+        "reasoning",
+        "reasoning_content",
+        "reasoning_details",
+        "reasoning_text",
+        "reasoning_text_blocks",
+        "thinking",
+        "thinking_blocks",
+    }
+)
+"""One text under several names: where a delta has more than one of them, the longest counts."""
+
+_CALLS = ("tool_calls", "function_call")
+_SILENT = frozenset(
+    {
+        *("role", "index", "id", "object", "type", "name", "channel", "status", "phase", "context"),
+        "logprobs",
+        *("annotations", "citations", "search_results", "reasoning_id", "extra_content"),
+        "provider_specific_fields",
+    }
+)
+"""What a delta has besides what the model said."""
+
+_LABELS = frozenset({"id", "type", "format", "index", "mime_type", "media_type", "extra_content"})
+_SIGNATURE = "signature"
+_SILENT_ENDS = (_SIGNATURE, "_id", "_name")
+_TEXTS = frozenset({"content", "refusal", "text"})
+_LABEL_MAX_BYTES = 256
+_PIECES_MAX = 4096
+"""No real answer has more pieces; each costs time and memory."""
+
+_PICTURES = frozenset(
+    {"image_url", "image", "images", "b64_json", "inline_data", "video", "video_url", "file_data"}
+)
+_SOUNDS = frozenset({"audio", "input_audio", "output_audio", "audio_url"})
+_MEDIA_KINDS = ("image", "video", "file")
+_PAYLOADS = frozenset({"data", "url"})
+
+_ESCAPES = re.compile(rb"\\u([0-9a-fA-F]{4})|\\.")
+_DATA_URL = re.compile(r"data:(image|audio|video)/[\w.+-]{1,64}(?:;[\w=.+-]{1,64}){0,4};base64,")
+_BASE64 = re.compile(r"[A-Za-z0-9+/=_-]*")
+
+
+class OutputMeter(Output):
+    """Adds up one answer.
+
+    `makes_media`: the model draws or speaks. Only then is a data URL within a text a piece and not
+    text: any model can be asked to write one.
+    """
+
+    makes_media: bool = False
+    _calls: set[tuple[int, Any]] = msgspec.field(default_factory=set)
+    _labels: dict[tuple[int, str], bytes] = msgspec.field(default_factory=dict)
+    _in_data_url: set[int] = msgspec.field(default_factory=set)
+
+    def add_text(self, raw: bytes, choice: int, *, is_encrypted: bool = False) -> None:
+        """Measure a JSON text, or all texts within a list or an object."""
+        if raw.startswith(b'"'):
+            if self.makes_media and (b";base64," in raw or choice in self._in_data_url):
+                self._add_mixed(msgspec.json.decode(raw), choice)
+            else:
+                self.text_bytes += _utf8_bytes(raw)
+        elif raw.startswith((b"[", b"{")) and raw not in _EMPTY:
+            self._walk(msgspec.json.decode(raw), "", choice, is_encrypted=is_encrypted)
+
+    def add_part(self, members: JsonObject, choice: int) -> None:
+        """Measure a delta or a message."""
+        if not _REASONING.isdisjoint(members):
+            self._add_reasoning(members, choice)
+        for name, raw in members.items():
+            if name in _TEXTS:
+                self.add_text(bytes(raw), choice)
+                continue
+            if bytes(raw) in _EMPTY or name in _SILENT or name in _REASONING:
+                continue
+            if name in _CALLS:
+                self._add_calls(msgspec.json.decode(raw), choice)
+            elif name in _SOUNDS or name in _PICTURES:
+                self._walk({name: msgspec.json.decode(raw)}, "", choice)
+            elif not name.endswith(_SILENT_ENDS) and self._is_new(name, bytes(raw), choice):
+                self.add_text(bytes(raw), choice)
+
+    def _add_reasoning(self, members: JsonObject, choice: int) -> None:
+        before, longest = self.text_bytes, 0
+        for name in _REASONING.intersection(members):
+            self.add_text(bytes(members[name]), choice, is_encrypted=True)
+            longest = max(longest, self.text_bytes - before)
+            self.text_bytes = before
+        self.text_bytes += longest
+
+    def _is_new(self, name: str, raw: bytes, choice: int) -> bool:
+        """Whether a member is more than a label repeated in each delta."""
+        key = (choice, name)
+        if self._labels.get(key) == raw:
+            return False
+        if len(raw) <= _LABEL_MAX_BYTES and len(self._labels) < _PIECES_MAX:
+            self._labels[key] = raw
+        return True
+
+    def _add_calls(self, calls: Any, choice: int) -> None:
+        """Arguments count as they come; a name counts once, though some servers repeat it."""
+        for position, call in enumerate(calls if isinstance(calls, list) else [calls]):
+            index = call.get("index", position) if isinstance(call, dict) else position
+            key = (choice, index if isinstance(index, int | str) else position)
+            is_new = key not in self._calls and len(self._calls) < _PIECES_MAX
+            if is_new:
+                self._calls.add(key)
+            before = self.text_bytes
+            for text in _texts(call, is_new=is_new):
+                self.text_bytes += len(text.encode())
+            if is_new and self.text_bytes == before:
+                self.text_bytes += 1  # a call of nothing is something
+
+    def _walk(
+        self, value: Any, name: str, choice: int, *, kind: str = "", is_encrypted: bool = False
+    ) -> None:
+        """Measure all texts within a value, and count its pictures and sounds.
+
+        `kind` is the type of the media that the value is a part of.
+        """
+        if isinstance(value, str):
+            if name not in _LABELS and not name.endswith(_SIGNATURE):
+                self._add_mixed(value, choice)
+        elif isinstance(value, list):
+            for inner in value:
+                self._walk(inner, name, choice, kind=kind, is_encrypted=is_encrypted)
+        elif isinstance(value, dict):
+            self._walk_members(value, choice, kind, is_encrypted=is_encrypted)
+
+    def _walk_members(
+        self, members: dict[str, Any], choice: int, kind: str, *, is_encrypted: bool
+    ) -> None:
+        kind = "" if is_encrypted else f"{kind} {members.get('type', '')}"
+        speaks = "audio" in kind
+        is_media = speaks or any(word in kind for word in _MEDIA_KINDS)
+        pictures = members.keys() & _PICTURES
+        payloads = members.keys() & _PAYLOADS if is_media else set()
+        if (speaks and payloads) or members.keys() & _SOUNDS:
+            self.sounds.add(choice)
+        elif pictures or payloads:
+            self._add_pictures([members[name] for name in pictures] or [members], choice)
+        for name, inner in members.items():
+            if name in pictures or name in payloads:
+                self.media_bytes += sum(len(text) for text in _texts(inner, is_new=True))
+            elif name in _SOUNDS:
+                self._walk_sound(inner, choice)
+            else:
+                inherited = kind if is_media else ""
+                self._walk(inner, name, choice, kind=inherited, is_encrypted=is_encrypted)
+
+    def _walk_sound(self, sound: Any, choice: int) -> None:
+        """Its bytes are media; its transcript is text."""
+        for name, inner in sound.items() if isinstance(sound, dict) else (("data", sound),):
+            if name in _PAYLOADS and isinstance(inner, str):
+                self.media_bytes += len(inner)
+            else:
+                self._walk(inner, name, choice)
+
+    def _add_pictures(self, values: list[Any], choice: int) -> None:
+        for value in values:
+            for position, piece in enumerate(value if isinstance(value, list) else [value]):
+                index = piece.get("index") if isinstance(piece, dict) else None
+                if not isinstance(index, int):
+                    index = f"{len(self.pictures)}.{position}"
+                if len(self.pictures) < _PIECES_MAX:
+                    self.pictures.add((choice, index))
+
+    def _add_mixed(self, text: str, choice: int) -> None:
+        """A text that may have data URLs in it, which may go on in the text that comes next."""
+        start = 0
+        if choice in self._in_data_url and not text.startswith("data:"):
+            start = self._skip_base64(text, 0, choice)
+        if self.makes_media:
+            for url in _DATA_URL.finditer(text, start):
+                if url.start() < start:
+                    continue
+                self.text_bytes += len(text[start : url.start()].encode())
+                if url[1] == "audio":
+                    self.sounds.add(choice)
+                else:
+                    self._add_pictures([url[0]], choice)
+                start = self._skip_base64(text, url.end(), choice)
+        self.text_bytes += len(text[start:].encode())
+
+    def _skip_base64(self, text: str, start: int, choice: int) -> int:
+        """Where the bytes of a piece end, from an index on; they may go on in the next text."""
+        match = _BASE64.match(text, start)
+        assert match is not None, "the pattern matches nothing, too"
+        self.media_bytes += match.end() - start
+        if match.end() == len(text):
+            self._in_data_url.add(choice)
+        else:
+            self._in_data_url.discard(choice)
+        return match.end()
+
+
+def _texts(value: Any, *, is_new: bool) -> Iterator[str]:
+    """All texts within a value, without labels; names where they are new."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner, is_new=is_new)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            is_label = name in _LABELS or name.endswith(_SIGNATURE)
+            if not is_label and (is_new or name != "name"):
+                yield from _texts(inner, is_new=is_new)
+
+
+def _utf8_bytes(raw: bytes) -> int:
+    """The size of a JSON text in UTF-8, without decoding it: it may hold half of a pair."""
+    size = len(raw) - 2
+    if b"\\" in raw:
+        size -= sum(len(match[0]) - _escaped_bytes(match[1]) for match in _ESCAPES.finditer(raw))
+    return size
+
+
+def _escaped_bytes(digits: bytes | None) -> int:
+    """The size of what an escape stands for: a code point by its digits, or one letter."""
+    point = 0 if digits is None else int(digits, 16)
+    if 0xD800 <= point <= 0xDFFF:  # noqa: PLR2004 - half of a pair that takes four bytes
+        return 2
+    return len(chr(point).encode())

@@ -1,0 +1,326 @@
+"""Reads a request of OpenAI's inference operations, and writes it for a provider that speaks them.
+
+All other members stay the bytes the client sent: tools, images and whatever a provider will invent
+go through intact.
+"""
+
+import re
+from typing import Annotated, Literal
+
+import msgspec
+
+from modelgates_server.core.errors import InvalidInput
+from modelgates_server.core.metering.request import (
+    CHOICES_MAX,
+    MODEL_MAX_CHARS,
+    OUTPUT_MAX_TOKENS,
+    Api,
+    InferenceRequest,
+)
+from modelgates_server.dialects.json_object import (
+    Grammar,
+    JsonObject,
+    misfit,
+    read_object,
+    refuse_too_long,
+    refuse_too_many_values,
+    says_nothing,
+)
+from modelgates_server.dialects.openai_chat.contents import (
+    RETURNED_PARTS,
+    Media,
+    escape_bytes,
+    new_media,
+    read_messages,
+    read_tools,
+)
+from modelgates_server.dialects.openai_chat.preferences import read_preferences
+from modelgates_server.dialects.openai_chat.unserved import UNPRICED, refuse_unserved
+
+MODELS_MAX = 100
+TEXTS_MAX = 10_000
+
+_NULL = msgspec.Raw(b"null")
+
+_Count = Annotated[int, msgspec.Meta(ge=1, le=CHOICES_MAX)]
+_Tokens = Annotated[int, msgspec.Meta(ge=1, le=OUTPUT_MAX_TOKENS)]
+_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MODEL_MAX_CHARS)]
+
+
+class _Known(msgspec.Struct):
+    """The members that we read; their types are checked here, at the door."""
+
+    model: _Text | None = None
+    models: Annotated[list[_Text], msgspec.Meta(max_length=MODELS_MAX)] | None = None
+    route: Literal["fallback", "sort"] | None = None
+    provider: msgspec.Raw = _NULL
+    stream: bool | None = None
+    stream_options: msgspec.Raw = _NULL
+    messages: msgspec.Raw = _NULL
+    prompt: msgspec.Raw = _NULL
+    input: msgspec.Raw = _NULL
+    max_tokens: _Tokens | None = None
+    max_completion_tokens: _Tokens | None = None
+    n: _Count | None = None
+    best_of: _Count | None = None
+    echo: bool | None = None
+    tools: msgspec.Raw = _NULL
+    functions: msgspec.Raw = _NULL
+    tool_choice: msgspec.Raw = _NULL
+    function_call: msgspec.Raw = _NULL
+    modalities: list[str] | None = None
+    user: Annotated[str, msgspec.Meta(max_length=MODEL_MAX_CHARS)] | None = None
+    session_id: Annotated[str, msgspec.Meta(max_length=MODEL_MAX_CHARS)] | None = None
+    service_tier: Annotated[str, msgspec.Meta(max_length=MODEL_MAX_CHARS)] | None = None
+
+
+_LONG = ("messages", "prompt", "input", "tools", "functions", "tool_choice", "function_call")
+
+_SHORT = tuple(name for name in _Known.__struct_fields__ if name not in _LONG)
+
+_NUMERIC = b"0123456789+-.eE, \t\r\n"
+
+_known = msgspec.json.Decoder(_Known)
+_parts = msgspec.json.Decoder(list[msgspec.Raw])
+
+_ROUTING = (
+    *("usage", "models", "route", "provider", "transforms", "plugins", "session_id"),
+    *("debug", "trace"),
+)
+"""Members that OpenRouter's clients address to the gateway; a provider would refuse them."""
+
+_MAX_TOKENS = "max_tokens"
+_CAPS = (_MAX_TOKENS, "max_completion_tokens")
+_ALIASES = {
+    "n_predict": _MAX_TOKENS,
+    "max_new_tokens": _MAX_TOKENS,
+    "max_output_tokens": _MAX_TOKENS,
+    "auto_max_new_tokens": _MAX_TOKENS,
+    "n_cmpl": "n",
+    "num_return_sequences": "n",
+    "num_choices": "n",
+    "candidate_count": "n",
+}
+"""What llama.cpp's and other servers read first; `auto_max_new_tokens` makes text-generation-webui
+write to the end of the context."""
+
+_ROOT = Grammar((*_Known.__struct_fields__, *_ROUTING, *UNPRICED, *_ALIASES), _ALIASES)
+_PARAMETERS_OF_NONE = frozenset(
+    (
+        *("model", "models", "messages", "prompt", "input", "stream", "stream_options", "user"),
+        *("metadata", "modalities"),
+        # Addressed to the gateway.
+        *("provider", "route", "transforms", "plugins", "usage", "session_id", "trace", "debug"),
+        # The gateway sees to these itself: a cap goes out under the name that the endpoint reads.
+        *("max_tokens", "max_completion_tokens", "service_tier"),
+    )
+)
+"""Members of a request that no model lists among its parameters."""
+
+_PARAMETER_OF = {
+    "functions": "tools",
+    "function_call": "tool_choice",
+    "reasoning_effort": "reasoning",
+    "include_reasoning": "reasoning",
+}
+"""A member that a model may list under the name of the newer one."""
+
+_CACHE_CONTROL = re.compile(
+    # Any letter of a name may be escaped in JSON.
+    rb'"%b"\s*:(?!\s*null)'
+    % b"".join(rb"(?:%c|\\u00(?i:%02x))" % (letter, letter) for letter in b"cache_control")
+)
+
+_ENLARGING = ("mm_processor_kwargs", "media_io_kwargs", "vl_high_resolution_images")
+_STREAM_OPTIONS = Grammar(("include_usage",))
+
+
+def parse_request(api: Api, body: bytes) -> InferenceRequest:
+    """Read a request's body; raises `InvalidInput` that names the member at fault."""
+    try:
+        if not body.isascii():
+            body.decode()
+        refuse_too_many_values(body)
+        members = read_object(body, "", _ROOT)
+        _drop_aliases(members)
+        refuse_unserved(members)
+        return _request(api, body, _read(members), members)
+    except UnicodeDecodeError:
+        raise InvalidInput("the body is not valid UTF-8") from None
+    except RecursionError:
+        raise InvalidInput("the body is nested too deeply") from None
+    except msgspec.DecodeError as error:
+        raise misfit(error, body=body) from None
+
+
+def _read(members: JsonObject) -> _Known:
+    """The members that are short. Those that may be long are decoded once, where they are used."""
+    short = {name: members[name] for name in _SHORT if name in members}
+    return _known.decode(msgspec.json.encode(short))
+
+
+def _request(api: Api, body: bytes, known: _Known, members: JsonObject) -> InferenceRequest:
+    media = new_media(known.modalities)
+    messages = _messages(members, media)
+    texts = _texts(api, messages, members, media)
+    has_output = api is not Api.EMBEDDINGS
+    # What stands behind a prompt is read with each of them.
+    suffix = b"" if api is not Api.COMPLETIONS else bytes(members.get("suffix", b""))
+    if not has_output:
+        members.pop("stream", None)  # there are no streams of embeddings to meter
+    stream = bool(known.stream) and has_output
+    options = _stream_options(members)
+    if stream:
+        # Without the usage chunk a stream could only be estimated, so it is always asked for.
+        options["include_usage"] = msgspec.Raw(b"true")
+        members["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
+    text_bytes = len(body) - media.size
+    return InferenceRequest(
+        api=api,
+        models=_models(known),
+        preferences=read_preferences(bytes(members.get("provider", _NULL))),
+        stream=stream,
+        has_output=has_output,
+        choices=texts * max(known.n or 1, known.best_of or 1) if has_output else 1,
+        cap_tokens=_cap(known) if has_output else None,
+        text_bytes=text_bytes + (texts - 1) * len(suffix),
+        escape_bytes=escape_bytes(members, media),
+        echo_bytes=_echo_bytes(api, known, text_bytes),
+        texts=texts,
+        messages=messages,
+        media=media.count,
+        sounds=media.sounds,
+        parts=media.parts,
+        returned_parts=RETURNED_PARTS,
+        has_files=media.has_files or (media.count > 0 and _enlarges(members)),
+        has_tools=read_tools(members),
+        unlike_text=frozenset(media.unlike_text),
+        parameters=_parameters(members),
+        asks_for_caches=_CACHE_CONTROL.search(body) is not None,
+        service_tier=known.service_tier,
+        user=known.user,
+        session_id=known.session_id,
+        wire=members,
+    )
+
+
+def _parameters(members: JsonObject) -> dict[str, str]:
+    """The members that a model must know, by the names that models list them under."""
+    return {
+        name: _PARAMETER_OF.get(name, name)
+        for name, raw in members.items()
+        if name not in _PARAMETERS_OF_NONE and not says_nothing(bytes(raw))
+    }
+
+
+def _enlarges(members: JsonObject) -> bool:
+    """Whether a picture may take more tokens than it does by itself."""
+    return any(not says_nothing(bytes(members.get(name, _NULL))) for name in _ENLARGING)
+
+
+def _models(known: _Known) -> tuple[str, ...]:
+    """`model` first, then `models`, as OpenRouter takes them."""
+    models = (*([known.model] if known.model else ()), *(known.models or ()))
+    if not models:
+        raise InvalidInput("the body does not fit: missing required field `model` - at `$.model`")
+    return tuple(dict.fromkeys(models))
+
+
+def _messages(members: JsonObject, media: Media) -> int:
+    raw = bytes(members.get("messages", _NULL))
+    try:
+        return 0 if raw == b"null" else read_messages(raw, media)
+    except msgspec.DecodeError as error:
+        raise misfit(error, "messages") from None
+
+
+def _stream_options(members: JsonObject) -> JsonObject:
+    raw = bytes(members.get("stream_options", _NULL))
+    try:
+        return {} if raw == b"null" else read_object(raw, "stream_options", _STREAM_OPTIONS)
+    except msgspec.DecodeError as error:
+        raise misfit(error, "stream_options") from None
+
+
+def _texts(api: Api, messages: int, members: JsonObject, media: Media) -> int:
+    """How many texts are read, each by itself; raises where there is none."""
+    if api is Api.CHAT:
+        if not messages:
+            raise InvalidInput('Input required: specify "prompt" or "messages"')
+        return 1
+    name = "input" if api is Api.EMBEDDINGS else "prompt"
+    given = bytes(members.get(name, _NULL))
+    if given == b"null":
+        raise InvalidInput(f'Input required: specify "{name}"')
+    if given.startswith(b"[") and _is_numbers(given):
+        return 1  # one text in tokens
+    most = CHOICES_MAX if api is Api.COMPLETIONS else TEXTS_MAX
+    refuse_too_long(given, name, most)
+    each = _parts.decode(given) if given.startswith(b"[") else [msgspec.Raw(given)]
+    if not 1 <= len(each) <= most:
+        raise InvalidInput(f"{name} must have at least one text, and {most} at most")
+    for raw in map(bytes, each):
+        # An object, also within a list, may be an image (OpenRouter's embeddings, llama.cpp).
+        if b"{" in raw and not raw.startswith(b'"'):
+            media.add(f"an object in {name}", len(raw))
+    return len(each)
+
+
+def _is_numbers(given: bytes) -> bool:
+    left = given.translate(None, _NUMERIC)
+    return left == b"[]" and not given[1:-1].isspace() and given != b"[]"
+
+
+def _echo_bytes(api: Api, known: _Known, text_bytes: int) -> int:
+    """The older operation repeats each prompt before its answers, if `echo` asks for it."""
+    is_echo = api is Api.COMPLETIONS and known.echo
+    return text_bytes * max(known.n or 1, known.best_of or 1) if is_echo else 0
+
+
+def _cap(known: _Known) -> int | None:
+    caps = [cap for cap in (known.max_tokens, known.max_completion_tokens) if cap is not None]
+    return max(caps, default=None)
+
+
+def _drop_aliases(members: JsonObject) -> None:
+    """Leave out other names of a limit that repeat the one we know; other values are refused.
+
+    SillyTavern sends both. Servers disagree about which one holds, so only one leaves.
+    """
+    if _ALIASES.keys().isdisjoint(members):
+        return
+    for alias in _ALIASES.keys() & members.keys():
+        name = _ALIASES[alias]
+        same = [members.get(each, _NULL) for each in (_CAPS if name == _MAX_TOKENS else (name,))]
+        raw = bytes(members[alias])
+        if not (says_nothing(raw) or (raw.isdigit() and raw in map(bytes, same))):
+            raise InvalidInput(f"write {name} instead of {alias}")
+        del members[alias]
+
+
+def upstream_body(
+    request: InferenceRequest,
+    upstream_model: str,
+    *,
+    cap_parameter: str,
+    cap_tokens: int | None,
+    service_tier: str | None = None,
+) -> bytes:
+    """The body for the provider: its own name of the model, and the cap under the name it reads.
+
+    Ollama passes over the other name, and its answer would not end at the cap. The older operation
+    knows `max_tokens` alone. A `service_tier` takes the place of the client's.
+    """
+    members = {name: raw for name, raw in request.wire.items() if name not in _ROUTING}
+    members["model"] = msgspec.Raw(msgspec.json.encode(upstream_model))
+    cap_tokens = request.cap_tokens if cap_tokens is None else cap_tokens
+    if request.has_output:
+        read = _MAX_TOKENS if request.api is Api.COMPLETIONS else cap_parameter
+        for name in _CAPS:
+            if name != read:
+                members.pop(name, None)  # Mistral refuses it even where it is null
+        if cap_tokens is not None:
+            members[read] = msgspec.Raw(b"%d" % cap_tokens)
+    if service_tier is not None:
+        members["service_tier"] = msgspec.Raw(msgspec.json.encode(service_tier))
+    return msgspec.json.encode(members)

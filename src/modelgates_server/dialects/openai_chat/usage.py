@@ -1,0 +1,316 @@
+"""Reads the `usage` that a provider reports, under any provider's names, into disjoint classes.
+
+What is read is one table: names x places. How the figures relate (a cache count inside the prompt
+or beside it; reasoning inside the completion, beside it, or in the total alone) is told by
+arithmetic where arithmetic can tell, then by what is known of the provider; otherwise it is as
+OpenAI counts: inside.
+
+Sources: OpenAI counts cached and audio tokens inside `prompt_tokens`, reasoning inside
+`completion_tokens`. Anthropic and Bedrock count cache reads and writes beside `input_tokens`. xAI
+leaves reasoning out of the completion and has it in the total; Gemini's compatible endpoint has it
+in the total alone; Perplexity in neither. tests/core/pricing/golden_prices.json has an example of
+each.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import ROUND_CEILING, Decimal
+from typing import Any
+
+import msgspec
+
+from modelgates_server.core.pricing.usage import (
+    COUNT_MAX,
+    OUTPUTS,
+    CacheTokens,
+    ReasoningTokens,
+    Usage,
+    UsageReading,
+    UsageRules,
+)
+from modelgates_server.dialects.openai_chat.usage_names import PLACES, UNPRICED, UNPRICED_PLACES
+
+NOISE_PERCENT = 1
+"""Reasoning that exceeds its completion by no more was counted twice, not beside it (Kimi K3)."""
+
+_DIGITS = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?", re.ASCII)
+_MERGE_DEPTH = 3
+
+
+def merge_reports(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Two reports of one answer as one: of each member the larger count, of others the newer one.
+
+    A later zero or absence takes nothing back: some servers end a stream with zeros.
+    """
+    return _merged(earlier, later, _MERGE_DEPTH) if earlier else dict(later)
+
+
+def _merged(earlier: Mapping[str, Any], later: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    merged = dict(earlier)
+    for name, new in later.items():
+        old = merged.get(name)
+        if isinstance(old, dict) and isinstance(new, dict) and depth:
+            merged[name] = _merged(old, new, depth - 1)
+        elif _replaces(new, old):
+            merged[name] = new
+    return merged
+
+
+def _replaces(new: Any, old: Any) -> bool:
+    """Whether a member's newer value stands: the larger of two counts, a count before junk."""
+    if type(new) is int and type(old) is int and 0 <= old <= COUNT_MAX:
+        return old < new <= COUNT_MAX
+    if new is None or (isinstance(old, dict) and not isinstance(new, dict)):
+        return False
+    if read_count(old) is None:
+        return True
+    return read_count(new) is not None and _number(new) > _number(old)  # type: ignore[operator]
+
+
+def add_choices(readings: Sequence[UsageReading]) -> UsageReading:
+    """One reading of those of an answer's choices: what each wrote is added, the prompt is one."""
+    usages = [reading.usage for reading in readings if reading.usage is not None]
+    if not usages:
+        return UsageReading(refused=sum(reading.refused for reading in readings))
+    longest = max(usages, key=lambda usage: usage.prompt_tokens)
+    written = {str(name): sum(getattr(usage, name) for usage in usages) for name in OUTPUTS}
+    return UsageReading(
+        usage=msgspec.structs.replace(longest, **written),
+        trusted_input=any(reading.trusted_input for reading in readings),
+        trusted_output=all(reading.trusted_output for reading in readings),
+        says_zero_output=all(reading.says_zero_output for reading in readings),
+        refused=sum(reading.refused for reading in readings),
+        unpriced=tuple(sorted({name for reading in readings for name in reading.unpriced})),
+    )
+
+
+def read_usage(reported: Mapping[str, Any], rules: UsageRules) -> UsageReading:
+    """Take a report apart. Nothing in it raises: what is no count is refused by itself.
+
+    Classes never add up to more than the totals that they are part of.
+    """
+    counts = _Counts(reported)
+    get = counts.by_name.get
+    reading = UsageReading(refused=counts.refused, unpriced=_unpriced(reported))
+    prompt, completion, total = get("prompt"), get("completion"), get("total")
+    if prompt is None and completion is None:
+        return msgspec.structs.replace(reading, unsplit_tokens=total or 0)
+    usage = _classify(counts, rules)
+    return msgspec.structs.replace(
+        reading,
+        usage=usage,
+        trusted_input=usage.prompt_tokens > 0 or (rules.trust_zero and prompt is not None),
+        trusted_output=usage.completion_tokens > 0 or (rules.trust_zero and completion is not None),
+        says_zero_output=completion == usage.completion_tokens == 0,
+    )
+
+
+class _Counts:
+    """The counts of one report by the table's words; of one that is named twice the largest."""
+
+    def __init__(self, reported: Mapping[str, Any]) -> None:
+        self.by_name: dict[str, int] = {}
+        self.refused = 0
+        self._at_top: set[str] = set()
+        for path, members in _objects(reported):
+            names = PLACES[path]
+            for name, value in members.items():
+                if name in names and value is not None:
+                    self._add(names[name], value, at_top=path == "")
+
+    def _add(self, name: str, value: Any, *, at_top: bool) -> None:
+        count = read_count(value)
+        if count is None:
+            self.refused += 1
+            return
+        self.by_name[name] = max(count, self.by_name.get(name, 0))
+        if at_top and count:
+            self._at_top.add(name)
+
+    @property
+    def has_bounded_reasoning(self) -> bool:
+        """Whether reasoning is a detail of a completion that a total bounds: a part of it."""
+        return "reasoning" not in self._at_top and "total" in self.by_name
+
+    @property
+    def reads(self) -> int:
+        """Tokens read from a cache."""
+        return self.by_name.get("cache_read", 0)
+
+    @property
+    def writes(self) -> tuple[int, int]:
+        """All tokens written to a cache, and those of them that stay for an hour."""
+        get = self.by_name.get
+        hour = get("cache_write_1h", 0)
+        return max(get("cache_write", 0), get("cache_write_5m", 0) + hour), hour
+
+    @property
+    def media(self) -> tuple[int, int]:
+        """Tokens of sound and of images that were read."""
+        return self.by_name.get("input_audio", 0), self.by_name.get("input_image", 0)
+
+    def relations(self, rules: UsageRules) -> tuple[CacheTokens | None, ReasoningTokens | None]:
+        """The rules that hold for this report."""
+        cache, reasoning = rules.cache, rules.reasoning
+        if cache is None and self._at_top & {"cache_read", "cache_write"}:
+            cache = rules.known_cache
+        is_hidden = rules.known_reasoning is ReasoningTokens.IN_TOTAL
+        if reasoning is None and (is_hidden or "reasoning" in self._at_top):
+            reasoning = rules.known_reasoning
+        return cache, reasoning
+
+
+def _objects(members: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The places of the table that a report has, the report itself first."""
+    yield path, members
+    for name, value in members.items():
+        inner = f"{path}.{name}" if path else name
+        if isinstance(value, dict) and inner in PLACES:
+            yield from _objects(value, inner)
+
+
+def read_count(value: Any) -> int | None:
+    """A number of tokens, a fraction rounded up; None for what is no count, such as -1 or NaN."""
+    if type(value) is int:
+        return value if 0 <= value <= COUNT_MAX else None
+    number = _number(value)
+    if number is None or not 0 <= number <= COUNT_MAX:
+        return None
+    return int(number.to_integral_value(ROUND_CEILING))
+
+
+def _number(value: Any) -> Decimal | None:
+    """A finite number, also where it is written as text."""
+    if type(value) is int:
+        return Decimal(value)
+    if type(value) is float:
+        return Decimal(value) if math.isfinite(value) else None
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        return Decimal(value)
+    return None
+
+
+def _classify(counts: _Counts, rules: UsageRules) -> Usage:
+    get = counts.by_name.get
+    prompt, completion, total = get("prompt", 0), get("completion"), get("total", 0)
+    writes, hour = counts.writes
+    if not prompt:
+        # The prompt is never empty: what the total leaves is the prompt, and not reasoning. It has
+        # the caches in it, also where they are beside a prompt that was cached whole (Bedrock).
+        prompt = max(0, total - (completion or 0))
+        if prompt:
+            rules = msgspec.structs.replace(rules, cache=CacheTokens.INSIDE)
+    rest = max(0, total - prompt - (completion or 0))
+    beside = _beside(counts, rules, prompt, rest)
+    rest = max(0, rest - beside.input_tokens - beside.reasoning_tokens)
+    audio, image = counts.media
+    inputs = {
+        "cache_read": counts.reads,
+        "cache_write_1h": hour,
+        "cache_write": writes - hour,
+        "input_audio": audio,
+        "input_image": image,
+    }
+    classes: dict[str, Any] = _split("input", prompt + beside.input_tokens, inputs)
+    if completion is None:
+        classes |= _outputs(counts, rest, 0, beside.reasoning_tokens)
+    else:
+        classes |= _outputs(counts, completion, rest, beside.reasoning_tokens)
+    return Usage(**classes)
+
+
+class _Beside(msgspec.Struct, frozen=True):
+    """Tokens that are counted beside the prompt, and reasoning that is beside the completion."""
+
+    cache_tokens: int
+    reasoning_tokens: int
+    media_tokens: int = 0
+
+    @property
+    def input_tokens(self) -> int:
+        """All that is beside the prompt."""
+        return self.cache_tokens + self.media_tokens
+
+    @property
+    def tokens(self) -> int:
+        """All that is beside either."""
+        return self.input_tokens + self.reasoning_tokens
+
+
+def _outputs(counts: _Counts, written: int, hidden: int, beside: int) -> dict[str, int]:
+    """What was written, reasoning that stands in the total alone, and reasoning beside both."""
+    get = counts.by_name.get
+    reasoning = get("reasoning", 0)
+    whole = written + hidden
+    if not beside and reasoning > whole and not counts.has_bounded_reasoning:
+        if (reasoning - whole) * 100 > NOISE_PERCENT * whole:
+            beside = reasoning
+        else:
+            whole = reasoning
+    parts = {
+        "reasoning": beside + hidden if beside else max(hidden, reasoning),
+        "output_audio": get("output_audio", 0),
+        "output_image": get("output_image", 0),
+    }
+    return _split("output", whole + beside, parts)
+
+
+def _beside(counts: _Counts, rules: UsageRules, prompt: int, rest: int) -> _Beside:
+    """What is counted beside; `rest` is what the total has beyond prompt and completion."""
+    cache_rule, reasoning_rule = counts.relations(rules)
+    cache = counts.reads + counts.writes[0]
+    reasoning = counts.by_name.get("reasoning", 0)
+    if rest and reasoning_rule is not ReasoningTokens.IN_TOTAL:
+        options = [each for each in _explanations(counts, reasoning) if each.tokens == rest]
+        if options:
+
+            def surprise(option: _Beside) -> int:
+                """How much speaks against an explanation; of several the first is taken."""
+                is_inside = option.reasoning_tokens < reasoning
+                return sum(
+                    (
+                        cache_rule is CacheTokens.INSIDE and option.cache_tokens > 0,
+                        cache_rule is CacheTokens.BESIDE and option.cache_tokens < cache,
+                        reasoning_rule is ReasoningTokens.INSIDE and not is_inside,
+                        reasoning_rule is ReasoningTokens.BESIDE and is_inside,
+                        is_inside and reasoning > counts.by_name.get("completion", reasoning),
+                    )
+                )
+
+            return min(options, key=surprise)
+    is_beside = cache > prompt or cache_rule is CacheTokens.BESIDE
+    return _Beside(
+        cache if is_beside else 0,
+        reasoning if reasoning_rule is ReasoningTokens.BESIDE else 0,
+    )
+
+
+def _explanations(counts: _Counts, reasoning: int) -> Iterator[_Beside]:
+    """What a total may have beyond its prompt and completion: the cache is thought of first."""
+    reads, (writes, _), (audio, image) = counts.reads, counts.writes, counts.media
+    for thought in (0, reasoning):
+        for media in (0, audio, image, audio + image):
+            for cache in (reads + writes, reads, writes, 0):
+                yield _Beside(cache, thought, media)
+
+
+def _split(rest: str, whole: int, parts: Mapping[str, int]) -> dict[str, int]:
+    """Give each part what is left of the whole, in order; the remainder is the plain class."""
+    counts = {}
+    for name, count in parts.items():
+        if count:
+            counts[name] = min(count, whole)
+            whole -= counts[name]
+    counts[rest] = whole
+    return counts
+
+
+def _unpriced(reported: Mapping[str, Any]) -> tuple[str, ...]:
+    """Units that were used and that no meter counts, such as searches."""
+    names = []
+    for path in UNPRICED_PLACES:
+        members = reported.get(path) if path else reported
+        if isinstance(members, dict):
+            names += [name for name in members.keys() & UNPRICED if read_count(members[name])]
+    return tuple(sorted(names))

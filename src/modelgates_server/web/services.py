@@ -1,0 +1,48 @@
+"""What the HTTP API is built from: the services of a server process, and the operator's choices."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from modelgates_server.core.pricing.catalog import Catalog
+from modelgates_server.service.calls.registry import CallService
+from modelgates_server.service.maintenance import Maintenance
+from modelgates_server.service.ports import Clock, Provider, Spool
+from modelgates_server.service.services import LedgerServices
+from modelgates_server.telemetry.metrics import Metrics
+from modelgates_server.web.keep_alive import KeepAliveRules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services(LedgerServices):
+    """All services of a server process; `bootstrap.composition.compose` builds them."""
+
+    clock: Clock
+    catalog: Catalog
+    providers: Mapping[str, Provider]
+    spool: Spool
+    metrics: Metrics
+    calls: CallService
+    maintenance: Maintenance
+
+    async def close(self) -> None:
+        """Close providers and store, after `calls.stop()`."""
+        for provider in self.providers.values():
+            await provider.close()
+        await self.store.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebOptions:
+    """What an operator chooses for the HTTP API; docs/settings.md explains each.
+
+    `body_max_bytes` is of one inference request, `bodies_max_bytes` of all requests at once, as
+    they came: a call takes up to three times its body.
+    """
+
+    body_max_bytes: int
+    bodies_max_bytes: int
+    public_url: str = ""
+    metrics_token: str | None = None
+    limit_source_prefix: str = "modelgates"
+    allow_unknown_key_members: bool = False
+    keep_alive: KeepAliveRules = field(default_factory=KeepAliveRules)

@@ -1,0 +1,61 @@
+"""`error.metadata`: what programs read of a refusal."""
+
+from typing import get_args
+
+import pytest
+from openrouter.components import APIErrorType
+
+from modelgates_server.core import errors as e
+from modelgates_server.web.error_responses import _ERROR_TYPES, ErrorResponses
+from tests.support import error_classes
+
+SHORTFALL = e.Shortfall(2, 1, 0, 10, 5)
+
+
+def provider_error(kind: type[e.ProviderError], status: int | None = None) -> e.ProviderError:
+    return kind("Provider returned error", provider="acme", status=status)
+
+
+def test_error_types_are_words_that_openrouter_s_client_knows() -> None:
+    assert _ERROR_TYPES.keys() <= {error.code for error in error_classes()}
+    assert set(_ERROR_TYPES.values()) <= set(get_args(get_args(APIErrorType)[0]))
+
+
+@pytest.mark.parametrize(
+    ("error", "error_type"),
+    [
+        (e.InsufficientCredits.empty(SHORTFALL, purchased=True), "payment_required"),
+        (e.MaxCostExceeded("m", SHORTFALL), "payment_required"),
+        (provider_error(e.ProviderRefused, 400), "invalid_request"),
+        (provider_error(e.ProviderRateLimited, 429), "rate_limit_exceeded"),
+        (provider_error(e.ProviderTimedOut), "timeout"),
+        (provider_error(e.ProviderUnavailable), "provider_unavailable"),
+        (provider_error(e.ProviderUnavailable, 500), "provider_unavailable"),
+        (provider_error(e.ProviderUnavailable, 503), "provider_overloaded"),
+        (provider_error(e.ProviderUnavailable, 529), "provider_overloaded"),
+    ],
+)
+def test_metadata_has_openrouter_s_word_for_an_error(error: Exception, error_type: str) -> None:
+    metadata = ErrorResponses().describe(error)[3]
+    assert metadata is not None
+    assert metadata["error_type"] == error_type
+
+
+@pytest.mark.parametrize("error", [e.MissingKey(), e.CallEnded("m"), RuntimeError("m")])
+def test_metadata_is_left_out_where_status_and_message_say_all(error: Exception) -> None:
+    assert ErrorResponses().describe(error)[3] is None
+
+
+@pytest.mark.parametrize(
+    ("error", "error_type"),
+    [
+        (e.Stopping("m"), "server"),
+        (e.StoreUnavailable("m"), "server"),
+        (e.CallInProgress("m"), "call_in_progress"),
+    ],
+)
+def test_metadata_within_an_answer_has_our_own_code_where_openrouter_has_no_word(
+    error: Exception, error_type: str
+) -> None:
+    metadata = ErrorResponses().shown(error)["metadata"]
+    assert metadata == {"error_type": error_type, "retry_after_seconds": 1}
