@@ -281,3 +281,12 @@ def test_no_order_of_calls_overspends_or_loses_a_pico(calls: list[tuple[int, int
     assert credits_pico - usage_pico - held_pico >= 0
     assert held_pico == sum(e.held_pico for e in books.journal)
     assert sum(e.amount_pico + e.platform_pico + e.overrun_pico for e in books.journal) == 0
+
+
+def test_hold_is_refused_when_its_id_was_placed_under_another_reference(books: OneAccount) -> None:
+    held(books, "h", 4)
+    other = msgspec.structs.replace(
+        place(books.id, books.key_hash, "h", 4), reference="hold:another"
+    )
+    with pytest.raises(HoldEnded, match="placed before under another reference"):
+        books.run(other)
