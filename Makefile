@@ -11,6 +11,12 @@ NODE_INSTALLED := $(NODE_SDKS)/node_modules/.package-lock.json
 # What runs the documentation's samples beside Python and Node, with two libraries they use.
 SAMPLE_TOOLS := ruby php-cli php-curl php-guzzlehttp-guzzle golang-go default-jdk-headless \
 	libunirest-java-java
+# Generators of clients, with the libraries that the Python clients of OpenAPI Generator use.
+GENERATORS := openapi-python-client==0.29.1 openapi-generator-cli==7.26.0 \
+	pydantic python-dateutil typing-extensions urllib3
+NODE_GENERATORS := tests/generators
+NODE_GENERATORS_INSTALLED := $(NODE_GENERATORS)/node_modules/.package-lock.json
+GENERATOR_TOOLS := java mvn go node
 # The gateway that `make bench` compares with.
 PORTKEY := benchmarks/portkey
 PORTKEY_INSTALLED := $(PORTKEY)/node_modules/.package-lock.json
@@ -76,6 +82,12 @@ test-samples: setup-dev ## run the samples of the docs in all languages, with to
 		echo 'Not installed; the samples need, by the names of Debian: $(SAMPLE_TOOLS)'; exit 1; }
 	@ALL_SAMPLES=1 $(BIN)/pytest $(IN_PARALLEL) tests/e2e/test_samples.py
 
+.PHONY: test-generators
+test-generators: setup-dev $(VENV)/generators.stamp $(NODE_GENERATORS_INSTALLED) ## write clients out of the OpenAPI document with seven generators and run them
+	@for tool in $(GENERATOR_TOOLS); do command -v "$$tool" >/dev/null || { \
+		echo "There is no $$tool here; this needs a JDK from 17 on, Maven, Go from 1.23 on and Node from 20 on"; exit 1; }; done
+	@ALL_GENERATORS=1 $(BIN)/pytest tests/generators
+
 .PHONY: check
 check: setup-dev ## check format, lint, types and layers, without network
 	@$(BIN)/ruff format --check . || { echo 'Run make fix'; exit 1; }
@@ -119,10 +131,11 @@ lock: $(UV) ## pin the newest dependencies that are old enough (pyproject.toml, 
 	@$(COMPILE) --group build -c requirements/dev.txt -o requirements/run.txt pyproject.toml
 	@for sdk in $(SDKS); do \
 		echo "$$sdk" | $(COMPILE) -o "requirements/sdk-$${sdk%%==*}-$${sdk##*==}.txt" - || exit; done
+	@printf '%s\n' $(GENERATORS) | $(COMPILE) -o requirements/generators.txt -
 
 .PHONY: clean
 clean: ## delete the environment and all caches
-	@rm -rf $(VENV) $(NODE_SDKS)/node_modules $(PORTKEY)/node_modules .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist
+	@rm -rf $(VENV) $(NODE_SDKS)/node_modules $(NODE_GENERATORS)/node_modules $(PORTKEY)/node_modules .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 COMPILE = $(UV) pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 \
@@ -162,8 +175,15 @@ $(VENV)/sdks/%.stamp: requirements/sdk-%.txt $(VENV)/made-in
 	@$(PIP_INSTALL) --require-hashes --target $(VENV)/sdks/$* -r $<
 	@touch $@
 
+$(VENV)/generators.stamp: requirements/generators.txt $(VENV)/made-in
+	@echo 'Installing generators of clients ...'
+	@rm -rf $(VENV)/generators
+	@$(BIN)/python -m venv $(VENV)/generators
+	@$(VENV)/generators/bin/pip install -qq --require-hashes -r $<
+	@touch $@
+
 # Without Node 20 or newer there are none of these, and what needs them is left out.
-$(NODE_INSTALLED) $(PORTKEY_INSTALLED): %/node_modules/.package-lock.json: %/package.json %/package-lock.json
+$(NODE_INSTALLED) $(NODE_GENERATORS_INSTALLED) $(PORTKEY_INSTALLED): %/node_modules/.package-lock.json: %/package.json %/package-lock.json
 	@$(NODE_RUNS) || exit 0; echo 'Installing what $* needs of Node ...'; \
 		cd $* && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null && \
 		touch node_modules/.package-lock.json

@@ -133,6 +133,7 @@ def _pairs(spenders: list[Spender], count: int) -> Iterator[tuple[c.Command, c.C
                 reference=f"capture:{hold_id}",
                 at_ms=now,
                 hold_id=hold_id,
+                key_hash=key_hash,
                 amount_pico=12_345_678,
             ),
         )

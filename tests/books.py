@@ -22,13 +22,13 @@ async def check_books(store: Store, *, holds_open: bool = False) -> None:
 
 async def figures_of(store: Store, account_id: str) -> dict[str, Any]:
     """An account's own figures, and what its generations come to, as of one moment."""
-    async with store.books(account_id) as books:
-        records = [row.record async for page in books.generations() for row in page]
+    async with store.account_snapshot(account_id) as snapshot:
+        records = [row.record async for page in snapshot.generations() for row in page]
         ended = [one for one in records if one.state is not HoldState.OPEN]
         return {
             "account": account_id,
-            "usage_pico": books.account.usage_pico,
-            "held_pico": books.account.held_pico,
+            "usage_pico": snapshot.account.usage_pico,
+            "held_pico": snapshot.account.held_pico,
             "costs_pico": sum(one.cost_pico for one in ended),
             "open": [one.id for one in records if one.state is HoldState.OPEN],
         }

@@ -123,7 +123,7 @@ async def new_caller(
 async def key_of(store: Store, account_id: str, **members: Any) -> AuthenticatedKey:
     """A further inference key of an account."""
     _, key = await make_key(store, account_id, **members)
-    caller = await store.caller(key.hash)
+    caller = await store.authenticated_key(key.hash)
     assert caller is not None
     return caller
 

@@ -140,7 +140,7 @@ def place(
 
 
 def extend(
-    account_id: str, hold_id: str, step: str, amount_pico: int, at_ms: int = T0_MS
+    account_id: str, key_hash: str, hold_id: str, step: str, amount_pico: int, at_ms: int = T0_MS
 ) -> c.ExtendHold:
     """More for a hold and ten minutes from `at_ms`, under the reference `extend:ID:STEP`."""
     return c.ExtendHold(
@@ -148,36 +148,47 @@ def extend(
         reference=f"extend:{hold_id}:{step}",
         at_ms=at_ms,
         hold_id=hold_id,
+        key_hash=key_hash,
         amount_pico=amount_pico,
         expires_at_ms=at_ms + HOLD_MS,
     )
 
 
-def capture(account_id: str, hold_id: str, amount_pico: int, at_ms: int = T0_MS) -> c.CaptureHold:
+def capture(
+    account_id: str, key_hash: str, hold_id: str, amount_pico: int, at_ms: int = T0_MS
+) -> c.CaptureHold:
     """The end of a hold under the reference `end:ID`."""
     return c.CaptureHold(
         account_id=account_id,
         reference=f"end:{hold_id}",
         at_ms=at_ms,
         hold_id=hold_id,
+        key_hash=key_hash,
         amount_pico=amount_pico,
     )
 
 
-def void(account_id: str, hold_id: str, at_ms: int = T0_MS) -> c.VoidHold:
+def void(account_id: str, key_hash: str, hold_id: str, at_ms: int = T0_MS) -> c.VoidHold:
     """The end of a hold under the reference `end:ID`."""
     return c.VoidHold(
-        account_id=account_id, reference=f"end:{hold_id}", at_ms=at_ms, hold_id=hold_id
+        account_id=account_id,
+        reference=f"end:{hold_id}",
+        at_ms=at_ms,
+        hold_id=hold_id,
+        key_hash=key_hash,
     )
 
 
-def expire(account_id: str, hold_id: str, at_ms: int, amount_pico: int = 0) -> c.ExpireHold:
+def expire(
+    account_id: str, key_hash: str, hold_id: str, at_ms: int, amount_pico: int = 0
+) -> c.ExpireHold:
     """The end of a hold under the reference `end:ID`."""
     return c.ExpireHold(
         account_id=account_id,
         reference=f"end:{hold_id}",
         at_ms=at_ms,
         hold_id=hold_id,
+        key_hash=key_hash,
         amount_pico=amount_pico,
     )
 

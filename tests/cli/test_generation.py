@@ -98,9 +98,11 @@ def save(console: Console, first: Generation, last: Generation | None) -> None:
         if last is None:
             return
         if last.state is HoldState.CAPTURED:
-            await store.execute(capture(account, first.id, last.cost_pico, T0_MS + 1000), last)
+            await store.execute(
+                capture(account, first.key_hash, first.id, last.cost_pico, T0_MS + 1000), last
+            )
         else:
-            await store.execute(void(account, first.id, T0_MS + 1000), last)
+            await store.execute(void(account, first.key_hash, first.id, T0_MS + 1000), last)
 
     console.do(call)
 

@@ -114,7 +114,7 @@ def test_what_a_key_spent_counts_against_its_limit(console: Console) -> None:
     async def spend(gateway: Any) -> None:
         now_ms = bootstrap.now_ms()
         await gateway.store.execute(place(account, key, "gen-1", 2 * 10**12, now_ms))
-        await gateway.store.execute(capture(account, "gen-1", 10**9, now_ms))
+        await gateway.store.execute(capture(account, key, "gen-1", 10**9, now_ms))
         await gateway.store.execute(place(account, key, "gen-2", 3 * 10**12, now_ms))
 
     console.do(spend)

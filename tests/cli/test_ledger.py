@@ -58,7 +58,7 @@ def test_right_books_are_not_called_broken(console: Console) -> None:
 
     async def call(gateway: Any) -> None:
         await gateway.store.execute(place(account, key, "gen-1", 10**12))
-        await gateway.store.execute(capture(account, "gen-1", 1_230_000_000_000))
+        await gateway.store.execute(capture(account, key, "gen-1", 1_230_000_000_000))
 
     console.do(call)
     assert console.run("ledger", "verify").out.startswith("The books are right: 1 accounts, 4 entr")

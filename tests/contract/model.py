@@ -183,7 +183,7 @@ class Model:
 
     def _cannot_touch(self, account: Account, command: c.HoldCommand) -> set[str]:
         hold = account.holds.get(command.hold_id)
-        if hold is None:
+        if hold is None or hold.key_hash != command.key_hash:
             return {"HoldNotFound"}
         if not hold.is_open:
             return {"HoldEnded"}

@@ -6,9 +6,8 @@ from typing import Protocol
 
 from modelgates_server.core.errors import GatewayError
 from modelgates_server.core.keys import Key, KeyChange
-from modelgates_server.core.ledger.commands import Command
+from modelgates_server.core.ledger.commands import Command, CommandResult
 from modelgates_server.core.ledger.records import Account, Entry
-from modelgates_server.core.ledger.rules import CommandResult
 from tests.core.pure import PureLedger
 from tests.support import open_database
 

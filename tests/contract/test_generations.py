@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from modelgates_server.core.errors import HoldEnded, InsufficientCredits
-from modelgates_server.core.ledger.records import Hold, HoldState
+from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import (
     ActivityRow,
     Attempt,
@@ -41,7 +41,7 @@ TODAY = day_of(T0_MS)
 SMALL = Usage(input=3, output=2)  # costs 7 picos
 
 
-async def spender(store: Store, credits_pico: int = 1000) -> tuple[str, str]:
+async def account_with_key(store: Store, credits_pico: int = 1000) -> tuple[str, str]:
     account_id = await open_account(store, credits_pico)
     _, key = await make_key(store, account_id)
     return account_id, key.hash
@@ -60,7 +60,9 @@ async def end(
 ) -> Generation:
     ended = finished(generation, usage, at_ms)
     used_pico = ended.cost_pico + ended.overrun_pico
-    await store.execute(capture(ended.account_id, ended.id, used_pico, at_ms), ended)
+    await store.execute(
+        capture(ended.account_id, ended.key_hash, ended.id, used_pico, at_ms), ended
+    )
     return ended
 
 
@@ -84,7 +86,7 @@ async def test_what_is_not_there_is_nothing_and_no_error(store: Store) -> None:
 
 
 async def test_no_member_of_a_generation_is_lost_or_changed(store: Store) -> None:
-    account_id, key_hash = await spender(store)
+    account_id, key_hash = await account_with_key(store)
     whole = open_generation(
         account_id,
         key_hash,
@@ -127,31 +129,31 @@ async def test_no_member_of_a_generation_is_lost_or_changed(store: Store) -> Non
 
 
 async def test_every_step_of_a_call_leaves_it_as_it_is_then(store: Store) -> None:
-    account_id, key_hash = await spender(store)
+    account_id, key_hash = await account_with_key(store)
     generation = await start(store, account_id, key_hash, "gen-1")
     checkpoint = replace(
         finished(generation, Usage(output=1)), state=HoldState.OPEN, ended_at_ms=None
     )
-    await store.execute(extend(account_id, "gen-1", "1", 0, T0_MS + 1), checkpoint)
+    await store.execute(extend(account_id, key_hash, "gen-1", "1", 0, T0_MS + 1), checkpoint)
     assert await store.generation(account_id, "gen-1") == checkpoint
     assert await activity(store, account_id) == [], "a checkpoint is not charged yet"
     late_ms = T0_MS + 1 + HOLD_MS
     lost = replace(checkpoint, state=HoldState.EXPIRED, ended_at_ms=late_ms)
-    await store.execute(expire(account_id, "gen-1", late_ms, 2), lost)
+    await store.execute(expire(account_id, key_hash, "gen-1", late_ms, 2), lost)
     assert await store.generation(account_id, "gen-1") == lost
     assert [row.usage_pico for row in await activity(store, account_id)] == [2]
     assert (await verify(store)).findings == []
 
 
 async def test_a_refused_command_saves_nothing_that_came_with_it(store: Store) -> None:
-    account_id, key_hash = await spender(store, 10)
+    account_id, key_hash = await account_with_key(store, 10)
     with pytest.raises(InsufficientCredits):
         await start(store, account_id, key_hash, "gen-1", 11)
     assert await store.generation(account_id, "gen-1") is None
     voided = voided_generation(await start(store, account_id, key_hash, "gen-2"))
-    await store.execute(void(account_id, "gen-2"), voided)
+    await store.execute(void(account_id, key_hash, "gen-2"), voided)
     late = finished(open_generation(account_id, key_hash, "gen-2", 10), SMALL)
-    command = replace(capture(account_id, "gen-2", 7), reference="late")
+    command = replace(capture(account_id, key_hash, "gen-2", 7), reference="late")
     with pytest.raises(HoldEnded):
         await store.execute(command, late, answer_of(late))
     assert await store.generation(account_id, "gen-2") == voided
@@ -160,7 +162,7 @@ async def test_a_refused_command_saves_nothing_that_came_with_it(store: Store) -
 
 
 async def test_a_replayed_command_changes_nothing(store: Store, database_url: str) -> None:
-    account_id, key_hash = await spender(store)
+    account_id, key_hash = await account_with_key(store)
     generation = await start(store, account_id, key_hash, "gen-1")
     ended = await end(store, generation)
     before = await activity(store, account_id)
@@ -169,7 +171,9 @@ async def test_a_replayed_command_changes_nothing(store: Store, database_url: st
     for again in (store, other, store):
         receipts = [
             await again.execute(place(account_id, key_hash, "gen-1", 10), generation),
-            await again.execute(capture(account_id, "gen-1", 7), changed, answer_of(changed)),
+            await again.execute(
+                capture(account_id, key_hash, "gen-1", 7), changed, answer_of(changed)
+            ),
         ]
         assert all(receipt.replayed for receipt in receipts)
     await other.close()
@@ -180,10 +184,11 @@ async def test_a_replayed_command_changes_nothing(store: Store, database_url: st
 
 
 async def test_a_call_ended_by_many_at_once_is_counted_once(store: Store) -> None:
-    account_id, key_hash = await spender(store)
+    account_id, key_hash = await account_with_key(store)
     ended = finished(await start(store, account_id, key_hash, "gen-1"), SMALL)
     many = (
-        store.execute(capture(account_id, "gen-1", 7), ended, answer_of(ended)) for _ in range(50)
+        store.execute(capture(account_id, key_hash, "gen-1", 7), ended, answer_of(ended))
+        for _ in range(50)
     )
     receipts = await asyncio.gather(*many)
     assert Counter(receipt.replayed for receipt in receipts) == {True: 49, False: 1}
@@ -192,13 +197,13 @@ async def test_a_call_ended_by_many_at_once_is_counted_once(store: Store) -> Non
 
 
 async def test_a_step_saved_with_others_in_one_commit_is_not_lost(store: Store) -> None:
-    account_id, key_hash = await spender(store)
+    account_id, key_hash = await account_with_key(store)
     generation = open_generation(account_id, key_hash, "gen-1", 10)
     ended = finished(generation, SMALL)
     await asyncio.gather(
         store.execute(place(account_id, key_hash, "gen-1", 10), generation),
-        store.execute(extend(account_id, "gen-1", "1", 0), generation),
-        store.execute(capture(account_id, "gen-1", 7), ended, answer_of(ended)),
+        store.execute(extend(account_id, key_hash, "gen-1", "1", 0), generation),
+        store.execute(capture(account_id, key_hash, "gen-1", 7), ended, answer_of(ended)),
     )
     assert await store.generation(account_id, "gen-1") == ended
     assert await store.answer(account_id, "gen-1") == answer_of(ended)
@@ -206,7 +211,7 @@ async def test_a_step_saved_with_others_in_one_commit_is_not_lost(store: Store) 
 
 
 async def test_two_accounts_may_have_generations_of_the_same_id(store: Store) -> None:
-    one, other = await spender(store), await spender(store)
+    one, other = await account_with_key(store), await account_with_key(store)
     first = await start(store, *one, "gen-1")
     second = await end(store, await start(store, *other, "gen-1"))
     assert await store.generation(one[0], "gen-1") == first
@@ -218,9 +223,9 @@ async def test_two_accounts_may_have_generations_of_the_same_id(store: Store) ->
 
 
 async def test_a_hold_may_have_no_generation(store: Store) -> None:
-    account_id, key_hash = await spender(store)
+    account_id, key_hash = await account_with_key(store)
     await store.execute(place(account_id, key_hash, "old", 10))
-    await store.execute(capture(account_id, "old", 7))
+    await store.execute(capture(account_id, key_hash, "old", 7))
     assert await store.generation(account_id, "old") is None
     assert await activity(store, account_id) == []
     assert (await verify(store)).findings == []
@@ -228,7 +233,7 @@ async def test_a_hold_may_have_no_generation(store: Store) -> None:
 
 @pytest.mark.parametrize("wrong", ["id", "account_id"])
 async def test_a_generation_does_not_go_with_the_hold_of_another(store: Store, wrong: str) -> None:
-    account_id, key_hash = await spender(store)
+    account_id, key_hash = await account_with_key(store)
     generation = replace(
         open_generation(account_id, key_hash, "gen-1", 10), **{wrong: new_account_id()}
     )
@@ -240,7 +245,7 @@ async def test_a_generation_does_not_go_with_the_hold_of_another(store: Store, w
 
 
 async def test_the_latest_of_calls_under_one_key_is_the_last_that_was_made(store: Store) -> None:
-    one, other = await spender(store), await spender(store)
+    one, other = await account_with_key(store), await account_with_key(store)
     made: list[Generation] = []
     for account_id, key_hash in (one, other, one):
         # Names fall while time goes on: the order is not that of ids.
@@ -253,18 +258,18 @@ async def test_the_latest_of_calls_under_one_key_is_the_last_that_was_made(store
     assert await store.latest_by_idempotency_key(one[0], "digest") == made[5]
     assert await store.latest_by_idempotency_key(other[0], "digest") == made[3]
     ended = replace(voided_generation(made[5]), error="x")
-    await store.execute(void(one[0], ended.id), ended)
+    await store.execute(void(one[0], one[1], ended.id), ended)
     assert await store.latest_by_idempotency_key(one[0], "digest") == ended
 
 
 async def test_answers_are_kept_to_the_byte_and_forgotten_when_they_are_old(store: Store) -> None:
-    account_id, key_hash = await spender(store)
+    account_id, key_hash = await account_with_key(store)
     kept = []
     for number in range(3):
         generation = await start(store, account_id, key_hash, f"gen-{number}")
         ended, at_ms = finished(generation, SMALL), T0_MS + number * HOUR_MS
         kept.append(replace(answer_of(ended, at_ms), body=bytes(range(256)) * 100 * number))
-        await store.execute(capture(account_id, ended.id, 7), ended, kept[-1])
+        await store.execute(capture(account_id, key_hash, ended.id, 7), ended, kept[-1])
     assert [await store.answer(account_id, f"gen-{n}") for n in range(3)] == kept
     assert await store.forget_answers(T0_MS) == 0
     assert await store.forget_answers(T0_MS + HOUR_MS) == 1
@@ -275,11 +280,11 @@ async def test_answers_are_kept_to_the_byte_and_forgotten_when_they_are_old(stor
 
 
 async def test_no_more_than_50_answers_are_forgotten_in_one_commit(store: Store) -> None:
-    account_id, key_hash = await spender(store, 100_000)
+    account_id, key_hash = await account_with_key(store, 100_000)
 
     async def answered(number: int) -> None:
         ended = finished(await start(store, account_id, key_hash, f"gen-{number}"), SMALL)
-        await store.execute(capture(account_id, ended.id, 7), ended, answer_of(ended))
+        await store.execute(capture(account_id, key_hash, ended.id, 7), ended, answer_of(ended))
 
     await asyncio.gather(*(answered(number) for number in range(51)))
     assert [await store.forget_answers(T0_MS + 1) for _ in range(3)] == [50, 1, 0]
@@ -342,7 +347,7 @@ async def test_two_stores_on_one_database_see_each_others_generations(
     store: Store, database_url: str
 ) -> None:
     other = open_database(database_url)
-    account_id, key_hash = await spender(store)
+    account_id, key_hash = await account_with_key(store)
     for number in range(10):
         one, two = (store, other) if number % 2 else (other, store)
         generation = await start(one, account_id, key_hash, f"gen-{number}")
@@ -353,24 +358,13 @@ async def test_two_stores_on_one_database_see_each_others_generations(
     await other.close()
 
 
-async def test_open_holds_are_those_of_the_account_oldest_first(store: Store) -> None:
-    one, other = await spender(store), await spender(store)
-    for hold_id, minute in (("c", 3), ("a", 1), ("b", 2), ("ended", 0)):
-        await store.execute(place(*one, hold_id, 1, T0_MS + minute * 60_000))
-    await store.execute(place(*other, "x", 5, T0_MS + 7))
-    await store.execute(void(one[0], "ended"))
-    await store.execute(extend(one[0], "c", "1", 4))
-    found = await store.open_holds(one[0], limit=10)
-    assert [hold.id for hold in found] == ["a", "b", "c"]
-    assert found[0] == Hold(
-        *(one[0], "a", one[1], HoldState.OPEN, 1, T0_MS + 60_000, T0_MS + 60_000 + HOLD_MS)
-    )
-    assert [hold.id for hold in await store.open_holds(one[0], limit=2)] == ["a", "b"]
-    assert await store.all_open_holds() == OpenHolds(4, 12, T0_MS + 7)
-
-
-async def test_all_accounts_together_may_hold_more_than_one_may(store: Store) -> None:
-    for _ in range(3):
-        account_id, key_hash = await spender(store, 2**63 - 1)
-        await store.execute(place(account_id, key_hash, "h", 2**63 - 1))
-    assert (await store.all_open_holds()).amount_pico == 3 * (2**63 - 1)
+async def test_generation_is_found_by_its_id_alone(store: Store) -> None:
+    accounts = sorted([await account_with_key(store) for _ in range(3)])
+    for names in accounts[1:]:
+        await start(store, *names, "gen-shared")
+    ended = await end(store, await start(store, *accounts[2], "gen-own"))
+    assert await store.generation_by_id("gen-own") == ended
+    first = await store.generation_by_id("gen-shared")
+    assert first is not None
+    assert first.account_id == accounts[1][0], "of two, that of the first account"
+    assert await store.generation_by_id("gen-none") is None

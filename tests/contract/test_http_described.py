@@ -6,6 +6,7 @@ for some keys), so a well-formed body may be refused with a 400 that says why; n
 
 from copy import deepcopy
 from typing import Any
+from urllib.parse import urlsplit
 
 import hypothesis
 import pytest
@@ -22,7 +23,7 @@ from tests.web.document import our_document
 def with_absolute_paths(document: dict[str, Any]) -> dict[str, Any]:
     """The same document with one base for all operations, which the generator asks for."""
     changed = deepcopy(document)
-    base = changed.pop("servers")[0]["url"]
+    base = urlsplit(changed.pop("servers")[0]["url"]).path
     changed["paths"] = {
         path if item.pop("servers", None) else base + path: item
         for path, item in changed["paths"].items()

@@ -68,7 +68,7 @@ async def test_a_mistake_of_ours_is_an_internal_server_error(
     async def fail(_: str) -> None:
         raise ZeroDivisionError("/var/lib/secret")
 
-    monkeypatch.setattr(store, "caller", fail)
+    monkeypatch.setattr(store, "authenticated_key", fail)
     async with api.client:
         answer = await api.call("GET", CREDITS, acme.management)
     check(answer, 500)

@@ -13,9 +13,9 @@ from modelgates_server.core.errors import (
     ReferenceReused,
     UnknownKey,
 )
-from modelgates_server.core.keys import Key, KeyChange, KeyKind
+from modelgates_server.core.keys import IssuedKey, Key, KeyChange, KeyCreationRecord, KeyKind
 from modelgates_server.core.times import LimitReset
-from modelgates_server.service.ports import AuthenticatedKey, IssuedKey, KeyCreationRecord, Store
+from modelgates_server.service.ports import AuthenticatedKey, Store
 from tests.support import (
     DOLLAR,
     T0_MS,
@@ -39,9 +39,9 @@ async def page(store: Store, account_id: str, **asked: object) -> list[Key]:
 
 async def test_what_is_not_there_is_nothing_and_no_error(store: Store) -> None:
     assert await store.key("0" * 64) is None
-    assert await store.caller("0" * 64) is None
+    assert await store.authenticated_key("0" * 64) is None
     assert await page(store, new_account_id()) == []
-    assert await store.forget_issuances(T0_MS) == 0
+    assert await store.forget_key_creation_records(T0_MS) == 0
 
 
 async def test_a_key_is_read_as_it_was_saved(store: Store) -> None:
@@ -67,9 +67,9 @@ async def test_a_caller_is_told_with_the_figures_of_now(store: Store) -> None:
     account_id = await open_account(store, 10)
     _, key = await make_key(store, account_id, expires_at_ms=T0_MS + DAY_MS)
     await store.execute(place(account_id, key.hash, "spent", 3))
-    await store.execute(capture(account_id, "spent", 2))
+    await store.execute(capture(account_id, key.hash, "spent", 2))
     await store.execute(place(account_id, key.hash, "held", 4))
-    assert await store.caller(key.hash) == AuthenticatedKey(
+    assert await store.authenticated_key(key.hash) == AuthenticatedKey(
         key_hash=key.hash,
         account_id=account_id,
         kind=KeyKind.INFERENCE,
@@ -87,12 +87,12 @@ async def test_a_caller_is_told_though_revoked_so_that_it_can_be_refused(store: 
     account_id = await open_account(store)
     _, key = await make_key(store, account_id)
     await store.change_key(key.hash, KeyChange(disabled=True), T0_MS)
-    caller = await store.caller(key.hash)
+    caller = await store.authenticated_key(key.hash)
     assert caller is not None
     assert caller.disabled is True
     await store.change_key(key.hash, KeyChange(deleted=True), T0_MS + 1)
     await store.execute(closing(account_id))
-    caller = await store.caller(key.hash)
+    caller = await store.authenticated_key(key.hash)
     assert caller is not None
     assert (caller.deleted_at_ms, caller.closed_at_ms) == (T0_MS + 1, T0_MS)
 
@@ -101,10 +101,10 @@ async def test_what_a_key_spent_is_read_back(store: Store) -> None:
     account_id = await open_account(store, 10 * DOLLAR)
     _, key = await make_key(store, account_id)
     await store.execute(place(account_id, key.hash, "a", DOLLAR))
-    await store.execute(capture(account_id, "a", DOLLAR))
+    await store.execute(capture(account_id, key.hash, "a", DOLLAR))
     tomorrow = T0_MS + DAY_MS
     await store.execute(place(account_id, key.hash, "b", 9, tomorrow))
-    await store.execute(capture(account_id, "b", 5, tomorrow))
+    await store.execute(capture(account_id, key.hash, "b", 5, tomorrow))
     await store.execute(place(account_id, key.hash, "c", 7, tomorrow))
     assert await store.key(key.hash) == msgspec.structs.replace(
         key,
@@ -209,7 +209,7 @@ async def test_a_changed_limit_and_a_charge_at_once_lose_neither(store: Store) -
         await asyncio.gather(
             store.execute(place(account_id, key.hash, hold_id, 2)),
             store.change_key(key.hash, KeyChange(limit_pico=100 + number), T0_MS),
-            store.execute(capture(account_id, hold_id, 1)),
+            store.execute(capture(account_id, key.hash, hold_id, 1)),
         )
     found = await store.key(key.hash)
     assert found is not None
@@ -229,7 +229,7 @@ async def test_a_changed_key_binds_the_very_next_hold(store: Store) -> None:
     await store.change_key(key.hash, KeyChange(deleted=True), T0_MS)
     with pytest.raises(UnknownKey):
         await store.execute(place(account_id, key.hash, "deleted", 1))
-    await store.execute(capture(account_id, "first", 5))
+    await store.execute(capture(account_id, key.hash, "first", 5))
 
 
 async def test_no_key_is_made_for_an_account_that_is_not_open(store: Store) -> None:
@@ -254,18 +254,24 @@ async def test_two_keys_with_one_hash_cannot_be(store: Store) -> None:
     await store.execute(adjust(account_id, 1))
 
 
-def issuance(reference: str = "r", digest: str = "d", nonce: bytes = b"\x00n") -> KeyCreationRecord:
-    return KeyCreationRecord(reference, digest, nonce)
+async def create(
+    store: Store, key: Key, reference: str = "r", digest: str = "d", nonce: bytes = b"\x00n"
+) -> IssuedKey:
+    """Create a key by a request that may be repeated under its reference."""
+    record = KeyCreationRecord(
+        key.account_id, reference, digest, nonce, key.hash, key.created_at_ms
+    )
+    return await store.create_key(key, record)
 
 
 async def test_a_repeated_creation_gives_the_key_that_stands(store: Store) -> None:
     account_id = await open_account(store)
     _, first = new_key(account_id)
-    issued = await store.create_key(first, issuance(nonce=b"one"))
+    issued = await create(store, first, nonce=b"one")
     assert (issued.key, issued.nonce) == (first, b"one")
     for _ in range(3):
         _, again = new_key(account_id)
-        issued = await store.create_key(again, issuance(nonce=b"two"))
+        issued = await create(store, again, nonce=b"two")
         assert (issued.key, issued.nonce) == (first, b"one")
     assert await page(store, account_id) == [first]
 
@@ -273,7 +279,7 @@ async def test_a_repeated_creation_gives_the_key_that_stands(store: Store) -> No
 async def test_a_creation_sent_many_times_at_once_makes_one_key(store: Store) -> None:
     account_id = await open_account(store)
     issued = await asyncio.gather(
-        *(store.create_key(new_key(account_id)[1], issuance(nonce=bytes([n]))) for n in range(20))
+        *(create(store, new_key(account_id)[1], nonce=bytes([n])) for n in range(20))
     )
     assert len({(one.key.hash, one.nonce) for one in issued}) == 1
     assert [key.hash for key in await page(store, account_id)] == [issued[0].key.hash]
@@ -282,39 +288,39 @@ async def test_a_creation_sent_many_times_at_once_makes_one_key(store: Store) ->
 async def test_a_creation_repeated_with_other_parameters_is_refused(store: Store) -> None:
     account_id = await open_account(store)
     _, first = new_key(account_id)
-    await store.create_key(first, issuance())
+    await create(store, first)
     with pytest.raises(ReferenceReused):
-        await store.create_key(new_key(account_id)[1], issuance(digest="other"))
+        await create(store, new_key(account_id)[1], digest="other")
     assert await page(store, account_id) == [first]
 
 
-async def test_issuances_of_two_accounts_do_not_meet(store: Store) -> None:
+async def test_key_creation_records_of_two_accounts_do_not_meet(store: Store) -> None:
     for account_id in (await open_account(store), await open_account(store)):
         _, key = new_key(account_id)
-        assert (await store.create_key(key, issuance())).key == key
+        assert (await create(store, key)).key == key
 
 
 async def test_a_repeated_creation_tells_how_the_key_is_now(store: Store) -> None:
     account_id = await open_account(store)
     _, first = new_key(account_id)
-    await store.create_key(first, issuance())
+    await create(store, first)
     changed = await store.change_key(first.hash, KeyChange(name="renamed"), T0_MS)
-    assert (await store.create_key(new_key(account_id)[1], issuance())).key == changed
+    assert (await create(store, new_key(account_id)[1])).key == changed
 
 
 async def test_repeated_creation_is_refused_when_the_key_was_deleted(store: Store) -> None:
     account_id = await open_account(store)
     _, first = new_key(account_id)
-    await store.create_key(first, issuance())
+    await create(store, first)
     await store.change_key(first.hash, KeyChange(deleted=True), T0_MS)
     for _ in range(2):
         with pytest.raises(CreatedKeyDeleted, match=r"was deleted; use a new one"):
-            await store.create_key(new_key(account_id)[1], issuance())
+            await create(store, new_key(account_id)[1])
     with pytest.raises(ReferenceReused):
-        await store.create_key(new_key(account_id)[1], issuance(digest="other"))
+        await create(store, new_key(account_id)[1], digest="other")
     assert await page(store, account_id) == []
     _, second = new_key(account_id)
-    assert (await store.create_key(second, issuance("new"))).key == second
+    assert (await create(store, second, "new")).key == second
 
 
 async def test_repeated_creation_answers_when_the_key_was_disabled_or_expired(
@@ -322,10 +328,10 @@ async def test_repeated_creation_answers_when_the_key_was_disabled_or_expired(
 ) -> None:
     account_id = await open_account(store)
     _, first = new_key(account_id, expires_at_ms=T0_MS)
-    await store.create_key(first, issuance())
+    await create(store, first)
     disabled = await store.change_key(first.hash, KeyChange(disabled=True), T0_MS + DAY_MS)
     _, again = new_key(account_id, created_at_ms=T0_MS + DAY_MS)
-    assert (await store.create_key(again, issuance())).key == disabled
+    assert (await create(store, again)).key == disabled
 
 
 async def test_creation_repeated_while_the_key_is_deleted_never_makes_a_second_one(
@@ -333,8 +339,8 @@ async def test_creation_repeated_while_the_key_is_deleted_never_makes_a_second_o
 ) -> None:
     account_id = await open_account(store)
     _, first = new_key(account_id)
-    await store.create_key(first, issuance())
-    repeats = [store.create_key(new_key(account_id)[1], issuance()) for _ in range(10)]
+    await create(store, first)
+    repeats = [create(store, new_key(account_id)[1]) for _ in range(10)]
     results = await asyncio.gather(
         *repeats[:5],
         store.change_key(first.hash, KeyChange(deleted=True), T0_MS),
@@ -348,25 +354,23 @@ async def test_creation_repeated_while_the_key_is_deleted_never_makes_a_second_o
     assert await page(store, account_id) == []
 
 
-async def test_issuances_are_forgotten_when_old_and_not_before(store: Store) -> None:
+async def test_key_creation_records_are_forgotten_when_old_and_not_before(store: Store) -> None:
     account_id = await open_account(store)
     _, old = new_key(account_id)
     _, young = new_key(account_id, created_at_ms=T0_MS + 1)
-    await store.create_key(old, issuance("old"))
-    await store.create_key(young, issuance("young"))
-    assert await store.forget_issuances(T0_MS) == 0
-    assert await store.forget_issuances(T0_MS + 1) == 1
-    assert await store.forget_issuances(T0_MS + 1) == 0
+    await create(store, old, "old")
+    await create(store, young, "young")
+    assert await store.forget_key_creation_records(T0_MS) == 0
+    assert await store.forget_key_creation_records(T0_MS + 1) == 1
+    assert await store.forget_key_creation_records(T0_MS + 1) == 0
     _, fresh = new_key(account_id)
-    assert (await store.create_key(fresh, issuance("old"))).key == fresh
-    assert (await store.create_key(new_key(account_id)[1], issuance("young"))).key == young
+    assert (await create(store, fresh, "old")).key == fresh
+    assert (await create(store, new_key(account_id)[1], "young")).key == young
     assert await store.key(old.hash) == old
 
 
-async def test_old_issuances_are_forgotten_a_thousand_at_a_time(store: Store) -> None:
+async def test_old_key_creation_records_are_forgotten_a_thousand_at_a_time(store: Store) -> None:
     account_id = await open_account(store)
-    await asyncio.gather(
-        *(store.create_key(new_key(account_id)[1], issuance(str(n))) for n in range(1001))
-    )
-    assert await store.forget_issuances(T0_MS + 1) == 1000
-    assert await store.forget_issuances(T0_MS + 1) == 1
+    await asyncio.gather(*(create(store, new_key(account_id)[1], str(n)) for n in range(1001)))
+    assert await store.forget_key_creation_records(T0_MS + 1) == 1000
+    assert await store.forget_key_creation_records(T0_MS + 1) == 1

@@ -167,8 +167,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def wind_up(self, request: Request) -> None:
         account_id = self.ids[request.account]
         holds = self.model.accounts[account_id].holds
-        for hold_id in [name for name, hold in holds.items() if hold.is_open and hold.amount]:
-            self.send(void(account_id, hold_id, self.now_ms))
+        open_holds = {name: hold for name, hold in holds.items() if hold.is_open and hold.amount}
+        for hold_id, hold in open_holds.items():
+            self.send(void(account_id, hold.key_hash, hold_id, self.now_ms))
         self.ask(request._replace(kind="empty"))
         self.ask(request._replace(kind="close"))
 
@@ -203,16 +204,19 @@ class LedgerMachine(RuleBasedStateMachine):
         number = f"{request.kind}:{len(self.sent)}"
         new_id = f"h{len(self.sent)}" if request.which else hold_id
         key_hash = self.hashes[KEYS_OF[request.account][request.key]]
+        owner = self.owner(account_id, hold_id, request) or key_hash
         left = int(self.model.accounts[account_id].available * DOLLAR)
         build: dict[Kind, Callable[[], c.Command]] = {
             "grant": lambda: grant(account_id, amount + 1),
             "adjust": lambda: adjust(account_id, (amount + 1) * (-1) ** request.which),
             "empty": lambda: adjust(account_id, -left or 1),
             "hold": lambda: place(account_id, key_hash, new_id, amount, now_ms),
-            "extend": lambda: extend(account_id, hold_id, number, amount, now_ms),
-            "capture": lambda: capture(account_id, hold_id, amount, now_ms),
-            "void": lambda: void(account_id, hold_id, now_ms),
-            "expire": lambda: expire(account_id, hold_id, now_ms, amount * (request.which % 2)),
+            "extend": lambda: extend(account_id, owner, hold_id, number, amount, now_ms),
+            "capture": lambda: capture(account_id, owner, hold_id, amount, now_ms),
+            "void": lambda: void(account_id, owner, hold_id, now_ms),
+            "expire": lambda: expire(
+                account_id, owner, hold_id, now_ms, amount * (request.which % 2)
+            ),
             "close": lambda: closing(account_id),
             "open": lambda: opening(account_id),
         }
@@ -222,6 +226,12 @@ class LedgerMachine(RuleBasedStateMachine):
         holds = self.model.accounts[account_id].holds
         wanted = [name for name, hold in holds.items() if hold.is_open == (which < 8)]
         return wanted[which % len(wanted)] if wanted else "never placed"
+
+    def owner(self, account_id: str, hold_id: str, request: Request) -> str | None:
+        """The key of a hold, except that a wrong one is sent now and then."""
+        hold = self.model.accounts[account_id].holds.get(hold_id)
+        wrong = request.key == 3 and request.which % 2
+        return None if hold is None or wrong else hold.key_hash
 
     def send(self, *commands: c.Command) -> None:
         """Have commands done at once; the outcome must be that of one order of them."""

@@ -43,7 +43,7 @@ class Job(msgspec.Struct):
         hold_id = f"{self.prefix}{number}"
         steps: list[Command] = [place(self.account_id, self.key_hash, hold_id, self.amount_pico)]
         if self.used_pico is not None:
-            steps.append(capture(self.account_id, hold_id, self.used_pico))
+            steps.append(capture(self.account_id, self.key_hash, hold_id, self.used_pico))
         return steps
 
 

@@ -24,6 +24,7 @@ ACCOUNT = "user_" + "0" * 22
 MODEL = "acme/m1"
 UPSTREAM_MODEL = "m1-large"
 _KEY = new_key(ACCOUNT)[1]
+KEY_HASH = _KEY.hash
 
 replace = msgspec.structs.replace
 

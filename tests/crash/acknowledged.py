@@ -7,12 +7,11 @@ from typing import NamedTuple
 import msgspec
 
 from modelgates_server.core.errors import CreatedKeyDeleted
-from modelgates_server.core.keys import Key
+from modelgates_server.core.keys import IssuedKey, Key, KeyCreationRecord
 from modelgates_server.core.ledger import commands
-from modelgates_server.core.ledger.commands import Command
+from modelgates_server.core.ledger.commands import Command, CommandResult
 from modelgates_server.core.ledger.records import Entry
-from modelgates_server.core.ledger.rules import CommandResult
-from modelgates_server.service.ports import AuthenticatedKey, IssuedKey, KeyCreationRecord, Store
+from modelgates_server.service.ports import AuthenticatedKey, Store
 
 
 class Posted(NamedTuple):
@@ -23,10 +22,10 @@ class Posted(NamedTuple):
 
 
 class KeySaved(NamedTuple):
-    """A key as it was when its creation (under an issuance) or its change was answered."""
+    """A key as it was when its creation (under a record) or its change was answered."""
 
     key: Key
-    issuance: KeyCreationRecord | None
+    record: KeyCreationRecord | None
 
 
 Acknowledged = Posted | KeySaved
@@ -38,8 +37,8 @@ def to_line(told: Acknowledged) -> bytes:
     match told:
         case Posted(command, entry):
             parts: tuple[object, ...] = type(command).__name__, command, entry
-        case KeySaved(key, issuance):
-            parts = _KEY, key, issuance
+        case KeySaved(key, record):
+            parts = _KEY, key, record
     return msgspec.json.encode(parts) + b"\n"
 
 
@@ -75,16 +74,16 @@ class Contents(NamedTuple):
 async def contents(store: Store) -> Contents:
     found = Contents({}, {})
     for account in await store.accounts(after="", limit=1000):
-        async with store.books(account.id) as books:
-            found.keys.update((key.hash, key) for key in books.keys)
-            async for page in books.entries():
+        async with store.account_snapshot(account.id) as snapshot:
+            found.keys.update((key.hash, key) for key in snapshot.keys)
+            async for page in snapshot.entries():
                 found.entries.update(((entry.account_id, entry.seq), entry) for entry in page)
     return found
 
 
 async def not_replayed(store: Store, told: Iterable[Acknowledged]) -> list[Acknowledged]:
     """What is not answered as it was when it is asked again."""
-    repeatable = [one for one in told if isinstance(one, Posted) or one.issuance is not None]
+    repeatable = [one for one in told if isinstance(one, Posted) or one.record is not None]
     answers = await asyncio.gather(
         *(_ask_again(store, one) for one in repeatable), return_exceptions=True
     )
@@ -101,20 +100,20 @@ async def _ask_again(
     if isinstance(one, Posted):
         return await store.execute(one.command)
     try:
-        return await store.create_key(one.key, one.issuance)
+        return await store.create_key(one.key, one.record)
     except CreatedKeyDeleted:
-        return await store.caller(one.key.hash)
+        return await store.authenticated_key(one.key.hash)
 
 
 def _same_answer(one: Acknowledged, answer: object) -> bool:
     if isinstance(one, Posted):
         return answer == CommandResult(one.entry, replayed=True)
-    assert one.issuance is not None
+    assert one.record is not None
     if isinstance(answer, AuthenticatedKey):  # refused as deleted, which must be true
         return answer.deleted_at_ms is not None
     return (
         isinstance(answer, IssuedKey)
-        and answer.nonce == one.issuance.nonce
+        and answer.nonce == one.record.nonce
         and _stands(one.key, answer.key)
     )
 

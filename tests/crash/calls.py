@@ -268,17 +268,17 @@ async def look(path: Path, account_id: str, toll: Toll) -> None:
     """Compare the books with what was told."""
     store = open_store(path)
     toll.problems += map(str, (await verify(store)).findings)
-    async with store.books(account_id) as books:
-        async for page in books.entries():
+    async with store.account_snapshot(account_id) as snapshot:
+        async for page in snapshot.entries():
             toll.problems += [
                 f"below zero: {entry}"
                 for entry in page
                 if entry.balance_after_pico < entry.held_after_pico
             ]
-        generations = {row.id: row.record async for page in books.generations() for row in page}
-        if books.account.held_pico:
+        generations = {row.id: row.record async for page in snapshot.generations() for row in page}
+        if snapshot.account.held_pico:
             toll.problems.append("something is still held")
-        if sum(one.cost_pico for one in generations.values()) != books.account.usage_pico:
+        if sum(one.cost_pico for one in generations.values()) != snapshot.account.usage_pico:
             toll.problems.append("costs do not add up to the usage")
     await store.close()
     toll.expired += sum(one.state is HoldState.EXPIRED for one in generations.values())

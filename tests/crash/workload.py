@@ -14,10 +14,10 @@ from modelgates_server.core.errors import (
     InsufficientCredits,
     KeyLimitExceeded,
 )
-from modelgates_server.core.keys import KeyChange
+from modelgates_server.core.keys import KeyChange, KeyCreationRecord
 from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.times import LimitReset
-from modelgates_server.service.ports import Clock, KeyCreationRecord, Store
+from modelgates_server.service.ports import Clock, Store
 from tests.crash.acknowledged import Acknowledged, KeySaved, Posted
 from tests.support import DOLLAR, T0_MS, new_key
 
@@ -34,7 +34,7 @@ async def work(store: Store, seed: int, tell: Tell, steps: int | None = None) ->
     clock = itertools.count(T0_MS + seed * 10**8, 1000).__next__
     clients = [Client(store, seed, number, clock, tell) for number in range(CLIENTS)]
     for hold in await store.expired_holds(2**62, 1000):  # what other processes left open
-        clients[ACCOUNTS.index(hold.account_id)].hold_ids.append(hold.id)
+        clients[ACCOUNTS.index(hold.account_id)].holds.append((hold.id, hold.key_hash))
     await asyncio.gather(*(client.run(steps) for client in clients))
 
 
@@ -49,7 +49,7 @@ class Client:
         self._tell = tell
         self._account_id = ACCOUNTS[number % len(ACCOUNTS)]
         self._key_hash = ""
-        self.hold_ids: list[str] = []
+        self.holds: list[tuple[str, str]] = []  # their ids and their keys
 
     async def run(self, steps: int | None) -> None:
         await self._post(c.OpenAccount, "open", name="a shared account")
@@ -89,28 +89,29 @@ class Client:
             amount_pico=amount_pico,
             expires_at_ms=expires_at_ms,
         )
-        self.hold_ids.append(hold_id)
+        self.holds.append((hold_id, self._key_hash))
 
     async def _extend(self, reference: str) -> None:
-        if self.hold_ids:
-            hold_id = self._random.choice(self.hold_ids)
+        if self.holds:
+            hold_id, key_hash = self._random.choice(self.holds)
             amount_pico = self._random.randint(0, DOLLAR)
             expires_at_ms = self._clock()
             await self._post(
                 c.ExtendHold,
                 reference,
                 hold_id=hold_id,
+                key_hash=key_hash,
                 amount_pico=amount_pico,
                 expires_at_ms=expires_at_ms,
             )
 
     async def _end(self, reference: str) -> None:
-        if self.hold_ids:
-            hold_id = self.hold_ids.pop(self._random.randrange(len(self.hold_ids)))
+        if self.holds:
+            hold_id, key_hash = self.holds.pop(self._random.randrange(len(self.holds)))
             endings: list[type[c.Command]] = [c.CaptureHold, c.VoidHold, c.ExpireHold]
             (kind,) = self._random.choices(endings, weights=[2, 1, 1])
             used = {} if kind is c.VoidHold else {"amount_pico": self._random.randint(0, DOLLAR)}
-            await self._post(kind, reference, hold_id=hold_id, **used)
+            await self._post(kind, reference, hold_id=hold_id, key_hash=key_hash, **used)
 
     async def _create_key(self, reference: str) -> None:
         limit_pico = self._random.choice([None, 100 * DOLLAR])
@@ -122,10 +123,17 @@ class Client:
             limit_pico=limit_pico,
             limit_reset=reset,
         )
-        issuance = KeyCreationRecord(reference, digest=reference, nonce=self._random.randbytes(32))
-        issued = await self._store.create_key(key, issuance)
+        record = KeyCreationRecord(
+            account_id=self._account_id,
+            reference=reference,
+            digest=reference,
+            nonce=self._random.randbytes(32),
+            key_hash=key.hash,
+            at_ms=key.created_at_ms,
+        )
+        issued = await self._store.create_key(key, record)
         self._key_hash = issued.key.hash
-        self._tell(KeySaved(issued.key, issuance))
+        self._tell(KeySaved(issued.key, record))
 
     async def _change_key(self, reference: str) -> None:
         change = self._random.choice(

@@ -1,8 +1,6 @@
 """The samples of all operations, and of `GET /credits` beside those of the seed."""
 
-import json
 import re
-from typing import Any
 
 import pytest
 import tree_sitter_c_sharp
@@ -10,11 +8,11 @@ import tree_sitter_swift
 from pygments.lexers import get_lexer_by_name
 
 from modelgates_server.docsite.model import ORIGIN
+from modelgates_server.docsite.openapi import document_at
 from modelgates_server.docsite.samples import samples_of
-from modelgates_server.web.api.openapi import OpenApi
 from tests.docsite.samples import grammar
 
-DOCUMENT: dict[str, Any] = json.loads(OpenApi(ORIGIN)._json)
+DOCUMENT = document_at(ORIGIN)
 OPERATIONS = [
     (path, method)
     for path, item in DOCUMENT["paths"].items()

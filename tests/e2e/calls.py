@@ -198,9 +198,9 @@ def records(database_path: Path, account_id: str) -> tuple[Account, list[Generat
         store = open_store(database_path)
         try:
             assert (await verify(store)).findings == []
-            async with store.books(account_id) as books:
-                rows = [row.record async for page in books.generations() for row in page]
-                return books.account, rows
+            async with store.account_snapshot(account_id) as snapshot:
+                rows = [row.record async for page in snapshot.generations() for row in page]
+                return snapshot.account, rows
         finally:
             await store.close()
 

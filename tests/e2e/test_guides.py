@@ -86,7 +86,7 @@ async def customer_of_the_pages(server: RunningServer) -> Customer:
         [key] = [key for key in keys if key.kind == "inference"]
         now_ms = time.time_ns() // 1_000_000
         await gateway.store.execute(place(customer.account_id, key.hash, "1", used_pico, now_ms))
-        await gateway.store.execute(capture(customer.account_id, "1", used_pico, now_ms))
+        await gateway.store.execute(capture(customer.account_id, key.hash, "1", used_pico, now_ms))
     return customer
 
 

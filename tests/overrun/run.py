@@ -158,12 +158,12 @@ def _end(
     assert 0 <= ended.cost_pico <= ended.hold_pico
     if usage is None:
         assert ended.state is HoldState.VOIDED
-        ledger.run(void(call.account.id, "gen-1"))
+        ledger.run(void(call.account.id, call.key.hash, "gen-1"))
     else:
         assert ended.state is HoldState.CAPTURED
         assert ended.usage == usage, f"{usage} was read as {ended.usage}: {meter.reported}"
         assert ended.cost_pico == _cost_pico(call.priced.price, usage, call.priced.markup_bp)
-        ledger.run(capture(call.account.id, "gen-1", ended.cost_pico))
+        ledger.run(capture(call.account.id, call.key.hash, "gen-1", ended.cost_pico))
     after, key = ledger.accounts[call.account.id], ledger.keys[call.key.hash]
     assert after.usage_pico == call.account.usage_pico + ended.cost_pico
     assert key.usage_pico == call.key.usage_pico + ended.cost_pico

@@ -163,9 +163,13 @@ class Gateway:
 
     async def capture(self, account_id: str, hold_id: str, amount_pico: int) -> dict[str, Any]:
         """Charge a hold that no generation belongs to, as 0.1.0 placed them; which entry it is."""
+        async with self._services.store.account_snapshot(account_id) as snapshot:
+            holds = [hold async for page in snapshot.holds() for hold in page]
+        [key_hash] = [hold.key_hash for hold in holds if hold.id == hold_id]
         result = await self._services.store.execute(
             CaptureHold(
                 account_id=account_id,
+                key_hash=key_hash,
                 reference=f"capture:{hold_id}",
                 at_ms=self.clock(),
                 hold_id=hold_id,

@@ -53,7 +53,7 @@ async def test_no_member_of_an_entry_is_left_out(store: Store) -> None:
     account_id = await open_account(store, 10 * DOLLAR)
     _, key = await make_key(store, account_id)
     await store.execute(place(account_id, key.hash, "gen-1", DOLLAR))
-    await store.execute(capture(account_id, "gen-1", DOLLAR + 1))
+    await store.execute(capture(account_id, key.hash, "gen-1", DOLLAR + 1))
     rows = await as_json(store)
     assert rows[0] == {
         "account_id": account_id,

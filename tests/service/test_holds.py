@@ -63,7 +63,7 @@ async def test_a_repeated_step_does_not_bill_or_hold_twice(
     for repeated in (False, True):
         assert (await holds.place(generation, TTL_S)).replayed == repeated
     for repeated in (False, True):
-        assert (await holds.prolong(generation, 1, TTL_S)).replayed == repeated
+        assert (await holds.extend(generation, 1, TTL_S)).replayed == repeated
     assert await figures(store, account_id) == (0, 2 * DOLLAR)
     captured = ended(generation, HoldState.CAPTURED, cost_pico=DOLLAR)
     for repeated in (False, True):
@@ -100,7 +100,7 @@ async def test_a_sign_of_life_moves_the_expiry_and_never_the_amount(
     holds, generation = Holds(store, clock), await begun(store)
     await holds.place(generation, TTL_S)
     clock.forward(TTL_S * 1000 - 1)
-    await holds.prolong(generation, 1, TTL_S)
+    await holds.extend(generation, 1, TTL_S)
     assert await store.expired_holds(T0_MS + TTL_S * 1000, 10) == []
     [hold] = await store.expired_holds(clock() + TTL_S * 1000, 10)
     assert (hold.id, hold.amount_pico) == ("gen-1", 2 * DOLLAR)

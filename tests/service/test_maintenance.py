@@ -30,12 +30,12 @@ def clock() -> ManualClock:
     return ManualClock(T0_MS + 2 * HOLD_MS)
 
 
-async def spender(store: Store, hold_id: str) -> str:
-    """An account with one open hold of 3 dollars; its id."""
+async def account_with_hold(store: Store, hold_id: str) -> tuple[str, str]:
+    """An account with one open hold of 3 dollars; its id and the key's hash."""
     account_id = await open_account(store, 10 * DOLLAR)
     _, key = await make_key(store, account_id)
     await store.execute(place(account_id, key.hash, hold_id, 3 * DOLLAR))
-    return account_id
+    return account_id, key.hash
 
 
 def maintenance(store: Store, clock: ManualClock, folder: Path) -> Maintenance:
@@ -51,14 +51,14 @@ async def held(store: Store, account_id: str) -> int:
 async def test_a_hold_left_by_a_crash_does_not_stay(
     store: Store, clock: ManualClock, tmp_path: Path
 ) -> None:
-    account_id = await spender(store, "gen-1")
+    account_id, _ = await account_with_hold(store, "gen-1")
     assert await maintenance(store, clock, tmp_path).run_once() == 1
     assert await held(store, account_id) == 0
     assert await maintenance(store, clock, tmp_path).run_once() == 0
 
 
 async def test_a_hold_that_is_not_due_is_left_alone(store: Store, tmp_path: Path) -> None:
-    account_id = await spender(store, "gen-1")
+    account_id, _ = await account_with_hold(store, "gen-1")
     assert await maintenance(store, ManualClock(T0_MS), tmp_path).run_once() == 0
     assert await held(store, account_id) == 3 * DOLLAR
 
@@ -72,7 +72,7 @@ async def test_calls_that_run_on_do_not_hide_an_orphan_behind_them(
     caller = await new_caller(store)
     for _ in range(3):
         await built.calls.begin(caller, asking(model="sandbox/echo"))
-    account_id = await spender(store, "gen-1")
+    account_id, _ = await account_with_hold(store, "gen-1")
     clock.forward(3 * HOLD_MS)
     assert await built.maintenance.run_once() == 1
     assert await held(store, account_id) == 0
@@ -87,15 +87,15 @@ async def test_a_hold_that_moves_while_the_sweeper_looks_does_not_stop_it(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    account_id = await spender(store, "gen-1")
+    account_id, key_hash = await account_with_hold(store, "gen-1")
     read = type(store).expired_holds
 
     async def read_late(self: Store, at_ms: int, limit: int) -> object:
         due = await read(self, at_ms, limit)
         if due and move == "capture":
-            await store.execute(capture(account_id, "gen-1", DOLLAR))
+            await store.execute(capture(account_id, key_hash, "gen-1", DOLLAR))
         elif due:
-            await store.execute(extend(account_id, "gen-1", "1", 0, at_ms=clock()))
+            await store.execute(extend(account_id, key_hash, "gen-1", "1", 0, at_ms=clock()))
         return due
 
     monkeypatch.setattr(type(store), "expired_holds", read_late)
@@ -105,7 +105,8 @@ async def test_a_hold_that_moves_while_the_sweeper_looks_does_not_stop_it(
 async def test_one_hold_that_cannot_be_resolved_does_not_keep_the_others(
     store: Store, clock: ManualClock, tmp_path: Path
 ) -> None:
-    stuck, other = await spender(store, "gen-1"), await spender(store, "gen-2")
+    stuck, _ = await account_with_hold(store, "gen-1")
+    other, _ = await account_with_hold(store, "gen-2")
     await store.execute(grant(stuck, 1, "expire:gen-1"))
     troubles: list[Exception] = []
     swept = asyncio.Event()

@@ -52,46 +52,46 @@ class Restless(Altered):
         await self.other.execute(place(self.account_id, self.key_hash, hold_id, 3), generation)
         if self.changes % 2:
             ended = finished(generation, Usage(input=2))
-            await self.other.execute(capture(self.account_id, hold_id, 2), ended)
+            await self.other.execute(capture(self.account_id, self.key_hash, hold_id, 2), ended)
         await self.other.execute(grant(self.account_id, 1, hold_id))
 
     async def account(self, account_id: str) -> Any:
         await self.change()
         return await self.store.account(account_id)
 
-    async def caller(self, key_hash: str) -> Any:
+    async def authenticated_key(self, key_hash: str) -> Any:
         await self.change()
-        return await self.store.caller(key_hash)
+        return await self.store.authenticated_key(key_hash)
 
     @asynccontextmanager
-    async def books(self, account_id: str) -> AsyncIterator[AccountSnapshot]:
+    async def account_snapshot(self, account_id: str) -> AsyncIterator[AccountSnapshot]:
         await self.change()
-        async with self.store.books(account_id) as books:
-            yield cast("AccountSnapshot", RestlessBooks(books, self))
+        async with self.store.account_snapshot(account_id) as snapshot:
+            yield cast("AccountSnapshot", RestlessSnapshot(snapshot, self))
 
 
-class RestlessBooks:
-    def __init__(self, books: AccountSnapshot, restless: Restless) -> None:
-        self.account = books.account
-        self.keys = books.keys
-        self.books = books
+class RestlessSnapshot:
+    def __init__(self, snapshot: AccountSnapshot, restless: Restless) -> None:
+        self.account = snapshot.account
+        self.keys = snapshot.keys
+        self.snapshot = snapshot
         self.restless = restless
 
     def entries(self) -> AsyncIterator[Sequence[Any]]:
-        return self.disturbed(self.books.entries())
+        return self.disturbed(self.snapshot.entries())
 
     def hold_entries(self) -> AsyncIterator[Sequence[Any]]:
-        return self.disturbed(self.books.hold_entries())
+        return self.disturbed(self.snapshot.hold_entries())
 
     def holds(self) -> AsyncIterator[Sequence[Any]]:
-        return self.disturbed(self.books.holds())
+        return self.disturbed(self.snapshot.holds())
 
     def generations(self) -> AsyncIterator[Sequence[Any]]:
-        return self.disturbed(self.books.generations())
+        return self.disturbed(self.snapshot.generations())
 
     async def activity(self) -> Sequence[Any]:
         await self.restless.change()
-        return await self.books.activity()
+        return await self.snapshot.activity()
 
     async def disturbed(self, pages: AsyncIterator[Sequence[Any]]) -> AsyncIterator[Sequence[Any]]:
         await self.restless.change()
@@ -104,8 +104,8 @@ class RestlessBooks:
 class Stale(Altered):
     """A store whose `GET /credits` answers from a cache that is older than the journal."""
 
-    async def caller(self, key_hash: str) -> AuthenticatedKey | None:
-        caller = await self.store.caller(key_hash)
+    async def authenticated_key(self, key_hash: str) -> AuthenticatedKey | None:
+        caller = await self.store.authenticated_key(key_hash)
         assert caller is not None
         return msgspec.structs.replace(caller, usage_pico=caller.usage_pico - 1)
 
@@ -113,21 +113,21 @@ class Stale(Altered):
 class Forgetful(Altered):
     """A store that does not find the keys it has."""
 
-    async def caller(self, _: str) -> AuthenticatedKey | None:
+    async def authenticated_key(self, _: str) -> AuthenticatedKey | None:
         return None
 
 
 class Locked(Altered):
-    """A store that is locked just when the books are opened."""
+    """A store that is locked just when a snapshot is taken."""
 
     @asynccontextmanager
-    async def books(self, _: str) -> AsyncIterator[AccountSnapshot]:
+    async def account_snapshot(self, _: str) -> AsyncIterator[AccountSnapshot]:
         raise StoreUnavailable("database x is locked by another program")
         yield
 
 
 class Torn(Locked):
-    """A store whose file is damaged where the accounts' books are."""
+    """A store whose file is damaged where the journals of accounts are."""
 
     async def damage(self) -> list[str]:
         return ["page 7 is torn"]
@@ -140,7 +140,7 @@ async def busy_account(store: Store) -> tuple[str, str]:
     paid = open_generation(account_id, key.hash, "a", DOLLAR)
     await store.execute(place(account_id, key.hash, "a", DOLLAR), paid)
     ended = finished(paid, Usage(input=DOLLAR, output=DOLLAR // 4))
-    await store.execute(capture(account_id, "a", DOLLAR + DOLLAR // 2), ended)
+    await store.execute(capture(account_id, key.hash, "a", DOLLAR + DOLLAR // 2), ended)
     await store.execute(place(account_id, key.hash, "b", DOLLAR))
     await store.execute(adjust(account_id, -2 * DOLLAR))
     return account_id, key.hash

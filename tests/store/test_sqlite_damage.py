@@ -12,8 +12,9 @@ import pytest
 from modelgates_server.core.errors import StoreUnavailable
 from modelgates_server.core.keys import Key
 from modelgates_server.core.ledger import commands as c
+from modelgates_server.core.ledger.commands import Attachment
 from modelgates_server.core.ledger.records import HoldState
-from modelgates_server.core.metering.generations import Generation, StoredAnswer
+from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.service.ports import Store
 from modelgates_server.service.verify import VerifyResult, verify
@@ -263,30 +264,29 @@ async def keep_busy(store: Store, account_id: str) -> None:
 
 def journal(
     name: str, key_1: Key, key_2: Key
-) -> Iterator[tuple[c.Command] | tuple[c.Command, Generation, StoredAnswer | None]]:
+) -> Iterator[tuple[c.Command, *tuple[Attachment, ...]]]:
     first = key_1.hash
     call = open_generation(name, first, "h1", DOLLAR, idempotency="digest")
-    yield place(name, first, "h1", DOLLAR), call, None
+    yield place(name, first, "h1", DOLLAR), call
     call = msgspec.structs.replace(call, hold_pico=2 * DOLLAR)
-    yield extend(name, "h1", "1", DOLLAR), call, None
+    yield extend(name, first, "h1", "1", DOLLAR), call
     ended = finished(call, Usage(input=DOLLAR + 500))
-    yield capture(name, "h1", DOLLAR + 500), ended, StoredAnswer(name, "h1", b"{}", T0_MS)
+    yield capture(name, first, "h1", DOLLAR + 500), ended, StoredAnswer(name, "h1", b"{}", T0_MS)
     call = open_generation(name, first, "h2", DOLLAR // 2)
-    yield place(name, first, "h2", DOLLAR // 2), call, None
-    yield capture(name, "h2", DOLLAR), finished(call, Usage(input=DOLLAR)), None
+    yield place(name, first, "h2", DOLLAR // 2), call
+    yield capture(name, first, "h2", DOLLAR), finished(call, Usage(input=DOLLAR))
     call = open_generation(name, first, "h3", DOLLAR)
-    yield place(name, first, "h3", DOLLAR), call, None
-    yield void(name, "h3"), voided_generation(call), None
+    yield place(name, first, "h3", DOLLAR), call
+    yield void(name, first, "h3"), voided_generation(call)
     call = open_generation(name, first, "h4", DOLLAR)
-    yield place(name, first, "h4", DOLLAR), call, None
+    yield place(name, first, "h4", DOLLAR), call
     late_ms, used_pico = T0_MS + HOLD_MS, DOLLAR // 4
     lost = finished(call, Usage(input=used_pico), late_ms, HoldState.EXPIRED)
-    yield expire(name, "h4", late_ms, used_pico), lost, None
+    yield expire(name, first, "h4", late_ms, used_pico), lost
     yield (adjust(name, -11 * DOLLAR),)
     yield (
         place(name, key_2.hash, "h5", DOLLAR),
         open_generation(name, key_2.hash, "h5", DOLLAR),
-        None,
     )
     yield (place(name, first, "h6", 0),)
 

@@ -45,7 +45,7 @@ async def test_what_came_with_a_command_is_not_lost_on_the_second_try(sqlite_pat
         answer = StoredAnswer(account_id, call.id, b"{}", T0_MS)
         asked = [
             store.execute(place(account_id, key.hash, call.id, 5), call),
-            store.execute(capture(account_id, call.id, 4), ended, answer),
+            store.execute(capture(account_id, key.hash, call.id, 4), ended, answer),
         ]
         if number != 1:
             asked.append(store.execute(place(account_id, key.hash, "old", 1)))
@@ -94,12 +94,12 @@ async def test_error_that_an_old_version_stored_is_read_as_a_code(sqlite_path: P
     await store.execute(place(account_id, key.hash, call.id, 5), call)
     ended = voided_generation(call)
     old = msgspec.structs.replace(ended, error="ProviderUnavailable")
-    await store.execute(void(account_id, call.id), old)
+    await store.execute(void(account_id, key.hash, call.id), old)
     read = msgspec.structs.replace(ended, error="provider_unavailable")
     assert await store.generation(account_id, call.id) == read
     assert await store.latest_by_idempotency_key(account_id, "digest") == read
-    async with store.books(account_id) as books:
-        rows = [row async for page in books.generations() for row in page]
+    async with store.account_snapshot(account_id) as snapshot:
+        rows = [row async for page in snapshot.generations() for row in page]
     assert [row.record for row in rows] == [read]
     assert (await verify(store)).findings == []
     await store.close()

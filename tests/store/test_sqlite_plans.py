@@ -13,7 +13,8 @@ from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.core.times import day_of
 from modelgates_server.store import sqlite
-from modelgates_server.store.sql import load_statements
+from modelgates_server.store.rows import STRUCTS
+from modelgates_server.store.sql import bind, load_statements
 from modelgates_server.store.sqlite.admin import migrate_file
 from modelgates_server.store.sqlite.store import open_store
 from tests.support import (
@@ -27,8 +28,8 @@ from tests.support import (
     place,
 )
 
-READS = load_statements(sqlite.__name__, "reads.sql")
-WRITES = load_statements(sqlite.__name__, "ledger.sql")
+READS = load_statements(sqlite.__name__, "reads.sql", STRUCTS)
+WRITES = load_statements(sqlite.__name__, "ledger.sql", STRUCTS)
 # These are for operators and a start, which ask for everything.
 WHOLE_TABLES = {"strays", "counts", "prices"}
 TABLES = (
@@ -60,7 +61,7 @@ async def fill(path: Path) -> None:
         await asyncio.gather(
             *(
                 store.execute(
-                    capture(account_id, call.id, 3),
+                    capture(account_id, key_hash, call.id, 3),
                     finished(call, Usage(input=3)),
                     StoredAnswer(account_id, call.id, b"{}", T0_MS),
                 )
@@ -97,23 +98,43 @@ def steps(connection: sqlite3.Connection, statement: str, *parameters: object) -
 
 
 def plan(connection: sqlite3.Connection, statement: str) -> list[str]:
-    parameters = [None] * statement.count("?")
-    return [row[3] for row in connection.execute(f"explain query plan {statement}", parameters)]
+    sql = bind(statement).sql
+    parameters = [None] * sql.count("?")
+    return [row[3] for row in connection.execute(f"explain query plan {sql}", parameters)]
 
 
 @pytest.mark.parametrize("name", sorted({*READS, *WRITES} - WHOLE_TABLES))
 def test_no_statement_reads_a_whole_table(filled: sqlite3.Connection, name: str) -> None:
     for statement in (READS.get(name), WRITES.get(name)):
         for detail in plan(filled, statement) if statement else []:
-            whole = detail.startswith(tuple(f"SCAN {table}" for table in (*TABLES, "k", "a")))
+            whole = detail.startswith(
+                tuple(f"SCAN {table}" for table in (*TABLES, "k", "a", "h", "g"))
+            )
             assert not whole or detail == OPEN_ONLY
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        *("caller", "spender", "account", "accounts", "key", "keys", "entries", "expired_holds"),
-        *("open_holds", "generation", "latest_under", "answer", "activity", "price"),
+        *(
+            "authenticated_key",
+            "account_and_key",
+            "account",
+            "accounts",
+            "key",
+            "keys",
+            "entries",
+            "expired_holds",
+        ),
+        *(
+            "open_holds",
+            "generation",
+            "generation_by_id",
+            "latest_by_idempotency_key",
+            "answer",
+            "activity",
+            "price",
+        ),
         *("all_entries", "generation_row", "all_activity"),
     ],
 )
@@ -127,13 +148,14 @@ def test_no_read_sorts_what_an_index_has_in_order(filled: sqlite3.Connection, na
     ("name", "few", "many"),
     [
         ("account", (FEW,), (MANY,)),
-        ("caller", (FEW_HASH,), (MANY_HASH,)),
+        ("authenticated_key", (FEW_HASH,), (MANY_HASH,)),
         ("key", (FEW_HASH,), (MANY_HASH,)),
         ("entries", (FEW, 0, 5), (MANY, 0, 5)),
         ("entries", (FEW, 5, 5), (MANY, 2900, 5)),
         ("open_holds", (FEW, 5), (MANY, 5)),
         ("generation", (FEW, "2"), (MANY, "2")),
-        ("latest_under", (FEW, "2"), (MANY, "2")),
+        ("generation_by_id", ("3",), ("1400",)),
+        ("latest_by_idempotency_key", (FEW, "2"), (MANY, "2")),
         ("answer", (FEW, "2"), (MANY, "2")),
     ],
 )

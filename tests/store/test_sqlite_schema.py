@@ -63,7 +63,9 @@ async def fill(path: Path) -> None:
     for hold_id in ("ended", "open"):
         await store.execute(place(ID, HASH, hold_id, 4), open_generation(ID, HASH, hold_id, 4))
     ended = finished(open_generation(ID, HASH, "ended", 4), Usage(input=3))
-    await store.execute(capture(ID, "ended", 3), ended, StoredAnswer(ID, "ended", b"{}", T0_MS))
+    await store.execute(
+        capture(ID, HASH, "ended", 3), ended, StoredAnswer(ID, "ended", b"{}", T0_MS)
+    )
     await store.close()
 
 
@@ -241,12 +243,12 @@ async def test_a_database_of_version_0_1_is_migrated_with_all_it_has(
         store = open_store(path)
         result = await verify(store)
         assert (result.findings, result.entries, result.holds) == ([], 5, 2)
-        assert [hold.id for hold in await store.open_holds(ID, limit=9)] == ["open"]
+        assert [hold.id for hold, _ in await store.open_holds(ID, limit=9)] == ["open"]
         assert await store.generation(ID, "open") is None
-        await store.execute(capture(ID, "open", 2))
+        await store.execute(capture(ID, HASH, "open", 2))
         call = open_generation(ID, HASH, "new", 4)
         await store.execute(place(ID, HASH, "new", 4), call)
-        await store.execute(capture(ID, "new", 3), finished(call, Usage(input=3)))
+        await store.execute(capture(ID, HASH, "new", 3), finished(call, Usage(input=3)))
         result = await verify(store)
         assert (result.findings, result.holds, result.generations) == ([], 3, 1)
         await store.close()

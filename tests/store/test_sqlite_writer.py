@@ -125,7 +125,7 @@ async def test_a_commit_that_reports_an_error_though_it_stands_is_not_done_twice
                 await store.execute(command)
     receipts = [await store.execute(command) for command in commands]
     assert all(receipt.replayed for receipt in receipts)
-    await store.execute(capture(account_id, "h", 2))
+    await store.execute(capture(account_id, key.hash, "h", 2))
     account = await store.account(account_id)
     assert account is not None
     assert (account.credits_pico, account.usage_pico, account.held_pico) == (7, 2, 0)
@@ -169,12 +169,12 @@ async def test_a_failure_leaves_all_of_a_call_or_nothing(
     await store.execute(place(account_id, key.hash, call.id, 5), call)
     trouble.at, trouble.times = at, 1
     with pytest.raises(StoreUnavailable):
-        await store.execute(capture(account_id, call.id, 4), ended, answer)
+        await store.execute(capture(account_id, key.hash, call.id, 4), ended, answer)
     stands = at == "commit" and after
     assert await store.generation(account_id, call.id) == (ended if stands else call)
     assert await store.answer(account_id, call.id) == (answer if stands else None)
     assert (await verify(store)).findings == []
-    receipt = await store.execute(capture(account_id, call.id, 4), ended, answer)
+    receipt = await store.execute(capture(account_id, key.hash, call.id, 4), ended, answer)
     assert receipt.replayed == stands
     assert await store.generation(account_id, call.id) == ended
     assert await store.answer(account_id, call.id) == answer
@@ -218,7 +218,7 @@ async def test_what_a_store_remembers_is_never_older_than_what_another_wrote(
                 await store.execute(place(account_id, keys[account_id].hash, hold_id, 1))
                 if number % 2:
                     await (one if store is other else other).execute(
-                        capture(account_id, hold_id, 1)
+                        capture(account_id, keys[account_id].hash, hold_id, 1)
                     )
         if number == 1:
             for account_id in accounts:
@@ -282,12 +282,12 @@ async def test_a_batch_of_new_and_repeated_commands_answers_each_for_itself(
     asked = [
         place(account_id, key.hash, "old", 5),
         place(account_id, key.hash, "new", 7),
-        capture(account_id, "old", 4),
-        capture(account_id, "old", 4),
+        capture(account_id, key.hash, "old", 4),
+        capture(account_id, key.hash, "old", 4),
         grant(account_id, 100),
         msgspec.structs.replace(place(account_id, key.hash, "old", 5), reference="again"),
         grant(later, 1),
-        capture(account_id, "new", 7),
+        capture(account_id, key.hash, "new", 7),
     ]
     results = await asyncio.gather(
         *(store.execute(command) for command in asked), return_exceptions=True

@@ -79,7 +79,7 @@ async def test_a_cancelled_writer_knows_what_became_of_its_commit(sqlite_path: P
     _, key = await make_key(store, account_id)
     await store.execute(place(account_id, key.hash, "h", 5))
     gate.shut()
-    first = asyncio.ensure_future(store.execute(capture(account_id, "h", 1)))
+    first = asyncio.ensure_future(store.execute(capture(account_id, key.hash, "h", 1)))
     await gate.until_reached()
     writing_task(store).cancel()
     second = asyncio.ensure_future(store.execute(grant(account_id, 1, "next")))
@@ -118,11 +118,12 @@ def test_calls_that_end_with_the_loop_are_settled(sqlite_path: Path) -> None:
     """A second SIGINT cancels all tasks at once; a call answers that with its settlement."""
     gate, settled = Gate(), set[int]()
 
-    async def call(store: SqliteStore, account_id: str, number: int) -> None:
+    async def call(store: SqliteStore, account_id: str, key_hash: str, number: int) -> None:
+        end = capture(account_id, key_hash, f"h{number}", 1)
         try:
-            await (asyncio.sleep(100) if number else store.execute(capture(account_id, "h0", 1)))
+            await (asyncio.sleep(100) if number else store.execute(end))
         except asyncio.CancelledError:
-            await store.execute(capture(account_id, f"h{number}", 1))
+            await store.execute(end)
             settled.add(number)
 
     async def serve() -> None:
@@ -133,7 +134,8 @@ def test_calls_that_end_with_the_loop_are_settled(sqlite_path: Path) -> None:
             await store.execute(place(account_id, key.hash, f"h{number}", 5))
         gate.shut()
         tasks.extend(
-            asyncio.create_task(call(store, account_id, number)) for number in range(count)
+            asyncio.create_task(call(store, account_id, key.hash, number))
+            for number in range(count)
         )
         await gate.until_reached()
         threading.Timer(0.1, gate.opened.set).start()
@@ -218,7 +220,9 @@ async def test_what_takes_long_is_done_beside_the_loop(sqlite_path: Path) -> Non
         await store.execute(place(account_id, key.hash, call.id, 5), call)
         names.clear()
         answer = StoredAnswer(account_id, call.id, b"x" * size, T0_MS)
-        await store.execute(capture(account_id, call.id, 4), finished(call, Usage(input=4)), answer)
+        await store.execute(
+            capture(account_id, key.hash, call.id, 4), finished(call, Usage(input=4)), answer
+        )
         assert set(names) == {on_the_loop}
     names.clear()
     assert await store.forget_answers(T0_MS + 1) == 2

@@ -1,10 +1,10 @@
 """Our own description of the API, read as a client would, and answers held against it."""
 
-import json
 from functools import cache
 from http import HTTPMethod
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import yaml
@@ -13,7 +13,8 @@ from jsonschema.protocols import Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from modelgates_server.web.api.openapi import OpenApi
+from modelgates_server.docsite.model import ORIGIN
+from modelgates_server.docsite.openapi import document_at
 
 SEED: dict[str, Any] = yaml.safe_load(
     Path(__file__).with_name("seed_get_credits.openapi.yaml").read_text("utf-8")
@@ -25,13 +26,12 @@ _VERBS = {verb.lower() for verb in HTTPMethod}
 
 @cache
 def our_document() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(OpenApi("")._json)
-    return document
+    return document_at(ORIGIN)
 
 
 def operations_of(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
     """Method, path from the root of the server, and description of every operation."""
-    base = document["servers"][0]["url"].rstrip("/")
+    base = urlsplit(document["servers"][0]["url"]).path
     return [
         (verb.upper(), path if "servers" in item else base + path, operation)
         for path, item in document["paths"].items()

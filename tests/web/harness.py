@@ -93,7 +93,7 @@ class Api:
         """One call that cost so much."""
         hold_id, now_ms = secrets.token_hex(8), self.clock()
         await self.hold(account_id, key, hold_id, amount_pico)
-        await self.store.execute(capture(account_id, hold_id, amount_pico, now_ms))
+        await self.store.execute(capture(account_id, key_hash(key), hold_id, amount_pico, now_ms))
 
     async def hold(self, account_id: str, key: str, hold_id: str, amount_pico: int) -> None:
         """A call that is running."""

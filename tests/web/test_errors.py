@@ -27,7 +27,7 @@ def fails(error: Exception) -> Callable[..., object]:
 async def test_a_mistake_of_ours_does_not_tell_its_details(
     api: Api, acme: Customer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api.store, "caller", fails(RuntimeError(SECRET)))
+    monkeypatch.setattr(api.store, "authenticated_key", fails(RuntimeError(SECRET)))
     answer = await api.call("GET", CREDITS, acme.management)
     assert answer.status_code == 500
     assert answer.text == '{"error":{"message":"Internal Server Error","code":500}}'
@@ -51,7 +51,9 @@ async def test_a_mistake_after_the_caller_is_known_names_the_caller_and_nothing_
 async def test_a_database_that_is_away_is_a_503_that_says_when_to_come_back(
     method: str, path: str, api: Api, acme: Customer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api.store, "caller", fails(e.StoreUnavailable(f"{SECRET} is locked")))
+    monkeypatch.setattr(
+        api.store, "authenticated_key", fails(e.StoreUnavailable(f"{SECRET} is locked"))
+    )
     answer = await api.call(method, path, acme.management, json={"name": "x"})
     assert answer.status_code == 503
     assert answer.text == '{"error":{"message":"Service temporarily unavailable","code":503}}'

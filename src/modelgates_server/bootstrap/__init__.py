@@ -50,6 +50,11 @@ class Database:
         """Write a consistent copy to a new file."""
         admin.backup(self.path, target, on_progress)
 
+    @property
+    def default_spool_dir(self) -> Path:
+        """Where ends of calls wait for this database unless a setting names another folder."""
+        return self.path.with_name(f"{self.path.name}-spool")
+
 
 def now_ms() -> int:
     """The clock of the program: milliseconds since 1970 UTC."""

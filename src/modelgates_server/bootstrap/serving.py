@@ -172,8 +172,7 @@ def _pooled_randomness() -> RandomBytes:
 
 
 def _spool_folder(settings: Settings) -> Path:
-    path = database(settings).path
-    return settings.spool_dir or path.with_name(f"{path.name}-spool")
+    return settings.spool_dir or database(settings).default_spool_dir
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import typer
 from modelgates_server.cli.account import AccountId, figures
 from modelgates_server.cli.output import AsJson, examples, instant, show
 from modelgates_server.cli.wiring import run
-from modelgates_server.core.ledger.rules import CommandResult
+from modelgates_server.core.ledger.commands import CommandResult
 from modelgates_server.core.money import format_pico, parse_pico
 
 app = typer.Typer(help="Show, grant and adjust credits.", no_args_is_help=True)
@@ -50,8 +50,8 @@ def grant(
 ) -> None:
     """Give an account credits."""
     amount_pico = parse_pico(amount)
-    receipt = run(lambda gateway: gateway.credits.grant(account, amount_pico, reason, ref))
-    show(_receipt_record(receipt), as_json)
+    result = run(lambda gateway: gateway.credits.grant(account, amount_pico, reason, ref))
+    show(_result_record(result), as_json)
 
 
 @app.command(
@@ -70,12 +70,12 @@ def adjust(
 ) -> None:
     """Correct an account's credits, up or down to its minimum balance."""
     amount_pico = parse_pico(amount)
-    receipt = run(lambda gateway: gateway.credits.adjust(account, amount_pico, reason, ref))
-    show(_receipt_record(receipt), as_json)
+    result = run(lambda gateway: gateway.credits.adjust(account, amount_pico, reason, ref))
+    show(_result_record(result), as_json)
 
 
-def _receipt_record(receipt: CommandResult) -> dict[str, Any]:
-    entry = receipt.entry
+def _result_record(result: CommandResult) -> dict[str, Any]:
+    entry = result.entry
     return {
         "account_id": entry.account_id,
         "seq": entry.seq,
@@ -85,5 +85,5 @@ def _receipt_record(receipt: CommandResult) -> dict[str, Any]:
         "amount": format_pico(entry.amount_pico),
         "balance_after": format_pico(entry.balance_after_pico),
         "reason": entry.reason,
-        "replayed": receipt.replayed,
+        "replayed": result.replayed,
     }

@@ -46,63 +46,63 @@ def show_one(
 ) -> None:
     """Show what a call cost and why: each line is quantity times rate, and they add up."""
 
-    async def find(gateway: Any) -> tuple[Generation, Price | None]:
-        found = await _found(gateway, generation, account)
-        return found, await gateway.store.price(found.price_id)
+    async def read(gateway: Any) -> tuple[Generation, Price | None]:
+        call = await _read(gateway, generation, account)
+        return call, await gateway.store.price(call.price_id)
 
-    found, price = run(find)
+    call, price = run(read)
     if as_json:
-        print_json(_record(found, price))
+        print_json(_record(call, price))
     else:
-        _print_receipt(found, price)
+        _print_receipt(call, price)
 
 
-async def _found(gateway: Any, generation_id: str, account: str | None) -> Generation:
-    if account is not None:
-        owners = [await gateway.accounts.get(account)]
+async def _read(gateway: Any, generation_id: str, account: str | None) -> Generation:
+    generation: Generation | None
+    if account is None:
+        generation = await gateway.store.generation_by_id(generation_id)
     else:
-        owners = [owner async for owner in gateway.accounts.all()]
-    for owner in owners:
-        found: Generation | None = await gateway.store.generation(owner.id, generation_id)
-        if found is not None:
-            return found
-    whose = "" if account is None else f" of {account}"
-    raise GenerationNotFound(f"there is no generation {generation_id!r}{whose}")
+        owner = await gateway.accounts.get(account)
+        generation = await gateway.store.generation(owner.id, generation_id)
+    if generation is None:
+        whose = "" if account is None else f" of {account}"
+        raise GenerationNotFound(f"there is no generation {generation_id!r}{whose}")
+    return generation
 
 
-def _record(found: Generation, price: Price | None) -> dict[str, Any]:
+def _record(generation: Generation, price: Price | None) -> dict[str, Any]:
     return {
-        "id": found.id,
-        "account_id": found.account_id,
-        "key_hash": found.key_hash,
-        "api": found.api,
-        "model": found.model,
-        "endpoint_id": found.endpoint_id,
-        "created_at": instant(found.created_at_ms),
-        "ended_at": instant(found.ended_at_ms),
-        "state": found.state,
-        "hold": format_pico(found.hold_pico),
-        "cost": format_pico(found.cost_pico),
-        "overrun": format_pico(found.overrun_pico),
-        "lines": [_line_record(line) for line in found.lines],
-        "estimated": bool(found.usage and found.usage.estimated),
-        "price": _price_record(found, price),
-        "prompt_tokens_max": found.prompt_tokens_max,
-        "completion_tokens_max": found.completion_tokens_max,
-        "streamed": found.streamed,
-        "cancelled": found.cancelled,
-        "finish_reason": found.finish_reason,
-        "native_finish_reason": found.native_finish_reason,
-        "served_model": found.served_model,
-        "upstream_cost": _dollars(found.upstream_cost_pico),
-        "usage_warnings": list(found.usage_warnings),
-        "error": found.error,
-        "service_tier": found.service_tier,
-        "requested_service_tier": found.requested_service_tier,
-        "charged_service_tier": found.charged_service_tier,
-        "attempts": [_attempt_record(attempt) for attempt in found.attempts],
-        "origin": msgspec.structs.asdict(found.origin),
-        "reported": found.reported,
+        "id": generation.id,
+        "account_id": generation.account_id,
+        "key_hash": generation.key_hash,
+        "api": generation.api,
+        "model": generation.model,
+        "endpoint_id": generation.endpoint_id,
+        "created_at": instant(generation.created_at_ms),
+        "ended_at": instant(generation.ended_at_ms),
+        "state": generation.state,
+        "hold": format_pico(generation.hold_pico),
+        "cost": format_pico(generation.cost_pico),
+        "overrun": format_pico(generation.overrun_pico),
+        "lines": [_line_record(line) for line in generation.lines],
+        "estimated": bool(generation.usage and generation.usage.estimated),
+        "price": _price_record(generation, price),
+        "prompt_tokens_max": generation.prompt_tokens_max,
+        "completion_tokens_max": generation.completion_tokens_max,
+        "streamed": generation.streamed,
+        "cancelled": generation.cancelled,
+        "finish_reason": generation.finish_reason,
+        "native_finish_reason": generation.native_finish_reason,
+        "served_model": generation.served_model,
+        "upstream_cost": _dollars(generation.upstream_cost_pico),
+        "usage_warnings": list(generation.usage_warnings),
+        "error": generation.error,
+        "service_tier": generation.service_tier,
+        "requested_service_tier": generation.requested_service_tier,
+        "charged_service_tier": generation.charged_service_tier,
+        "attempts": [_attempt_record(attempt) for attempt in generation.attempts],
+        "origin": msgspec.structs.asdict(generation.origin),
+        "reported": generation.reported,
     }
 
 
@@ -115,12 +115,12 @@ def _line_record(line: ReceiptLine) -> dict[str, Any]:
     }
 
 
-def _price_record(found: Generation, price: Price | None) -> dict[str, Any]:
+def _price_record(generation: Generation, price: Price | None) -> dict[str, Any]:
     return {
-        "id": found.price_id,
+        "id": generation.price_id,
         "from": price and catalog.since(price.from_ms),
         "source": price and price.source,
-        "markup_bp": found.markup_bp,
+        "markup_bp": generation.markup_bp,
     }
 
 
@@ -137,48 +137,55 @@ def _attempt_record(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _print_receipt(found: Generation, price: Price | None) -> None:
-    show({**_head(found, price), **_given(msgspec.structs.asdict(found.origin))}, as_json=False)
-    typer.echo(f"\n{_sums(found)}\n")
-    if found.attempts:
-        show_all([_attempt_record(attempt) for attempt in found.attempts], _ATTEMPT, as_json=False)
+def _print_receipt(generation: Generation, price: Price | None) -> None:
+    show(
+        {**_head(generation, price), **_given(msgspec.structs.asdict(generation.origin))},
+        as_json=False,
+    )
+    typer.echo(f"\n{_sums(generation)}\n")
+    if generation.attempts:
+        show_all(
+            [_attempt_record(attempt) for attempt in generation.attempts], _ATTEMPT, as_json=False
+        )
 
 
-def _head(found: Generation, price: Price | None) -> dict[str, Any]:
-    upstream = found.endpoint_id.partition(":")[2]
+def _head(generation: Generation, price: Price | None) -> dict[str, Any]:
+    upstream = generation.endpoint_id.partition(":")[2]
     origin = f"since {catalog.since(price.from_ms) or 'ever'}, {price.source}" if price else "gone"
     outcome = {
-        "finish_reason": _finish(found),
-        "served model": found.served_model,
-        "provider's own cost": _dollars(found.upstream_cost_pico),
-        "usage warnings": ", ".join(found.usage_warnings) or None,
-        "error": found.error,
-        "service_tier": _service_tier(found),
-        "client": "left before the end" if found.cancelled else None,
-        "usage": "estimated, where the provider reported none" if _is_estimated(found) else None,
+        "finish_reason": _finish(generation),
+        "served model": generation.served_model,
+        "provider's own cost": _dollars(generation.upstream_cost_pico),
+        "usage warnings": ", ".join(generation.usage_warnings) or None,
+        "error": generation.error,
+        "service_tier": _service_tier(generation),
+        "client": "left before the end" if generation.cancelled else None,
+        "usage": "estimated, where the provider reported none"
+        if _is_estimated(generation)
+        else None,
     }
     return {
-        "generation": found.id,
-        "account": found.account_id,
-        "key": found.key_hash,
-        "model": f"{found.model}, which is {upstream} at {found.provider}",
-        "made": instant(found.created_at_ms),
-        "ended": instant(found.ended_at_ms),
-        "price": f"{found.price_id}, {origin}",
-        "markup": f"{catalog.percent(found.markup_bp)}, which is in the rates below",
-        "hold": f"{format_pico(found.hold_pico)}, for at most {found.prompt_tokens_max} tokens in "
-        f"and {found.completion_tokens_max} out",
-        "state": found.state,
+        "generation": generation.id,
+        "account": generation.account_id,
+        "key": generation.key_hash,
+        "model": f"{generation.model}, which is {upstream} at {generation.provider}",
+        "made": instant(generation.created_at_ms),
+        "ended": instant(generation.ended_at_ms),
+        "price": f"{generation.price_id}, {origin}",
+        "markup": f"{catalog.percent(generation.markup_bp)}, which is in the rates below",
+        "hold": f"{format_pico(generation.hold_pico)}, for at most "
+        f"{generation.prompt_tokens_max} tokens in and {generation.completion_tokens_max} out",
+        "state": generation.state,
         **_given(outcome),
     }
 
 
-def _finish(found: Generation) -> str | None:
-    native = found.native_finish_reason
+def _finish(generation: Generation) -> str | None:
+    native = generation.native_finish_reason
     return (
-        found.finish_reason
-        if native in (None, found.finish_reason)
-        else (f"{found.finish_reason} (the provider's word: {native})")
+        generation.finish_reason
+        if native in (None, generation.finish_reason)
+        else (f"{generation.finish_reason} (the provider's word: {native})")
     )
 
 
@@ -186,16 +193,16 @@ def _dollars(pico: int | None) -> str | None:
     return None if pico is None else format_pico(pico)
 
 
-def _service_tier(found: Generation) -> str | None:
+def _service_tier(generation: Generation) -> str | None:
     """The tier that the provider says it served at, the one asked for, the one charged."""
-    served, requested = found.service_tier, found.requested_service_tier
+    served, requested = generation.service_tier, generation.requested_service_tier
     if served is None and requested is None:
         return None
     shown = served or "not reported by the provider"
     if requested is not None and requested != served:
         shown += f"; {requested} was asked for"
-    if found.lines:
-        shown += f"; charged as {found.charged_service_tier or 'standard'}"
+    if generation.lines:
+        shown += f"; charged as {generation.charged_service_tier or 'standard'}"
     return shown
 
 
@@ -203,26 +210,26 @@ def _given(members: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
-def _is_estimated(found: Generation) -> bool:
-    return found.usage is not None and found.usage.estimated
+def _is_estimated(generation: Generation) -> bool:
+    return generation.usage is not None and generation.usage.estimated
 
 
-def _sums(found: Generation) -> str:
+def _sums(generation: Generation) -> str:
     """The receipt's arithmetic, one line under the other."""
-    if not found.lines:
-        running = found.state is HoldState.OPEN
+    if not generation.lines:
+        running = generation.state is HoldState.OPEN
         return "Nothing has been charged yet." if running else "Nothing was charged."
     rows = [
         (str(line.quantity), line.meter, plain(line.rate), plain(line.amount))
-        for line in found.lines
+        for line in generation.lines
     ]
-    total = ("", "cost", "", format_pico(found.cost_pico))
+    total = ("", "cost", "", format_pico(generation.cost_pico))
     wide = [max(len(row[column]) for row in (*rows, total)) for column in range(4)]
     lines = [
         f"{count:>{wide[0]}} {what:{wide[1]}} x {rate:{wide[2]}} = {amount}"
         for count, what, rate, amount in rows
     ]
     lines.append(f"{'':{wide[0]}} {'cost':{wide[1]}}   {'':{wide[2]}} = {total[3]}")
-    if found.overrun_pico:
-        lines.append(f"The platform pays {format_pico(found.overrun_pico)} above the hold.")
+    if generation.overrun_pico:
+        lines.append(f"The platform pays {format_pico(generation.overrun_pico)} above the hold.")
     return "\n".join(lines)

@@ -76,8 +76,8 @@ def entries(account: AccountId, as_json: AsJson = False) -> None:
                 await export_jsonl(gateway.store, write, owner.id)
             return
         typer.echo(_HEAD)
-        async with gateway.store.books(owner.id) as books:
-            async for page in books.entries():
+        async with gateway.store.account_snapshot(owner.id) as snapshot:
+            async for page in snapshot.entries():
                 typer.echo("\n".join(_line(entry) for entry in page))
 
     run(print_entries)

@@ -1,4 +1,4 @@
-"""Keys: their text form, what each kind may do, and how a key's limit counts.
+"""Keys: their text form, how they are issued and changed, and how a key's limit counts.
 
 Text: `sk-mg-v1-` + 43 base62 characters of 256 random bits + 6 of checksum. Only the SHA-256 of the
 whole text is stored; the text is shown once, when the key is created.
@@ -11,14 +11,20 @@ from enum import StrEnum
 import msgspec
 
 from modelgates_server.core.errors import (
+    AccountClosed,
+    AccountNotFound,
+    CreatedKeyDeleted,
     InvalidAmount,
     InvalidInput,
     KeyDisabled,
     KeyExpired,
     KeyLimitExceeded,
+    KeyNotFound,
+    ReferenceReused,
     UnknownKey,
 )
 from modelgates_server.core.ids import CHECKSUM_CHARS, base62, checksum
+from modelgates_server.core.ledger.records import Account
 from modelgates_server.core.money import ENTRY_MAX_PICO
 from modelgates_server.core.times import LimitReset, day_of, month_of, resets_at_ms, week_of
 
@@ -177,6 +183,64 @@ def charge_key(key: Key, *, charged_pico: int, released_pico: int, at_ms: int) -
     )
 
 
+class KeyCreationRecord(msgspec.Struct, frozen=True):
+    """What makes the creation of a key repeatable for a day: see `service.keys`.
+
+    `reference` names the request among those of the account, `digest` its parameters, and `nonce`
+    is the random part of the text of the key that was created.
+    """
+
+    account_id: str
+    reference: str
+    digest: str
+    nonce: bytes
+    key_hash: str
+    at_ms: int
+
+
+class IssuedKey(msgspec.Struct, frozen=True):
+    """The key that a request created, now or when it first came, and the nonce of that time.
+
+    `replayed`: it was there before, and there is nothing to save.
+    """
+
+    key: Key
+    nonce: bytes | None
+    replayed: bool
+
+
+def issue_key(
+    key: Key,
+    record: KeyCreationRecord | None,
+    *,
+    account: Account | None,
+    prior: KeyCreationRecord | None,
+    prior_key: Key | None,
+) -> IssuedKey:
+    """Give the key to save, or the one that the same request created before.
+
+    `record` is that of a request that may be repeated, `prior` the one stored under its reference
+    and `prior_key` the key of that. Raises `AccountNotFound`, `AccountClosed`, and for a repeat
+    `ReferenceReused` when its parameters differ or `CreatedKeyDeleted` when its key is gone.
+    """
+    if account is None:
+        raise AccountNotFound(f"there is no account {key.account_id}")
+    if account.closed_at_ms is not None:
+        raise AccountClosed(f"account {account.id} is closed")
+    if record is None:
+        return IssuedKey(key, None, replayed=False)
+    if prior is None:
+        return IssuedKey(key, record.nonce, replayed=False)
+    if prior.digest != record.digest:
+        raise ReferenceReused(
+            "this Idempotency-Key was used before with another request; use a new one"
+        )
+    assert prior_key is not None, "a key creation record references its key"
+    if prior_key.deleted_at_ms is not None:
+        raise CreatedKeyDeleted
+    return IssuedKey(prior_key, prior.nonce, replayed=True)
+
+
 class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
     """What a change sets; members left out stay as they are. `deleted` cannot be undone."""
 
@@ -188,11 +252,13 @@ class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
     deleted: bool = False
 
 
-def change_key(key: Key, change: KeyChange, at_ms: int) -> Key:
-    """The key after a change; raises what `check_limit` raises.
+def change_key(key: Key | None, change: KeyChange, at_ms: int) -> Key:
+    """The key after a change; raises `KeyNotFound` for none or a deleted one, and as `check_limit`.
 
     Taking the limit away takes its reset along. What a key spent and holds is never part of one.
     """
+    if key is None or key.deleted_at_ms is not None:
+        raise KeyNotFound("API key not found")
     members = {
         name: value
         for name, value in msgspec.structs.asdict(change).items()

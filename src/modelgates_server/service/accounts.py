@@ -34,14 +34,14 @@ class Accounts:
         await self._ledger.execute(command)
         return await self.get(command.account_id)
 
-    async def get(self, wanted_id: str) -> Account:
+    async def get(self, id_: str) -> Account:
         """The account as of the last commit; raises `AccountNotFound`."""
         account = None
-        if ACCOUNT_ID.fullmatch(wanted_id):
-            account = await self._ledger.account(wanted_id)
+        if ACCOUNT_ID.fullmatch(id_):
+            account = await self._ledger.account(id_)
         if account is None:
             raise AccountNotFound(
-                f"there is no account {wanted_id!r}; `modelgates account list` shows them all"
+                f"there is no account {id_!r}; `modelgates account list` shows them all"
             )
         return account
 
@@ -50,13 +50,13 @@ class Accounts:
         async for account in every_account(self._ledger):
             yield account
 
-    async def close(self, wanted_id: str) -> Account:
+    async def close(self, id_: str) -> Account:
         """Close an account for ever; raises `AccountNotEmpty` while it has a balance or holds."""
-        account = await self.get(wanted_id)
+        account = await self.get(id_)
         await self._ledger.execute(
             CloseAccount(account_id=account.id, reference=_CLOSE_REFERENCE, at_ms=self._clock())
         )
-        return await self.get(wanted_id)
+        return await self.get(id_)
 
 
 async def every_account(ledger: Ledger) -> AsyncIterator[Account]:

@@ -1,8 +1,7 @@
 """Credits: what operators post to an account. Purchases join when there are payments."""
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.ledger.commands import Adjust, Grant
-from modelgates_server.core.ledger.rules import CommandResult
+from modelgates_server.core.ledger.commands import Adjust, CommandResult, Grant
 from modelgates_server.service.accounts import Accounts
 from modelgates_server.service.ports import Clock, Ledger, RandomBytes
 

@@ -1,11 +1,11 @@
-"""Writes journals as JSON Lines or CSV, for books and programs elsewhere.
+"""Writes journals as JSON Lines or CSV, for other programs and accounting.
 
 The columns are stable: new ones are only added at the end. Amounts are exact decimals of dollars as
 text, `at` is ISO 8601 in UTC, and what an entry does not have is null (an empty cell in CSV).
 
 account_id, seq     which line of which journal; `seq` counts from 1 without a gap
 kind, reference     what the entry records, and the reference of the command it came from
-at                  when that was asked
+at                  the time of the request
 amount, held        what the entry moves: the balance, and what is held
 balance_after       the account's balance once the entry stands; `held_after` likewise
 platform            the platform account on the other side, `platform_amount` what it gets
@@ -32,23 +32,25 @@ Cell = str | int | None
 Write = Callable[[str], object]
 """Takes text, like the method of a text file; the file's encoding should be UTF-8."""
 
-COLUMNS = (
-    "account_id",
-    "seq",
-    "kind",
-    "reference",
-    "at",
-    "amount",
-    "held",
-    "balance_after",
-    "held_after",
-    "platform",
-    "platform_amount",
-    "overrun",
-    "hold_id",
-    "key_hash",
-    "reason",
-)
+_CELLS: dict[str, Callable[[Entry], Cell]] = {
+    "account_id": lambda entry: entry.account_id,
+    "seq": lambda entry: entry.seq,
+    "kind": lambda entry: entry.kind.value,
+    "reference": lambda entry: entry.reference,
+    "at": lambda entry: format_instant(entry.at_ms),
+    "amount": lambda entry: format_pico(entry.amount_pico),
+    "held": lambda entry: format_pico(entry.held_pico),
+    "balance_after": lambda entry: format_pico(entry.balance_after_pico),
+    "held_after": lambda entry: format_pico(entry.held_after_pico),
+    "platform": lambda entry: entry.platform and entry.platform.value,
+    "platform_amount": lambda entry: format_pico(entry.platform_pico),
+    "overrun": lambda entry: format_pico(entry.overrun_pico),
+    "hold_id": lambda entry: entry.hold_id,
+    "key_hash": lambda entry: entry.key_hash,
+    "reason": lambda entry: entry.reason,
+}
+
+COLUMNS = tuple(_CELLS)
 
 _FREE_TEXTS = ("reference", "hold_id", "reason")
 # What makes a spreadsheet take a cell for a formula (OWASP, CSV injection), in full width as well.
@@ -98,8 +100,8 @@ async def _export(
 ) -> int:
     count = 0
     async for name in _account_ids(store, account_id):
-        async with store.books(name) as books:
-            async for page in books.entries():
+        async with store.account_snapshot(name) as snapshot:
+            async for page in snapshot.entries():
                 for entry in page:
                     take(_row(entry))
                 count += len(page)
@@ -121,21 +123,4 @@ def _row(entry: Entry) -> dict[str, Cell]:
             f"entry {entry.seq!r} of account {entry.account_id!r} cannot be read: {odd}; "
             "`modelgates ledger verify` says what else is damaged"
         )
-    cells: tuple[Cell, ...] = (
-        entry.account_id,
-        entry.seq,
-        entry.kind.value,
-        entry.reference,
-        format_instant(entry.at_ms),
-        format_pico(entry.amount_pico),
-        format_pico(entry.held_pico),
-        format_pico(entry.balance_after_pico),
-        format_pico(entry.held_after_pico),
-        entry.platform and entry.platform.value,
-        format_pico(entry.platform_pico),
-        format_pico(entry.overrun_pico),
-        entry.hold_id,
-        entry.key_hash,
-        entry.reason,
-    )
-    return dict(zip(COLUMNS, cells, strict=True))
+    return {name: cell_of(entry) for name, cell_of in _CELLS.items()}

@@ -6,6 +6,7 @@ step of the same call is a replay by itself.
 
 from modelgates_server.core.ledger.commands import (
     CaptureHold,
+    CommandResult,
     ExpireHold,
     ExtendHold,
     HoldCommand,
@@ -13,7 +14,6 @@ from modelgates_server.core.ledger.commands import (
     VoidHold,
 )
 from modelgates_server.core.ledger.records import Hold, HoldState
-from modelgates_server.core.ledger.rules import CommandResult
 from modelgates_server.core.metering.generations import Generation, StoredAnswer
 from modelgates_server.service.ports import Clock, Ledger
 
@@ -38,7 +38,7 @@ class Holds:
         )
         return await self._ledger.execute(command, generation)
 
-    async def prolong(self, generation: Generation, step: int, ttl_s: int) -> CommandResult:
+    async def extend(self, generation: Generation, step: int, ttl_s: int) -> CommandResult:
         """Keep the hold of a running call from the sweeper for `ttl_s` seconds from now.
 
         `step` numbers the times this was done. The generation is its checkpoint.
@@ -50,6 +50,7 @@ class Holds:
             reference=f"extend:{generation.id}:{step}",
             at_ms=now_ms,
             hold_id=generation.id,
+            key_hash=generation.key_hash,
             amount_pico=0,
             expires_at_ms=now_ms + ttl_s * 1000,
         )
@@ -59,7 +60,8 @@ class Holds:
         self, generation: Generation, answer: StoredAnswer | None = None
     ) -> CommandResult:
         """End the hold as the ended generation says: charge what it cost and free the rest."""
-        return await self._ledger.execute(_ending(generation), generation, answer)
+        attachments = (generation,) if answer is None else (generation, answer)
+        return await self._ledger.execute(_ending(generation), *attachments)
 
     async def expire(self, hold: Hold) -> CommandResult:
         """Free a hold of which nothing is known but that its time is over."""
@@ -68,6 +70,7 @@ class Holds:
             reference=f"expire:{hold.id}",
             at_ms=self._clock(),
             hold_id=hold.id,
+            key_hash=hold.key_hash,
         )
         return await self._ledger.execute(command)
 
@@ -75,7 +78,7 @@ class Holds:
 def _ending(generation: Generation) -> HoldCommand:
     at_ms = generation.ended_at_ms
     assert at_ms is not None, "only an ended call ends its hold"
-    account_id, hold_id = generation.account_id, generation.id
+    account_id, hold_id, key_hash = generation.account_id, generation.id, generation.key_hash
     used_pico = generation.cost_pico + generation.overrun_pico
     match generation.state:
         case HoldState.CAPTURED:
@@ -84,11 +87,16 @@ def _ending(generation: Generation) -> HoldCommand:
                 reference=f"capture:{hold_id}",
                 at_ms=at_ms,
                 hold_id=hold_id,
+                key_hash=key_hash,
                 amount_pico=used_pico,
             )
         case HoldState.VOIDED:
             return VoidHold(
-                account_id=account_id, reference=f"void:{hold_id}", at_ms=at_ms, hold_id=hold_id
+                account_id=account_id,
+                reference=f"void:{hold_id}",
+                at_ms=at_ms,
+                hold_id=hold_id,
+                key_hash=key_hash,
             )
         case HoldState.EXPIRED:
             return ExpireHold(
@@ -96,6 +104,7 @@ def _ending(generation: Generation) -> HoldCommand:
                 reference=f"expire:{hold_id}",
                 at_ms=at_ms,
                 hold_id=hold_id,
+                key_hash=key_hash,
                 amount_pico=used_pico,
             )
         case HoldState.OPEN:

@@ -22,6 +22,7 @@ from modelgates_server.core.keys import (
     SECRET_BYTES,
     Key,
     KeyChange,
+    KeyCreationRecord,
     KeyKind,
     check_limit,
     check_usable,
@@ -35,16 +36,15 @@ from modelgates_server.core.times import MS_PER_DAY, LimitReset, parse_instant
 from modelgates_server.service.ports import (
     AuthenticatedKey,
     Clock,
-    KeyCreationRecord,
     Keys,
     RandomBytes,
 )
 
-ISSUANCE_KEPT_MS = MS_PER_DAY
+KEY_CREATION_KEPT_MS = MS_PER_DAY
 
 
 class NewKey(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked of a new key. `expires_at` is ISO 8601 and is kept as it was written."""
+    """The members of a new key. `expires_at` is ISO 8601 and is kept as it was written."""
 
     kind: KeyKind
     name: str
@@ -76,53 +76,53 @@ class KeyService:
         """
         if not is_key_shaped(text):
             raise MissingKey
-        caller = await self._keys.caller(key_hash(text))
-        if caller is None:
+        key = await self._keys.authenticated_key(key_hash(text))
+        if key is None:
             raise UnknownKey
         check_usable(
-            disabled=caller.disabled,
-            deleted=caller.deleted_at_ms is not None,
-            expires_at_ms=caller.expires_at_ms,
-            closed=caller.closed_at_ms is not None,
+            disabled=key.disabled,
+            deleted=key.deleted_at_ms is not None,
+            expires_at_ms=key.expires_at_ms,
+            closed=key.closed_at_ms is not None,
             at_ms=self._clock(),
         )
-        return caller
+        return key
 
     async def create(
-        self, account_id: str, wanted: NewKey, repeatable: IdempotentRequest | None = None
+        self, account_id: str, new: NewKey, repeatable: IdempotentRequest | None = None
     ) -> tuple[Key, str]:
         """Issue a key; returns it with its text, which nobody can read again."""
         now_ms = self._clock()
-        expires_at_ms = _check_new(wanted, now_ms)
+        expires_at_ms = _check_new(new, now_ms)
         nonce = self._random_bytes(SECRET_BYTES)
         text = _text_from(nonce, repeatable)
         key = Key(
             hash=key_hash(text),
             account_id=account_id,
-            kind=wanted.kind,
-            name=wanted.name,
+            kind=new.kind,
+            name=new.name,
             label=key_label(text),
             created_at_ms=now_ms,
-            limit_pico=wanted.limit_pico,
-            limit_reset=wanted.limit_reset,
-            include_byok_in_limit=wanted.include_byok_in_limit,
-            expires_at=wanted.expires_at,
+            limit_pico=new.limit_pico,
+            limit_reset=new.limit_reset,
+            include_byok_in_limit=new.include_byok_in_limit,
+            expires_at=new.expires_at,
             expires_at_ms=expires_at_ms,
         )
-        issuance = None if repeatable is None else _issuance(wanted, repeatable, nonce)
-        issued = await self._keys.create_key(key, issuance)
+        record = None if repeatable is None else _creation_record(key, new, repeatable, nonce)
+        issued = await self._keys.create_key(key, record)
         if issued.nonce is not None:
             text = _text_from(issued.nonce, repeatable)
         return issued.key, text
 
     async def get(
-        self, wanted_hash: str, account_id: str | None = None, kinds: Sequence[KeyKind] = ()
+        self, hash_: str, account_id: str | None = None, kinds: Sequence[KeyKind] = ()
     ) -> Key:
         """A key that is not deleted, of one account and of certain kinds where they are given.
 
         Raises `KeyNotFound` alike for keys that do not exist and keys that are others' business.
         """
-        key = await self._keys.key(wanted_hash) if KEY_HASH.fullmatch(wanted_hash) else None
+        key = await self._keys.key(hash_) if KEY_HASH.fullmatch(hash_) else None
         if key is None or (account_id and key.account_id != account_id):
             raise KeyNotFound("API key not found")
         if kinds and key.kind not in kinds:
@@ -156,16 +156,16 @@ class KeyService:
         return await self._keys.change_key(key.hash, change, self._clock())
 
     async def delete(self, key: Key) -> None:
-        """Delete a key for ever; what it spent stays on the books."""
+        """Delete a key for ever; what it spent stays in the journal."""
         await self._keys.change_key(key.hash, KeyChange(deleted=True), self._clock())
 
 
-def _check_new(wanted: NewKey, now_ms: int) -> int | None:
-    check_text("name", wanted.name, TEXT_MAX_CHARS)
-    check_limit(wanted.kind, wanted.limit_pico, wanted.limit_reset)
-    if wanted.expires_at is None:
+def _check_new(new: NewKey, now_ms: int) -> int | None:
+    check_text("name", new.name, TEXT_MAX_CHARS)
+    check_limit(new.kind, new.limit_pico, new.limit_reset)
+    if new.expires_at is None:
         return None
-    expires_at_ms = parse_instant(wanted.expires_at)
+    expires_at_ms = parse_instant(new.expires_at)
     if expires_at_ms <= now_ms:
         raise InvalidInput("expires_at lies in the past")
     return expires_at_ms
@@ -180,11 +180,16 @@ def _text_from(nonce: bytes, repeatable: IdempotentRequest | None) -> str:
     return key_text(secret)
 
 
-def _issuance(wanted: NewKey, repeatable: IdempotentRequest, nonce: bytes) -> KeyCreationRecord:
+def _creation_record(
+    key: Key, new: NewKey, repeatable: IdempotentRequest, nonce: bytes
+) -> KeyCreationRecord:
     # Scoped to the caller's key: two callers that choose the same header are two requests.
     scope = f"{key_hash(repeatable.caller_text)}:{repeatable.idempotency_key}"
     return KeyCreationRecord(
+        account_id=key.account_id,
         reference=hashlib.sha256(scope.encode()).hexdigest(),
-        digest=hashlib.sha256(msgspec.json.encode(wanted)).hexdigest(),
+        digest=hashlib.sha256(msgspec.json.encode(new)).hexdigest(),
         nonce=nonce,
+        key_hash=key.hash,
+        at_ms=key.created_at_ms,
     )

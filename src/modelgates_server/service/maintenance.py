@@ -8,7 +8,7 @@ from modelgates_server.core.ledger.records import Hold
 from modelgates_server.core.metering.settlement import lost
 from modelgates_server.service.calls.registry import ANSWER_KEPT_MS, CallService
 from modelgates_server.service.holds import Holds
-from modelgates_server.service.keys import ISSUANCE_KEPT_MS
+from modelgates_server.service.keys import KEY_CREATION_KEPT_MS
 from modelgates_server.service.ports import Clock, Observer, Store
 
 _PAGE = 500
@@ -65,7 +65,7 @@ class Maintenance:
         return expired
 
     async def _forget(self) -> None:
-        await self._store.forget_issuances(self._clock() - ISSUANCE_KEPT_MS)
+        await self._store.forget_key_creation_records(self._clock() - KEY_CREATION_KEPT_MS)
         while await self._store.forget_answers(self._clock() - ANSWER_KEPT_MS):
             pass
 

@@ -7,10 +7,9 @@ from typing import Protocol
 import msgspec
 
 from modelgates_server.core.audit.findings import GenerationRow
-from modelgates_server.core.keys import Key, KeyChange, KeyKind
-from modelgates_server.core.ledger.commands import Command
+from modelgates_server.core.keys import IssuedKey, Key, KeyChange, KeyCreationRecord, KeyKind
+from modelgates_server.core.ledger.commands import Attachment, Command, CommandResult
 from modelgates_server.core.ledger.records import Account, Entry, Hold
-from modelgates_server.core.ledger.rules import CommandResult
 from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer
 from modelgates_server.core.metering.request import Api
 from modelgates_server.core.pricing.prices import Price
@@ -37,48 +36,25 @@ class AuthenticatedKey(msgspec.Struct, frozen=True):
     held_pico: int
 
 
-class KeyCreationRecord(msgspec.Struct, frozen=True):
-    """What makes the creation of a key repeatable for a day: see `service.keys`.
-
-    `reference` names the request among those of the account, `digest` its parameters, `nonce` is
-    the random part of the key's text.
-    """
-
-    reference: str
-    digest: str
-    nonce: bytes
-
-
-class IssuedKey(msgspec.Struct, frozen=True):
-    """The key that stands under an issuance, with the nonce of the request that came first."""
-
-    key: Key
-    nonce: bytes | None
-
-
 class Ledger(Protocol):
     """Accepts commands. An answer means: committed and synced to disk."""
 
-    async def execute(
-        self,
-        command: Command,
-        generation: Generation | None = None,
-        answer: StoredAnswer | None = None,
-    ) -> CommandResult:
+    async def execute(self, command: Command, *attachments: Attachment) -> CommandResult:
         """Apply one command, or replay it when its reference is known.
 
-        With the command of a hold goes the generation it pays for, as it is after the command, and
-        with its end an answer to keep: they are saved in the same commit, or not at all. What a
-        replayed command brings is not saved.
+        Attachments are saved in the same commit, or not at all: with the command of a hold the
+        generation it pays for, as it is after the command, and with its end an answer to keep.
+        Those of a replayed command are not saved.
 
-        Raises the refusals of `core.ledger.rules.apply`, and `StoreUnavailable` when nothing was
-        saved or it cannot be known: repeating the same command is then always safe.
+        Raises the refusals of `core.ledger.rules.apply`, `Stopping` when the store is closing, and
+        `StoreUnavailable` when nothing was saved or it cannot be known: repeating the same command
+        is then always safe.
         """
 
     async def account(self, account_id: str) -> Account | None:
         """The account as of the last commit."""
 
-    async def spender(self, key_hash: str) -> tuple[Account, Key] | None:
+    async def account_and_key(self, key_hash: str) -> tuple[Account, Key] | None:
         """A key that is not deleted and its account, as of the last commit."""
 
     async def accounts(self, *, after: str, limit: int) -> list[Account]:
@@ -90,11 +66,20 @@ class Ledger(Protocol):
     async def expired_holds(self, at_ms: int, limit: int) -> list[Hold]:
         """Open holds whose time is over, oldest first."""
 
-    async def open_holds(self, account_id: str, *, limit: int) -> list[Hold]:
-        """Open holds of an account, oldest first."""
+    async def open_holds(
+        self, account_id: str, *, limit: int
+    ) -> list[tuple[Hold, "CallSummary | None"]]:
+        """Open holds of an account, oldest first, with the calls that they pay for."""
 
     async def all_open_holds(self) -> "OpenHolds":
         """How many holds are open on all accounts."""
+
+
+class CallSummary(msgspec.Struct, frozen=True):
+    """What a list shows of a generation."""
+
+    model: str
+    streamed: bool
 
 
 class OpenHolds(msgspec.Struct, frozen=True):
@@ -111,13 +96,16 @@ class GenerationReader(Protocol):
     async def generation(self, account_id: str, generation_id: str) -> Generation | None:
         """One generation, as of the last commit."""
 
+    async def generation_by_id(self, generation_id: str) -> Generation | None:
+        """One generation, whichever account made it: the first account's of two with this id."""
+
     async def latest_by_idempotency_key(
         self, account_id: str, idempotency: str
     ) -> Generation | None:
         """The last one made under a digest of an `Idempotency-Key`."""
 
     async def answer(self, account_id: str, generation_id: str) -> StoredAnswer | None:
-        """The kept answer of a call."""
+        """The stored answer of a call."""
 
     async def forget_answers(self, before_ms: int) -> int:
         """Delete up to 50 answers older than that; returns how many."""
@@ -142,7 +130,7 @@ class PriceBook(Protocol):
 class Keys(Protocol):
     """Keeps keys. Changes are committed and synced before they return."""
 
-    async def caller(self, key_hash: str) -> AuthenticatedKey | None:
+    async def authenticated_key(self, key_hash: str) -> AuthenticatedKey | None:
         """Who presents this key, deleted and disabled ones included."""
 
     async def key(self, key_hash: str) -> Key | None:
@@ -163,18 +151,17 @@ class Keys(Protocol):
         With `unexpired_at_ms` without those that have expired by then.
         """
 
-    async def create_key(self, key: Key, issuance: KeyCreationRecord | None = None) -> IssuedKey:
-        """Save a new key; under a known issuance, return the key that was saved first instead.
+    async def create_key(self, key: Key, record: KeyCreationRecord | None = None) -> IssuedKey:
+        """Save a new key and its record, or return the key that was saved under its reference.
 
-        Raises `AccountNotFound`, `AccountClosed`, and when the issuance is known `ReferenceReused`
-        for another digest and `CreatedKeyDeleted` for a key that was deleted since.
+        Raises what `core.keys.issue_key` raises.
         """
 
     async def change_key(self, key_hash: str, change: KeyChange, at_ms: int) -> Key:
         """Change a key; raises `KeyNotFound` when there is none or it is deleted."""
 
-    async def forget_issuances(self, before_ms: int) -> int:
-        """Delete up to 1,000 issuances older than that; returns how many."""
+    async def forget_key_creation_records(self, before_ms: int) -> int:
+        """Delete up to 1,000 records older than that; returns how many."""
 
 
 class AccountSnapshot(Protocol):
@@ -198,17 +185,17 @@ class AccountSnapshot(Protocol):
         """All holds in the order of their ids."""
 
     def generations(self) -> AsyncIterator[Sequence[GenerationRow]]:
-        """All generations in the order of their ids, as they are found."""
+        """All generations in the order of their ids, as they are stored."""
 
     async def activity(self) -> Sequence[ActivityRow]:
         """All activity of the account."""
 
 
 class Journal(Protocol):
-    """Whole books, for those who check them."""
+    """Whole journals, for audit and export."""
 
-    def books(self, account_id: str) -> AbstractAsyncContextManager[AccountSnapshot]:
-        """Open one account's books; raises `AccountNotFound`."""
+    def account_snapshot(self, account_id: str) -> AbstractAsyncContextManager[AccountSnapshot]:
+        """Read one account as of one moment; raises `AccountNotFound`."""
 
     async def damage(self) -> list[str]:
         """What the database itself finds wrong with its file or rows, one sentence each."""
@@ -260,23 +247,23 @@ class PendingSettlement(msgspec.Struct, frozen=True):
 
 
 class Spool(Protocol):
-    """Keeps settlements on disk while the database cannot take them; survives a crash."""
+    """Settlements on disk while the database cannot take them; survives a crash."""
 
     async def put(self, settlement: PendingSettlement) -> None:
-        """Keep one, synced; raises `OSError` when that is not possible."""
+        """Spool one, synced; raises `OSError` when that is not possible."""
 
     async def ids(self) -> list[str]:
-        """The generations of which a settlement is kept, also by processes that are gone."""
+        """The generations whose settlements are spooled, also by processes that are gone."""
 
     async def load(self, generation_id: str) -> PendingSettlement | None:
-        """One of them, None if it has just landed; raises `StoreUnavailable` if it is damaged."""
+        """One of them, None if it is gone by now; raises `StoreUnavailable` if it is damaged."""
 
     async def remove(self, generation_id: str) -> None:
-        """Forget one that has landed; nothing happens if it is gone already."""
+        """Forget one that was committed; nothing happens if it is gone already."""
 
 
 class Observer(Protocol):
-    """Is told of what happens to calls, for metrics and logs."""
+    """Gets what happens to calls, for metrics and logs."""
 
     def ended(self, generation: Generation, capture_lag_ms: int) -> None:
         """A call was settled, so long after its provider was done."""
@@ -285,17 +272,20 @@ class Observer(Protocol):
         """A capture came after its hold had been resolved: the use is the platform's loss."""
 
     def heartbeat_failed(self, generation: Generation, error: Exception) -> None:
-        """The ledger could not be told that a call still runs."""
+        """The ledger could not be reached to say that a call still runs."""
 
     def maintenance_failed(self, error: Exception) -> None:
         """Looking after the calls failed by a mistake of ours; it goes on."""
 
     def spooled(self, generation: Generation, error: Exception) -> None:
-        """A settlement could not be committed yet and is kept."""
+        """A settlement could not be committed yet and is spooled."""
 
 
 class Store(Ledger, GenerationReader, PriceBook, Keys, Journal, Protocol):
-    """Everything a database gives; who needs less asks for less."""
+    """Everything a database gives; who needs less asks for less.
+
+    Once it is closed, every method but `close` raises `Stopping`.
+    """
 
     async def ping(self) -> None:
         """Raises `StoreUnavailable` when the database cannot be read or its schema does not fit."""

@@ -1,6 +1,6 @@
-"""Checks the books of every account against the invariants I1 to I8.
+"""Checks the journal of every account against the invariants I1 to I8.
 
-What they are is in `core.audit.journal` and `core.audit.generations`.
+What they are is in `core.audit`.
 
 Works while the server writes: an account's rows are read from one snapshot, and what its customers
 see is compared with that snapshot only while the account has not moved on.
@@ -13,7 +13,8 @@ import msgspec
 
 from modelgates_server.core.audit.findings import UNREADABLE, Finding, Findings
 from modelgates_server.core.audit.generations import GenerationsAudit
-from modelgates_server.core.audit.journal import HoldsAudit, JournalAudit, no_platform_pico
+from modelgates_server.core.audit.holds import HoldsAudit
+from modelgates_server.core.audit.journal import JournalAudit, no_platform_pico
 from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
 from modelgates_server.service.ports import AccountSnapshot, Journal, Keys, Ledger
 
@@ -67,7 +68,7 @@ async def verify(store: Checked, on_progress: OnProgress = lambda *_: None) -> V
                 if not damaged:
                     raise StoreUnavailable(f"account {after} cannot be read: {error}") from error
                 findings.add(UNREADABLE, str(error))
-            result.findings += findings.found
+            result.findings += findings.noted
             result.accounts += 1
             on_progress(result.accounts, result.entries)
     return result
@@ -76,27 +77,27 @@ async def verify(store: Checked, on_progress: OnProgress = lambda *_: None) -> V
 async def _check(
     store: Checked, findings: Findings, result: VerifyResult, on_progress: OnProgress
 ) -> None:
-    async with store.books(findings.account_id) as books:
-        account = books.account
+    async with store.account_snapshot(findings.account_id) as snapshot:
+        account = snapshot.account
         if not findings.can_read("account", account.id, account):
             return
-        keys = [key for key in books.keys if findings.can_read("key", key.hash, key)]
+        keys = [key for key in snapshot.keys if findings.can_read("key", key.hash, key)]
         # Read right after the snapshot was taken, so that hardly ever a change lies between.
-        caller = await store.caller(keys[0].hash) if keys else None
+        authenticated = await store.authenticated_key(keys[0].hash) if keys else None
         now = await store.account(account.id)
         journal = JournalAudit(account, keys, findings)
-        async for page in books.entries():
+        async for page in snapshot.entries():
             journal.take(page)
             result.entries += len(page)
             on_progress(result.accounts, result.entries)
         journal.close()
         holds = HoldsAudit(account, keys, findings)
         generations = GenerationsAudit(findings)
-        await _check_holds(books, holds, generations)
-    if keys and caller is None:
+        await _check_holds(snapshot, holds, generations)
+    if keys and authenticated is None:
         findings.add("I8", f"GET /credits does not find key {keys[0].hash}")
     if now is not None and now.last_seq == account.last_seq:
-        for reader, shown in (("`credits show`", now), ("GET /credits", caller)):
+        for reader, shown in (("`credits show`", now), ("GET /credits", authenticated)):
             if shown is not None:
                 findings.compare(f"the account in {reader}", shown, journal, _FIGURES)
     result.holds += holds.holds
@@ -107,13 +108,13 @@ async def _check(
 
 
 async def _check_holds(
-    books: AccountSnapshot, holds: HoldsAudit, generations: GenerationsAudit
+    snapshot: AccountSnapshot, holds: HoldsAudit, generations: GenerationsAudit
 ) -> None:
     """Merge three streams: all entries of a hold, then its row, then its generation."""
     streams = [
-        _Stream(books.hold_entries(), "hold_id", holds.entry, generations.entry),
-        _Stream(books.holds(), "id", holds.row),
-        _Stream(books.generations(), "id", generations.row),
+        _Stream(snapshot.hold_entries(), "hold_id", holds.entry, generations.entry),
+        _Stream(snapshot.holds(), "id", holds.row),
+        _Stream(snapshot.generations(), "id", generations.row),
     ]
     for stream in streams:
         await stream.advance()
@@ -123,7 +124,7 @@ async def _check_holds(
             take(first.row)
         await first.advance()
     holds.close()
-    generations.close(await books.activity())
+    generations.close(await snapshot.activity())
 
 
 class _Stream:

@@ -1,21 +1,16 @@
-"""Rows of either database become the values of the core, and back."""
+"""Rows of either database become the values of the core, and back, by the structs' fields."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from operator import attrgetter
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
 from modelgates_server.core.audit.findings import GenerationRow
 from modelgates_server.core.errors import StoreUnavailable
-from modelgates_server.core.keys import Key, KeyKind
-from modelgates_server.core.ledger.records import (
-    Account,
-    Entry,
-    EntryKind,
-    Hold,
-    HoldState,
-    PlatformAccount,
-)
+from modelgates_server.core.keys import Key, KeyCreationRecord
+from modelgates_server.core.ledger.records import Account, Entry, Hold
 from modelgates_server.core.metering.generations import (
     ActivityRow,
     Generation,
@@ -23,36 +18,113 @@ from modelgates_server.core.metering.generations import (
     with_error_codes,
 )
 from modelgates_server.core.pricing.prices import Price
-from modelgates_server.core.times import LimitReset
-from modelgates_server.service.ports import AuthenticatedKey, OpenHolds
+from modelgates_server.service.ports import AuthenticatedKey, CallSummary, OpenHolds
 
 Row = Sequence[Any]
 T = TypeVar("T")
 
-# Looked up instead of constructed: an enum call costs as much as reading the row.
-_KEY_KINDS = {kind.value: kind for kind in KeyKind}
-_HOLD_STATES = {state.value: state for state in HoldState}
-_ENTRY_KINDS = {kind.value: kind for kind in EntryKind}
-_PLATFORM = {platform.value: platform for platform in PlatformAccount}
-_LIMIT_RESETS = {reset.value: reset for reset in LimitReset}
+STRUCTS: Mapping[str, type[msgspec.Struct]] = {
+    "account": Account,
+    "activity": ActivityRow,
+    "answer": StoredAnswer,
+    "entry": Entry,
+    "generation": GenerationRow,
+    "hold": Hold,
+    "key": Key,
+    "key_creation_record": KeyCreationRecord,
+    "price": Price,
+}
+"""What the statements call the columns of a struct."""
 
-_ACCOUNT_COLUMNS = len(Account.__struct_fields__)
-_ACTIVITY = ActivityRow.__struct_fields__
 _generation = msgspec.json.Decoder(Generation)
+_call_summary = msgspec.json.Decoder(CallSummary)
 _json = msgspec.json.Encoder()
-# What reading JSON that nobody wrote so may come to; the core asserts what it builds.
+# What reading JSON of another origin may raise; the core asserts what it builds.
 _NOT_OURS = (msgspec.DecodeError, AssertionError, IndexError, RecursionError, TypeError)
 
 
-def account_of(row: Row) -> Account:
-    """`select * from account`."""
-    return Account(*row)
+def reader(struct: Callable[..., T], *, keywords: bool = False) -> Callable[[Row], T]:
+    """Builds a struct from its columns in the order of its fields.
+
+    Enums and truth values are looked up, which is faster than constructing them; a value that is
+    none raises `KeyError`. With `keywords` for a struct that takes its members by name alone.
+    """
+    hints = get_type_hints(struct)
+    names = tuple(hints)
+    tables = [(names.index(name), _values(hint)) for name, hint in hints.items() if _values(hint)]
+
+    def read(row: Row) -> T:
+        values = list(row)
+        for index, table in tables:
+            values[index] = table[values[index]]
+        return struct(*values)
+
+    if keywords:
+        assert not tables, "members by name are taken as they are"
+        return lambda row: struct(**dict(zip(names, row, strict=True)))
+    return read if tables else lambda row: struct(*row)
 
 
-def hold_of(row: Row) -> Hold:
-    """`select * from hold`."""
-    account_id, hold_id, key_hash, state, *rest = row
-    return Hold(account_id, hold_id, key_hash, _HOLD_STATES[state], *rest)
+def _values(hint: Any) -> dict[Any, Any]:
+    """The values that stored ones stand for, where they are not the same."""
+    types = get_args(hint) or (hint,)
+    if bool in types:
+        return {0: False, 1: True}
+    values = {member.value: member for enum in _enums(hint) for member in enum}
+    return values | ({None: None} if values and type(None) in types else {})
+
+
+def _enums(hint: Any) -> list[type[StrEnum]]:
+    types = get_args(hint) or (hint,)
+    return [one for one in types if isinstance(one, type) and issubclass(one, StrEnum)]
+
+
+def writer(
+    struct: type[T], names: Sequence[str], encoders: Mapping[str, Callable[[T], Any]]
+) -> Callable[[T], Row]:
+    """Gives what a database takes for columns of these names: the members of a struct.
+
+    `encoders` are for columns that are no members. An enum becomes its text here: a database's
+    driver takes longer to find out what it is.
+    """
+    hints = get_type_hints(struct)
+    members = [name for name in names if name not in encoders]
+    get_members: Callable[[T], Row] = attrgetter(*members)
+    if members == list(hints):
+        get_members = msgspec.structs.astuple  # type: ignore[assignment] # of structs, and faster
+    enums = [index for index, name in enumerate(members) if _enums(hints.get(name))]
+    encoded = [(index, encoders[name]) for index, name in enumerate(names) if name in encoders]
+    if not enums and not encoded:
+        return get_members
+
+    def write(value: T) -> Row:
+        row = list(get_members(value))
+        for index in enums:
+            if row[index] is not None:
+                row[index] = row[index]._value_  # as `value`, which is a slow property
+        for index, encode in encoded:
+            row.insert(index, encode(value))
+        return row
+
+    return write
+
+
+account_of = reader(Account)
+hold_of = reader(Hold)
+entry_of = reader(Entry)
+key_of = reader(Key)
+key_creation_record_of = reader(KeyCreationRecord)
+answer_of = reader(StoredAnswer)
+activity_of = reader(ActivityRow, keywords=True)
+authenticated_key_of = reader(AuthenticatedKey)
+_generation_row_of = reader(GenerationRow)
+
+_ACCOUNT_COLUMNS = len(Account.__struct_fields__)
+
+
+def account_and_key_of(row: Row) -> tuple[Account, Key]:
+    """The columns of an account, then those of a key."""
+    return account_of(row[:_ACCOUNT_COLUMNS]), key_of(row[_ACCOUNT_COLUMNS:])
 
 
 def open_holds_of(row: Row) -> OpenHolds:
@@ -61,86 +133,41 @@ def open_holds_of(row: Row) -> OpenHolds:
     return OpenHolds(count, millions * 1_000_000 + rest, oldest_at_ms)
 
 
-def entry_of(row: Row) -> Entry:
-    """`select * from entry`."""
-    values: list[Any] = list(row)
-    values[2] = _ENTRY_KINDS[row[2]]
-    values[9] = row[9] and _PLATFORM[row[9]]
-    return Entry(*values)
-
-
-def key_of(row: Row) -> Key:
-    """`select * from api_key`."""
-    key_hash, account, kind, name, label, created, limit, reset, byok, disabled, *rest = row
-    return Key(
-        key_hash,
-        account,
-        _KEY_KINDS[kind],
-        name,
-        label,
-        created,
-        limit,
-        reset and _LIMIT_RESETS[reset],
-        bool(byok),
-        bool(disabled),
-        *rest,
-    )
-
-
-def spender_of(row: Row) -> tuple[Account, Key]:
-    """The statement `spender`."""
-    return account_of(row[:_ACCOUNT_COLUMNS]), key_of(row[_ACCOUNT_COLUMNS:])
-
-
-def caller_of(row: Row) -> AuthenticatedKey:
-    """The statement `caller`."""
-    return AuthenticatedKey(row[0], row[1], _KEY_KINDS[row[2]], row[3] == 1, *row[4:])
+def hold_and_call_of(row: Row) -> tuple[Hold, CallSummary | None]:
+    """The columns of a hold, then the record of its generation; raises as `generation_of` does."""
+    *columns, record = row
+    hold = hold_of(columns)
+    return hold, None if record is None else _decode(_call_summary, hold.id, record)
 
 
 def generation_of(row: Row) -> Generation:
-    """Id and record; raises `StoreUnavailable` for a record that nobody wrote so."""
+    """Id and record; raises `StoreUnavailable` for a record that is not one of ours."""
     generation_id, record = row
+    return with_error_codes(_decode(_generation, generation_id, record))
+
+
+def _decode(decoder: msgspec.json.Decoder[T], generation_id: str, record: str) -> T:
     try:
-        return with_error_codes(_generation.decode(record))
+        return decoder.decode(record)
     except _NOT_OURS as error:
         raise _damaged("generation", generation_id, error) from error
 
 
 def generation_row_of(row: Row) -> GenerationRow:
-    """`select * from generation`; raises as `generation_of` does."""
-    account_id, generation_id, state, cost_pico, idempotency, record = row
-    generation = generation_of((generation_id, record))
-    return GenerationRow(
-        account_id, generation_id, _HOLD_STATES[state], cost_pico, idempotency, generation
-    )
-
-
-def answer_of(row: Row) -> StoredAnswer:
-    """`select * from answer`."""
-    return StoredAnswer(*row)
-
-
-def activity_of(row: Row) -> ActivityRow:
-    """`select * from activity`."""
-    return ActivityRow(**dict(zip(_ACTIVITY, row[1:], strict=True)))
+    """All columns; raises as `generation_of` does."""
+    stored = _generation_row_of(row)
+    record = generation_of((stored.id, stored.record))
+    return msgspec.structs.replace(stored, record=record)
 
 
 def price_of(row: Row) -> Price:
-    """`select * from price`; raises `StoreUnavailable` for one that nobody wrote so."""
-    price_id, endpoint_id, from_ms, source, tiers = row
+    """All columns; raises `StoreUnavailable` for one that is not one of ours."""
+    columns = dict(zip(Price.__struct_fields__, row, strict=True))
     try:
-        return msgspec.convert(
-            {
-                "id": price_id,
-                "endpoint_id": endpoint_id,
-                "from_ms": from_ms,
-                "source": source,
-                "tiers": msgspec.json.decode(tiers),
-            },
-            Price,
-        )
+        columns["tiers"] = msgspec.json.decode(columns["tiers"])
+        return msgspec.convert(columns, Price)
     except _NOT_OURS as error:
-        raise _damaged("price", price_id, error) from error
+        raise _damaged("price", columns["id"], error) from error
 
 
 def _damaged(what: str, name: object, error: Exception) -> StoreUnavailable:
@@ -149,8 +176,8 @@ def _damaged(what: str, name: object, error: Exception) -> StoreUnavailable:
     )
 
 
-def as_found(value: type[T], read: Callable[[Row], T]) -> Callable[[Row], T]:
-    """For those who check the books: what nobody wrote so is handed on, for the audit to name."""
+def as_stored(value: type[T], read: Callable[[Row], T]) -> Callable[[Row], T]:
+    """For audits: a row that cannot be read is handed on as it is stored, for them to name."""
 
     def read_anyway(row: Row) -> T:
         try:
@@ -161,86 +188,11 @@ def as_found(value: type[T], read: Callable[[Row], T]) -> Callable[[Row], T]:
     return read_anyway
 
 
-def account_row(account: Account) -> Row:
-    """All columns, for an insert."""
-    return (
-        account.id,
-        account.name,
-        account.min_balance_pico,
-        account.created_at_ms,
-        account.closed_at_ms,
-        account.credits_pico,
-        account.usage_pico,
-        account.held_pico,
-        account.last_seq,
-    )
+def generation_json(generation: Generation) -> str:
+    """The column `record`."""
+    return _json.encode(generation).decode()
 
 
-def hold_row(hold: Hold) -> Row:
-    """All columns, for an insert."""
-    return (
-        hold.account_id,
-        hold.id,
-        hold.key_hash,
-        hold.state.value,
-        hold.amount_pico,
-        hold.created_at_ms,
-        hold.expires_at_ms,
-        hold.charged_pico,
-        hold.ended_at_ms,
-    )
-
-
-def entry_row(entry: Entry) -> Row:
-    """All columns, for an insert."""
-    return (
-        entry.account_id,
-        entry.seq,
-        entry.kind.value,
-        entry.reference,
-        entry.at_ms,
-        entry.balance_after_pico,
-        entry.held_after_pico,
-        entry.amount_pico,
-        entry.held_pico,
-        entry.platform and entry.platform.value,
-        entry.platform_pico,
-        entry.overrun_pico,
-        entry.hold_id,
-        entry.key_hash,
-        entry.reason,
-        entry.min_balance_pico,
-    )
-
-
-def generation_row(generation: Generation) -> Row:
-    """All columns, for an insert."""
-    return (
-        generation.account_id,
-        generation.id,
-        generation.state.value,
-        generation.cost_pico,
-        generation.idempotency,
-        _json.encode(generation).decode(),
-    )
-
-
-def answer_row(answer: StoredAnswer) -> Row:
-    """All columns, for an insert."""
-    return msgspec.structs.astuple(answer)
-
-
-def activity_row(account_id: str, activity: ActivityRow) -> Row:
-    """All columns, for an insert."""
-    return (account_id, *msgspec.structs.astuple(activity))
-
-
-def price_row(price: Price) -> Row:
-    """All columns, for an insert."""
-    return (
-        price.id,
-        price.endpoint_id,
-        price.from_ms,
-        price.source,
-        _json.encode(price.tiers).decode(),
-    )
+def tiers_json(price: Price) -> str:
+    """The column `tiers`."""
+    return _json.encode(price.tiers).decode()

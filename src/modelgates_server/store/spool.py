@@ -15,13 +15,13 @@ _ENDING = ".json"
 
 
 class FolderSpool:
-    """Keeps files in a folder, which is made if there is none; several processes may share it."""
+    """Files in a folder, which is made if there is none; several processes may share it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def check(self) -> None:
-        """Try it, before anything may have to be kept; raises `StoreUnavailable`."""
+        """Try it before anything has to be spooled; raises `StoreUnavailable`."""
         probe = self._folder / f"probe-{os.getpid()}"
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -53,8 +53,8 @@ class FolderSpool:
             return None
         except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
             raise StoreUnavailable(
-                f"the kept settlement {path} is damaged or cannot be read ({error}): its call is "
-                "on the books as an open hold; move the file away to have that resolved"
+                f"the spooled settlement {path} is damaged or cannot be read ({error}): its hold "
+                "is still open; move the file aside and the next sweep resolves it"
             ) from error
         generation = with_error_codes(settlement.generation)
         return msgspec.structs.replace(settlement, generation=generation)

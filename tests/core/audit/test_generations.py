@@ -60,7 +60,7 @@ class Calls(msgspec.Struct):
             else:
                 audit.row(step)
         audit.close(self.activity)
-        return findings.found
+        return findings.noted
 
     def with_record(self, row: GenerationRow, **members: object) -> "Calls":
         """A record that says something else, and the columns with it."""
@@ -110,7 +110,7 @@ def made(books: OneAccount) -> list[Generation]:
 
     def call(hold_id: str, end: Command, ended: Generation) -> None:
         books.run(place(books.id, ended.key_hash, hold_id, 400))
-        books.run(extend(books.id, hold_id, "1", ended.hold_pico - 400))
+        books.run(extend(books.id, ended.key_hash, hold_id, "1", ended.hold_pico - 400))
         books.run(end)
         generations.append(ended)
 
@@ -119,22 +119,30 @@ def made(books: OneAccount) -> list[Generation]:
             for number in range(2):
                 hold_id, at_ms = f"paid-{day}{key_hash[:4]}{number}", T0_MS + day * MS_PER_DAY
                 ended = finished(open_generation(books.id, key_hash, hold_id, 500), SOME, at_ms)
-                call(hold_id, capture(books.id, hold_id, ended.cost_pico, at_ms), ended)
+                call(
+                    hold_id,
+                    capture(books.id, key_hash, hold_id, ended.cost_pico, at_ms),
+                    ended,
+                )
     over = open_generation(books.id, other, "over", 400, markup_bp=5000)
     ended = finished(over, SOME)
     assert {line.meter for line in ended.lines} >= {"rounding", "overrun"}
-    call("over", capture(books.id, "over", ended.cost_pico + ended.overrun_pico), ended)
+    call(
+        "over",
+        capture(books.id, other, "over", ended.cost_pico + ended.overrun_pico),
+        ended,
+    )
     ended = voided_generation(open_generation(books.id, other, "void", 500))
-    call("void", void(books.id, "void"), ended)
+    call("void", void(books.id, other, "void"), ended)
     seen = finished(
         open_generation(books.id, other, "lost", 500), SOME, T0_MS + HOLD_MS, HoldState.EXPIRED
     )
-    call("lost", expire(books.id, "lost", T0_MS + HOLD_MS, seen.cost_pico), seen)
+    call("lost", expire(books.id, other, "lost", T0_MS + HOLD_MS, seen.cost_pico), seen)
     unseen = replace(
         voided_generation(open_generation(books.id, other, "unseen", 500)), state=HoldState.EXPIRED
     )
     unseen = replace(unseen, ended_at_ms=T0_MS + HOLD_MS)
-    call("unseen", expire(books.id, "unseen", T0_MS + HOLD_MS), unseen)
+    call("unseen", expire(books.id, other, "unseen", T0_MS + HOLD_MS), unseen)
     for hold_id in ("open", "open-seen", "nameless"):
         books.run(place(books.id, books.key_hash, hold_id, 500))
     generations.append(open_generation(books.id, books.key_hash, "open", 500))
@@ -310,7 +318,7 @@ def test_a_use_larger_than_an_entry_can_hold_is_not_accused(books: OneAccount) -
     ended = finished(open_generation(books.id, books.key_hash, "h", 5), usage)
     assert ended.cost_pico + ended.overrun_pico == ENTRY_MAX_PICO
     books.run(place(books.id, books.key_hash, "h", 5))
-    books.run(capture(books.id, "h", ENTRY_MAX_PICO))
+    books.run(capture(books.id, books.key_hash, "h", ENTRY_MAX_PICO))
     calls = Calls(books.id, books.journal, [row_of(ended)], activity_rows([ended]))
     assert calls.audit() == []
 

@@ -5,7 +5,8 @@ import msgspec
 import pytest
 
 from modelgates_server.core.audit.findings import UNREADABLE, Finding, Findings, Row
-from modelgates_server.core.audit.journal import HoldsAudit, JournalAudit
+from modelgates_server.core.audit.holds import HoldsAudit
+from modelgates_server.core.audit.journal import JournalAudit
 from modelgates_server.core.keys import Key
 from modelgates_server.core.ledger.records import Account, Entry, EntryKind, Hold
 from modelgates_server.core.times import MS_PER_DAY
@@ -73,7 +74,7 @@ class Rows(msgspec.Struct):
     def audit(self, page: int = 1000) -> list[Finding]:
         findings = Findings(self.account.id)
         if not findings.can_read("account", self.account.id, self.account):
-            return findings.found
+            return findings.noted
         keys = [key for key in self.keys if findings.can_read("key", key.hash, key)]
         journal = JournalAudit(self.account, keys, findings)
         for start in range(0, len(self.entries), page):
@@ -88,7 +89,7 @@ class Rows(msgspec.Struct):
             else:
                 audit.entry(row)
         audit.close()
-        return findings.found
+        return findings.noted
 
 
 def _hold_order(row: Entry | Hold) -> tuple[str, bool]:
@@ -113,15 +114,17 @@ def keep_busy(books: OneAccount) -> None:
         hold_id = f"gen-{number:02}"
         key_hash = other if number % 4 == 1 else books.key_hash
         books.run(place(books.id, key_hash, hold_id, DOLLAR // 2, at_ms))
-        books.run(extend(books.id, hold_id, "1", DOLLAR // 8 + number, at_ms))
+        books.run(extend(books.id, key_hash, hold_id, "1", DOLLAR // 8 + number, at_ms))
         if number % 4 == 0:
-            books.run(capture(books.id, hold_id, DOLLAR // 10 + number, at_ms - MS_PER_DAY))
+            books.run(
+                capture(books.id, key_hash, hold_id, DOLLAR // 10 + number, at_ms - MS_PER_DAY)
+            )
         elif number % 4 == 1:
-            books.run(capture(books.id, hold_id, DOLLAR, at_ms))
+            books.run(capture(books.id, key_hash, hold_id, DOLLAR, at_ms))
         elif number % 4 == 2:
-            books.run(void(books.id, hold_id, at_ms))
+            books.run(void(books.id, key_hash, hold_id, at_ms))
         else:
-            books.run(expire(books.id, hold_id, at_ms + HOLD_MS, DOLLAR // 100))
+            books.run(expire(books.id, key_hash, hold_id, at_ms + HOLD_MS, DOLLAR // 100))
     books.run(adjust(books.id, -DOLLAR))
     books.run(place(books.id, books.key_hash, "open", DOLLAR // 4))
     books.run(place(books.id, other, "open-and-free", 0))
@@ -155,7 +158,7 @@ def test_an_account_that_closed_during_a_free_call_is_not_accused(books: OneAcco
     books.run(place(books.id, books.key_hash, "free", 0))
     books.run(adjust(books.id, -10 * DOLLAR))
     books.run(closing(books.id))
-    books.run(void(books.id, "free"))
+    books.run(void(books.id, books.key_hash, "free"))
     assert all_rows(books).audit() == []
 
 
@@ -256,7 +259,7 @@ def test_use_above_a_hold_is_not_charged_to_the_platform_too_early(busy: Rows) -
 
 def test_a_capture_does_not_pay_the_customer(books: OneAccount) -> None:
     books.run(place(books.id, books.key_hash, "h", DOLLAR))
-    books.run(capture(books.id, "h", 0))
+    books.run(capture(books.id, books.key_hash, "h", 0))
     rows = all_rows(books)
     damaged = rows.with_changed(rows.entries[-1], amount_pico=DOLLAR, platform_pico=-DOLLAR)
     assert ("hold 'h' is charged -1 by entry 4 for a use of -1 with 1 held") in messages(
@@ -292,7 +295,7 @@ def test_a_closed_account_does_not_go_on_unseen(books: OneAccount) -> None:
 
 def test_a_hold_is_not_charged_twice(books: OneAccount) -> None:
     books.run(place(books.id, books.key_hash, "h", DOLLAR))
-    books.run(capture(books.id, "h", 0))
+    books.run(capture(books.id, books.key_hash, "h", 0))
     rows = all_rows(books).with_changed(books.accounts[books.id], last_seq=5)
     rows.entries.append(replace(rows.entries[-1], seq=5))
     assert "hold 'h' is charged a second time by entry 5" in messages(rows.audit())

@@ -18,14 +18,14 @@ def test_the_smallest_and_the_largest_amount_are_taken(amount_pico: int) -> None
     adjust(ID, amount_pico)
     adjust(ID, -amount_pico)
     place(ID, HASH, "h", amount_pico)
-    capture(ID, "h", amount_pico)
+    capture(ID, HASH, "h", amount_pico)
 
 
 def test_a_call_may_cost_nothing() -> None:
     place(ID, HASH, "h", 0)
-    capture(ID, "h", 0)
-    extend(ID, "h", "1", 0)
-    expire(ID, "h", T0_MS, 0)
+    capture(ID, HASH, "h", 0)
+    extend(ID, HASH, "h", "1", 0)
+    expire(ID, HASH, "h", T0_MS, 0)
 
 
 def test_posting_nothing_is_refused() -> None:
@@ -42,9 +42,9 @@ def test_a_negative_grant_is_no_hidden_adjustment() -> None:
 def test_a_negative_amount_never_mints_credits() -> None:
     for build in (
         lambda: place(ID, HASH, "h", -1),
-        lambda: capture(ID, "h", -1),
-        lambda: extend(ID, "h", "1", -1),
-        lambda: expire(ID, "h", T0_MS, -1),
+        lambda: capture(ID, HASH, "h", -1),
+        lambda: extend(ID, HASH, "h", "1", -1),
+        lambda: expire(ID, HASH, "h", T0_MS, -1),
     ):
         with pytest.raises(InvalidAmount, match="may not be negative"):
             build()
@@ -57,9 +57,9 @@ def test_an_amount_beyond_int64_is_refused(amount_pico: int) -> None:
         lambda: adjust(ID, amount_pico),
         lambda: adjust(ID, -amount_pico),
         lambda: place(ID, HASH, "h", amount_pico),
-        lambda: capture(ID, "h", amount_pico),
-        lambda: extend(ID, "h", "1", amount_pico),
-        lambda: expire(ID, "h", T0_MS, amount_pico),
+        lambda: capture(ID, HASH, "h", amount_pico),
+        lambda: extend(ID, HASH, "h", "1", amount_pico),
+        lambda: expire(ID, HASH, "h", T0_MS, amount_pico),
     ):
         with pytest.raises(InvalidAmount, match="too large"):
             build()
@@ -86,7 +86,7 @@ def test_texts_have_1_to_255_characters(text: str) -> None:
     with pytest.raises(InvalidInput, match="must have 1 to 255 characters"):
         c.Grant(**NAMED, amount_pico=1, reason=text)
     with pytest.raises(InvalidInput, match="must have 1 to 255 characters"):
-        c.VoidHold(**NAMED, hold_id=text)
+        c.VoidHold(**NAMED, hold_id=text, key_hash=HASH)
 
 
 @pytest.mark.parametrize("text", ["a\nb", "a\x00b", "a\x1b[31m", "a\u202eb", "\ud800", "a\u2028b"])

@@ -75,13 +75,13 @@ def test_the_last_pico_can_be_held_and_no_pico_more(books: OneAccount) -> None:
 def test_a_free_call_needs_no_credits(books: OneAccount) -> None:
     held(books, "all", 10 * DOLLAR)
     held(books, "free", 0)
-    entry = books.at_first(capture(books.id, "free", 0))
+    entry = books.at_first(capture(books.id, books.key_hash, "free", 0))
     assert (entry.amount_pico, entry.held_pico, entry.platform_pico) == (0, 0, 0)
 
 
 def test_a_capture_charges_the_use_and_frees_the_rest(books: OneAccount) -> None:
     held(books, "h", 4)
-    entry = books.at_first(capture(books.id, "h", 3, at_ms=T0_MS + 1))
+    entry = books.at_first(capture(books.id, books.key_hash, "h", 3, at_ms=T0_MS + 1))
     assert entry == Entry(
         account_id=books.id,
         seq=4,
@@ -111,7 +111,7 @@ def test_a_customer_pays_the_hold_at_most_and_the_platform_the_overrun(
     books: OneAccount, used: int, charged: int, overrun: int | None
 ) -> None:
     held(books, "h", 4)
-    entry = books.at_first(capture(books.id, "h", used))
+    entry = books.at_first(capture(books.id, books.key_hash, "h", used))
     assert entry.amount_pico == -charged
     assert entry.platform_pico == used
     assert entry.overrun_pico == (4 - used if overrun is None else overrun)
@@ -121,7 +121,7 @@ def test_a_customer_pays_the_hold_at_most_and_the_platform_the_overrun(
 
 def test_a_void_frees_all_and_charges_nothing(books: OneAccount) -> None:
     held(books, "h", 4)
-    entry = books.at_first(void(books.id, "h"))
+    entry = books.at_first(void(books.id, books.key_hash, "h"))
     assert (entry.kind, entry.amount_pico, entry.held_pico) == (EntryKind.VOID, 0, -4)
     assert (entry.platform, entry.platform_pico, entry.overrun_pico) == (None, 0, 0)
     assert books.figures == (10 * DOLLAR, 0, 0)
@@ -132,9 +132,9 @@ def test_a_void_frees_all_and_charges_nothing(books: OneAccount) -> None:
 
 def test_a_hold_expires_at_its_time_and_not_a_millisecond_before(books: OneAccount) -> None:
     held(books, "h", 4)
-    early = expire(books.id, "h", T0_MS + HOLD_MS - 1)
+    early = expire(books.id, books.key_hash, "h", T0_MS + HOLD_MS - 1)
     assert str(books.refusal(early, HoldNotExpired)) == "hold h has not expired yet"
-    entry = books.at_first(expire(books.id, "h", T0_MS + HOLD_MS))
+    entry = books.at_first(expire(books.id, books.key_hash, "h", T0_MS + HOLD_MS))
     assert (entry.kind, entry.amount_pico, entry.held_pico) == (EntryKind.EXPIRE, 0, -4)
     assert books.holds[books.id, "h"].state is HoldState.EXPIRED
     assert books.figures == (10 * DOLLAR, 0, 0)
@@ -142,7 +142,7 @@ def test_a_hold_expires_at_its_time_and_not_a_millisecond_before(books: OneAccou
 
 def test_an_expired_hold_charges_what_is_known_to_have_been_used(books: OneAccount) -> None:
     held(books, "h", 4)
-    entry = books.at_first(expire(books.id, "h", T0_MS + HOLD_MS, amount_pico=9))
+    entry = books.at_first(expire(books.id, books.key_hash, "h", T0_MS + HOLD_MS, amount_pico=9))
     assert (entry.amount_pico, entry.platform_pico, entry.overrun_pico) == (-4, 9, -5)
     assert books.figures == (10 * DOLLAR, 4, 0)
 
@@ -151,7 +151,7 @@ def test_a_hold_past_its_time_may_still_be_captured_until_it_is_resolved(
     books: OneAccount,
 ) -> None:
     held(books, "h", 4)
-    books.at_first(capture(books.id, "h", 4, at_ms=T0_MS + 10 * HOLD_MS))
+    books.at_first(capture(books.id, books.key_hash, "h", 4, at_ms=T0_MS + 10 * HOLD_MS))
     assert books.figures == (10 * DOLLAR, 4, 0)
 
 
@@ -160,10 +160,10 @@ def test_a_hold_past_its_time_may_still_be_captured_until_it_is_resolved(
 def test_a_hold_ends_once(books: OneAccount, first: str, then: str) -> None:
     late = T0_MS + HOLD_MS
     ways: dict[str, c.Command] = {
-        "capture": capture(books.id, "h", 1),
-        "void": void(books.id, "h"),
-        "expire": expire(books.id, "h", late),
-        "extend": extend(books.id, "h", "1", 0),
+        "capture": capture(books.id, books.key_hash, "h", 1),
+        "void": void(books.id, books.key_hash, "h"),
+        "expire": expire(books.id, books.key_hash, "h", late),
+        "extend": extend(books.id, books.key_hash, "h", "1", 0),
     }
     held(books, "h", 4)
     books.run(msgspec.structs.replace(ways[first], reference="first"))
@@ -176,16 +176,16 @@ def test_a_hold_id_names_one_call_for_ever(books: OneAccount) -> None:
     held(books, "h", 4)
     again = msgspec.structs.replace(place(books.id, books.key_hash, "h", 4), reference="other")
     books.refusal(again, HoldEnded)
-    books.run(void(books.id, "h"))
+    books.run(void(books.id, books.key_hash, "h"))
     books.refusal(again, HoldEnded)
 
 
 def test_a_hold_that_was_never_placed_cannot_end_or_grow(books: OneAccount) -> None:
     for command in (
-        capture(books.id, "h", 1),
-        void(books.id, "h"),
-        expire(books.id, "h", T0_MS + HOLD_MS),
-        extend(books.id, "h", "1", 1),
+        capture(books.id, books.key_hash, "h", 1),
+        void(books.id, books.key_hash, "h"),
+        expire(books.id, books.key_hash, "h", T0_MS + HOLD_MS),
+        extend(books.id, books.key_hash, "h", "1", 1),
     ):
         assert str(books.refusal(command, HoldNotFound)) == "there is no hold h"
 
@@ -195,33 +195,33 @@ def test_holds_of_two_accounts_with_one_id_do_not_meet(books: OneAccount) -> Non
     books.run(opening(other))
     held(books, "h", 4)
     with pytest.raises(HoldNotFound):
-        books.run(void(other, "h"))
+        books.run(void(other, books.key_hash, "h"))
     assert books.figures == (10 * DOLLAR, 0, 4)
 
 
 def test_an_extension_adds_to_the_hold_and_its_time(books: OneAccount) -> None:
     held(books, "h", 4)
-    entry = books.at_first(extend(books.id, "h", "1", 3, at_ms=T0_MS + 5))
+    entry = books.at_first(extend(books.id, books.key_hash, "h", "1", 3, at_ms=T0_MS + 5))
     assert (entry.kind, entry.amount_pico, entry.held_pico) == (EntryKind.EXTEND, 0, 3)
     hold = books.holds[books.id, "h"]
     assert (hold.amount_pico, hold.expires_at_ms) == (7, T0_MS + 5 + HOLD_MS)
     assert hold.created_at_ms == T0_MS
     assert books.figures == (10 * DOLLAR, 0, 7)
     assert books.keys[books.key_hash].held_pico == 7
-    books.run(capture(books.id, "h", 6))
+    books.run(capture(books.id, books.key_hash, "h", 6))
     assert books.figures == (10 * DOLLAR, 6, 0)
 
 
 def test_an_extension_never_brings_the_expiry_forward(books: OneAccount) -> None:
     held(books, "h", 4)
-    books.run(extend(books.id, "h", "1", 1, at_ms=T0_MS - HOLD_MS))
+    books.run(extend(books.id, books.key_hash, "h", "1", 1, at_ms=T0_MS - HOLD_MS))
     assert books.holds[books.id, "h"].expires_at_ms == T0_MS + HOLD_MS
 
 
 def test_an_extension_beyond_the_credits_is_refused_and_the_hold_stays(books: OneAccount) -> None:
     held(books, "h", 9 * DOLLAR)
-    books.refusal(extend(books.id, "h", "1", DOLLAR + 1), InsufficientCredits)
-    books.run(extend(books.id, "h", "1", DOLLAR))
+    books.refusal(extend(books.id, books.key_hash, "h", "1", DOLLAR + 1), InsufficientCredits)
+    books.run(extend(books.id, books.key_hash, "h", "1", DOLLAR))
 
 
 @pytest.mark.parametrize(
@@ -243,10 +243,10 @@ def test_a_running_call_is_settled_though_its_key_was_deleted(books: OneAccount)
     for hold_id in ("captured", "voided", "expired"):
         held(books, hold_id, 2)
     books.change_key(books.key_hash, KeyChange(deleted=True), T0_MS)
-    books.run(extend(books.id, "captured", "1", 2))
-    books.run(capture(books.id, "captured", 3))
-    books.run(void(books.id, "voided"))
-    books.run(expire(books.id, "expired", T0_MS + HOLD_MS))
+    books.run(extend(books.id, books.key_hash, "captured", "1", 2))
+    books.run(capture(books.id, books.key_hash, "captured", 3))
+    books.run(void(books.id, books.key_hash, "voided"))
+    books.run(expire(books.id, books.key_hash, "expired", T0_MS + HOLD_MS))
     assert books.figures == (10 * DOLLAR, 3, 0)
     assert books.keys[books.key_hash].usage_pico == 3
 
@@ -257,6 +257,25 @@ def test_a_key_spends_only_from_its_own_account(books: OneAccount) -> None:
     for key_hash in (books.key_hash, "f" * 64):
         with pytest.raises(KeyNotFound, match=f"account {other} has no such key"):
             books.run(place(other, key_hash, "h", 0))
+
+
+@pytest.mark.parametrize("other", ["another key of the account", "no key"])
+def test_hold_is_refused_to_a_command_with_the_hash_of_another_key(
+    books: OneAccount, other: str
+) -> None:
+    held(books, "h", 5)
+    key_hash = books.add_key() if other == "another key of the account" else "f" * 64
+    late_ms = T0_MS + HOLD_MS
+    for command in (
+        extend(books.id, key_hash, "h", "1", 1),
+        capture(books.id, key_hash, "h", 1),
+        void(books.id, key_hash, "h"),
+        expire(books.id, key_hash, "h", late_ms),
+    ):
+        refused = books.refusal(command, HoldNotFound)
+        assert str(refused) == f"hold h is not one of key {key_hash}"
+    books.run(capture(books.id, books.key_hash, "h", 2))
+    assert books.figures == (10 * DOLLAR, 2, 0)
 
 
 amounts = st.integers(0, 4 * DOLLAR)
@@ -274,7 +293,7 @@ def test_no_order_of_calls_overspends_or_loses_a_pico(calls: list[tuple[int, int
             continue
         held(books, hold_id, amount)
         if not kept:
-            books.run(capture(books.id, hold_id, used))
+            books.run(capture(books.id, books.key_hash, hold_id, used))
             spent += min(amount, used)
     credits_pico, usage_pico, held_pico = books.figures
     assert usage_pico == spent == -sum(e.amount_pico for e in books.journal[2:])

@@ -24,7 +24,7 @@ def ms(*parts: int) -> int:
 
 def spend(books: OneAccount, key_hash: str, hold_id: str, amount_pico: int, at_ms: int) -> Key:
     books.run(place(books.id, key_hash, hold_id, amount_pico, at_ms))
-    books.run(capture(books.id, hold_id, amount_pico, at_ms))
+    books.run(capture(books.id, key_hash, hold_id, amount_pico, at_ms))
     return books.keys[key_hash]
 
 
@@ -44,14 +44,14 @@ def test_what_is_held_counts_against_the_limit_before_it_is_spent(books: OneAcco
     books.run(place(books.id, key_hash, "h", 6))
     refused = books.refusal(place(books.id, key_hash, "more", 5), KeyLimitExceeded)
     assert (refused.spent_pico, refused.held_pico) == (0, 6)
-    books.run(void(books.id, "h"))
+    books.run(void(books.id, key_hash, "h"))
     books.run(place(books.id, key_hash, "more", 10))
 
 
 def test_an_expired_hold_counts_against_the_limit_no_more(books: OneAccount) -> None:
     key_hash = books.add_key(limit_pico=10)
     books.run(place(books.id, key_hash, "h", 10))
-    books.run(expire(books.id, "h", T0_MS + HOUR_MS, amount_pico=4))
+    books.run(expire(books.id, key_hash, "h", T0_MS + HOUR_MS, amount_pico=4))
     assert books.keys[key_hash].usage_pico == 4
     books.run(place(books.id, key_hash, "next", 6))
 
@@ -59,14 +59,14 @@ def test_an_expired_hold_counts_against_the_limit_no_more(books: OneAccount) -> 
 def test_an_extension_is_checked_against_the_limit(books: OneAccount) -> None:
     key_hash = books.add_key(limit_pico=10)
     books.run(place(books.id, key_hash, "h", 6))
-    books.refusal(extend(books.id, "h", "1", 5), KeyLimitExceeded)
-    books.run(extend(books.id, "h", "1", 4))
+    books.refusal(extend(books.id, key_hash, "h", "1", 5), KeyLimitExceeded)
+    books.run(extend(books.id, key_hash, "h", "1", 4))
 
 
 def test_overrun_is_not_charged_to_the_limit(books: OneAccount) -> None:
     key_hash = books.add_key(limit_pico=10)
     books.run(place(books.id, key_hash, "h", 6))
-    books.run(capture(books.id, "h", 60))
+    books.run(capture(books.id, key_hash, "h", 60))
     assert books.keys[key_hash].usage_pico == 6
 
 
@@ -74,8 +74,8 @@ def test_a_limit_of_zero_refuses_every_paid_call_and_no_free_one(books: OneAccou
     key_hash = books.add_key(limit_pico=0)
     books.refusal(place(books.id, key_hash, "paid", 1), KeyLimitExceeded)
     books.run(place(books.id, key_hash, "free", 0))
-    books.refusal(extend(books.id, "free", "1", 1), KeyLimitExceeded)
-    books.run(capture(books.id, "free", 0))
+    books.refusal(extend(books.id, key_hash, "free", "1", 1), KeyLimitExceeded)
+    books.run(capture(books.id, key_hash, "free", 0))
 
 
 def test_a_free_call_passes_a_limit_that_is_spent_or_lowered(books: OneAccount) -> None:
@@ -153,7 +153,7 @@ def test_a_call_is_charged_to_the_window_it_ends_in(books: OneAccount) -> None:
     books.run(place(books.id, key_hash, "h", 6, evening))
     # Until it ends it counts in the new window as well: it will be charged there.
     books.refusal(place(books.id, key_hash, "more", 5, morning), KeyLimitExceeded)
-    books.run(capture(books.id, "h", 6, morning))
+    books.run(capture(books.id, key_hash, "h", 6, morning))
     key = books.keys[key_hash]
     assert windows_at(key, morning) == WindowUsage(6, 6, 6)
     assert windows_at(key, morning + MS_PER_DAY).daily_pico == 0
@@ -210,7 +210,7 @@ def test_a_void_spends_nothing_of_a_new_window(books: OneAccount) -> None:
     spend(books, key_hash, "first", 10, T0_MS)
     tomorrow = T0_MS + MS_PER_DAY
     books.run(place(books.id, key_hash, "h", 10, tomorrow))
-    books.run(void(books.id, "h", tomorrow))
+    books.run(void(books.id, key_hash, "h", tomorrow))
     assert windows_at(books.keys[key_hash], tomorrow) == WindowUsage(0, 10, 10)
     spend(books, key_hash, "all", 10, tomorrow)
 
@@ -233,5 +233,5 @@ def test_a_free_call_at_a_wrong_clock_freezes_no_window(books: OneAccount) -> No
     key_hash = books.add_key(limit_pico=DOLLAR, limit_reset=LimitReset.DAILY)
     future = T0_MS + 3650 * MS_PER_DAY
     books.run(place(books.id, key_hash, "free", 0, at_ms=future))
-    books.run(void(books.id, "free", at_ms=future))
+    books.run(void(books.id, key_hash, "free", at_ms=future))
     assert books.keys[key_hash].usage_day == 0

@@ -205,11 +205,11 @@ def ended(call: Placed, meter: ChatResponseMeter, failure: str | None = None) ->
     used_pico = generation.cost_pico + generation.overrun_pico
     if generation.state is HoldState.VOIDED:
         assert used_pico == 0
-        call.ledger.run(void(calls.ACCOUNT, "gen-1"))
+        call.ledger.run(void(calls.ACCOUNT, calls.KEY_HASH, "gen-1"))
     else:
         assert generation.usage is not None
         assert used_pico == by_hand(call.priced.price, generation)
-        call.ledger.run(capture(calls.ACCOUNT, "gen-1", used_pico))
+        call.ledger.run(capture(calls.ACCOUNT, calls.KEY_HASH, "gen-1", used_pico))
     after = call.account
     assert after.credits_pico == before.credits_pico
     assert after.usage_pico == before.usage_pico + generation.cost_pico
@@ -332,7 +332,9 @@ def test_a_call_whose_process_dies_is_charged_within_its_hold_and_without_overru
     if meter.output.text_bytes == 0:
         assert generation.cost_pico == 0
     before = call.account
-    call.ledger.run(expire(calls.ACCOUNT, "gen-1", T0_MS + HOLD_MS, generation.cost_pico))
+    call.ledger.run(
+        expire(calls.ACCOUNT, calls.KEY_HASH, "gen-1", T0_MS + HOLD_MS, generation.cost_pico)
+    )
     assert call.account.balance_pico == before.balance_pico - generation.cost_pico
     assert call.account.available_pico >= call.account.min_balance_pico
 

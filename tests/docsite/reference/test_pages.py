@@ -225,7 +225,8 @@ def test_operations_and_schemas_that_a_text_names_are_links_but_not_to_their_own
     alias = PAGES["get-current-key-alias"]
     assert f'<a href="{base}/api-keys/get-current-key"><code>GET /key</code></a>' in alias.html
     assert f"[`GET /key`]({base}/api-keys/get-current-key)" in alias.markdown
-    assert f'<a href="{base}/api-keys/create-key"><code>NewKey</code></a>' in PAGES["get-key"].html
+    linked = f'<a href="{base}/api-keys/create-key"><code>CreateKeyRequest</code></a>'
+    assert linked in PAGES["get-key"].html
     assert f'href="{base}/api-keys/create-key"' not in PAGES["create-key"].html
     guide = f"{ORIGIN}/docs/guides/overview/auth/management-api-keys"
     assert f'<a href="{guide}">Management key</a>' in PAGES["get-credits"].html

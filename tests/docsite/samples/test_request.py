@@ -1,13 +1,12 @@
-import json
 from typing import Any
 
 import pytest
 
 from modelgates_server.docsite.model import ORIGIN
+from modelgates_server.docsite.openapi import document_at
 from modelgates_server.docsite.samples.request import SampleRequest, request_of
-from modelgates_server.web.api.openapi import OpenApi
 
-DOCUMENT: dict[str, Any] = json.loads(OpenApi(ORIGIN)._json)
+DOCUMENT = document_at(ORIGIN)
 BASE = f"{ORIGIN}/api/v1"
 BEARER = {"Authorization": "Bearer <token>"}
 HASH = "6a6f0211cb41aa9e8fa385bc30bce0ac050b2634ab49eed8bf066b51f5cc6b05"

@@ -230,7 +230,7 @@ async def test_a_markup_of_an_account_is_held_and_charged(
 
 async def lasts(desk: CallHarness, expires_at_ms: int) -> bool:
     """Whether the one open hold lasts so long."""
-    [hold] = await desk.store.open_holds(desk.caller.account_id, limit=9)
+    [(hold, _)] = await desk.store.open_holds(desk.caller.account_id, limit=9)
     return hold.expires_at_ms == expires_at_ms
 
 

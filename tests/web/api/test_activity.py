@@ -29,7 +29,9 @@ async def spend(api: Api, account_id: str, key: str, usage: Usage, **members: An
     call = open_generation(account_id, key_hash(key), call_id, DOLLAR, now_ms, **members)
     await api.store.execute(place(account_id, key_hash(key), call_id, DOLLAR, now_ms), call)
     ended = finished(call, usage, now_ms)
-    await api.store.execute(capture(account_id, call_id, ended.cost_pico, now_ms), ended)
+    await api.store.execute(
+        capture(account_id, key_hash(key), call_id, ended.cost_pico, now_ms), ended
+    )
     return ended.cost_pico
 
 
@@ -116,7 +118,7 @@ async def test_what_cost_nothing_or_runs_is_no_activity(api: Api, acme: Customer
     for call_id in ("gen-failed", "gen-runs"):
         await api.store.execute(place(*names, call_id, 10), open_generation(*names, call_id, 10))
     failed = voided_generation(open_generation(*names, "gen-failed", 10))
-    await api.store.execute(void(acme.account_id, "gen-failed"), failed)
+    await api.store.execute(void(*names, "gen-failed"), failed)
     assert await rows(api, acme.viewer) == []
 
 

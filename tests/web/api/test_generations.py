@@ -81,7 +81,13 @@ async def charge(api: Api, generation: Generation) -> None:
     """The same, and charge it."""
     await run(api, generation)
     used_pico = generation.cost_pico + generation.overrun_pico
-    end = capture(generation.account_id, generation.id, used_pico, generation.ended_at_ms or 0)
+    end = capture(
+        generation.account_id,
+        generation.key_hash,
+        generation.id,
+        used_pico,
+        generation.ended_at_ms or 0,
+    )
     await api.store.execute(end, generation)
 
 
@@ -215,7 +221,7 @@ async def test_a_call_that_failed_shows_its_attempt_and_no_cost(api: Api, acme: 
     )
     call = voided_generation(failed)
     await run(api, call)
-    await api.store.execute(void(acme.account_id, ID), call)
+    await api.store.execute(void(acme.account_id, call.key_hash, ID), call)
     data = await shown(api, acme.inference)
     assert (data["state"], data["total_cost"], data["lines"]) == ("voided", 0, [])
     assert data["error"] == "provider_refused"
@@ -241,7 +247,7 @@ async def test_a_lost_call_shows_what_its_checkpoint_was_charged(api: Api, acme:
     usage = Usage(input=10, output=20, estimated=True)
     lost = finished(call_of(acme), usage, T0_MS + 600_000, HoldState.EXPIRED)
     await run(api, lost)
-    end = expire(acme.account_id, ID, T0_MS + 600_000, lost.cost_pico)
+    end = expire(acme.account_id, lost.key_hash, ID, T0_MS + 600_000, lost.cost_pico)
     await api.store.execute(end, lost)
     data = await shown(api, acme.inference)
     assert (data["state"], data["total_cost"], data["estimated"]) == ("expired", 5e-11, True)

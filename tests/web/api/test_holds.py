@@ -67,7 +67,7 @@ async def test_holds_are_listed_oldest_first_until_they_end(api: Api, acme: Cust
     assert body["held"] == sum(row["amount"] for row in body["data"]) == 6
     call = open_generation(acme.account_id, key_hash(acme.inference), "gen-1", DOLLAR)
     ended = finished(call, Usage(input=1), api.clock())
-    await api.store.execute(capture(acme.account_id, "gen-1", 1, api.clock()), ended)
+    await api.store.execute(capture(acme.account_id, call.key_hash, "gen-1", 1, api.clock()), ended)
     body = await shown(api, acme.viewer)
     assert [row["id"] for row in body["data"]] == ["gen-3", "gen-2"]
     assert body["held"] == 5

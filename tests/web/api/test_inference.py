@@ -141,9 +141,9 @@ class Gateway:
 
     async def ended(self) -> Generation:
         """The only generation, from books that are right and hold nothing."""
-        async with self.store.books(self.account_id) as books:
-            [one] = [row.record async for page in books.generations() for row in page]
-            assert books.account.held_pico == 0
+        async with self.store.account_snapshot(self.account_id) as snapshot:
+            [one] = [row.record async for page in snapshot.generations() for row in page]
+            assert snapshot.account.held_pico == 0
         assert (await verify(self.store)).findings == []
         return one
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import cache
 from itertools import product
 from typing import Any, get_args, get_type_hints
 
@@ -14,7 +15,7 @@ from modelgates_server.core.metering.generations import ActivityRow, Generation
 from modelgates_server.core.money import format_pico
 
 UNREADABLE = "file"
-"""Stands in the place of an invariant where a row or the file itself holds what nobody wrote."""
+"""Names no invariant: a row or the file itself holds what the gateway never wrote."""
 
 
 class GenerationRow(msgspec.Struct, frozen=True):
@@ -30,7 +31,7 @@ class GenerationRow(msgspec.Struct, frozen=True):
 
 Row = Account | Entry | Hold | Key | GenerationRow | ActivityRow
 
-_FOUND_MAX = 5  # of one invariant on one account: one damage shows on every line after it
+_FOUND_MAX = 5  # of one invariant on one account: damage shows on every line after it
 _SHOWN_CHARS = 80
 _YEAR_10000_MS = 253_402_300_800_000
 
@@ -51,14 +52,14 @@ class Findings:
 
     def __init__(self, account_id: str) -> None:
         self.account_id = account_id
-        self.found: list[Finding] = []
+        self.noted: list[Finding] = []
         self._counts: Counter[str] = Counter()
 
     def add(self, invariant: str, message: str) -> None:
         """Note a contradiction."""
         self._counts[invariant] += 1
         if self._counts[invariant] <= _FOUND_MAX:
-            self.found.append(Finding(invariant, self.account_id, message))
+            self.noted.append(Finding(invariant, self.account_id, message))
 
     def can_read(self, what: str, name: object, row: Row) -> bool:
         """Whether a row is fit to reckon with; notes why where it is not."""
@@ -70,15 +71,15 @@ class Findings:
     def compare(
         self,
         what: str,
-        found: object,
-        told: object,
+        row: object,
+        expected: object,
         figures: Mapping[str, str],
         *,
         by: str = "the journal",
     ) -> None:
-        """Note where a row differs from what the journal tells; `figures` has the invariants."""
+        """Note where a row differs from what is expected; `figures` has the invariants."""
         for name, invariant in figures.items():
-            is_now, should_be = getattr(found, name), getattr(told, name)
+            is_now, should_be = getattr(row, name), getattr(expected, name)
             if is_now != should_be:
                 self.add(
                     invariant,
@@ -91,18 +92,16 @@ def _shown(name: str, value: Any) -> str:
     return format_pico(value) if name.endswith("_pico") and value is not None else str(value)
 
 
-def _shapes(row: type[Row]) -> frozenset[tuple[type, ...]]:
+@cache
+def _sound_types(row: type[Row]) -> frozenset[tuple[type, ...]]:
     """The types that the members of a good row have, in every combination of absent members."""
     return frozenset(product(*(get_args(hint) or (hint,) for hint in get_type_hints(row).values())))
-
-
-_SHAPES = {row: _shapes(row) for row in get_args(Row)}
 
 
 def oddity(row: Row) -> str | None:
     """Why a row is not fit to reckon with, such as a member of the wrong type; None if it is."""
     values = msgspec.structs.astuple(row)
-    if tuple(map(type, values)) not in _SHAPES[type(row)]:
+    if tuple(map(type, values)) not in _sound_types(type(row)):
         for (name, hint), value in zip(get_type_hints(type(row)).items(), values, strict=True):
             if not _may_hold(get_args(hint) or (hint,), value):
                 return f"{name} holds {value!r:.{_SHOWN_CHARS}}"
@@ -113,5 +112,6 @@ def oddity(row: Row) -> str | None:
 
 def _may_hold(types: Iterable[type], value: object) -> bool:
     return any(
-        type(value) is one or (issubclass(one, StrEnum) and value in list(one)) for one in types
+        type(value) is sound or (issubclass(sound, StrEnum) and value in list(sound))
+        for sound in types
     )

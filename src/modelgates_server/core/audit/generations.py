@@ -24,19 +24,7 @@ _NOTHING = Decimal(0)
 _ONCE = (Meter.REQUEST.value, "rounding", "overrun")
 """What stands at most once on a receipt, after the tokens."""
 
-_COLUMNS = dict.fromkeys(["account_id", "id", "state", "cost_pico", "idempotency"], "I6")
-_FIGURES = dict.fromkeys(
-    [
-        "key_hash",
-        "state",
-        "hold_pico",
-        "cost_pico",
-        "overrun_pico",
-        "created_at_ms",
-        "ended_at_ms",
-    ],
-    "I6",
-)
+_COLUMNS = {name: "I6" for name in GenerationRow.__struct_fields__ if name != "record"}
 _ACTIVITY_NAMES = ("day", "key_hash", "model", "endpoint_id", "provider")
 _ACTIVITY_SUMS = tuple(n for n in ActivityRow.__struct_fields__ if n not in _ACTIVITY_NAMES)
 _ACTIVITY_FIGURES = dict.fromkeys(_ACTIVITY_SUMS, "I1")
@@ -55,6 +43,9 @@ class _RecordedUse(msgspec.Struct, frozen=True):
     ended_at_ms: int | None = None
 
 
+_FIGURES = {name: "I6" for name in _RecordedUse.__struct_fields__ if name != "id"}
+
+
 class GenerationsAudit:
     """Folds holds in the order of their ids: each hold's entries by `seq`, then its generation.
 
@@ -65,26 +56,26 @@ class GenerationsAudit:
     def __init__(self, findings: Findings) -> None:
         self.generations = 0
         self._findings = findings
-        self._told: _RecordedUse | None = None
+        self._recorded: _RecordedUse | None = None
         self._activity: dict[tuple[object, ...], ActivityRow] = {}
 
     def entry(self, entry: Entry) -> None:
         """Fold the next entry that concerns a hold."""
         if entry.hold_id is None or entry.key_hash is None or oddity(entry) is not None:
             return
-        told = self._told
-        if told is None or told.id != entry.hold_id:
-            told = _RecordedUse(entry.hold_id, entry.key_hash, entry.at_ms)
+        recorded = self._recorded
+        if recorded is None or recorded.id != entry.hold_id:
+            recorded = _RecordedUse(entry.hold_id, entry.key_hash, entry.at_ms)
         if entry.kind in ENDS_AS:
-            self._told = replace(
-                told,
+            self._recorded = replace(
+                recorded,
                 state=ENDS_AS[entry.kind],
                 cost_pico=-entry.amount_pico,
                 overrun_pico=-entry.overrun_pico,
                 ended_at_ms=entry.at_ms,
             )
         else:
-            self._told = replace(told, hold_pico=told.hold_pico + entry.held_pico)
+            self._recorded = replace(recorded, hold_pico=recorded.hold_pico + entry.held_pico)
 
     def row(self, row: GenerationRow) -> None:
         """Check a generation against the entries of its hold, and against itself."""
@@ -106,29 +97,29 @@ class GenerationsAudit:
             if not self._findings.can_read(name, row.model, row):
                 continue
             what = f"{name} with {row.model!r} by key {row.key_hash}"
-            told = self._activity.pop(_names(row), None)
-            if told is None:
+            folded = self._activity.pop(_names(row), None)
+            if folded is None:
                 self._findings.add("I1", f"the {what} is that of no generation")
             else:
                 self._findings.compare(
-                    f"the {what}", row, told, _ACTIVITY_FIGURES, by="the generations"
+                    f"the {what}", row, folded, _ACTIVITY_FIGURES, by="the generations"
                 )
-        for told in self._activity.values():
+        for folded in self._activity.values():
             self._findings.add(
                 "I1",
-                f"the activity of day {told.day} with {told.model!r} by key {told.key_hash} is "
-                f"missing; its generations cost {format_pico(told.usage_pico)}",
+                f"the activity of day {folded.day} with {folded.model!r} by key {folded.key_hash} "
+                f"is missing; its generations cost {format_pico(folded.usage_pico)}",
             )
 
     def _check_hold(self, name: str, generation: Generation) -> None:
-        told = self._told
-        if told is None or told.id != generation.id:
+        recorded = self._recorded
+        if recorded is None or recorded.id != generation.id:
             self._findings.add("I6", f"{name} has no hold")
             return
-        if told.state is HoldState.OPEN:
+        if recorded.state is HoldState.OPEN:
             # Its cost is that of its last checkpoint: not charged yet, and within the hold.
-            told = replace(told, cost_pico=min(generation.cost_pico, told.hold_pico))
-        self._findings.compare(name, generation, told, _FIGURES)
+            recorded = replace(recorded, cost_pico=min(generation.cost_pico, recorded.hold_pico))
+        self._findings.compare(name, generation, recorded, _FIGURES)
 
     def _check_lines(self, name: str, generation: Generation) -> None:
         """The lines of the receipt: each by itself, and all together."""
@@ -166,19 +157,19 @@ class GenerationsAudit:
 
     def _check_quantities(self, name: str, generation: Generation) -> None:
         usage = generation.usage or Usage()
-        found = [(line.meter, line.quantity) for line in generation.lines]
+        charged = [(line.meter, line.quantity) for line in generation.lines]
         used = [(meter.value, quantity) for meter, quantity in usage.quantities() if quantity]
-        once = [(what, 1) for what in _ONCE if (what, 1) in found]
-        if found != used + once:
+        once = [(what, 1) for what in _ONCE if (what, 1) in charged]
+        if charged != used + once:
             self._findings.add("I6", f"the lines of {name} are not those of its usage")
 
     def _add(self, generation: Generation) -> None:
         added = activity_of(generation)
         if added is None:
             return
-        told = self._activity.get(_names(added))
-        if told is not None:
-            sums = {name: getattr(told, name) + getattr(added, name) for name in _ACTIVITY_SUMS}
+        total = self._activity.get(_names(added))
+        if total is not None:
+            sums = {name: getattr(total, name) + getattr(added, name) for name in _ACTIVITY_SUMS}
             added = replace(added, **sums)
         self._activity[_names(added)] = added
 

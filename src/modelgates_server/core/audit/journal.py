@@ -1,30 +1,24 @@
-"""Checks one account's books against I1 to I7; memory does not grow with the entries.
+"""Checks one account's journal; memory does not grow with the entries.
 
 I1 credits, usage and balance are the sums of the entries, and so are the figures of keys
-I2 what is held is the sum of the open holds
+I2 the entries' running figure of what is held is their sum
 I3 available is never below the account's floor
 I4 `seq` has no gap
-I5 a hold starts once and ends at most once
-I6 a hold is charged at most once, and its row says what the journal says
+I5 an entry names a hold and a key if its kind is about one
 I7 what the customer's side gains, the platform's side loses
-Generations and activity are checked in `core.audit.generations`, I8, that `GET /credits` equals the
-journal, is about a read: `service.verify`.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
 
-from modelgates_server.core.audit.findings import Findings, oddity
+from modelgates_server.core.audit.findings import Findings
 from modelgates_server.core.keys import Key, charge_key
 from modelgates_server.core.ledger.records import (
     ENDS_AS,
     Account,
     Entry,
     EntryKind,
-    Hold,
-    HoldState,
     PlatformAccount,
 )
 from modelgates_server.core.money import format_pico
@@ -62,9 +56,6 @@ _KEY_FIGURES = {
     "usage_monthly_pico": "I1",
     "held_pico": "I2",
 }
-_HOLD_FIGURES = dict.fromkeys(
-    ["state", "amount_pico", "charged_pico", "key_hash", "created_at_ms", "ended_at_ms"], "I6"
-)
 
 
 def no_platform_pico() -> dict[str, int]:
@@ -86,7 +77,7 @@ class JournalAudit:
         self._closed_at_ms: int | None = None
         self._open: Entry | None = None
         self._account = account
-        self._rows = keys
+        self._key_rows = keys
         self._keys: dict[str, Key | None] = {key.hash: _unused(key) for key in keys}
         self._findings = findings
 
@@ -96,14 +87,14 @@ class JournalAudit:
             self.entries += 1
             self._number(entry)
             if self._findings.can_read("entry", entry.seq, entry):
-                self._check_place(entry)
+                self._check_order(entry)
                 self._check_line(entry)
                 self._check_sides(entry)
                 self._add(entry)
 
     def close(self) -> None:
         """Compare what the entries add up to with the rows of the account and its keys."""
-        told = replace(
+        folded = replace(
             self._account,
             last_seq=self._seq,
             credits_pico=self.credits_pico,
@@ -111,14 +102,14 @@ class JournalAudit:
             held_pico=self.held_pico,
             closed_at_ms=self._closed_at_ms,
         )
-        if self._open is not None:  # that it is missing, I4 tells
-            told = replace(
-                told,
+        if self._open is not None:  # I4 names its absence
+            folded = replace(
+                folded,
                 name=self._open.reason,
                 created_at_ms=self._open.at_ms,
                 min_balance_pico=self._open.min_balance_pico,
             )
-        self._findings.compare("the account", self._account, told, _ACCOUNT_FIGURES)
+        self._findings.compare("the account", self._account, folded, _ACCOUNT_FIGURES)
         platform = sum(self.platform_pico.values())
         if platform != -self._account.balance_pico:
             self._findings.add(
@@ -126,7 +117,7 @@ class JournalAudit:
                 f"the platform's side of the account is {format_pico(platform)}, which does not "
                 f"mirror the balance of {format_pico(self._account.balance_pico)}",
             )
-        for key in self._rows:
+        for key in self._key_rows:
             self._findings.compare(f"key {key.hash}", key, self._keys[key.hash], _KEY_FIGURES)
 
     def _number(self, entry: Entry) -> None:
@@ -135,7 +126,7 @@ class JournalAudit:
         if type(entry.seq) is int:
             self._seq = entry.seq
 
-    def _check_place(self, entry: Entry) -> None:
+    def _check_order(self, entry: Entry) -> None:
         if (entry.kind is EntryKind.OPEN) != (entry.seq == 1):
             self._findings.add("I4", f"entry {entry.seq} is of kind {entry.kind}; `open` is first")
         if self._closed_at_ms is not None and entry.kind not in ENDS_AS:
@@ -232,111 +223,4 @@ def _listed(amounts: Sequence[int]) -> str:
 
 
 def _unused(key: Key) -> Key:
-    return replace(
-        key,
-        held_pico=0,
-        usage_pico=0,
-        usage_day=0,
-        usage_daily_pico=0,
-        usage_weekly_pico=0,
-        usage_monthly_pico=0,
-    )
-
-
-class HoldsAudit:
-    """Folds holds in the order of their ids: each hold's entries by `seq`, then its row.
-
-    Give it `entry` and `row` in that order, then `close`. Entries that cannot be read are left to
-    `JournalAudit` to name.
-    """
-
-    def __init__(self, account: Account, keys: Sequence[Key], findings: Findings) -> None:
-        self.holds = 0
-        self._account = account
-        self._rows = keys
-        self._findings = findings
-        self._told: Hold | None = None  # the hold at hand, as its entries tell it
-        self._open_pico: Counter[str] = Counter()
-
-    def entry(self, entry: Entry) -> None:
-        """Fold the next entry that concerns a hold."""
-        if entry.hold_id is None or entry.key_hash is None or oddity(entry) is not None:
-            return
-        told = self._told
-        if told is None or told.id != entry.hold_id:
-            self._check_row_came()
-            told = Hold(
-                account_id=self._account.id,
-                id=entry.hold_id,
-                key_hash=entry.key_hash,
-                state=HoldState.OPEN,
-                amount_pico=0,
-                created_at_ms=entry.at_ms,
-                expires_at_ms=0,
-            )
-            if entry.kind is not EntryKind.HOLD:
-                self._add("I5", told, f"starts with entry {entry.seq}, a {entry.kind}")
-        elif entry.kind is EntryKind.HOLD:
-            self._add("I5", told, f"is placed again by entry {entry.seq}")
-        if told.state is not HoldState.OPEN:
-            self._add("I5", told, f"has ended, yet entry {entry.seq} ({entry.kind}) follows")
-            if entry.kind is EntryKind.USAGE and told.state is HoldState.CAPTURED:
-                self._add("I6", told, f"is charged a second time by entry {entry.seq}")
-        if entry.key_hash != told.key_hash:
-            self._add("I6", told, f"passes to key {entry.key_hash} with entry {entry.seq}")
-        self._told = self._after(told, entry)
-
-    def row(self, hold: Hold) -> None:
-        """Check a hold's row against its entries."""
-        self.holds += 1
-        if not self._findings.can_read("hold", hold.id, hold):
-            self._told = None
-            return
-        if self._told is not None and self._told.id == hold.id:
-            self._findings.compare(f"hold {hold.id!r}", hold, self._told, _HOLD_FIGURES)
-        else:
-            self._check_row_came()
-            self._add("I6", hold, f"has a row with {format_pico(hold.amount_pico)} and no entries")
-        self._told = None
-        if hold.state is HoldState.OPEN:
-            self._open_pico[hold.key_hash] += hold.amount_pico
-
-    def close(self) -> None:
-        """Compare what account and keys hold with the sums of the open holds."""
-        self._check_row_came()
-        self._check_sum("the account", self._account.held_pico, self._open_pico.total())
-        for key in self._rows:
-            self._check_sum(f"key {key.hash}", key.held_pico, self._open_pico[key.hash])
-
-    def _after(self, told: Hold, entry: Entry) -> Hold:
-        if entry.kind not in ENDS_AS:
-            return replace(told, amount_pico=told.amount_pico + entry.held_pico)
-        charged, used = -entry.amount_pico, entry.platform_pico
-        if entry.held_pico != -told.amount_pico:
-            freed, held = format_pico(-entry.held_pico), format_pico(told.amount_pico)
-            self._add("I2", told, f"frees {freed} with entry {entry.seq}, and {held} was held")
-        if not 0 <= charged == min(used, told.amount_pico):
-            self._add(
-                "I6",
-                told,
-                f"is charged {format_pico(charged)} by entry {entry.seq} for a use of "
-                f"{format_pico(used)} with {format_pico(told.amount_pico)} held",
-            )
-        return replace(
-            told, state=ENDS_AS[entry.kind], charged_pico=charged, ended_at_ms=entry.at_ms
-        )
-
-    def _check_row_came(self) -> None:
-        if self._told is not None:
-            self._add("I6", self._told, "has entries and no row")
-
-    def _check_sum(self, what: str, held_pico: int, sum_pico: int) -> None:
-        if held_pico != sum_pico:
-            self._findings.add(
-                "I2",
-                f"held of {what} is {format_pico(held_pico)}, "
-                f"and its open holds sum to {format_pico(sum_pico)}",
-            )
-
-    def _add(self, invariant: str, hold: Hold, message: str) -> None:
-        self._findings.add(invariant, f"hold {hold.id!r} {message}")
+    return replace(key, **dict.fromkeys(_KEY_FIGURES, 0))

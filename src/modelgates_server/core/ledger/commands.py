@@ -1,17 +1,16 @@
-"""What can be asked of the ledger. A command is checked when it is built: each is well formed.
+"""The commands of the ledger. Each is checked when it is built, so every command is well formed.
 
-Each carries the account, a reference (unique per account for ever, see `ledger.replay`) and the
-time at which it was asked. Amounts are picos.
+Each carries the account, a reference (unique per account for ever, see `ledger.references`) and the
+time of the request. Amounts are picos.
 """
 
-from typing import ClassVar
-from unicodedata import is_normalized, normalize
+from typing import ClassVar, Protocol
 
 import msgspec
 
 from modelgates_server.core.errors import InvalidAmount, InvalidInput
 from modelgates_server.core.ids import ACCOUNT_ID, REFERENCE_MAX_CHARS
-from modelgates_server.core.ledger.records import EntryKind
+from modelgates_server.core.ledger.records import Entry, EntryKind
 from modelgates_server.core.money import ENTRY_MAX_PICO
 
 TEXT_MAX_CHARS = 255
@@ -20,11 +19,12 @@ TEXT_MAX_CHARS = 255
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """The members all commands share.
 
-    `kind` is that of the entry a command becomes, `same` names what a repeat must have alike.
+    `kind` is that of the entry a command becomes. `idempotency_fields` names the members that a
+    repeat must have alike; times are not among them: retries come later.
     """
 
     kind: ClassVar[EntryKind]
-    same: ClassVar[tuple[str, ...]] = ()
+    idempotency_fields: ClassVar[tuple[str, ...]] = ()
     account_id: str
     reference: str
     at_ms: int
@@ -35,31 +35,12 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         if self.reference[0] == " " or self.reference[-1] == " ":
             raise InvalidInput("the reference starts or ends with a space")
 
-    @property
-    def stored_spellings(self) -> tuple[str, ...]:
-        """The texts under which this reference may be on the books, the one that came first.
-
-        References of before the rule of `check_new_reference` may be decomposed, as macOS writes
-        file names.
-        """
-        if self.reference.isascii():
-            return (self.reference,)
-        decomposed = normalize("NFD", self.reference)
-        if decomposed == self.reference or not is_normalized("NFC", self.reference):
-            return (self.reference,)
-        return self.reference, decomposed
-
-    @property
-    def asked(self) -> tuple[object, ...]:
-        """What makes two commands the same request; times do not: retries come later."""
-        return tuple(getattr(self, name) for name in self.same)
-
 
 class OpenAccount(Command, frozen=True, kw_only=True):
     """Start an account. `min_balance_pico` is zero or the negative floor it may be overdrawn to."""
 
     kind = EntryKind.OPEN
-    same = ("name", "min_balance_pico")
+    idempotency_fields = ("name", "min_balance_pico")
     name: str
     min_balance_pico: int = 0
 
@@ -80,7 +61,7 @@ class Grant(Command, frozen=True, kw_only=True):
     """Give credits."""
 
     kind = EntryKind.GRANT
-    same = ("amount_pico", "reason")
+    idempotency_fields = ("amount_pico", "reason")
     amount_pico: int
     reason: str
 
@@ -94,7 +75,7 @@ class Adjust(Command, frozen=True, kw_only=True):
     """Correct credits up or down; never below the account's floor."""
 
     kind = EntryKind.ADJUSTMENT
-    same = ("amount_pico", "reason")
+    idempotency_fields = ("amount_pico", "reason")
     amount_pico: int
     reason: str
 
@@ -106,10 +87,15 @@ class Adjust(Command, frozen=True, kw_only=True):
 
 
 class HoldCommand(Command, frozen=True, kw_only=True):
-    """The commands on one hold; its id names the call it was placed for."""
+    """The commands on one hold; its id names the call it was placed for.
 
-    same: ClassVar[tuple[str, ...]] = ("hold_id",)
+    `key_hash` is the key that the hold counts against: so it is known which rows a command concerns
+    before any is read.
+    """
+
+    idempotency_fields: ClassVar[tuple[str, ...]] = ("hold_id", "key_hash")
     hold_id: str
+    key_hash: str
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -120,8 +106,7 @@ class PlaceHold(HoldCommand, frozen=True, kw_only=True):
     """Set the worst case of one call aside, for one key."""
 
     kind = EntryKind.HOLD
-    same = ("hold_id", "key_hash", "amount_pico")
-    key_hash: str
+    idempotency_fields = ("hold_id", "key_hash", "amount_pico")
     amount_pico: int
     expires_at_ms: int
 
@@ -134,7 +119,7 @@ class ExtendHold(HoldCommand, frozen=True, kw_only=True):
     """Add to an open hold. `amount_pico` is what comes on top; the expiry may only move later."""
 
     kind = EntryKind.EXTEND
-    same = ("hold_id", "amount_pico")
+    idempotency_fields = ("hold_id", "key_hash", "amount_pico")
     amount_pico: int
     expires_at_ms: int
 
@@ -147,7 +132,7 @@ class CaptureHold(HoldCommand, frozen=True, kw_only=True):
     """Charge what was used and free the rest. Use above the hold becomes the platform's overrun."""
 
     kind = EntryKind.USAGE
-    same = ("hold_id", "amount_pico")
+    idempotency_fields = ("hold_id", "key_hash", "amount_pico")
     amount_pico: int
 
     def __post_init__(self) -> None:
@@ -165,7 +150,7 @@ class ExpireHold(HoldCommand, frozen=True, kw_only=True):
     """Resolve a hold whose time is over; `amount_pico` is what is known to have been used."""
 
     kind = EntryKind.EXPIRE
-    same = ("hold_id", "amount_pico")
+    idempotency_fields = ("hold_id", "key_hash", "amount_pico")
     amount_pico: int = 0
 
     def __post_init__(self) -> None:
@@ -173,20 +158,18 @@ class ExpireHold(HoldCommand, frozen=True, kw_only=True):
         _check_amount(self.amount_pico, least=0)
 
 
-def check_new_reference(command: Command) -> None:
-    """Refuse a reference that people could write in a second way, so that it would post twice.
+class CommandResult(msgspec.Struct, frozen=True):
+    """The answer to a command. `replayed`: the entry was there before, and nothing changed now."""
 
-    Only for commands that are new: what is on the books replays as it was stored. The references of
-    holds are ours.
-    """
-    reference = command.reference
-    if reference.isascii() or isinstance(command, HoldCommand) or is_normalized("NFC", reference):
-        return
-    composed = normalize("NFC", reference)
-    raise InvalidInput(
-        f"the reference is not in Unicode NFC, and its other spelling would count as another "
-        f"reference; send it as {composed!r}, in escapes {composed!a}"
-    )
+    entry: Entry
+    replayed: bool
+
+
+class Attachment(Protocol):
+    """What is saved in the commit of an accepted command, or not at all."""
+
+    def check_command(self, command: Command) -> None:
+        """Assert that this belongs to the command it is attached to."""
 
 
 def check_text(what: str, text: str, most: int) -> None:

@@ -1,4 +1,4 @@
-"""The values the books are made of: accounts, holds, entries. How they change is in `ledger`."""
+"""The values of the ledger: accounts, holds, entries. How they change is in `rules`."""
 
 from enum import StrEnum
 

@@ -21,7 +21,6 @@ from modelgates_server.core.errors import (
     InsufficientCredits,
     KeyNotFound,
     NotPermitted,
-    ReferenceReused,
     TotalTooLarge,
 )
 from modelgates_server.core.keys import (
@@ -42,18 +41,18 @@ from modelgates_server.core.ledger.records import (
     HoldState,
     PlatformAccount,
 )
+from modelgates_server.core.ledger.references import check_new_reference
 from modelgates_server.core.money import format_pico
 
 replace = msgspec.structs.replace
 
 
 class State(msgspec.Struct, frozen=True):
-    """The rows one command concerns. `prior` is the entry that already bears its reference."""
+    """The rows one command concerns, as they were before it."""
 
     account: Account | None = None
     key: Key | None = None
     hold: Hold | None = None
-    prior: Entry | None = None
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -65,21 +64,13 @@ class Change(msgspec.Struct, frozen=True):
     hold: Hold | None = None
 
 
-class CommandResult(msgspec.Struct, frozen=True):
-    """The answer to a command. `replayed`: the entry was there before, and nothing changed now."""
-
-    entry: Entry
-    replayed: bool
-
-
 def apply(state: State, command: c.Command, total_cap_pico: int | None = None) -> Change:
     """Give the change that a command makes, or raise the refusal; the state is not touched.
 
     `total_cap_pico` bounds lifetime totals where the database cannot hold larger ones. A command
-    whose reference has an entry must go to `replay` instead.
+    whose reference has an entry must go to `references.replay` instead.
     """
-    assert state.prior is None, "a repeated reference is replayed, not applied"
-    c.check_new_reference(command)
+    check_new_reference(command)
     account = state.account
     if isinstance(command, c.OpenAccount):
         return _open(account, command)
@@ -91,17 +82,6 @@ def apply(state: State, command: c.Command, total_cap_pico: int | None = None) -
     change = _RULES[type(command)](state, account, command)
     _check_totals(change.account, total_cap_pico)
     return change
-
-
-def replay(state: State, command: c.Command) -> CommandResult:
-    """Answer a command whose reference is known with its first outcome, if it asks the same."""
-    assert state.prior is not None
-    if (command.kind, *command.asked) != _recorded(state.prior):
-        raise ReferenceReused(
-            f"reference {command.reference!r} was used before on account {command.account_id} with "
-            "other parameters; use a new reference for a new request"
-        )
-    return CommandResult(state.prior, replayed=True)
 
 
 def _open(account: Account | None, command: c.OpenAccount) -> Change:
@@ -175,7 +155,7 @@ def _hold(state: State, account: Account, command: c.PlaceHold) -> Change:
 
 
 def _extend(state: State, account: Account, command: c.ExtendHold) -> Change:
-    hold = _open_hold(state, command.hold_id)
+    hold = _open_hold(state, command)
     return _hold_more(account, _key_of(state, account), hold, command)
 
 
@@ -200,17 +180,17 @@ def _hold_more(
 
 
 def _capture(state: State, account: Account, command: c.CaptureHold) -> Change:
-    hold = _open_hold(state, command.hold_id)
+    hold = _open_hold(state, command)
     return _end(state, account, hold, command, command.amount_pico)
 
 
 def _void(state: State, account: Account, command: c.VoidHold) -> Change:
-    hold = _open_hold(state, command.hold_id)
+    hold = _open_hold(state, command)
     return _end(state, account, hold, command, 0)
 
 
 def _expire(state: State, account: Account, command: c.ExpireHold) -> Change:
-    hold = _open_hold(state, command.hold_id)
+    hold = _open_hold(state, command)
     if command.at_ms < hold.expires_at_ms:
         raise HoldNotExpired(f"hold {hold.id} has not expired yet")
     return _end(state, account, hold, command, command.amount_pico)
@@ -304,12 +284,15 @@ def _key_of(state: State, account: Account) -> Key:
     return state.key
 
 
-def _open_hold(state: State, hold_id: str) -> Hold:
-    if state.hold is None:
-        raise HoldNotFound(f"there is no hold {hold_id}")
-    if state.hold.state is not HoldState.OPEN:
-        raise HoldEnded(f"hold {hold_id} has ended already: {state.hold.state}")
-    return state.hold
+def _open_hold(state: State, command: c.HoldCommand) -> Hold:
+    hold = state.hold
+    if hold is None:
+        raise HoldNotFound(f"there is no hold {command.hold_id}")
+    if hold.key_hash != command.key_hash:
+        raise HoldNotFound(f"hold {command.hold_id} is not one of key {command.key_hash}")
+    if hold.state is not HoldState.OPEN:
+        raise HoldEnded(f"hold {command.hold_id} has ended already: {hold.state}")
+    return hold
 
 
 _RULES: dict[type[c.Command], Callable[[State, Account, Any], Change]] = {
@@ -322,22 +305,3 @@ _RULES: dict[type[c.Command], Callable[[State, Account, Any], Change]] = {
     c.VoidHold: _void,
     c.ExpireHold: _expire,
 }
-
-
-def _recorded(entry: Entry) -> tuple[object, ...]:
-    """Kind and `Command.asked`, read back from the entry that the command became."""
-    match entry.kind:
-        case EntryKind.OPEN:
-            return entry.kind, entry.reason, entry.min_balance_pico
-        case EntryKind.CLOSE:
-            return (entry.kind,)
-        case EntryKind.GRANT | EntryKind.ADJUSTMENT:
-            return entry.kind, entry.amount_pico, entry.reason
-        case EntryKind.HOLD:
-            return entry.kind, entry.hold_id, entry.key_hash, entry.held_pico
-        case EntryKind.EXTEND:
-            return entry.kind, entry.hold_id, entry.held_pico
-        case EntryKind.USAGE | EntryKind.EXPIRE:
-            return entry.kind, entry.hold_id, entry.platform_pico
-        case EntryKind.VOID:
-            return entry.kind, entry.hold_id

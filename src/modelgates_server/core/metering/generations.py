@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from modelgates_server.core.ids import base62
+from modelgates_server.core.ledger.commands import Command, HoldCommand
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.request import Api
 from modelgates_server.core.money import Pico
@@ -121,6 +122,13 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     requested_service_tier: str | None = None
     charged_service_tier: str | None = None
 
+    def check_command(self, command: Command) -> None:
+        """See `Attachment.check_command`."""
+        assert isinstance(command, HoldCommand), "a generation goes with its hold"
+        assert self.id == command.hold_id, "a generation goes with its own hold"
+        assert self.account_id == command.account_id, "a generation goes with its own account"
+        assert self.key_hash == command.key_hash, "a generation goes with its own key"
+
 
 class StoredAnswer(msgspec.Struct, frozen=True):
     """The whole answer of a call that came with an `Idempotency-Key`, kept for a day."""
@@ -129,6 +137,12 @@ class StoredAnswer(msgspec.Struct, frozen=True):
     generation_id: str
     body: bytes
     at_ms: int
+
+    def check_command(self, command: Command) -> None:
+        """See `Attachment.check_command`. That its generation is there, the store checks."""
+        assert isinstance(command, HoldCommand), "an answer goes with the hold of its generation"
+        assert self.generation_id == command.hold_id, "an answer goes with its own generation"
+        assert self.account_id == command.account_id, "an answer goes with its own account"
 
 
 class ActivityRow(msgspec.Struct, frozen=True, kw_only=True):

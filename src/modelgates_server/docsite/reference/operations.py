@@ -1,7 +1,6 @@
 """The operations of our OpenAPI document, as the reference tells them."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from http import HTTPMethod, HTTPStatus
 from typing import Any
@@ -14,8 +13,6 @@ from modelgates_server.docsite.schemas import Schema, Shape, resolved, shape_of
 JSON_TYPE = "application/json"
 
 _VERBS = {verb.lower() for verb in HTTPMethod}
-_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_PREFIX = "subpackage_"
 _LEXERS = {JSON_TYPE: "json", "application/yaml": "yaml"}
 
 
@@ -102,8 +99,8 @@ class Operation(msgspec.Struct, frozen=True):
 def operations_of(document: Schema) -> Iterator[Operation]:
     """All operations, by their tags; `document` has whole addresses in its servers."""
     for described in document["tags"]:
-        slug = _CAPITAL.sub("-", described["name"].removeprefix(_PREFIX)).lower()
-        tag = Tag(slug, described["x-displayName"], described["description"])
+        name = described.get("x-displayName", described["name"])
+        tag = Tag(name.lower().replace(" ", "-"), name, described["description"])
         for path, item in document["paths"].items():
             for verb in item:
                 if verb in _VERBS and described["name"] in item[verb]["tags"]:

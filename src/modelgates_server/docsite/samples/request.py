@@ -5,6 +5,8 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from modelgates_server.docsite.schemas import resolved
+
 TOKEN = "<token>"  # noqa: S105 - what readers replace by their key
 JSON_TYPE = "application/json"
 
@@ -44,7 +46,7 @@ def request_of(document: dict[str, Any], path: str, method: str) -> SampleReques
     operation = item[method.lower()]
     needed: dict[str, dict[str, str]] = {"path": {}, "query": {}, "header": {}}
     for referring in [*item.get("parameters", []), *operation.get("parameters", [])]:
-        parameter = _resolved(document, referring)
+        parameter = resolved(document, referring)
         # Its parameter is to be ignored (OpenAPI 3.1, Parameter Object): `security` speaks for it.
         if parameter.get("required") and parameter["name"] != "Authorization":
             needed[parameter["in"]][parameter["name"]] = str(_example(document, parameter))
@@ -67,12 +69,12 @@ def request_of(document: dict[str, Any], path: str, method: str) -> SampleReques
 def _body(document: dict[str, Any], operation: dict[str, Any]) -> Any:
     if "requestBody" not in operation:
         return None
-    return _example(document, _resolved(document, operation["requestBody"])["content"][JSON_TYPE])
+    return _example(document, resolved(document, operation["requestBody"])["content"][JSON_TYPE])
 
 
 def _is_json(document: dict[str, Any], operation: dict[str, Any]) -> bool:
     success = next(answer for status, answer in operation["responses"].items() if status[0] == "2")
-    return JSON_TYPE in _resolved(document, success)["content"]
+    return JSON_TYPE in resolved(document, success)["content"]
 
 
 def _example(document: dict[str, Any], described: dict[str, Any]) -> Any:
@@ -80,14 +82,5 @@ def _example(document: dict[str, Any], described: dict[str, Any]) -> Any:
     if "example" in described:
         return described["example"]
     for example in described.get("examples", {}).values():
-        return _resolved(document, example)["value"]
+        return resolved(document, example)["value"]
     raise ValueError(f"{described.get('name', 'the body')} has no example")
-
-
-def _resolved(document: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
-    while "$ref" in value:
-        found: Any = document
-        for step in value["$ref"].removeprefix("#/").split("/"):
-            found = found[step]
-        value = found
-    return value

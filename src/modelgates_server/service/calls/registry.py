@@ -191,10 +191,10 @@ class CallService:
     ) -> tuple[Generation, HoldQuote]:
         """Size and place the hold; if others were faster and the ledger refuses, size it anew."""
         for tries_left in reversed(range(_TRIES)):
-            spender = await self._store.spender(caller.key_hash)
-            if spender is None:
+            row = await self._store.account_and_key(caller.key_hash)
+            if row is None:
                 raise UnknownKey
-            account, key = spender
+            account, key = row
             now_ms = self._clock()
             sized = quote_hold(
                 ask,
@@ -325,7 +325,7 @@ class CallService:
     async def _prolong(self, running: "_Running") -> None:
         now_ms = self._clock()
         try:
-            await self._holds.prolong(
+            await self._holds.extend(
                 running.call.checkpoint, running.step, self._patience.hold_ttl_s
             )
         except Exception as error:  # noqa: BLE001 - it is told, and tried again

@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.store.sql import load_statements
 from modelgates_server.store.sqlite.connection import (
     check_exists,
     connect_stdlib,
@@ -16,8 +15,9 @@ from modelgates_server.store.sqlite.connection import (
     prepare,
 )
 from modelgates_server.store.sqlite.schema import migrate, newest_version, version_of
+from modelgates_server.store.sqlite.snapshot import READS
 
-_COUNTS = load_statements(__package__, "reads.sql")["counts"]
+_COUNTS = READS["counts"]
 _PAGES_A_STEP = 2048
 
 
@@ -28,7 +28,7 @@ def status(path: Path) -> dict[str, int | str | bool]:
         connection = prepare(connect_stdlib(path), read_only=True)
         try:
             version = version_of(connection)
-            found: dict[str, int | str | bool] = {
+            figures: dict[str, int | str | bool] = {
                 "path": str(path.resolve()),
                 "bytes": path.stat().st_size,
                 "sqlite": sqlite3.sqlite_version,
@@ -37,10 +37,10 @@ def status(path: Path) -> dict[str, int | str | bool]:
             }
             if version:
                 names = ("accounts", "keys", "entries", "open_holds")
-                found.update(zip(names, connection.execute(_COUNTS).fetchone(), strict=True))
+                figures.update(zip(names, connection.execute(_COUNTS).fetchone(), strict=True))
         finally:
             connection.close()
-    return found
+    return figures
 
 
 def migrate_file(path: Path) -> list[int]:
@@ -58,7 +58,7 @@ def backup(path: Path, target: Path, on_progress: Callable[[int, int], None]) ->
     """Copy a consistent state of the database, also while it is in use, and sync it.
 
     The copy gets its name only when it is whole. An existing file is never overwritten.
-    `on_progress` is told pages done and pages in all.
+    `on_progress` gets the pages done and all pages.
     """
     check_exists(path)
     if target.exists():

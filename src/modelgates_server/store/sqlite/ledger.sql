@@ -1,68 +1,73 @@
--- The statements of the writer. Rows come in the order of the values in core/ledger/records.py and core/keys.py.
+-- The statements of the writer. What stands in braces are the fields of a struct: `store.sql`.
 
 -- name: account
-select * from account where id = ?;
+select {account} from account where id = ?;
 
 -- name: hold
-select * from hold where account_id = ? and id = ?;
+select {hold} from hold where account_id = ? and id = ?;
 
 -- name: key
-select * from api_key where hash = ?;
+select {key} from api_key where hash = ?;
 
 -- name: prior
-select * from entry where account_id = ? and reference = ?;
+select {entry} from entry where account_id = ? and reference = ?;
 
 -- name: insert_account
-insert into account values (?, ?, ?, ?, ?, ?, ?, ?, ?);
+insert into account ({account}) values ({account:values});
 
 -- name: update_account
-update account set closed_at_ms = ?, credits_pico = ?, usage_pico = ?, held_pico = ?, last_seq = ?
- where id = ?;
+update account
+   set closed_at_ms = :closed_at_ms, credits_pico = :credits_pico, usage_pico = :usage_pico,
+       held_pico = :held_pico, last_seq = :last_seq
+ where id = :id;
 
 -- name: insert_entry
-insert into entry values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+insert into entry ({entry}) values ({entry:values});
 
 -- name: insert_hold
-insert into hold values (?, ?, ?, ?, ?, ?, ?, ?, ?);
+insert into hold ({hold}) values ({hold:values});
 
 -- name: update_hold
-update hold set state = ?, amount_pico = ?, expires_at_ms = ?, charged_pico = ?, ended_at_ms = ?
- where account_id = ? and id = ?;
+update hold
+   set state = :state, amount_pico = :amount_pico, expires_at_ms = :expires_at_ms,
+       charged_pico = :charged_pico, ended_at_ms = :ended_at_ms
+ where account_id = :account_id and id = :id;
 
 -- name: update_key_usage
 update api_key
-   set last_used_at_ms = ?, held_pico = ?, usage_pico = ?, usage_day = ?, usage_daily_pico = ?,
-       usage_weekly_pico = ?, usage_monthly_pico = ?
- where hash = ?;
+   set last_used_at_ms = :last_used_at_ms, held_pico = :held_pico, usage_pico = :usage_pico,
+       usage_day = :usage_day, usage_daily_pico = :usage_daily_pico,
+       usage_weekly_pico = :usage_weekly_pico, usage_monthly_pico = :usage_monthly_pico
+ where hash = :hash;
 
 -- name: insert_key
-insert into api_key (hash, account_id, kind, name, label, created_at_ms, limit_pico, limit_reset,
-                     include_byok_in_limit, disabled, expires_at, expires_at_ms)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+insert into api_key ({key}) values ({key:values});
 
 -- name: update_key
 update api_key
-   set name = ?, limit_pico = ?, limit_reset = ?, include_byok_in_limit = ?, disabled = ?,
-       updated_at_ms = ?, deleted_at_ms = ?
- where hash = ?;
+   set name = :name, limit_pico = :limit_pico, limit_reset = :limit_reset,
+       include_byok_in_limit = :include_byok_in_limit, disabled = :disabled,
+       updated_at_ms = :updated_at_ms, deleted_at_ms = :deleted_at_ms
+ where hash = :hash;
 
--- name: issuance
-select digest, nonce, key_hash from issuance where account_id = ? and reference = ?;
+-- name: key_creation_record
+select {key_creation_record} from issuance where account_id = ? and reference = ?;
 
--- name: insert_issuance
-insert into issuance values (?, ?, ?, ?, ?, ?);
+-- name: insert_key_creation_record
+insert into issuance ({key_creation_record}) values ({key_creation_record:values});
 
--- name: forget_issuances
+-- name: forget_key_creation_records
 delete from issuance where (account_id, reference) in
   (select account_id, reference from issuance where at_ms < ? limit 1000);
 
 -- name: save_generation
-insert into generation values (?, ?, ?, ?, ?, ?)
+insert into generation ({generation}) values ({generation:values})
     on conflict (id, account_id) do update
    set state = excluded.state, cost_pico = excluded.cost_pico, record = excluded.record;
 
 -- name: add_activity
-insert into activity values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+-- The account is no member of an activity row: it comes first.
+insert into activity (account_id, {activity}) values (?, {activity:values})
     on conflict (account_id, day, key_hash, endpoint_id, model) do update
    set requests = requests + excluded.requests,
        usage_pico = usage_pico + excluded.usage_pico,
@@ -72,10 +77,10 @@ insert into activity values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
        cached_tokens = cached_tokens + excluded.cached_tokens;
 
 -- name: insert_answer
-insert into answer values (?, ?, ?, ?);
+insert into answer ({answer}) values ({answer:values});
 
 -- name: forget_answers
 delete from answer where rowid in (select rowid from answer where at_ms < ? limit 50);
 
 -- name: insert_price
-insert into price values (?, ?, ?, ?, ?) on conflict (id) do nothing;
+insert into price ({price}) values ({price:values}) on conflict (id) do nothing;

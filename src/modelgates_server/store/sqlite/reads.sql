@@ -1,88 +1,94 @@
 -- The statements of the readers: short, indexed, never inside a transaction that stays open.
+-- What stands in braces are the fields of a struct: `store.sql`.
 
--- name: caller
-select k.hash, k.account_id, k.kind, k.disabled, k.deleted_at_ms, k.expires_at_ms, a.closed_at_ms,
-       a.credits_pico, a.usage_pico, a.held_pico
+-- name: authenticated_key
+select k.hash as key_hash, k.account_id, k.kind, k.disabled, k.deleted_at_ms, k.expires_at_ms,
+       a.closed_at_ms, a.credits_pico, a.usage_pico, a.held_pico
   from api_key k join account a on a.id = k.account_id
  where k.hash = ?;
 
 -- name: account
-select * from account where id = ?;
+select {account} from account where id = ?;
 
--- name: spender
-select a.*, k.* from api_key k join account a on a.id = k.account_id
+-- name: account_and_key
+select {account:a}, {key:k} from api_key k join account a on a.id = k.account_id
  where k.hash = ? and k.deleted_at_ms is null;
 
 -- name: accounts
-select * from account where id > ? order by id limit ?;
+select {account} from account where id > ? order by id limit ?;
 
 -- name: key
-select * from api_key where hash = ? and deleted_at_ms is null;
+select {key} from api_key where hash = ? and deleted_at_ms is null;
 
 -- name: keys
-select * from api_key
+select {key} from api_key
  where account_id = ? and deleted_at_ms is null and (? or not disabled)
    and (expires_at_ms is null or expires_at_ms > ?)
    and kind in (select value from json_each(?))
  order by created_at_ms desc, hash limit ? offset ?;
 
 -- name: entries
-select * from entry where account_id = ? and seq > ? order by seq limit ?;
+select {entry} from entry where account_id = ? and seq > ? order by seq limit ?;
 
 -- name: expired_holds
-select * from hold where state = 'open' and expires_at_ms <= ? order by expires_at_ms limit ?;
+select {hold} from hold where state = 'open' and expires_at_ms <= ? order by expires_at_ms limit ?;
 
 -- name: open_holds
-select * from hold where account_id = ? and state = 'open' order by created_at_ms limit ?;
+select {hold:h}, g.record
+  from hold h left join generation g on g.id = h.id and g.account_id = h.account_id
+ where h.account_id = ? and h.state = 'open' order by h.created_at_ms limit ?;
 
 -- name: all_open_holds
 -- Summed in two parts: all accounts together may hold more than an int64.
-select count(*), coalesce(sum(amount_pico / 1000000), 0), coalesce(sum(amount_pico % 1000000), 0),
-       min(created_at_ms)
+select count(*) as count, coalesce(sum(amount_pico / 1000000), 0) as amount_millions,
+       coalesce(sum(amount_pico % 1000000), 0) as amount_rest, min(created_at_ms) as oldest_at_ms
   from hold indexed by hold_open_of_account where state = 'open';
 
 -- name: generation
 select id, record from generation where account_id = ? and id = ?;
 
--- name: latest_under
+-- name: generation_by_id
+select id, record from generation where id = ? order by account_id limit 1;
+
+-- name: latest_by_idempotency_key
 select id, record from generation where account_id = ? and idempotency = ?
  order by rowid desc limit 1;
 
 -- name: answer
-select * from answer where account_id = ? and generation_id = ?;
+select {answer} from answer where account_id = ? and generation_id = ?;
 
 -- name: activity
-select * from activity
+select {activity} from activity
  where account_id = ? and day between ? and ?
  order by day desc, key_hash desc, endpoint_id desc, model desc;
 
 -- name: prices
-select * from price order by id;
+select {price} from price order by id;
 
 -- name: price
-select * from price where id = ?;
+select {price} from price where id = ?;
 
 -- name: all_entries
-select * from entry where account_id = ? order by seq;
+select {entry} from entry where account_id = ? order by seq;
 
 -- name: hold_entries
-select * from entry where account_id = ? and hold_id is not null order by hold_id, seq;
+select {entry} from entry where account_id = ? and hold_id is not null order by hold_id, seq;
 
 -- name: holds
-select distinct h.* from entry e join hold h on h.id = e.hold_id and h.account_id = e.account_id
+select distinct {hold:h} from entry e join hold h on h.id = e.hold_id and h.account_id = e.account_id
  where e.account_id = ? and e.kind = 'hold' order by h.id;
 
 -- name: hold_ids
 select distinct hold_id from entry where account_id = ? and kind = 'hold' order by hold_id;
 
 -- name: generation_row
-select * from generation where account_id = ? and id = ?;
+select {generation} from generation where account_id = ? and id = ?;
 
 -- name: all_activity
-select * from activity where account_id = ?;
+select {activity} from activity where account_id = ?;
 
 -- name: all_keys
-select * from api_key where account_id = ? order by hash;
+select {key} from api_key where account_id = ? order by hash;
 
 -- name: strays
 select account_id, 'entries without an account' from entry

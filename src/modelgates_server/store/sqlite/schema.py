@@ -26,8 +26,8 @@ _FILE = re.compile(r"(\d{4})_\w+\.sql")
 def migrations() -> list[tuple[int, str]]:
     """Number and text of every migration, in order."""
     folder = resources.files(__package__).joinpath("migrations")
-    found = [(match, file) for file in folder.iterdir() if (match := _FILE.fullmatch(file.name))]
-    return sorted((int(match[1]), file.read_text(encoding="utf-8")) for match, file in found)
+    files = [(match, file) for file in folder.iterdir() if (match := _FILE.fullmatch(file.name))]
+    return sorted((int(match[1]), file.read_text(encoding="utf-8")) for match, file in files)
 
 
 def newest_version() -> int:
@@ -86,7 +86,7 @@ def migrate(connection: Connection) -> list[int]:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """Split a script; a trigger has semicolons inside, so SQLite is asked where statements end."""
+    """Split a script; a trigger has semicolons inside, so SQLite says where statements end."""
     lines: list[str] = []
     for line in script.splitlines(keepends=True):
         lines.append(line)

@@ -1,4 +1,4 @@
-"""The port `AccountSnapshot`: one account's rows in one snapshot, as they are found."""
+"""The port `AccountSnapshot`: one account's rows in one snapshot, as they are stored."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TypeVar
@@ -14,13 +14,13 @@ from modelgates_server.store.sqlite.connection import Connection
 
 T = TypeVar("T")
 
-READS = load_statements(__package__, "reads.sql")
+READS = load_statements(__package__, "reads.sql", rows.STRUCTS)
 _PAGE = 1000
 
-_found_entry = rows.as_found(Entry, rows.entry_of)
-_found_generation = rows.as_found(GenerationRow, rows.generation_row_of)
-_found_hold = rows.as_found(Hold, rows.hold_of)
-_found_key = rows.as_found(Key, rows.key_of)
+_entry_as_stored = rows.as_stored(Entry, rows.entry_of)
+_generation_as_stored = rows.as_stored(GenerationRow, rows.generation_row_of)
+_hold_as_stored = rows.as_stored(Hold, rows.hold_of)
+_key_as_stored = rows.as_stored(Key, rows.key_of)
 
 
 class SqliteAccountSnapshot:
@@ -34,23 +34,23 @@ class SqliteAccountSnapshot:
             raise AccountNotFound(f"there is no account {account_id}")
         self.account = rows.account_of(row)
         keys = connection.execute(READS["all_keys"], (account_id,))
-        self.keys = [_found_key(key) for key in keys]
+        self.keys = [_key_as_stored(key) for key in keys]
 
     def entries(self) -> AsyncIterator[Sequence[Entry]]:
         """See `AccountSnapshot.entries`."""
-        return _pages(map(_found_entry, self._rows("all_entries")))
+        return _pages(map(_entry_as_stored, self._rows("all_entries")))
 
     def hold_entries(self) -> AsyncIterator[Sequence[Entry]]:
         """See `AccountSnapshot.hold_entries`."""
-        return _pages(map(_found_entry, self._rows("hold_entries")))
+        return _pages(map(_entry_as_stored, self._rows("hold_entries")))
 
     def holds(self) -> AsyncIterator[Sequence[Hold]]:
         """See `AccountSnapshot.holds`."""
-        return _pages(map(_found_hold, self._rows("holds")))
+        return _pages(map(_hold_as_stored, self._rows("holds")))
 
     def generations(self) -> AsyncIterator[Sequence[GenerationRow]]:
         """See `AccountSnapshot.generations`."""
-        return _pages(map(_found_generation, self._generation_rows()))
+        return _pages(map(_generation_as_stored, self._generation_rows()))
 
     async def activity(self) -> Sequence[ActivityRow]:
         """See `AccountSnapshot.activity`."""
@@ -60,15 +60,15 @@ class SqliteAccountSnapshot:
         return iter(self._connection.execute(READS[name], (self._account_id,)))
 
     def _generation_rows(self) -> Iterator[rows.Row]:
-        """Found one by one: only their names are sorted, records would fill the disk."""
+        """Read one by one: only their names are sorted, records would fill the disk."""
         execute, statement = self._connection.execute, READS["generation_row"]
         for (hold_id,) in self._rows("hold_ids"):
             yield from execute(statement, (self._account_id, hold_id))
 
 
-async def _pages(found: Iterator[T]) -> AsyncIterator[Sequence[T]]:
+async def _pages(stream: Iterator[T]) -> AsyncIterator[Sequence[T]]:
     page: list[T] = []
-    for row in found:
+    for row in stream:
         page.append(row)
         if len(page) == _PAGE:
             yield page

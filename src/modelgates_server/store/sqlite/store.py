@@ -7,23 +7,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from modelgates_server.core.errors import StoreUnavailable
-from modelgates_server.core.keys import Key, KeyChange, KeyKind
-from modelgates_server.core.ledger.commands import Command
+from modelgates_server.core.errors import Stopping, StoreUnavailable
+from modelgates_server.core.keys import IssuedKey, Key, KeyChange, KeyCreationRecord, KeyKind
+from modelgates_server.core.ledger.commands import Attachment, Command, CommandResult
 from modelgates_server.core.ledger.records import Account, Entry, Hold
-from modelgates_server.core.ledger.rules import CommandResult
 from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer
 from modelgates_server.core.pricing.prices import Price
-from modelgates_server.service.ports import (
-    AuthenticatedKey,
-    IssuedKey,
-    KeyCreationRecord,
-    OpenHolds,
-)
+from modelgates_server.service.ports import AuthenticatedKey, CallSummary, OpenHolds
 from modelgates_server.store import rows
-from modelgates_server.store.batching import WriteRequest
-from modelgates_server.store.sqlite import keys
-from modelgates_server.store.sqlite import prices as generations
+from modelgates_server.store.batching.plan import WriteRequest
+from modelgates_server.store.sqlite import answers, keys
+from modelgates_server.store.sqlite import prices as price_book
 from modelgates_server.store.sqlite.connection import (
     Connect,
     Connection,
@@ -48,7 +42,7 @@ from modelgates_server.store.sqlite.writer import BatchLimits, Writer
 
 T = TypeVar("T")
 
-_CALLER = READS["caller"]
+_AUTHENTICATED_KEY = READS["authenticated_key"]
 _LIMITS = BatchLimits()
 
 
@@ -67,26 +61,20 @@ class SqliteStore:
         self._cursor = reader.cursor()
         self._inode = inode_of(path)
         self._writer = Writer(path, connect, limits)
+        self._closed = False
 
-    async def execute(
-        self,
-        command: Command,
-        generation: Generation | None = None,
-        answer: StoredAnswer | None = None,
-    ) -> CommandResult:
+    async def execute(self, command: Command, *attachments: Attachment) -> CommandResult:
         """See `Ledger.execute`."""
-        receipt: CommandResult = await self._writer.submit(
-            WriteRequest(command, generation, answer)
-        )
-        return receipt
+        result: CommandResult = await self._writer.submit(WriteRequest(command, attachments))
+        return result
 
     async def account(self, account_id: str) -> Account | None:
         """See `Ledger.account`."""
         return self._one(rows.account_of, "account", account_id)
 
-    async def spender(self, key_hash: str) -> tuple[Account, Key] | None:
-        """See `Ledger.spender`."""
-        return self._one(rows.spender_of, "spender", key_hash)
+    async def account_and_key(self, key_hash: str) -> tuple[Account, Key] | None:
+        """See `Ledger.account_and_key`."""
+        return self._one(rows.account_and_key_of, "account_and_key", key_hash)
 
     async def accounts(self, *, after: str, limit: int) -> list[Account]:
         """See `Ledger.accounts`."""
@@ -100,24 +88,30 @@ class SqliteStore:
         """See `Ledger.expired_holds`."""
         return self._many(rows.hold_of, "expired_holds", at_ms, limit)
 
-    async def open_holds(self, account_id: str, *, limit: int) -> list[Hold]:
+    async def open_holds(
+        self, account_id: str, *, limit: int
+    ) -> list[tuple[Hold, CallSummary | None]]:
         """See `Ledger.open_holds`."""
-        return self._many(rows.hold_of, "open_holds", account_id, limit)
+        return self._many(rows.hold_and_call_of, "open_holds", account_id, limit)
 
     async def all_open_holds(self) -> OpenHolds:
         """See `Ledger.all_open_holds`."""
-        (found,) = self._many(rows.open_holds_of, "all_open_holds")
-        return found
+        (open_holds,) = self._many(rows.open_holds_of, "all_open_holds")
+        return open_holds
 
     async def generation(self, account_id: str, generation_id: str) -> Generation | None:
         """See `GenerationReader.generation`."""
         return self._one(rows.generation_of, "generation", account_id, generation_id)
 
+    async def generation_by_id(self, generation_id: str) -> Generation | None:
+        """See `GenerationReader.generation_by_id`."""
+        return self._one(rows.generation_of, "generation_by_id", generation_id)
+
     async def latest_by_idempotency_key(
         self, account_id: str, idempotency: str
     ) -> Generation | None:
         """See `GenerationReader.latest_by_idempotency_key`."""
-        return self._one(rows.generation_of, "latest_under", account_id, idempotency)
+        return self._one(rows.generation_of, "latest_by_idempotency_key", account_id, idempotency)
 
     async def answer(self, account_id: str, generation_id: str) -> StoredAnswer | None:
         """See `GenerationReader.answer`."""
@@ -126,7 +120,7 @@ class SqliteStore:
     async def forget_answers(self, before_ms: int) -> int:
         """See `GenerationReader.forget_answers`."""
         count: int = await self._writer.submit(
-            lambda connection: generations.forget_answers(connection, before_ms)
+            lambda connection: answers.forget_answers(connection, before_ms)
         )
         return count
 
@@ -136,7 +130,7 @@ class SqliteStore:
 
     async def add_prices(self, prices: Sequence[Price]) -> None:
         """See `PriceBook.add_prices`."""
-        await self._writer.submit(lambda connection: generations.add_prices(connection, prices))
+        await self._writer.submit(lambda connection: price_book.add_prices(connection, prices))
 
     async def prices(self) -> list[Price]:
         """See `PriceBook.prices`."""
@@ -146,15 +140,16 @@ class SqliteStore:
         """See `PriceBook.price`."""
         return self._one(rows.price_of, "price", price_id)
 
-    async def caller(self, key_hash: str) -> AuthenticatedKey | None:
-        """See `Keys.caller`."""
+    async def authenticated_key(self, key_hash: str) -> AuthenticatedKey | None:
+        """See `Keys.authenticated_key`."""
         # On the path of every request: spelled out, without the context manager of the other reads.
         try:
-            row = self._cursor.execute(_CALLER, (key_hash,)).fetchone()
+            row = self._cursor.execute(_AUTHENTICATED_KEY, (key_hash,)).fetchone()
         except sqlite3.Error:
+            self._check_open()
             with explained(self._path):
                 raise
-        return None if row is None else rows.caller_of(row)
+        return None if row is None else rows.authenticated_key_of(row)
 
     async def key(self, key_hash: str) -> Key | None:
         """See `Keys.key`."""
@@ -177,10 +172,10 @@ class SqliteStore:
             rows.key_of, "keys", account_id, include_disabled, after_ms, kind_list, limit, offset
         )
 
-    async def create_key(self, key: Key, issuance: KeyCreationRecord | None = None) -> IssuedKey:
+    async def create_key(self, key: Key, record: KeyCreationRecord | None = None) -> IssuedKey:
         """See `Keys.create_key`."""
         issued: IssuedKey = await self._writer.submit(
-            lambda connection: keys.create(connection, key, issuance)
+            lambda connection: keys.create(connection, key, record)
         )
         return issued
 
@@ -191,16 +186,17 @@ class SqliteStore:
         )
         return key
 
-    async def forget_issuances(self, before_ms: int) -> int:
-        """See `Keys.forget_issuances`."""
+    async def forget_key_creation_records(self, before_ms: int) -> int:
+        """See `Keys.forget_key_creation_records`."""
         count: int = await self._writer.submit(
-            lambda connection: keys.forget_issuances(connection, before_ms)
+            lambda connection: keys.forget_creation_records(connection, before_ms)
         )
         return count
 
     @asynccontextmanager
-    async def books(self, account_id: str) -> AsyncIterator["SqliteAccountSnapshot"]:
-        """See `Journal.books`. On a connection of its own: a snapshot stays open for long."""
+    async def account_snapshot(self, account_id: str) -> AsyncIterator[SqliteAccountSnapshot]:
+        """See `Journal.account_snapshot`. On a connection of its own: it stays open for long."""
+        self._check_open()
         with explained(self._path):
             connection = prepare(self._connect(self._path), read_only=True)
             try:
@@ -211,23 +207,25 @@ class SqliteStore:
 
     async def damage(self) -> list[str]:
         """See `Journal.damage`."""
+        self._check_open()
         with explained(self._path):
             execute = self._reader.execute
-            found = [f"the file is damaged: {row[0]}" for row in execute("pragma integrity_check")]
-            if found != ["the file is damaged: ok"]:
-                return found
+            checks = [row[0] for row in execute("pragma integrity_check")]
+            if checks != ["ok"]:
+                return [f"the file is damaged: {check}" for check in checks]
             strays = execute(READS["strays"]).fetchall()
             prices = execute(READS["prices"]).fetchall()
-        found = [f"account {name}: there are {what}" for name, what in strays]
+        damage = [f"account {account_id}: there are {what}" for account_id, what in strays]
         for row in prices:
             try:
                 rows.price_of(row)
             except StoreUnavailable as error:
-                found.append(str(error))
-        return found
+                damage.append(str(error))
+        return damage
 
     async def ping(self) -> None:
         """See `Store.ping`."""
+        self._check_open()
         if inode_of(self._path) != self._inode:
             raise StoreUnavailable(f"database {self._path} was moved or replaced while in use")
         with explained(self._path):
@@ -237,17 +235,24 @@ class SqliteStore:
     async def close(self) -> None:
         """See `Store.close`."""
         await self._writer.close()
+        self._closed = True
         self._reader.close()
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Stopping("The server is stopping.")
+
     def _one(self, read: Callable[[rows.Row], T], name: str, *parameters: object) -> T | None:
+        self._check_open()
         with explained(self._path):
             row = self._reader.execute(READS[name], parameters).fetchone()
         return None if row is None else read(row)
 
     def _many(self, read: Callable[[rows.Row], T], name: str, *parameters: object) -> list[T]:
+        self._check_open()
         with explained(self._path):
-            found = self._reader.execute(READS[name], parameters).fetchall()
-        return [read(row) for row in found]
+            result = self._reader.execute(READS[name], parameters).fetchall()
+        return [read(row) for row in result]
 
 
 def open_store(

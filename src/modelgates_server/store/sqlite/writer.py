@@ -1,4 +1,4 @@
-"""The one writer of a process: what is asked while a commit runs is committed together next.
+"""The one writer of a process: what comes in while a commit runs is committed together next.
 
 An answer is given only after the commit was synced. With one `fsync` for a whole batch, full
 durability costs little (docs/decisions/0002).
@@ -14,9 +14,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from modelgates_server.core.errors import GatewayError, StoreUnavailable
+from modelgates_server.core.errors import GatewayError, Stopping, StoreUnavailable
+from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.core.money import ENTRY_MAX_PICO
-from modelgates_server.store.batching import BatchState, WriteRequest
+from modelgates_server.store.batching.apply import BatchState
+from modelgates_server.store.batching.plan import Rows, WriteRequest, load_each, rows_needed
 from modelgates_server.store.sqlite.connection import (
     Connect,
     Connection,
@@ -28,7 +30,8 @@ from modelgates_server.store.sqlite.connection import (
     try_write,
     undo,
 )
-from modelgates_server.store.sqlite.rows import CachedRows, save
+from modelgates_server.store.sqlite.rows import CachedRows
+from modelgates_server.store.sqlite.save import save
 from modelgates_server.store.sqlite.schema import check_version
 
 T = TypeVar("T")
@@ -81,7 +84,7 @@ class Writer:
     def submit(self, work: WriteRequest | WriteFunction) -> asyncio.Future[Any]:
         """Have work done; the future ends after its batch was committed or given up."""
         if self._closed:
-            raise StoreUnavailable("the database is closing")
+            raise Stopping("The server is stopping.")
         if len(self._waiting) >= _WAITING_MAX:
             raise StoreUnavailable("too many changes are waiting for the disk; try again shortly")
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -92,7 +95,7 @@ class Writer:
     def _go_on(self, _: object = None) -> None:
         """See that what waits is done, also after our task was cancelled, as a loop's end does."""
         if self._waiting and (self._busy is None or self._busy.done()):
-            # It begins after all that is ready on the loop has asked, too.
+            # It begins after everything that is ready on the loop has submitted its work, too.
             self._busy = asyncio.get_running_loop().create_task(self._run())
             self._busy.add_done_callback(self._go_on)
 
@@ -117,7 +120,7 @@ class Writer:
             results = await self._commit([job.work for job in batch])
             _resolve(batch, results)
             if isinstance(results[0], StoreUnavailable):
-                # All who waited meanwhile are told: else each batch would wait for a lock anew.
+                # All that waits fails with it: otherwise each batch would wait for a lock again.
                 rest, self._waiting = self._waiting, []
                 _resolve(rest, [results[0]] * len(rest))
             await self._shorten_log()
@@ -137,7 +140,7 @@ class Writer:
         return done.result()
 
     async def _commit(self, jobs: Sequence[WriteRequest | WriteFunction]) -> list[Any]:
-        """Results in the order of the works: values, or the exceptions to raise."""
+        """Results in the order of the jobs: values, or the exceptions to raise."""
         try:
             with explained(self._path):
                 results = await self._commit_together(jobs)
@@ -146,10 +149,10 @@ class Writer:
             self._disconnect()
             self._trouble = error
             return [error] * len(jobs)
-        except Exception as error:  # noqa: BLE001 - a mistake of ours, handed to whoever asked for it
+        except Exception as error:  # noqa: BLE001 - a bug of ours, raised where the work was submitted
             if len(jobs) == 1:
                 return [error]
-            return [(await self._commit([work]))[0] for work in jobs]
+            return [(await self._commit([job]))[0] for job in jobs]
         self._trouble = None
         return results
 
@@ -166,17 +169,15 @@ class Writer:
         await self._begin(connection)
         try:
             if _is_light(jobs):
-                results, working = _work(connection, rows, jobs, check_references)
+                results, state = _work(connection, rows, jobs, check_references)
             else:
-                results, working = await self._beside(
-                    _work, connection, rows, jobs, check_references
-                )
+                results, state = await self._beside(_work, connection, rows, jobs, check_references)
             await self._beside(connection.execute, "commit")
         except BaseException:
             rows.forget()  # what stands, only the file knows
             undo(connection)
             raise
-        rows.remember(working)
+        rows.remember(state)
         return results
 
     async def _begin(self, connection: Connection) -> None:
@@ -237,34 +238,38 @@ def _work(
 ) -> tuple[list[Any], BatchState]:
     """Do it all in the open transaction; the results, and what is to be remembered of it."""
     results: dict[int, Any] = {}
-    postings: dict[int, WriteRequest] = {}
+    requests: dict[int, WriteRequest] = {}
     rows.refresh()
-    for index, work in enumerate(jobs):
-        if isinstance(work, WriteRequest):
-            postings[index] = work
+    for index, job in enumerate(jobs):
+        if isinstance(job, WriteRequest):
+            requests[index] = job
         else:
-            results[index] = _do(work, connection)
+            results[index] = _do(job, connection)
     if results:
         rows.forget()  # keys may have changed
-    working = BatchState(rows, total_cap_pico=ENTRY_MAX_PICO, check_references=check_references)
-    results.update(zip(postings, working.run(list(postings.values())), strict=True))
-    save(connection, working)
-    return [results[index] for index in range(len(jobs))], working
+    source: Rows = rows
+    if check_references:
+        source = load_each(rows, rows_needed(request.command for request in requests.values()))
+    state = BatchState(source, total_cap_pico=ENTRY_MAX_PICO, check_references=check_references)
+    results.update(zip(requests, state.apply(list(requests.values())), strict=True))
+    save(connection, state)
+    return [results[index] for index in range(len(jobs))], state
 
 
 def _is_light(jobs: Sequence[WriteRequest | WriteFunction]) -> bool:
     """Whether the work is short: no deleting of a thousand rows, no megabytes of answers."""
-    size = 0
-    for work in jobs:
-        if not isinstance(work, WriteRequest):
+    size_bytes = 0
+    for job in jobs:
+        if not isinstance(job, WriteRequest):
             return False
-        if work.answer is not None:
-            size += len(work.answer.body)
-    return size <= _LIGHT_MAX_BYTES
+        for attachment in job.attachments:
+            if isinstance(attachment, StoredAnswer):
+                size_bytes += len(attachment.body)
+    return size_bytes <= _LIGHT_MAX_BYTES
 
 
 def _copy_log(connection: Connection) -> bool:
-    """Tells whether readers kept part of the log from being copied."""
+    """Whether readers kept part of the log from being copied."""
     connection.execute("pragma busy_timeout = 1000")
     busy = connection.execute("pragma wal_checkpoint(truncate)").fetchone()[0]
     connection.execute("pragma busy_timeout = 0")
@@ -273,7 +278,7 @@ def _copy_log(connection: Connection) -> bool:
 
 def _resolve(batch: Sequence[_Job], results: Sequence[Any]) -> None:
     for job, result in zip(batch, results, strict=True):
-        if job.future.done():  # its caller has gone; what was asked stands nevertheless
+        if job.future.done():  # its caller has gone; the work stands nevertheless
             continue
         if isinstance(result, Exception):
             job.future.set_exception(result)

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from modelgates_server.core.errors import GatewayError, HoldNotFound, InvalidInput, ReferenceReused
 from modelgates_server.core.keys import Key
 from modelgates_server.core.ledger import commands as c
+from modelgates_server.core.ledger.commands import CommandResult
 from modelgates_server.core.ledger.records import Account, Entry, EntryKind, Hold
-from modelgates_server.core.ledger.rules import CommandResult
-from modelgates_server.core.metering.generations import StoredAnswer
-from modelgates_server.store.batching import BatchState, Result, WriteRequest
+from modelgates_server.core.metering.generations import Generation, StoredAnswer
+from modelgates_server.core.pricing.usage import Usage
+from modelgates_server.store.batching.apply import BatchState, Result
+from modelgates_server.store.batching.plan import Rows, WriteRequest, load_each, rows_needed
 from tests.core.pure import PureLedger
 from tests.support import (
     HOLD_MS,
@@ -24,6 +26,7 @@ from tests.support import (
     closing,
     expire,
     extend,
+    finished,
     grant,
     new_key,
     open_generation,
@@ -38,6 +41,9 @@ FUNDED: list[c.Command] = [
     *(opening(account_id) for account_id in IDS),
     *(grant(account_id, 20, "first") for account_id in IDS),
 ]
+
+
+BIG = (IDS[0], HASHES[0], "h2", 50)
 
 
 class DuplicateError(Exception):
@@ -72,24 +78,25 @@ class DictRows:
         found = (e for e in self.entries if (e.account_id, e.reference) == (account_id, reference))
         return next(found, None)
 
-    def save(self, working: BatchState) -> None:
-        references = [(e.account_id, e.reference) for e in (*self.entries, *working.entries)]
-        if len(set(references)) < len(references) or working.new_holds.keys() & self.holds.keys():
+    def save(self, state: BatchState) -> None:
+        references = [(e.account_id, e.reference) for e in (*self.entries, *state.entries)]
+        if len(set(references)) < len(references) or state.new_holds.keys() & self.holds.keys():
             raise DuplicateError
-        assert not working.new_accounts.keys() & self.accounts.keys()
-        assert working.changed_accounts.keys() <= self.accounts.keys()
-        assert working.changed_holds.keys() <= self.holds.keys()
-        self.accounts |= working.new_accounts | working.changed_accounts
-        self.holds |= working.new_holds | working.changed_holds
-        self.keys |= working.changed_keys
-        self.entries += working.entries
+        assert not state.new_accounts.keys() & self.accounts.keys()
+        assert state.changed_accounts.keys() <= self.accounts.keys()
+        assert state.changed_holds.keys() <= self.holds.keys()
+        self.accounts |= state.new_accounts | state.changed_accounts
+        self.holds |= state.new_holds | state.changed_holds
+        self.keys |= state.changed_keys
+        self.entries += state.entries
 
     def run(self, commands: list[c.Command]) -> list[Result]:
         for check_references in (False, True):
-            working = BatchState(self, None, check_references=check_references)
-            results = working.run(postings(*commands))
+            rows: Rows = load_each(self, rows_needed(commands)) if check_references else self
+            state = BatchState(rows, None, check_references=check_references)
+            results = state.apply(requests(*commands))
             try:
-                self.save(working)
+                self.save(state)
             except DuplicateError:
                 assert not check_references
             else:
@@ -97,7 +104,7 @@ class DictRows:
         raise AssertionError("a careful batch saves")
 
 
-def postings(*commands: c.Command) -> list[WriteRequest]:
+def requests(*commands: c.Command) -> list[WriteRequest]:
     return [WriteRequest(command) for command in commands]
 
 
@@ -109,10 +116,10 @@ def some_command(kind: EntryKind, which: int, hold_id: str, amount_pico: int) ->
         EntryKind.GRANT: lambda: grant(id_, amount_pico + 1, hold_id),
         EntryKind.ADJUSTMENT: lambda: adjust(id_, -amount_pico - 1, hold_id),
         EntryKind.HOLD: lambda: place(id_, HASHES[which], hold_id, amount_pico),
-        EntryKind.EXTEND: lambda: extend(id_, hold_id, "1", amount_pico),
-        EntryKind.USAGE: lambda: capture(id_, hold_id, amount_pico),
-        EntryKind.VOID: lambda: void(id_, hold_id),
-        EntryKind.EXPIRE: lambda: expire(id_, hold_id, T0_MS + HOLD_MS, amount_pico),
+        EntryKind.EXTEND: lambda: extend(id_, HASHES[which], hold_id, "1", amount_pico),
+        EntryKind.USAGE: lambda: capture(id_, HASHES[which], hold_id, amount_pico),
+        EntryKind.VOID: lambda: void(id_, HASHES[which], hold_id),
+        EntryKind.EXPIRE: lambda: expire(id_, HASHES[which], hold_id, T0_MS + HOLD_MS, amount_pico),
     }
     return build[kind]()
 
@@ -123,6 +130,14 @@ commands = st.builds(
     st.sampled_from([0, 0, 0, 1]),
     st.sampled_from(["h1", "h2", "h3"]),
     st.integers(0, 8),
+)
+of_another_key = st.builds(
+    lambda command: (
+        msgspec.structs.replace(command, key_hash=HASHES[1])
+        if isinstance(command, c.HoldCommand) and not isinstance(command, c.PlaceHold)
+        else command
+    ),
+    commands,
 )
 renamed = st.builds(
     lambda command, name: msgspec.structs.replace(command, reference=name),
@@ -136,7 +151,11 @@ def told(result: Result) -> object:
 
 
 @settings(max_examples=200)
-@given(st.lists(st.lists(st.one_of(commands, renamed), min_size=1, max_size=9), max_size=5))
+@given(
+    st.lists(
+        st.lists(st.one_of(commands, renamed, of_another_key), min_size=1, max_size=9), max_size=5
+    )
+)
 def test_no_batch_comes_to_anything_else_than_its_commands_one_by_one(
     batches: list[list[c.Command]],
 ) -> None:
@@ -164,21 +183,23 @@ def test_a_row_is_read_once_and_written_once_however_often_it_changes() -> None:
     for hold_id in ("h1", "h2", "h3"):
         rows.run([place(IDS[0], HASHES[0], hold_id, 1)])
     rows.read.clear()
-    working = BatchState(rows, None, check_references=False)
-    working.run(postings(*(capture(IDS[0], hold_id, 1) for hold_id in ("h1", "h2", "h3"))))
+    state = BatchState(rows, None, check_references=False)
+    state.apply(
+        requests(*(capture(IDS[0], HASHES[0], hold_id, 1) for hold_id in ("h1", "h2", "h3")))
+    )
     assert set(rows.read.values()) == {1}
     assert len(rows.read) == len(("account", "key", "h1", "h2", "h3"))
-    assert list(working.changed_accounts) == [IDS[0]]
-    assert working.changed_accounts[IDS[0]].usage_pico == 3
-    assert not working.new_accounts
+    assert list(state.changed_accounts) == [IDS[0]]
+    assert state.changed_accounts[IDS[0]].usage_pico == 3
+    assert not state.new_accounts
 
 
 def test_new_commands_are_spared_the_look_ups() -> None:
     rows = DictRows()
     rows.run(FUNDED)
     rows.read.clear()
-    working = BatchState(rows, None, check_references=False)
-    working.run(postings(place(IDS[0], HASHES[0], "h1", 1), capture(IDS[0], "h1", 1)))
+    state = BatchState(rows, None, check_references=False)
+    state.apply(requests(place(IDS[0], HASHES[0], "h1", 1), capture(IDS[0], HASHES[0], "h1", 1)))
     assert set(rows.read) == {("account", IDS[0]), ("key", HASHES[0])}
 
 
@@ -191,9 +212,9 @@ def test_reference_stored_before_the_rule_is_replayed_in_both_spellings(
     rows.run([*FUNDED, grant(IDS[0], 7, "old")])
     old = msgspec.structs.replace(rows.entries[-1], reference=decomposed)
     rows.entries[-1] = old
-    working = BatchState(rows, None, check_references=check_references)
-    results = working.run(
-        postings(
+    state = BatchState(rows, None, check_references=check_references)
+    results = state.apply(
+        requests(
             grant(IDS[0], 7, decomposed),
             grant(IDS[0], 7, composed),
             grant(IDS[0], 8, composed),
@@ -204,7 +225,7 @@ def test_reference_stored_before_the_rule_is_replayed_in_both_spellings(
     assert results[:2] == [CommandResult(old, replayed=True)] * 2
     assert [type(result) for result in results[2:4]] == [ReferenceReused, InvalidInput]
     assert isinstance(results[4], CommandResult)
-    assert [entry.reference for entry in working.entries] == [composed]
+    assert [entry.reference for entry in state.entries] == [composed]
 
 
 @pytest.mark.parametrize("check_references", [False, True])
@@ -216,33 +237,58 @@ def test_a_mistake_of_ours_in_one_command_leaves_the_others_alone(
     rows.run([place(IDS[0], HASHES[0], "h1", 5)])
     account = rows.accounts[IDS[0]]
     rows.accounts[IDS[0]] = msgspec.structs.replace(account, held_pico=4)
-    working = BatchState(rows, None, check_references=check_references)
-    results = working.run(
-        postings(
-            grant(IDS[0], 1, "a"), void(IDS[0], "h1"), void(IDS[0], "none"), grant(IDS[1], 1, "b")
+    state = BatchState(rows, None, check_references=check_references)
+    results = state.apply(
+        requests(
+            grant(IDS[0], 1, "a"),
+            void(IDS[0], HASHES[0], "h1"),
+            void(IDS[0], HASHES[0], "none"),
+            grant(IDS[1], 1, "b"),
         )
     )
     assert isinstance(results[1], AssertionError)
     assert isinstance(results[2], HoldNotFound)
-    assert [entry.reference for entry in working.entries] == ["a", "b"]
+    assert [entry.reference for entry in state.entries] == ["a", "b"]
 
 
-def test_a_mistake_of_ours_does_not_put_a_receipt_on_another_call() -> None:
-    hold, call = place(IDS[0], HASHES[0], "h1", 5), open_generation(IDS[0], HASHES[0], "h1", 5)
-    answer = StoredAnswer(IDS[0], "h1", b"{}", T0_MS)
-    assert WriteRequest(hold, call, answer).answer is answer
-    others = [
-        open_generation(IDS[0], HASHES[0], "h2", 5),
-        open_generation(IDS[1], HASHES[0], "h1", 5),
+def test_batch_applied_to_rows_loaded_in_one_step_comes_to_the_same() -> None:
+    """Nothing is read that `rows_needed` does not name: that would raise `KeyError`."""
+    for batch in every_kind_of_batch():
+        single, planned = DictRows(), DictRows()
+        for rows in (single, planned):
+            rows.run(FUNDED)
+            rows.run([place(IDS[0], HASHES[0], "open", 5)])
+        loaded = load_each(planned, rows_needed(batch))
+        state = BatchState(loaded, None, check_references=True)
+        results = state.apply(requests(*batch))
+        assert [told(result) for result in results] == [told(r) for r in single.run(batch)]
+
+
+def every_kind_of_batch() -> list[list[c.Command]]:
+    kinds = [some_command(kind, 0, "open", 1) for kind in EntryKind]
+    return [
+        *([command] for command in kinds),
+        [grant(IDS[1], 1, "fu\u0308r"), grant(IDS[1], 1, "f\u00fcr")],
+        [grant(IDS[0], 20, "first"), grant(IDS[0], 21, "first")],
+        [void(IDS[0], HASHES[1], "open"), void(IDS[1], HASHES[0], "open")],
     ]
-    for other in others:
-        with pytest.raises(AssertionError):
-            WriteRequest(hold, other)
-    with pytest.raises(AssertionError):
-        WriteRequest(grant(IDS[0], 5), call)
-    for wrong in (None, *others):
-        with pytest.raises(AssertionError):
-            WriteRequest(hold, wrong, answer)
-    for stray in (StoredAnswer(IDS[0], "h2", b"", 0), StoredAnswer(IDS[1], "h1", b"", 0)):
-        with pytest.raises(AssertionError):
-            WriteRequest(hold, call, stray)
+
+
+def test_attachments_of_accepted_commands_are_kept_by_kind_in_order() -> None:
+    rows = DictRows()
+    rows.run(FUNDED)
+    begun = open_generation(IDS[0], HASHES[0], "h1", 5)
+    ended = finished(begun, Usage(input=1))
+    answer = StoredAnswer(IDS[0], "h1", b"{}", T0_MS)
+    state = BatchState(rows, None, check_references=False)
+    state.apply(
+        [
+            WriteRequest(place(IDS[0], HASHES[0], "h1", 5), (begun,)),
+            WriteRequest(place(IDS[0], HASHES[0], "h1", 5), (begun,)),
+            WriteRequest(capture(IDS[0], HASHES[0], "h1", 1), (ended, answer)),
+            WriteRequest(void(IDS[0], HASHES[0], "none"), ()),
+            WriteRequest(place(IDS[0], HASHES[0], "h2", 50), (open_generation(*BIG),)),
+        ]
+    )
+    assert state.attachments.keys() == {Generation, StoredAnswer}
+    assert list(state.attachments.values()) == [[begun, ended], [answer]]

@@ -1,0 +1,78 @@
+"""Saves what a batch changed, inside the writer's transaction."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from modelgates_server.core.keys import Key
+from modelgates_server.core.ledger.records import Account, Entry, Hold
+from modelgates_server.core.metering.generations import (
+    ActivityRow,
+    Generation,
+    StoredAnswer,
+    activity_of,
+)
+from modelgates_server.store import rows
+from modelgates_server.store.batching.apply import BatchState
+from modelgates_server.store.sql import bind
+from modelgates_server.store.sqlite.connection import Connection
+from modelgates_server.store.sqlite.rows import STATEMENTS
+
+T = TypeVar("T")
+
+
+class Write(Generic[T]):
+    """A statement whose parameters are members of a struct, by their names."""
+
+    def __init__(self, statement: str, struct: type[T], **encoders: Callable[[T], Any]) -> None:
+        bound = bind(statement)
+        self.sql = bound.sql
+        self.row_of = rows.writer(struct, bound.names, encoders)
+
+    def run(self, connection: Connection, values: Iterable[T]) -> None:
+        """Write each value."""
+        connection.executemany(self.sql, map(self.row_of, values))
+
+
+_insert_account = Write(STATEMENTS["insert_account"], Account)
+_update_account = Write(STATEMENTS["update_account"], Account)
+_insert_hold = Write(STATEMENTS["insert_hold"], Hold)
+_update_hold = Write(STATEMENTS["update_hold"], Hold)
+_insert_entry = Write(STATEMENTS["insert_entry"], Entry)
+_update_key_usage = Write(STATEMENTS["update_key_usage"], Key)
+_save_generation = Write(STATEMENTS["save_generation"], Generation, record=rows.generation_json)
+_add_activity = Write(STATEMENTS["add_activity"], ActivityRow)
+_insert_answer = Write(STATEMENTS["insert_answer"], StoredAnswer)
+
+
+def save(connection: Connection, state: BatchState) -> None:
+    """Write each changed row once; the constraints check the rules again."""
+    if state.new_accounts:
+        _insert_account.run(connection, state.new_accounts.values())
+    _update_account.run(connection, state.changed_accounts.values())
+    _insert_hold.run(connection, state.new_holds.values())
+    _update_hold.run(connection, state.changed_holds.values())
+    _insert_entry.run(connection, state.entries)
+    _update_key_usage.run(connection, state.changed_keys.values())
+    assert state.attachments.keys() <= _SAVES.keys(), "each kind of attachment is saved"
+    for kind, save_all in _SAVES.items():
+        if attachments := state.attachments.get(kind):
+            save_all(connection, attachments)
+
+
+def _save_generations(connection: Connection, generations: Sequence[Generation]) -> None:
+    """Each as its last command left it, and what it adds to the activity of its account."""
+    latest = {(one.account_id, one.id): one for one in generations}.values()
+    _save_generation.run(connection, latest)
+    activity = (
+        (generation.account_id, *_add_activity.row_of(row))
+        for generation in latest
+        if (row := activity_of(generation)) is not None
+    )
+    connection.executemany(_add_activity.sql, activity)
+
+
+_SAVES: Mapping[type, Callable[[Connection, Sequence[Any]], None]] = {
+    Generation: _save_generations,
+    StoredAnswer: _insert_answer.run,
+}
+"""How each kind of attachment is saved, in an order that suits the foreign keys."""
