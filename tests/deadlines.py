@@ -16,6 +16,8 @@ import httpx
 
 DEADLINE_S = 180
 DEADLINE_MS = DEADLINE_S * 1000
+BUILD_DEADLINE_S = 5 * DEADLINE_S
+"""Where a build tool compiles, and fetches what it needs the first time."""
 
 
 def within() -> asyncio.Timeout:

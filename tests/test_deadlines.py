@@ -37,11 +37,13 @@ def problems(source: str) -> Iterator[tuple[int, str]]:
     """The lines of a module where a wait has no deadline or one of its own."""
     tree = ast.parse(source)
     awaited = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Await)}
-    for call in ast.walk(tree):
-        if isinstance(call, ast.Call):
-            for problem in (_wrong_client(call), _no_deadline(call, awaited), _number(call)):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and "DEADLINE" in ast.unparse(node.targets[0]):
+            yield node.lineno, "the deadline is in tests/deadlines.py"
+        if isinstance(node, ast.Call):
+            for problem in (_wrong_client(node), _no_deadline(node, awaited), _number(node)):
                 if problem:
-                    yield call.lineno, problem
+                    yield node.lineno, problem
 
 
 def _wrong_client(call: ast.Call) -> str | None:
@@ -109,6 +111,7 @@ def test_every_wait_of_the_tests_has_the_one_deadline(subtests: pytest.Subtests)
         "process.wait(2 * DEADLINE_S)",
         "process.communicate(timeout=30)",
         "thread.join()",
+        "DEADLINE_S = 30",
     ],
 )
 def test_a_wait_that_is_not_bounded_by_the_deadline_is_found(source: str) -> None:

@@ -111,19 +111,3 @@ def test_a_floor_is_zero_or_negative() -> None:
 def test_reference_is_refused_when_it_starts_or_ends_with_a_space(reference: str) -> None:
     with pytest.raises(InvalidInput, match="starts or ends with a space"):
         grant(ID, 1, reference)
-
-
-@pytest.mark.parametrize(
-    ("reference", "spellings"),
-    [
-        ("plain", ("plain",)),
-        ("\u00fcber", ("\u00fcber", "u\u0308ber")),
-        ("u\u0308ber", ("u\u0308ber",)),
-        ("\u4e2d", ("\u4e2d",)),
-    ],
-    ids=["ascii", "composed", "decomposed", "of one form"],
-)
-def test_stored_spellings_are_those_of_before_when_a_reference_is_composed(
-    reference: str, spellings: tuple[str, ...]
-) -> None:
-    assert grant(ID, 1, reference).stored_spellings == spellings

@@ -11,9 +11,10 @@ from modelgates_server.core.errors import (
     KeyDisabled,
     KeyExpired,
     KeyNotFound,
+    NotPermitted,
     UnknownKey,
 )
-from modelgates_server.core.keys import KeyChange
+from modelgates_server.core.keys import KeyChange, KeyKind
 from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.ledger.records import Entry, EntryKind, Hold, HoldState, PlatformAccount
 from tests.core.conftest import OneAccount
@@ -309,3 +310,8 @@ def test_hold_is_refused_when_its_id_was_placed_under_another_reference(books: O
     )
     with pytest.raises(HoldEnded, match="placed before under another reference"):
         books.run(other)
+
+
+@pytest.mark.parametrize("kind", [KeyKind.MANAGEMENT, KeyKind.VIEWER])
+def test_hold_is_refused_when_its_key_is_of_another_kind(books: OneAccount, kind: KeyKind) -> None:
+    books.refusal(place(books.id, books.add_key(kind=kind), "h", 4), NotPermitted)

@@ -26,8 +26,6 @@ from modelgates_server.core.pricing.prices import (
     charge_for,
     dollars,
     read_rate,
-    shown_tiers,
-    stands_for,
     total_of,
     used_pico,
     whole_pico,
@@ -382,20 +380,3 @@ def test_no_text_is_read_as_a_negative_or_endless_price(text: str) -> None:
 def test_a_price_with_a_gap_cannot_be_built(tiers: tuple[Tier, ...]) -> None:
     with pytest.raises(AssertionError):
         Price("price_test", "test:model", 0, "test", tiers)
-
-
-def test_class_of_tokens_is_part_of_those_whose_rate_it_has_without_its_own() -> None:
-    assert stands_for(Meter.INPUT) == ()
-    assert stands_for(Meter.CACHE_WRITE_1H)[-1] is Meter.INPUT
-    for meter in Meter:
-        assert meter not in stands_for(meter)
-
-
-def test_shown_tier_has_the_rates_of_those_below_it_when_it_states_none() -> None:
-    below = {"input": "1", "output": "2", "cache_read": "0.5"}
-    stated = price((0, below), (10, {"input": "3", "output": "2"}))
-    first, second = shown_tiers(stated, BASIS_POINTS)
-    assert (first.above, second.above) == (0, 10)
-    assert first.rates == {Meter.INPUT: 2, Meter.OUTPUT: 4, Meter.CACHE_READ: 1}
-    assert second.rates.keys() == first.rates.keys()
-    assert (second.rates[Meter.INPUT], second.rates[Meter.OUTPUT]) == (6, 4)
