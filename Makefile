@@ -56,7 +56,7 @@ serve: setup ## start the server on this folder's database
 	@$(BIN)/modelgates serve
 
 .PHONY: test
-test: setup-dev ## run the whole test suite; the tests must take 98 % of the branches of core and dialects
+test: setup-dev ## run the whole test suite, and check the floor of `make coverage`
 	@$(MEASURED) -r fEs
 	@$(BIN)/python -m tests.coverage_floor
 
@@ -65,7 +65,7 @@ test-fast: setup-dev ## run the tests of the rooms that need no server: about a 
 	@$(BIN)/pytest $(IN_PARALLEL) -m 'not slow' $(FAST)
 
 .PHONY: coverage
-coverage: setup-dev ## list the branches of core and dialects that their tests do not take
+coverage: setup-dev ## list the branches of core and dialects that no test takes; at least 98 % must be
 	@$(MEASURED) tests/core tests/dialects tests/service
 	@$(BIN)/python -m tests.coverage_floor
 
