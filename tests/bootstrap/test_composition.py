@@ -6,8 +6,7 @@ import httpx
 import pytest
 
 from modelgates_server.bootstrap.composition import http_app
-from modelgates_server.core.errors import StoreUnavailable
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.errors import Stopping
 from modelgates_server.service.ports import ProviderReply, Store
 from modelgates_server.web.services import Services, WebOptions
 from tests.deadlines import async_http_client
@@ -24,8 +23,8 @@ class Closable:
 
     closed = False
 
-    async def send(self, api: Api, body: bytes) -> ProviderReply:
-        raise AssertionError(api, body)
+    async def send(self, path: str, body: bytes) -> ProviderReply:
+        raise AssertionError(path, body)
 
     async def close(self) -> None:
         self.closed = True
@@ -103,5 +102,5 @@ async def test_closing_services_closes_every_provider_and_the_store(
     customer = await new_customer(services)
     await services.close()
     assert (acme.closed, other.closed) == (True, True)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(Stopping):
         await store.execute(grant(customer.account_id, 1))

@@ -221,7 +221,7 @@ async def test_a_connection_that_went_before_it_was_watched_does_not_hang_the_re
         await connection.gone()
 
     async with serving(play) as upstream, asking(upstream.port) as acme:
-        response = await acme._open().post(acme._urls[Api.CHAT], data=b"{}")
+        response = await acme._open().post(acme._url_of(Api.CHAT), data=b"{}")
         begun.set()
         await upstream.ended()
         reply = OpenAiReply(response, acme._settings, acme._clock)

@@ -20,7 +20,7 @@ from modelgates_server.core.keys import KeyKind
 from modelgates_server.core.ledger.commands import CaptureHold
 from modelgates_server.providers.openai import OpenAiProvider
 from modelgates_server.providers.sandbox.provider import SandboxProvider
-from modelgates_server.service.calls.registry import CallTimeouts
+from modelgates_server.service.calls.admission import CallTimeouts
 from modelgates_server.service.export import export_jsonl
 from modelgates_server.service.keys import NewKey
 from modelgates_server.service.ports import Provider
@@ -186,11 +186,11 @@ class Gateway:
 
     def heartbeat(self) -> None:
         """What the server does twice a second."""
-        self._services.calls.heartbeat()
+        self._services.calls.registry.heartbeat()
 
     async def drain_spool(self) -> None:
         """Commit the ends that were kept."""
-        await self._services.calls.replay()
+        await self._services.calls.settling.drain_spool()
 
     async def sweep(self) -> int:
         """End the holds whose time is over; how many there were."""
@@ -271,7 +271,7 @@ async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> tuple[Se
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         yield
-        await services.calls.stop()
+        await services.calls.registry.stop()
         await services.close()
 
     return services, http_app(services, options, lifespan)

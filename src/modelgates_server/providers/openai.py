@@ -34,7 +34,6 @@ from modelgates_server.core.errors import (
     ProviderTimedOut,
     ProviderUnavailable,
 )
-from modelgates_server.core.metering.request import Api
 from modelgates_server.service.ports import Clock
 
 RETRY_AFTER_MAX_S = 3600
@@ -58,7 +57,7 @@ _BROKEN = (ClientError, OSError)
 
 
 class OpenAiSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a provider is and how it is asked; the paths of `Api` come below `base_url`.
+    """Where a provider is and how it is asked; the paths of its dialect come below `base_url`.
 
     A key in `authorization` goes as a bearer token, in any other header (Azure: `api-key`) as it
     is. `headers` are sent as well. Raises `InvalidInput`, which shows none of the values.
@@ -212,18 +211,20 @@ class OpenAiProvider:
         self._settings = settings
         self._clock = clock
         base = URL(settings.base_url)
-        self._urls = {api: (base / api).with_query(base.query) for api in Api}
+        self._base = base
+        self._urls: dict[str, URL] = {}
         self._proxy = _proxy_of(base)
         self._session: ClientSession | None = None
 
-    async def send(self, api: Api, body: bytes) -> OpenAiReply:
+    async def send(self, path: str, body: bytes) -> OpenAiReply:
         """See `Provider`."""
         session = self._session or self._open()
+        url = self._urls.get(path) or self._url_of(path)
         name = self._settings.name
         try:
             async with asyncio.timeout(self._settings.first_byte_timeout_s):
                 response = await session.post(
-                    self._urls[api],
+                    url,
                     data=BytesIO(body),  # of bytes above 1 MiB aiohttp complains
                     proxy=self._proxy,
                     allow_redirects=False,  # another host would be shown the key
@@ -237,6 +238,10 @@ class OpenAiProvider:
         """See `Provider`; what is still being read ends with `ProviderUnavailable`."""
         if self._session is not None:
             await self._session.close()
+
+    def _url_of(self, path: str) -> URL:
+        url = self._urls[path] = (self._base / path).with_query(self._base.query)
+        return url
 
     def _open(self) -> ClientSession:
         settings = self._settings

@@ -1,3 +1,5 @@
+from decimal import Decimal
+
 from modelgates_server.core.pricing.prices import (
     BASIS_POINTS,
     shown_tiers,
@@ -21,4 +23,4 @@ def test_shown_tier_has_the_rates_of_those_below_it_when_it_states_none() -> Non
     assert (first.above, second.above) == (0, 10)
     assert first.rates == {Meter.INPUT: 2, Meter.OUTPUT: 4, Meter.CACHE_READ: 1}
     assert second.rates.keys() == first.rates.keys()
-    assert (second.rates[Meter.INPUT], second.rates[Meter.OUTPUT]) == (6, 4)
+    assert (second.rates[Meter.INPUT], second.rates[Meter.OUTPUT]) == (Decimal(6), Decimal(4))

@@ -18,7 +18,15 @@ from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.request import Api
 from modelgates_server.core.pricing.prices import dollars, total_of
 from modelgates_server.service.calls.call import Call
-from tests.gateway import READ_PICO, WRITTEN_PICO, CallHarness, FakeClient, asking, relay
+from tests.gateway import (
+    READ_PICO,
+    WRITTEN_PICO,
+    CallHarness,
+    FakeClient,
+    asking,
+    relay,
+    take,
+)
 from tests.upstream import (
     DONE,
     Upstream,
@@ -334,15 +342,6 @@ async def test_an_early_count_does_not_make_the_rest_of_a_broken_stream_free(
     assert generation.usage.completion_tokens > 0
 
 
-async def take(call: Call) -> None:
-    """A plain call, as the server makes it."""
-    try:
-        await call.open()
-        await call.answer()
-    finally:
-        await call.close()
-
-
 async def check_free(desk: CallHarness, call: Call) -> None:
     generation = await desk.saved(call)
     assert (generation.state, generation.cost_pico) == (HoldState.VOIDED, 0)
@@ -366,11 +365,9 @@ async def test_a_failed_call_is_gone_before_the_collector_comes(
             kept = weakref.ref(call)
             failed = False
             try:
-                await call.open()
-                await call.answer()
+                await take(call)
             except GatewayError:
                 failed = True
-            await call.close()
             del call
             assert failed
             assert kept() is None

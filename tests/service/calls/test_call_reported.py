@@ -11,10 +11,18 @@ from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation, Origin, UsageWarning
 from modelgates_server.core.metering.request import Api
 from modelgates_server.core.pricing.prices import dollars, total_of
+from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.dialects.openai_chat.request import parse_request
-from modelgates_server.service.calls.registry import CallRequest
+from modelgates_server.service.calls.admission import CallRequest
 from modelgates_server.telemetry import observer
-from tests.gateway import READ_PICO, WRITTEN_PICO, CallHarness, FakeClient, asking
+from tests.gateway import (
+    READ_PICO,
+    WRITTEN_PICO,
+    CallHarness,
+    FakeClient,
+    asking,
+    take,
+)
 from tests.upstream import DONE, Upstream, UpstreamReply, answer, chunk, event, plain, usage, used
 
 FIVE_READ_TWO_WRITTEN_PICO = 5 * READ_PICO + 2 * WRITTEN_PICO
@@ -47,10 +55,8 @@ async def test_plain_answer_is_a_failure_and_free_when_its_end_says_so_and_nothi
 ) -> None:
     upstream.say = lambda _: saying(word, usage=usage(5, 2))
     call = await desk.begin(asking())
-    await call.open()
     with pytest.raises(ProviderUnavailable, match=f"finish reason '{word}'"):
-        await call.answer()
-    await call.close()
+        await take(call)
     saved = await desk.saved(call)
     assert (saved.state, saved.cost_pico) == (HoldState.VOIDED, 0)
 
@@ -203,10 +209,8 @@ async def test_answer_without_anything_in_it_is_a_failure_and_free(
 ) -> None:
     upstream.say = lambda _: plain(body)
     call = await desk.begin(asking(api=api))
-    await call.open()
     with pytest.raises(ProviderUnavailable):
-        await call.answer()
-    await call.close()
+        await take(call)
     saved = await desk.saved(call)
     assert (saved.state, saved.cost_pico) == (HoldState.VOIDED, 0)
 
@@ -250,7 +254,10 @@ async def test_echoed_prompt_is_no_output_and_does_not_cut_the_stream(
     body = {"model": "acme/large", "prompt": prompt, "echo": True, "max_tokens": 1, "stream": True}
     raw = json.dumps(body).encode()
     request = CallRequest(
-        demand=parse_request(Api.COMPLETIONS, raw), body=raw, origin=Origin(request_id="req_1")
+        inference=parse_request(Api.COMPLETIONS, raw),
+        dialect=OPENAI_CHAT,
+        body=raw,
+        origin=Origin(request_id="req_1"),
     )
     heard = FakeClient()
     generation = await desk.stream(request, heard)

@@ -16,9 +16,9 @@ def number(pico: int) -> Number:
     return msgspec.Raw(format_pico(pico).encode())
 
 
-def number_or_null(pico: int | None) -> Number:
-    """The same; None is `null`."""
-    return msgspec.Raw(b"null") if pico is None else number(pico)
+def number_or_null(pico: int | None) -> Number | None:
+    """The same; None stays None."""
+    return None if pico is None else number(pico)
 
 
 def read_number(member: str, raw: Number) -> Pico | None:

@@ -21,8 +21,8 @@ class KeyResponse(msgspec.Struct, frozen=True):
     label: str
     kind: KeyKind
     disabled: bool
-    limit: Number
-    limit_remaining: Number
+    limit: Number | None
+    limit_remaining: Number | None
     limit_reset: LimitReset | None
     include_byok_in_limit: bool
     usage: Number
@@ -80,8 +80,8 @@ class CurrentKey(msgspec.Struct, frozen=True):
     usage_daily: Number
     usage_weekly: Number
     usage_monthly: Number
-    limit: Number
-    limit_remaining: Number
+    limit: Number | None
+    limit_remaining: Number | None
     limit_reset: LimitReset | None
     include_byok_in_limit: bool
     is_free_tier: bool

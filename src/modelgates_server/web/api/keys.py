@@ -64,7 +64,7 @@ class External(msgspec.Struct, frozen=True):
     api_key: str | None = None
 
 
-class NewKeyBody(msgspec.Struct, frozen=True):
+class CreateKeyRequest(msgspec.Struct, frozen=True):
     """The body of POST /keys; `kind` is ours alone. Only PATCH disables a key."""
 
     name: _Name
@@ -79,7 +79,7 @@ class NewKeyBody(msgspec.Struct, frozen=True):
     disabled: bool | None = None
 
 
-class KeyChangeBody(msgspec.Struct, frozen=True):
+class UpdateKeyRequest(msgspec.Struct, frozen=True):
     """The body of PATCH /keys/{hash}; what is left out stays as it is."""
 
     name: _Name | msgspec.UnsetType = msgspec.UNSET
@@ -122,7 +122,7 @@ class KeysApi:
 
     async def create(self, context: RequestContext) -> HttpResponse:
         """POST /keys: the answer is the only time the key's text is shown."""
-        body = await self._body(context, NewKeyBody)
+        body = await self._body(context, CreateKeyRequest)
         if body.disabled:
             raise InvalidInput(
                 "disabled: a new key is always enabled; create it, then send "
@@ -151,7 +151,7 @@ class KeysApi:
     async def change(self, context: RequestContext) -> HttpResponse:
         """PATCH /keys/{hash}."""
         key = await self._named(context, context.request.path_params["hash"])
-        body = await self._body(context, KeyChangeBody)
+        body = await self._body(context, UpdateKeyRequest)
         for member in ("expires_at", "kind"):
             if getattr(body, member) not in (msgspec.UNSET, getattr(key, member)):
                 raise InvalidInput(f"{member} is set when a key is created and cannot be changed")

@@ -16,13 +16,15 @@ from modelgates_server.service.calls.call import Call
 from modelgates_server.service.verify import verify
 from tests.deadlines import DEADLINE_S, within
 from tests.gateway import (
-    PATIENCE,
     READ_PICO,
+    TIMEOUTS,
     WRITTEN_PICO,
     CallHarness,
     FakeClient,
     asking,
     relay,
+    scope_of,
+    take,
     until,
 )
 from tests.upstream import Gate, Upstream, UpstreamReply, answer, plain, story, usage
@@ -34,11 +36,11 @@ class Running:
     """A call that stands where its upstream waits."""
 
     def __init__(
-        self, desk: CallHarness, call: Call, heard: FakeClient, work: Awaitable[Any]
+        self, desk: CallHarness, call: Call, client: FakeClient, work: Awaitable[Any]
     ) -> None:
         self.desk = desk
         self.call = call
-        self.heard = heard
+        self.client = client
         self.task = asyncio.ensure_future(work)
 
     async def end(self) -> Generation:
@@ -53,26 +55,20 @@ class Running:
 async def stream_to(desk: CallHarness, upstream: Upstream, pause: Gate, text: str) -> Running:
     """Start a stream and hear it up to a text, where its upstream pauses."""
     upstream.say = lambda _: UpstreamReply(pause)
-    call, heard = await desk.begin(asking(stream=True)), FakeClient()
-    running = Running(desk, call, heard, relay(call, heard))
-    await heard.until(text)
+    client = FakeClient()
+    call = await desk.begin(asking(stream=True), client)
+    running = Running(desk, call, client, relay(call, client))
+    await client.until(text)
     return running
-
-
-async def take(call: Call) -> None:
-    try:
-        await call.open()
-        await call.answer()
-    finally:
-        await call.close()
 
 
 async def plain_to(desk: CallHarness, upstream: Upstream, pause: Gate) -> Running:
     """Start a plain call, whose upstream pauses within the body."""
     upstream.say = lambda _: UpstreamReply(pause, content_type="application/json")
-    call = await desk.begin(asking())
-    running = Running(desk, call, FakeClient(), take(call))
-    await until(lambda: call._reply is not None)
+    client = FakeClient()
+    call = await desk.begin(asking(), client)
+    running = Running(desk, call, client, take(call))
+    await until(lambda: call._attempt._reply is not None)
     return running
 
 
@@ -91,9 +87,9 @@ async def test_a_client_that_leaves_a_stream_pays_for_what_it_really_used(
     rest = Gate(story()[2:3], story()[3:])
     pause = Gate(story()[:2], rest)
     running = await stream_to(desk, upstream, pause, "word1")
-    running.call.client_has_left = lambda: True
+    running.client.left = True
     pause.go.set()
-    await running.heard.until("word2")
+    await running.client.until("word2")
     rest.go.set()
     generation = await running.end()
     assert generation.cancelled
@@ -108,7 +104,7 @@ async def test_a_client_that_leaves_a_plain_call_pays_for_what_it_really_used(
 ) -> None:
     pause = half_an_answer()
     running = await plain_to(desk, upstream, pause)
-    running.call.client_has_left = lambda: True
+    running.client.left = True
     pause.go.set()
     generation = await running.end()
     assert generation.cancelled
@@ -120,14 +116,14 @@ async def test_nobody_is_waited_for_longer_than_the_limit(
 ) -> None:
     pause = two_words()
     running = await stream_to(desk, upstream, pause, "word1")
-    running.call.client_has_left = lambda: True
-    desk.generations.heartbeat()
-    desk.clock.forward(PATIENCE.drain_s * 1000 - 1)
-    desk.generations.heartbeat()
+    running.client.left = True
+    desk.calls.registry.heartbeat()
+    desk.clock.forward(TIMEOUTS.drain_s * 1000 - 1)
+    desk.calls.registry.heartbeat()
     await asyncio.sleep(0)
     assert not running.task.done()
     desk.clock.forward(1)
-    desk.generations.heartbeat()
+    desk.calls.registry.heartbeat()
     generation = await running.end()
     pause.go.set()
     assert generation.cancelled
@@ -142,13 +138,14 @@ async def test_refusal_costs_nothing_when_the_client_leaves_while_it_is_read(
 ) -> None:
     pause = Gate([b'{"error": '], [b'{"message": "no"}}'])
     upstream.say = lambda _: UpstreamReply(pause, 500, "application/json")
-    call = await desk.begin(asking())
-    running = Running(desk, call, FakeClient(), take(call))
-    await until(lambda: call._reply is not None)
-    call.client_has_left = lambda: True
-    desk.generations.heartbeat()
-    desk.clock.forward(PATIENCE.drain_s * 1000)
-    desk.generations.heartbeat()
+    client = FakeClient()
+    call = await desk.begin(asking(), client)
+    running = Running(desk, call, client, take(call))
+    await until(lambda: call._attempt._reply is not None)
+    running.client.left = True
+    desk.calls.registry.heartbeat()
+    desk.clock.forward(TIMEOUTS.drain_s * 1000)
+    desk.calls.registry.heartbeat()
     with pytest.raises(ProviderUnavailable):
         async with within():
             await running.task
@@ -162,8 +159,8 @@ async def test_a_stream_with_a_reader_is_never_abandoned(
 ) -> None:
     pause = two_words()
     running = await stream_to(desk, upstream, pause, "word1")
-    desk.clock.forward(100 * PATIENCE.drain_s * 1000)
-    desk.generations.heartbeat()
+    desk.clock.forward(100 * TIMEOUTS.drain_s * 1000)
+    desk.calls.registry.heartbeat()
     pause.go.set()
     assert (await running.end()).cost_pico == TRUE_PICO
 
@@ -179,7 +176,7 @@ async def test_a_stream_that_is_stopped_is_told_so_and_charged_for_what_was_hand
     assert generation.error == "server_stopping"
     assert generation.usage is not None
     assert generation.usage.output == 3
-    last = running.heard.chunks[-1]
+    last = running.client.chunks[-1]
     stopping = {"message": "The server is stopping.", "code": 503}
     assert last["error"] == {
         **stopping,
@@ -201,8 +198,9 @@ async def test_a_plain_call_that_is_stopped_costs_nothing(
             return UpstreamReply(list(pause))
 
         upstream.say = say
-        call = await desk.begin(asking())
-        running = Running(desk, call, FakeClient(), take(call))
+        client = FakeClient()
+        call = await desk.begin(asking(), client)
+        running = Running(desk, call, client, take(call))
         await until(lambda: len(upstream.asked) == 1)
     running.task.cancel()
     with pytest.raises(Stopping):
@@ -221,7 +219,7 @@ async def test_a_stop_while_the_capture_is_committed_loses_nothing(
     with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as other:
         other.execute("begin immediate")
         pause.go.set()
-        await until(lambda: running.call._settled)
+        await until(lambda: running.call._is_settled)
         await asyncio.sleep(0)
         running.task.cancel()
         await asyncio.sleep(0)
@@ -229,7 +227,7 @@ async def test_a_stop_while_the_capture_is_committed_loses_nothing(
         other.execute("rollback")
     generation = await running.end()
     assert generation.cost_pico == TRUE_PICO == (await desk.account()).usage_pico
-    assert running.heard.chunks[-1]["usage"]["prompt_tokens"] == 3
+    assert running.client.chunks[-1]["usage"]["prompt_tokens"] == 3
 
 
 async def test_a_sign_of_life_while_the_capture_waits_does_not_keep_it_from_landing(
@@ -240,11 +238,11 @@ async def test_a_sign_of_life_while_the_capture_waits_does_not_keep_it_from_land
     with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as other:
         other.execute("begin immediate")
         pause.go.set()
-        await until(lambda: running.call._settled)
-        desk.clock.forward(PATIENCE.hold_ttl_s * 1000 // 3)
-        desk.generations.heartbeat()
+        await until(lambda: running.call._is_settled)
+        desk.clock.forward(TIMEOUTS.hold_ttl_s * 1000 // 3)
+        desk.calls.registry.heartbeat()
         await asyncio.sleep(0)
-        assert running.call.checkpoint.state is HoldState.OPEN, "what it saves if it comes first"
+        assert running.call.checkpoint().state is HoldState.OPEN, "what it saves if it comes first"
         other.execute("rollback")
     generation = await running.end()
     assert generation.state is HoldState.CAPTURED
@@ -269,15 +267,16 @@ async def test_leaving_before_the_first_word_does_not_make_a_long_call_free(
 ) -> None:
     pause = Gate([], story())
     upstream.say = lambda _: UpstreamReply(pause)
-    call = await desk.begin(asking(stream=True))
-    running = Running(desk, call, FakeClient(), relay(call, FakeClient()))
+    client = FakeClient()
+    call = await desk.begin(asking(stream=True), client)
+    running = Running(desk, call, client, relay(call, client))
     await until(lambda: len(upstream.asked) == 1)
-    call.client_has_left = lambda: True
-    desk.generations.heartbeat()
-    desk.clock.forward(PATIENCE.drain_s * 1000)
+    running.client.left = True
+    desk.calls.registry.heartbeat()
+    desk.clock.forward(TIMEOUTS.drain_s * 1000)
 
     async def given_up() -> bool:
-        desk.generations.heartbeat()
+        desk.calls.registry.heartbeat()
         return running.task.done()
 
     await until(given_up)
@@ -294,8 +293,8 @@ async def test_a_call_that_a_mistake_of_ours_stops_holds_nothing(
 ) -> None:
     upstream.say = lambda _: UpstreamReply(story())
     call = await desk.begin(asking(stream=True))
-    await call.open()
-    await call.close()
+    async with scope_of(call):
+        await call.open()
     generation = await desk.saved(call)
     assert (generation.state, generation.error) == (HoldState.VOIDED, "internal_error")
     assert (await desk.account()).held_pico == 0
@@ -305,7 +304,7 @@ async def test_a_slow_client_does_not_hide_the_usage_that_came_with_the_first_wo
     desk: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply([b"".join(story())])
-    call, writing = await desk.begin(asking(stream=True)), asyncio.Event()
+    writing = asyncio.Event()
 
     class Slow(FakeClient):
         async def write(self, data: bytes) -> None:
@@ -314,7 +313,9 @@ async def test_a_slow_client_does_not_hide_the_usage_that_came_with_the_first_wo
                 await asyncio.sleep(DEADLINE_S)
             await super().write(data)
 
-    running = Running(desk, call, Slow(), relay(call, Slow()))
+    client = Slow()
+    call = await desk.begin(asking(stream=True), client)
+    running = Running(desk, call, client, relay(call, client))
     await writing.wait()
     running.task.cancel()
     generation = await running.end()

@@ -1,4 +1,4 @@
-"""A call that would never end, and one that fails after its provider has said something."""
+"""One request to one endpoint: endless answers, mistakes of ours, and what has come priced."""
 
 import asyncio
 import itertools
@@ -6,17 +6,32 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from modelgates_server.core.errors import CallEnded, ProviderUnavailable
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.settlement import settle
+from modelgates_server.core.pricing.prices import Tier
+from modelgates_server.dialects.openai_chat import stream
+from modelgates_server.service.calls import attempt
 from modelgates_server.service.calls import call as calls
 from modelgates_server.service.calls.call import Call
 from tests.deadlines import DEADLINE_S
-from tests.gateway import CallHarness, FakeClient, asking, relay
+from tests.gateway import (
+    ACME_PRICE,
+    READ_PICO,
+    WRITTEN_PICO,
+    CallHarness,
+    FakeClient,
+    asking,
+    relay,
+    take,
+)
 from tests.upstream import Upstream, UpstreamReply, answer, chunk, plain, story, usage
+
+TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 
 CUT_BY_BYTES = 64 * 1024 + 32 * 100
 """Text of a stream, for which 100 tokens are held, after which it is cut at the latest."""
@@ -115,7 +130,7 @@ async def test_plain_answer_that_a_mistake_of_ours_keeps_back_costs_nothing(
     def mistake(*_: object) -> bytes:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(calls, "rewrite_answer", mistake)
+    monkeypatch.setattr(stream, "rewrite_answer", mistake)
     with pytest.raises(ZeroDivisionError):
         await take(call)
     await check_free(desk, call)
@@ -168,7 +183,7 @@ async def test_stream_that_is_answered_with_an_endless_body_is_not_read_to_its_e
 async def test_endless_plain_answer_is_not_read_to_its_end(
     desk: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "ANSWER_MAX_BYTES", CUT_BY_BYTES)  # 64 MiB take a while
+    monkeypatch.setattr(attempt, "ANSWER_MAX_BYTES", CUT_BY_BYTES)  # 64 MiB take a while
     endless = Endless()
     upstream.say = lambda _: UpstreamReply(endless, 200, "application/json")
     call = await desk.begin(asking())
@@ -203,20 +218,40 @@ async def test_call_that_cannot_be_priced_frees_its_hold(
             raise ZeroDivisionError
         return settle(*given, **named)
 
-    monkeypatch.setattr(calls, "settle", mistaken)
+    monkeypatch.setattr(attempt, "settle", mistaken)
     call = await desk.begin(asking(stream=stream))
     with pytest.raises(ZeroDivisionError):
         await (relay(call, FakeClient()) if stream else take(call))
     await check_free(desk, call)
 
 
-async def take(call: Call) -> None:
-    """A plain call, as the server makes it."""
-    try:
-        await call.open()
-        await call.answer()
-    finally:
-        await call.close()
+async def test_checkpoint_and_end_are_at_the_price_of_the_attempt_that_runs(
+    desk: CallHarness, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: UpstreamReply(story())
+    call = await desk.begin(asking(stream=True))
+    admitted = call._attempt._call
+    dear = {meter: 2 * rate for meter, rate in ACME_PRICE.tiers[0].rates.items()}
+    price = msgspec.structs.replace(ACME_PRICE, tiers=(Tier(0, dear),))
+    served = msgspec.structs.replace(admitted.served, price=price)
+    other = attempt.RunningAttempt(msgspec.structs.replace(admitted, served=served), desk.clock)
+    for each in (call._attempt, other):
+        for piece in story():
+            list(each.response.feed(piece))
+    assert other.checkpoint().cost_pico == 2 * call._attempt.checkpoint().cost_pico > 0
+    ended = [each.settle(None, cancelled=False) for each in (call._attempt, other)]
+    assert [each.cost_pico for each in ended] == [TRUE_PICO, 2 * TRUE_PICO]
+    await relay(call, FakeClient())
+
+
+async def test_what_has_come_and_was_not_relayed_is_metered_at_the_end(
+    desk: CallHarness, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: UpstreamReply(story())
+    call = await desk.begin(asking(stream=True))
+    call._attempt.unread = call._attempt.response.feed(b"".join(story()))
+    assert call._attempt.settle(None, cancelled=False).cost_pico == TRUE_PICO
+    await relay(call, FakeClient())
 
 
 async def check_free(desk: CallHarness, call: Call) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from structlog.testing import capture_logs
 
 from modelgates_server import store
 from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
@@ -13,10 +12,9 @@ from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.service.calls.call import Call
 from modelgates_server.service.ports import PendingSettlement
 from modelgates_server.web.services import Services
-from tests.deadlines import DEADLINE_S
 from tests.gateway import (
-    PATIENCE,
     READ_PICO,
+    TIMEOUTS,
     WRITTEN_PICO,
     CallHarness,
     FakeClient,
@@ -27,31 +25,16 @@ from tests.gateway import (
     relay,
     until,
 )
+from tests.service.calls.spooled import spooled
 from tests.support import new_account_id
-from tests.upstream import Gate, Upstream, UpstreamReply, story
+from tests.upstream import Upstream, UpstreamReply, story
 
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 
 
 def restarted(desk: CallHarness, folder: Path) -> Services:
     """The service of another process on the same database and spool."""
-    return metered(desk.store, desk.clock, folder / "spool", patience=PATIENCE)
-
-
-async def spooled(
-    desk: CallHarness, upstream: Upstream, path: Path, heard: FakeClient | None = None
-) -> Call:
-    """A stream that has ended while the database was away."""
-    pause = Gate(story()[:2], story()[2:])
-    upstream.say = lambda _: UpstreamReply(pause)
-    call, heard = await desk.begin(asking(stream=True)), heard or FakeClient()
-    work = asyncio.ensure_future(relay(call, heard))
-    await heard.until("word1")
-    with moved_away(path):
-        pause.go.set()
-        ended, _ = await asyncio.wait([work], timeout=DEADLINE_S)
-        assert ended
-    return call
+    return metered(desk.store, desk.clock, folder / "spool", timeouts=TIMEOUTS)
 
 
 async def usage_pico(desk: CallHarness) -> int:
@@ -85,7 +68,7 @@ async def test_an_answer_whose_capture_cannot_be_saved_is_given_and_charged_late
     assert await usage_pico(desk) == 0
     assert len(await pending(desk.metered.spool)) == 1
     for _ in range(2):
-        await desk.generations.replay()
+        await desk.calls.settling.drain_spool()
         assert await usage_pico(desk) == TRUE_PICO
         assert await pending(desk.metered.spool) == []
     saved = await desk.saved(call)
@@ -105,11 +88,11 @@ async def test_an_end_that_a_mistake_of_ours_keeps_from_the_books_is_not_lost(
         broken.setattr(store.sqlite.writer, "save", mistake)
         await relay(call, heard)
         with pytest.raises(ZeroDivisionError) as told:
-            await desk.generations.replay()
+            await desk.calls.settling.drain_spool()
     assert call.generation.id in told.value.__notes__[0], "the log names it"
     assert heard.chunks[-1]["usage"]["prompt_tokens"] == 3
     assert len(await pending(desk.metered.spool)) == 1
-    await desk.generations.replay()
+    await desk.calls.settling.drain_spool()
     saved = await desk.saved(call)
     assert (saved.state, saved.cost_pico) == (HoldState.CAPTURED, TRUE_PICO)
 
@@ -117,7 +100,7 @@ async def test_an_end_that_a_mistake_of_ours_keeps_from_the_books_is_not_lost(
 async def test_what_is_kept_lands_by_itself_when_the_database_is_back(
     desk: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
-    work = asyncio.ensure_future(desk.generations.run_forever(0.001))
+    work = asyncio.ensure_future(desk.calls.registry.run_forever(0.001))
     await spooled(desk, upstream, sqlite_path)
 
     async def landed() -> bool:
@@ -131,7 +114,7 @@ async def test_what_a_killed_process_kept_lands_before_its_hold_is_called_lost(
     desk: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:
     call = await spooled(desk, upstream, sqlite_path)
-    desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
+    desk.clock.forward(TIMEOUTS.hold_ttl_s * 1000)
     assert await restarted(desk, tmp_path).maintenance.run_once() == 0
     saved = await desk.saved(call)
     assert (saved.state, saved.cost_pico) == (HoldState.CAPTURED, TRUE_PICO)
@@ -143,7 +126,7 @@ async def test_a_start_without_the_database_resolves_nothing(
     desk: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:
     await spooled(desk, upstream, sqlite_path)
-    desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
+    desk.clock.forward(TIMEOUTS.hold_ttl_s * 1000)
     with moved_away(sqlite_path), pytest.raises(StoreUnavailable, match="moved or replaced"):
         await restarted(desk, tmp_path).maintenance.run_once()
     assert len(await pending(desk.metered.spool)) == 1
@@ -155,7 +138,7 @@ async def test_processes_that_land_the_same_captures_at_once_charge_once(
     for _ in range(3):
         await spooled(desk, upstream, sqlite_path)
     others = [restarted(desk, tmp_path).calls for _ in range(4)]
-    await asyncio.gather(*(other.replay() for other in [desk.generations, *others]))
+    await asyncio.gather(*(other.settling.drain_spool() for other in [desk.calls, *others]))
     assert await usage_pico(desk) == 3 * TRUE_PICO
 
 
@@ -164,7 +147,7 @@ async def test_a_spool_that_cannot_be_written_loses_nothing_while_the_process_li
 ) -> None:
     put_a_file_in_the_way(tmp_path)
     call = await spooled(desk, upstream, sqlite_path)
-    await desk.generations.replay()
+    await desk.calls.settling.drain_spool()
     assert (await desk.saved(call)).cost_pico == TRUE_PICO
 
 
@@ -176,38 +159,14 @@ async def test_a_capture_after_its_hold_was_resolved_is_told_and_not_charged(
     desk: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:
     call = await spooled(desk, upstream, sqlite_path)
-    desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
-    elsewhere = metered(desk.store, desk.clock, tmp_path / "another", patience=PATIENCE)
+    desk.clock.forward(TIMEOUTS.hold_ttl_s * 1000)
+    elsewhere = metered(desk.store, desk.clock, tmp_path / "another", timeouts=TIMEOUTS)
     assert await elsewhere.maintenance.run_once() == 1
-    await desk.generations.replay()
+    await desk.calls.settling.drain_spool()
     saved = await desk.saved(call)
     assert (saved.state, await usage_pico(desk)) == (HoldState.EXPIRED, 0)
     assert counted(desk, "late") == 1
     assert await pending(desk.metered.spool) == []
-
-
-async def test_a_sign_of_life_that_could_not_be_saved_is_given_at_the_next_tick(
-    desk: CallHarness, upstream: Upstream, sqlite_path: Path
-) -> None:
-    pause = Gate(story()[:2], story()[2:])
-    upstream.say = lambda _: UpstreamReply(pause)
-    call, heard = await desk.begin(asking(stream=True)), FakeClient()
-    work = asyncio.ensure_future(relay(call, heard))
-    ticks = asyncio.ensure_future(desk.generations.run_forever(0.001))
-    await heard.until("word1")
-    with moved_away(sqlite_path), capture_logs() as logged:
-        desk.clock.forward(PATIENCE.hold_ttl_s * 500)
-        await until(lambda: any(line["event"] == "hold not prolonged" for line in logged))
-
-    async def prolonged() -> bool:
-        later_ms = desk.clock() + PATIENCE.hold_ttl_s * 1000 - 1
-        return await desk.store.expired_holds(later_ms, 1) == []
-
-    await until(prolonged)
-    pause.go.set()
-    await work
-    ticks.cancel()
-    assert (await desk.saved(call)).cost_pico == TRUE_PICO
 
 
 @pytest.mark.books(holds_open=True)
@@ -217,9 +176,9 @@ async def test_one_damaged_file_does_not_keep_the_others_nor_the_signs_of_life(
     await spooled(desk, upstream, sqlite_path)
     lost, unknown = [await desk.begin(asking()) for _ in range(2)]
     damage(tmp_path / "spool", unknown)
-    desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
+    desk.clock.forward(TIMEOUTS.hold_ttl_s * 1000)
     other = restarted(desk, tmp_path)
-    ticks = asyncio.ensure_future(other.calls.run_forever(0.001))
+    ticks = asyncio.ensure_future(other.calls.registry.run_forever(0.001))
     with pytest.raises(StoreUnavailable, match="damaged"):
         await other.maintenance.run_once()
     assert await usage_pico(desk) == TRUE_PICO, "the sound one has landed"
@@ -239,7 +198,7 @@ async def test_a_file_that_cannot_even_be_read_does_not_stop_the_signs_of_life(
     await spooled(desk, upstream, sqlite_path)
     (tmp_path / "spool" / "gen-0.json").mkdir()  # root may read all files
     other = restarted(desk, tmp_path)
-    ticks = asyncio.ensure_future(other.calls.run_forever(0.001))
+    ticks = asyncio.ensure_future(other.calls.registry.run_forever(0.001))
     with pytest.raises((StoreUnavailable, OSError), match="gen-0"):
         await other.maintenance.run_once()
     assert await usage_pico(desk) == TRUE_PICO, "the sound one has landed"
@@ -255,32 +214,8 @@ async def test_a_capture_that_the_database_knows_nothing_of_does_not_keep_the_ot
     foreign = msgspec.structs.replace(true.generation, id="gen-0", account_id=new_account_id())
     await desk.metered.spool.put(PendingSettlement(foreign))
     lost = await desk.begin(asking())
-    desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
+    desk.clock.forward(TIMEOUTS.hold_ttl_s * 1000)
     with pytest.raises(AccountNotFound):
         await restarted(desk, tmp_path).maintenance.run_once()
     assert await usage_pico(desk) == TRUE_PICO
     assert (await desk.saved(lost)).state is HoldState.EXPIRED
-
-
-async def test_a_stop_waits_for_what_runs(desk: CallHarness, upstream: Upstream) -> None:
-    pause = Gate(story()[:2], story()[2:])
-    upstream.say = lambda _: UpstreamReply(pause)
-    call, heard = await desk.begin(asking(stream=True)), FakeClient()
-    work = asyncio.ensure_future(relay(call, heard))
-    await heard.until("word1")
-    stop = asyncio.ensure_future(desk.generations.stop())
-    for _ in range(100):
-        await asyncio.sleep(0)
-    assert not stop.done()
-    pause.go.set()
-    await asyncio.gather(work, stop)
-    assert await usage_pico(desk) == TRUE_PICO
-
-
-async def test_a_stop_lands_what_was_kept(
-    desk: CallHarness, upstream: Upstream, sqlite_path: Path
-) -> None:
-    await spooled(desk, upstream, sqlite_path)
-    await desk.generations.stop()
-    assert await usage_pico(desk) == TRUE_PICO
-    assert await desk.metered.spool.ids() == []

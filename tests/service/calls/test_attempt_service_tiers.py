@@ -18,8 +18,8 @@ from modelgates_server.service.ports import Store
 from tests.gateway import (
     ACME,
     ACME_PRICE,
-    PATIENCE,
     READ_PICO,
+    TIMEOUTS,
     WRITTEN_PICO,
     CallHarness,
     asking,
@@ -68,7 +68,7 @@ async def desk(
         tmp_path / "spool",
         catalog=sandbox_catalog(MODELS, PRICES),
         providers={"acme": acme},
-        patience=PATIENCE,
+        timeouts=TIMEOUTS,
     )
     yield CallHarness(store, clock, built, await new_caller(store))
     await acme.close()

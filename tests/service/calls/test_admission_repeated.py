@@ -20,23 +20,26 @@ from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.core.metering.request import Api
 from modelgates_server.dialects.openai_chat.request import parse_request
+from modelgates_server.service.calls.admission import CallRequest
 from modelgates_server.service.calls.call import Call
-from modelgates_server.service.calls.registry import ANSWER_KEPT_MS, CallRequest
+from modelgates_server.service.calls.settling import ANSWER_KEPT_MS
 from modelgates_server.service.ports import Store
 from tests.gateway import (
-    PATIENCE,
     READ_PICO,
+    TIMEOUTS,
     WRITTEN_PICO,
     CallHarness,
     asking,
+    begin,
     key_of,
     moved_away,
     new_caller,
     open_desk,
+    take,
     until,
 )
 from tests.support import ManualClock, open_database
-from tests.upstream import Gate, Upstream, UpstreamReply, answer, plain, usage
+from tests.upstream import Gate, Upstream, UpstreamReply, answer, chunk, plain, usage
 
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 ASKED = asking(key="once")
@@ -44,14 +47,10 @@ ASKED = asking(key="once")
 
 async def ask(desk: CallHarness, request: CallRequest = ASKED) -> tuple[bytes, str]:
     """The answer and the id of its generation, made now or given again."""
-    begun = await desk.generations.begin(desk.caller, request)
+    begun = await begin(desk.calls, desk.caller, request)
     if isinstance(begun, StoredAnswer):
         return begun.body, begun.generation_id
-    try:
-        await begun.open()
-        return await begun.answer(), begun.generation.id
-    finally:
-        await begun.close()
+    return await take(begun), begun.generation.id
 
 
 async def billed(desk: CallHarness) -> int:
@@ -119,7 +118,7 @@ SAME_BODY = json.dumps(
 
 def at(api: Api) -> CallRequest:
     """The same body and key at an operation."""
-    return msgspec.structs.replace(ASKED, demand=parse_request(api, SAME_BODY), body=SAME_BODY)
+    return msgspec.structs.replace(ASKED, inference=parse_request(api, SAME_BODY), body=SAME_BODY)
 
 
 @pytest.mark.books(holds_open=True)
@@ -156,7 +155,7 @@ async def test_many_at_once_make_one_call(
     desk: CallHarness, upstream: Upstream, database_url: str, clock: ManualClock, tmp_path: Path
 ) -> None:
     other = open_database(database_url)
-    async with open_desk(other, clock, tmp_path, upstream.url, PATIENCE) as elsewhere:
+    async with open_desk(other, clock, tmp_path, upstream.url, TIMEOUTS) as elsewhere:
         desks = [desk, elsewhere._replace(caller=desk.caller)] * 10
         results = await asyncio.gather(*(ask(one) for one in desks), return_exceptions=True)
     await other.close()
@@ -199,12 +198,12 @@ async def test_a_call_that_was_lost_is_made_again_only_if_nothing_was_charged(
 ) -> None:
     lost = await desk.begin(ASKED)
     if charged:
-        lost._observed.observe(plain_chunk())
-        desk.clock.forward(PATIENCE.hold_ttl_s * 500)
-        desk.generations.heartbeat()
+        list(lost._attempt.response.feed(chunk("said before the kill")))
+        desk.clock.forward(TIMEOUTS.hold_ttl_s * 500)
+        desk.calls.registry.heartbeat()
         await until(partial_saved(desk, lost, lambda saved: saved.cost_pico > 0))
-    desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
-    desk.generations._running.clear()  # as a kill does
+    desk.clock.forward(TIMEOUTS.hold_ttl_s * 1000)
+    desk.calls.registry._running.clear()  # as a kill does
     assert await desk.metered.maintenance.run_once() == 1
     if charged:
         with pytest.raises(CallEnded):
@@ -212,10 +211,6 @@ async def test_a_call_that_was_lost_is_made_again_only_if_nothing_was_charged(
     else:
         await ask(desk)
     assert len(upstream.asked) == (0 if charged else 1)
-
-
-def plain_chunk() -> bytes:
-    return b'{"choices":[{"index":0,"delta":{"content":"said before the kill"}}]}'
 
 
 def partial_saved(desk: CallHarness, call: Call, so: Callable[[Any], bool]) -> Callable[[], Any]:
@@ -242,7 +237,7 @@ async def test_an_answer_outlives_a_restart(
 ) -> None:
     first = await ask(desk)
     other = open_database(database_url)
-    async with open_desk(other, clock, tmp_path, upstream.url, PATIENCE) as later:
+    async with open_desk(other, clock, tmp_path, upstream.url, TIMEOUTS) as later:
         assert await ask(later._replace(caller=desk.caller)) == first
     await other.close()
     assert len(upstream.asked) == 1
@@ -280,7 +275,7 @@ async def test_a_call_whose_capture_waits_for_the_database_is_not_made_again(
         told = await first
     with pytest.raises(CallInProgress):
         await ask(desk)
-    await desk.generations.replay()
+    await desk.calls.settling.drain_spool()
     assert await ask(desk) == told
     assert len(upstream.asked) == 1
     assert await billed(desk) == TRUE_PICO

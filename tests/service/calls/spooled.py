@@ -1,0 +1,24 @@
+"""A call that ended while the database was away."""
+
+import asyncio
+from pathlib import Path
+
+from modelgates_server.service.calls.call import Call
+from tests.gateway import DEADLINE_S, CallHarness, FakeClient, asking, moved_away, relay
+from tests.upstream import Gate, Upstream, UpstreamReply, story
+
+
+async def spooled(
+    desk: CallHarness, upstream: Upstream, path: Path, heard: FakeClient | None = None
+) -> Call:
+    """A stream whose end could not be committed."""
+    pause = Gate(story()[:2], story()[2:])
+    upstream.say = lambda _: UpstreamReply(pause)
+    call, heard = await desk.begin(asking(stream=True)), heard or FakeClient()
+    work = asyncio.ensure_future(relay(call, heard))
+    await heard.until("word1")
+    with moved_away(path):
+        pause.go.set()
+        ended, _ = await asyncio.wait([work], timeout=DEADLINE_S)
+        assert ended
+    return call
