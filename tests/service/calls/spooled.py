@@ -4,7 +4,8 @@ import asyncio
 from pathlib import Path
 
 from modelgates_server.service.calls.call import Call
-from tests.gateway import DEADLINE_S, CallHarness, FakeClient, asking, moved_away, relay
+from tests.deadlines import DEADLINE_S
+from tests.gateway import CallHarness, FakeClient, asking, moved_away, relay
 from tests.upstream import Gate, Upstream, UpstreamReply, story
 
 
