@@ -256,7 +256,7 @@ async def relay(call: Call, client: FakeClient) -> None:
 
 
 @asynccontextmanager
-async def open_desk(
+async def open_harness(
     store: Store, clock: ManualClock, folder: Path, url: str, timeouts: CallTimeouts | None = None
 ) -> AsyncIterator[CallHarness]:
     """A desk whose provider `acme` is at a URL."""

@@ -90,9 +90,9 @@ def session(acme: Acme) -> Iterator[Session]:
 class Silence:
     """A provider that says nothing, not even a head, before it may."""
 
-    def __init__(self, says: UpstreamReply) -> None:
+    def __init__(self, reply: UpstreamReply) -> None:
         self.gate = Gate([], [])
-        self.says = says
+        self.says = reply
 
     def __call__(self, _: Any) -> UpstreamReply:
         assert list(self.gate) == []
@@ -102,9 +102,9 @@ class Silence:
         self.gate.go.set()
 
 
-def silence(upstream: Upstream, says: UpstreamReply) -> Silence:
+def silence(upstream: Upstream, reply: UpstreamReply) -> Silence:
     """From now on the upstream is silent, and afterwards says this."""
-    silent = Silence(says)
+    silent = Silence(reply)
     upstream.say = silent
     return silent
 
@@ -205,8 +205,8 @@ FAILURES: dict[str, tuple[UpstreamReply, int]] = {
 def test_a_failure_after_the_head_of_a_stream_is_its_last_chunk_and_costs_nothing(
     acme: Acme, session: Session, case: str
 ) -> None:
-    says, code = FAILURES[case]
-    silent = silence(acme[1], says)
+    reply, code = FAILURES[case]
+    silent = silence(acme[1], reply)
     with head_of(session.inference, stream=True) as listening:
         silent.end()
         listening.rest()
@@ -281,8 +281,8 @@ def test_a_client_that_leaves_while_its_provider_is_silent_pays_for_what_was_use
     acme: Acme, session: Session, stream: bool
 ) -> None:
     server, upstream = acme
-    says = UpstreamReply(story()) if stream else plain(answer("hi", usage(3, 5)))
-    silent = silence(upstream, says)
+    reply = UpstreamReply(story()) if stream else plain(answer("hi", usage(3, 5)))
+    silent = silence(upstream, reply)
     with head_of(session.inference, stream=stream) as listening:
         listening.reset()
     [hold] = session.viewer.get("/credits/holds")

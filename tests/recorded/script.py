@@ -38,12 +38,12 @@ class Script:
         self._upstream = upstream
         self._claimed = 0
 
-    def provider_says(self, says: UpstreamReply) -> None:
+    def provider_says(self, reply: UpstreamReply) -> None:
         """What the provider answers from now on; it takes `PROVIDER_MS` for that."""
 
         def say(_: Any) -> UpstreamReply:
             self.gateway.clock.forward(PROVIDER_MS)
-            return says
+            return reply
 
         self._upstream.say = say
 
