@@ -23,7 +23,7 @@ GARBAGE = '{"id":"chatcmpl-garbage","choices":[{"index":0,"del'
 BROKEN_OFF = "sandbox ended its answer before its end"
 
 
-class Heard(NamedTuple):
+class Received(NamedTuple):
     """An answer to its end, or to where it broke off."""
 
     status: int
@@ -62,7 +62,7 @@ def chaos_body(members: dict[str, Any], **body: Any) -> bytes:
     return body_of(model="chaos", messages=wish(**members), **body)
 
 
-async def hear(provider: Provider, api: Api, body: bytes) -> Heard:
+async def hear(provider: Provider, api: Api, body: bytes) -> Received:
     reply = await provider.send(api, body)
     head = (reply.status, reply.retry_after_s, reply.is_stream)
     pieces, error = [], None
@@ -75,7 +75,7 @@ async def hear(provider: Provider, api: Api, body: bytes) -> Heard:
     except ProviderUnavailable as unavailable:
         error = str(unavailable)
     reply.close()
-    return Heard(*head, b"".join(pieces), error)
+    return Received(*head, b"".join(pieces), error)
 
 
 async def hear_stream(provider: Provider, members: dict[str, Any]) -> list[Any]:

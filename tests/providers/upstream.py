@@ -14,7 +14,7 @@ import pytest
 from modelgates_server.core.errors import ProviderError
 from modelgates_server.core.metering.request import Api
 from modelgates_server.providers.openai import OpenAiProvider, OpenAiReply, OpenAiSettings
-from tests.server import DEADLINE_S
+from tests.deadlines import within
 from tests.support import ManualClock
 
 KEY = "sk-upstream-0123456789"
@@ -127,7 +127,7 @@ async def serving(play: Play, tls: ssl.SSLContext | None = None) -> AsyncIterato
     server = await asyncio.start_server(upstream.accept, "127.0.0.1", 0, ssl=tls)
     upstream.port = server.sockets[0].getsockname()[1]
     try:
-        async with asyncio.timeout(DEADLINE_S):
+        async with within():
             yield upstream
     finally:
         server.close()
