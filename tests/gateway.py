@@ -19,7 +19,7 @@ from modelgates_server.core.pricing.prices import Price, Tier
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.dialects.openai_chat.request import parse_request
-from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
+from modelgates_server.providers.http import HttpProvider, ProviderSettings
 from modelgates_server.providers.sandbox.offer import sandbox_models, sandbox_prices
 from modelgates_server.providers.sandbox.provider import SandboxProvider
 from modelgates_server.service.calls.admission import CallRequest, CallTimeouts
@@ -260,7 +260,7 @@ async def open_harness(
     store: Store, clock: ManualClock, folder: Path, url: str, timeouts: CallTimeouts | None = None
 ) -> AsyncIterator[CallHarness]:
     """A desk whose provider `acme` is at a URL."""
-    acme = OpenAiProvider(OpenAiSettings(name="acme", base_url=url, api_key=None), clock)
+    acme = HttpProvider(ProviderSettings(name="acme", base_url=url, api_key=None), clock)
     built = metered(
         store,
         clock,

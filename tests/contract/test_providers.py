@@ -10,7 +10,7 @@ import pytest
 from modelgates_server.core.errors import ProviderUnavailable
 from modelgates_server.core.metering.request import Api
 from modelgates_server.dialects.sse import SseReader
-from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
+from modelgates_server.providers.http import HttpProvider, ProviderSettings
 from modelgates_server.providers.sandbox.provider import SandboxProvider
 from modelgates_server.service.ports import Provider
 from tests.providers.sandbox import WITH_USAGE, events_of, running_sandbox, says, wish
@@ -48,8 +48,8 @@ async def provider(
     opened: Provider = SandboxProvider(clock)
     if request.param == "over HTTP":
         url = request.getfixturevalue("server")
-        settings = OpenAiSettings(name="sandbox", base_url=f"{url}/v1", api_key="any")
-        opened = OpenAiProvider(settings, clock)
+        settings = ProviderSettings(name="sandbox", base_url=f"{url}/v1", api_key="any")
+        opened = HttpProvider(settings, clock)
     yield opened
     await opened.close()
 

@@ -18,7 +18,7 @@ from modelgates_server.bootstrap.price_book import open_catalog
 from modelgates_server.core.audit.findings import Finding
 from modelgates_server.core.keys import KeyKind
 from modelgates_server.core.ledger.commands import CaptureHold
-from modelgates_server.providers.openai import OpenAiProvider
+from modelgates_server.providers.http import HttpProvider
 from modelgates_server.providers.sandbox.provider import SandboxProvider
 from modelgates_server.service.calls.admission import CallTimeouts
 from modelgates_server.service.export import export_jsonl
@@ -252,7 +252,7 @@ async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> tuple[Se
     configuration = load_configuration(path, {})
     store = open_store(folder / "modelgates.db")
     providers: dict[str, Provider] = {"sandbox": SandboxProvider(clock)}
-    providers |= {given.name: OpenAiProvider(given, clock) for given in configuration.providers}
+    providers |= {given.name: HttpProvider(given, clock) for given in configuration.providers}
     services = compose(
         store,
         catalog=await open_catalog(store, configuration, clock()),

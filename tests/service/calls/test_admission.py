@@ -22,7 +22,7 @@ from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.core.pricing.prices import Tier
-from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
+from modelgates_server.providers.http import HttpProvider, ProviderSettings
 from modelgates_server.service.calls.call import Call, CallService
 from modelgates_server.service.ports import Store
 from modelgates_server.service.verify import verify
@@ -59,7 +59,7 @@ async def serving(
     store: Store, clock: ManualClock, folder: Path, upstream: Upstream, catalog: Catalog
 ) -> AsyncIterator[CallService]:
     """The service with another catalog."""
-    acme = OpenAiProvider(OpenAiSettings(name="acme", base_url=upstream.url, api_key=None), clock)
+    acme = HttpProvider(ProviderSettings(name="acme", base_url=upstream.url, api_key=None), clock)
     yield metered(store, clock, folder, catalog=catalog, providers={"acme": acme}).calls
     await acme.close()
 

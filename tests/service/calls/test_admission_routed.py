@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from modelgates_server.core.errors import GatewayError, InvalidInput, NoEndpoint, UnknownModel
-from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
+from modelgates_server.providers.http import HttpProvider, ProviderSettings
 from modelgates_server.service.ports import Store
 from tests.gateway import (
     ACME,
@@ -30,7 +30,7 @@ OTHER = replace(ACME, id="other/small", endpoint=replace(ACME.endpoint, upstream
 async def harness(
     store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
 ) -> AsyncIterator[CallHarness]:
-    acme = OpenAiProvider(OpenAiSettings(name="acme", base_url=upstream.url, api_key=None), clock)
+    acme = HttpProvider(ProviderSettings(name="acme", base_url=upstream.url, api_key=None), clock)
     listing = replace(ACME, parameters=("temperature",))
     catalog = sandbox_catalog([listing, OTHER], [ACME_PRICE])
     built = metered(store, clock, tmp_path / "spool", catalog=catalog, providers={"acme": acme})

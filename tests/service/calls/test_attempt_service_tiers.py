@@ -13,7 +13,7 @@ from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.pricing.catalog import Endpoint
 from modelgates_server.core.pricing.prices import Tier
 from modelgates_server.core.pricing.usage import Meter
-from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
+from modelgates_server.providers.http import HttpProvider, ProviderSettings
 from modelgates_server.service.ports import Store
 from tests.gateway import (
     ACME,
@@ -61,7 +61,7 @@ WARNING = "a service tier was served without a price, or unasked: charged as sta
 async def harness(
     store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
 ) -> AsyncIterator[CallHarness]:
-    acme = OpenAiProvider(OpenAiSettings(name="acme", base_url=upstream.url, api_key=None), clock)
+    acme = HttpProvider(ProviderSettings(name="acme", base_url=upstream.url, api_key=None), clock)
     built = metered(
         store,
         clock,
