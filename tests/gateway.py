@@ -19,7 +19,7 @@ from modelgates_server.core.pricing.prices import Price, Tier
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.dialects.openai_chat.request import parse_request
-from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
+from modelgates_server.providers.http import HttpProvider, ProviderSettings
 from modelgates_server.providers.sandbox.offer import sandbox_models, sandbox_prices
 from modelgates_server.providers.sandbox.provider import SandboxProvider
 from modelgates_server.service.calls.admission import CallRequest, CallTimeouts
@@ -35,11 +35,11 @@ from modelgates_server.service.verify import verify
 from modelgates_server.store.spool import FolderSpool
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.services import Services
+from tests.deadlines import within
 from tests.support import DOLLAR, T0_MS, ManualClock, make_key, open_account
 
 METRICS_TOKEN = "0123456789abcdef"
 TIMEOUTS = CallTimeouts(hold_ttl_s=120, drain_s=60)
-DEADLINE_S = 30
 
 
 def sandbox_catalog(
@@ -145,7 +145,7 @@ class FakeClient:
 
     async def until(self, text: str) -> None:
         """Wait for it to be written."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with within():
             while text not in self.text:
                 self._wrote.clear()
                 await self._wrote.wait()
@@ -256,11 +256,11 @@ async def relay(call: Call, client: FakeClient) -> None:
 
 
 @asynccontextmanager
-async def open_desk(
+async def open_harness(
     store: Store, clock: ManualClock, folder: Path, url: str, timeouts: CallTimeouts | None = None
 ) -> AsyncIterator[CallHarness]:
     """A desk whose provider `acme` is at a URL."""
-    acme = OpenAiProvider(OpenAiSettings(name="acme", base_url=url, api_key=None), clock)
+    acme = HttpProvider(ProviderSettings(name="acme", base_url=url, api_key=None), clock)
     built = metered(
         store,
         clock,
@@ -275,7 +275,7 @@ async def open_desk(
 
 async def until(so: Callable[[], bool | Awaitable[bool]]) -> None:
     """Let the others run until it is so."""
-    async with asyncio.timeout(DEADLINE_S):
+    async with within():
         while True:
             found = so()
             if found if isinstance(found, bool) else await found:

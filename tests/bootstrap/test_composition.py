@@ -9,6 +9,7 @@ from modelgates_server.bootstrap.composition import http_app
 from modelgates_server.core.errors import Stopping
 from modelgates_server.service.ports import ProviderReply, Store
 from modelgates_server.web.services import Services, WebOptions
+from tests.deadlines import async_http_client
 from tests.gateway import metered
 from tests.server import Customer, new_customer
 from tests.support import ManualClock, grant
@@ -41,7 +42,7 @@ async def customer(services: Services) -> Customer:
 
 def client(services: Services, options: WebOptions) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(http_app(services, options, nullcontext))
-    return httpx.AsyncClient(transport=transport, base_url="http://gateway")
+    return async_http_client(transport=transport, base_url="http://gateway")
 
 
 async def test_metrics_are_served_when_the_token_is_an_option(services: Services) -> None:

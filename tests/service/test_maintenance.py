@@ -9,6 +9,7 @@ from modelgates_server import service
 from modelgates_server.core.errors import ReferenceReused
 from modelgates_server.service.maintenance import Maintenance
 from modelgates_server.service.ports import Store
+from tests.deadlines import within
 from tests.gateway import asking, begin, metered, new_caller
 from tests.support import (
     DOLLAR,
@@ -115,7 +116,8 @@ async def test_one_hold_that_cannot_be_resolved_does_not_keep_the_others(
         swept.set()
 
     task = asyncio.create_task(maintenance(store, clock, tmp_path).run_forever(3600, report))
-    await asyncio.wait_for(swept.wait(), 30)
+    async with within():
+        await swept.wait()
     assert not task.done(), "it goes on"
     task.cancel()
     assert await held(store, other) == 0

@@ -147,10 +147,10 @@ def _providers(configuration: Configuration) -> Mapping[str, Provider]:
         providers["sandbox"] = SandboxProvider(now_ms)
     if configuration.providers:
         # The HTTP client takes longer to load than the rest of the server; the sandbox needs none.
-        from modelgates_server.providers.openai import OpenAiProvider  # noqa: PLC0415
+        from modelgates_server.providers.http import HttpProvider  # noqa: PLC0415
 
         providers.update(
-            (each.name, OpenAiProvider(each, now_ms)) for each in configuration.providers
+            (each.name, HttpProvider(each, now_ms)) for each in configuration.providers
         )
     return providers
 

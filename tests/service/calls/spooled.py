@@ -4,21 +4,22 @@ import asyncio
 from pathlib import Path
 
 from modelgates_server.service.calls.call import Call
-from tests.gateway import DEADLINE_S, CallHarness, FakeClient, asking, moved_away, relay
+from tests.deadlines import DEADLINE_S
+from tests.gateway import CallHarness, FakeClient, asking, moved_away, relay
 from tests.upstream import Gate, Upstream, UpstreamReply, story
 
 
 async def spooled(
-    desk: CallHarness, upstream: Upstream, path: Path, heard: FakeClient | None = None
+    harness: CallHarness, upstream: Upstream, path: Path, client: FakeClient | None = None
 ) -> Call:
     """A stream whose end could not be committed."""
-    pause = Gate(story()[:2], story()[2:])
-    upstream.say = lambda _: UpstreamReply(pause)
-    call, heard = await desk.begin(asking(stream=True)), heard or FakeClient()
-    work = asyncio.ensure_future(relay(call, heard))
-    await heard.until("word1")
+    gate = Gate(story()[:2], story()[2:])
+    upstream.say = lambda _: UpstreamReply(gate)
+    call, client = await harness.begin(asking(stream=True)), client or FakeClient()
+    work = asyncio.ensure_future(relay(call, client))
+    await client.until("word1")
     with moved_away(path):
-        pause.go.set()
+        gate.go.set()
         ended, _ = await asyncio.wait([work], timeout=DEADLINE_S)
         assert ended
     return call

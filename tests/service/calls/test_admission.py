@@ -22,7 +22,7 @@ from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.core.pricing.prices import Tier
-from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
+from modelgates_server.providers.http import HttpProvider, ProviderSettings
 from modelgates_server.service.calls.call import Call, CallService
 from modelgates_server.service.ports import Store
 from modelgates_server.service.verify import verify
@@ -59,22 +59,22 @@ async def serving(
     store: Store, clock: ManualClock, folder: Path, upstream: Upstream, catalog: Catalog
 ) -> AsyncIterator[CallService]:
     """The service with another catalog."""
-    acme = OpenAiProvider(OpenAiSettings(name="acme", base_url=upstream.url, api_key=None), clock)
+    acme = HttpProvider(ProviderSettings(name="acme", base_url=upstream.url, api_key=None), clock)
     yield metered(store, clock, folder, catalog=catalog, providers={"acme": acme}).calls
     await acme.close()
 
 
 @pytest.mark.books(holds_open=True)
 async def test_no_more_calls_are_made_at_once_than_the_balance_holds(
-    store: Store, desk: CallHarness, upstream: Upstream
+    store: Store, harness: CallHarness, upstream: Upstream
 ) -> None:
     request = asking(max_tokens=10)
-    one_pico = (await desk.begin(request)).generation.hold_pico
+    one_pico = (await harness.begin(request)).generation.hold_pico
     caller = await new_caller(store, 7 * one_pico)
-    upstream.say = lambda _: UpstreamReply(pause, content_type="application/json")
-    pause = Gate([], list(plain(answer("hi", usage(3, 5))).pieces))
+    upstream.say = lambda _: UpstreamReply(gate, content_type="application/json")
+    gate = Gate([], list(plain(answer("hi", usage(3, 5))).pieces))
     calls = await asyncio.gather(
-        *(begin(desk.calls, caller, request) for _ in range(50)), return_exceptions=True
+        *(begin(harness.calls, caller, request) for _ in range(50)), return_exceptions=True
     )
     begun = [call for call in calls if isinstance(call, Call)]
     refused = [call for call in calls if isinstance(call, InsufficientCredits)]
@@ -82,7 +82,7 @@ async def test_no_more_calls_are_made_at_once_than_the_balance_holds(
     assert {refusal.reason for refusal in refused} == {"in_flight_budget_exhausted"}
     assert all(refusal.retry_after_s for refusal in refused)
     work = asyncio.gather(*(take(call) for call in begun))
-    pause.go.set()
+    gate.go.set()
     await work
     assert len(upstream.asked) == 7
     account = await store.account(caller.account_id)
@@ -92,13 +92,13 @@ async def test_no_more_calls_are_made_at_once_than_the_balance_holds(
 
 @pytest.mark.books(holds_open=True)
 async def test_first_calls_of_a_new_key_at_once_do_not_pass_its_limit(
-    store: Store, desk: CallHarness
+    store: Store, harness: CallHarness
 ) -> None:
     request = asking(max_tokens=10)
-    one_pico = (await desk.begin(request)).generation.hold_pico
-    caller = await key_of(store, desk.caller.account_id, limit_pico=3 * one_pico)
+    one_pico = (await harness.begin(request)).generation.hold_pico
+    caller = await key_of(store, harness.caller.account_id, limit_pico=3 * one_pico)
     calls = await asyncio.gather(
-        *(begin(desk.calls, caller, request) for _ in range(20)), return_exceptions=True
+        *(begin(harness.calls, caller, request) for _ in range(20)), return_exceptions=True
     )
     assert sum(isinstance(call, Call) for call in calls) == 3
     assert sum(isinstance(call, KeyLimitExceeded) for call in calls) == 17
@@ -106,24 +106,24 @@ async def test_first_calls_of_a_new_key_at_once_do_not_pass_its_limit(
 
 @pytest.mark.books(holds_open=True)
 async def test_without_a_limit_the_first_call_takes_what_there_is_and_the_next_waits(
-    store: Store, desk: CallHarness
+    store: Store, harness: CallHarness
 ) -> None:
     caller = await new_caller(store, DOLLAR // 2)
-    call = await begin(desk.calls, caller, asking())
+    call = await begin(harness.calls, caller, asking())
     assert isinstance(call, Call)
     tokens = call.generation.completion_tokens_max
     assert 1 < tokens < ACME.output_tokens, "the cap is what the balance affords"
     assert call.generation.hold_pico <= DOLLAR // 2
     with pytest.raises(InsufficientCredits) as refused:
-        await begin(desk.calls, caller, asking())
+        await begin(harness.calls, caller, asking())
     assert refused.value.reason == "in_flight_budget_exhausted"
 
 
 async def test_the_cap_that_is_held_for_is_the_cap_that_goes_upstream(
-    store: Store, desk: CallHarness, upstream: Upstream
+    store: Store, harness: CallHarness, upstream: Upstream
 ) -> None:
     caller = await new_caller(store, DOLLAR // 2)
-    call = await begin(desk.calls, caller, asking())
+    call = await begin(harness.calls, caller, asking())
     assert isinstance(call, Call)
     await take(call)
     assert upstream.asked[0]["max_tokens"] == call.generation.completion_tokens_max
@@ -138,12 +138,12 @@ REFUSED: dict[str, tuple[object, type[GatewayError]]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 async def test_a_refused_request_leaves_no_hold_and_asks_nobody(
-    desk: CallHarness, upstream: Upstream, case: str
+    harness: CallHarness, upstream: Upstream, case: str
 ) -> None:
     request, error = REFUSED[case]
     with pytest.raises(error):
-        await desk.begin(request)  # type: ignore[arg-type]
-    account = await desk.account()
+        await harness.begin(request)  # type: ignore[arg-type]
+    account = await harness.account()
     assert (account.held_pico, account.usage_pico) == (0, 0)
     assert upstream.asked == []
 
@@ -163,17 +163,17 @@ async def test_a_model_without_a_price_is_refused_and_never_free(
 
 @pytest.mark.books(damaged=True)
 async def test_an_account_in_debt_gets_nothing_free_models_included(
-    store: Store, desk: CallHarness, upstream: Upstream, sqlite_path: Path
+    store: Store, harness: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
-    await desk.answer(asking())
+    await harness.answer(asking())
     with closing(sqlite3.connect(sqlite_path)) as connection, connection:
         # As a dispute leaves it.
         connection.execute("pragma ignore_check_constraints = on")
         connection.execute("update account set credits_pico = 1")
     for catalog in (Catalog([ACME], [ACME_PRICE]), Catalog([ACME], [FREE])):
-        async with serving(store, desk.clock, sqlite_path.parent, upstream, catalog) as calls:
+        async with serving(store, harness.clock, sqlite_path.parent, upstream, catalog) as calls:
             with pytest.raises(InsufficientCredits):
-                await begin(calls, desk.caller, asking())
+                await begin(calls, harness.caller, asking())
 
 
 async def test_a_free_model_costs_nothing_and_needs_no_credits(

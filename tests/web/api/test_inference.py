@@ -23,7 +23,8 @@ from modelgates_server.service.verify import verify
 from modelgates_server.web.keep_alive import KeepAliveRules
 from modelgates_server.web.response import Message
 from modelgates_server.web.services import WebOptions
-from tests.gateway import ACME, ACME_PRICE, DEADLINE_S, metered, sandbox_catalog, until
+from tests.deadlines import within
+from tests.gateway import ACME, ACME_PRICE, metered, sandbox_catalog, until
 from tests.support import DOLLAR, ManualClock, open_account
 from tests.upstream import answer, plain, story, usage
 
@@ -33,7 +34,7 @@ FOR_EVER_S = 1000
 OURS = {"message": "Internal Server Error", "code": 500}
 
 
-class Reply:
+class ScriptedReply:
     """An answer in pieces; `said` is set with the last. A mistaken one has a mistake after it."""
 
     status = 200
@@ -67,7 +68,7 @@ class Acme:
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
-        self.reply: Reply | None = None
+        self.reply: ScriptedReply | None = None
 
     async def send(self, path: str, body: bytes) -> ProviderReply:
         del path, body
@@ -124,7 +125,7 @@ class Gateway:
 
     async def heard(self) -> None:
         """Wait until something was sent."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with within():
             await self._heard.wait()
 
     @property
@@ -198,7 +199,7 @@ async def test_a_mistake_before_the_head_has_a_status(opens: Opens, stream: bool
 
 async def test_a_mistake_after_some_words_is_told_with_what_they_cost(opens: Opens) -> None:
     gateway = await opens(FOR_EVER_S)
-    gateway.provider.reply = Reply(story()[:2], is_stream=True, is_mistaken=True)
+    gateway.provider.reply = ScriptedReply(story()[:2], is_stream=True, is_mistaken=True)
     gateway.provider.go.set()
     with capture_logs() as logged:
         await gateway.ask(stream=True)
@@ -217,7 +218,7 @@ async def test_signs_go_on_while_the_capture_waits_for_the_database(
 ) -> None:
     gateway = await opens(SOON_S)
     pieces = story() if stream else list(plain(answer("hi", usage(3, 5))).pieces)
-    gateway.provider.reply = reply = Reply(pieces, is_stream=stream)
+    gateway.provider.reply = reply = ScriptedReply(pieces, is_stream=stream)
     asking = asyncio.create_task(gateway.ask(stream=stream))
     await gateway.heard()
     with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as other:
@@ -259,7 +260,7 @@ async def test_a_call_that_is_cut_off_while_its_provider_is_silent_is_told_and_s
 async def test_end_of_a_stream_does_not_wait_for_the_provider_to_end_its_own(opens: Opens) -> None:
     gateway = await opens(FOR_EVER_S)
 
-    class Lingering(Reply):
+    class Lingering(ScriptedReply):
         sent_before_close = 0
 
         async def chunks(self) -> AsyncIterator[bytes]:
