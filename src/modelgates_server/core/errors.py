@@ -127,7 +127,7 @@ class HoldEnded(Conflict, code="hold_ended"):
 
 
 class HoldNotExpired(Conflict, code="hold_not_expired"):
-    """A hold may be resolved by the sweeper only after its time."""
+    """A hold may be resolved by maintenance only after its time."""
 
 
 class TotalTooLarge(Conflict, code="total_too_large"):

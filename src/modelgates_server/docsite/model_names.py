@@ -28,7 +28,7 @@ def with_offered_models(document: dict[str, Any], catalog: Catalog) -> dict[str,
 
 
 def _choice(offered: list[str]) -> str:
-    """One that answers in earnest; of the sandbox, the one that says what it is told."""
+    """One that answers in earnest; of the sandbox, the one that echoes its prompt."""
     real = [name for name in offered if not name.startswith(_SANDBOX)]
     return next(iter([*real, *(name for name in offered if name == _ANSWERS), *offered]))
 

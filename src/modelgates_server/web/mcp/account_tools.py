@@ -22,7 +22,7 @@ from modelgates_server.web.app import App
 from modelgates_server.web.head import Headers
 from modelgates_server.web.mcp.transport import (
     Context,
-    Exchange,
+    McpTransport,
     context_of,
     gathered,
     request_of,
@@ -164,7 +164,7 @@ class _ToolCall(msgspec.Struct):
     params: _Arguments
 
 
-def exchange(routes: Mapping[str, Route], app: App) -> Exchange:
+def transport(routes: Mapping[str, Route], app: App) -> McpTransport:
     """The server; see `AccountMcp`."""
     handlers = _AccountToolHandlers(routes, app)
     server = Server[Any](
@@ -175,7 +175,7 @@ def exchange(routes: Mapping[str, Route], app: App) -> Exchange:
         on_list_tools=handlers.list_tools,
         on_call_tool=handlers.call_tool,
     )
-    return Exchange(server)
+    return McpTransport(server)
 
 
 class _AccountToolHandlers:

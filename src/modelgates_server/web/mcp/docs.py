@@ -17,7 +17,7 @@ from modelgates_server.web.response import HttpResponse
 
 if TYPE_CHECKING:
     from modelgates_server.docsite.site import Site
-    from modelgates_server.web.mcp.transport import Exchange
+    from modelgates_server.web.mcp.transport import McpTransport
 
 BURST = 200
 EVERY_MS = 100
@@ -51,7 +51,7 @@ class DocsMcp:
             return JsonRpcError(400, INVALID_REQUEST, str(error)).response
         return await self._server.answer(context)
 
-    def _load(self) -> "Exchange":
+    def _load(self) -> "McpTransport":
         from modelgates_server.web.mcp import docs_tools  # noqa: PLC0415 - see `StatelessMcpServer`
 
-        return docs_tools.exchange(self._site, self._base_of)
+        return docs_tools.transport(self._site, self._base_of)

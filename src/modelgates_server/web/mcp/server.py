@@ -24,7 +24,7 @@ from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import JSON, HttpResponse
 
 if TYPE_CHECKING:
-    from modelgates_server.web.mcp.transport import Exchange
+    from modelgates_server.web.mcp.transport import McpTransport
 
 RUNNING_MAX = 32
 """Requests of one server that are answered at once, the batches as one; more are refused."""
@@ -41,11 +41,11 @@ class StatelessMcpServer:
     """
 
     def __init__(
-        self, load: Callable[[], "Exchange"], rate_limiter: RateLimiter | None = None
+        self, load: Callable[[], "McpTransport"], rate_limiter: RateLimiter | None = None
     ) -> None:
         self._load = load
         self._rate_limiter = rate_limiter
-        self._exchange: Exchange | None = None
+        self._transport: McpTransport | None = None
         self._loading = asyncio.Lock()
         self._running = 0
 
@@ -78,21 +78,21 @@ class StatelessMcpServer:
     async def _responses(
         self, context: RequestContext, messages: list[bytes]
     ) -> list[HttpResponse]:
-        exchange = await self._loaded()
+        transport = await self._loaded()
         responses, size = list[HttpResponse](), 0
         for message in messages:
             if size < BATCH_ANSWERS_BYTES:
-                responses.append(await exchange.answer(context, message))
+                responses.append(await transport.answer(context, message))
             else:
                 responses.append(left_out(message))
             size += len(responses[-1].body)
         return responses
 
-    async def _loaded(self) -> "Exchange":
+    async def _loaded(self) -> "McpTransport":
         async with self._loading:
-            if self._exchange is None:
-                self._exchange = await asyncio.to_thread(self._load)
-        return self._exchange
+            if self._transport is None:
+                self._transport = await asyncio.to_thread(self._load)
+        return self._transport
 
 
 def _batch(responses: list[HttpResponse]) -> HttpResponse:
