@@ -20,6 +20,10 @@ GENERATOR_TOOLS := java mvn go node
 # The gateway that `make bench` compares with.
 PORTKEY := benchmarks/portkey
 PORTKEY_INSTALLED := $(PORTKEY)/node_modules/.package-lock.json
+IN_PARALLEL := -n auto --dist=worksteal
+# `python -m` finds the plugin, which counts branches in each worker.
+MEASURED = $(BIN)/python -m pytest -p tests.coverage_floor $(IN_PARALLEL)
+FAST := tests/core tests/dialects tests/service tests/store tests/web tests/telemetry
 NODE_RUNS := node -e 'process.exit(+(parseInt(process.versions.node) < 20))' 2>/dev/null
 UV := $(VENV)/lock/bin/uv
 UV_VERSION := 0.13.9
@@ -52,8 +56,18 @@ serve: setup ## start the server on this folder's database
 	@$(BIN)/modelgates serve
 
 .PHONY: test
-test: setup-dev ## run the whole test suite
-	@$(BIN)/pytest -n auto --dist=worksteal -r fEs
+test: setup-dev ## run the whole test suite, and check the floor of `make coverage`
+	@$(MEASURED) -r fEs
+	@$(BIN)/python -m tests.coverage_floor
+
+.PHONY: test-fast
+test-fast: setup-dev ## run the tests of the rooms that need no server: about a minute
+	@$(BIN)/pytest $(IN_PARALLEL) -m 'not slow' $(FAST)
+
+.PHONY: coverage
+coverage: setup-dev ## list the branches of core and dialects that no test takes; at least 98 % must be
+	@$(MEASURED) tests/core tests/dialects tests/service
+	@$(BIN)/python -m tests.coverage_floor
 
 .PHONY: test-one
 test-one: setup-dev ## run some tests: make test-one T=tests/core/ledger/test_rules.py
@@ -66,7 +80,7 @@ test-samples: setup-dev ## run the samples of the docs in all languages, with to
 		apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
 		apt-get -qq install --no-install-recommends $(SAMPLE_TOOLS) >/dev/null; } || { \
 		echo 'Not installed; the samples need, by the names of Debian: $(SAMPLE_TOOLS)'; exit 1; }
-	@ALL_SAMPLES=1 $(BIN)/pytest -n auto --dist=worksteal tests/e2e/test_samples.py
+	@ALL_SAMPLES=1 $(BIN)/pytest $(IN_PARALLEL) tests/e2e/test_samples.py
 
 .PHONY: test-generators
 test-generators: setup-dev $(VENV)/generators.stamp $(NODE_GENERATORS_INSTALLED) ## write clients out of the OpenAPI document with seven generators and run them
@@ -121,7 +135,7 @@ lock: $(UV) ## pin the newest dependencies that are old enough (pyproject.toml, 
 
 .PHONY: clean
 clean: ## delete the environment and all caches
-	@rm -rf $(VENV) $(NODE_SDKS)/node_modules $(NODE_GENERATORS)/node_modules $(PORTKEY)/node_modules .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist
+	@rm -rf $(VENV) $(NODE_SDKS)/node_modules $(NODE_GENERATORS)/node_modules $(PORTKEY)/node_modules .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 COMPILE = $(UV) pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 \

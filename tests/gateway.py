@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from modelgates_server.bootstrap.composition import compose
+from modelgates_server.core.errors import GatewayError
 from modelgates_server.core.ledger.records import Account
-from modelgates_server.core.metering.generations import Generation, Origin
+from modelgates_server.core.metering.generations import Generation, Origin, StoredAnswer
 from modelgates_server.core.metering.request import Api
 from modelgates_server.core.pricing.catalog import Catalog, Endpoint, Model
 from modelgates_server.core.pricing.prices import Price, Tier
 from modelgates_server.core.pricing.usage import Meter
+from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.dialects.openai_chat.request import parse_request
-from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
+from modelgates_server.providers.http import HttpProvider, ProviderSettings
 from modelgates_server.providers.sandbox.offer import sandbox_models, sandbox_prices
 from modelgates_server.providers.sandbox.provider import SandboxProvider
-from modelgates_server.service.calls.call import Call
-from modelgates_server.service.calls.registry import CallRequest, CallService, CallTimeouts
+from modelgates_server.service.calls.admission import CallRequest, CallTimeouts
+from modelgates_server.service.calls.call import Call, CallScope, CallService
 from modelgates_server.service.ports import (
     AuthenticatedKey,
     PendingSettlement,
@@ -33,11 +35,11 @@ from modelgates_server.service.verify import verify
 from modelgates_server.store.spool import FolderSpool
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.services import Services
+from tests.deadlines import within
 from tests.support import DOLLAR, T0_MS, ManualClock, make_key, open_account
 
 METRICS_TOKEN = "0123456789abcdef"
-PATIENCE = CallTimeouts(hold_ttl_s=120, drain_s=60)
-DEADLINE_S = 30
+TIMEOUTS = CallTimeouts(hold_ttl_s=120, drain_s=60)
 
 
 def sandbox_catalog(
@@ -56,7 +58,7 @@ def metered(
     *,
     catalog: Catalog | None = None,
     providers: Mapping[str, Provider] | None = None,
-    patience: CallTimeouts | None = None,
+    timeouts: CallTimeouts | None = None,
 ) -> Services:
     """The services of a server process; captures that wait for the database go to `folder`."""
     return compose(
@@ -66,7 +68,7 @@ def metered(
         spool=FolderSpool(folder),
         clock=clock,
         random_bytes=secrets.token_bytes,
-        timeouts=patience or CallTimeouts(),
+        timeouts=timeouts or CallTimeouts(),
     )
 
 
@@ -105,7 +107,8 @@ def asking(
     asked = messages if api is Api.CHAT else {"input": text}
     body = json.dumps({"model": model, **asked, **members}).encode()
     return CallRequest(
-        demand=parse_request(api, body),
+        inference=parse_request(api, body),
+        dialect=OPENAI_CHAT,
         body=body,
         origin=Origin(request_id="req_1"),
         idempotency_key=key,
@@ -129,10 +132,11 @@ async def key_of(store: Store, account_id: str, **members: Any) -> Authenticated
 
 
 class FakeClient:
-    """A client that keeps what is written to it."""
+    """A client that keeps what is written to it, and may leave."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
+        self.left = False
         self._wrote = asyncio.Event()
 
     async def write(self, data: bytes) -> None:
@@ -141,7 +145,7 @@ class FakeClient:
 
     async def until(self, text: str) -> None:
         """Wait for it to be written."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with within():
             while text not in self.text:
                 self._wrote.clear()
                 await self._wrote.wait()
@@ -174,29 +178,26 @@ class CallHarness(NamedTuple):
     caller: AuthenticatedKey
 
     @property
-    def generations(self) -> CallService:
+    def calls(self) -> CallService:
         return self.metered.calls
 
-    async def begin(self, request: CallRequest) -> Call:
+    async def begin(self, request: CallRequest, client: FakeClient | None = None) -> Call:
         """A new call; it is not the repeat of another."""
-        call = await self.generations.begin(self.caller, request)
+        call = await begin(self.calls, self.caller, request, client)
         assert isinstance(call, Call)
         return call
 
     async def answer(self, request: CallRequest) -> tuple[Any, Generation]:
         """Make a plain call; what the client gets, and what is on the books of it."""
         call = await self.begin(request)
-        try:
-            await call.open()
-            body = json.loads(await call.answer(), parse_float=Decimal)
-        finally:
-            await call.close()
+        body = json.loads(await take(call), parse_float=Decimal)
         return body, await self.saved(call)
 
     async def stream(self, request: CallRequest, heard: FakeClient | None = None) -> Generation:
         """Make a streamed call; what is on the books of it."""
-        call = await self.begin(request)
-        await relay(call, heard or FakeClient())
+        client = heard or FakeClient()
+        call = await self.begin(request, client)
+        await relay(call, client)
         return await self.saved(call)
 
     async def saved(self, call: Call) -> Generation:
@@ -212,28 +213,61 @@ class CallHarness(NamedTuple):
         return found
 
 
-async def relay(call: Call, heard: FakeClient) -> None:
-    """Stream a call to its end, as the server does."""
-    try:
+async def begin(
+    calls: CallService,
+    caller: AuthenticatedKey,
+    request: CallRequest,
+    client: FakeClient | None = None,
+) -> Call | StoredAnswer:
+    """Enter a call whose scope is left by `take` or `relay`, or not at all, as a kill does."""
+    watched = client or FakeClient()
+    return await calls.call(caller, request, lambda: watched.left).__aenter__()
+
+
+def scope_of(call: Call) -> CallScope:
+    """The rest of the scope of a call that was entered."""
+
+    async def entered() -> Call:
+        return call
+
+    return CallScope(entered)
+
+
+async def take(call: Call) -> bytes:
+    """Make a plain call to its end, as the server does."""
+    async with scope_of(call):
         await call.open()
-        await call.stream(heard.write, ErrorResponses().shown)
-    finally:
-        await call.close()
+        return await call.answer()
+
+
+async def relay(call: Call, client: FakeClient) -> None:
+    """Stream a call to its end, as the server does."""
+    has_begun = False
+    try:
+        async with scope_of(call):
+            await call.open()
+            has_begun = True
+            async for piece in call.stream():
+                await client.write(piece)
+    except GatewayError as error:
+        if not has_begun:
+            raise
+        await client.write(call.error_end(ErrorResponses().report(error)))
 
 
 @asynccontextmanager
-async def open_desk(
-    store: Store, clock: ManualClock, folder: Path, url: str, patience: CallTimeouts | None = None
+async def open_harness(
+    store: Store, clock: ManualClock, folder: Path, url: str, timeouts: CallTimeouts | None = None
 ) -> AsyncIterator[CallHarness]:
     """A desk whose provider `acme` is at a URL."""
-    acme = OpenAiProvider(OpenAiSettings(name="acme", base_url=url, api_key=None), clock)
+    acme = HttpProvider(ProviderSettings(name="acme", base_url=url, api_key=None), clock)
     built = metered(
         store,
         clock,
         folder / "spool",
         catalog=sandbox_catalog([ACME], [ACME_PRICE]),
         providers={"acme": acme},
-        patience=patience,
+        timeouts=timeouts,
     )
     yield CallHarness(store, clock, built, await new_caller(store))
     await acme.close()
@@ -241,7 +275,7 @@ async def open_desk(
 
 async def until(so: Callable[[], bool | Awaitable[bool]]) -> None:
     """Let the others run until it is so."""
-    async with asyncio.timeout(DEADLINE_S):
+    async with within():
         while True:
             found = so()
             if found if isinstance(found, bool) else await found:

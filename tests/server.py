@@ -15,10 +15,8 @@ from typing import IO
 from modelgates_server.bootstrap import load_settings, open_gateway
 from modelgates_server.core.keys import KeyKind, NewKey
 from modelgates_server.service.services import LedgerServices
+from tests.deadlines import DEADLINE_S
 from tests.support import DOLLAR
-
-DEADLINE_S = 30
-"""No test waits longer for a process to say or do something."""
 
 MODELGATES = Path(sys.executable).with_name("modelgates")
 """The command, as it is installed beside the Python that runs the tests."""

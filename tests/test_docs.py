@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from modelgates_server.settings import Settings
-from tests.server import DEADLINE_S
+from tests.deadlines import DEADLINE_S, http_request
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")})
@@ -64,8 +63,7 @@ def fetched(curl: str) -> object:
     headers = dict(words[i + 1].split(": ") for i, word in enumerate(words) if word == "-H")
     body = words[words.index("-d") + 1].encode() if "-d" in words else None
     [url] = [word for word in words if word.startswith("http")]
-    with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answer:
-        return json.loads(answer.read())
+    return http_request("POST" if body else "GET", url, content=body, headers=headers).json()
 
 
 def test_links_between_documents_lead_somewhere(subtests: pytest.Subtests) -> None:

@@ -16,7 +16,12 @@ FUNCTION_LINES = 60
 FILE_LINES = 400
 # Folders of tests that run the whole program and so mirror no single module.
 WHOLE_PROGRAM = {"contract", "e2e", "crash", "generators", "power_loss", "recorded"}
-ABOUT_THE_PROJECT = {"tests/test_tidy.py", "tests/test_docs.py"}
+ABOUT_THE_PROJECT = {
+    "tests/test_tidy.py",
+    "tests/test_deadlines.py",
+    "tests/test_docs.py",
+    "tests/test_words.py",
+}
 # The other names of things that have one name here. They are found inside snake_case as well.
 BANNED = re.compile(
     r"(?<![A-Za-z])(?i:reserv(?:e[sd]?|ing|ations?)|quotas?|pre-?charge[sd]?|wallets?)(?![a-z])"
@@ -78,6 +83,16 @@ def has_a_module(test: Path) -> bool:
     return any(about == module or about.startswith(f"{module}_") for module in modules)
 
 
+def starts_a_server(path: Path) -> bool:
+    """Whether a test module calls what starts a server as a process of its own."""
+    return any(
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in {"running_server", "running_sandbox", "limited_server"}
+        for node in ast.walk(ast.parse(path.read_bytes()))
+    )
+
+
 def pins(lock: Path) -> dict[str, str]:
     return dict(PIN.findall(lock.read_text("utf-8")))
 
@@ -121,6 +136,16 @@ def test_a_test_stands_where_its_module_stands(subtests: pytest.Subtests) -> Non
             folder = path.relative_to(ROOT / "tests").parts[0]
             rule = f"tests mirror src, or stand in one of {', '.join(sorted(WHOLE_PROGRAM))}"
             assert folder in WHOLE_PROGRAM or has_a_module(path), told(f"{name(path)}:1", rule)
+
+
+def test_module_is_marked_slow_when_it_starts_a_server(subtests: pytest.Subtests) -> None:
+    fast = re.search(r"^FAST := (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert fast
+    for path in files(*fast.group(1).split()):
+        if path.name.startswith("test_") and starts_a_server(path):
+            with subtests.test(name(path)):
+                rule = "what starts a server says `pytestmark = pytest.mark.slow`"
+                assert "pytestmark = pytest.mark.slow" in lines(path), told(name(path), rule)
 
 
 def test_a_lock_names_no_host(subtests: pytest.Subtests) -> None:

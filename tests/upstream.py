@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-DEADLINE_S = 30
+from tests.deadlines import DEADLINE_S
+
 DONE = b"data: [DONE]\n\n"
 _LOOK_EVERY_S = 0.02
 
@@ -77,25 +78,25 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(data)
         upstream.sent.append((self.path, data))
         upstream.asked.append(body)
-        says = upstream.say(body)
+        reply = upstream.say(body)
         try:
-            self._send(says)
+            self._send(reply)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
         except AssertionError as error:
             self.close_connection = True
             upstream.errors.append(error)
 
-    def _send(self, says: UpstreamReply) -> None:
-        self.send_response(says.status)
-        self.send_header("Content-Type", says.content_type)
+    def _send(self, reply: UpstreamReply) -> None:
+        self.send_response(reply.status)
+        self.send_header("Content-Type", reply.content_type)
         self.send_header("Transfer-Encoding", "chunked")
-        for name, value in says.headers.items():
+        for name, value in reply.headers.items():
             self.send_header(name, value)
         self.end_headers()
-        for piece in says.pieces:
+        for piece in reply.pieces:
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-        if says.cut:
+        if reply.cut:
             self.close_connection = True
         else:
             self.wfile.write(b"0\r\n\r\n")
@@ -185,5 +186,5 @@ class Gate:
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._before
-        assert self.go.wait(2 * DEADLINE_S), "nobody told the upstream to go on"
+        assert self.go.wait(DEADLINE_S), "nobody told the upstream to go on"
         yield from self._after

@@ -6,10 +6,10 @@ import httpx
 import pytest
 
 from modelgates_server.bootstrap.composition import http_app
-from modelgates_server.core.errors import StoreUnavailable
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.errors import Stopping
 from modelgates_server.service.ports import ProviderReply, Store
 from modelgates_server.web.services import Services, WebOptions
+from tests.deadlines import async_http_client
 from tests.gateway import metered
 from tests.server import Customer, new_customer
 from tests.support import ManualClock, grant
@@ -23,8 +23,8 @@ class Closable:
 
     closed = False
 
-    async def send(self, api: Api, body: bytes) -> ProviderReply:
-        raise AssertionError(api, body)
+    async def send(self, path: str, body: bytes) -> ProviderReply:
+        raise AssertionError(path, body)
 
     async def close(self) -> None:
         self.closed = True
@@ -42,7 +42,7 @@ async def customer(services: Services) -> Customer:
 
 def client(services: Services, options: WebOptions) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(http_app(services, options, nullcontext))
-    return httpx.AsyncClient(transport=transport, base_url="http://gateway")
+    return async_http_client(transport=transport, base_url="http://gateway")
 
 
 async def test_metrics_are_served_when_the_token_is_an_option(services: Services) -> None:
@@ -102,5 +102,5 @@ async def test_closing_services_closes_every_provider_and_the_store(
     customer = await new_customer(services)
     await services.close()
     assert (acme.closed, other.closed) == (True, True)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(Stopping):
         await store.execute(grant(customer.account_id, 1))

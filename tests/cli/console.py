@@ -20,9 +20,9 @@ from modelgates_server.bootstrap import ledger_services, now_ms
 from modelgates_server.cli.program import main
 from modelgates_server.service.services import LedgerServices
 from modelgates_server.store.sqlite.store import open_store
+from tests.deadlines import DEADLINE_S
 
 EXECUTABLE = Path(sys.executable).with_name("modelgates")
-DEADLINE_S = 60
 _CALLERS = re.compile("MODELGATES_|PYTHONUNBUFFERED$")
 T = TypeVar("T")
 

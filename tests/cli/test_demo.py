@@ -7,11 +7,11 @@ import socket
 import subprocess
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.cli.console import DEADLINE_S, Console
+from tests.cli.console import Console
 from tests.cli.test_serve import read_credits
+from tests.deadlines import DEADLINE_S, http_request
 
 
 def tour(process: subprocess.Popen[str]) -> str:
@@ -36,7 +36,7 @@ def said(curl: list[str]) -> str:
     """What a `curl` with headers and a body prints."""
     values = [curl[i + 1] for i, word in enumerate(curl) if word == "-H"]
     headers = dict(value.split(": ") for value in values)
-    answer = httpx.post(curl[2], headers=headers, content=curl[curl.index("-d") + 1])
+    answer = http_request("POST", curl[2], headers=headers, content=curl[curl.index("-d") + 1])
     assert answer.status_code == 200, answer.text
     return answer.text
 
@@ -69,7 +69,7 @@ def test_the_demo_shows_what_is_true_and_leaves_nothing(
         assert read_credits(url, curl[3].removeprefix("Authorization: Bearer "))[1] != answer
 
         docs = one(r"^  (http\S+/docs)$", shown)
-        assert "<h1" in httpx.get(docs, timeout=DEADLINE_S).text
+        assert "<h1" in http_request("GET", docs).text
 
         other = Console(tmp_path)
         other.environment["MODELGATES_DATABASE_URL"] = one(r"^  export \w+=(sqlite:\S+)$", shown)

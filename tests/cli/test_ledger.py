@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.console import DEADLINE_S, Console
+from tests.cli.console import Console
+from tests.deadlines import DEADLINE_S
 from tests.support import capture, place
 
 MEMBERS = [

@@ -1,7 +1,8 @@
 import os
 import pty
 
-from tests.cli.console import DEADLINE_S, Console
+from tests.cli.console import Console
+from tests.deadlines import DEADLINE_S
 
 
 def test_progress_is_for_terminals_alone(console: Console) -> None:

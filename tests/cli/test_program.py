@@ -9,7 +9,8 @@ from typer.core import TyperCommand
 
 import modelgates_server
 from modelgates_server.cli.program import app
-from tests.cli.console import DEADLINE_S, Console
+from tests.cli.console import Console
+from tests.deadlines import DEADLINE_S
 
 FULL_DISK = Path("/dev/full")
 
@@ -114,6 +115,10 @@ def test_help_does_not_wait_for_what_it_does_not_need() -> None:
         f"import sys; from modelgates_server.cli import main; print({heavy} & set(sys.modules))"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=DEADLINE_S,
     )
     assert ended.stdout == "set()\n"

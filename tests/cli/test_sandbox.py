@@ -2,11 +2,11 @@ import http.client
 import json
 import signal
 import socket
-from urllib.parse import urlsplit
 
 import pytest
 
-from tests.cli.console import DEADLINE_S, Console
+from tests.cli.console import Console
+from tests.deadlines import DEADLINE_S, http_connection
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
@@ -15,9 +15,7 @@ def test_the_sandbox_serves_where_it_says_and_ends_well(console: Console, stop: 
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("The sandbox listens on http://127.0.0.1:"), line
-        connection = http.client.HTTPConnection(
-            urlsplit(line.split()[-1]).netloc, timeout=DEADLINE_S
-        )
+        connection = http_connection(line.split()[-1])
         connection.request("GET", "/v1/models")
         assert json.load(connection.getresponse())["object"] == "list"
         cut = {"role": "user", "content": '{"cut_after": 1}'}

@@ -1,13 +1,12 @@
-import http.client
 import json
 import signal
 import subprocess
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-from tests.cli.console import DEADLINE_S, Console
+from tests.cli.console import Console
+from tests.deadlines import DEADLINE_S, http_connection
 
 
 def address(process: subprocess.Popen[str]) -> str:
@@ -18,7 +17,7 @@ def address(process: subprocess.Popen[str]) -> str:
 
 
 def read_credits(url: str, key: str) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=DEADLINE_S)
+    connection = http_connection(url)
     try:
         connection.request("GET", "/api/v1/credits", headers={"Authorization": f"Bearer {key}"})
         response = connection.getresponse()

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from modelgates_server.core.keys import key_hash
-from tests.server import DEADLINE_S, Customer, RunningServer
+from tests.deadlines import http_client, http_connection, http_request
+from tests.server import Customer, RunningServer
 
 MISSING = (401, "Missing Authentication header", 'Bearer realm="ModelGates"')
 INVALID = 'Bearer realm="ModelGates", error="invalid_token"'
@@ -25,7 +26,7 @@ def request(
     server: RunningServer, method: str, path: str, authorization: list[str]
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
     """One request, its header lines written as given, which clients with manners cannot do."""
-    connection = http.client.HTTPConnection(server.url.partition("//")[2], timeout=DEADLINE_S)
+    connection = http_connection(server.url)
     try:
         connection.putrequest(method, path)
         for value in authorization:
@@ -92,10 +93,10 @@ def test_a_key_that_was_ended_is_refused_by_the_very_next_request(
     server: RunningServer,
     customer: Customer,
 ) -> None:
-    manager = httpx.Client(
+    manager = http_client(
         base_url=server.api, headers={"Authorization": f"Bearer {customer.management}"}
     )
-    with manager, httpx.Client(base_url=server.api) as user:
+    with manager, http_client(base_url=server.api) as user:
         for _ in range(100):
             created = manager.post("/keys", json={"name": "short-lived", "kind": "viewer"}).json()
             headers = {"Authorization": f"Bearer {created['key']}"}
@@ -107,7 +108,7 @@ def test_a_key_that_was_ended_is_refused_by_the_very_next_request(
 
 
 def test_a_key_that_is_enabled_again_works_again(server: RunningServer, customer: Customer) -> None:
-    manager = httpx.Client(
+    manager = http_client(
         base_url=server.api, headers={"Authorization": f"Bearer {customer.management}"}
     )
     headers = {"Authorization": f"Bearer {customer.viewer}"}
@@ -115,7 +116,9 @@ def test_a_key_that_is_enabled_again_works_again(server: RunningServer, customer
     with manager:
         for disabled, status in ((True, 401), (False, 200)):
             assert manager.patch(path, json={"disabled": disabled}).status_code == 200
-            assert httpx.get(f"{server.api}/credits", headers=headers).status_code == status
+            assert (
+                http_request("GET", f"{server.api}/credits", headers=headers).status_code == status
+            )
 
 
 @pytest.mark.parametrize(
@@ -134,7 +137,7 @@ def test_keys_that_do_not_manage_are_forbidden_to_administer_keys(
 ) -> None:
     for key in (customer.inference, customer.viewer):
         headers = {"Authorization": f"Bearer {key}"}
-        answer = httpx.request(method, server.api + path, json=body, headers=headers)
+        answer = http_request(method, server.api + path, json=body, headers=headers)
         assert answer.status_code == 403
         assert answer.json()["user_id"] == customer.account_id
 
@@ -142,6 +145,8 @@ def test_keys_that_do_not_manage_are_forbidden_to_administer_keys(
 def test_any_key_may_ask_about_itself(server: RunningServer, customer: Customer) -> None:
     for key in (customer.management, customer.inference, customer.viewer):
         for path in ("/key", "/auth/key", "/key/", "/auth/key/"):
-            answer = httpx.get(server.api + path, headers={"Authorization": f"Bearer {key}"})
+            answer = http_request(
+                "GET", server.api + path, headers={"Authorization": f"Bearer {key}"}
+            )
             assert answer.status_code == 200
             assert answer.json()["data"]["label"] == f"{key[:12]}...{key[-3:]}"

@@ -15,6 +15,7 @@ import schemathesis
 from hypothesis.stateful import run_state_machine_as_test
 
 from modelgates_server.core.keys import KEY_HASH, key_hash
+from tests.deadlines import DEADLINE_S
 from tests.server import Customer, RunningServer, open_customer_now
 from tests.web.document import our_document
 
@@ -36,6 +37,7 @@ ACCEPTED = ["2xx", "404", "409"]
 CONFIG = schemathesis.Config.from_dict(
     {
         "seed": 1,
+        "request-timeout": DEADLINE_S,
         "generation": {
             "deterministic": True,
             "max-examples": 50,

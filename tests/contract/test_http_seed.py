@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from modelgates_server.service.ports import Store
+from tests.deadlines import http_request
 from tests.server import Customer, RunningServer, new_customer
 from tests.support import ManualClock
 from tests.web.document import SEED, validator
@@ -32,7 +33,7 @@ def check(answer: httpx.Response, status: int) -> None:
 
 def ask(server: RunningServer, key: str | None) -> httpx.Response:
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    return httpx.get(f"{server.api}/credits", headers=headers)
+    return http_request("GET", f"{server.api}/credits", headers=headers)
 
 
 def test_a_management_key_gets_the_two_totals(server: RunningServer, customer: Customer) -> None:

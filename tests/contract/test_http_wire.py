@@ -7,7 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.server import DEADLINE_S, Customer, RunningServer, open_customer_now, running_server
+from tests.deadlines import http_client, http_request
+from tests.server import Customer, RunningServer, open_customer_now, running_server
 
 TOKEN = "metrics-token-of-this-test"
 
@@ -35,7 +36,7 @@ def as_caller(key: str) -> dict[str, str]:
 def test_head_is_get_without_its_body(
     path: str, status: int, server: RunningServer, customer: Customer
 ) -> None:
-    with httpx.Client(base_url=server.url, headers=as_caller(customer.management)) as client:
+    with http_client(base_url=server.url, headers=as_caller(customer.management)) as client:
         got = client.get(path)
         head = client.head(path)
         assert (got.status_code, head.status_code) == (status, status)
@@ -52,13 +53,13 @@ def test_head_is_get_without_its_body(
 def test_head_of_what_is_not_there_is_refused_like_get(
     server: RunningServer, customer: Customer
 ) -> None:
-    assert httpx.head(f"{server.api}/credits").status_code == 401
-    refused = httpx.head(f"{server.api}/credits", headers=as_caller(customer.inference))
+    assert http_request("HEAD", f"{server.api}/credits").status_code == 401
+    refused = http_request("HEAD", f"{server.api}/credits", headers=as_caller(customer.inference))
     assert refused.status_code == 403
 
 
 def test_a_connection_is_kept_through_refusals(server: RunningServer, customer: Customer) -> None:
-    with httpx.Client(base_url=server.api) as client:
+    with http_client(base_url=server.api) as client:
         for _ in range(3):
             assert client.get("/credits").status_code == 401
             assert client.put("/credits").status_code == 405
@@ -73,7 +74,8 @@ def test_a_request_id_is_never_given_twice(server: RunningServer) -> None:
     with ThreadPoolExecutor(8) as pool:
         ids = list(
             pool.map(
-                lambda _: httpx.get(f"{server.url}/healthz").headers["x-request-id"], range(64)
+                lambda _: http_request("GET", f"{server.url}/healthz").headers["x-request-id"],
+                range(64),
             )
         )
     assert len(set(ids)) == 64
@@ -85,15 +87,15 @@ def test_thirty_two_clients_that_repeat_one_request_get_one_key(
     def post(_: int) -> httpx.Response:
         headers = {**as_caller(customer.management), "Idempotency-Key": "all at once"}
         body = {"name": "new", "limit": 5}
-        return httpx.post(f"{server.api}/keys", json=body, headers=headers, timeout=DEADLINE_S)
+        return http_request("POST", f"{server.api}/keys", json=body, headers=headers)
 
     with ThreadPoolExecutor(32) as pool:
         answers = list(pool.map(post, range(32)))
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.text for answer in answers}) == 1
     text = answers[0].json()["key"]
-    assert httpx.get(f"{server.api}/key", headers=as_caller(text)).status_code == 200
-    listed = httpx.get(f"{server.api}/keys", headers=as_caller(customer.management))
+    assert http_request("GET", f"{server.api}/key", headers=as_caller(text)).status_code == 200
+    listed = http_request("GET", f"{server.api}/keys", headers=as_caller(customer.management))
     assert [row["name"] for row in listed.json()["data"]].count("new") == 1
 
 
@@ -103,17 +105,18 @@ def test_no_file_and_no_log_line_holds_a_key(tmp_path: Path) -> None:
         headers = {**as_caller(customer.management), "Idempotency-Key": "repeatable"}
         texts = [customer.management, customer.inference, customer.viewer]
         for extra in ({}, {"Idempotency-Key": "repeatable"}):
-            answer = httpx.post(
+            answer = http_request(
+                "POST",
                 f"{server.api}/keys",
                 json={"name": "new"},
                 headers={**as_caller(customer.management), **extra},
             )
             texts.append(answer.json()["key"])
-        again = httpx.post(f"{server.api}/keys", json={"name": "new"}, headers=headers)
+        again = http_request("POST", f"{server.api}/keys", json={"name": "new"}, headers=headers)
         assert again.json()["key"] == texts[-1]
         for text in texts:
-            httpx.get(f"{server.api}/credits/{text}?key={text}", headers=as_caller(text))
-            httpx.get(f"{server.api}/credits", headers=as_caller(text))
+            http_request("GET", f"{server.api}/credits/{text}?key={text}", headers=as_caller(text))
+            http_request("GET", f"{server.api}/credits", headers=as_caller(text))
         searched = [path for path in tmp_path.rglob("*") if path.is_file()]
         assert {"modelgates.db", "modelgates.db-wal", "server.log"} <= {p.name for p in searched}
         stored = b"".join(path.read_bytes() for path in searched)
@@ -130,38 +133,38 @@ def test_no_file_and_no_log_line_holds_a_key(tmp_path: Path) -> None:
 def test_metrics_are_served_for_the_token_and_for_nobody_without_one(tmp_path: Path) -> None:
     with running_server(tmp_path, MODELGATES_METRICS_TOKEN=TOKEN) as server:
         for _ in range(3):
-            httpx.get(f"{server.api}/credits")
-        answer = httpx.get(f"{server.url}/metrics", headers=as_caller(TOKEN))
+            http_request("GET", f"{server.api}/credits")
+        answer = http_request("GET", f"{server.url}/metrics", headers=as_caller(TOKEN))
         assert answer.status_code == 200
         counted = 'modelgates_http_requests_total{operation="get-credits",status="401"} 3.0'
         assert counted in answer.text
         for headers in ({}, as_caller("another-token-altogether")):
-            assert httpx.get(f"{server.url}/metrics", headers=headers).status_code == 404
+            assert http_request("GET", f"{server.url}/metrics", headers=headers).status_code == 404
 
 
 def test_metrics_are_not_there_where_no_token_is_set(server: RunningServer) -> None:
     for headers in ({}, as_caller(TOKEN)):
-        answer = httpx.get(f"{server.url}/metrics", headers=headers)
+        answer = http_request("GET", f"{server.url}/metrics", headers=headers)
         assert answer.status_code == 404
         assert answer.text == '{"error":{"message":"Resource not found","code":404}}'
 
 
 def test_a_database_that_was_replaced_makes_the_server_unready(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
-        assert httpx.get(f"{server.url}/readyz").status_code == 200
+        assert http_request("GET", f"{server.url}/readyz").status_code == 200
         server.database_path.rename(tmp_path / "elsewhere.db")
-        answer = httpx.get(f"{server.url}/readyz")
+        answer = http_request("GET", f"{server.url}/readyz")
         assert answer.status_code == 503
         assert answer.json()["parts"] == {"database": "unavailable"}
         assert str(tmp_path) not in answer.text
-        assert httpx.get(f"{server.url}/healthz").status_code == 200
+        assert http_request("GET", f"{server.url}/healthz").status_code == 200
         (tmp_path / "elsewhere.db").rename(server.database_path)
-        assert httpx.get(f"{server.url}/readyz").status_code == 200
+        assert http_request("GET", f"{server.url}/readyz").status_code == 200
 
 
 def test_the_served_document_names_the_public_address(tmp_path: Path) -> None:
     with running_server(tmp_path, MODELGATES_PUBLIC_URL="https://credits.example") as server:
-        document = httpx.get(f"{server.url}/openapi.json").json()
+        document = http_request("GET", f"{server.url}/openapi.json").json()
         assert document["servers"] == [{"url": "https://credits.example/api/v1"}]
-        text = httpx.get(f"{server.url}/openapi.yaml").text
+        text = http_request("GET", f"{server.url}/openapi.yaml").text
         assert re.search(r"^- url: https://credits\.example/api/v1$", text, re.MULTILINE)

@@ -10,7 +10,7 @@ import pytest
 from modelgates_server.core.errors import ProviderUnavailable
 from modelgates_server.core.metering.request import Api
 from modelgates_server.dialects.sse import SseReader
-from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
+from modelgates_server.providers.http import HttpProvider, ProviderSettings
 from modelgates_server.providers.sandbox.provider import SandboxProvider
 from modelgates_server.service.ports import Provider
 from tests.providers.sandbox import WITH_USAGE, events_of, running_sandbox, says, wish
@@ -23,7 +23,7 @@ GARBAGE = '{"id":"chatcmpl-garbage","choices":[{"index":0,"del'
 BROKEN_OFF = "sandbox ended its answer before its end"
 
 
-class Heard(NamedTuple):
+class Received(NamedTuple):
     """An answer to its end, or to where it broke off."""
 
     status: int
@@ -48,8 +48,8 @@ async def provider(
     opened: Provider = SandboxProvider(clock)
     if request.param == "over HTTP":
         url = request.getfixturevalue("server")
-        settings = OpenAiSettings(name="sandbox", base_url=f"{url}/v1", api_key="any")
-        opened = OpenAiProvider(settings, clock)
+        settings = ProviderSettings(name="sandbox", base_url=f"{url}/v1", api_key="any")
+        opened = HttpProvider(settings, clock)
     yield opened
     await opened.close()
 
@@ -62,7 +62,7 @@ def chaos_body(members: dict[str, Any], **body: Any) -> bytes:
     return body_of(model="chaos", messages=wish(**members), **body)
 
 
-async def hear(provider: Provider, api: Api, body: bytes) -> Heard:
+async def hear(provider: Provider, api: Api, body: bytes) -> Received:
     reply = await provider.send(api, body)
     head = (reply.status, reply.retry_after_s, reply.is_stream)
     pieces, error = [], None
@@ -75,7 +75,7 @@ async def hear(provider: Provider, api: Api, body: bytes) -> Heard:
     except ProviderUnavailable as unavailable:
         error = str(unavailable)
     reply.close()
-    return Heard(*head, b"".join(pieces), error)
+    return Received(*head, b"".join(pieces), error)
 
 
 async def hear_stream(provider: Provider, members: dict[str, Any]) -> list[Any]:

@@ -17,10 +17,10 @@ import msgspec
 from modelgates_server.core.errors import GatewayError
 from modelgates_server.core.ledger.commands import Command
 from modelgates_server.service.ports import Store
+from tests.deadlines import within
 from tests.support import capture, open_database, opening, place
 
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 120
 
 
 class Job(msgspec.Struct):
@@ -75,7 +75,7 @@ class Worker:
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(msgspec.json.encode(question) + b"\n")
-        async with asyncio.timeout(DEADLINE_S):
+        async with within():
             return json.loads(await self._process.stdout.readline())
 
     async def open(self) -> str:
@@ -97,7 +97,7 @@ async def started(url: str) -> AsyncIterator[Worker]:
     finally:
         assert process.stdin
         process.stdin.close()
-        async with asyncio.timeout(DEADLINE_S):
+        async with within():
             assert await process.wait() == 0
 
 

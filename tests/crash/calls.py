@@ -31,9 +31,10 @@ from modelgates_server.core.pricing.prices import dollars, total_of
 from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite.store import open_store
 from tests.cli.console import Console
+from tests.deadlines import DEADLINE_S, async_http_client
 from tests.e2e.calls import mortal_server, read
 from tests.e2e.load import wait_until
-from tests.server import DEADLINE_S, RunningServer
+from tests.server import RunningServer
 
 CLIENTS = 200
 CALLS = 3
@@ -144,9 +145,7 @@ class Round:
 
     async def run(self, calls: list[Asked]) -> None:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        async with httpx.AsyncClient(
-            base_url=self._server.api, timeout=DEADLINE_S, limits=limits
-        ) as http:
+        async with async_http_client(base_url=self._server.api, limits=limits) as http:
             clients = [calls[first::CLIENTS] for first in range(CLIENTS)]
             await asyncio.gather(*(self._client(http, client) for client in clients))
         if self._left > 0:  # a second signal could meet a process that listens to none any more

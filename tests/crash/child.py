@@ -13,9 +13,9 @@ from pathlib import Path
 from modelgates_server.store.sqlite.store import open_store
 from tests.crash.acknowledged import Acknowledged, to_line
 from tests.crash.workload import work
+from tests.deadlines import DEADLINE_S
 
 _STDOUT = 1
-_DEADLINE_S = 60
 
 
 def tell(acknowledged: Acknowledged) -> None:
@@ -29,5 +29,5 @@ async def run(path: Path, seed: int) -> None:
 
 if __name__ == "__main__":
     # One that hangs ends by another signal than its parent's, which the parent sees.
-    signal.alarm(_DEADLINE_S)
+    signal.alarm(DEADLINE_S)
     asyncio.run(run(Path(sys.argv[1]), int(sys.argv[2])))

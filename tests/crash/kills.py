@@ -19,6 +19,7 @@ from modelgates_server.core.ledger.records import Entry
 from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite.store import open_store
 from tests.crash.acknowledged import Acknowledged, Posted, contents, from_line, not_replayed
+from tests.deadlines import DEADLINE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS_PER_DATABASE = 5
@@ -59,7 +60,7 @@ class Child:
         lines = [self._process.stdout.readline() for _ in range(count)]
         self._process.kill()
         lines += self._process.stdout.readlines()
-        assert self._process.wait() == -signal.SIGKILL, "it ended before it was killed"
+        assert self._process.wait(DEADLINE_S) == -signal.SIGKILL, "it ended before it was killed"
         return [from_line(line) for line in lines if line.strip()]
 
 

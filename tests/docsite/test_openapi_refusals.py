@@ -8,9 +8,11 @@ import pytest
 from modelgates_server.core import errors as e
 from modelgates_server.core.errors import InsufficientCredits, Shortfall
 from modelgates_server.core.times import parse_instant
+from modelgates_server.dialects.dialect import ErrorReport
+from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.dialects.openai_chat.errors import provider_error_of_body
 from modelgates_server.web.error_responses import ErrorResponses
-from modelgates_server.web.errors import error_body, status_of
+from modelgates_server.web.errors import status_of
 from tests.support import error_classes
 from tests.web.document import operations_of, our_document, referenced, validator
 
@@ -108,7 +110,7 @@ KEY_LIMIT = e.KeyLimitExceeded(
 )
 def test_an_example_is_what_is_sent(response: str, name: str, error: Exception) -> None:
     status, text, headers, metadata = ErrorResponses().describe(error)
-    body = json.loads(error_body(status, text, ACCOUNT_ID, metadata))
+    body = json.loads(OPENAI_CHAT.error_body(ErrorReport(status, text, metadata), ACCOUNT_ID))
     assert body == example(response, name)
     described = {header.lower() for header in RESPONSES[response]["headers"]}
     assert {header.decode() for header, _ in headers} <= described
@@ -130,7 +132,7 @@ def test_every_case_of_a_402_is_described_by_its_reason() -> None:
 def test_another_brand_in_limit_source_fits_the_description() -> None:
     for response, error in (("PaymentRequired", MAX_COST), ("InferenceForbidden", KEY_LIMIT)):
         status, text, _, metadata = ErrorResponses("openrouter").describe(error)
-        body = json.loads(error_body(status, text, ACCOUNT_ID, metadata))
+        body = json.loads(OPENAI_CHAT.error_body(ErrorReport(status, text, metadata), ACCOUNT_ID))
         assert body["error"]["metadata"]["limit_source"].startswith("openrouter_")
         content = referenced(DOCUMENT, RESPONSES[response])["content"]["application/json"]
         validator(DOCUMENT, content["schema"]).validate(body)

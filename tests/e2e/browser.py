@@ -8,7 +8,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Request,
+    async_playwright,
+    expect,
+)
+
+from tests.deadlines import DEADLINE_MS
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 DESKTOP = {"width": 1440, "height": 900}
@@ -66,6 +75,8 @@ class Visit:
 async def visit(browser: Browser, url: str, **context: Any) -> AsyncIterator[Visit]:
     """A visitor of its own, without cookies or storage of another; nothing may go wrong."""
     opened = await browser.new_context(**context)
+    opened.set_default_timeout(DEADLINE_MS)
+    expect.set_options(timeout=DEADLINE_MS)
     try:
         visitor = Visit(await opened.new_page(), url)
         yield visitor

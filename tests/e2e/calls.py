@@ -19,7 +19,8 @@ from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite.store import open_store
 from tests.books import figures_of
 from tests.cli.console import Console
-from tests.server import DEADLINE_S, Customer, RunningServer, running_server
+from tests.deadlines import http_client, within
+from tests.server import Customer, RunningServer, running_server
 from tests.upstream import Upstream, running_upstream
 
 PROVIDER = """
@@ -93,10 +94,9 @@ class Client:
     """Calls with one key, over connections that are kept."""
 
     def __init__(self, api: str, key: str) -> None:
-        self.http = httpx.Client(
+        self.http = http_client(
             base_url=api,
             headers={"Authorization": f"Bearer {key}"},
-            timeout=DEADLINE_S,
             limits=httpx.Limits(max_connections=None),
         )
 
@@ -237,7 +237,7 @@ class Session:
         """A call whose client has left may still be ending."""
         store = open_store(self.server.database_path)
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with within():
                 while True:
                     figures = await figures_of(store, self.customer.account_id)
                     if self._holds_open or figures["held_pico"] == 0:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from markdown_it import MarkdownIt
 
-from tests.server import DEADLINE_S
+from tests.deadlines import DEADLINE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

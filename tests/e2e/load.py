@@ -1,16 +1,14 @@
 """Clients that keep a server busy while it is ended or killed."""
 
-import socket
 import sqlite3
 import subprocess
 import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from tests.deadlines import DEADLINE_S, tcp_connection
 from tests.e2e.wire import request, wire
-from tests.server import DEADLINE_S
 
 CLIENTS = 16
 ENOUGH = 50
@@ -36,7 +34,8 @@ class Load:
                 self.acknowledged.append(answer.json["data"]["hash"])
                 client.send(self._request)
 
-    def join(self) -> None:
+    def end(self) -> None:
+        """Wait for the server to have ended all of its connections."""
         for thread in self._threads:
             thread.join(DEADLINE_S)
 
@@ -48,9 +47,8 @@ def wait_until(happened: Callable[[], bool], process: subprocess.Popen[str]) -> 
 
 
 def is_listening(url: str) -> bool:
-    parts = urlsplit(url)
     try:
-        socket.create_connection((parts.hostname, parts.port or 0), DEADLINE_S).close()
+        tcp_connection(url).close()
     except (ConnectionRefusedError, ConnectionResetError):
         return False
     return True

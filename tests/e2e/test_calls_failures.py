@@ -78,15 +78,15 @@ def test_no_more_parallel_calls_reach_a_provider_than_the_balance_holds(
 ) -> None:
     server, _ = acme
     one_pico = held_for(session, upstream, max_tokens=10)
-    pause = paused_answer()
-    upstream.say = lambda _: UpstreamReply(pause, content_type="application/json")
+    gate = paused_answer()
+    upstream.say = lambda _: UpstreamReply(gate, content_type="application/json")
     with (
         Session(server, open_customer_now(server.database_path, 5 * one_pico)) as poor,
         ThreadPoolExecutor(AT_ONCE) as pool,
     ):
         calls = [pool.submit(poor.inference.chat, max_tokens=10) for _ in range(AT_ONCE)]
         wait_until(lambda: sum(call.done() for call in calls) == AT_ONCE - 5, server.process)
-        pause.go.set()
+        gate.go.set()
         answers = [call.result() for call in calls]
         refused = [one for one in answers if one.status_code == 402]
         assert sum(one.status_code == 200 for one in answers) == 5
@@ -186,8 +186,8 @@ FAILURES: dict[str, tuple[UpstreamReply, int, dict[str, Any]]] = {
 def test_a_failure_before_the_first_token_is_told_in_our_shape_and_costs_nothing(
     session: Session, upstream: Upstream, case: str, stream: bool
 ) -> None:
-    says, status, expected = FAILURES[case]
-    upstream.say = lambda _: says
+    reply, status, expected = FAILURES[case]
+    upstream.say = lambda _: reply
     refused = session.inference.chat(stream=stream)
     assert refused.status_code == status
     body = read(refused.text)
@@ -207,14 +207,14 @@ def test_a_failure_before_the_first_token_is_told_in_our_shape_and_costs_nothing
 def test_a_provider_that_does_not_answer_is_told_and_costs_nothing(
     session: Session, upstream: Upstream, model: str, status: int, error_type: str
 ) -> None:
-    pause = Gate([], [])
+    gate = Gate([], [])
 
     def say(_: Any) -> UpstreamReply:
-        return UpstreamReply(list(pause))  # no head before the test goes on
+        return UpstreamReply(list(gate))  # no head before the test goes on
 
     upstream.say = say
     refused = session.inference.chat(model=model, stream=True)
-    pause.go.set()
+    gate.go.set()
     assert refused.status_code == status
     metadata = read(refused.text)["error"]["metadata"]
     assert (metadata["error_type"], metadata["provider_name"]) == (
@@ -255,12 +255,12 @@ def test_a_client_that_leaves_pays_for_what_was_really_used(
     acme: Acme, session: Session, upstream: Upstream
 ) -> None:
     server, _ = acme
-    pause = Gate(story()[:2], story()[2:])
-    upstream.say = lambda _: UpstreamReply(pause)
+    gate = Gate(story()[:2], story()[2:])
+    upstream.say = lambda _: UpstreamReply(gate)
     with session.inference.stream() as listening:
         listening.until("word1")
         listening.reset()
-    pause.go.set()
+    gate.go.set()
     shown = ended(server, session, listening.id)
     assert (shown["cancelled"], shown["estimated"]) == (True, False)
     assert shown["total_cost"] == TRUE
@@ -271,12 +271,12 @@ def test_a_provider_that_goes_on_for_ever_is_not_read_for_nobody_for_ever(
     acme: Acme, session: Session, upstream: Upstream
 ) -> None:
     server, _ = acme
-    pause = Gate(story()[:2], [])
-    upstream.say = lambda _: UpstreamReply(pause)
+    gate = Gate(story()[:2], [])
+    upstream.say = lambda _: UpstreamReply(gate)
     with session.inference.stream() as listening:
         listening.until("word1")
     shown = ended(server, session, listening.id)
-    pause.go.set()
+    gate.go.set()
     assert (shown["cancelled"], shown["estimated"]) == (True, True)
     assert shown["total_cost"] > 0
     session.check_books()
@@ -286,8 +286,8 @@ def test_a_client_that_leaves_a_plain_call_pays_for_it(
     acme: Acme, session: Session, upstream: Upstream
 ) -> None:
     server, _ = acme
-    pause = paused_answer()
-    upstream.say = lambda _: UpstreamReply(pause, content_type="application/json")
+    gate = paused_answer()
+    upstream.say = lambda _: UpstreamReply(gate, content_type="application/json")
     body = json.dumps(asked("hello")).encode()
     with wire(server.url) as leaving:
         leaving.send(
@@ -296,7 +296,7 @@ def test_a_client_that_leaves_a_plain_call_pays_for_it(
         wait_until(lambda: len(upstream.asked) == 1, server.process)
         reset_at_once(leaving.socket)
     [hold] = session.viewer.get("/credits/holds")
-    pause.go.set()
+    gate.go.set()
     shown = ended(server, session, hold["id"])
     assert (shown["cancelled"], shown["total_cost"]) == (True, TRUE)
     session.check_books()
@@ -315,12 +315,12 @@ def ended(server: RunningServer, session: Session, generation_id: str) -> Any:
 
 
 def test_a_silent_stream_shows_that_it_is_alive(session: Session, upstream: Upstream) -> None:
-    pause = Gate(story()[:2], story()[2:])
-    upstream.say = lambda _: UpstreamReply(pause)
+    gate = Gate(story()[:2], story()[2:])
+    upstream.say = lambda _: UpstreamReply(gate)
     with session.inference.stream() as listening:
         listening.until("word1")
         listening.until(": MODELGATES PROCESSING")
-        pause.go.set()
+        gate.go.set()
         listening.rest()
     at = listening.lines.index(": MODELGATES PROCESSING")
     assert listening.lines[at + 1] == "", "a comment ends with an empty line"
@@ -332,11 +332,11 @@ def test_a_silent_stream_shows_that_it_is_alive(session: Session, upstream: Upst
 def test_a_stream_shows_that_it_is_alive_before_its_first_word(
     session: Session, upstream: Upstream
 ) -> None:
-    pause = Gate([], story())
-    upstream.say = lambda _: UpstreamReply(pause)
+    gate = Gate([], story())
+    upstream.say = lambda _: UpstreamReply(gate)
     with session.inference.stream() as listening:
         listening.until("")
-        pause.go.set()
+        gate.go.set()
         listening.rest()
     assert listening.lines[0] == ": MODELGATES PROCESSING"
     assert listening.cost == TRUE

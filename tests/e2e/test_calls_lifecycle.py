@@ -14,10 +14,11 @@ import pytest
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
 from tests.cli.console import Console
+from tests.deadlines import DEADLINE_S
 from tests.e2e.calls import Session, acme_server, configured, mortal_server, read, records
 from tests.e2e.load import is_listening, wait_until
 from tests.gateway import moved_away
-from tests.server import DEADLINE_S, Customer, RunningServer, open_customer_now
+from tests.server import Customer, RunningServer, open_customer_now
 from tests.support import DOLLAR
 from tests.upstream import (
     Gate,
@@ -166,9 +167,9 @@ def ended(server: RunningServer, customer: Customer) -> Generation:
 def test_a_kill_in_mid_stream_is_resolved_by_what_the_last_checkpoint_saw(
     tmp_path: Path, checkpoint: bool
 ) -> None:
-    pause = two_words() if checkpoint else Gate([], [])
+    gate = two_words() if checkpoint else Gate([], [])
     with upstream_and_settings(tmp_path) as (upstream, settings):
-        upstream.say = lambda _: UpstreamReply(pause)
+        upstream.say = lambda _: UpstreamReply(gate)
         with mortal_server(tmp_path, **settings) as server:
             customer = open_customer_now(server.database_path)
             with (
@@ -181,7 +182,7 @@ def test_a_kill_in_mid_stream_is_resolved_by_what_the_last_checkpoint_saw(
                 before = saved(server, customer)[0].cost_pico
                 server.process.kill()
                 server.process.wait(DEADLINE_S)
-            pause.go.set()
+            gate.go.set()
         assert saved(server, customer)[0].state is HoldState.OPEN
         while not is_over(server, customer):
             pass  # nobody is there to resolve it
@@ -212,15 +213,15 @@ def test_without_the_database_a_call_is_refused_before_it_leaves(tmp_path: Path)
 
 
 def test_a_capture_lands_when_the_database_is_back(tmp_path: Path) -> None:
-    pause = two_words()
+    gate = two_words()
     with acme_server(tmp_path) as (server, upstream):
-        upstream.say = lambda _: UpstreamReply(pause)
+        upstream.say = lambda _: UpstreamReply(gate)
         customer = open_customer_now(server.database_path)
         with Session(server, customer) as session:
             with session.inference.stream() as running:
                 running.until("word1")
                 with moved_away(server.database_path):
-                    pause.go.set()
+                    gate.go.set()
                     running.rest()
             assert running.cost == Decimal("0.0503")
             assert ended(server, customer).cost_pico == TRUE_PICO
@@ -232,9 +233,9 @@ def test_a_capture_lands_when_the_database_is_back(tmp_path: Path) -> None:
 def test_a_capture_outlives_the_end_of_the_process_without_a_database(
     tmp_path: Path, end: int
 ) -> None:
-    pause = two_words()
+    gate = two_words()
     with upstream_and_settings(tmp_path) as (upstream, settings):
-        upstream.say = lambda _: UpstreamReply(pause)
+        upstream.say = lambda _: UpstreamReply(gate)
         with mortal_server(tmp_path, **settings) as server:
             customer = open_customer_now(server.database_path)
             with (
@@ -243,7 +244,7 @@ def test_a_capture_outlives_the_end_of_the_process_without_a_database(
             ):
                 running.until("word1")
                 with moved_away(server.database_path):
-                    pause.go.set()
+                    gate.go.set()
                     running.rest()
                     server.process.send_signal(end)
                     code = server.process.wait(DEADLINE_S)

@@ -135,8 +135,8 @@ def test_credits_that_running_calls_hold_are_told_to_come_back(
     small: Session, upstream: Upstream
 ) -> None:
     [body] = plain(answer("hi", usage(3, 5))).pieces
-    pause = Gate([b"data: {}\n\n"], [b"data: [DONE]\n\n"])
-    upstream.say = lambda _: UpstreamReply(pause)
+    gate = Gate([b"data: {}\n\n"], [b"data: [DONE]\n\n"])
+    upstream.say = lambda _: UpstreamReply(gate)
     with small.inference.stream() as running:
         refused = small.inference.chat(max_tokens=10)
         metadata = check_refusal(refused, small)
@@ -153,7 +153,7 @@ def test_credits_that_running_calls_hold_are_told_to_come_back(
             "This request would exceed your available credits given your current in-flight "
             "requests. Retry after in-flight requests settle, or add credits."
         )
-        pause.go.set()
+        gate.go.set()
         running.rest()
     upstream.say = lambda _: UpstreamReply([body], content_type="application/json")
     assert small.inference.chat().status_code == 200

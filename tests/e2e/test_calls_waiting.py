@@ -8,10 +8,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from modelgates_server.core.ledger.records import HoldState
+from tests.deadlines import DEADLINE_S, http_request
 from tests.e2e.calls import (
     Client,
     Listening,
@@ -23,7 +23,7 @@ from tests.e2e.calls import (
     records,
 )
 from tests.e2e.load import wait_until
-from tests.server import DEADLINE_S, RunningServer, open_customer_now, running_server
+from tests.server import RunningServer, open_customer_now, running_server
 from tests.upstream import (
     Gate,
     Upstream,
@@ -90,9 +90,9 @@ def session(acme: Acme) -> Iterator[Session]:
 class Silence:
     """A provider that says nothing, not even a head, before it may."""
 
-    def __init__(self, says: UpstreamReply) -> None:
+    def __init__(self, reply: UpstreamReply) -> None:
         self.gate = Gate([], [])
-        self.says = says
+        self.says = reply
 
     def __call__(self, _: Any) -> UpstreamReply:
         assert list(self.gate) == []
@@ -102,9 +102,9 @@ class Silence:
         self.gate.go.set()
 
 
-def silence(upstream: Upstream, says: UpstreamReply) -> Silence:
+def silence(upstream: Upstream, reply: UpstreamReply) -> Silence:
     """From now on the upstream is silent, and afterwards says this."""
-    silent = Silence(says)
+    silent = Silence(reply)
     upstream.say = silent
     return silent
 
@@ -205,8 +205,8 @@ FAILURES: dict[str, tuple[UpstreamReply, int]] = {
 def test_a_failure_after_the_head_of_a_stream_is_its_last_chunk_and_costs_nothing(
     acme: Acme, session: Session, case: str
 ) -> None:
-    says, code = FAILURES[case]
-    silent = silence(acme[1], says)
+    reply, code = FAILURES[case]
+    silent = silence(acme[1], reply)
     with head_of(session.inference, stream=True) as listening:
         silent.end()
         listening.rest()
@@ -281,8 +281,8 @@ def test_a_client_that_leaves_while_its_provider_is_silent_pays_for_what_was_use
     acme: Acme, session: Session, stream: bool
 ) -> None:
     server, upstream = acme
-    says = UpstreamReply(story()) if stream else plain(answer("hi", usage(3, 5)))
-    silent = silence(upstream, says)
+    reply = UpstreamReply(story()) if stream else plain(answer("hi", usage(3, 5)))
+    silent = silence(upstream, reply)
     with head_of(session.inference, stream=stream) as listening:
         listening.reset()
     [hold] = session.viewer.get("/credits/holds")
@@ -309,8 +309,8 @@ def test_an_early_head_is_counted_once_as_the_200_that_it_is(acme: Acme, session
 
 def counted(server: RunningServer) -> dict[str, int]:
     """The chat completions so far, by status."""
-    shown = httpx.get(
-        f"{server.url}/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}
+    shown = http_request(
+        "GET", f"{server.url}/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"}
     ).text
     start = 'modelgates_http_requests_total{operation="create-chat-completion",status="'
     rows = [line.removeprefix(start) for line in shown.splitlines() if line.startswith(start)]

@@ -8,10 +8,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from tests.server import DEADLINE_S, Customer, RunningServer
+from tests.deadlines import DEADLINE_S, http_client
+from tests.server import Customer, RunningServer
 
 HERE = Path(__file__).parent / "clients"
 NODE = HERE / "node"
@@ -34,7 +34,7 @@ def run(command: list[str], server: RunningServer, customer: Customer, **more: s
         env={**os.environ, **more},
         capture_output=True,
         text=True,
-        timeout=4 * DEADLINE_S,
+        timeout=DEADLINE_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr + server.log_path.read_text()[-4000:]
@@ -45,7 +45,7 @@ def check_money(server: RunningServer, customer: Customer, generations: list[Any
     """Receipt lines = cost = usage entry = what GET /credits moved by, as exact decimals."""
     assert generations
     total = Decimal(0)
-    with httpx.Client(base_url=server.api) as http:
+    with http_client(base_url=server.api) as http:
         for told in generations:
             answer = http.get(
                 f"/generation?id={told['id']}",

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from modelgates_server.core.ledger.records import HoldState
+from tests.deadlines import DEADLINE_S
 from tests.e2e.calls import Session, acme_server
-from tests.server import DEADLINE_S, RunningServer, open_customer_now
+from tests.server import RunningServer, open_customer_now
 from tests.upstream import UpstreamReply, answer, plain, story, usage
 
 SLOW_S = 7
@@ -46,7 +47,7 @@ def listen(server: RunningServer, client: tuple[str, str]) -> None:
         env={**os.environ, "PYTHONPATH": "" if apart is None else str(SDKS / apart)},
         capture_output=True,
         text=True,
-        timeout=4 * DEADLINE_S,
+        timeout=DEADLINE_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr + server.log_path.read_text()[-4000:]

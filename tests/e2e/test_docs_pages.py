@@ -4,14 +4,14 @@ import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, expect
 
+from tests.deadlines import DEADLINE_S, http_request
 from tests.e2e.browser import VIEWS, opened_browser, visit
 from tests.e2e.test_mcp import reverse_proxy
-from tests.server import DEADLINE_S, MODELGATES, RunningServer, running_server
+from tests.server import MODELGATES, RunningServer, running_server
 
 CREDITS = "/docs/api/api-reference/credits/get-credits"
 CREATE_KEY = "/docs/api/api-reference/api-keys/create-key"
@@ -44,7 +44,10 @@ async def browser() -> AsyncIterator[Browser]:
 
 def test_head_is_answered_without_a_body(server: RunningServer) -> None:
     for path in (CREDITS, f"{CREDITS}.md", "/.well-known/api-catalog", "/docs/nowhere"):
-        whole, head = httpx.get(server.url + path), httpx.head(server.url + path)
+        whole, head = (
+            http_request("GET", server.url + path),
+            http_request("HEAD", server.url + path),
+        )
         assert (head.status_code, head.content) == (whole.status_code, b"")
         differing = {"date", "x-request-id"}
         shown = [{k: v for k, v in a.headers.items() if k not in differing} for a in (whole, head)]

@@ -15,12 +15,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from zipfile import ZipFile
 
-import httpx
 import pytest
 
 from modelgates_server.settings import Settings
+from tests.deadlines import DEADLINE_S, http_client, http_request
 from tests.e2e.guides import ROOT, free_port
-from tests.server import DEADLINE_S, MODELGATES, RunningServer, open_customer_now, running_server
+from tests.server import MODELGATES, RunningServer, open_customer_now, running_server
 
 DEPLOY = ROOT / "deploy"
 UNIT = DEPLOY / "modelgates.service"
@@ -79,12 +79,20 @@ def test_systemd_finds_the_unit_right_and_closed(tmp_path: Path) -> None:
     here.write_text(text, "utf-8")
     analyze = ["systemd-analyze", "--no-pager"]
     verified = subprocess.run(
-        [*analyze, "verify", "--man=no", here], capture_output=True, text=True, check=False
+        [*analyze, "verify", "--man=no", here],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
     )
     assert verified.returncode == 0
     assert [line for line in verified.stderr.splitlines() if UNIT.name in line] == []
     rated = subprocess.run(
-        [*analyze, "security", "--offline=true", here], capture_output=True, text=True, check=False
+        [*analyze, "security", "--offline=true", here],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
     )
     if "unrecognized option" not in rated.stderr:
         assert re.search(r"exposure level for modelgates.service: [\d.]+ OK", rated.stdout)
@@ -101,7 +109,7 @@ def test_the_image_is_built_from_what_it_copies(tmp_path: Path) -> None:
             found = ROOT / source
             (shutil.copytree if found.is_dir() else shutil.copy)(found, place)
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "wheels"]
-    subprocess.run(build, cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run(build, cwd=tmp_path, check=True, capture_output=True, timeout=DEADLINE_S)
     [wheel] = (tmp_path / "wheels").iterdir()
     names = ZipFile(wheel).namelist()
     assert "modelgates_server/docsite/openapi.yaml" in names
@@ -122,7 +130,9 @@ def test_the_image_knows_whether_its_server_is_well(server: RunningServer) -> No
     here = [word.replace("http://127.0.0.1:8000", server.url) for word in check]
     away = [word.replace("127.0.0.1:8000", f"127.0.0.1:{free_port()}") for word in check]
     codes = [
-        subprocess.run([sys.executable, *words], check=False, capture_output=True).returncode
+        subprocess.run(
+            [sys.executable, *words], check=False, capture_output=True, timeout=DEADLINE_S
+        ).returncode
         for words in (here, away)
     ]
     assert codes == [0, 1]
@@ -147,7 +157,9 @@ def nginx(file: str, upstream: str, folder: Path) -> Iterator[str]:
     config = folder / "nginx.conf"
     config.write_text(NGINX.format(folder=folder, user=user, site=site), "utf-8")
     command = [executable, "-p", str(folder), "-c", str(config)]
-    checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
+    checked = subprocess.run(
+        [*command, "-t"], capture_output=True, text=True, check=False, timeout=DEADLINE_S
+    )
     assert checked.returncode == 0, checked.stderr
     with running(command, port, folder):
         yield f"https://127.0.0.1:{port}"
@@ -206,7 +218,7 @@ def test_a_proxy_hands_a_stream_on_as_it_comes(
     }
     with (
         proxy(file, urlsplit(server.url).netloc, tmp_path) as url,
-        httpx.Client(base_url=f"{url}{prefix}", verify=trust, timeout=DEADLINE_S) as client,
+        http_client(base_url=f"{url}{prefix}", verify=trust) as client,
     ):
         key = {"Authorization": f"Bearer {customer.inference}"}
         with client.stream("POST", "/api/v1/chat/completions", json=call, headers=key) as answer:
@@ -214,7 +226,7 @@ def test_a_proxy_hands_a_stream_on_as_it_comes(
             lines = answer.iter_lines()
             assert next(lines).startswith("data: {")
             viewer = {"Authorization": f"Bearer {customer.viewer}"}
-            holds = httpx.get(f"{server.api}/credits/holds", headers=viewer).json()
+            holds = http_request("GET", f"{server.api}/credits/holds", headers=viewer).json()
             assert len(holds["data"]) == 1, "the first chunk came before the call had ended"
             assert [line for line in lines if line][-1] == "data: [DONE]"
         # The gateway refuses a larger one before all of it is there; Caddy may call that a failure.

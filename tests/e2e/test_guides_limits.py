@@ -9,9 +9,10 @@ from modelgates_server.core.metering.request import CHOICES_MAX, MODEL_MAX_CHARS
 from modelgates_server.core.money import ENTRY_MAX_PICO, PLACES, Pico, format_pico
 from modelgates_server.core.pricing.prices import RATE_PLACES_MAX
 from modelgates_server.dialects.json_object import NAMES_MAX
-from modelgates_server.providers.openai import OpenAiSettings
-from modelgates_server.service.calls.call import ANSWER_MAX_BYTES, STORED_ANSWER_MAX_BYTES
-from modelgates_server.service.calls.registry import ANSWER_KEPT_MS
+from modelgates_server.providers.http import ProviderSettings
+from modelgates_server.service.calls.attempt import ANSWER_MAX_BYTES
+from modelgates_server.service.calls.call import STORED_ANSWER_MAX_BYTES
+from modelgates_server.service.calls.settling import ANSWER_KEPT_MS
 from modelgates_server.settings import Settings
 from modelgates_server.web import body
 from modelgates_server.web.api.activity import DAYS
@@ -26,7 +27,7 @@ from modelgates_server.web.pages import executor as beside
 from tests.e2e.guides import DOCS
 
 KIB, MIB = 1024, 1024 * 1024
-PROVIDER = OpenAiSettings(name="a", base_url="http://a.example", api_key=None)
+PROVIDER = ProviderSettings(name="a", base_url="http://a.example", api_key=None)
 FIRST_WHOLE, WHOLE = f"{PROVIDER.first_byte_timeout_s:,}", f"{PROVIDER.total_timeout_s:,}"
 LARGEST = f"{ENTRY_MAX_PICO // 10**PLACES:,}.{format_pico(Pico(ENTRY_MAX_PICO)).partition('.')[2]}"
 

@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.deadlines import http_request
 from tests.e2e import guides
 from tests.e2e.guides import Block, Reader, blocks, reading
 
@@ -67,7 +67,7 @@ class Machine:
         return str(shown["total_credits"])
 
     def is_ready(self) -> bool:
-        return httpx.get(f"{self.url}/readyz").status_code == 200
+        return http_request("GET", f"{self.url}/readyz").status_code == 200
 
 
 @pytest.fixture
@@ -122,8 +122,8 @@ def test_an_upgrade_keeps_the_books_and_the_log_tells_of_calls(machine: Machine)
     )
     body = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "What is a ledger?"}]}
     headers = {"Authorization": f"Bearer {made['key']}"}
-    assert httpx.post(
-        f"{machine.url}/api/v1/chat/completions", json=body, headers=headers
+    assert http_request(
+        "POST", f"{machine.url}/api/v1/chat/completions", json=body, headers=headers
     ).is_success
     assert machine.type_block(OPERATING, "journalctl") == f"{account}\tsandbox/echo\t0.000016\n"
 

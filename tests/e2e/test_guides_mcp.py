@@ -9,6 +9,7 @@ from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 
+from tests.deadlines import DEADLINE_S
 from tests.e2e.guides import ADDRESSES, ROOT, blocks
 from tests.server import Customer, RunningServer
 
@@ -32,7 +33,9 @@ async def tools_of(server: RunningServer, given: dict[str, Any], key: str) -> se
     headers = {name: SECRET.sub(key, text) for name, text in given.get("headers", {}).items()}
     async with (
         create_mcp_http_client(headers=headers) as http,
-        Client(streamable_http_client(url, http_client=http)) as client,
+        Client(
+            streamable_http_client(url, http_client=http), read_timeout_seconds=DEADLINE_S
+        ) as client,
     ):
         return {tool.name for tool in (await client.list_tools()).tools}
 

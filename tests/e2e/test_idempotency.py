@@ -80,15 +80,15 @@ def test_a_retried_call_gets_the_same_answer_and_is_billed_once(
 def test_the_retry_of_a_call_that_runs_is_told_to_come_back(
     session: Session, upstream: Upstream
 ) -> None:
-    pause = Gate([], list(plain(answer("hi", usage(3, 5))).pieces))
-    upstream.say = lambda _: UpstreamReply(pause, content_type="application/json")
+    gate = Gate([], list(plain(answer("hi", usage(3, 5))).pieces))
+    upstream.say = lambda _: UpstreamReply(gate, content_type="application/json")
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(session.inference.chat, headers=ONCE)
         wait_until(lambda: len(upstream.asked) == 1, session.server.process)
         refused = session.inference.chat(headers=ONCE)
         check_conflict(refused, 409)
         assert int(refused.headers["retry-after"]) > 0
-        pause.go.set()
+        gate.go.set()
         assert first.result().status_code == 200
     assert session.inference.chat(headers=ONCE).content == first.result().content
     assert len(upstream.asked) == 1
@@ -124,12 +124,12 @@ def test_the_same_text_from_another_key_is_another_call(
 
 
 def test_a_stream_is_neither_billed_nor_made_twice(session: Session, upstream: Upstream) -> None:
-    pause = Gate(story()[:2], story()[2:])
-    upstream.say = lambda _: UpstreamReply(pause)
+    gate = Gate(story()[:2], story()[2:])
+    upstream.say = lambda _: UpstreamReply(gate)
     with session.inference.stream(headers=ONCE) as first:
         first.until("word1")
         check_conflict(session.inference.chat(stream=True, headers=ONCE), 409)
-        pause.go.set()
+        gate.go.set()
         first.rest()
     refused = session.inference.chat(stream=True, headers=ONCE)
     check_conflict(refused, 409)

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.console import Console, Ended
+from tests.deadlines import DEADLINE_S
 from tests.e2e.load import ENOUGH, Load, is_listening, key_hashes, wait_until
 from tests.e2e.wire import Wire, request, serves, wire
 from tests.server import (
-    DEADLINE_S,
     open_customer_now,
     running_server,
 )
@@ -62,7 +62,7 @@ def test_no_answer_is_lost_or_wrong_when_the_server_ends_under_load(tmp_path: Pa
         load = Load(server.url, server.process, customer.management)
         server.process.terminate()
         assert server.process.wait(DEADLINE_S) == 0
-        load.join()
+        load.end()
     assert load.statuses == {201}
     assert set(load.acknowledged) <= key_hashes(server.database_path)
     assert "Traceback" not in server.log_path.read_text()
@@ -140,7 +140,7 @@ def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
             url = process.stdout.readline().split()[-1]
             load = Load(url, process, key)
             process.kill()
-            load.join()
+            load.end()
         assert load.statuses == {201}
         acknowledged |= set(load.acknowledged)
         assert acknowledged <= key_hashes(console.path)

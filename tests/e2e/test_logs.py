@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from modelgates_server.core.keys import PREFIX
+from tests.deadlines import DEADLINE_S
 from tests.e2e.wire import exchange, request
 from tests.server import open_customer_now, running_server
 
@@ -153,7 +154,11 @@ asyncio.run(forget())
 
 def test_secrets_are_redacted_wherever_they_stand_in_a_line(acme_key: str) -> None:
     spoken = subprocess.run(
-        [sys.executable, "-c", _SPEAK, acme_key], capture_output=True, text=True, check=True
+        [sys.executable, "-c", _SPEAK, acme_key],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=DEADLINE_S,
     )
     assert spoken.stdout == ""
     assert not holds(spoken.stderr, acme_key)

@@ -5,15 +5,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import web
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp_types import CallToolResult, TextContent, TextResourceContents
 
 from modelgates_server.docsite.model import ORIGIN
+from tests.deadlines import DEADLINE_S, async_http_client
 from tests.server import Customer, RunningServer, running_server
 
 # Spoken by today's clients, and without a handshake by those to come.
@@ -24,7 +24,7 @@ CREDITS = "api/api-reference/credits/get-credits"
 
 
 def docs_client(url: str, mode: str) -> Client:
-    return Client(f"{url}/docs/_mcp/server", mode=mode)
+    return Client(f"{url}/docs/_mcp/server", mode=mode, read_timeout_seconds=DEADLINE_S)
 
 
 @asynccontextmanager
@@ -32,7 +32,11 @@ async def account_client(server: RunningServer, key: str, mode: str) -> AsyncIte
     headers = {"Authorization": f"Bearer {key}"}
     async with (
         create_mcp_http_client(headers=headers) as http,
-        Client(streamable_http_client(f"{server.api}/mcp", http_client=http), mode=mode) as client,
+        Client(
+            streamable_http_client(f"{server.api}/mcp", http_client=http),
+            mode=mode,
+            read_timeout_seconds=DEADLINE_S,
+        ) as client,
     ):
         yield client
 
@@ -81,7 +85,7 @@ async def test_what_is_no_message_gets_a_protocol_error(
     server: RunningServer, customer: Customer, path: str
 ) -> None:
     headers = {**JSON, "authorization": f"Bearer {customer.viewer}"}
-    async with httpx.AsyncClient(base_url=server.url, headers=headers) as client:
+    async with async_http_client(base_url=server.url, headers=headers) as client:
         for body, status, code in [
             (b"{", 400, -32700),
             (b"{}", 400, -32600),
@@ -130,7 +134,7 @@ async def test_a_receipt_is_read_with_the_key_that_paid(
 ) -> None:
     body = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "hi"}]}
     headers = {"authorization": f"Bearer {customer.inference}"}
-    async with httpx.AsyncClient(headers=headers) as http:
+    async with async_http_client(headers=headers) as http:
         answer = await http.post(f"{server.api}/chat/completions", json=body)
     assert answer.status_code == 200, answer.text
     generation_id = answer.json()["id"]
@@ -143,7 +147,7 @@ async def test_without_a_good_key_there_is_no_account(
     server: RunningServer, customer: Customer
 ) -> None:
     unknown = customer.viewer[:-1] + ("0" if customer.viewer[-1] != "0" else "1")
-    async with httpx.AsyncClient(headers=JSON) as client:
+    async with async_http_client(headers=JSON) as client:
         for headers, message in [
             ({}, "Missing Authentication header"),
             ({"authorization": "Bearer x"}, "Missing Authentication header"),
@@ -185,15 +189,12 @@ async def reverse_proxy(prefix: str) -> AsyncIterator[tuple[str, list[str]]]:
     async def forward(request: web.Request) -> web.Response:
         target = targets[0] + request.path_qs.removeprefix(prefix)
         kept = {k: v for k, v in request.headers.items() if k.lower() != "host"}
-        async with (
-            ClientSession() as session,
-            session.request(
-                request.method, target, headers=kept, data=await request.read()
-            ) as answer,
-        ):
-            media_type = {"content-type": answer.headers.get("content-type", "text/plain")}
-            body = await answer.read()
-            return web.Response(status=answer.status, body=body, headers=media_type)
+        async with async_http_client() as client:
+            answer = await client.request(
+                request.method, target, headers=kept, content=await request.read()
+            )
+        media_type = {"content-type": answer.headers.get("content-type", "text/plain")}
+        return web.Response(status=answer.status_code, body=answer.content, headers=media_type)
 
     app = web.Application()
     app.router.add_route("*", f"{prefix}/{{rest:.*}}", forward)

@@ -14,11 +14,12 @@ import pytest
 
 from modelgates_server.docsite.samples import samples_of
 from modelgates_server.docsite.samples.request import TOKEN
+from tests.deadlines import http_client
 from tests.e2e.samples.languages import LANGUAGES
 from tests.e2e.samples.page import samples_on
 from tests.e2e.samples.reader import METRICS_TOKEN, OPERATIONS, Reader
 from tests.e2e.samples.recorder import ANSWER, recorder
-from tests.server import DEADLINE_S, RunningServer, running_server
+from tests.server import RunningServer, running_server
 
 TLS = Path(__file__).with_name("tls")
 CERT, KEY = TLS / "cert.pem", TLS / "key.pem"
@@ -40,7 +41,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 @pytest.fixture(scope="module")
 def http() -> Iterator[httpx.Client]:
     trusting = ssl.create_default_context(cafile=CERT)
-    with httpx.Client(verify=trusting, timeout=DEADLINE_S) as client:
+    with http_client(verify=trusting) as client:
         yield client
 
 

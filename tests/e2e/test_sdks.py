@@ -6,7 +6,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.server import DEADLINE_S, Customer, RunningServer
+from tests.deadlines import DEADLINE_S
+from tests.server import Customer, RunningServer
 
 HERE = Path(__file__).parent
 OLD = "0.11.46"
@@ -22,7 +23,7 @@ def run(script: str, server: RunningServer, customer: Customer, place: Path | No
         env=environment,
         capture_output=True,
         text=True,
-        timeout=2 * DEADLINE_S,
+        timeout=DEADLINE_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

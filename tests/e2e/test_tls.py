@@ -6,13 +6,13 @@ import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from tests.cli.console import Console
+from tests.deadlines import DEADLINE_S, http_connection, tcp_connection
 from tests.e2e.wire import request
-from tests.server import DEADLINE_S, RunningServer, open_customer_now, running_server
+from tests.server import RunningServer, open_customer_now, running_server
 
 TLS = Path(__file__).with_name("tls")
 CERT, KEY = TLS / "cert.pem", TLS / "key.pem"
@@ -38,9 +38,7 @@ def trusting() -> ssl.SSLContext:
 def test_a_client_that_checks_certificates_reads_its_credits(server: RunningServer) -> None:
     customer = open_customer_now(server.database_path)
     assert server.url.startswith("https://")
-    client = http.client.HTTPSConnection(
-        urlsplit(server.url).netloc, timeout=DEADLINE_S, context=trusting()
-    )
+    client = http_connection(server.url, trusting())
     try:
         for _ in range(3):
             headers = {"Authorization": f"Bearer {customer.management}"}
@@ -101,7 +99,11 @@ def test_a_client_that_never_says_hello_is_let_go(server: RunningServer) -> None
 
 
 def test_an_idle_client_does_not_hold_up_the_end_of_the_server(tmp_path: Path) -> None:
-    settings = {"MODELGATES_TLS_CERT": str(CERT), "MODELGATES_TLS_KEY": str(KEY)}
+    settings = {
+        "MODELGATES_TLS_CERT": str(CERT),
+        "MODELGATES_TLS_KEY": str(KEY),
+        "MODELGATES_SHUTDOWN_GRACE_S": str(2 * DEADLINE_S),
+    }
     with (
         running_server(tmp_path, **settings) as server,
         trusting().wrap_socket(raw(server), server_hostname="localhost") as client,
@@ -109,7 +111,7 @@ def test_an_idle_client_does_not_hold_up_the_end_of_the_server(tmp_path: Path) -
         client.sendall(request("GET /healthz"))
         assert b"200 OK" in received(client)
         server.process.terminate()
-        assert server.process.wait(DEADLINE_S / 2) == 0
+        assert server.process.wait(DEADLINE_S) == 0
 
 
 @pytest.mark.parametrize(
@@ -131,8 +133,7 @@ def test_a_key_that_does_not_work_is_told_before_anything_starts(
 
 
 def raw(server: RunningServer) -> socket.socket:
-    parts = urlsplit(server.url)
-    return socket.create_connection((parts.hostname, parts.port or 0), DEADLINE_S)
+    return tcp_connection(server.url)
 
 
 def received(client: socket.socket) -> bytes:

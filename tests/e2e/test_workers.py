@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.console import Console
+from tests.deadlines import DEADLINE_S
 from tests.e2e.load import Load, is_listening, key_hashes, wait_until
 from tests.e2e.wire import Answer, Wire, request
-from tests.server import DEADLINE_S, Customer, RunningServer, open_customer_now, running_server
+from tests.server import Customer, RunningServer, open_customer_now, running_server
 
 WORKERS = 2
 TOKEN = "0123456789abcdef"
@@ -140,7 +141,7 @@ def test_no_answer_is_lost_when_all_workers_end_under_load(tmp_path: Path) -> No
         load = Load(server.url, server.process, customer.management)
         server.process.terminate()
         assert server.process.wait(DEADLINE_S) == 0
-        load.join()
+        load.end()
         assert not is_listening(server.url)
     assert load.statuses == {201}
     assert set(load.acknowledged) <= key_hashes(server.database_path)
@@ -178,7 +179,7 @@ def test_a_worker_that_cannot_start_ends_the_server_with_a_reason(tmp_path: Path
         wait_until(lambda: len(pids(running)) == WORKERS, process)
         (tmp_path / "other.db").rename(console.path)
         os.kill(pids(running)[0], signal.SIGKILL)
-        assert process.wait(2 * DEADLINE_S) == 1
+        assert process.wait(DEADLINE_S) == 1
     *lines, last = log_path.read_text().splitlines()
     assert last == "Error: a server process could not start; the log says why"
     events = [json.loads(line) for line in lines]

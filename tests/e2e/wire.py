@@ -2,13 +2,12 @@
 
 import http.client
 import json
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
-from tests.server import DEADLINE_S, Customer, RunningServer
+from tests.deadlines import tcp_connection
+from tests.server import Customer, RunningServer
 
 
 class Answer(NamedTuple):
@@ -27,8 +26,7 @@ class Wire:
     """One connection to a server. Sending to one that was closed is no failure, reading tells."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self.socket = socket.create_connection((parts.hostname, parts.port or 0), DEADLINE_S)
+        self.socket = tcp_connection(url)
         self._file = self.socket.makefile("rb")
 
     def send(self, data: bytes) -> None:

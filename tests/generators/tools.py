@@ -12,12 +12,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.deadlines import BUILD_DEADLINE_S
+
 HERE = Path(__file__).parent
 CLIENTS = HERE / "clients"
 PYTHON_BIN = Path(sys.prefix) / "generators" / "bin"
 NODE_BIN = HERE / "node_modules" / ".bin"
-DEADLINE_S = 600
-"""Building the Java client takes a minute; on a busy machine, or the first time, far more."""
 
 Command = list[str | Path]
 Generator = Callable[[Path, str], Command]
@@ -31,7 +31,7 @@ def run(command: Command, folder: Path, **environment: str) -> subprocess.Comple
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=DEADLINE_S,
+        timeout=BUILD_DEADLINE_S,
         check=False,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"

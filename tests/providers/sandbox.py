@@ -12,7 +12,8 @@ from modelgates_server.core.metering.request import Api
 from modelgates_server.dialects.sse import SseReader
 from modelgates_server.providers.sandbox.models import respond
 from modelgates_server.providers.sandbox.script import Script
-from tests.server import DEADLINE_S, MODELGATES
+from tests.deadlines import DEADLINE_S
+from tests.server import MODELGATES
 from tests.support import T0_MS
 
 DONE = "[DONE]"

@@ -4,13 +4,12 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from modelgates_server.providers.sandbox.server import BODY_MAX_BYTES, SandboxApp
+from tests.deadlines import http_connection, within
 from tests.providers.sandbox import WITH_USAGE, events_of, running_sandbox, says, wish
-from tests.server import DEADLINE_S
 from tests.support import ManualClock
 
 FOR_EVER_MS = 600_000
@@ -24,7 +23,7 @@ def server() -> Iterator[str]:
 
 @contextmanager
 def connected(url: str) -> Iterator[http.client.HTTPConnection]:
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=DEADLINE_S)
+    connection = http_connection(url)
     try:
         yield connection
     finally:
@@ -141,7 +140,7 @@ async def test_nobody_is_written_to_who_has_left(clock: ManualClock) -> None:
         left.set()
 
     scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions"}
-    async with asyncio.timeout(DEADLINE_S):
+    async with within():
         await SandboxApp(clock)(scope, receive, send)
     assert sent == ["http.response.start"]
 
@@ -167,7 +166,7 @@ async def test_half_a_request_is_not_answered(clock: ManualClock) -> None:
 def test_a_running_stream_does_not_keep_the_server_from_its_end() -> None:
     body = json.dumps(chaos({"chunk_ms": FOR_EVER_MS}, stream=True))
     with running_sandbox() as url:
-        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=DEADLINE_S)
+        connection = http_connection(url)
         connection.request("POST", "/v1/chat/completions", body)
         response = connection.getresponse()
         assert response.status == 200

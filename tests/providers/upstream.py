@@ -13,8 +13,8 @@ import pytest
 
 from modelgates_server.core.errors import ProviderError
 from modelgates_server.core.metering.request import Api
-from modelgates_server.providers.openai import OpenAiProvider, OpenAiReply, OpenAiSettings
-from tests.server import DEADLINE_S
+from modelgates_server.providers.http import HttpProvider, HttpReply, ProviderSettings
+from tests.deadlines import within
 from tests.support import ManualClock
 
 KEY = "sk-upstream-0123456789"
@@ -127,7 +127,7 @@ async def serving(play: Play, tls: ssl.SSLContext | None = None) -> AsyncIterato
     server = await asyncio.start_server(upstream.accept, "127.0.0.1", 0, ssl=tls)
     upstream.port = server.sockets[0].getsockname()[1]
     try:
-        async with asyncio.timeout(DEADLINE_S):
+        async with within():
             yield upstream
     finally:
         server.close()
@@ -135,10 +135,10 @@ async def serving(play: Play, tls: ssl.SSLContext | None = None) -> AsyncIterato
 
 
 @asynccontextmanager
-async def asking(port: int, path: str = "/v1", **settings: Any) -> AsyncIterator[OpenAiProvider]:
+async def asking(port: int, path: str = "/v1", **settings: Any) -> AsyncIterator[HttpProvider]:
     """A provider `acme` with a key on a port of the loopback."""
     named = {"name": "acme", "base_url": f"http://127.0.0.1:{port}{path}", "api_key": KEY}
-    provider = OpenAiProvider(OpenAiSettings(**{**named, **settings}), ManualClock())
+    provider = HttpProvider(ProviderSettings(**{**named, **settings}), ManualClock())
     try:
         yield provider
     finally:
@@ -165,14 +165,14 @@ def once(data: bytes) -> Play:
     return play
 
 
-Reading = Callable[[OpenAiReply], Awaitable[bytes]]
+Reading = Callable[[HttpReply], Awaitable[bytes]]
 
 
-async def whole(reply: OpenAiReply) -> bytes:
+async def whole(reply: HttpReply) -> bytes:
     return await reply.read(LIMIT)
 
 
-async def piecewise(reply: OpenAiReply) -> bytes:
+async def piecewise(reply: HttpReply) -> bytes:
     return b"".join([piece async for piece in reply.chunks()])
 
 
@@ -190,14 +190,14 @@ def silent_after(data: bytes) -> Play:
     return play
 
 
-async def refused(acme: OpenAiProvider) -> ProviderError:
+async def refused(acme: HttpProvider) -> ProviderError:
     with pytest.raises(ProviderError) as caught:
         await acme.send(Api.CHAT, b"{}")
     assert caught.value.provider == "acme"
     return caught.value
 
 
-async def broken(reply: OpenAiReply, read: Reading) -> ProviderError:
+async def broken(reply: HttpReply, read: Reading) -> ProviderError:
     with pytest.raises(ProviderError) as caught:
         await read(reply)
     assert caught.value.provider == "acme"

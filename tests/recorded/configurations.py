@@ -21,7 +21,7 @@ from modelgates_server.bootstrap import load_settings
 from modelgates_server.bootstrap.configuration import Configuration, load_configuration
 from modelgates_server.core.pricing.catalog import Model
 from modelgates_server.core.pricing.prices import Price
-from modelgates_server.providers.openai import OpenAiSettings
+from modelgates_server.providers.http import ProviderSettings
 
 SANDBOX = "sandbox"
 SEEDED = "genai-prices"
@@ -59,7 +59,7 @@ def catalog(configuration: Configuration) -> dict[str, Any]:
     }
 
 
-def _provider(given: OpenAiSettings) -> dict[str, Any]:
+def _provider(given: ProviderSettings) -> dict[str, Any]:
     return {
         "base_url": given.base_url,
         "api_key": given.api_key,

@@ -8,7 +8,7 @@ import json
 import re
 from typing import Any, NamedTuple
 
-from tests.recorded.gateway import DEADLINE_S
+from tests.deadlines import within
 
 Headers = list[tuple[str, str]]
 
@@ -76,7 +76,7 @@ class Exchange:
 
     async def read_head(self) -> None:
         """Wait for status and headers."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with within():
             head = await self._reader.readuntil(b"\r\n\r\n")
         status_line, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
         self.status = int(status_line.split()[1])
@@ -84,13 +84,13 @@ class Exchange:
 
     async def until(self, text: bytes) -> None:
         """Read the body up to a text."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with within():
             while text not in self.body:
                 assert await self.more(), f"no {text!r} in {self.body!r}"
 
     async def finish(self) -> None:
         """Read the body to its end."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with within():
             if not self.status:
                 await self.read_head()
             while await self.more():

@@ -18,9 +18,9 @@ from modelgates_server.bootstrap.price_book import open_catalog
 from modelgates_server.core.audit.findings import Finding
 from modelgates_server.core.keys import KeyKind, NewKey
 from modelgates_server.core.ledger.commands import CaptureHold
-from modelgates_server.providers.openai import OpenAiProvider
+from modelgates_server.providers.http import HttpProvider
 from modelgates_server.providers.sandbox.provider import SandboxProvider
-from modelgates_server.service.calls.registry import CallTimeouts
+from modelgates_server.service.calls.admission import CallTimeouts
 from modelgates_server.service.export import export_jsonl
 from modelgates_server.service.ports import Provider
 from modelgates_server.service.verify import verify
@@ -30,6 +30,7 @@ from modelgates_server.web.app import App
 from modelgates_server.web.http import server
 from modelgates_server.web.services import Services, WebOptions
 from tests.books import check_books
+from tests.deadlines import within
 
 T0_MS = 1_795_439_520_000
 """2026-11-23T13:12:00Z, a Monday."""
@@ -38,7 +39,6 @@ PROVIDER_MS = 250
 """What a provider takes to answer, on the fixed clock."""
 
 DOLLAR = 10**12
-DEADLINE_S = 30
 METRICS_TOKEN = "0123456789abcdef"
 BODY_MAX_BYTES = 64 * 1024
 
@@ -185,11 +185,11 @@ class Gateway:
 
     def heartbeat(self) -> None:
         """What the server does twice a second."""
-        self._services.calls.heartbeat()
+        self._services.calls.registry.heartbeat()
 
     async def drain_spool(self) -> None:
         """Commit the ends that were kept."""
-        await self._services.calls.replay()
+        await self._services.calls.settling.drain_spool()
 
     async def sweep(self) -> int:
         """End the holds whose time is over; how many there were."""
@@ -235,7 +235,7 @@ async def running_gateway(folder: Path, upstream_url: str) -> AsyncIterator[Gate
         port = listener.getsockname()[1]
         serving = server.GatewayServer(config, started.set)
         running = asyncio.create_task(serving.serve([listener]))
-        async with asyncio.timeout(DEADLINE_S):
+        async with within():
             await started.wait()
         try:
             yield Gateway(port, clock, folder / "modelgates.db", services)
@@ -251,7 +251,7 @@ async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> tuple[Se
     configuration = load_configuration(path, {})
     store = open_store(folder / "modelgates.db")
     providers: dict[str, Provider] = {"sandbox": SandboxProvider(clock)}
-    providers |= {given.name: OpenAiProvider(given, clock) for given in configuration.providers}
+    providers |= {given.name: HttpProvider(given, clock) for given in configuration.providers}
     services = compose(
         store,
         catalog=await open_catalog(store, configuration, clock()),
@@ -270,7 +270,7 @@ async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> tuple[Se
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         yield
-        await services.calls.stop()
+        await services.calls.registry.stop()
         await services.close()
 
     return services, http_app(services, options, lifespan)

@@ -119,8 +119,8 @@ async def chat_streamed_details(script: Script) -> None:
 
 @scenario
 async def chat_kept_alive(script: Script) -> None:
-    pause = Gate(story()[:2], story()[2:])
-    script.provider_says(UpstreamReply(pause))
+    gate = Gate(story()[:2], story()[2:])
+    script.provider_says(UpstreamReply(gate))
     stream = await script.begin_chat("a provider that thinks for a while", stream=True)
     await stream.until(b"word1")
     for times in (1, 2):
@@ -131,21 +131,21 @@ async def chat_kept_alive(script: Script) -> None:
     await script.ask("what is held meanwhile", "GET", "/credits/holds", key=script.customer.viewer)
     running = stream.header("x-generation-id")
     await script.receipt("the receipt of a call that runs", running)
-    pause.go.set()
+    gate.go.set()
     await stream.finish()
     await script.receipt("and when it has ended", running)
 
 
 @scenario
 async def chat_left(script: Script) -> None:
-    pause = Gate(story()[:2], story()[2:])
-    script.provider_says(UpstreamReply(pause))
+    gate = Gate(story()[:2], story()[2:])
+    script.provider_says(UpstreamReply(gate))
     stream = await script.begin_chat("a client that leaves", stream=True)
     await stream.until(b"word1")
     await stream.leave()
     for _ in range(3):  # the server sees that it has left before it answers another
         await script.ask("another asks meanwhile", "GET", "//healthz")
-    pause.go.set()
+    gate.go.set()
     await script.ended(stream)
     await script.receipt("it pays for what was used", stream.header("x-generation-id"))
 
@@ -209,12 +209,12 @@ async def repeated(script: Script) -> None:
     await script.chat("another request under its key", headers=once, max_tokens=7)
     await script.receipt("it was charged once", told.json["id"])
     other: dict[str, str | None] = {"idempotency_key": "stream \u00e9"}
-    pause = Gate(story()[:2], story()[2:])
-    script.provider_says(UpstreamReply(pause))
+    gate = Gate(story()[:2], story()[2:])
+    script.provider_says(UpstreamReply(gate))
     stream = await script.begin_chat("a stream", headers=other, stream=True)
     await stream.until(b"word1")
     await script.chat("repeated while it runs", headers=other, stream=True)
-    pause.go.set()
+    gate.go.set()
     await stream.finish()
     await script.chat("repeated when it has ended", headers=other, stream=True)
     again: dict[str, str | None] = {"idempotency_key": "again"}

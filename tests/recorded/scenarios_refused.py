@@ -82,12 +82,12 @@ async def refused_for_credits(script: Script) -> None:
     await script.chat("the cap is what can be paid for", key=poor.inference)
     limit: dict[str, str | None] = {"x_modelgates_max_cost": "0.01"}
     await script.chat("more than its own limit", headers=limit, max_tokens=100)
-    pause = Gate(story()[:2], story()[2:])
-    script.provider_says(UpstreamReply(pause))
+    gate = Gate(story()[:2], story()[2:])
+    script.provider_says(UpstreamReply(gate))
     stream = await script.begin_chat("a stream that holds it all", key=poor.inference, stream=True)
     await stream.until(b"word1")
     await script.chat("what is in flight stands against it", key=poor.inference, max_tokens=30)
-    pause.go.set()
+    gate.go.set()
     await stream.finish()
     penniless = await script.gateway.open_customer(0)
     await script.chat("nothing was ever bought", key=penniless.inference)
@@ -122,8 +122,8 @@ SAID: dict[str, UpstreamReply] = {
 
 @scenario
 async def provider_fails(script: Script) -> None:
-    for title, says in SAID.items():
-        script.provider_says(says)
+    for title, reply in SAID.items():
+        script.provider_says(reply)
         told = await script.chat(title)
     await script.receipt("it costs nothing", told.header("x-generation-id"))
     await script.chat("a provider that is not there", model="gone/large")

@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.deadlines import within
 from tests.recorded.exchange import Exchange, Headers, Request, Sent
-from tests.recorded.gateway import DEADLINE_S, PROVIDER_MS, Customer, Gateway, running_gateway
+from tests.recorded.gateway import PROVIDER_MS, Customer, Gateway, running_gateway
 from tests.upstream import Upstream, UpstreamReply, running_upstream
 
 API = "/api/v1"
@@ -37,12 +38,12 @@ class Script:
         self._upstream = upstream
         self._claimed = 0
 
-    def provider_says(self, says: UpstreamReply) -> None:
+    def provider_says(self, reply: UpstreamReply) -> None:
         """What the provider answers from now on; it takes `PROVIDER_MS` for that."""
 
         def say(_: Any) -> UpstreamReply:
             self.gateway.clock.forward(PROVIDER_MS)
-            return says
+            return reply
 
         self._upstream.say = say
 
@@ -128,7 +129,7 @@ class Script:
 
     async def recorded(self, exchange: Exchange, so: Callable[[Any], bool]) -> None:
         """Wait until what is stored of a call is so; the clock stands still meanwhile."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with within():
             while not so(await self.record(exchange)):  # noqa: ASYNC110 - another process would poll
                 await asyncio.sleep(0)
 

@@ -27,28 +27,28 @@ async def write_some(script: Script) -> None:
     body = {"name": "limited", "limit": 5, "limit_reset": "weekly"}
     key = script.customer.management
     await script.ask("a key", "POST", "/keys", key=key, body=body, idempotency_key="key")
-    pause = Gate(story()[:2], story()[2:])
-    script.provider_says(UpstreamReply(pause))
+    gate = Gate(story()[:2], story()[2:])
+    script.provider_says(UpstreamReply(gate))
     stream = await script.begin_chat("a stream that runs long", stream=True)
     await stream.until(b"word1")
     script.gateway.clock.forward(60_000)
     script.gateway.heartbeat()
     await script.recorded(stream, lambda record: record.cost_pico > 0)
-    pause.go.set()
+    gate.go.set()
     await stream.finish()
 
 
 async def keep_some(script: Script) -> str:
     """The files of captures that could not be committed; they are before this ends."""
-    pause = Gate(story()[:2], story()[2:])
-    script.provider_says(UpstreamReply(pause))
+    gate = Gate(story()[:2], story()[2:])
+    script.provider_says(UpstreamReply(gate))
     once: dict[str, str | None] = {"idempotency_key": "once"}
     stream = await script.begin_chat("a stream", stream=True, headers=once)
     await stream.until(b"word1")
     path = script.gateway.database_path
     elsewhere = path.with_name("elsewhere.db")
     path.rename(elsewhere)
-    pause.go.set()
+    gate.go.set()
     await stream.finish()
     elsewhere.rename(path)
     files = sorted(script.gateway.spool_folder.iterdir())

@@ -7,7 +7,7 @@ import pytest
 
 from modelgates_server.service.ports import Store
 from tests.books import check_books
-from tests.gateway import PATIENCE, CallHarness, open_desk
+from tests.gateway import TIMEOUTS, CallHarness, open_harness
 from tests.support import ManualClock
 from tests.upstream import Upstream, answer, plain, running_upstream, usage
 
@@ -34,9 +34,9 @@ async def right_books(request: pytest.FixtureRequest, store: Store) -> AsyncIter
 
 
 @pytest.fixture
-async def desk(
+async def harness(
     store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream, right_books: None
 ) -> AsyncIterator[CallHarness]:
     del right_books  # it looks when all is over
-    async with open_desk(store, clock, tmp_path, upstream.url, PATIENCE) as opened:
+    async with open_harness(store, clock, tmp_path, upstream.url, TIMEOUTS) as opened:
         yield opened

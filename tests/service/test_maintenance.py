@@ -9,7 +9,8 @@ from modelgates_server import service
 from modelgates_server.core.errors import ReferenceReused
 from modelgates_server.service.maintenance import Maintenance
 from modelgates_server.service.ports import Store
-from tests.gateway import asking, metered, new_caller
+from tests.deadlines import within
+from tests.gateway import asking, begin, metered, new_caller
 from tests.support import (
     DOLLAR,
     HOLD_MS,
@@ -70,7 +71,7 @@ async def test_calls_that_run_on_do_not_hide_an_orphan_behind_them(
     built = metered(store, clock, tmp_path / "spool")
     caller = await new_caller(store)
     for _ in range(3):
-        await built.calls.begin(caller, asking(model="sandbox/echo"))
+        await begin(built.calls, caller, asking(model="sandbox/echo"))
     account_id, _ = await account_with_hold(store, "gen-1")
     clock.forward(3 * HOLD_MS)
     assert await built.maintenance.run_once() == 1
@@ -115,7 +116,8 @@ async def test_one_hold_that_cannot_be_resolved_does_not_keep_the_others(
         swept.set()
 
     task = asyncio.create_task(maintenance(store, clock, tmp_path).run_forever(3600, report))
-    await asyncio.wait_for(swept.wait(), 30)
+    async with within():
+        await swept.wait()
     assert not task.done(), "it goes on"
     task.cancel()
     assert await held(store, other) == 0

@@ -15,6 +15,7 @@ from modelgates_server.store.sqlite import connection as connecting
 from modelgates_server.store.sqlite.connection import Connection, connect_stdlib
 from modelgates_server.store.sqlite.schema import newest_version
 from modelgates_server.store.sqlite.store import open_store
+from tests.deadlines import DEADLINE_S
 from tests.support import grant, make_key, open_account
 
 # Root may write everywhere, so the process gives that up when everything is imported.
@@ -159,7 +160,7 @@ def test_a_folder_or_file_without_write_permission_is_told_at_the_start(
 
     def opened() -> str:
         command = [sys.executable, "-c", OPEN_AS_NOBODY, str(path)]
-        return subprocess.check_output(command, text=True).strip()
+        return subprocess.check_output(command, text=True, timeout=DEADLINE_S).strip()
 
     public_folder.chmod(0o555)
     hint = "check that its folder exists and is writable"

@@ -20,6 +20,7 @@ from modelgates_server.store.sqlite import admin, rows
 from modelgates_server.store.sqlite.connection import Connection, Cursor, connect_stdlib
 from modelgates_server.store.sqlite.store import SqliteStore, open_store
 from modelgates_server.store.sqlite.writer import BatchLimits
+from tests.deadlines import DEADLINE_S
 from tests.support import (
     T0_MS,
     capture,
@@ -349,7 +350,7 @@ async def test_the_loop_goes_on_while_a_commit_waits_for_the_disk(sqlite_path: P
     synced.set()
 
     def slow(sql: str, run: Callable[[], Any]) -> Any:
-        assert sql != "commit" or synced.wait(20), "nothing else ran meanwhile"
+        assert sql != "commit" or synced.wait(DEADLINE_S), "nothing else ran meanwhile"
         return run()
 
     store = open_store(sqlite_path, connect=lambda path: Watched(connect_stdlib(path), slow))

@@ -14,6 +14,7 @@ from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite.connection import Connection, connect_stdlib
 from modelgates_server.store.sqlite.store import SqliteStore, open_store
+from tests.deadlines import DEADLINE_S, within
 from tests.store.test_sqlite_writer import Watched, credits_of
 from tests.support import (
     T0_MS,
@@ -41,7 +42,7 @@ class Gate:
     def _run(self, sql: str, run: Callable[[], Any]) -> Any:
         if sql == "commit" and not self.opened.is_set():
             self.reached.set()
-            assert self.opened.wait(20), "nobody opened the gate"
+            assert self.opened.wait(DEADLINE_S), "nobody opened the gate"
         return run()
 
     def shut(self) -> None:
@@ -49,7 +50,20 @@ class Gate:
         self.opened.clear()
 
     async def until_reached(self) -> None:
-        assert await asyncio.to_thread(self.reached.wait, 20)
+        assert await asyncio.to_thread(self.reached.wait, DEADLINE_S)
+
+
+class ManualTime:
+    """The module `time` where only sleeping takes any."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, duration_s: float) -> None:
+        self.now_s += duration_s
 
 
 def writing_task(store: SqliteStore) -> asyncio.Task[None]:
@@ -72,7 +86,7 @@ async def test_a_cancelled_writer_knows_what_became_of_its_commit(sqlite_path: P
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     gate.opened.set()
-    async with asyncio.timeout(20):
+    async with within():
         receipts = await asyncio.gather(first, second)
     assert [receipt.replayed for receipt in receipts] == [False, False]
     for number in range(3):
@@ -94,7 +108,7 @@ async def test_what_is_asked_while_the_writer_is_cancelled_is_done(
         await asyncio.sleep(0)
     writing_task(store).cancel()
     second = asyncio.ensure_future(store.execute(grant(account_id, 1, "second")))
-    async with asyncio.timeout(20):
+    async with within():
         await asyncio.gather(first, second)
     assert await credits_of(store, account_id) == 7
     await store.close()
@@ -146,7 +160,7 @@ async def test_who_gives_up_closing_does_not_give_up_what_was_accepted(sqlite_pa
     await asyncio.sleep(0)
     closing.cancel()
     gate.opened.set()
-    async with asyncio.timeout(20):
+    async with within():
         assert not (await saving).replayed
     await store.close()
 
@@ -161,7 +175,7 @@ async def test_a_cancelled_writer_does_not_keep_other_processes_out(sqlite_path:
     writing_task(store).cancel()
     await asyncio.sleep(0.02)
     other.execute("rollback")
-    async with asyncio.timeout(20):
+    async with within():
         await saving
     other.execute("begin immediate")
     other.close()
@@ -185,7 +199,7 @@ async def test_a_disk_that_does_not_even_tell_of_the_file_is_an_outage(
         await store.execute(grant(account_id, 1, "later"))
     broken = {f"{sqlite_path.name}-wal"}
     grants = [grant(account_id, 1, str(number)) for number in range(300)]
-    async with asyncio.timeout(20):
+    async with within():
         await asyncio.gather(*(store.execute(command) for command in grants))
         await store.close()
 
@@ -219,17 +233,21 @@ async def test_what_takes_long_is_done_beside_the_loop(sqlite_path: Path) -> Non
 async def test_who_waits_behind_a_lock_is_told_with_the_first(
     sqlite_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelgates_server.store.sqlite.connection._WAIT_MS", 300)
+    clock = ManualTime()
+    monkeypatch.setattr("modelgates_server.store.sqlite.connection.time", clock)
+    monkeypatch.setattr("modelgates_server.store.sqlite.connection._WAIT_MS", 20)
     store = open_store(sqlite_path)
     account_id = await open_account(store, 5)
     other = connect_stdlib(sqlite_path)
     other.execute("begin immediate")
     grants = [grant(account_id, 1, str(number)) for number in range(1000)]
-    async with asyncio.timeout(1):
+    clock.now_s = 0
+    async with within():
         told = await asyncio.gather(
             *(store.execute(command) for command in grants), return_exceptions=True
         )
     assert {type(answer) for answer in told} == {StoreUnavailable}
+    assert clock.now_s < 0.04, "one wait for all, not one after another"
     other.close()
     await store.execute(grants[0])
     await store.close()

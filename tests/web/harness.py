@@ -14,6 +14,7 @@ from modelgates_server.service.ports import Store
 from modelgates_server.web.errors import HttpError
 from modelgates_server.web.routing import RouteTable
 from modelgates_server.web.services import WebOptions
+from tests.deadlines import async_http_client, within
 from tests.gateway import METRICS_TOKEN, metered, sandbox_catalog
 from tests.support import ManualClock, capture, place
 from tests.web.document import check_answer, operations_of, our_document
@@ -63,7 +64,7 @@ class Api:
         app = http_app(self.services, options, nullcontext)
         self.table = app.routes
         self._paths = RouteTable(app.routes)
-        self.client = httpx.AsyncClient(
+        self.client = async_http_client(
             transport=httpx.ASGITransport(app), base_url="http://gateway"
         )
 
@@ -74,7 +75,8 @@ class Api:
         headers = dict(request.pop("headers", {}))
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
-        answer = await self.client.request(method, path, headers=headers, **request)
+        async with within():
+            answer = await self.client.request(method, path, headers=headers, **request)
         self._check(method, path.partition("?")[0], answer)
         return answer
 

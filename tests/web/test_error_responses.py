@@ -57,5 +57,5 @@ def test_metadata_is_left_out_where_status_and_message_say_all(error: Exception)
 def test_metadata_within_an_answer_has_our_own_code_where_openrouter_has_no_word(
     error: Exception, error_type: str
 ) -> None:
-    metadata = ErrorResponses().shown(error)["metadata"]
-    assert metadata == {"error_type": error_type, "retry_after_seconds": 1}
+    report = ErrorResponses().report(error)
+    assert (report.metadata, report.retry_after_s) == ({"error_type": error_type}, 1)

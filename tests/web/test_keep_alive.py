@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
-from modelgates_server.web.keep_alive import COMMENT, WHITE_SPACE, KeepAlive, KeepAliveRules
+from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
+from modelgates_server.web.keep_alive import KeepAlive, KeepAliveRules
 from modelgates_server.web.response import Message, ResponseWriter
 from tests.web.virtual_time import run
 
+COMMENT, WHITE_SPACE = OPENAI_CHAT.stream_keep_alive, OPENAI_CHAT.plain_keep_alive
 OPENROUTER = b"speakeasy-sdk/python 1.3.84 2.914.0 1.0.0 openrouter"
 OTHERS = {
     "none": b"",

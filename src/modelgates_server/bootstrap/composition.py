@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from modelgates_server.bootstrap import ledger_services
 from modelgates_server.core.pricing.catalog import Catalog
-from modelgates_server.service.calls.registry import CallService, CallTimeouts
+from modelgates_server.service.calls.admission import CallTimeouts, ServedCatalog
+from modelgates_server.service.calls.call import CallService
 from modelgates_server.service.maintenance import Maintenance
 from modelgates_server.service.ports import Clock, Provider, RandomBytes, Spool, Store
 from modelgates_server.telemetry.metrics import Metrics
@@ -37,7 +38,8 @@ def compose(
     ledger = ledger_services(store, clock, random_bytes)
     metrics = Metrics(store, clock)
     observer = CallObserver(metrics)
-    calls = CallService(store, catalog, providers, spool, observer, clock, random_bytes, timeouts)
+    served = ServedCatalog(catalog, providers)
+    calls = CallService(store, served, spool, observer, clock, random_bytes, timeouts)
     return Services(
         store=store,
         accounts=ledger.accounts,

@@ -40,7 +40,7 @@ from modelgates_server.core.pricing.prices import Price
 from modelgates_server.providers.sandbox.offer import sandbox_models, sandbox_prices
 
 if TYPE_CHECKING:
-    from modelgates_server.providers.openai import OpenAiSettings
+    from modelgates_server.providers.http import ProviderSettings
 
 DEFAULT_FILE = Path("modelgates.toml")
 
@@ -57,7 +57,7 @@ class Configuration:
     path: Path | None
     markup_bp: int
     sandbox: bool
-    providers: "tuple[OpenAiSettings, ...]"
+    providers: "tuple[ProviderSettings, ...]"
     models: tuple[Model, ...]
     prices: tuple[Price, ...]
     account_markup_bp: Mapping[str, int]
@@ -116,7 +116,7 @@ class _Reading:
         self._file = file
         self._environment = environment
         self._tables: dict[str, ProviderTable] = {}
-        self._providers: list[OpenAiSettings] = []
+        self._providers: list[ProviderSettings] = []
         self._unset_keys: dict[str, str] = {}
         self._models: list[Model] = []
         # By endpoint, with the table of the model that they were read for.

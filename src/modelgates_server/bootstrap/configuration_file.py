@@ -45,7 +45,7 @@ class Table(BaseModel):
 
 
 class ProviderTable(Table):
-    """`[providers.NAME]`. What is left out is as `providers.openai.OpenAiSettings` has it."""
+    """`[providers.NAME]`. What is left out is as `providers.http.ProviderSettings` has it."""
 
     base_url: str = Field(examples=['"https://api.openai.com/v1"'])
     api_key_env: Word | None = Field(default=None, examples=['"OPENAI_API_KEY"'])

@@ -16,7 +16,7 @@ from modelgates_server.core.pricing.usage import CacheTokens, ReasoningTokens, U
 from modelgates_server.providers.sandbox.offer import PROVIDER as SANDBOX
 
 if TYPE_CHECKING:
-    from modelgates_server.providers.openai import OpenAiSettings
+    from modelgates_server.providers.http import ProviderSettings
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -80,16 +80,16 @@ def check_provider(
             )
 
 
-def provider_settings(name: str, table: ProviderTable, key: str | None) -> "OpenAiSettings":
+def provider_settings(name: str, table: ProviderTable, key: str | None) -> "ProviderSettings":
     """What the client of a provider needs; raises `InvalidInput` for what it cannot work with."""
     # It loads the HTTP client, which a server without providers does not need.
-    from modelgates_server.providers.openai import OpenAiSettings  # noqa: PLC0415
+    from modelgates_server.providers.http import ProviderSettings  # noqa: PLC0415
 
     # Both name what they share alike, and what is left out has its default there.
-    shared = fields(ProviderTable).keys() & set(OpenAiSettings.__struct_fields__)
+    shared = fields(ProviderTable).keys() & set(ProviderSettings.__struct_fields__)
     members: dict[str, Any] = {member: getattr(table, member) for member in shared}
     try:
-        return OpenAiSettings(
+        return ProviderSettings(
             name=name,
             api_key=key,
             **{member: value for member, value in members.items() if value is not None},

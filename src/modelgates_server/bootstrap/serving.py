@@ -25,7 +25,7 @@ from modelgates_server.bootstrap.price_book import open_catalog
 from modelgates_server.core.errors import InvalidInput, StoreUnavailable
 from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.providers.sandbox.provider import SandboxProvider
-from modelgates_server.service.calls.registry import CallTimeouts
+from modelgates_server.service.calls.admission import CallTimeouts
 from modelgates_server.service.ports import Provider, RandomBytes
 from modelgates_server.settings import Settings
 from modelgates_server.store.spool import FolderSpool
@@ -72,13 +72,13 @@ async def _lifespan(services: Services) -> AsyncIterator[None]:
     gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
     running = [
         asyncio.create_task(services.maintenance.run_forever(_MAINTENANCE_EVERY_S, _report)),
-        asyncio.create_task(services.calls.run_forever(_HEARTBEAT_EVERY_S)),
+        asyncio.create_task(services.calls.registry.run_forever(_HEARTBEAT_EVERY_S)),
     ]
     try:
         yield
     finally:
         try:
-            await services.calls.stop()
+            await services.calls.registry.stop()
         finally:
             for task in running:
                 task.cancel()
@@ -147,10 +147,10 @@ def _providers(configuration: Configuration) -> Mapping[str, Provider]:
         providers["sandbox"] = SandboxProvider(now_ms)
     if configuration.providers:
         # The HTTP client takes longer to load than the rest of the server; the sandbox needs none.
-        from modelgates_server.providers.openai import OpenAiProvider  # noqa: PLC0415
+        from modelgates_server.providers.http import HttpProvider  # noqa: PLC0415
 
         providers.update(
-            (each.name, OpenAiProvider(each, now_ms)) for each in configuration.providers
+            (each.name, HttpProvider(each, now_ms)) for each in configuration.providers
         )
     return providers
 

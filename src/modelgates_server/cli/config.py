@@ -25,7 +25,7 @@ from modelgates_server.core.pricing.usage import Meter
 
 if TYPE_CHECKING:
     from modelgates_server.bootstrap.configuration import Configuration
-    from modelgates_server.providers.openai import OpenAiSettings
+    from modelgates_server.providers.http import ProviderSettings
 
 app = typer.Typer(help="Check the configuration file.", no_args_is_help=True)
 
@@ -100,7 +100,9 @@ def _record(
     }
 
 
-def _provider_record(configuration: "Configuration", settings: "OpenAiSettings") -> dict[str, Any]:
+def _provider_record(
+    configuration: "Configuration", settings: "ProviderSettings"
+) -> dict[str, Any]:
     variable = configuration.key_variables.get(settings.name)
     return {
         "name": settings.name,
@@ -170,7 +172,7 @@ def _explained(
         yield f"Warning: {warning}."
 
 
-def _provider_line(configuration: "Configuration", settings: "OpenAiSettings") -> str:
+def _provider_line(configuration: "Configuration", settings: "ProviderSettings") -> str:
     variable = configuration.key_variables.get(settings.name)
     if variable is None:
         return f"Provider {settings.name} is at {_shown_url(settings)}; it gets no key."
@@ -178,7 +180,7 @@ def _provider_line(configuration: "Configuration", settings: "OpenAiSettings") -
     return f"Provider {settings.name} is at {_shown_url(settings)}; its key in {variable} {known}."
 
 
-def _shown_url(settings: "OpenAiSettings") -> str:
+def _shown_url(settings: "ProviderSettings") -> str:
     """Without the query, in which some providers want their key."""
     url, query, _ = settings.base_url.partition("?")
     return f"{url}?…" if query else url

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from modelgates_server.core.errors import HoldEnded, HoldNotExpired
 from modelgates_server.core.ledger.records import Hold
 from modelgates_server.core.metering.settlement import lost
-from modelgates_server.service.calls.registry import ANSWER_KEPT_MS, CallService
+from modelgates_server.service.calls.call import CallService
+from modelgates_server.service.calls.settling import ANSWER_KEPT_MS
 from modelgates_server.service.holds import Holds
 from modelgates_server.service.keys import KEY_CREATION_KEPT_MS
 from modelgates_server.service.ports import Clock, Observer, Store
@@ -20,13 +21,13 @@ class Maintenance:
     def __init__(
         self,
         store: Store,
-        generations: CallService,
+        calls: CallService,
         observer: Observer,
         clock: Clock,
         grace_s: float = 0,
     ) -> None:
         self._store = store
-        self._generations = generations
+        self._calls = calls
         self._observer = observer
         self._clock = clock
         self._grace_s = grace_s
@@ -35,12 +36,12 @@ class Maintenance:
     async def run_once(self) -> int:
         """Resolve what is due; returns how many holds this call expired.
 
-        What was kept for want of a database is committed first, and its holds are no orphans. One
-        that cannot be resolved does not keep the others: its error is raised at the end.
+        What was spooled is committed first, and its holds are no orphans. One that cannot be
+        resolved does not keep the others: its error is raised at the end.
         """
         trouble = list[Exception]()
         try:
-            await self._generations.replay()
+            await self._calls.settling.drain_spool()
         except Exception as error:  # noqa: BLE001 - it must not keep the orphans; it is raised
             trouble.append(error)
         # Shows that the database can be written, or raises. After an outage that was common to all,
@@ -50,7 +51,7 @@ class Maintenance:
             await asyncio.sleep(self._grace_s)
         expired, progress = 0, True
         while progress:
-            live_hold_ids = await self._generations.live_hold_ids()
+            live_hold_ids = await self._calls.registry.live_hold_ids()
             # Those that are spoken for stay due, and must not fill the page.
             due = await self._store.expired_holds(self._clock(), _PAGE + len(live_hold_ids))
             orphans = [hold for hold in due if hold.id not in live_hold_ids]

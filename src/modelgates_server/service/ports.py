@@ -11,7 +11,6 @@ from modelgates_server.core.keys import IssuedKey, Key, KeyChange, KeyCreationRe
 from modelgates_server.core.ledger.commands import Attachment, Command, CommandResult
 from modelgates_server.core.ledger.records import Account, Entry, Hold
 from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer
-from modelgates_server.core.metering.request import Api
 from modelgates_server.core.pricing.prices import Price
 
 Clock = Callable[[], int]
@@ -229,10 +228,11 @@ class ProviderReply(Protocol):
 class Provider(Protocol):
     """One upstream company or server."""
 
-    async def send(self, api: Api, body: bytes) -> ProviderReply:
-        """Ask for a completion; returns when the head of the answer is there, whatever its status.
+    async def send(self, path: str, body: bytes) -> ProviderReply:
+        """Post a request; returns when the head of the answer is there, whatever its status.
 
-        Raises `ProviderUnavailable` or `ProviderTimedOut`. `body` names the model as it is there.
+        `path` is below the base URL, `body` names the model as it is there. Raises
+        `ProviderUnavailable` or `ProviderTimedOut`.
         """
 
     async def close(self) -> None:

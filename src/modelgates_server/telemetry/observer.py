@@ -62,7 +62,7 @@ class CallObserver:
 
     def heartbeat_failed(self, generation: Generation, error: Exception) -> None:
         """See `Observer.heartbeat_failed`."""
-        log.warning("hold not prolonged", id=generation.id, reason=str(error))
+        log.warning("hold not extended", id=generation.id, reason=str(error))
 
     def maintenance_failed(self, error: Exception) -> None:
         """See `Observer.maintenance_failed`."""

@@ -8,9 +8,10 @@ import structlog
 
 from modelgates_server.core.errors import GatewayError, NotPermitted, Stopping
 from modelgates_server.core.keys import KeyKind
+from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.service.keys import KeyService
 from modelgates_server.web.error_responses import ErrorResponses
-from modelgates_server.web.errors import HttpError, error_body
+from modelgates_server.web.errors import HttpError
 from modelgates_server.web.head import Headers, RequestHead
 from modelgates_server.web.request import BodyBudget, RequestContext
 from modelgates_server.web.response import (
@@ -86,7 +87,7 @@ class App:
             if scope["method"] == "OPTIONS":
                 return route_id, _preflight(methods, scope["headers"])
             route = _choose(methods, scope["method"])
-            route_id = route.id
+            route_id, context.dialect = route.id, route.dialect
             if route.kinds:
                 await self._admit(context, route)
             return route_id, await route.answer(context)
@@ -100,23 +101,16 @@ class App:
 
         It is counted when its head leaves, as a 200: what fails later is said within it.
         """
-        headers = [*stream.headers, (b"x-request-id", context.head.request_id), *ALWAYS]
+        headers = [(b"x-request-id", context.head.request_id), *ALWAYS]
         writer = ResponseWriter(send, headers, lambda: self._count_request(route_id, _OK))
         try:
-            try:
-                response = await stream.run(writer)
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - reported and logged
-                reported = _to_report(error, route_id, context)
-                if not writer.started:
-                    return self._error_response(reported, context)
-                await writer.write(stream.broken(reported))
-            else:
-                if response is not None:
-                    return response
-            await writer.end()
+            return await stream.run(writer)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - reported and logged
+            reported = _to_report(error, route_id, context)
+            if not writer.started:
+                return self._error_response(reported, context)
+            await writer.fail(self._error_responses.report(reported))
             return None
-        finally:
-            await stream.close()
 
     async def _admit(self, context: RequestContext, route: Route) -> None:
         context.token = context.head.bearer_token()
@@ -130,9 +124,8 @@ class App:
             log.warning("request refused", reason=str(error), request_id=context.head.text_id)
         caller = context.known_caller
         user_id = None if caller is None else caller.account_id
-        return HttpResponse(
-            status, error_body(status, message, user_id, metadata), [JSON, *headers]
-        )
+        body = context.dialect.error_body(ErrorReport(status, message, metadata), user_id)
+        return HttpResponse(status, body, [JSON, *headers])
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

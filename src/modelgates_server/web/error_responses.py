@@ -9,6 +9,7 @@ from collections.abc import Callable
 from modelgates_server.core import errors as e
 from modelgates_server.core.errors import GatewayError, Shortfall
 from modelgates_server.core.times import format_instant
+from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.web.api.amounts import number
 from modelgates_server.web.errors import describe, look_up
 from modelgates_server.web.head import Headers
@@ -55,18 +56,18 @@ class ErrorResponses:
         metadata = look_up(self._metadata, type(error))
         return status, message, headers, metadata and metadata(error)
 
-    def shown(self, error: Exception) -> dict[str, object]:
-        """`error` within an answer whose head is out: metadata has what a header would say.
+    def report(self, error: Exception) -> ErrorReport:
+        """The same without headers, for an answer whose head is out.
 
-        OpenRouter's clients want an `error_type` in the metadata of a chunk, or fail to read it.
+        Where it says when to come back it has metadata. They must have an `error_type`, or
+        OpenRouter's clients fail to read a chunk.
         """
         status, message, headers, metadata = self.describe(error)
-        shown: dict[str, object] = {"message": message, "code": status}
-        for name, value in headers:
-            if name == b"retry-after":
-                metadata = metadata or {"error_type": _error_type(error)}
-                metadata = {**metadata, "retry_after_seconds": int(value)}
-        return shown if metadata is None else {**shown, "metadata": metadata}
+        retry_after = dict(headers).get(b"retry-after")
+        if retry_after is None:
+            return ErrorReport(status, message, metadata)
+        metadata = metadata or {"error_type": _error_type(error)}
+        return ErrorReport(status, message, metadata, int(retry_after))
 
     def _credits(self, error: e.InsufficientCredits) -> Metadata:
         in_flight = error.retry_after_s is not None

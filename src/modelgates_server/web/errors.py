@@ -1,13 +1,7 @@
-"""Every refusal's way to the wire: one shape, and what each error code is in HTTP.
-
-Shape (seed specification, schema `UnauthorizedResponse` and its siblings):
-`{"error": {"message", "code", "metadata"?}, "user_id"?}`; absent members are left out.
-"""
+"""Every refusal's HTTP status and headers, by its code. The route's dialect writes its body."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
-
-import msgspec
 
 from modelgates_server.core.errors import GatewayError, StoreUnavailable
 from modelgates_server.web.head import Headers
@@ -67,27 +61,6 @@ class HttpError(Exception):
         super().__init__(message)
         self.status = status
         self.headers = list(headers)
-
-
-class _Error(msgspec.Struct, omit_defaults=True):
-    message: str
-    code: int
-    metadata: dict[str, object] | None = None
-
-
-class _Body(msgspec.Struct, omit_defaults=True):
-    error: _Error
-    user_id: str | None = None
-
-
-def error_body(
-    status: int,
-    message: str,
-    user_id: str | None = None,
-    metadata: dict[str, object] | None = None,
-) -> bytes:
-    """The JSON of a refusal."""
-    return msgspec.json.encode(_Body(_Error(message, status, metadata), user_id))
 
 
 def look_up(table: Mapping[str, T], error: type[GatewayError]) -> T | None:

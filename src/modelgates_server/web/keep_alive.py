@@ -12,10 +12,6 @@ import msgspec
 
 from modelgates_server.web.response import ResponseWriter
 
-COMMENT = b": MODELGATES PROCESSING\n\n"
-WHITE_SPACE = b"\n"
-"""Allowed before any JSON text (RFC 8259, 2), and what proxies that send line by line let pass."""
-
 _IMPATIENT = re.compile(rb"speakeasy-sdk/python [!-~ ]* openrouter")
 """openrouter 0.11.46 and 1.3.84, langchain-openrouter 0.2.9. Clients for JavaScript wait longer."""
 

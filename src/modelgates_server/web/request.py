@@ -6,6 +6,7 @@ from functools import cached_property
 from starlette.requests import Request
 
 from modelgates_server.core.errors import InvalidInput
+from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.service.ports import AuthenticatedKey
 from modelgates_server.web.errors import HttpError
 from modelgates_server.web.head import Headers, RequestHead
@@ -40,7 +41,10 @@ class BodyBudget:
 
 
 class RequestContext:
-    """One request on its way to a route. `token` is a secret: never log or store it."""
+    """One request on its way to a route. `token` is a secret: never log or store it.
+
+    `dialect` is that of its route, in whose form errors are written.
+    """
 
     def __init__(
         self, scope: Scope, receive: Receive, head: RequestHead, budget: BodyBudget
@@ -48,6 +52,7 @@ class RequestContext:
         self.head = head
         self.token = ""
         self.known_caller: AuthenticatedKey | None = None
+        self.dialect = OPENAI_CHAT
         self._scope = scope
         self._receive = receive
         self._budget = budget

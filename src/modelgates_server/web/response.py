@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.web.head import Headers, RequestHead
 
 Scope = MutableMapping[str, Any]
@@ -49,7 +50,8 @@ class ResponseWriter:
     """Writes an answer piece by piece, with status 200; its head goes out before the first piece.
 
     Pieces of several tasks leave whole, in the order of the calls. A client that has left makes no
-    difference to the writer. `on_start` is called with the head.
+    difference to the writer. `headers` are those of all answers, `on_start` is called with the
+    head.
     """
 
     def __init__(self, send: Send, headers: Headers, on_start: Callable[[], None]) -> None:
@@ -58,6 +60,8 @@ class ResponseWriter:
         """When the last piece was sent, by the clock of the event loop."""
         self._send = send
         self._headers = headers
+        self._error_end: Callable[[ErrorReport], bytes] | None = None
+        self._has_ended = False
         self._on_start = on_start
         self._order = asyncio.Lock()
         self._clock = asyncio.get_running_loop().time
@@ -66,6 +70,11 @@ class ResponseWriter:
     def is_writing(self) -> bool:
         """Whether a piece waits for the client to read what came before it."""
         return self._order.locked()
+
+    def prepare(self, headers: Headers, error_end: Callable[[ErrorReport], bytes]) -> None:
+        """Set what the head has besides, and how the answer ends if it fails after its head."""
+        self._headers = [*headers, *self._headers]
+        self._error_end = error_end
 
     async def start(self) -> None:
         """Send the head, if it has not been sent."""
@@ -82,7 +91,14 @@ class ResponseWriter:
     async def end(self) -> None:
         """Say that nothing more comes."""
         async with self._order:
+            self._has_ended = True
             await self._send({"type": "http.response.body", "body": b""})
+
+    async def fail(self, error: ErrorReport) -> None:
+        """End an answer that has begun with its error; one that has ended stays as it is."""
+        if not self._has_ended and self._error_end is not None:
+            await self.write(self._error_end(error))
+            await self.end()
 
     async def _start(self) -> None:
         if self.started:
@@ -95,25 +111,16 @@ class ResponseWriter:
 
 
 class StreamedResponse:
-    """An answer of status 200 that `run` writes piece by piece; `close` comes after its end.
+    """An answer of status 200 that `run` writes piece by piece, to its end.
 
     Until it has begun, `run` may give a whole answer in its place, and what it raises becomes a
-    refusal with a status. Afterwards `broken` gives the last piece for what it raised.
+    refusal with a status; afterwards, the error end that it has prepared.
     """
 
-    __slots__ = ("broken", "close", "headers", "run")
+    __slots__ = ("run",)
 
-    def __init__(
-        self,
-        headers: Headers,
-        run: Callable[[ResponseWriter], Awaitable[HttpResponse | None]],
-        broken: Callable[[Exception], bytes],
-        close: Callable[[], Awaitable[None]],
-    ) -> None:
-        self.headers = headers
+    def __init__(self, run: Callable[[ResponseWriter], Awaitable[HttpResponse | None]]) -> None:
         self.run = run
-        self.broken = broken
-        self.close = close
 
 
 async def send_reply(send: Send, head: RequestHead, reply: HttpResponse) -> None:

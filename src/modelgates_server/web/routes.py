@@ -1,5 +1,6 @@
 """Every route of the server and which keys may call it. Nothing else is served."""
 
+from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.docsite.openapi import BASE_PATH
 from modelgates_server.service.ports import Clock, Store
 from modelgates_server.web.api.activity import ActivityApi
@@ -29,7 +30,6 @@ def routes(services: Services, options: WebOptions, refusals: ErrorResponses) ->
     docs = DocsApi(options.public_url, services.catalog)
     inference = InferenceApi(
         services.calls,
-        refusals,
         body_max_bytes=options.body_max_bytes,
         keep_alive=options.keep_alive,
     )
@@ -55,12 +55,14 @@ def routes(services: Services, options: WebOptions, refusals: ErrorResponses) ->
 
 
 def _inference(api: InferenceApi) -> list[Route]:
+    operations = {
+        "create-chat-completion": ("chat/completions", api.chat),
+        "create-completion": ("completions", api.complete),
+        "create-embeddings": ("embeddings", api.embed),
+    }
     return [
-        Route(
-            "create-chat-completion", "POST", f"{BASE_PATH}/chat/completions", INFERENCE, api.chat
-        ),
-        Route("create-completion", "POST", f"{BASE_PATH}/completions", INFERENCE, api.complete),
-        Route("create-embeddings", "POST", f"{BASE_PATH}/embeddings", INFERENCE, api.embed),
+        Route(name, "POST", f"{BASE_PATH}/{path}", INFERENCE, answer, OPENAI_CHAT)
+        for name, (path, answer) in operations.items()
     ]
 
 

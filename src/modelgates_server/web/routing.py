@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from starlette.routing import compile_path
 
 from modelgates_server.core.keys import KeyKind
+from modelgates_server.dialects.dialect import Dialect
+from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.web.errors import HttpError
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse, StreamedResponse
@@ -26,7 +28,7 @@ READERS = frozenset({KeyKind.MANAGEMENT, KeyKind.VIEWER})
 class Route:
     """A row of the table of routes. `kinds` empty: anybody may call it, without a key.
 
-    `id` is the operation id of openapi.yaml.
+    `id` is the operation id of openapi.yaml, `dialect` the wire format of its requests and errors.
     """
 
     id: str
@@ -34,6 +36,7 @@ class Route:
     path: str
     kinds: frozenset[KeyKind]
     answer: Callable[[RequestContext], Awaitable[HttpResponse | StreamedResponse]]
+    dialect: Dialect = OPENAI_CHAT
 
 
 Methods = dict[str, Route]

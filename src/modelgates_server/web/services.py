@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from modelgates_server.core.pricing.catalog import Catalog
-from modelgates_server.service.calls.registry import CallService
+from modelgates_server.service.calls.call import CallService
 from modelgates_server.service.maintenance import Maintenance
 from modelgates_server.service.ports import Clock, Provider, Spool
 from modelgates_server.service.services import LedgerServices

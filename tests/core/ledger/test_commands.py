@@ -105,3 +105,9 @@ def test_a_floor_is_zero_or_negative() -> None:
     for floor in (1, -ENTRY_MAX_PICO - 1):
         with pytest.raises(InvalidInput, match="a minimum balance is zero or negative"):
             c.OpenAccount(**NAMED, name="x", min_balance_pico=floor)
+
+
+@pytest.mark.parametrize("reference", [" r", "r "])
+def test_reference_is_refused_when_it_starts_or_ends_with_a_space(reference: str) -> None:
+    with pytest.raises(InvalidInput, match="starts or ends with a space"):
+        grant(ID, 1, reference)

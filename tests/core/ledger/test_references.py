@@ -14,6 +14,7 @@ from modelgates_server.core.errors import (
 )
 from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.ledger.records import EntryKind
+from modelgates_server.core.ledger.references import stored_spellings
 from tests.core.conftest import OneAccount
 from tests.support import (
     DOLLAR,
@@ -160,3 +161,19 @@ def test_references_of_two_accounts_do_not_meet(books: OneAccount) -> None:
     books.at_first(grant(other, 1))
     assert books.figures == (10 * DOLLAR, 0, 0)
     assert books.accounts[other].credits_pico == 1
+
+
+@pytest.mark.parametrize(
+    ("reference", "spellings"),
+    [
+        ("plain", ("plain",)),
+        ("\u00fcber", ("\u00fcber", "u\u0308ber")),
+        ("u\u0308ber", ("u\u0308ber",)),
+        ("\u4e2d", ("\u4e2d",)),
+    ],
+    ids=["ascii", "composed", "decomposed", "of one form"],
+)
+def test_reference_may_be_stored_decomposed_when_it_is_composed(
+    reference: str, spellings: tuple[str, ...]
+) -> None:
+    assert stored_spellings(reference) == spellings

@@ -11,9 +11,10 @@ from modelgates_server.core.errors import (
     KeyDisabled,
     KeyExpired,
     KeyNotFound,
+    NotPermitted,
     UnknownKey,
 )
-from modelgates_server.core.keys import KeyChange
+from modelgates_server.core.keys import KeyChange, KeyKind
 from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.ledger.records import Entry, EntryKind, Hold, HoldState, PlatformAccount
 from tests.core.conftest import OneAccount
@@ -300,3 +301,17 @@ def test_no_order_of_calls_overspends_or_loses_a_pico(calls: list[tuple[int, int
     assert credits_pico - usage_pico - held_pico >= 0
     assert held_pico == sum(e.held_pico for e in books.journal)
     assert sum(e.amount_pico + e.platform_pico + e.overrun_pico for e in books.journal) == 0
+
+
+def test_hold_is_refused_when_its_id_was_placed_under_another_reference(books: OneAccount) -> None:
+    held(books, "h", 4)
+    other = msgspec.structs.replace(
+        place(books.id, books.key_hash, "h", 4), reference="hold:another"
+    )
+    with pytest.raises(HoldEnded, match="placed before under another reference"):
+        books.run(other)
+
+
+@pytest.mark.parametrize("kind", [KeyKind.MANAGEMENT, KeyKind.VIEWER])
+def test_hold_is_refused_when_its_key_is_of_another_kind(books: OneAccount, kind: KeyKind) -> None:
+    books.refusal(place(books.id, books.add_key(kind=kind), "h", 4), NotPermitted)

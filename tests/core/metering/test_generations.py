@@ -13,8 +13,8 @@ from modelgates_server.core.metering.generations import (
     Attempt,
     Generation,
     activity_of,
-    attempt_of,
     generation_id,
+    repeat_number_of,
     repeatable_id,
     with_error_codes,
 )
@@ -57,7 +57,7 @@ def test_ids_differ_where_their_randomness_does(one: bytes, other: bytes) -> Non
 def test_a_repeated_call_has_the_same_id_until_it_was_void() -> None:
     digest = hashlib.sha256(b"key").digest()
     assert repeatable_id(digest, 0) == repeatable_id(digest, 0)
-    assert [attempt_of(repeatable_id(digest, attempt)) for attempt in range(20)] == [*range(20)]
+    assert [repeat_number_of(repeatable_id(digest, repeat)) for repeat in range(20)] == [*range(20)]
     assert repeatable_id(digest, 0) != repeatable_id(hashlib.sha256(b"other").digest(), 0)
 
 

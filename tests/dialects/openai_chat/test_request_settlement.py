@@ -4,6 +4,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -249,6 +250,7 @@ def may_serve(call: Placed) -> dict[str | None, str | None]:
     return charged
 
 
+@pytest.mark.slow
 @given(placed(), st.data())
 @settings(max_examples=400)
 def test_an_honest_provider_never_charges_more_than_was_held(
@@ -299,6 +301,7 @@ chunks = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(placed(), chunks, st.sampled_from([None, None, "provider_unavailable"]))
 @settings(max_examples=400)
 def test_no_dishonest_report_overdraws_an_account_mints_credits_or_breaks_the_call(

@@ -3,6 +3,7 @@ from fractions import Fraction
 from itertools import combinations
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -136,6 +137,7 @@ def told(draw: st.DrawFn) -> Told:
     return Told(used, report, UsageRules(cache=cache, reasoning=thought))
 
 
+@pytest.mark.slow
 @given(told())
 @settings(max_examples=500)
 def test_report_in_any_names_places_and_relation_costs_what_was_used(case: Told) -> None:
@@ -156,6 +158,7 @@ def surplus_tells(case: Told) -> bool:
     return len(sums) == 1 << len(parts)
 
 
+@pytest.mark.slow
 @given(told())
 @settings(max_examples=500)
 def test_total_tells_the_relation_when_nothing_is_known_of_the_provider(case: Told) -> None:

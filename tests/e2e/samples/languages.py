@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.server import DEADLINE_S
+from tests.deadlines import DEADLINE_S
 
 HERE = Path(__file__).parent
 ALL = "ALL_SAMPLES"
@@ -127,7 +127,7 @@ def _output(command: list[str], folder: Path, **environment: str) -> str:
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=4 * DEADLINE_S,
+        timeout=DEADLINE_S,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

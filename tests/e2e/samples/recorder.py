@@ -7,10 +7,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, NamedTuple
 
+from tests.deadlines import DEADLINE_S
+
 ANSWER = {"heard": True}
 
 
-class Heard(NamedTuple):
+class RecordedRequest(NamedTuple):
     """A request; `target` is path and query as they came, `body` what its JSON says."""
 
     method: str
@@ -20,15 +22,15 @@ class Heard(NamedTuple):
 
 
 @contextmanager
-def recorder() -> Iterator[tuple[str, list[Heard]]]:
+def recorder() -> Iterator[tuple[str, list[RecordedRequest]]]:
     """Its address, over plain HTTP, and what it has heard."""
-    heard: list[Heard] = []
+    heard: list[RecordedRequest] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
             body = self.rfile.read(int(headers["content-length"]))
-            heard.append(Heard(self.command, self.path, headers, json.loads(body)))
+            heard.append(RecordedRequest(self.command, self.path, headers, json.loads(body)))
             answer = json.dumps(ANSWER).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -46,4 +48,4 @@ def recorder() -> Iterator[tuple[str, list[Heard]]]:
             yield f"http://127.0.0.1:{server.server_port}", heard
         finally:
             server.shutdown()
-            thread.join()
+            thread.join(DEADLINE_S)

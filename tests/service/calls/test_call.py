@@ -18,7 +18,15 @@ from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.request import Api
 from modelgates_server.core.pricing.prices import dollars, total_of
 from modelgates_server.service.calls.call import Call
-from tests.gateway import READ_PICO, WRITTEN_PICO, CallHarness, FakeClient, asking, relay
+from tests.gateway import (
+    READ_PICO,
+    WRITTEN_PICO,
+    CallHarness,
+    FakeClient,
+    asking,
+    relay,
+    take,
+)
 from tests.upstream import (
     DONE,
     Upstream,
@@ -56,50 +64,50 @@ def guess_pico(generation: Generation, output_bytes: int) -> int:
 
 
 async def test_a_plain_answer_costs_what_its_usage_says(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: plain(answer("hi", usage(3, 5), service={"kept": True}))
-    body, generation = await desk.answer(asking(temperature=0.5, odd={"nested": [1]}))
+    body, generation = await harness.answer(asking(temperature=0.5, odd={"nested": [1]}))
     check(generation, TRUE_PICO)
     assert body["id"] == generation.id
     assert body["usage"]["cost"] == dollars(TRUE_PICO) == Decimal("0.0503")
     assert body["service"] == {"kept": True}
     assert upstream.asked[0]["odd"] == {"nested": [1]}
-    assert (await desk.account()).usage_pico == TRUE_PICO
+    assert (await harness.account()).usage_pico == TRUE_PICO
 
 
 async def test_a_stream_is_paid_before_its_last_chunk(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply(story())
-    call = await desk.begin(streamed())
+    call = await harness.begin(streamed())
     paid = []
 
     class Watcher(FakeClient):
         async def write(self, data: bytes) -> None:
             await super().write(data)
-            paid.append((b"[DONE]" in data, (await desk.account()).usage_pico))
+            paid.append((b"[DONE]" in data, (await harness.account()).usage_pico))
 
-    heard = Watcher()
-    await relay(call, heard)
+    client = Watcher()
+    await relay(call, client)
     assert paid[-1] == (True, TRUE_PICO)
     assert {pico for done, pico in paid if not done} == {0}
-    *_, last = heard.chunks
+    *_, last = client.chunks
     assert last["choices"] == []
     assert last["usage"]["cost"] == dollars(TRUE_PICO)
-    assert {one["id"] for one in heard.chunks} == {call.generation.id}
-    assert [one for one in heard.chunks if "usage" in one] == [last]
+    assert {one["id"] for one in client.chunks} == {call.generation.id}
+    assert [one for one in client.chunks if "usage" in one] == [last]
     assert upstream.asked[0]["stream_options"] == {"include_usage": True}
-    check(await desk.saved(call), TRUE_PICO)
+    check(await harness.saved(call), TRUE_PICO)
 
 
 async def test_the_first_word_does_not_wait_for_the_others_that_came_with_it(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply([b"".join(story())])
-    heard = FakeClient()
-    await desk.stream(streamed(), heard)
-    assert [piece.count(b"data: ") for piece in heard.pieces] == [1, len(story()) - 3, 2]
+    client = FakeClient()
+    await harness.stream(streamed(), client)
+    assert [piece.count(b"data: ") for piece in client.pieces] == [1, len(story()) - 3, 2]
 
 
 TEXTS, END = story()[:5], story()[5]
@@ -136,15 +144,15 @@ BELIEVED = {
 
 @pytest.mark.parametrize("case", BELIEVED)
 async def test_usage_is_charged_once_and_as_it_was_reported(
-    desk: CallHarness, upstream: Upstream, case: str
+    harness: CallHarness, upstream: Upstream, case: str
 ) -> None:
     pieces, cost_pico = BELIEVED[case]
     upstream.say = lambda _: UpstreamReply(pieces)
-    heard = FakeClient()
-    generation = await desk.stream(streamed(), heard)
+    client = FakeClient()
+    generation = await harness.stream(streamed(), client)
     check(generation, cost_pico)
-    assert [one for one in heard.chunks if "usage" in one] == heard.chunks[-1:]
-    assert "x_groq" not in heard.text
+    assert [one for one in client.chunks if "usage" in one] == client.chunks[-1:]
+    assert "x_groq" not in client.text
     assert generation.state is HoldState.CAPTURED
     assert generation.usage is not None
     assert not generation.usage.estimated
@@ -164,39 +172,39 @@ UNBELIEVED: dict[str, list[bytes]] = {
 
 @pytest.mark.parametrize("case", UNBELIEVED)
 async def test_usage_that_cannot_be_believed_is_counted_here(
-    desk: CallHarness, upstream: Upstream, case: str
+    harness: CallHarness, upstream: Upstream, case: str
 ) -> None:
     upstream.say = lambda _: UpstreamReply(UNBELIEVED[case])
-    generation = await desk.stream(streamed())
+    generation = await harness.stream(streamed())
     check(generation, guess_pico(generation, output_bytes=30))
     assert generation.state is HoldState.CAPTURED
 
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_report_above_the_hold_neither_overdraws_nor_mints(
-    desk: CallHarness, upstream: Upstream, stream: bool
+    harness: CallHarness, upstream: Upstream, stream: bool
 ) -> None:
     dear = usage(4 * 10**8, 4 * 10**8)
     upstream.say = lambda _: UpstreamReply(story(dear)) if stream else plain(answer("hi", dear))
     if stream:
-        generation = await desk.stream(streamed())
+        generation = await harness.stream(streamed())
     else:
-        _, generation = await desk.answer(asking())
+        _, generation = await harness.answer(asking())
     check(generation, generation.hold_pico)
     assert generation.overrun_pico == 4 * 10**8 * (READ_PICO + WRITTEN_PICO) - generation.hold_pico
-    account = await desk.account()
+    account = await harness.account()
     assert account.usage_pico == generation.hold_pico
     assert account.held_pico == 0
 
 
-async def test_an_embedding_has_no_output_to_pay(desk: CallHarness, upstream: Upstream) -> None:
+async def test_an_embedding_has_no_output_to_pay(harness: CallHarness, upstream: Upstream) -> None:
     told = {
         "object": "list",
         "data": [{"embedding": [0.5]}],
         "usage": {"prompt_tokens": 4, "total_tokens": 4},
     }
     upstream.say = lambda _: plain(told)
-    body, generation = await desk.answer(asking(api=Api.EMBEDDINGS))
+    body, generation = await harness.answer(asking(api=Api.EMBEDDINGS))
     check(generation, 4 * READ_PICO)
     assert body["usage"]["cost"] == Decimal("0.0004")
 
@@ -221,25 +229,25 @@ FAILURES: dict[str, tuple[UpstreamReply, type[GatewayError]]] = {
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("case", FAILURES)
 async def test_a_provider_that_says_nothing_good_costs_nothing(
-    desk: CallHarness, upstream: Upstream, case: str, stream: bool
+    harness: CallHarness, upstream: Upstream, case: str, stream: bool
 ) -> None:
-    says, error = FAILURES[case]
-    upstream.say = lambda _: says
-    call = await desk.begin(streamed() if stream else asking())
+    reply, error = FAILURES[case]
+    upstream.say = lambda _: reply
+    call = await harness.begin(streamed() if stream else asking())
     with pytest.raises(error) as raised:
         await (relay(call, FakeClient()) if stream else take(call))
     assert raised.value.generation_id == call.generation.id
-    await check_free(desk, call)
+    await check_free(harness, call)
 
 
 async def test_a_provider_that_is_not_there_costs_nothing(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.close()
-    call = await desk.begin(streamed())
+    call = await harness.begin(streamed())
     with pytest.raises(ProviderUnavailable, match="cannot be reached"):
         await relay(call, FakeClient())
-    await check_free(desk, call)
+    await check_free(harness, call)
 
 
 NOTHING_SAID = {
@@ -255,21 +263,21 @@ NOTHING_SAID = {
 
 @pytest.mark.parametrize("case", NOTHING_SAID)
 async def test_an_answer_of_nothing_is_not_charged(
-    desk: CallHarness, upstream: Upstream, case: str
+    harness: CallHarness, upstream: Upstream, case: str
 ) -> None:
     upstream.say = lambda _: UpstreamReply(NOTHING_SAID[case])
-    call = await desk.begin(streamed())
-    heard = FakeClient()
-    await relay(call, heard)
-    assert heard.chunks[-1]["usage"]["cost"] == 0
-    await check_free(desk, call)
+    call = await harness.begin(streamed())
+    client = FakeClient()
+    await relay(call, client)
+    assert client.chunks[-1]["usage"]["cost"] == 0
+    await check_free(harness, call)
 
 
 async def test_an_empty_answer_with_a_good_end_costs_what_was_read(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply([chunk(finish="stop"), used(usage(3, 0)), DONE])
-    check(await desk.stream(streamed()), 3 * READ_PICO)
+    check(await harness.stream(streamed()), 3 * READ_PICO)
 
 
 BROKEN: dict[str, tuple[UpstreamReply, int, str]] = {
@@ -297,15 +305,15 @@ BROKEN: dict[str, tuple[UpstreamReply, int, str]] = {
 
 @pytest.mark.parametrize("case", BROKEN)
 async def test_a_stream_that_breaks_is_charged_for_what_was_handed_on(
-    desk: CallHarness, upstream: Upstream, case: str
+    harness: CallHarness, upstream: Upstream, case: str
 ) -> None:
-    says, code, message = BROKEN[case]
-    upstream.say = lambda _: says
-    heard = FakeClient()
-    generation = await desk.stream(streamed(), heard)
+    reply, code, message = BROKEN[case]
+    upstream.say = lambda _: reply
+    client = FakeClient()
+    generation = await harness.stream(streamed(), client)
     check(generation, guess_pico(generation, output_bytes=30))
     assert generation.state is HoldState.CAPTURED
-    *texts, last = heard.chunks
+    *texts, last = client.chunks
     assert len(texts) == 5
     assert last["error"]["code"] == code
     assert last["error"]["message"].startswith(message)
@@ -317,42 +325,33 @@ async def test_a_stream_that_breaks_is_charged_for_what_was_handed_on(
 
 
 async def test_a_stream_that_breaks_after_its_usage_costs_that_usage(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply([*TEXTS, used(usage(3, 5))], cut=True)
-    check(await desk.stream(streamed()), TRUE_PICO)
+    check(await harness.stream(streamed()), TRUE_PICO)
 
 
 async def test_an_early_count_does_not_make_the_rest_of_a_broken_stream_free(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply([used(usage(3, 0)), *TEXTS], cut=True)
-    generation = await desk.stream(streamed())
+    generation = await harness.stream(streamed())
     assert generation.usage is not None
     assert generation.usage.estimated
     assert generation.usage.prompt_tokens == 3
     assert generation.usage.completion_tokens > 0
 
 
-async def take(call: Call) -> None:
-    """A plain call, as the server makes it."""
-    try:
-        await call.open()
-        await call.answer()
-    finally:
-        await call.close()
-
-
-async def check_free(desk: CallHarness, call: Call) -> None:
-    generation = await desk.saved(call)
+async def check_free(harness: CallHarness, call: Call) -> None:
+    generation = await harness.saved(call)
     assert (generation.state, generation.cost_pico) == (HoldState.VOIDED, 0)
-    account = await desk.account()
+    account = await harness.account()
     assert (account.usage_pico, account.held_pico) == (0, 0)
 
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_failed_call_is_gone_before_the_collector_comes(
-    desk: CallHarness, upstream: Upstream, *, stream: bool
+    harness: CallHarness, upstream: Upstream, *, stream: bool
 ) -> None:
     """It holds the request's body twice, and the collector comes once in hundreds of calls."""
     refusal = UpstreamReply([b'{"error": {"message": "no"}}'], 400, "application/json")
@@ -360,17 +359,15 @@ async def test_a_failed_call_is_gone_before_the_collector_comes(
     gc.collect()
     gc.disable()
     try:
-        for says in (refusal, whats_no_answer):
-            upstream.say = lambda _, says=says: says  # type: ignore[misc]
-            call = await desk.begin(asking(stream=stream))
+        for reply in (refusal, whats_no_answer):
+            upstream.say = lambda _, reply=reply: reply  # type: ignore[misc]
+            call = await harness.begin(asking(stream=stream))
             kept = weakref.ref(call)
             failed = False
             try:
-                await call.open()
-                await call.answer()
+                await take(call)
             except GatewayError:
                 failed = True
-            await call.close()
             del call
             assert failed
             assert kept() is None

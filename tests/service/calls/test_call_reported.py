@@ -11,10 +11,18 @@ from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation, Origin, UsageWarning
 from modelgates_server.core.metering.request import Api
 from modelgates_server.core.pricing.prices import dollars, total_of
+from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.dialects.openai_chat.request import parse_request
-from modelgates_server.service.calls.registry import CallRequest
+from modelgates_server.service.calls.admission import CallRequest
 from modelgates_server.telemetry import observer
-from tests.gateway import READ_PICO, WRITTEN_PICO, CallHarness, FakeClient, asking
+from tests.gateway import (
+    READ_PICO,
+    WRITTEN_PICO,
+    CallHarness,
+    FakeClient,
+    asking,
+    take,
+)
 from tests.upstream import DONE, Upstream, UpstreamReply, answer, chunk, event, plain, usage, used
 
 FIVE_READ_TWO_WRITTEN_PICO = 5 * READ_PICO + 2 * WRITTEN_PICO
@@ -27,10 +35,10 @@ def delta(**members: Any) -> bytes:
 
 
 async def streamed(
-    desk: CallHarness, upstream: Upstream, *pieces: bytes, cut: bool = False
+    harness: CallHarness, upstream: Upstream, *pieces: bytes, cut: bool = False
 ) -> Generation:
     upstream.say = lambda _: UpstreamReply(list(pieces), cut=cut)
-    generation = await desk.stream(asking(stream=True))
+    generation = await harness.stream(asking(stream=True))
     assert total_of(generation.lines) == dollars(generation.cost_pico)
     return generation
 
@@ -43,15 +51,13 @@ def saying(reason: object, content: str = "", **members: Any) -> UpstreamReply:
 
 @pytest.mark.parametrize("word", ["error", "network_error", "insufficient_system_resource", "odd"])
 async def test_plain_answer_is_a_failure_and_free_when_its_end_says_so_and_nothing_was_said(
-    word: str, desk: CallHarness, upstream: Upstream
+    word: str, harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: saying(word, usage=usage(5, 2))
-    call = await desk.begin(asking())
-    await call.open()
+    call = await harness.begin(asking())
     with pytest.raises(ProviderUnavailable, match=f"finish reason '{word}'"):
-        await call.answer()
-    await call.close()
-    saved = await desk.saved(call)
+        await take(call)
+    saved = await harness.saved(call)
     assert (saved.state, saved.cost_pico) == (HoldState.VOIDED, 0)
 
 
@@ -67,10 +73,10 @@ async def test_plain_answer_is_a_failure_and_free_when_its_end_says_so_and_nothi
     ],
 )
 async def test_plain_answer_with_text_is_charged_and_its_end_is_normalised(
-    word: str, normalised: str, desk: CallHarness, upstream: Upstream
+    word: str, normalised: str, harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: saying(word, "some text", usage=usage(5, 2))
-    body, generation = await desk.answer(asking())
+    body, generation = await harness.answer(asking())
     [choice] = body["choices"]
     assert (choice["finish_reason"], choice["native_finish_reason"]) == (normalised, word)
     assert (generation.finish_reason, generation.native_finish_reason) == (normalised, word)
@@ -79,25 +85,25 @@ async def test_plain_answer_with_text_is_charged_and_its_end_is_normalised(
 
 @pytest.mark.parametrize("text", ["", "some text"])
 async def test_stream_ends_with_an_error_chunk_when_its_end_says_that_it_failed(
-    text: str, desk: CallHarness, upstream: Upstream
+    text: str, harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply(
         [chunk(text or None), chunk(finish="network_error"), used(usage(5, 2)), DONE]
     )
-    heard = FakeClient()
-    generation = await desk.stream(asking(stream=True), heard)
-    assert heard.chunks[-1]["error"]["code"] == 502
+    client = FakeClient()
+    generation = await harness.stream(asking(stream=True), client)
+    assert client.chunks[-1]["error"]["code"] == 502
     assert generation.finish_reason == "error"
     assert generation.cost_pico == (FIVE_READ_TWO_WRITTEN_PICO if text else 0)
 
 
 async def test_stream_hands_on_normalised_ends_with_the_provider_s_own(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply([chunk("hi"), chunk(finish="end_turn"), *ENDS[1:]])
-    heard = FakeClient()
-    await desk.stream(asking(stream=True), heard)
-    ends = [choice for each in heard.chunks for choice in each["choices"]]
+    client = FakeClient()
+    await harness.stream(asking(stream=True), client)
+    ends = [choice for each in client.chunks for choice in each["choices"]]
     assert [end["finish_reason"] for end in ends] == [None, "stop"]
     assert ends[-1]["native_finish_reason"] == "end_turn"
 
@@ -119,9 +125,9 @@ SAID = {
 
 @pytest.mark.parametrize("case", SAID)
 async def test_stream_that_breaks_is_charged_for_every_text_that_went_by(
-    case: str, desk: CallHarness, upstream: Upstream
+    case: str, harness: CallHarness, upstream: Upstream
 ) -> None:
-    generation = await streamed(desk, upstream, SAID[case], cut=True)
+    generation = await streamed(harness, upstream, SAID[case], cut=True)
     assert generation.state is HoldState.CAPTURED
     assert generation.usage is not None
     assert (generation.usage.output, generation.usage.estimated) == (10, True)
@@ -130,47 +136,47 @@ async def test_stream_that_breaks_is_charged_for_every_text_that_went_by(
 
 @pytest.mark.parametrize("n", [1, 2])
 async def test_usage_on_choices_is_added_up_and_their_prompt_counts_once(
-    n: int, desk: CallHarness, upstream: Upstream
+    n: int, harness: CallHarness, upstream: Upstream
 ) -> None:
     choices = [
         {"index": i, "delta": {"content": "hi"}, "finish_reason": "stop", "usage": usage(5, 2)}
         for i in range(n)
     ]
     upstream.say = lambda _: UpstreamReply([event({"choices": choices}), DONE])
-    generation = await desk.stream(asking(stream=True, n=n))
+    generation = await harness.stream(asking(stream=True, n=n))
     assert generation.cost_pico == 5 * READ_PICO + 2 * n * WRITTEN_PICO
     assert generation.reported is not None
 
 
 async def test_usage_of_the_whole_is_not_added_to_that_of_a_choice(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     last = {"index": 0, "delta": {}, "finish_reason": "stop", "usage": usage(5, 2)}
     generation = await streamed(
-        desk, upstream, chunk("hi"), event({"choices": [last], "usage": usage(5, 2)}), DONE
+        harness, upstream, chunk("hi"), event({"choices": [last], "usage": usage(5, 2)}), DONE
     )
     assert generation.cost_pico == FIVE_READ_TWO_WRITTEN_PICO
 
 
 async def test_answer_that_names_its_model_and_cost_has_them_kept(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: plain({**answer("hi", usage(5, 2, cost=0.25)), "model": "m1-2026"})
-    _, generation = await desk.answer(asking())
+    _, generation = await harness.answer(asking())
     assert generation.served_model == "m1-2026"
     assert generation.upstream_cost_pico == 25 * 10**10
     assert generation.usage_warnings == (UsageWarning.COST_DIFFERS,)
 
 
 async def test_oddities_in_a_report_are_counted_and_another_cost_is_logged(
-    desk: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+    harness: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = CapturingLogger()
     monkeypatch.setattr(observer, "log", log)
     upstream.say = lambda _: plain(
         answer("some text", {"prompt_tokens": 5, "total_tokens": -1, "cost": 0.25, "cost_x": 1})
     )
-    _, generation = await desk.answer(asking())
+    _, generation = await harness.answer(asking())
     assert set(generation.usage_warnings) == {
         UsageWarning.COUNT_REFUSED,
         UsageWarning.ZERO_ESTIMATED,
@@ -178,7 +184,7 @@ async def test_oddities_in_a_report_are_counted_and_another_cost_is_logged(
     }
     for warning in generation.usage_warnings:
         labels = {"endpoint": "acme:large", "warning": warning.value}
-        figures = desk.metered.metrics._registry
+        figures = harness.metered.metrics._registry
         assert figures.get_sample_value("modelgates_usage_warnings_total", labels) == 1
     [line] = log.calls
     assert (line.method_name, line.args) == ("warning", ("the provider reports another cost",))
@@ -199,48 +205,46 @@ async def test_oddities_in_a_report_are_counted_and_another_cost_is_logged(
     ],
 )
 async def test_answer_without_anything_in_it_is_a_failure_and_free(
-    api: Api, body: dict[str, Any], desk: CallHarness, upstream: Upstream
+    api: Api, body: dict[str, Any], harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: plain(body)
-    call = await desk.begin(asking(api=api))
-    await call.open()
+    call = await harness.begin(asking(api=api))
     with pytest.raises(ProviderUnavailable):
-        await call.answer()
-    await call.close()
-    saved = await desk.saved(call)
+        await take(call)
+    saved = await harness.saved(call)
     assert (saved.state, saved.cost_pico) == (HoldState.VOIDED, 0)
 
 
 async def test_plain_answer_whose_end_failed_is_charged_and_the_failure_is_kept(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: saying("network_error", "some text", usage=usage(5, 2))
-    body, generation = await desk.answer(asking())
+    body, generation = await harness.answer(asking())
     assert body["choices"][0]["finish_reason"] == "error"
     assert generation.error == "provider_unavailable"
     assert generation.cost_pico == FIVE_READ_TWO_WRITTEN_PICO
 
 
 async def test_stream_that_ends_before_every_choice_has_is_not_whole(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     def part(index: int, finish: str | None) -> bytes:
         choice = {"index": index, "delta": {"content": "hi"}, "finish_reason": finish}
         return event({"choices": [choice]})
 
-    heard = FakeClient()
+    client = FakeClient()
     upstream.say = lambda _: UpstreamReply([part(0, None), part(1, None), part(0, "stop")])
-    await desk.stream(asking(stream=True, n=2), heard)
-    assert heard.chunks[-1]["error"]["code"] == 502
-    heard = FakeClient()
+    await harness.stream(asking(stream=True, n=2), client)
+    assert client.chunks[-1]["error"]["code"] == 502
+    client = FakeClient()
     upstream.say = lambda _: UpstreamReply([part(0, None), part(1, "stop"), part(0, "stop")])
-    await desk.stream(asking(stream=True, n=2), heard)
-    assert "error" not in heard.chunks[-1]
+    await harness.stream(asking(stream=True, n=2), client)
+    assert "error" not in client.chunks[-1]
 
 
 @pytest.mark.parametrize("reported", [usage(900, 1), None])
 async def test_echoed_prompt_is_no_output_and_does_not_cut_the_stream(
-    reported: dict[str, int] | None, desk: CallHarness, upstream: Upstream
+    reported: dict[str, int] | None, harness: CallHarness, upstream: Upstream
 ) -> None:
     prompt = "word " * 20_000
     said = event({"choices": [{"index": 0, "text": f"{prompt}and", "finish_reason": "length"}]})
@@ -250,12 +254,15 @@ async def test_echoed_prompt_is_no_output_and_does_not_cut_the_stream(
     body = {"model": "acme/large", "prompt": prompt, "echo": True, "max_tokens": 1, "stream": True}
     raw = json.dumps(body).encode()
     request = CallRequest(
-        demand=parse_request(Api.COMPLETIONS, raw), body=raw, origin=Origin(request_id="req_1")
+        inference=parse_request(Api.COMPLETIONS, raw),
+        dialect=OPENAI_CHAT,
+        body=raw,
+        origin=Origin(request_id="req_1"),
     )
-    heard = FakeClient()
-    generation = await desk.stream(request, heard)
+    client = FakeClient()
+    generation = await harness.stream(request, client)
     assert generation.error is None
     assert generation.usage is not None
     assert generation.usage.completion_tokens <= 1
     assert generation.overrun_pico == 0
-    assert heard.chunks[0]["choices"][0]["text"] == f"{prompt}and"
+    assert client.chunks[0]["choices"][0]["text"] == f"{prompt}and"

@@ -1,258 +1,105 @@
-"""Placing and ending the holds of calls: races, limits, and a database that goes away."""
+"""Calls that run: their heartbeat, and the server's wait for their ends."""
 
 import asyncio
-import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
-import msgspec
 import pytest
+from structlog.testing import capture_logs
 
-from modelgates_server.core.errors import (
-    GatewayError,
-    InsufficientCredits,
-    KeyLimitExceeded,
-    MaxCostExceeded,
-    PriceNotFound,
-    UnknownModel,
-)
 from modelgates_server.core.ledger.records import HoldState
-from modelgates_server.core.metering.generations import StoredAnswer
-from modelgates_server.core.pricing.catalog import Catalog
-from modelgates_server.core.pricing.prices import Tier
-from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
-from modelgates_server.service.calls.call import Call
-from modelgates_server.service.calls.registry import CallService
-from modelgates_server.service.ports import Store
-from modelgates_server.service.verify import verify
 from tests.gateway import (
-    ACME,
-    ACME_PRICE,
-    PATIENCE,
     READ_PICO,
+    TIMEOUTS,
     WRITTEN_PICO,
     CallHarness,
     FakeClient,
     asking,
-    key_of,
-    metered,
-    new_caller,
+    moved_away,
     relay,
-    sandbox_catalog,
     until,
 )
-from tests.support import DOLLAR, ManualClock
-from tests.upstream import Gate, Upstream, UpstreamReply, answer, plain, story, usage
+from tests.service.calls.spooled import spooled
+from tests.upstream import Gate, Upstream, UpstreamReply, story
 
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 
 pytestmark = pytest.mark.usefixtures("right_books")
 
-FREE = msgspec.structs.replace(
-    ACME_PRICE,
-    id="price_free",
-    tiers=(Tier(0, dict.fromkeys(ACME_PRICE.tiers[0].rates, Decimal(0))),),
-)
 
-
-@asynccontextmanager
-async def serving(
-    store: Store, clock: ManualClock, folder: Path, upstream: Upstream, catalog: Catalog
-) -> AsyncIterator[CallService]:
-    """The service with another catalog."""
-    acme = OpenAiProvider(OpenAiSettings(name="acme", base_url=upstream.url, api_key=None), clock)
-    yield metered(store, clock, folder, catalog=catalog, providers={"acme": acme}).calls
-    await acme.close()
-
-
-async def finish(call: Call) -> None:
-    try:
-        await call.open()
-        await call.answer()
-    finally:
-        await call.close()
-
-
-@pytest.mark.books(holds_open=True)
-async def test_no_more_calls_are_made_at_once_than_the_balance_holds(
-    store: Store, desk: CallHarness, upstream: Upstream
-) -> None:
-    request = asking(max_tokens=10)
-    one_pico = (await desk.begin(request)).generation.hold_pico
-    caller = await new_caller(store, 7 * one_pico)
-    upstream.say = lambda _: UpstreamReply(pause, content_type="application/json")
-    pause = Gate([], list(plain(answer("hi", usage(3, 5))).pieces))
-    calls = await asyncio.gather(
-        *(desk.generations.begin(caller, request) for _ in range(50)), return_exceptions=True
-    )
-    begun = [call for call in calls if isinstance(call, Call)]
-    refused = [call for call in calls if isinstance(call, InsufficientCredits)]
-    assert (len(begun), len(refused)) == (7, 43)
-    assert {refusal.reason for refusal in refused} == {"in_flight_budget_exhausted"}
-    assert all(refusal.retry_after_s for refusal in refused)
-    work = asyncio.gather(*(finish(call) for call in begun))
-    pause.go.set()
-    await work
-    assert len(upstream.asked) == 7
-    account = await store.account(caller.account_id)
-    assert account is not None
-    assert (account.usage_pico, account.held_pico) == (7 * TRUE_PICO, 0)
-
-
-@pytest.mark.books(holds_open=True)
-async def test_first_calls_of_a_new_key_at_once_do_not_pass_its_limit(
-    store: Store, desk: CallHarness
-) -> None:
-    request = asking(max_tokens=10)
-    one_pico = (await desk.begin(request)).generation.hold_pico
-    caller = await key_of(store, desk.caller.account_id, limit_pico=3 * one_pico)
-    calls = await asyncio.gather(
-        *(desk.generations.begin(caller, request) for _ in range(20)), return_exceptions=True
-    )
-    assert sum(isinstance(call, Call) for call in calls) == 3
-    assert sum(isinstance(call, KeyLimitExceeded) for call in calls) == 17
-
-
-@pytest.mark.books(holds_open=True)
-async def test_without_a_limit_the_first_call_takes_what_there_is_and_the_next_waits(
-    store: Store, desk: CallHarness
-) -> None:
-    caller = await new_caller(store, DOLLAR // 2)
-    call = await desk.generations.begin(caller, asking())
-    assert isinstance(call, Call)
-    tokens = call.generation.completion_tokens_max
-    assert 1 < tokens < ACME.output_tokens, "the cap is what the balance affords"
-    assert call.generation.hold_pico <= DOLLAR // 2
-    with pytest.raises(InsufficientCredits) as refused:
-        await desk.generations.begin(caller, asking())
-    assert refused.value.reason == "in_flight_budget_exhausted"
-
-
-async def test_the_cap_that_is_held_for_is_the_cap_that_goes_upstream(
-    store: Store, desk: CallHarness, upstream: Upstream
-) -> None:
-    caller = await new_caller(store, DOLLAR // 2)
-    call = await desk.generations.begin(caller, asking())
-    assert isinstance(call, Call)
-    await finish(call)
-    assert upstream.asked[0]["max_tokens"] == call.generation.completion_tokens_max
-
-
-REFUSED: dict[str, tuple[object, type[GatewayError]]] = {
-    "an unknown model": (asking(model="acme/unknown"), UnknownModel),
-    "a model of another API": (asking(model="sandbox/embed"), UnknownModel),
-    "more than its own limit": (asking(max_cost_pico=1), MaxCostExceeded),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-async def test_a_refused_request_leaves_no_hold_and_asks_nobody(
-    desk: CallHarness, upstream: Upstream, case: str
-) -> None:
-    request, error = REFUSED[case]
-    with pytest.raises(error):
-        await desk.begin(request)  # type: ignore[arg-type]
-    account = await desk.account()
-    assert (account.held_pico, account.usage_pico) == (0, 0)
-    assert upstream.asked == []
-
-
-@pytest.mark.parametrize("prices", ["none", "one that is not in force yet"])
-async def test_a_model_without_a_price_is_refused_and_never_free(
-    store: Store, clock: ManualClock, tmp_path: Path, prices: str
-) -> None:
-    later = msgspec.structs.replace(ACME_PRICE, from_ms=clock() + 1)
-    catalog = Catalog([ACME], [] if prices == "none" else [later])
-    generations = metered(store, clock, tmp_path, catalog=catalog).calls
-    caller = await new_caller(store)
-    with pytest.raises(PriceNotFound):
-        await generations.begin(caller, asking())
-    assert await store.open_holds(caller.account_id, limit=1) == []
-
-
-@pytest.mark.books(damaged=True)
-async def test_an_account_in_debt_gets_nothing_free_models_included(
-    store: Store, desk: CallHarness, sqlite_path: Path
-) -> None:
-    await desk.answer(asking())
-    with closing(sqlite3.connect(sqlite_path)) as connection, connection:
-        # As a dispute leaves it.
-        connection.execute("pragma ignore_check_constraints = on")
-        connection.execute("update account set credits_pico = 1")
-    for catalog in (Catalog([ACME], [ACME_PRICE]), Catalog([ACME], [FREE])):
-        generations = metered(store, desk.clock, sqlite_path.parent, catalog=catalog).calls
-        with pytest.raises(InsufficientCredits):
-            await generations.begin(desk.caller, asking())
-
-
-async def test_a_free_model_costs_nothing_and_needs_no_credits(
-    store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
-) -> None:
-    caller = await new_caller(store, 0)
-    async with serving(store, clock, tmp_path, upstream, Catalog([ACME], [FREE])) as generations:
-        call = await generations.begin(caller, asking())
-        assert isinstance(call, Call)
-        await finish(call)
-    assert (call.generation.hold_pico, call.generation.cost_pico) == (0, 0)
-    assert call.generation.state is HoldState.CAPTURED
-    assert (await verify(store)).findings == []
-
-
-async def test_repeat_of_a_free_call_gets_its_answer_and_no_second_call(
-    store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
-) -> None:
-    caller, once = await new_caller(store, 0), asking(key="once")
-    async with serving(store, clock, tmp_path, upstream, Catalog([ACME], [FREE])) as generations:
-        call = await generations.begin(caller, once)
-        assert isinstance(call, Call)
-        await finish(call)
-        again = await generations.begin(caller, once)
-    assert isinstance(again, StoredAnswer)
-    assert again.generation_id == call.generation.id
-    assert len(upstream.asked) == 1
-
-
-async def test_a_markup_of_an_account_is_held_and_charged(
-    store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
-) -> None:
-    caller = await new_caller(store)
-    catalog = sandbox_catalog([ACME], [ACME_PRICE], {caller.account_id: 10_000})
-    async with serving(store, clock, tmp_path, upstream, catalog) as generations:
-        call = await generations.begin(caller, asking())
-        assert isinstance(call, Call)
-        await finish(call)
-    assert call.generation.cost_pico == 2 * TRUE_PICO <= call.generation.hold_pico
-    assert (await verify(store)).findings == []
-
-
-async def lasts(desk: CallHarness, expires_at_ms: int) -> bool:
+async def lasts(harness: CallHarness, expires_at_ms: int) -> bool:
     """Whether the one open hold lasts so long."""
-    [(hold, _)] = await desk.store.open_holds(desk.caller.account_id, limit=9)
+    [(hold, _)] = await harness.store.open_holds(harness.caller.account_id, limit=9)
     return hold.expires_at_ms == expires_at_ms
 
 
 async def test_a_call_that_runs_long_keeps_its_hold_and_leaves_checkpoints(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
-    pause = Gate(story()[:2], story()[2:])
-    upstream.say = lambda _: UpstreamReply(pause)
-    call, heard = await desk.begin(asking(stream=True)), FakeClient()
-    work = asyncio.ensure_future(relay(call, heard))
-    await heard.until("word1")
+    gate = Gate(story()[:2], story()[2:])
+    upstream.say = lambda _: UpstreamReply(gate)
+    call, client = await harness.begin(asking(stream=True)), FakeClient()
+    work = asyncio.ensure_future(relay(call, client))
+    await client.until("word1")
     for _ in range(6):  # twice the life of a hold
-        desk.clock.forward(PATIENCE.hold_ttl_s * 1000 // 3)
-        desk.generations.heartbeat()
-        await until(partial(lasts, desk, desk.clock() + PATIENCE.hold_ttl_s * 1000))
-        assert await desk.metered.maintenance.run_once() == 0
-    saved = await desk.saved(call)
+        harness.clock.forward(TIMEOUTS.hold_ttl_s * 1000 // 3)
+        harness.calls.registry.heartbeat()
+        await until(partial(lasts, harness, harness.clock() + TIMEOUTS.hold_ttl_s * 1000))
+        assert await harness.metered.maintenance.run_once() == 0
+    saved = await harness.saved(call)
     assert saved.state is HoldState.OPEN
     assert saved.usage is not None
     assert saved.usage.output == 3
     assert saved.cost_pico > 0
-    assert (await desk.account()).usage_pico == 0
-    pause.go.set()
+    assert (await harness.account()).usage_pico == 0
+    gate.go.set()
     await work
-    assert (await desk.saved(call)).cost_pico == TRUE_PICO
+    assert (await harness.saved(call)).cost_pico == TRUE_PICO
+
+
+async def test_an_extension_that_could_not_be_saved_is_made_by_the_next_heartbeat(
+    harness: CallHarness, upstream: Upstream, sqlite_path: Path
+) -> None:
+    gate = Gate(story()[:2], story()[2:])
+    upstream.say = lambda _: UpstreamReply(gate)
+    call, client = await harness.begin(asking(stream=True)), FakeClient()
+    work = asyncio.ensure_future(relay(call, client))
+    ticks = asyncio.ensure_future(harness.calls.registry.run_forever(0.001))
+    await client.until("word1")
+    with moved_away(sqlite_path), capture_logs() as logged:
+        harness.clock.forward(TIMEOUTS.hold_ttl_s * 500)
+        await until(lambda: any(line["event"] == "hold not extended" for line in logged))
+
+    async def extended() -> bool:
+        later_ms = harness.clock() + TIMEOUTS.hold_ttl_s * 1000 - 1
+        return await harness.store.expired_holds(later_ms, 1) == []
+
+    await until(extended)
+    gate.go.set()
+    await work
+    ticks.cancel()
+    assert (await harness.saved(call)).cost_pico == TRUE_PICO
+
+
+async def test_stop_waits_for_calls_that_run(harness: CallHarness, upstream: Upstream) -> None:
+    gate = Gate(story()[:2], story()[2:])
+    upstream.say = lambda _: UpstreamReply(gate)
+    call, client = await harness.begin(asking(stream=True)), FakeClient()
+    work = asyncio.ensure_future(relay(call, client))
+    await client.until("word1")
+    stop = asyncio.ensure_future(harness.calls.registry.stop())
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not stop.done()
+    gate.go.set()
+    await asyncio.gather(work, stop)
+    assert (await harness.account()).usage_pico == TRUE_PICO
+
+
+async def test_stop_commits_what_was_spooled(
+    harness: CallHarness, upstream: Upstream, sqlite_path: Path
+) -> None:
+    await spooled(harness, upstream, sqlite_path)
+    await harness.calls.registry.stop()
+    assert (await harness.account()).usage_pico == TRUE_PICO
+    assert await harness.metered.spool.ids() == []

@@ -16,22 +16,24 @@ from modelgates_server.bootstrap.composition import http_app
 from modelgates_server.core.keys import KeyKind, NewKey
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
-from modelgates_server.core.metering.request import Api
+from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.service.ports import ProviderReply, Store
 from modelgates_server.service.verify import verify
-from modelgates_server.web.keep_alive import COMMENT, WHITE_SPACE, KeepAliveRules
+from modelgates_server.web.keep_alive import KeepAliveRules
 from modelgates_server.web.response import Message
 from modelgates_server.web.services import WebOptions
-from tests.gateway import ACME, ACME_PRICE, DEADLINE_S, metered, sandbox_catalog, until
+from tests.deadlines import within
+from tests.gateway import ACME, ACME_PRICE, metered, sandbox_catalog, until
 from tests.support import DOLLAR, ManualClock, open_account
 from tests.upstream import answer, plain, story, usage
 
+COMMENT, WHITE_SPACE = OPENAI_CHAT.stream_keep_alive, OPENAI_CHAT.plain_keep_alive
 SOON_S = 0.01
 FOR_EVER_S = 1000
 OURS = {"message": "Internal Server Error", "code": 500}
 
 
-class Reply:
+class ScriptedReply:
     """An answer in pieces; `said` is set with the last. A mistaken one has a mistake after it."""
 
     status = 200
@@ -65,10 +67,10 @@ class Acme:
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
-        self.reply: Reply | None = None
+        self.reply: ScriptedReply | None = None
 
-    async def send(self, api: Api, body: bytes) -> ProviderReply:
-        del api, body
+    async def send(self, path: str, body: bytes) -> ProviderReply:
+        del path, body
         await self.go.wait()
         if self.reply is None:
             raise ZeroDivisionError
@@ -122,7 +124,7 @@ class Gateway:
 
     async def heard(self) -> None:
         """Wait until something was sent."""
-        async with asyncio.timeout(DEADLINE_S):
+        async with within():
             await self._heard.wait()
 
     @property
@@ -196,7 +198,7 @@ async def test_a_mistake_before_the_head_has_a_status(opens: Opens, stream: bool
 
 async def test_a_mistake_after_some_words_is_told_with_what_they_cost(opens: Opens) -> None:
     gateway = await opens(FOR_EVER_S)
-    gateway.provider.reply = Reply(story()[:2], is_stream=True, is_mistaken=True)
+    gateway.provider.reply = ScriptedReply(story()[:2], is_stream=True, is_mistaken=True)
     gateway.provider.go.set()
     with capture_logs() as logged:
         await gateway.ask(stream=True)
@@ -215,7 +217,7 @@ async def test_signs_go_on_while_the_capture_waits_for_the_database(
 ) -> None:
     gateway = await opens(SOON_S)
     pieces = story() if stream else list(plain(answer("hi", usage(3, 5))).pieces)
-    gateway.provider.reply = reply = Reply(pieces, is_stream=stream)
+    gateway.provider.reply = reply = ScriptedReply(pieces, is_stream=stream)
     asking = asyncio.create_task(gateway.ask(stream=stream))
     await gateway.heard()
     with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as other:
@@ -252,3 +254,25 @@ async def test_a_call_that_is_cut_off_while_its_provider_is_silent_is_told_and_s
     assert b'"message":"The server is stopping.","code":503' in gateway.body
     one = await gateway.ended()
     assert (one.state, one.error) == (HoldState.VOIDED, "server_stopping")
+
+
+async def test_end_of_a_stream_does_not_wait_for_the_provider_to_end_its_own(opens: Opens) -> None:
+    gateway = await opens(FOR_EVER_S)
+
+    class Lingering(ScriptedReply):
+        sent_before_close = 0
+
+        async def chunks(self) -> AsyncIterator[bytes]:
+            async for piece in super().chunks():
+                yield piece
+            await asyncio.sleep(FOR_EVER_S)
+
+        def close(self) -> None:
+            self.sent_before_close = len(gateway.sent)
+
+    gateway.provider.reply = reply = Lingering(story(), is_stream=True)
+    gateway.provider.go.set()
+    await gateway.ask(stream=True)
+    assert reply.sent_before_close == len(gateway.sent)
+    assert not gateway.sent[-1].get("more_body", False)
+    assert (await gateway.ended()).state is HoldState.CAPTURED

@@ -41,7 +41,7 @@ CHANGED: dict[str, Any] = {
 OURS = {"POST": {"kind", "disabled"}, "PATCH": {"kind", "expires_at"}}
 
 
-class Desk:
+class KeyRequests:
     """One key of an account, and requests to make another or change it."""
 
     def __init__(self, api: Api, acme: Customer) -> None:
@@ -69,16 +69,16 @@ class Desk:
 
 
 @pytest.fixture
-def desk(api: Api, acme: Customer) -> Desk:
-    return Desk(api, acme)
+def desk(api: Api, acme: Customer) -> KeyRequests:
+    return KeyRequests(api, acme)
 
 
 @pytest.fixture
-async def lenient(store: Store, clock: ManualClock, tmp_path: Path) -> AsyncIterator[Desk]:
+async def lenient(store: Store, clock: ManualClock, tmp_path: Path) -> AsyncIterator[KeyRequests]:
     """On a server that takes unknown members."""
     api = Api(store, clock, tmp_path / "spool", allow_unknown_key_members=True)
     async with api.client:
-        yield Desk(api, await new_customer(api.services))
+        yield KeyRequests(api, await new_customer(api.services))
 
 
 def of_model(model: Any) -> set[str]:
@@ -104,7 +104,7 @@ def test_members_under_test_are_those_of_the_reference_clients() -> None:
 
 @pytest.mark.parametrize("member", [None, *CREATED])
 async def test_key_is_created_when_its_members_are_those_of_reference_clients(
-    desk: Desk, member: str | None
+    desk: KeyRequests, member: str | None
 ) -> None:
     sent = CREATED if member is None else {"name": "x", "limit": 1, member: CREATED[member]}
     answer = await desk.send("POST", sent)
@@ -114,7 +114,7 @@ async def test_key_is_created_when_its_members_are_those_of_reference_clients(
 
 @pytest.mark.parametrize("member", [None, *CHANGED])
 async def test_key_is_changed_when_the_members_are_those_of_reference_clients(
-    desk: Desk, member: str | None
+    desk: KeyRequests, member: str | None
 ) -> None:
     sent = CHANGED if member is None else {"limit": 1, member: CHANGED[member]}
     answer = await desk.send("PATCH", sent)
@@ -122,7 +122,7 @@ async def test_key_is_changed_when_the_members_are_those_of_reference_clients(
     assert answer.json()["data"]["disabled"] is sent.get("disabled", False)
 
 
-async def test_change_without_members_changes_nothing_but_the_time(desk: Desk) -> None:
+async def test_change_without_members_changes_nothing_but_the_time(desk: KeyRequests) -> None:
     before = (await desk.send("PATCH", {})).json()["data"]
     assert (before["disabled"], before["limit"]) == (False, None)
 
@@ -145,7 +145,7 @@ NEAR = {
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 @pytest.mark.parametrize("member", NEAR)
 async def test_member_is_refused_with_the_nearest_right_one_when_it_is_unknown(
-    desk: Desk, member: str, method: str
+    desk: KeyRequests, member: str, method: str
 ) -> None:
     for value in (True, 5, None):
         message = await desk.refusal(method, {"name": "x", member: value})
@@ -162,7 +162,7 @@ async def test_member_is_refused_with_the_nearest_right_one_when_it_is_unknown(
      "tags", "metadata"],
 )  # fmt: skip
 async def test_member_is_refused_without_a_guess_when_keys_have_nothing_like_it(
-    desk: Desk, member: str, method: str
+    desk: KeyRequests, member: str, method: str
 ) -> None:
     message = await desk.refusal(method, {"name": "x", member: 5})
     assert "Did you mean" not in message
@@ -172,13 +172,13 @@ async def test_member_is_refused_without_a_guess_when_keys_have_nothing_like_it(
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 @pytest.mark.parametrize("member", ["enabled", "enable", "active", "isActive"])
 async def test_switch_is_refused_with_a_warning_when_its_name_says_the_opposite(
-    desk: Desk, member: str, method: str
+    desk: KeyRequests, member: str, method: str
 ) -> None:
     message = await desk.refusal(method, {"name": "x", member: False})
     assert 'Did you mean "disabled", which says the opposite? The members are: ' in message
 
 
-async def test_external_is_refused_without_a_guess_when_a_key_is_changed(desk: Desk) -> None:
+async def test_external_is_refused_without_a_guess_when_a_key_is_changed(desk: KeyRequests) -> None:
     message = await desk.refusal("PATCH", {"external": {"user": "a"}})
     assert message.startswith('Unknown member "external". The members are: ')
 
@@ -193,16 +193,18 @@ async def test_external_is_refused_without_a_guess_when_a_key_is_changed(desk: D
         '{"limit":1,"name":"x","limit_reset":null,"limit":null}',
     ],
 )
-async def test_member_is_refused_when_it_comes_twice(desk: Desk, body: str, method: str) -> None:
+async def test_member_is_refused_when_it_comes_twice(
+    desk: KeyRequests, body: str, method: str
+) -> None:
     assert await desk.refusal(method, body) == 'The member "limit" came twice; send it once.'
 
 
-async def test_switch_is_refused_when_it_comes_twice(desk: Desk) -> None:
+async def test_switch_is_refused_when_it_comes_twice(desk: KeyRequests) -> None:
     message = await desk.refusal("PATCH", '{"disabled":true,"disabled":false}')
     assert message == 'The member "disabled" came twice; send it once.'
 
 
-async def test_external_is_refused_when_it_is_not_what_clients_send(desk: Desk) -> None:
+async def test_external_is_refused_when_it_is_not_what_clients_send(desk: KeyRequests) -> None:
     for inner, why in [
         ('{"user":"a","user":"b"}', '"user" came twice'),
         ('{"user":"a","User":"b"}', 'Did you mean "user"?'),
@@ -217,19 +219,19 @@ async def test_external_is_refused_when_it_is_not_what_clients_send(desk: Desk) 
     assert (await desk.send("POST", {"name": "x", "external": None})).status_code == 201
 
 
-async def test_new_key_is_refused_when_it_is_to_be_disabled(desk: Desk) -> None:
+async def test_new_key_is_refused_when_it_is_to_be_disabled(desk: KeyRequests) -> None:
     assert "PATCH /keys/{hash}" in await desk.refusal("POST", {"name": "x", "disabled": True})
     for value in (False, None):
         assert (await desk.send("POST", {"name": "x", "disabled": value})).status_code == 201
 
 
-async def test_change_of_a_key_is_refused_when_it_is_to_another_kind(desk: Desk) -> None:
+async def test_change_of_a_key_is_refused_when_it_is_to_another_kind(desk: KeyRequests) -> None:
     message = await desk.refusal("PATCH", {"kind": "viewer"})
     assert message == "kind is set when a key is created and cannot be changed"
     assert (await desk.send("PATCH", {"kind": "inference"})).status_code == 200
 
 
-async def test_unknown_member_is_ignored_when_the_server_allows_it(lenient: Desk) -> None:
+async def test_unknown_member_is_ignored_when_the_server_allows_it(lenient: KeyRequests) -> None:
     newer = {"allowed_models": ["a"], "x": {"limit": 1, "deep": [{"limit": 1}]}}
     created = await lenient.send("POST", {"name": "x", "limit": 5, **newer})
     assert (created.status_code, created.json()["data"]["limit"]) == (201, 5)
@@ -250,13 +252,13 @@ async def test_unknown_member_is_ignored_when_the_server_allows_it(lenient: Desk
     ],
 )  # fmt: skip
 async def test_member_is_refused_when_it_is_a_known_one_but_for_its_letters(
-    lenient: Desk, body: dict[str, Any], method: str
+    lenient: KeyRequests, body: dict[str, Any], method: str
 ) -> None:
     assert 'Did you mean "' in await lenient.refusal(method, {"name": "x", **body})
 
 
 async def test_doubled_member_is_refused_when_the_server_allows_unknown_ones(
-    lenient: Desk,
+    lenient: KeyRequests,
 ) -> None:
     for body in ('{"limit":1,"limit":2}', '{"x":1,"x":1}'):
         assert "came twice" in await lenient.refusal("PATCH", body)
@@ -284,7 +286,7 @@ QUERIES = [
 
 @pytest.mark.parametrize(("method", "path", "query", "hint"), QUERIES)
 async def test_query_parameter_is_refused_when_it_is_unknown(
-    desk: Desk, method: str, path: str | None, query: str, hint: str
+    desk: KeyRequests, method: str, path: str | None, query: str, hint: str
 ) -> None:
     before = await desk.keys()
     at = f"{path or desk.path}?{query}"
@@ -309,7 +311,7 @@ async def test_query_parameter_is_refused_when_it_is_unknown(
     ],
 )
 async def test_query_parameter_is_refused_when_it_comes_twice(
-    desk: Desk, method: str, path: str, query: str
+    desk: KeyRequests, method: str, path: str, query: str
 ) -> None:
     named = query.replace("HASH", key_hash(desk.acme.inference))
     answer = await desk.api.call(method, f"{path}?{named}", desk.acme.management)
@@ -329,7 +331,7 @@ def in_query(request: Any) -> set[str]:
     }
 
 
-async def test_query_parameters_of_the_reference_clients_are_taken(desk: Desk) -> None:
+async def test_query_parameters_of_the_reference_clients_are_taken(desk: KeyRequests) -> None:
     keys = {"include_disabled": "true", "include_expired": "true", "offset": "0"}
     activity = {"date": "2026-11-23", "api_key_hash": "0" * 64, "group_by": "workspace"}
     workspace = {"workspace_id": "00000000-0000-0000-0000-000000000000"}

@@ -18,6 +18,7 @@ from modelgates_server.core.pricing.prices import Price, Tier
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.web.api.models import PAGE, SORTS
 from modelgates_server.web.routing import RouteTable
+from tests.deadlines import async_http_client
 from tests.server import Customer
 from tests.support import HOUR_MS, T0_MS
 from tests.web.document import check_answer, operations_of, our_document
@@ -61,7 +62,7 @@ class Shop:
         services = replace(api.services, catalog=catalog)
         app = http_app(services, OPTIONS, nullcontext)
         self._paths = RouteTable(app.routes)
-        self.client = httpx.AsyncClient(
+        self.client = async_http_client(
             transport=httpx.ASGITransport(app), base_url="http://gateway"
         )
 

@@ -54,6 +54,7 @@ async def test_a_form_that_does_not_exist_is_refused(api: Api) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("headers", "origin"),
     [

@@ -12,8 +12,8 @@ import uvloop
 from uvicorn.server import ServerState
 
 from modelgates_server.web.http.connection import IDLE_MAX_S, ConnectionLimits, LimitedHttpProtocol
+from tests.deadlines import DEADLINE_MS, within
 from tests.e2e.wire import request
-from tests.server import DEADLINE_S
 
 HEALTH = request("GET /healthz")
 LAST = request("GET /healthz", None, "Connection: close")
@@ -58,7 +58,8 @@ def with_served(
         )
         async with listener:
             port = listener.sockets[0].getsockname()[1]
-            await test(Served(f"http://127.0.0.1:{port}", state.connections))
+            async with within():
+                await test(Served(f"http://127.0.0.1:{port}", state.connections))
 
     uvloop.run(main())
 
@@ -71,7 +72,7 @@ def test_a_client_that_reads_nothing_is_let_go() -> None:
             client.sendall(LAST)
             gone = select.poll()
             gone.register(client, select.POLLHUP | select.POLLERR)
-            return bool(gone.poll(DEADLINE_S * 1000))
+            return bool(gone.poll(DEADLINE_MS))
 
     async def test(served: Served) -> None:
         assert await asyncio.to_thread(read_nothing, served.url), "the server still waits"

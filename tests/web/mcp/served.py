@@ -14,6 +14,7 @@ from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
 from modelgates_server.web.routing import PUBLIC, Route
+from tests.deadlines import async_http_client
 from tests.gateway import metered
 from tests.support import ManualClock
 from tests.web.harness import BODIES_MAX_BYTES
@@ -39,7 +40,7 @@ class Served:
             nullcontext,
             BODIES_MAX_BYTES,
         )
-        self.client = httpx.AsyncClient(
+        self.client = async_http_client(
             transport=httpx.ASGITransport(app), base_url="http://gateway"
         )
 

@@ -18,6 +18,7 @@ from modelgates_server.web.mcp import server as endpoint
 from modelgates_server.web.mcp.jsonrpc import BODY_MAX_BYTES
 from modelgates_server.web.mcp.server import RUNNING_MAX, StatelessMcpServer
 from modelgates_server.web.mcp.transport import Context, Exchange
+from tests.deadlines import DEADLINE_S
 from tests.gateway import until
 from tests.support import ManualClock
 from tests.web.mcp.served import Served
@@ -203,5 +204,7 @@ def test_a_server_that_nobody_asks_does_not_load_the_library() -> None:
         "import sys, modelgates_server.bootstrap.serving\n"
         "print(*({'mcp', 'mcp_types', 'markdown_it'} & set(sys.modules)))"
     )
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, timeout=DEADLINE_S
+    )
     assert told.stdout.strip() == b""

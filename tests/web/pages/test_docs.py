@@ -16,6 +16,7 @@ from modelgates_server.core.errors import GatewayError
 from modelgates_server.docsite.model import ORIGIN
 from modelgates_server.docsite.site import Site
 from modelgates_server.web.pages.docs import QUERY_MAX_CHARS, SharedSite
+from tests.deadlines import DEADLINE_S
 from tests.docsite.conftest import Elements
 from tests.web.harness import Api
 
@@ -277,7 +278,12 @@ create_app(settings, load_configuration(None, {{}}), Catalog([], []))
 print({heavy} & set(sys.modules))
 """
     ended = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        timeout=DEADLINE_S,
     )
     assert ended.stdout == "set()\n"
 
@@ -288,7 +294,7 @@ async def test_first_readers_share_one_site_and_one_who_leaves_takes_nothing_awa
     go, made = threading.Event(), []
 
     def load() -> Site:
-        go.wait()
+        assert go.wait(DEADLINE_S)
         made.append(1)
         return site
 

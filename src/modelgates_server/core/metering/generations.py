@@ -57,7 +57,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One try to have a provider answer. Instants in ms; `status` is its HTTP status.
+    """One request to one endpoint. Instants in ms; `status` is its HTTP status.
 
     `error` is the code of what went wrong, see `core.errors`.
     """
@@ -170,17 +170,17 @@ def generation_id(random: bytes, at_ms: int) -> str:
     return f"gen-{at_ms // 1000}-{base62(int.from_bytes(random), _ID_CHARS)}"
 
 
-def repeatable_id(digest: bytes, attempt: int) -> str:
+def repeatable_id(digest: bytes, repeat: int) -> str:
     """The id that a call with an `Idempotency-Key` has, whoever of two processes gets it first.
 
-    `attempt` counts the calls under this key that were voided before: they cost nothing, and may
+    `repeat` counts the calls under this key that were voided before: they cost nothing, and may
     be made again.
     """
-    return f"gen-{attempt}-{base62(int.from_bytes(digest[:ID_BYTES]), _ID_CHARS)}"
+    return f"gen-{repeat}-{base62(int.from_bytes(digest[:ID_BYTES]), _ID_CHARS)}"
 
 
-def attempt_of(repeatable: str) -> int:
-    """The attempt that a `repeatable_id` was made with."""
+def repeat_number_of(repeatable: str) -> int:
+    """The number of the repeat that a `repeatable_id` was made with."""
     return int(repeatable.split("-")[1])
 
 

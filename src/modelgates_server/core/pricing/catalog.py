@@ -24,7 +24,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     `usage_rules` is what is known of how the provider counts.
     `aliases` are other names of the provider that requests may use. `zdr` (it retains no prompts)
     and `denies_data_collection` are what its contract promises, as far as the operator says so.
-    `standard_service_tier` is the provider's word for a request that asks for no other tier.
+    `standard_service_tier` is the provider's word for a request that asks for no other tier,
+    `dialect` the name of the wire format that is spoken with it.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     zdr: bool = False
     denies_data_collection: bool = False
     standard_service_tier: str = "default"
+    dialect: str = "openai-chat"
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):

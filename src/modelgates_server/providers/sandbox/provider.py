@@ -80,9 +80,9 @@ class SandboxProvider:
         self._clock = clock
         self._numbers = count()
 
-    async def send(self, api: Api, body: bytes) -> SandboxReply:
+    async def send(self, path: str, body: bytes) -> SandboxReply:
         """See `Provider`."""
-        script = respond(api, body, at_ms=self._clock(), number=next(self._numbers))
+        script = respond(Api(path), body, at_ms=self._clock(), number=next(self._numbers))
         if script.head_ms:
             await asyncio.sleep(script.head_ms / 1000)
         return SandboxReply(script)

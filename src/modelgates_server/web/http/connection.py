@@ -19,7 +19,9 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from modelgates_server.web.errors import HttpError, error_body
+from modelgates_server.dialects.dialect import ErrorReport
+from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
+from modelgates_server.web.errors import HttpError
 from modelgates_server.web.head import Headers, new_request_id
 from modelgates_server.web.http.transport import CoalescingTransport
 from modelgates_server.web.request import CLIENT_HAS_LEFT
@@ -254,7 +256,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._task.cancel()
 
     def _write_refusal(self, status: int, message: str, headers: Headers) -> None:
-        body = error_body(status, message)
+        body = OPENAI_CHAT.error_body(ErrorReport(status, message))
         lines = [
             *self.server_state.default_headers,
             JSON,

@@ -70,7 +70,7 @@ class _Found(msgspec.Struct):
     text: str
 
 
-class _Answer(msgspec.Struct):
+class _SearchResponse(msgspec.Struct):
     query: str
     results: msgspec.Raw
 
@@ -133,7 +133,7 @@ class DocsApi:
         ]
         # An address in the query stays as it was typed.
         raw = msgspec.Raw(rebased(msgspec.json.encode(results), self.base(context), is_html=False))
-        return HttpResponse(200, msgspec.json.encode(_Answer(query, raw)), [JSON])
+        return HttpResponse(200, msgspec.json.encode(_SearchResponse(query, raw)), [JSON])
 
     def base(self, context: RequestContext) -> str:
         """The reader's address."""

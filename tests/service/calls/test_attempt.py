@@ -1,4 +1,4 @@
-"""A call that would never end, and one that fails after its provider has said something."""
+"""One request to one endpoint: endless answers, mistakes of ours, and what has come priced."""
 
 import asyncio
 import itertools
@@ -6,16 +6,32 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from modelgates_server.core.errors import CallEnded, ProviderUnavailable
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.settlement import settle
+from modelgates_server.core.pricing.prices import Tier
+from modelgates_server.dialects.openai_chat import stream
+from modelgates_server.service.calls import attempt
 from modelgates_server.service.calls import call as calls
 from modelgates_server.service.calls.call import Call
-from tests.gateway import DEADLINE_S, CallHarness, FakeClient, asking, relay
+from tests.deadlines import DEADLINE_S
+from tests.gateway import (
+    ACME_PRICE,
+    READ_PICO,
+    WRITTEN_PICO,
+    CallHarness,
+    FakeClient,
+    asking,
+    relay,
+    take,
+)
 from tests.upstream import Upstream, UpstreamReply, answer, chunk, plain, story, usage
+
+TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 
 CUT_BY_BYTES = 64 * 1024 + 32 * 100
 """Text of a stream, for which 100 tokens are held, after which it is cut at the latest."""
@@ -60,68 +76,68 @@ class Counting(FakeClient):
 
 
 async def test_endless_stream_is_cut_and_charged_at_most_its_hold(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
-    endless, heard = Endless(), Counting()
+    endless, client = Endless(), Counting()
     upstream.say = lambda _: UpstreamReply(endless)
-    generation = await desk.stream(asking(stream=True, max_tokens=100), heard)
-    [last] = heard.chunks
+    generation = await harness.stream(asking(stream=True, max_tokens=100), client)
+    [last] = client.chunks
     assert last["error"]["code"] == 502
     assert "more than it was asked for" in last["error"]["message"]
     assert last["choices"][0]["finish_reason"] == "error"
     closed = await asyncio.to_thread(endless.left.wait, DEADLINE_S)
     assert closed, "the connection to the provider is closed"
-    assert 0 < heard.text_bytes <= CUT_BY_BYTES + PIECE_BYTES
+    assert 0 < client.text_bytes <= CUT_BY_BYTES + PIECE_BYTES
     assert generation.state is HoldState.CAPTURED
     assert 0 < generation.cost_pico <= generation.hold_pico
-    account = await desk.account()
+    account = await harness.account()
     assert (account.usage_pico, account.held_pico) == (generation.cost_pico, 0)
 
 
 async def test_stream_is_not_cut_within_what_tokens_can_be(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply(
         [chunk("w" * 32 * 100), chunk(finish="stop", usage=usage(3, 100)), b"data: [DONE]\n\n"]
     )
-    heard = FakeClient()
-    generation = await desk.stream(asking(stream=True, max_tokens=100), heard)
-    assert "error" not in heard.chunks[-1]
+    client = FakeClient()
+    generation = await harness.stream(asking(stream=True, max_tokens=100), client)
+    assert "error" not in client.chunks[-1]
     assert generation.error is None
 
 
 async def test_plain_answer_that_cannot_be_read_to_its_end_costs_nothing(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     """Its first choice is whole; the text of its second is no text."""
     good = b'{"message":{"content":"hello there"},"finish_reason":"stop"}'
     bad = b'{"message":{"tool_calls":[{"function":{"arguments":"\\ud800"}}]}}'
     body = b'{"choices":[%b,%b],"usage":{"prompt_tokens":3,"completion_tokens":5}}' % (good, bad)
     upstream.say = lambda _: UpstreamReply([body], content_type="application/json")
-    call = await desk.begin(asking(n=2))
+    call = await harness.begin(asking(n=2))
     with pytest.raises(ProviderUnavailable):
         await take(call)
-    await check_free(desk, call)
+    await check_free(harness, call)
 
 
 async def test_plain_answer_that_a_mistake_of_ours_keeps_back_costs_nothing(
-    desk: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+    harness: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client gets no word of it, however much was said and reported."""
     upstream.say = lambda _: plain(answer("hello there", usage(3, 5)))
-    call = await desk.begin(asking())
+    call = await harness.begin(asking())
 
     def mistake(*_: object) -> bytes:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(calls, "rewrite_answer", mistake)
+    monkeypatch.setattr(stream, "rewrite_answer", mistake)
     with pytest.raises(ZeroDivisionError):
         await take(call)
-    await check_free(desk, call)
+    await check_free(harness, call)
 
 
 async def test_stream_that_a_mistake_of_ours_stops_is_charged_for_what_was_handed_on(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply([chunk("word0 "), chunk("word1 ")] * 1000)
 
@@ -131,66 +147,66 @@ async def test_stream_that_a_mistake_of_ours_stops_is_charged_for_what_was_hande
             if "word1" in self.text:
                 raise ZeroDivisionError
 
-    call = await desk.begin(asking(stream=True))
+    call = await harness.begin(asking(stream=True))
     with pytest.raises(ZeroDivisionError):
         await relay(call, Mistaken())
-    generation = await desk.saved(call)
+    generation = await harness.saved(call)
     assert generation.state is HoldState.CAPTURED
-    assert 0 < generation.cost_pico == (await desk.account()).usage_pico
+    assert 0 < generation.cost_pico == (await harness.account()).usage_pico
 
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_endless_refusal_of_a_provider_is_not_read_to_its_end(
-    desk: CallHarness, upstream: Upstream, *, stream: bool
+    harness: CallHarness, upstream: Upstream, *, stream: bool
 ) -> None:
     endless = Endless()
     upstream.say = lambda _: UpstreamReply(endless, 500, "application/json")
-    call = await desk.begin(asking(stream=stream))
+    call = await harness.begin(asking(stream=stream))
     with pytest.raises(ProviderUnavailable):
         await (relay(call, FakeClient()) if stream else take(call))
     assert await asyncio.to_thread(endless.left.wait, DEADLINE_S)
-    await check_free(desk, call)
+    await check_free(harness, call)
 
 
 async def test_stream_that_is_answered_with_an_endless_body_is_not_read_to_its_end(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     endless = Endless()
     upstream.say = lambda _: UpstreamReply(endless, 200, "application/json")
-    call = await desk.begin(asking(stream=True))
+    call = await harness.begin(asking(stream=True))
     with pytest.raises(ProviderUnavailable):
         await relay(call, FakeClient())
     assert await asyncio.to_thread(endless.left.wait, DEADLINE_S)
-    await check_free(desk, call)
+    await check_free(harness, call)
 
 
 async def test_endless_plain_answer_is_not_read_to_its_end(
-    desk: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+    harness: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "ANSWER_MAX_BYTES", CUT_BY_BYTES)  # 64 MiB take a while
+    monkeypatch.setattr(attempt, "ANSWER_MAX_BYTES", CUT_BY_BYTES)  # 64 MiB take a while
     endless = Endless()
     upstream.say = lambda _: UpstreamReply(endless, 200, "application/json")
-    call = await desk.begin(asking())
+    call = await harness.begin(asking())
     with pytest.raises(ProviderUnavailable, match="more than"):
         await take(call)
     assert await asyncio.to_thread(endless.left.wait, DEADLINE_S)
-    await check_free(desk, call)
+    await check_free(harness, call)
 
 
 async def test_answer_too_large_to_be_kept_is_not_made_again(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: plain(answer("w" * calls.STORED_ANSWER_MAX_BYTES, usage(3, 5)))
-    _, generation = await desk.answer(asking(key="once"))
-    assert await desk.store.answer(generation.account_id, generation.id) is None
+    _, generation = await harness.answer(asking(key="once"))
+    assert await harness.store.answer(generation.account_id, generation.id) is None
     with pytest.raises(CallEnded, match=generation.id):
-        await desk.begin(asking(key="once"))
+        await harness.begin(asking(key="once"))
     assert len(upstream.asked) == 1
 
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_call_that_cannot_be_priced_frees_its_hold(
-    desk: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, *, stream: bool
+    harness: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, *, stream: bool
 ) -> None:
     """A mistake of ours in the price of what was said may cost us, and never locks credits."""
     upstream.say = lambda _: (
@@ -202,24 +218,44 @@ async def test_call_that_cannot_be_priced_frees_its_hold(
             raise ZeroDivisionError
         return settle(*given, **named)
 
-    monkeypatch.setattr(calls, "settle", mistaken)
-    call = await desk.begin(asking(stream=stream))
+    monkeypatch.setattr(attempt, "settle", mistaken)
+    call = await harness.begin(asking(stream=stream))
     with pytest.raises(ZeroDivisionError):
         await (relay(call, FakeClient()) if stream else take(call))
-    await check_free(desk, call)
+    await check_free(harness, call)
 
 
-async def take(call: Call) -> None:
-    """A plain call, as the server makes it."""
-    try:
-        await call.open()
-        await call.answer()
-    finally:
-        await call.close()
+async def test_checkpoint_and_end_are_at_the_price_of_the_attempt_that_runs(
+    harness: CallHarness, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: UpstreamReply(story())
+    call = await harness.begin(asking(stream=True))
+    admitted = call._attempt._call
+    dear = {meter: 2 * rate for meter, rate in ACME_PRICE.tiers[0].rates.items()}
+    price = msgspec.structs.replace(ACME_PRICE, tiers=(Tier(0, dear),))
+    served = msgspec.structs.replace(admitted.served, price=price)
+    other = attempt.RunningAttempt(msgspec.structs.replace(admitted, served=served), harness.clock)
+    for each in (call._attempt, other):
+        for piece in story():
+            list(each.response.feed(piece))
+    assert other.checkpoint().cost_pico == 2 * call._attempt.checkpoint().cost_pico > 0
+    ended = [each.settle(None, cancelled=False) for each in (call._attempt, other)]
+    assert [each.cost_pico for each in ended] == [TRUE_PICO, 2 * TRUE_PICO]
+    await relay(call, FakeClient())
 
 
-async def check_free(desk: CallHarness, call: Call) -> None:
-    generation = await desk.saved(call)
+async def test_what_has_come_and_was_not_relayed_is_metered_at_the_end(
+    harness: CallHarness, upstream: Upstream
+) -> None:
+    upstream.say = lambda _: UpstreamReply(story())
+    call = await harness.begin(asking(stream=True))
+    call._attempt.unread = call._attempt.response.feed(b"".join(story()))
+    assert call._attempt.settle(None, cancelled=False).cost_pico == TRUE_PICO
+    await relay(call, FakeClient())
+
+
+async def check_free(harness: CallHarness, call: Call) -> None:
+    generation = await harness.saved(call)
     assert (generation.state, generation.cost_pico) == (HoldState.VOIDED, 0)
-    account = await desk.account()
+    account = await harness.account()
     assert (account.usage_pico, account.held_pico) == (0, 0)

@@ -9,7 +9,7 @@ import pytest
 
 from modelgates_server.core.errors import ProviderUnavailable
 from modelgates_server.core.metering.request import Api
-from modelgates_server.providers.openai import OpenAiProvider, OpenAiReply
+from modelgates_server.providers.http import HttpProvider, HttpReply
 from tests.providers.upstream import (
     END,
     PIECE,
@@ -162,7 +162,7 @@ async def test_a_connection_does_not_remember_its_calls() -> None:
         assert len(pooled(acme)._callbacks) == 1
 
 
-def pooled(acme: OpenAiProvider) -> Any:
+def pooled(acme: HttpProvider) -> Any:
     """The future of the end of the one connection in the pool."""
     assert acme._session is not None
     assert acme._session.connector is not None
@@ -221,14 +221,14 @@ async def test_a_connection_that_went_before_it_was_watched_does_not_hang_the_re
         await connection.gone()
 
     async with serving(play) as upstream, asking(upstream.port) as acme:
-        response = await acme._open().post(acme._urls[Api.CHAT], data=b"{}")
+        response = await acme._open().post(acme._url_of(Api.CHAT), data=b"{}")
         begun.set()
         await upstream.ended()
-        reply = OpenAiReply(response, acme._settings, acme._clock)
+        reply = HttpReply(response, acme._settings, acme._clock)
         assert type(await broken(reply, whole)) is ProviderUnavailable
 
 
-def end_of(reply: OpenAiReply) -> asyncio.Event:
+def end_of(reply: HttpReply) -> asyncio.Event:
     """Set once the connection is lost and all who wait for that have heard of it."""
     lost = asyncio.Event()
     connection = reply._response.connection

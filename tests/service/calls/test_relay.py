@@ -14,15 +14,17 @@ from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.service.calls.call import Call
 from modelgates_server.service.verify import verify
+from tests.deadlines import DEADLINE_S, within
 from tests.gateway import (
-    DEADLINE_S,
-    PATIENCE,
     READ_PICO,
+    TIMEOUTS,
     WRITTEN_PICO,
     CallHarness,
     FakeClient,
     asking,
     relay,
+    scope_of,
+    take,
     until,
 )
 from tests.upstream import Gate, Upstream, UpstreamReply, answer, plain, story, usage
@@ -34,11 +36,11 @@ class Running:
     """A call that stands where its upstream waits."""
 
     def __init__(
-        self, desk: CallHarness, call: Call, heard: FakeClient, work: Awaitable[Any]
+        self, harness: CallHarness, call: Call, client: FakeClient, work: Awaitable[Any]
     ) -> None:
-        self.desk = desk
+        self.desk = harness
         self.call = call
-        self.heard = heard
+        self.client = client
         self.task = asyncio.ensure_future(work)
 
     async def end(self) -> Generation:
@@ -50,29 +52,23 @@ class Running:
         return await self.desk.saved(self.call)
 
 
-async def stream_to(desk: CallHarness, upstream: Upstream, pause: Gate, text: str) -> Running:
+async def stream_to(harness: CallHarness, upstream: Upstream, gate: Gate, text: str) -> Running:
     """Start a stream and hear it up to a text, where its upstream pauses."""
-    upstream.say = lambda _: UpstreamReply(pause)
-    call, heard = await desk.begin(asking(stream=True)), FakeClient()
-    running = Running(desk, call, heard, relay(call, heard))
-    await heard.until(text)
+    upstream.say = lambda _: UpstreamReply(gate)
+    client = FakeClient()
+    call = await harness.begin(asking(stream=True), client)
+    running = Running(harness, call, client, relay(call, client))
+    await client.until(text)
     return running
 
 
-async def take(call: Call) -> None:
-    try:
-        await call.open()
-        await call.answer()
-    finally:
-        await call.close()
-
-
-async def plain_to(desk: CallHarness, upstream: Upstream, pause: Gate) -> Running:
+async def plain_to(harness: CallHarness, upstream: Upstream, gate: Gate) -> Running:
     """Start a plain call, whose upstream pauses within the body."""
-    upstream.say = lambda _: UpstreamReply(pause, content_type="application/json")
-    call = await desk.begin(asking())
-    running = Running(desk, call, FakeClient(), take(call))
-    await until(lambda: call._reply is not None)
+    upstream.say = lambda _: UpstreamReply(gate, content_type="application/json")
+    client = FakeClient()
+    call = await harness.begin(asking(), client)
+    running = Running(harness, call, client, take(call))
+    await until(lambda: call._attempt._reply is not None)
     return running
 
 
@@ -86,50 +82,50 @@ def half_an_answer() -> Gate:
 
 
 async def test_a_client_that_leaves_a_stream_pays_for_what_it_really_used(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     rest = Gate(story()[2:3], story()[3:])
-    pause = Gate(story()[:2], rest)
-    running = await stream_to(desk, upstream, pause, "word1")
-    running.call.client_has_left = lambda: True
-    pause.go.set()
-    await running.heard.until("word2")
+    gate = Gate(story()[:2], rest)
+    running = await stream_to(harness, upstream, gate, "word1")
+    running.client.left = True
+    gate.go.set()
+    await running.client.until("word2")
     rest.go.set()
     generation = await running.end()
     assert generation.cancelled
     assert generation.state is HoldState.CAPTURED
-    assert generation.cost_pico == TRUE_PICO == (await desk.account()).usage_pico
+    assert generation.cost_pico == TRUE_PICO == (await harness.account()).usage_pico
     assert generation.usage is not None
     assert not generation.usage.estimated
 
 
 async def test_a_client_that_leaves_a_plain_call_pays_for_what_it_really_used(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
-    pause = half_an_answer()
-    running = await plain_to(desk, upstream, pause)
-    running.call.client_has_left = lambda: True
-    pause.go.set()
+    gate = half_an_answer()
+    running = await plain_to(harness, upstream, gate)
+    running.client.left = True
+    gate.go.set()
     generation = await running.end()
     assert generation.cancelled
-    assert generation.cost_pico == TRUE_PICO == (await desk.account()).usage_pico
+    assert generation.cost_pico == TRUE_PICO == (await harness.account()).usage_pico
 
 
 async def test_nobody_is_waited_for_longer_than_the_limit(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
-    pause = two_words()
-    running = await stream_to(desk, upstream, pause, "word1")
-    running.call.client_has_left = lambda: True
-    desk.generations.heartbeat()
-    desk.clock.forward(PATIENCE.drain_s * 1000 - 1)
-    desk.generations.heartbeat()
+    gate = two_words()
+    running = await stream_to(harness, upstream, gate, "word1")
+    running.client.left = True
+    harness.calls.registry.heartbeat()
+    harness.clock.forward(TIMEOUTS.drain_s * 1000 - 1)
+    harness.calls.registry.heartbeat()
     await asyncio.sleep(0)
     assert not running.task.done()
-    desk.clock.forward(1)
-    desk.generations.heartbeat()
+    harness.clock.forward(1)
+    harness.calls.registry.heartbeat()
     generation = await running.end()
-    pause.go.set()
+    gate.go.set()
     assert generation.cancelled
     assert generation.usage is not None
     assert generation.usage.estimated
@@ -138,47 +134,49 @@ async def test_nobody_is_waited_for_longer_than_the_limit(
 
 
 async def test_refusal_costs_nothing_when_the_client_leaves_while_it_is_read(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
-    pause = Gate([b'{"error": '], [b'{"message": "no"}}'])
-    upstream.say = lambda _: UpstreamReply(pause, 500, "application/json")
-    call = await desk.begin(asking())
-    running = Running(desk, call, FakeClient(), take(call))
-    await until(lambda: call._reply is not None)
-    call.client_has_left = lambda: True
-    desk.generations.heartbeat()
-    desk.clock.forward(PATIENCE.drain_s * 1000)
-    desk.generations.heartbeat()
+    gate = Gate([b'{"error": '], [b'{"message": "no"}}'])
+    upstream.say = lambda _: UpstreamReply(gate, 500, "application/json")
+    client = FakeClient()
+    call = await harness.begin(asking(), client)
+    running = Running(harness, call, client, take(call))
+    await until(lambda: call._attempt._reply is not None)
+    running.client.left = True
+    harness.calls.registry.heartbeat()
+    harness.clock.forward(TIMEOUTS.drain_s * 1000)
+    harness.calls.registry.heartbeat()
     with pytest.raises(ProviderUnavailable):
-        await asyncio.wait_for(running.task, DEADLINE_S)
-    pause.go.set()
-    saved = await desk.saved(call)
+        async with within():
+            await running.task
+    gate.go.set()
+    saved = await harness.saved(call)
     assert (saved.state, saved.cost_pico, saved.cancelled) == (HoldState.VOIDED, 0, True)
 
 
 async def test_a_stream_with_a_reader_is_never_abandoned(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
-    pause = two_words()
-    running = await stream_to(desk, upstream, pause, "word1")
-    desk.clock.forward(100 * PATIENCE.drain_s * 1000)
-    desk.generations.heartbeat()
-    pause.go.set()
+    gate = two_words()
+    running = await stream_to(harness, upstream, gate, "word1")
+    harness.clock.forward(100 * TIMEOUTS.drain_s * 1000)
+    harness.calls.registry.heartbeat()
+    gate.go.set()
     assert (await running.end()).cost_pico == TRUE_PICO
 
 
 async def test_a_stream_that_is_stopped_is_told_so_and_charged_for_what_was_handed_on(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
-    pause = two_words()
-    running = await stream_to(desk, upstream, pause, "word1")
+    gate = two_words()
+    running = await stream_to(harness, upstream, gate, "word1")
     running.task.cancel()
     generation = await running.end()
-    pause.go.set()
+    gate.go.set()
     assert generation.error == "server_stopping"
     assert generation.usage is not None
     assert generation.usage.output == 3
-    last = running.heard.chunks[-1]
+    last = running.client.chunks[-1]
     stopping = {"message": "The server is stopping.", "code": 503}
     assert last["error"] == {
         **stopping,
@@ -189,99 +187,101 @@ async def test_a_stream_that_is_stopped_is_told_so_and_charged_for_what_was_hand
 
 @pytest.mark.parametrize("where", ["before the head", "within the body"])
 async def test_a_plain_call_that_is_stopped_costs_nothing(
-    desk: CallHarness, upstream: Upstream, where: str
+    harness: CallHarness, upstream: Upstream, where: str
 ) -> None:
-    pause = half_an_answer() if where == "within the body" else Gate([], [])
+    gate = half_an_answer() if where == "within the body" else Gate([], [])
     if where == "within the body":
-        running = await plain_to(desk, upstream, pause)
+        running = await plain_to(harness, upstream, gate)
     else:
 
         def say(_: Any) -> UpstreamReply:
-            return UpstreamReply(list(pause))
+            return UpstreamReply(list(gate))
 
         upstream.say = say
-        call = await desk.begin(asking())
-        running = Running(desk, call, FakeClient(), take(call))
+        client = FakeClient()
+        call = await harness.begin(asking(), client)
+        running = Running(harness, call, client, take(call))
         await until(lambda: len(upstream.asked) == 1)
     running.task.cancel()
     with pytest.raises(Stopping):
         await running.end()
-    pause.go.set()
-    generation = await desk.saved(running.call)
+    gate.go.set()
+    generation = await harness.saved(running.call)
     assert generation.state is HoldState.VOIDED
-    assert (await desk.account()).held_pico == 0
+    assert (await harness.account()).held_pico == 0
 
 
 async def test_a_stop_while_the_capture_is_committed_loses_nothing(
-    desk: CallHarness, upstream: Upstream, sqlite_path: Path
+    harness: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
-    pause = two_words()
-    running = await stream_to(desk, upstream, pause, "word1")
+    gate = two_words()
+    running = await stream_to(harness, upstream, gate, "word1")
     with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as other:
         other.execute("begin immediate")
-        pause.go.set()
-        await until(lambda: running.call._settled)
+        gate.go.set()
+        await until(lambda: running.call._is_settled)
         await asyncio.sleep(0)
         running.task.cancel()
         await asyncio.sleep(0)
         assert not running.task.done()
         other.execute("rollback")
     generation = await running.end()
-    assert generation.cost_pico == TRUE_PICO == (await desk.account()).usage_pico
-    assert running.heard.chunks[-1]["usage"]["prompt_tokens"] == 3
+    assert generation.cost_pico == TRUE_PICO == (await harness.account()).usage_pico
+    assert running.client.chunks[-1]["usage"]["prompt_tokens"] == 3
 
 
 async def test_a_sign_of_life_while_the_capture_waits_does_not_keep_it_from_landing(
-    desk: CallHarness, upstream: Upstream, sqlite_path: Path
+    harness: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
-    pause = two_words()
-    running = await stream_to(desk, upstream, pause, "word1")
+    gate = two_words()
+    running = await stream_to(harness, upstream, gate, "word1")
     with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as other:
         other.execute("begin immediate")
-        pause.go.set()
-        await until(lambda: running.call._settled)
-        desk.clock.forward(PATIENCE.hold_ttl_s * 1000 // 3)
-        desk.generations.heartbeat()
+        gate.go.set()
+        await until(lambda: running.call._is_settled)
+        harness.clock.forward(TIMEOUTS.hold_ttl_s * 1000 // 3)
+        harness.calls.registry.heartbeat()
         await asyncio.sleep(0)
-        assert running.call.checkpoint.state is HoldState.OPEN, "what it saves if it comes first"
+        assert running.call.checkpoint().state is HoldState.OPEN, "what it saves if it comes first"
         other.execute("rollback")
     generation = await running.end()
     assert generation.state is HoldState.CAPTURED
-    assert generation.cost_pico == TRUE_PICO == (await desk.account()).usage_pico
-    assert (await verify(desk.store)).findings == []
+    assert generation.cost_pico == TRUE_PICO == (await harness.account()).usage_pico
+    assert (await verify(harness.store)).findings == []
 
 
 async def test_an_answer_of_bad_bytes_is_a_provider_s_failure_and_ends_its_hold(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     bad = b'{"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop","\xff":1}]}'
     upstream.say = lambda _: UpstreamReply([bad], content_type="application/json")
-    call = await desk.begin(asking())
+    call = await harness.begin(asking())
     with pytest.raises(ProviderUnavailable):
         await take(call)
-    assert (await desk.saved(call)).state is HoldState.VOIDED
-    assert (await desk.account()).held_pico == 0
+    assert (await harness.saved(call)).state is HoldState.VOIDED
+    assert (await harness.account()).held_pico == 0
 
 
 async def test_leaving_before_the_first_word_does_not_make_a_long_call_free(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
-    pause = Gate([], story())
-    upstream.say = lambda _: UpstreamReply(pause)
-    call = await desk.begin(asking(stream=True))
-    running = Running(desk, call, FakeClient(), relay(call, FakeClient()))
+    gate = Gate([], story())
+    upstream.say = lambda _: UpstreamReply(gate)
+    client = FakeClient()
+    call = await harness.begin(asking(stream=True), client)
+    running = Running(harness, call, client, relay(call, client))
     await until(lambda: len(upstream.asked) == 1)
-    call.client_has_left = lambda: True
-    desk.generations.heartbeat()
-    desk.clock.forward(PATIENCE.drain_s * 1000)
+    running.client.left = True
+    harness.calls.registry.heartbeat()
+    harness.clock.forward(TIMEOUTS.drain_s * 1000)
 
     async def given_up() -> bool:
-        desk.generations.heartbeat()
+        harness.calls.registry.heartbeat()
         return running.task.done()
 
     await until(given_up)
-    pause.go.set()
-    generation = await desk.saved(call)
+    gate.go.set()
+    generation = await harness.saved(call)
     assert (generation.state, generation.cancelled) == (HoldState.CAPTURED, True)
     assert generation.cost_pico > 0
     assert generation.usage is not None
@@ -289,22 +289,22 @@ async def test_leaving_before_the_first_word_does_not_make_a_long_call_free(
 
 
 async def test_a_call_that_a_mistake_of_ours_stops_holds_nothing(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply(story())
-    call = await desk.begin(asking(stream=True))
-    await call.open()
-    await call.close()
-    generation = await desk.saved(call)
+    call = await harness.begin(asking(stream=True))
+    async with scope_of(call):
+        await call.open()
+    generation = await harness.saved(call)
     assert (generation.state, generation.error) == (HoldState.VOIDED, "internal_error")
-    assert (await desk.account()).held_pico == 0
+    assert (await harness.account()).held_pico == 0
 
 
 async def test_a_slow_client_does_not_hide_the_usage_that_came_with_the_first_word(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply([b"".join(story())])
-    call, writing = await desk.begin(asking(stream=True)), asyncio.Event()
+    writing = asyncio.Event()
 
     class Slow(FakeClient):
         async def write(self, data: bytes) -> None:
@@ -313,7 +313,9 @@ async def test_a_slow_client_does_not_hide_the_usage_that_came_with_the_first_wo
                 await asyncio.sleep(DEADLINE_S)
             await super().write(data)
 
-    running = Running(desk, call, Slow(), relay(call, Slow()))
+    client = Slow()
+    call = await harness.begin(asking(stream=True), client)
+    running = Running(harness, call, client, relay(call, client))
     await writing.wait()
     running.task.cancel()
     generation = await running.end()

@@ -13,13 +13,13 @@ from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.pricing.catalog import Endpoint
 from modelgates_server.core.pricing.prices import Tier
 from modelgates_server.core.pricing.usage import Meter
-from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
+from modelgates_server.providers.http import HttpProvider, ProviderSettings
 from modelgates_server.service.ports import Store
 from tests.gateway import (
     ACME,
     ACME_PRICE,
-    PATIENCE,
     READ_PICO,
+    TIMEOUTS,
     WRITTEN_PICO,
     CallHarness,
     asking,
@@ -58,24 +58,24 @@ WARNING = "a service tier was served without a price, or unasked: charged as sta
 
 
 @pytest.fixture
-async def desk(
+async def harness(
     store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
 ) -> AsyncIterator[CallHarness]:
-    acme = OpenAiProvider(OpenAiSettings(name="acme", base_url=upstream.url, api_key=None), clock)
+    acme = HttpProvider(ProviderSettings(name="acme", base_url=upstream.url, api_key=None), clock)
     built = metered(
         store,
         clock,
         tmp_path / "spool",
         catalog=sandbox_catalog(MODELS, PRICES),
         providers={"acme": acme},
-        patience=PATIENCE,
+        timeouts=TIMEOUTS,
     )
     yield CallHarness(store, clock, built, await new_caller(store))
     await acme.close()
 
 
-def counted(desk: CallHarness, endpoint: str, service_tier: str) -> float | None:
-    return desk.metered.metrics._registry.get_sample_value(
+def counted(harness: CallHarness, endpoint: str, service_tier: str) -> float | None:
+    return harness.metered.metrics._registry.get_sample_value(
         "modelgates_service_tier_unpriced_total",
         {"endpoint": endpoint, "service_tier": service_tier},
     )
@@ -102,25 +102,29 @@ def served(upstream: Upstream, service_tier: Any) -> None:
     ],
 )
 async def test_provider_is_asked_in_its_own_words_for_no_tier_without_a_price(
-    desk: CallHarness, upstream: Upstream, model: str, members: dict[str, Any], sent: dict[str, Any]
+    harness: CallHarness,
+    upstream: Upstream,
+    model: str,
+    members: dict[str, Any],
+    sent: dict[str, Any],
 ) -> None:
-    await desk.answer(asking(model=model, **members))
+    await harness.answer(asking(model=model, **members))
     [body] = upstream.asked
     assert {name: value for name, value in body.items() if name == "service_tier"} == sent
 
 
 async def test_tier_without_a_price_is_refused_before_anything_leaves(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     with pytest.raises(InvalidInput, match="'flex' has no price here"):
-        await desk.begin(asking(service_tier="flex"))
+        await harness.begin(asking(service_tier="flex"))
     assert upstream.asked == []
-    assert (await desk.account()).held_pico == 0
+    assert (await harness.account()).held_pico == 0
 
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_served_tier_is_charged_and_kept(
-    desk: CallHarness, upstream: Upstream, stream: bool
+    harness: CallHarness, upstream: Upstream, stream: bool
 ) -> None:
     chunks = [chunk("a", service_tier="auto"), chunk(finish="stop", service_tier="priority")]
     served(upstream, "priority")
@@ -128,12 +132,12 @@ async def test_served_tier_is_charged_and_kept(
     with capture_logs() as logs:
         if stream:
             upstream.say = lambda _: UpstreamReply([*chunks, used(usage(3, 5)), DONE])
-            generation = await desk.stream(request)
+            generation = await harness.stream(request)
         else:
-            _, generation = await desk.answer(request)
+            _, generation = await harness.answer(request)
     assert generation.cost_pico == 2 * COST_PICO
     assert (generation.service_tier, generation.charged_service_tier) == ("priority", "priority")
-    assert counted(desk, "acme:tiered", "priority") is None
+    assert counted(harness, "acme:tiered", "priority") is None
     assert WARNING not in [line["event"] for line in logs]
 
 
@@ -141,25 +145,25 @@ async def test_served_tier_is_charged_and_kept(
     ("word", "label"), [("priority", "priority"), ("Flex", "flex"), ("turbo-9000", "other")]
 )
 async def test_served_tier_without_a_price_is_charged_as_standard_counted_and_logged(
-    desk: CallHarness, upstream: Upstream, word: str, label: str
+    harness: CallHarness, upstream: Upstream, word: str, label: str
 ) -> None:
     served(upstream, word)
     with capture_logs() as logs:
-        body, generation = await desk.answer(asking(service_tier="auto"))
+        body, generation = await harness.answer(asking(service_tier="auto"))
     assert generation.cost_pico == COST_PICO
     assert generation.service_tier == word
     assert body["service_tier"] == word
-    assert counted(desk, "acme:large", label) == 1
+    assert counted(harness, "acme:large", label) == 1
     [line] = [line for line in logs if line["event"] == WARNING]
     assert (line["id"], line["requested"], line["served"]) == (generation.id, "auto", word)
 
 
 @pytest.mark.parametrize("word", ["default", "standard", "on_demand", None, "", "auto", 7])
 async def test_standard_tier_by_any_name_is_no_difference(
-    desk: CallHarness, upstream: Upstream, word: Any
+    harness: CallHarness, upstream: Upstream, word: Any
 ) -> None:
     served(upstream, word)
     with capture_logs() as logs:
-        _, generation = await desk.answer(asking())
+        _, generation = await harness.answer(asking())
     assert generation.cost_pico == COST_PICO
     assert WARNING not in [line["event"] for line in logs]

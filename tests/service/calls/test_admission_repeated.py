@@ -20,66 +20,65 @@ from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.core.metering.request import Api
 from modelgates_server.dialects.openai_chat.request import parse_request
+from modelgates_server.service.calls.admission import CallRequest
 from modelgates_server.service.calls.call import Call
-from modelgates_server.service.calls.registry import ANSWER_KEPT_MS, CallRequest
+from modelgates_server.service.calls.settling import ANSWER_KEPT_MS
 from modelgates_server.service.ports import Store
 from tests.gateway import (
-    PATIENCE,
     READ_PICO,
+    TIMEOUTS,
     WRITTEN_PICO,
     CallHarness,
     asking,
+    begin,
     key_of,
     moved_away,
     new_caller,
-    open_desk,
+    open_harness,
+    take,
     until,
 )
 from tests.support import ManualClock, open_database
-from tests.upstream import Gate, Upstream, UpstreamReply, answer, plain, usage
+from tests.upstream import Gate, Upstream, UpstreamReply, answer, chunk, plain, usage
 
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 ASKED = asking(key="once")
 
 
-async def ask(desk: CallHarness, request: CallRequest = ASKED) -> tuple[bytes, str]:
+async def ask(harness: CallHarness, request: CallRequest = ASKED) -> tuple[bytes, str]:
     """The answer and the id of its generation, made now or given again."""
-    begun = await desk.generations.begin(desk.caller, request)
+    begun = await begin(harness.calls, harness.caller, request)
     if isinstance(begun, StoredAnswer):
         return begun.body, begun.generation_id
-    try:
-        await begun.open()
-        return await begun.answer(), begun.generation.id
-    finally:
-        await begun.close()
+    return await take(begun), begun.generation.id
 
 
-async def billed(desk: CallHarness) -> int:
-    return (await desk.account()).usage_pico
+async def billed(harness: CallHarness) -> int:
+    return (await harness.account()).usage_pico
 
 
 async def test_a_repeated_call_has_the_same_answer_and_bills_once(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
-    first = await ask(desk)
-    assert [await ask(desk) for _ in range(3)] == [first] * 3
+    first = await ask(harness)
+    assert [await ask(harness) for _ in range(3)] == [first] * 3
     assert len(upstream.asked) == 1
-    assert await billed(desk) == TRUE_PICO
+    assert await billed(harness) == TRUE_PICO
 
 
 async def test_the_repeat_of_a_call_that_runs_waits_for_it(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     [body] = plain(answer("hi", usage(3, 5))).pieces
-    pause = Gate([body[:9]], [body[9:]])
-    upstream.say = lambda _: UpstreamReply(pause, content_type="application/json")
-    first = asyncio.ensure_future(ask(desk))
+    gate = Gate([body[:9]], [body[9:]])
+    upstream.say = lambda _: UpstreamReply(gate, content_type="application/json")
+    first = asyncio.ensure_future(ask(harness))
     await until(lambda: len(upstream.asked) == 1)
     for _ in range(3):
         with pytest.raises(CallInProgress):
-            await ask(desk)
-    pause.go.set()
-    assert await first == await ask(desk)
+            await ask(harness)
+    gate.go.set()
+    assert await first == await ask(harness)
     assert len(upstream.asked) == 1
 
 
@@ -95,14 +94,14 @@ OTHERS: dict[str, CallRequest] = {
 @pytest.mark.parametrize("running", [False, True])
 @pytest.mark.parametrize("other", OTHERS)
 async def test_another_request_under_the_same_key_is_refused(
-    desk: CallHarness, upstream: Upstream, other: str, running: bool
+    harness: CallHarness, upstream: Upstream, other: str, running: bool
 ) -> None:
     if running:
-        await desk.begin(ASKED)
+        await harness.begin(ASKED)
     else:
-        await ask(desk)
+        await ask(harness)
     with pytest.raises(ReferenceReused):
-        await ask(desk, OTHERS[other])
+        await ask(harness, OTHERS[other])
     assert len(upstream.asked) == (0 if running else 1)
 
 
@@ -119,168 +118,164 @@ SAME_BODY = json.dumps(
 
 def at(api: Api) -> CallRequest:
     """The same body and key at an operation."""
-    return msgspec.structs.replace(ASKED, demand=parse_request(api, SAME_BODY), body=SAME_BODY)
+    return msgspec.structs.replace(ASKED, inference=parse_request(api, SAME_BODY), body=SAME_BODY)
 
 
 @pytest.mark.books(holds_open=True)
 @pytest.mark.parametrize("running", [False, True])
 @pytest.mark.parametrize(("first", "second"), [*itertools.permutations(Api, 2)])
 async def test_same_body_under_the_same_key_is_refused_at_another_operation(
-    desk: CallHarness, upstream: Upstream, first: Api, second: Api, *, running: bool
+    harness: CallHarness, upstream: Upstream, first: Api, second: Api, *, running: bool
 ) -> None:
     upstream.say = lambda _: plain(answer("hi", usage(3, 5), data=[{"embedding": [0.5]}]))
     if running:
-        await desk.begin(at(first))
+        await harness.begin(at(first))
     else:
-        told = await ask(desk, at(first))
+        told = await ask(harness, at(first))
     with pytest.raises(ReferenceReused):
-        await ask(desk, at(second))
+        await ask(harness, at(second))
     assert len(upstream.asked) == (0 if running else 1)
     if not running:
-        assert await ask(desk, at(first)) == told
+        assert await ask(harness, at(first)) == told
 
 
 @pytest.mark.parametrize("whose", ["the same account", "another account"])
 async def test_two_callers_that_choose_the_same_text_are_two_requests(
-    desk: CallHarness, store: Store, whose: str
+    harness: CallHarness, store: Store, whose: str
 ) -> None:
     same = whose == "the same account"
-    other = await (key_of(store, desk.caller.account_id) if same else new_caller(store))
-    mine = await ask(desk)
-    theirs = await ask(desk._replace(caller=other), asking("other", key="once"))
+    other = await (key_of(store, harness.caller.account_id) if same else new_caller(store))
+    mine = await ask(harness)
+    theirs = await ask(harness._replace(caller=other), asking("other", key="once"))
     assert mine[1] != theirs[1]
-    assert await billed(desk) == (2 if same else 1) * TRUE_PICO
+    assert await billed(harness) == (2 if same else 1) * TRUE_PICO
 
 
 async def test_many_at_once_make_one_call(
-    desk: CallHarness, upstream: Upstream, database_url: str, clock: ManualClock, tmp_path: Path
+    harness: CallHarness, upstream: Upstream, database_url: str, clock: ManualClock, tmp_path: Path
 ) -> None:
     other = open_database(database_url)
-    async with open_desk(other, clock, tmp_path, upstream.url, PATIENCE) as elsewhere:
-        desks = [desk, elsewhere._replace(caller=desk.caller)] * 10
+    async with open_harness(other, clock, tmp_path, upstream.url, TIMEOUTS) as elsewhere:
+        desks = [harness, elsewhere._replace(caller=harness.caller)] * 10
         results = await asyncio.gather(*(ask(one) for one in desks), return_exceptions=True)
     await other.close()
     answers = {result for result in results if isinstance(result, tuple)}
     assert len(answers) == 1
     assert {type(result) for result in results} <= {tuple, CallInProgress}
     assert len(upstream.asked) == 1
-    assert await billed(desk) == TRUE_PICO
+    assert await billed(harness) == TRUE_PICO
 
 
 async def test_a_call_that_cost_nothing_may_be_made_again(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     good = upstream.say
     upstream.say = lambda _: plain({"error": {"message": "no"}}, 500)
     for _ in range(2):
         with pytest.raises(ProviderUnavailable):
-            await ask(desk)
+            await ask(harness)
     upstream.say = good
-    first = await ask(desk)
-    assert await ask(desk) == first
+    first = await ask(harness)
+    assert await ask(harness) == first
     assert len(upstream.asked) == 3
-    assert await billed(desk) == TRUE_PICO
+    assert await billed(harness) == TRUE_PICO
 
 
 async def test_another_request_is_refused_when_the_first_cost_nothing(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: plain({"error": {"message": "no"}}, 500)
     with pytest.raises(ProviderUnavailable):
-        await ask(desk)
+        await ask(harness)
     with pytest.raises(ReferenceReused):
-        await ask(desk, asking("other", key="once"))
+        await ask(harness, asking("other", key="once"))
     assert len(upstream.asked) == 1
 
 
 @pytest.mark.parametrize("charged", [False, True])
 async def test_a_call_that_was_lost_is_made_again_only_if_nothing_was_charged(
-    desk: CallHarness, upstream: Upstream, charged: bool
+    harness: CallHarness, upstream: Upstream, charged: bool
 ) -> None:
-    lost = await desk.begin(ASKED)
+    lost = await harness.begin(ASKED)
     if charged:
-        lost._observed.observe(plain_chunk())
-        desk.clock.forward(PATIENCE.hold_ttl_s * 500)
-        desk.generations.heartbeat()
-        await until(partial_saved(desk, lost, lambda saved: saved.cost_pico > 0))
-    desk.clock.forward(PATIENCE.hold_ttl_s * 1000)
-    desk.generations._running.clear()  # as a kill does
-    assert await desk.metered.maintenance.run_once() == 1
+        list(lost._attempt.response.feed(chunk("said before the kill")))
+        harness.clock.forward(TIMEOUTS.hold_ttl_s * 500)
+        harness.calls.registry.heartbeat()
+        await until(partial_saved(harness, lost, lambda saved: saved.cost_pico > 0))
+    harness.clock.forward(TIMEOUTS.hold_ttl_s * 1000)
+    harness.calls.registry._running.clear()  # as a kill does
+    assert await harness.metered.maintenance.run_once() == 1
     if charged:
         with pytest.raises(CallEnded):
-            await ask(desk)
+            await ask(harness)
     else:
-        await ask(desk)
+        await ask(harness)
     assert len(upstream.asked) == (0 if charged else 1)
 
 
-def plain_chunk() -> bytes:
-    return b'{"choices":[{"index":0,"delta":{"content":"said before the kill"}}]}'
-
-
-def partial_saved(desk: CallHarness, call: Call, so: Callable[[Any], bool]) -> Callable[[], Any]:
+def partial_saved(harness: CallHarness, call: Call, so: Callable[[Any], bool]) -> Callable[[], Any]:
     async def is_so() -> bool:
-        return so(await desk.store.generation(desk.caller.account_id, call.generation.id))
+        return so(await harness.store.generation(harness.caller.account_id, call.generation.id))
 
     return is_so
 
 
-async def test_a_stream_is_never_made_twice(desk: CallHarness, upstream: Upstream) -> None:
+async def test_a_stream_is_never_made_twice(harness: CallHarness, upstream: Upstream) -> None:
     request = asking(key="once", stream=True)
     upstream.say = lambda _: UpstreamReply(
         [b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'] * 3
     )
-    saved = await desk.stream(request)
+    saved = await harness.stream(request)
     assert saved.state is HoldState.CAPTURED
     with pytest.raises(CallEnded, match=saved.id):
-        await ask(desk, request)
+        await ask(harness, request)
     assert len(upstream.asked) == 1
 
 
 async def test_an_answer_outlives_a_restart(
-    desk: CallHarness, upstream: Upstream, database_url: str, clock: ManualClock, tmp_path: Path
+    harness: CallHarness, upstream: Upstream, database_url: str, clock: ManualClock, tmp_path: Path
 ) -> None:
-    first = await ask(desk)
+    first = await ask(harness)
     other = open_database(database_url)
-    async with open_desk(other, clock, tmp_path, upstream.url, PATIENCE) as later:
-        assert await ask(later._replace(caller=desk.caller)) == first
+    async with open_harness(other, clock, tmp_path, upstream.url, TIMEOUTS) as later:
+        assert await ask(later._replace(caller=harness.caller)) == first
     await other.close()
     assert len(upstream.asked) == 1
 
 
 async def test_an_answer_is_kept_for_a_day_and_the_call_is_never_billed_again(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
-    first = await ask(desk)
-    desk.clock.forward(ANSWER_KEPT_MS)
-    await desk.metered.maintenance.run_once()
-    assert await ask(desk) == first
-    desk.clock.forward(1)
-    await desk.metered.maintenance.run_once()
+    first = await ask(harness)
+    harness.clock.forward(ANSWER_KEPT_MS)
+    await harness.metered.maintenance.run_once()
+    assert await ask(harness) == first
+    harness.clock.forward(1)
+    await harness.metered.maintenance.run_once()
     with pytest.raises(CallEnded, match=first[1]):
-        await ask(desk)
+        await ask(harness)
     assert len(upstream.asked) == 1
 
 
-async def test_without_the_header_no_answer_is_kept(desk: CallHarness) -> None:
-    _, generation = await desk.answer(asking())
-    assert await desk.store.answer(generation.account_id, generation.id) is None
+async def test_without_the_header_no_answer_is_kept(harness: CallHarness) -> None:
+    _, generation = await harness.answer(asking())
+    assert await harness.store.answer(generation.account_id, generation.id) is None
 
 
 async def test_a_call_whose_capture_waits_for_the_database_is_not_made_again(
-    desk: CallHarness, upstream: Upstream, sqlite_path: Path
+    harness: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
     [body] = plain(answer("hi", usage(3, 5))).pieces
-    pause = Gate([body[:9]], [body[9:]])
-    upstream.say = lambda _: UpstreamReply(pause, content_type="application/json")
-    first = asyncio.ensure_future(ask(desk))
+    gate = Gate([body[:9]], [body[9:]])
+    upstream.say = lambda _: UpstreamReply(gate, content_type="application/json")
+    first = asyncio.ensure_future(ask(harness))
     await until(lambda: len(upstream.asked) == 1)
     with moved_away(sqlite_path):
-        pause.go.set()
+        gate.go.set()
         told = await first
     with pytest.raises(CallInProgress):
-        await ask(desk)
-    await desk.generations.replay()
-    assert await ask(desk) == told
+        await ask(harness)
+    await harness.calls.settling.drain_spool()
+    assert await ask(harness) == told
     assert len(upstream.asked) == 1
-    assert await billed(desk) == TRUE_PICO
+    assert await billed(harness) == TRUE_PICO

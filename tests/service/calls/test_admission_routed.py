@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from modelgates_server.core.errors import GatewayError, InvalidInput, NoEndpoint, UnknownModel
-from modelgates_server.providers.openai import OpenAiProvider, OpenAiSettings
+from modelgates_server.providers.http import HttpProvider, ProviderSettings
 from modelgates_server.service.ports import Store
 from tests.gateway import (
     ACME,
@@ -27,10 +27,10 @@ OTHER = replace(ACME, id="other/small", endpoint=replace(ACME.endpoint, upstream
 
 
 @pytest.fixture
-async def desk(
+async def harness(
     store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
 ) -> AsyncIterator[CallHarness]:
-    acme = OpenAiProvider(OpenAiSettings(name="acme", base_url=upstream.url, api_key=None), clock)
+    acme = HttpProvider(ProviderSettings(name="acme", base_url=upstream.url, api_key=None), clock)
     listing = replace(ACME, parameters=("temperature",))
     catalog = sandbox_catalog([listing, OTHER], [ACME_PRICE])
     built = metered(store, clock, tmp_path / "spool", catalog=catalog, providers={"acme": acme})
@@ -39,15 +39,15 @@ async def desk(
 
 
 async def test_model_that_is_taken_is_called_told_and_charged(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     request = asking(model="nobody/knows", models=["nor/this", "other/small", "acme/large"])
-    told, generation = await desk.answer(request)
+    told, generation = await harness.answer(request)
     (sent,) = upstream.asked
     assert sent["model"] == "small"
     assert not {"models", "provider"} & sent.keys()
     assert told["model"] == generation.model == "other/small"
-    assert generation.cost_pico == (await desk.account()).usage_pico > 0
+    assert generation.cost_pico == (await harness.account()).usage_pico > 0
 
 
 @pytest.mark.parametrize(
@@ -67,19 +67,19 @@ async def test_model_that_is_taken_is_called_told_and_charged(
     ],
 )
 async def test_call_that_may_go_nowhere_holds_nothing_and_asks_nobody(
-    desk: CallHarness, upstream: Upstream, members: dict[str, Any], refusal: type[GatewayError]
+    harness: CallHarness, upstream: Upstream, members: dict[str, Any], refusal: type[GatewayError]
 ) -> None:
     with pytest.raises(refusal):
-        await desk.begin(asking(**{"model": "acme/large", **members}))
+        await harness.begin(asking(**{"model": "acme/large", **members}))
     assert upstream.asked == []
-    account = await desk.account()
+    account = await harness.account()
     assert (account.held_pico, account.usage_pico) == (0, 0)
 
 
 async def test_demand_that_is_met_reaches_the_provider_as_nothing(
-    desk: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream
 ) -> None:
     provider = {"only": ["ACME"], "max_price": {"prompt": 100, "completion": "10000"}}
-    await desk.answer(asking(provider=provider, route="fallback", transforms=[]))
+    await harness.answer(asking(provider=provider, route="fallback", transforms=[]))
     (sent,) = upstream.asked
     assert not {"provider", "route", "transforms"} & sent.keys()

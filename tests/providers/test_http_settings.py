@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modelgates_server.core.errors import InvalidInput, ProviderError
 from modelgates_server.core.metering.request import Api
-from modelgates_server.providers.openai import OpenAiSettings, retry_after_s
+from modelgates_server.providers.http import ProviderSettings, retry_after_s
 from tests.providers.upstream import KEY, STREAM, always, answer, asking, once, serving
 from tests.support import T0_MS
 
@@ -51,19 +51,19 @@ SECRET = "s3cret"
 )
 def test_what_cannot_work_is_refused_without_its_value(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput) as caught:
-        OpenAiSettings(**{**GOOD, **wrong})
+        ProviderSettings(**{**GOOD, **wrong})
     assert str(caught.value).startswith("acme: ")
     assert SECRET not in str(caught.value)
 
 
 def test_a_settings_file_needs_no_more_than_it_says() -> None:
-    read = msgspec.convert(GOOD, OpenAiSettings)
-    assert read == OpenAiSettings(**GOOD)
+    read = msgspec.convert(GOOD, ProviderSettings)
+    assert read == ProviderSettings(**GOOD)
     assert read.headers == {}
 
 
 def test_settings_show_their_name_alone() -> None:
-    settings = OpenAiSettings(**GOOD, headers={"X-Y": SECRET})
+    settings = ProviderSettings(**GOOD, headers={"X-Y": SECRET})
     for shown in (repr(settings), str(settings), f"{[settings]}", repr(settings.__rich_repr__())):
         assert "acme" in shown
         assert not [secret for secret in (KEY, SECRET, "https") if secret in shown]

@@ -1,4 +1,4 @@
-"""Any server that speaks OpenAI's HTTP API, reached with aiohttp."""
+"""Providers behind HTTP, reached with aiohttp. What they are sent and answer is a dialect's."""
 
 import asyncio
 import re
@@ -34,7 +34,6 @@ from modelgates_server.core.errors import (
     ProviderTimedOut,
     ProviderUnavailable,
 )
-from modelgates_server.core.metering.request import Api
 from modelgates_server.service.ports import Clock
 
 RETRY_AFTER_MAX_S = 3600
@@ -57,8 +56,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BROKEN = (ClientError, OSError)
 
 
-class OpenAiSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a provider is and how it is asked; the paths of `Api` come below `base_url`.
+class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a provider is and how it is asked; the paths of its dialect come below `base_url`.
 
     A key in `authorization` goes as a bearer token, in any other header (Azure: `api-key`) as it
     is. `headers` are sent as well. Raises `InvalidInput`, which shows none of the values.
@@ -101,7 +100,7 @@ class OpenAiSettings(msgspec.Struct, frozen=True, kw_only=True):
                 raise InvalidInput(f"{self.name}: the value of {header!r} cannot be sent")
 
     def __repr__(self) -> str:
-        return f"OpenAiSettings(name={self.name!r}, …)"
+        return f"ProviderSettings(name={self.name!r}, …)"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """What `rich` shows in a traceback: no more than `repr`."""
@@ -111,13 +110,13 @@ class OpenAiSettings(msgspec.Struct, frozen=True, kw_only=True):
 _OK = 200
 
 
-class OpenAiReply:
+class HttpReply:
     """An answer that has begun. A body that names no length ends when its connection does.
 
     Only its content then tells whether it is whole.
     """
 
-    def __init__(self, response: ClientResponse, settings: OpenAiSettings, clock: Clock) -> None:
+    def __init__(self, response: ClientResponse, settings: ProviderSettings, clock: Clock) -> None:
         self._response = response
         self._name = settings.name
         self._secret = (settings.api_key or "").encode()
@@ -205,25 +204,27 @@ class OpenAiReply:
             content.set_exception(ClientConnectionError("the connection is gone"))
 
 
-class OpenAiProvider:
+class HttpProvider:
     """One session with its pool of connections per process, made on the first call."""
 
-    def __init__(self, settings: OpenAiSettings, clock: Clock) -> None:
+    def __init__(self, settings: ProviderSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
         base = URL(settings.base_url)
-        self._urls = {api: (base / api).with_query(base.query) for api in Api}
+        self._base = base
+        self._urls: dict[str, URL] = {}
         self._proxy = _proxy_of(base)
         self._session: ClientSession | None = None
 
-    async def send(self, api: Api, body: bytes) -> OpenAiReply:
+    async def send(self, path: str, body: bytes) -> HttpReply:
         """See `Provider`."""
         session = self._session or self._open()
+        url = self._urls.get(path) or self._url_of(path)
         name = self._settings.name
         try:
             async with asyncio.timeout(self._settings.first_byte_timeout_s):
                 response = await session.post(
-                    self._urls[api],
+                    url,
                     data=BytesIO(body),  # of bytes above 1 MiB aiohttp complains
                     proxy=self._proxy,
                     allow_redirects=False,  # another host would be shown the key
@@ -231,12 +232,16 @@ class OpenAiProvider:
         except _BROKEN as error:
             text = f"{name} closed the connection before it answered"
             raise _failure(name, error, text) from _for_logs(error)
-        return OpenAiReply(response, self._settings, self._clock)
+        return HttpReply(response, self._settings, self._clock)
 
     async def close(self) -> None:
         """See `Provider`; what is still being read ends with `ProviderUnavailable`."""
         if self._session is not None:
             await self._session.close()
+
+    def _url_of(self, path: str) -> URL:
+        url = self._urls[path] = (self._base / path).with_query(self._base.query)
+        return url
 
     def _open(self) -> ClientSession:
         settings = self._settings

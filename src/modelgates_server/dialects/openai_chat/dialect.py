@@ -1,0 +1,99 @@
+"""OpenAI's dialect as a whole; errors have the form of OpenRouter's seed specification.
+
+`{"error": {"message", "code", "metadata"?}, "user_id"?}`; absent members are left out.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from modelgates_server.core.errors import ProviderError
+from modelgates_server.core.metering.generations import Generation
+from modelgates_server.core.metering.request import Api, InferenceRequest
+from modelgates_server.core.pricing.catalog import Endpoint, Model
+from modelgates_server.dialects.dialect import Dialect, ErrorReport
+from modelgates_server.dialects.openai_chat.errors import provider_error_of_body
+from modelgates_server.dialects.openai_chat.request import parse_request, upstream_body
+from modelgates_server.dialects.openai_chat.stream import OpenAiChatResponse, late_error
+
+
+class _Error(msgspec.Struct, omit_defaults=True):
+    message: str
+    code: int
+    metadata: Mapping[str, object] | None = None
+
+
+class _Body(msgspec.Struct, omit_defaults=True):
+    error: _Error
+    user_id: str | None = None
+
+
+class OpenAiChat:
+    """See `Dialect`."""
+
+    name = "openai-chat"
+    stream_keep_alive = b": MODELGATES PROCESSING\n\n"
+    plain_keep_alive = b"\n"
+    """Allowed before any JSON text (RFC 8259, 2); proxies that send line by line let it pass."""
+
+    def parse_request(self, api: Api, body: bytes) -> InferenceRequest:
+        """See `Dialect`."""
+        return parse_request(api, body)
+
+    def path(self, api: Api) -> str:
+        """See `Dialect`."""
+        return api.value
+
+    def upstream_body(
+        self,
+        request: InferenceRequest,
+        endpoint: Endpoint,
+        *,
+        cap_tokens: int | None,
+        service_tier: str | None,
+    ) -> bytes:
+        """See `Dialect`."""
+        return upstream_body(
+            request,
+            endpoint.upstream_model,
+            cap_parameter=endpoint.cap_parameter,
+            cap_tokens=cap_tokens,
+            service_tier=service_tier,
+        )
+
+    def response(
+        self,
+        generation: Generation,
+        request: InferenceRequest,
+        model: Model,
+        *,
+        text_max_bytes: int,
+        media_max_bytes: int,
+    ) -> OpenAiChatResponse:
+        """See `Dialect`."""
+        return OpenAiChatResponse(
+            generation,
+            request.api,
+            model,
+            text_max_bytes=text_max_bytes,
+            media_max_bytes=media_max_bytes,
+        )
+
+    def provider_error(
+        self, provider: str, status: int, body: bytes, retry_after_s: int | None
+    ) -> ProviderError:
+        """See `Dialect`."""
+        return provider_error_of_body(provider, status, body, retry_after_s)
+
+    def error_body(self, error: ErrorReport, user_id: str | None = None) -> bytes:
+        """See `Dialect`."""
+        return msgspec.json.encode(
+            _Body(_Error(error.message, error.status, error.metadata), user_id)
+        )
+
+    def late_error_body(self, error: ErrorReport, user_id: str | None = None) -> bytes:
+        """See `Dialect`."""
+        return msgspec.json.encode({"error": late_error(error), "user_id": user_id})
+
+
+OPENAI_CHAT: Dialect = OpenAiChat()

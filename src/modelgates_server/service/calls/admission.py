@@ -1,0 +1,238 @@
+"""Admits calls: which call it is, what serves it, and a hold for the most that it may cost."""
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from modelgates_server.core.errors import (
+    CallEnded,
+    CallInProgress,
+    InsufficientCredits,
+    KeyLimitExceeded,
+    ReferenceReused,
+    UnknownKey,
+)
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.metering.generations import (
+    ID_BYTES,
+    Generation,
+    Origin,
+    StoredAnswer,
+    generation_id,
+    repeat_number_of,
+    repeatable_id,
+)
+from modelgates_server.core.metering.request import InferenceRequest
+from modelgates_server.core.metering.routing import choose_model
+from modelgates_server.core.metering.sizing import HoldQuote, PricedRequest, quote_hold
+from modelgates_server.core.pricing.catalog import Catalog, Model
+from modelgates_server.core.pricing.prices import Price
+from modelgates_server.dialects.dialect import Dialect
+from modelgates_server.service.holds import Holds
+from modelgates_server.service.ports import AuthenticatedKey, Clock, Provider, RandomBytes, Store
+
+_TRIES = 4
+
+
+class CallTimeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a hold lasts without a sign of life, and an answer to nobody."""
+
+    hold_ttl_s: int = 120
+    drain_s: int = 60
+
+
+class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client asks for, in its `dialect`. `body` is its own, for telling repeats apart."""
+
+    inference: InferenceRequest
+    dialect: Dialect
+    body: bytes
+    origin: Origin
+    idempotency_key: str | None = None
+    max_cost_pico: int | None = None
+
+
+class ServedModel(msgspec.Struct, frozen=True):
+    """A model, what serves it and at which price, as they were when its call was admitted."""
+
+    model: Model
+    price: Price
+    markup_bp: int
+    provider: Provider
+
+
+class ServedCatalog(msgspec.Struct, frozen=True):
+    """All models with what serves them. It is replaced as a whole, and never changed."""
+
+    catalog: Catalog
+    providers: Mapping[str, Provider]
+
+    def choose(self, request: InferenceRequest, account_id: str, at_ms: int) -> ServedModel:
+        """What a request gets; raises as `core.metering.routing.choose_model` does."""
+        choice = choose_model(self.catalog, request, account_id, at_ms)
+        provider = self.providers[choice.model.endpoint.provider]
+        return ServedModel(choice.model, choice.price, choice.markup_bp, provider)
+
+
+class AdmittedCall(msgspec.Struct, frozen=True):
+    """A call whose hold is placed. `cap_tokens` is the limit of its output where we set it."""
+
+    generation: Generation
+    inference: InferenceRequest
+    dialect: Dialect
+    served: ServedModel
+    cap_tokens: int | None
+
+
+class _Identity(msgspec.Struct, frozen=True):
+    """The id of a new call and, if it may be repeated, the digests it is known by."""
+
+    id: str
+    idempotency: str | None = None
+    request_digest: str | None = None
+
+
+class Admission:
+    """Places the holds of calls. `served` is the catalogue for those that begin from now on."""
+
+    def __init__(
+        self,
+        served: ServedCatalog,
+        store: Store,
+        clock: Clock,
+        random_bytes: RandomBytes,
+        hold_ttl_s: int,
+    ) -> None:
+        self._served = served
+        self._store = store
+        self._holds = Holds(store, clock)
+        self._clock = clock
+        self._random_bytes = random_bytes
+        self._hold_ttl_s = hold_ttl_s
+
+    async def admit(
+        self, caller: AuthenticatedKey, request: CallRequest
+    ) -> AdmittedCall | StoredAnswer:
+        """Place the hold of a call, or give the answer that a repeated one had.
+
+        Raises what `core.metering.routing.choose_model` and `core.metering.sizing.quote_hold`
+        raise, for repeated calls `CallInProgress`, `CallEnded` or `ReferenceReused`, and
+        `StoreUnavailable`.
+        """
+        served = self._served.choose(request.inference, caller.account_id, self._clock())
+        identity = await self._identify(caller, request)
+        if isinstance(identity, StoredAnswer):
+            return identity
+        generation, quote = await self._place(caller, request, served, identity)
+        return AdmittedCall(
+            generation, request.inference, request.dialect, served, quote.cap_tokens
+        )
+
+    async def _identify(
+        self, caller: AuthenticatedKey, request: CallRequest
+    ) -> _Identity | StoredAnswer:
+        if request.idempotency_key is None:
+            return _Identity(generation_id(self._random_bytes(ID_BYTES), self._clock()))
+        # Scoped to the caller's key: two callers that choose the same text are two requests.
+        scope = hashlib.sha256(f"{caller.key_hash}:{request.idempotency_key}".encode())
+        api = request.inference.api
+        digest = hashlib.sha256(api.encode() + b"\n" + request.body).hexdigest()
+        reference = scope.hexdigest()
+        latest = await self._store.latest_by_idempotency_key(caller.account_id, reference)
+        if latest is None:
+            return _Identity(repeatable_id(scope.digest(), 0), reference, digest)
+        if latest.request_digest != digest:
+            raise ReferenceReused(
+                "this Idempotency-Key was used before with another request; use a new one"
+            )
+        if not _cost_nothing(latest):
+            return await self._stored_answer(latest)
+        repeat = repeat_number_of(latest.id) + 1
+        return _Identity(repeatable_id(scope.digest(), repeat), reference, digest)
+
+    async def _stored_answer(self, first: Generation) -> StoredAnswer:
+        if first.state is HoldState.OPEN:
+            raise CallInProgress("A call with this Idempotency-Key is running; ask again shortly.")
+        answer = await self._store.answer(first.account_id, first.id)
+        if answer is None:
+            raise CallEnded(
+                f"The call with this Idempotency-Key has ended as {first.id} and is not made "
+                "again. Plain answers of up to 1 MiB are kept for 24 hours, streamed ones are not."
+            )
+        return answer
+
+    async def _place(
+        self,
+        caller: AuthenticatedKey,
+        request: CallRequest,
+        served: ServedModel,
+        identity: _Identity,
+    ) -> tuple[Generation, HoldQuote]:
+        """Size and place the hold; if others were faster and the ledger refuses, size it anew."""
+        priced = PricedRequest(served.model, served.price, request.inference, served.markup_bp)
+        for tries_left in reversed(range(_TRIES)):
+            row = await self._store.account_and_key(caller.key_hash)
+            if row is None:
+                raise UnknownKey
+            account, key = row
+            now_ms = self._clock()
+            quote = quote_hold(
+                priced,
+                account=account,
+                key=key,
+                at_ms=now_ms,
+                max_cost_pico=request.max_cost_pico,
+            )
+            generation = _open_generation(caller, request, priced, identity, quote, now_ms)
+            try:
+                result = await self._holds.place(generation, self._hold_ttl_s)
+            except (InsufficientCredits, KeyLimitExceeded):
+                if not tries_left:
+                    raise
+                continue
+            except ReferenceReused:
+                raise CallInProgress("This call has just been made by another request.") from None
+            if result.replayed:
+                raise CallInProgress("This call has just been made by another request.")
+            return generation, quote
+        raise AssertionError("the last try returns or raises")
+
+
+def _cost_nothing(generation: Generation) -> bool:
+    """Ended without a charge: a repeat may be made as a new call."""
+    return generation.state is not HoldState.OPEN and (
+        generation.state is HoldState.VOIDED
+        or (generation.state is HoldState.EXPIRED and generation.cost_pico == 0)
+    )
+
+
+def _open_generation(
+    caller: AuthenticatedKey,
+    request: CallRequest,
+    priced: PricedRequest,
+    identity: _Identity,
+    quote: HoldQuote,
+    now_ms: int,
+) -> Generation:
+    inference, endpoint = request.inference, priced.model.endpoint
+    return Generation(
+        id=identity.id,
+        account_id=caller.account_id,
+        key_hash=caller.key_hash,
+        api=inference.api,
+        model=priced.model.id,
+        endpoint_id=endpoint.id,
+        provider=endpoint.provider,
+        price_id=priced.price.id,
+        markup_bp=priced.markup_bp,
+        origin=request.origin,
+        created_at_ms=now_ms,
+        hold_pico=quote.amount_pico,
+        prompt_tokens_max=quote.bounds.input_tokens,
+        completion_tokens_max=quote.bounds.output_tokens,
+        streamed=inference.stream,
+        requested_service_tier=inference.service_tier,
+        idempotency=identity.idempotency,
+        request_digest=identity.request_digest,
+    )

@@ -1,0 +1,167 @@
+"""An attempt: one request to one endpoint, and as much of its answer as has come.
+
+A fallback makes another one in its place, as long as nothing of an answer was relayed.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+
+import msgspec
+
+from modelgates_server.core.errors import GatewayError, ProviderError
+from modelgates_server.core.metering.generations import Attempt, Generation
+from modelgates_server.core.metering.settlement import checkpoint, settle
+from modelgates_server.core.pricing.service_tiers import service_tier_to_send
+from modelgates_server.dialects.dialect import ResponseAdapter
+from modelgates_server.dialects.known import DIALECTS
+from modelgates_server.service.calls.admission import AdmittedCall
+from modelgates_server.service.ports import Clock, ProviderReply
+
+ANSWER_MAX_BYTES = 64 * 1024 * 1024
+
+_ERROR_MAX_BYTES = 64 * 1024
+_BYTES_PER_TOKEN_MAX = 32
+_OUTPUT_SLACK_BYTES = 64 * 1024
+"""More text than honest tokens hold, on average: a stream beyond that is cut."""
+
+_OK = 200
+
+replace = msgspec.structs.replace
+
+
+class RunningAttempt:
+    """A request to the endpoint that serves an admitted call, at the price of that endpoint.
+
+    `response` has what was metered of the answer, `unread` what has come and was not relayed yet.
+    """
+
+    def __init__(self, call: AdmittedCall, clock: Clock) -> None:
+        self.unread: Iterator[bytes] = iter(())
+        self.response = _adapter(call)
+        self._call = call
+        self._clock = clock
+        self._reply: ProviderReply | None = None
+        self._started_at_ms: int | None = None
+        self._first_byte_at_ms: int | None = None
+        self._is_abandoned = False
+
+    async def open(self) -> None:
+        """Send the request and look at the head of the answer; raises what is wrong with it."""
+        request, served = self._call.inference, self._call.served
+        endpoint = served.model.endpoint
+        dialect = DIALECTS[endpoint.dialect]
+        body = dialect.upstream_body(
+            request,
+            endpoint,
+            cap_tokens=self._call.cap_tokens,
+            service_tier=service_tier_to_send(
+                served.price, request.service_tier, endpoint.standard_service_tier
+            ),
+        )
+        self._started_at_ms = self._clock()
+        self._reply = reply = await served.provider.send(dialect.path(request.api), body)
+        if reply.status != _OK:
+            try:
+                error = await reply.read(_ERROR_MAX_BYTES)
+            except ProviderError:
+                error = b""  # cut, or a page too large to be an error of this API: the status tells
+            raise dialect.provider_error(
+                endpoint.provider, reply.status, error, reply.retry_after_s
+            )
+        if request.stream and not reply.is_stream:
+            raise self.response.unstreamed_error(await reply.read(_ERROR_MAX_BYTES))
+
+    async def read_answer(self) -> ProviderError | None:
+        """Read a whole plain answer; see `ResponseAdapter.read_answer`."""
+        payload = await self._opened.read(ANSWER_MAX_BYTES)
+        self.note_first_byte()
+        return self.response.read_answer(payload)
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The provider's bytes as they arrive; see `ProviderReply.chunks`."""
+        return self._opened.chunks()
+
+    def note_first_byte(self) -> None:
+        """Something for the client has come."""
+        self._first_byte_at_ms = self._clock()
+
+    def checkpoint(self) -> Generation:
+        """The open generation with the cost of what has come so far."""
+        call, served = self._call, self._call.served
+        return checkpoint(
+            call.generation,
+            served.price,
+            call.inference,
+            self.response.meter,
+            served.model.media_tokens,
+        )
+
+    def settle(self, failure: GatewayError | None, *, cancelled: bool) -> Generation:
+        """The ended generation, with this attempt on it and the cost of all that has come."""
+        for _ in self.unread:
+            pass  # metered, however slow the client was to read what came before it
+        now_ms, call, served = self._clock(), self._call, self._call.served
+        error = None if failure is None else failure.code
+        attempts = (*call.generation.attempts, *self._recorded(now_ms, error))
+        return settle(
+            replace(call.generation, cancelled=cancelled, attempts=attempts),
+            served.price,
+            call.inference,
+            self.response.meter,
+            media_tokens=served.model.media_tokens,
+            failure=error,
+            abandoned=self._is_abandoned,
+            at_ms=now_ms,
+        )
+
+    def _recorded(self, now_ms: int, error: str | None) -> tuple[Attempt, ...]:
+        """What is stored of the attempt; nothing where no request was sent."""
+        if self._started_at_ms is None:
+            return ()
+        endpoint = self._call.served.model.endpoint
+        attempt = Attempt(
+            provider=endpoint.provider,
+            upstream_model=endpoint.upstream_model,
+            started_at_ms=self._started_at_ms,
+            first_byte_at_ms=self._first_byte_at_ms,
+            ended_at_ms=now_ms,
+            status=None if self._reply is None else self._reply.status,
+            upstream_id=self.response.meter.upstream_id,
+            error=error,
+        )
+        return (attempt,)
+
+    def discard(self) -> None:
+        """Forget what has come: the client gets none of it, and is not charged for it."""
+        self.unread = iter(())
+        self.response = _adapter(self._call)
+        self.close()
+
+    def abandon(self) -> None:
+        """Read no more of an answer that nobody waits for; what was read is charged."""
+        if self._reply is not None:
+            self._is_abandoned = self._reply.status == _OK  # an error costs nothing, read or not
+            self._reply.close()
+
+    def close(self) -> None:
+        """Let go of the provider's connection."""
+        if self._reply is not None:
+            self._reply.close()
+
+    @property
+    def _opened(self) -> ProviderReply:
+        assert self._reply is not None, "an answer comes after `open`"
+        return self._reply
+
+
+def _adapter(call: AdmittedCall) -> ResponseAdapter:
+    """The way of an answer from the endpoint's dialect to the client's: equal ones pass through."""
+    generation, request, model = call.generation, call.inference, call.served.model
+    assert model.endpoint.dialect == call.dialect.name, "there is no translation yet"
+    text_max_bytes = _OUTPUT_SLACK_BYTES + _BYTES_PER_TOKEN_MAX * generation.completion_tokens_max
+    return call.dialect.response(
+        generation,
+        request,
+        model,
+        text_max_bytes=text_max_bytes + request.echo_bytes,
+        media_max_bytes=ANSWER_MAX_BYTES,
+    )

@@ -1,0 +1,26 @@
+from decimal import Decimal
+
+from modelgates_server.core.pricing.prices import (
+    BASIS_POINTS,
+    shown_tiers,
+    stands_for,
+)
+from modelgates_server.core.pricing.usage import Meter
+from tests.core.pricing.test_prices import price
+
+
+def test_class_of_tokens_is_part_of_those_whose_rate_it_has_without_its_own() -> None:
+    assert stands_for(Meter.INPUT) == ()
+    assert stands_for(Meter.CACHE_WRITE_1H)[-1] is Meter.INPUT
+    for meter in Meter:
+        assert meter not in stands_for(meter)
+
+
+def test_shown_tier_has_the_rates_of_those_below_it_when_it_states_none() -> None:
+    below = {"input": "1", "output": "2", "cache_read": "0.5"}
+    stated = price((0, below), (10, {"input": "3", "output": "2"}))
+    first, second = shown_tiers(stated, BASIS_POINTS)
+    assert (first.above, second.above) == (0, 10)
+    assert first.rates == {Meter.INPUT: 2, Meter.OUTPUT: 4, Meter.CACHE_READ: 1}
+    assert second.rates.keys() == first.rates.keys()
+    assert (second.rates[Meter.INPUT], second.rates[Meter.OUTPUT]) == (Decimal(6), Decimal(4))

@@ -1,0 +1,61 @@
+"""What the dialect says as a whole: paths, envelopes of errors, keep-alives."""
+
+import json
+
+from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Endpoint
+from modelgates_server.dialects.dialect import ErrorReport
+from modelgates_server.dialects.known import DIALECTS
+from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
+from modelgates_server.dialects.sse import SseReader
+from tests.core.calls import UPSTREAM_MODEL, endpoint
+from tests.dialects.openai_chat.chat import body_of
+
+
+def test_endpoint_that_names_no_dialect_speaks_this_one() -> None:
+    silent = Endpoint(id="acme:m", provider="acme", upstream_model="m")
+    assert DIALECTS[silent.dialect] is OPENAI_CHAT
+
+
+def test_operations_are_below_a_base_url_where_openai_has_them() -> None:
+    assert [OPENAI_CHAT.path(api) for api in Api] == [
+        "chat/completions",
+        "completions",
+        "embeddings",
+    ]
+
+
+def test_request_leaves_with_the_endpoint_s_model_cap_and_tier() -> None:
+    request = OPENAI_CHAT.parse_request(Api.CHAT, body_of(odd=[1], service_tier="auto"))
+    body = OPENAI_CHAT.upstream_body(request, endpoint(), cap_tokens=7, service_tier="default")
+    sent = json.loads(body)
+    assert (sent["model"], sent["max_tokens"]) == (UPSTREAM_MODEL, 7)
+    assert (sent["odd"], sent["service_tier"]) == ([1], "default")
+
+
+def test_error_with_a_status_leaves_out_what_it_has_not() -> None:
+    report = ErrorReport(404, "Resource not found", retry_after_s=1)
+    assert OPENAI_CHAT.error_body(report) == (
+        b'{"error":{"message":"Resource not found","code":404}}'
+    )
+    full = ErrorReport(402, "no", {"reason": "empty"})
+    assert OPENAI_CHAT.error_body(full, "user_1") == (
+        b'{"error":{"message":"no","code":402,"metadata":{"reason":"empty"}},"user_id":"user_1"}'
+    )
+
+
+def test_error_after_the_head_has_in_its_metadata_what_a_header_would_say() -> None:
+    report = ErrorReport(429, "slow", {"error_type": "rate_limit_exceeded"}, 20)
+    assert json.loads(OPENAI_CHAT.late_error_body(report, "user_1")) == {
+        "error": {
+            "message": "slow",
+            "code": 429,
+            "metadata": {"error_type": "rate_limit_exceeded", "retry_after_seconds": 20},
+        },
+        "user_id": "user_1",
+    }
+
+
+def test_keep_alives_are_no_part_of_an_answer() -> None:
+    assert SseReader().feed(OPENAI_CHAT.stream_keep_alive * 2) == []
+    assert json.loads(OPENAI_CHAT.plain_keep_alive * 2 + b"{}") == {}

@@ -1,0 +1,221 @@
+"""Calls while the database goes away: their ends are kept, land later, and count once."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from modelgates_server import store
+from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
+from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.service.calls.call import Call
+from modelgates_server.service.ports import PendingSettlement
+from modelgates_server.web.services import Services
+from tests.gateway import (
+    READ_PICO,
+    TIMEOUTS,
+    WRITTEN_PICO,
+    CallHarness,
+    FakeClient,
+    asking,
+    metered,
+    moved_away,
+    pending,
+    relay,
+    until,
+)
+from tests.service.calls.spooled import spooled
+from tests.support import new_account_id
+from tests.upstream import Upstream, UpstreamReply, story
+
+TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
+
+
+def restarted(harness: CallHarness, folder: Path) -> Services:
+    """The service of another process on the same database and spool."""
+    return metered(harness.store, harness.clock, folder / "spool", timeouts=TIMEOUTS)
+
+
+async def usage_pico(harness: CallHarness) -> int:
+    return (await harness.account()).usage_pico
+
+
+def counted(harness: CallHarness, what: str) -> float | None:
+    """What the metrics tell the operator of such captures of `acme`."""
+    labels = {"endpoint": "acme:large"}
+    return harness.metered.metrics._registry.get_sample_value(
+        f"modelgates_{what}_captures_total", labels
+    )
+
+
+async def test_without_the_database_nothing_is_asked_of_the_provider(
+    harness: CallHarness, upstream: Upstream, sqlite_path: Path
+) -> None:
+    with moved_away(sqlite_path), pytest.raises(StoreUnavailable):
+        await harness.begin(asking())
+    assert upstream.asked == []
+    assert (await harness.account()).held_pico == 0
+
+
+async def test_an_answer_whose_capture_cannot_be_saved_is_given_and_charged_later(
+    harness: CallHarness, upstream: Upstream, sqlite_path: Path
+) -> None:
+    client = FakeClient()
+    call = await spooled(harness, upstream, sqlite_path, client)
+    assert counted(harness, "spooled") == 1
+    assert client.chunks[-1]["usage"]["prompt_tokens"] == 3
+    assert await usage_pico(harness) == 0
+    assert len(await pending(harness.metered.spool)) == 1
+    for _ in range(2):
+        await harness.calls.settling.drain_spool()
+        assert await usage_pico(harness) == TRUE_PICO
+        assert await pending(harness.metered.spool) == []
+    saved = await harness.saved(call)
+    assert (saved.state, saved.cost_pico) == (HoldState.CAPTURED, TRUE_PICO)
+
+
+async def test_an_end_that_a_mistake_of_ours_keeps_from_the_books_is_not_lost(
+    harness: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.say = lambda _: UpstreamReply(story())
+    call, client = await harness.begin(asking(stream=True)), FakeClient()
+
+    def mistake(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store.sqlite.writer, "save", mistake)
+        await relay(call, client)
+        with pytest.raises(ZeroDivisionError) as told:
+            await harness.calls.settling.drain_spool()
+    assert call.generation.id in told.value.__notes__[0], "the log names it"
+    assert client.chunks[-1]["usage"]["prompt_tokens"] == 3
+    assert len(await pending(harness.metered.spool)) == 1
+    await harness.calls.settling.drain_spool()
+    saved = await harness.saved(call)
+    assert (saved.state, saved.cost_pico) == (HoldState.CAPTURED, TRUE_PICO)
+
+
+async def test_what_is_kept_lands_by_itself_when_the_database_is_back(
+    harness: CallHarness, upstream: Upstream, sqlite_path: Path
+) -> None:
+    work = asyncio.ensure_future(harness.calls.registry.run_forever(0.001))
+    await spooled(harness, upstream, sqlite_path)
+
+    async def landed() -> bool:
+        return await usage_pico(harness) == TRUE_PICO and not await pending(harness.metered.spool)
+
+    await until(landed)
+    work.cancel()
+
+
+async def test_what_a_killed_process_kept_lands_before_its_hold_is_called_lost(
+    harness: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+) -> None:
+    call = await spooled(harness, upstream, sqlite_path)
+    harness.clock.forward(TIMEOUTS.hold_ttl_s * 1000)
+    assert await restarted(harness, tmp_path).maintenance.run_once() == 0
+    saved = await harness.saved(call)
+    assert (saved.state, saved.cost_pico) == (HoldState.CAPTURED, TRUE_PICO)
+    assert await pending(harness.metered.spool) == []
+
+
+@pytest.mark.books(holds_open=True)
+async def test_a_start_without_the_database_resolves_nothing(
+    harness: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+) -> None:
+    await spooled(harness, upstream, sqlite_path)
+    harness.clock.forward(TIMEOUTS.hold_ttl_s * 1000)
+    with moved_away(sqlite_path), pytest.raises(StoreUnavailable, match="moved or replaced"):
+        await restarted(harness, tmp_path).maintenance.run_once()
+    assert len(await pending(harness.metered.spool)) == 1
+
+
+async def test_processes_that_land_the_same_captures_at_once_charge_once(
+    harness: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+) -> None:
+    for _ in range(3):
+        await spooled(harness, upstream, sqlite_path)
+    others = [restarted(harness, tmp_path).calls for _ in range(4)]
+    await asyncio.gather(*(other.settling.drain_spool() for other in [harness.calls, *others]))
+    assert await usage_pico(harness) == 3 * TRUE_PICO
+
+
+async def test_a_spool_that_cannot_be_written_loses_nothing_while_the_process_lives(
+    harness: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+) -> None:
+    put_a_file_in_the_way(tmp_path)
+    call = await spooled(harness, upstream, sqlite_path)
+    await harness.calls.settling.drain_spool()
+    assert (await harness.saved(call)).cost_pico == TRUE_PICO
+
+
+def put_a_file_in_the_way(folder: Path) -> None:
+    (folder / "spool").touch()
+
+
+async def test_a_capture_after_its_hold_was_resolved_is_told_and_not_charged(
+    harness: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+) -> None:
+    call = await spooled(harness, upstream, sqlite_path)
+    harness.clock.forward(TIMEOUTS.hold_ttl_s * 1000)
+    elsewhere = metered(harness.store, harness.clock, tmp_path / "another", timeouts=TIMEOUTS)
+    assert await elsewhere.maintenance.run_once() == 1
+    await harness.calls.settling.drain_spool()
+    saved = await harness.saved(call)
+    assert (saved.state, await usage_pico(harness)) == (HoldState.EXPIRED, 0)
+    assert counted(harness, "late") == 1
+    assert await pending(harness.metered.spool) == []
+
+
+@pytest.mark.books(holds_open=True)
+async def test_one_damaged_file_does_not_keep_the_others_nor_the_signs_of_life(
+    harness: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+) -> None:
+    await spooled(harness, upstream, sqlite_path)
+    lost, unknown = [await harness.begin(asking()) for _ in range(2)]
+    damage(tmp_path / "spool", unknown)
+    harness.clock.forward(TIMEOUTS.hold_ttl_s * 1000)
+    other = restarted(harness, tmp_path)
+    ticks = asyncio.ensure_future(other.calls.registry.run_forever(0.001))
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        await other.maintenance.run_once()
+    assert await usage_pico(harness) == TRUE_PICO, "the sound one has landed"
+    assert (await harness.saved(lost)).state is HoldState.EXPIRED
+    assert (await harness.saved(unknown)).state is HoldState.OPEN, "perhaps it can be mended"
+    assert not ticks.done()
+    ticks.cancel()
+
+
+def damage(folder: Path, call: Call) -> None:
+    (folder / f"{call.generation.id}.json").write_bytes(b"{")
+
+
+async def test_a_file_that_cannot_even_be_read_does_not_stop_the_signs_of_life(
+    harness: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+) -> None:
+    await spooled(harness, upstream, sqlite_path)
+    (tmp_path / "spool" / "gen-0.json").mkdir()  # root may read all files
+    other = restarted(harness, tmp_path)
+    ticks = asyncio.ensure_future(other.calls.registry.run_forever(0.001))
+    with pytest.raises((StoreUnavailable, OSError), match="gen-0"):
+        await other.maintenance.run_once()
+    assert await usage_pico(harness) == TRUE_PICO, "the sound one has landed"
+    assert not ticks.done()
+    ticks.cancel()
+
+
+async def test_a_capture_that_the_database_knows_nothing_of_does_not_keep_the_others(
+    harness: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
+) -> None:
+    await spooled(harness, upstream, sqlite_path)
+    [true] = await pending(harness.metered.spool)
+    foreign = msgspec.structs.replace(true.generation, id="gen-0", account_id=new_account_id())
+    await harness.metered.spool.put(PendingSettlement(foreign))
+    lost = await harness.begin(asking())
+    harness.clock.forward(TIMEOUTS.hold_ttl_s * 1000)
+    with pytest.raises(AccountNotFound):
+        await restarted(harness, tmp_path).maintenance.run_once()
+    assert await usage_pico(harness) == TRUE_PICO
+    assert (await harness.saved(lost)).state is HoldState.EXPIRED

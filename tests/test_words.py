@@ -1,0 +1,126 @@
+"""One word has one meaning in the whole tree, and a thing one word; see `tests/words.py`."""
+
+import ast
+import io
+import re
+import tokenize
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.words import DEFINED_IN, FILES, ONLY_IN, SAY
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "modelgates_server"
+DIALECTS = PACKAGE / "dialects"
+WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+
+def sources(*folders: str) -> Iterator[Path]:
+    for folder in folders:
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def names(source: str) -> Iterator[tuple[int, str]]:
+    """All names in a module and their lines; no word of a text or a comment is one."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.NAME:
+            yield token.start[0], token.string
+
+
+def old_names(source: str) -> list[tuple[int, str]]:
+    return [(line, f"say {SAY[name]}, not {name}") for line, name in names(source) if name in SAY]
+
+
+def words_of(name: str) -> set[str]:
+    """Those that a name is made of, in small letters, and their stems: `ReplayedLines`."""
+    words = {word.lower() for word in WORD.findall(name)}
+    return words | {re.sub("(ed|s)$", "", word) for word in words}
+
+
+def misplaced_words(source: str, path: Path) -> list[tuple[int, str]]:
+    """The words of a module of the package that mean another thing."""
+    here = {path, *path.parents}
+    barred = {
+        word: meaning
+        for word, (meaning, *places) in ONLY_IN.items()
+        if not any(PACKAGE / place in here for place in places)
+    }
+    return [
+        (line, f"{name}: {word} means {barred[word]}")
+        for line, name in names(source)
+        for word in sorted(words_of(name) & barred.keys())
+    ]
+
+
+def classes() -> dict[str, list[Path]]:
+    """Where each class of the package is defined."""
+    found = defaultdict(list)
+    for path in sources("src"):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.ClassDef):
+                found[node.name].append(path)
+    return found
+
+
+def listed(path: Path, problems: list[tuple[int, str]]) -> str:
+    return "\n".join(f"{path.relative_to(ROOT)}:{line}: {problem}" for line, problem in problems)
+
+
+def test_no_name_is_an_old_one(subtests: pytest.Subtests) -> None:
+    for path in sources("src", "tests", "benchmarks", "tools"):
+        with subtests.test(path.relative_to(ROOT).as_posix()):
+            problems = old_names(path.read_text("utf-8"))
+            assert not problems, listed(path, problems)
+
+
+def test_no_file_of_the_package_has_an_old_name() -> None:
+    old = [path for path in sources("src") if path.stem in FILES]
+    assert not old, "\n".join(f"{path}: say {FILES[path.stem]}" for path in old)
+
+
+def test_a_word_is_used_where_it_has_its_meaning(subtests: pytest.Subtests) -> None:
+    for path in sources("src"):
+        with subtests.test(path.relative_to(ROOT).as_posix()):
+            problems = misplaced_words(path.read_text("utf-8"), path)
+            assert not problems, listed(path, problems)
+
+
+def test_a_class_of_one_meaning_is_defined_in_its_folder() -> None:
+    defined = classes()
+    for name, folder in DEFINED_IN.items():
+        for path in defined[name]:
+            assert PACKAGE / folder in path.parents, f"{path}: {name} belongs to {folder}"
+
+
+def test_a_class_name_stands_once_outside_the_dialects() -> None:
+    twice = {
+        name: [path.relative_to(PACKAGE).as_posix() for path in paths]
+        for name, paths in classes().items()
+        if len(paths) > 1 and not _one_a_dialect(paths)
+    }
+    assert twice == {}
+
+
+def _one_a_dialect(paths: list[Path]) -> bool:
+    """Whether each of these is in a dialect of its own."""
+    folders = [path.relative_to(DIALECTS).parts[0] for path in paths if DIALECTS in path.parents]
+    return len(set(folders)) == len(paths)
+
+
+def test_a_word_in_use_is_no_old_one() -> None:
+    new = {word for words in SAY.values() for word in words.split(" or ")}
+    assert not new & SAY.keys()
+
+
+def test_an_old_name_is_found_in_code_and_not_in_prose() -> None:
+    assert old_names('x = KeyRing  # Caller\ny = "Ask"\n') == [(1, "say KeyService, not KeyRing")]
+
+
+@pytest.mark.parametrize("name", ["_spool_replays", "ReplayFolder", "replayed"])
+def test_a_misplaced_word_is_found_within_a_name(name: str) -> None:
+    path = PACKAGE / "store" / "spool.py"
+    assert not misplaced_words(name, path)
+    assert len(misplaced_words(name, PACKAGE / "web" / "app.py")) == 1

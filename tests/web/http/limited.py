@@ -1,0 +1,36 @@
+"""A server with few connections, for tests of what a client cannot make it keep or wait for."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.e2e.wire import exchange, request
+from tests.server import RunningServer, running_server
+
+CONNECTIONS_MAX = 64
+MB = b"x" * 2**20
+CHUNK = b"100000\r\n" + MB + b"\r\n"
+HEALTH = request("GET /healthz")
+LAST = request("GET /healthz", None, "Connection: close")
+CHUNKED = request("POST /api/v1/keys", None, "Transfer-Encoding: chunked")
+
+
+@contextmanager
+def limited_server(folder: Path, request_timeout_s: int) -> Iterator[RunningServer]:
+    """Clients get `request_timeout_s` to send a request; the server may log no warning."""
+    limits = {
+        "MODELGATES_REQUEST_TIMEOUT_S": str(request_timeout_s),
+        "MODELGATES_MAX_CONNECTIONS": str(CONNECTIONS_MAX),
+    }
+    with running_server(folder, **limits) as running:
+        yield running
+    logged = [json.loads(line) for line in running.log_path.read_text().splitlines()]
+    assert [line for line in logged if line["level"] != "info"] == []
+
+
+def served_again(server: RunningServer) -> bool:
+    """Whether connections are accepted once those that were too many have gone."""
+    while exchange(server.url, LAST)[0].status == 503:
+        pass
+    return True

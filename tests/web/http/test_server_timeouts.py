@@ -1,0 +1,144 @@
+"""How long a client can make the server wait, and what it can make it keep meanwhile."""
+
+import json
+import select
+import selectors
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from tests.deadlines import DEADLINE_S
+from tests.e2e.wire import exchange, request, serves, wire
+from tests.server import Customer, RunningServer, open_customer_now
+from tests.web.http.limited import CHUNK, CHUNKED, HEALTH, MB, limited_server, served_again
+
+GROWTH_MAX_BYTES = 16 * 2**20
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server that waits a second for a client."""
+    with limited_server(tmp_path_factory.mktemp("server"), request_timeout_s=1) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def acme(server: RunningServer) -> Customer:
+    return open_customer_now(server.database_path)
+
+
+@pytest.fixture(autouse=True)
+def _still_serves(server: RunningServer, acme: Customer) -> Iterator[None]:
+    yield
+    assert serves(server, acme)
+
+
+def test_a_client_that_keeps_us_waiting_is_let_go(server: RunningServer, acme: Customer) -> None:
+    waits = {
+        "nothing": (b"", []),
+        "blank lines": (b"\r\n" * 10, []),
+        "half of a head": (b"GET / HTTP/1.1\r\nHost: ", [408]),
+        "half of a second head": (HEALTH + b"GET / HT", [200, 408]),
+        "half of a body": (request("POST /api/v1/keys", acme.management, body=b"12")[:-1], [408]),
+        "half of the chunks": (
+            request("POST /api/v1/keys", acme.management, "Transfer-Encoding: chunked")
+            + b"1\r\n{\r\n",
+            [408],
+        ),
+        "no body, and no key": (request("POST /api/v1/keys", None, "Content-Length: 1"), [401]),
+        "no body after 100": (
+            request(
+                "POST /api/v1/keys", acme.management, "Expect: 100-continue", "Content-Length: 9"
+            ),
+            [100, 408],
+        ),
+        "too much of a body": (
+            request("POST /api/v1/keys", acme.management, "Content-Length: 999999"),
+            [413],
+        ),
+    }
+    with ExitStack() as stack:
+        clients = {}
+        for name, (data, _) in waits.items():  # each at once: its second has begun
+            clients[name] = stack.enter_context(wire(server.url))
+            clients[name].send(data)
+        told = {name: [answer.status for answer in clients[name].answers()] for name in waits}
+    assert told == {name: statuses for name, (_, statuses) in waits.items()}
+
+
+def test_a_head_that_drips_is_not_waited_for(server: RunningServer) -> None:
+    with wire(server.url) as client:
+        client.send(b"GET / HTTP/1.1\r\nA: ")
+        while not select.select([client.socket], [], [], 0.05)[0]:
+            client.send(b"x")
+        [refusal] = client.answers()
+    assert refusal.status == 408
+
+
+@pytest.mark.parametrize(
+    "end", [b"\x00\r\n\r\n", b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"GET / HT"]
+)
+def test_what_was_accepted_is_answered_before_a_bad_request_ends_it(
+    server: RunningServer, acme: Customer, end: bytes
+) -> None:
+    good = [
+        request("POST /api/v1/keys", acme.management, body=json.dumps({"name": name}).encode())
+        for name in "abc"
+    ]
+    answers = exchange(server.url, b"".join(good) + end)
+    assert [answer.json["data"]["name"] for answer in answers[:3]] == ["a", "b", "c"]
+    assert [answer.status for answer in answers[3:]] in ([], [400], [408])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be asked")
+def test_no_client_makes_the_server_grow(server: RunningServer, acme: Customer) -> None:
+    text = acme.management
+    floods = [
+        [request("POST /api/v1/keys", text, "Content-Length: 99999999"), *[MB] * 20],
+        [request("POST /api/v1/keys", text, "Transfer-Encoding: chunked"), *[CHUNK] * 20],
+        [request("POST /api/v1/keys", None, "Transfer-Encoding: chunked"), *[CHUNK] * 20],
+        [b"GET / HTTP/1.1\r\nA: ", *[MB] * 20],
+        [b"GET / HTTP/1.1\r\n", *[b"A:\r\n" * 250_000] * 20],
+        [CHUNKED + b"0\r\n", *[b"A:b\r\n" * 200_000] * 20],
+        [HEALTH * 25_000] * 20,
+        [request("GET /openapi.json") * 25_000] * 20,
+    ]
+    before = memory_bytes(server, "VmRSS")
+    Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")  # forget the peak
+    with ExitStack() as stack, selectors.DefaultSelector() as selector:
+        for flood in floods * 4:
+            client = stack.enter_context(wire(server.url))
+            client.socket.setblocking(False)
+            selector.register(client.socket, selectors.EVENT_WRITE, memoryview(b"".join(flood)))
+        while selector.get_map():
+            for key, _ in selector.select(DEADLINE_S):
+                send_some(selector, key)
+        assert memory_bytes(server, "VmHWM") - before < GROWTH_MAX_BYTES
+    assert served_again(server)
+    assert memory_bytes(server, "VmHWM") - before < GROWTH_MAX_BYTES
+
+
+def send_some(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
+    """Send from a client that reads nothing, until all is sent or it is cut off."""
+    client = cast("socket.socket", key.fileobj)
+    try:
+        sent = client.send(key.data[: len(MB)])
+    except (BrokenPipeError, ConnectionResetError):
+        sent = len(key.data)
+    if sent == len(key.data):
+        selector.unregister(client)
+    else:
+        selector.modify(client, selectors.EVENT_WRITE, key.data[sent:])
+
+
+def memory_bytes(server: RunningServer, figure: str) -> int:
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith(f"{figure}:")]
+    return int(line.split()[1]) * 1024

@@ -1,0 +1,112 @@
+"""The words of the code, both ways: which to say, and where a word may be used.
+
+Names are meant: of classes, functions, variables, members and files. To add a word, add a line;
+`tests/test_words.py` compares.
+"""
+
+SAY = {
+    "Ask": "PricedRequest",
+    "BodyRoom": "BodyBudget",
+    "BoundedConnection": "LimitedHttpProtocol",
+    "Caller": "AuthenticatedKey",
+    "Demand": "InferenceRequest",
+    "Desk": "CallHarness",
+    "Direct": "WriteFunction",
+    "GatheringTransport": "CoalescingTransport",
+    "Generations": "CallService or GenerationReader",
+    "Head": "RequestHead",
+    "Heard": "FakeClient",
+    "HttpRefusal": "HttpError",
+    "Issuance": "KeyCreationRecord",
+    "KeyRing": "KeyService",
+    "Line": "ReceiptLine",
+    "Members": "JsonObject",
+    "Observed": "ResponseMeter",
+    "Paths": "RouteTable",
+    "Patience": "CallTimeouts",
+    "Pause": "Gate",
+    "Platform": "PlatformAccount",
+    "Posting": "WriteRequest",
+    "Receipt": "CommandResult",
+    "Refusals": "ErrorResponses",
+    "Repeatable": "IdempotentRequest",
+    "Reply": "HttpResponse",
+    "Says": "UpstreamReply",
+    "Sized": "HoldQuote",
+    "Stream": "StreamedResponse",
+    "Sweeper": "HoldSweeper",
+    "Throttle": "RateLimiter",
+    "Upkeep": "Maintenance",
+    "WorkingSet": "BatchState",
+    "_Desk": "AccountToolHandlers",
+    "_Shelf": "DocsHandlers",
+    "_hand_on": "_forward",
+    "careful": "check_references",
+    "latest_under": "latest_by_idempotency_key",
+    "not_prolonged": "heartbeat_failed",
+    "read_demand": "parse_request",
+    "see": "observe",
+    "shown_answer": "rewrite_answer",
+    "shown_chunk": "rewrite_chunk",
+    "size_hold": "quote_hold",
+    "spoken_for": "live_hold_ids",
+    "tick": "heartbeat",
+    "troubled": "maintenance_failed",
+}
+"""A name that is not used any more, and what it is called now."""
+
+FILES = {
+    "beside": "executor",
+    "copies": "response_cache",
+    "exchange": "transport",
+    "machines": "llms_txt",
+    "messages": "jsonrpc",
+    "reader": "negotiation",
+    "refusals": "provider_errors or error_responses",
+    "sweeper": "maintenance",
+    "table": "routes",
+    "upkeep": "maintenance",
+}
+"""The same for files of the package."""
+
+ONLY_IN = {
+    "attempt": (
+        "one request to one endpoint; for one under an `Idempotency-Key` again say repeat",
+        "cli/generation.py",
+        "core/metering",
+        "service/calls",
+        "store",
+        "telemetry",
+        "web/api/generations.py",
+    ),
+    "replay": (
+        "the answer to a command under a reference that is known; a spool is drained",
+        "cli/credits.py",
+        "core/keys.py",
+        "core/ledger",
+        "service/calls",
+        "service/maintenance.py",
+        "store",
+        "web/api/inference.py",
+    ),
+    "receipt": (
+        "the priced lines of a call; what a command returns is a CommandResult",
+        "cli",
+        "core/metering",
+        "core/pricing",
+        "service/calls",
+        "store/sqlite/store.py",
+        "web/api/generations.py",
+    ),
+}
+"""A word within names, what it means, and the files or folders of the package that may use it."""
+
+DEFINED_IN = {
+    "Attempt": "core/metering",
+    "Call": "service/calls",
+    "Endpoint": "core/pricing",
+    "Operation": "docsite",
+    "ReceiptLine": "core/pricing",
+    "Route": "web",
+}
+"""A class whose name has one meaning, and the folder of the package where it is defined."""
