@@ -11,6 +11,8 @@ from modelgates_server.core.money import ENTRY_MAX_PICO
 from modelgates_server.core.pricing.prices import charge_for, dollars
 from modelgates_server.core.pricing.usage import (
     COUNT_MAX,
+    MEDIA_INPUTS,
+    MEDIA_OUTPUTS,
     CacheTokens,
     Meter,
     ReasoningTokens,
@@ -119,10 +121,7 @@ def told(draw: st.DrawFn) -> Told:
         "cache_read": used.cache_read,
         "cache_write": writes,
         "cache_write_1h": used.cache_write_1h,
-        "input_audio": used.input_audio,
-        "input_image": used.input_image,
-        "output_audio": used.output_audio,
-        "output_image": used.output_image,
+        **{str(meter): getattr(used, meter) for meter in (*MEDIA_INPUTS, *MEDIA_OUTPUTS)},
     }
     if thought is not ReasoningTokens.IN_TOTAL:
         counts["reasoning"] = used.reasoning
@@ -153,8 +152,10 @@ def surplus_tells(case: Told) -> bool:
     """Whether exactly one explanation fits what the total has beyond the prompt and completion."""
     used = case.used
     writes = used.cache_write + used.cache_write_1h
-    parts = (used.cache_read, writes, used.reasoning, used.input_audio, used.input_image)
-    sums = {sum(chosen) for size in range(6) for chosen in combinations(parts, size)}
+    media = (getattr(used, meter) for meter in MEDIA_INPUTS)
+    parts = (used.cache_read, writes, used.reasoning, *media)
+    sizes = range(len(parts) + 1)
+    sums = {sum(chosen) for size in sizes for chosen in combinations(parts, size)}
     return len(sums) == 1 << len(parts)
 
 
