@@ -68,7 +68,7 @@ def test_max_price_is_compared_without_caches_when_nothing_is_to_be_written(text
     [
         ({"temperature": 0, "top_p": None}, {"temperature": "temperature"}),
         ({"max_tokens": 5, "stream": True, "user": "u", "metadata": {"a": "b"}}, {}),
-        ({"provider": {"zdr": False}, "service_tier": "auto", "usage": {"include": True}}, {}),
+        ({"service_tier": "auto", "usage": {"include": True}}, {}),
         ({"store": False, "stop": [], "logit_bias": {}, "x_new": "", "y_new": []}, {}),
         ({"logit_bias": {"1": 1}, "n": 2}, {"logit_bias": "logit_bias", "n": "n"}),
         ({"stop": ["."], "x_new": 1}, {"stop": "stop", "x_new": "x_new"}),
@@ -82,12 +82,18 @@ def test_max_price_is_compared_without_caches_when_nothing_is_to_be_written(text
 def test_parameters_are_what_a_request_sets_for_the_model(
     members: dict[str, Any], parameters: dict[str, str]
 ) -> None:
-    assert chat.request(**members).parameters == parameters
+    request = chat.request(provider={"require_parameters": True}, **members)
+    assert request.parameters == parameters
+
+
+def test_parameters_are_not_read_where_none_is_required() -> None:
+    assert chat.request(temperature=0).parameters == {}
 
 
 def test_empty_value_with_white_space_sets_no_parameter() -> None:
     body = (
-        b'{"model":"m","messages":[{"role":"user","content":"hi"}],"stop":[ \n],"logit_bias":{ }}'
+        b'{"model":"m","messages":[{"role":"user","content":"hi"}],"stop":[ \n],"logit_bias":{ },'
+        b'"provider":{"require_parameters":true}}'
     )
     assert parse_request(Api.CHAT, body).parameters == {}
 

@@ -51,8 +51,10 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     are the classes it asks for that are not charged like text.
 
     `parameters` are those it sets for the model, by the client's names, each with the name that
-    models list it under. `asks_for_caches`: some of the prompt is to be written to a cache.
-    `service_tier` is the client's word; only a price says what it means.
+    models list it under; they are read only where `preferences` require them. `asks_for_caches`:
+    some of the prompt is to be written to a cache, which is looked for only where `preferences`
+    bound the price of the prompt. `service_tier` is the client's word; only a price says what it
+    means.
 
     `wire` is the client's JSON object, value by value as it was sent. It belongs to the dialect
     that read it; nothing in the core looks into it.

@@ -175,10 +175,12 @@ def _request(api: Api, body: bytes, known: _Known, members: JsonObject) -> Infer
         options["include_usage"] = msgspec.Raw(b"true")
         members["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
     text_bytes = len(body) - media.size
+    preferences = read_preferences(bytes(members.get("provider", _NULL)))
+    bounds_prompt = preferences.max_price.prompt is not None
     return InferenceRequest(
         api=api,
         models=_models(known),
-        preferences=read_preferences(bytes(members.get("provider", _NULL))),
+        preferences=preferences,
         stream=stream,
         has_output=has_output,
         choices=texts * max(known.n or 1, known.best_of or 1) if has_output else 1,
@@ -195,8 +197,8 @@ def _request(api: Api, body: bytes, known: _Known, members: JsonObject) -> Infer
         has_files=media.has_files or (media.count > 0 and _enlarges(members)),
         has_tools=read_tools(members),
         unlike_text=frozenset(media.unlike_text),
-        parameters=_parameters(members),
-        asks_for_caches=_CACHE_CONTROL.search(body) is not None,
+        parameters=_parameters(members) if preferences.require_parameters else {},
+        asks_for_caches=bounds_prompt and _CACHE_CONTROL.search(body) is not None,
         service_tier=known.service_tier,
         user=known.user,
         session_id=known.session_id,
