@@ -12,9 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from modelgates_server.bootstrap import load_settings, open_gateway
-from modelgates_server.core.keys import KeyKind
+from modelgates_server.core.keys import KeyKind, NewKey
 from modelgates_server.core.money import PICOS_PER_DOLLAR
-from modelgates_server.service.keys import NewKey
 
 HOST = "127.0.0.1"
 

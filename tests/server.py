@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from modelgates_server.bootstrap import load_settings, open_gateway
-from modelgates_server.core.keys import KeyKind
-from modelgates_server.service.keys import NewKey
+from modelgates_server.core.keys import KeyKind, NewKey
 from modelgates_server.service.services import LedgerServices
 from tests.deadlines import DEADLINE_S
 from tests.support import DOLLAR

@@ -73,6 +73,26 @@ def test_links_between_documents_lead_somewhere(subtests: pytest.Subtests) -> No
                 assert (document.parent / target).exists()
 
 
+def paths_in(text: str) -> list[str]:
+    """What is written as code and looks like a path; of one with a `<name>` in it, the folder.
+
+    Not in fenced blocks, and not paths of URLs, which start with a slash.
+    """
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    spans = re.findall(r"`([\w.][^`\s]*)`", text)
+    paths = [span for span in spans if "/" in span or span.endswith((".py", ".md", ".toml"))]
+    return [path.partition("<")[0].rpartition("/")[0] if "<" in path else path for path in paths]
+
+
+def test_every_path_in_contributing_exists(subtests: pytest.Subtests) -> None:
+    paths = paths_in((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    assert "web/routes.py" in paths
+    for path in paths:
+        with subtests.test(path):
+            folders = (ROOT, ROOT / "src" / "modelgates_server")
+            assert any(list(folder.glob(path.rstrip("/") or ".")) for folder in folders)
+
+
 def test_every_setting_is_documented_with_its_default_and_no_other() -> None:
     text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     documented = dict(re.findall(r"^\| `MODELGATES_(\w+)` \| `?([^`|]+?)`? \|", text, re.MULTILINE))

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from modelgates_server.core.errors import GatewayError
 from modelgates_server.core.keys import KeyChange, KeyKind, windows_at
 from modelgates_server.core.ledger import commands as c
-from modelgates_server.core.ledger.records import ENDS_AS, Entry, EntryKind
+from modelgates_server.core.ledger.records import ENDS_AS, Entry
 from modelgates_server.core.times import LimitReset
 from tests.contract.model import DONE, KeyUse, Model, dollars
 from tests.contract.subjects import PureSubject, Result, StoreSubject, Subject
@@ -288,8 +288,8 @@ class LedgerMachine(RuleBasedStateMachine):
             assert [entry.seq for entry in entries] == list(range(1, account.last_seq + 1))
             assert entries[: len(self.seen[account_id])] == self.seen[account_id]
             self.seen[account_id] = entries
-            posted = {EntryKind.GRANT, EntryKind.ADJUSTMENT}
-            assert account.credits_pico == sum(e.amount_pico for e in entries if e.kind in posted)
+            posted = [e.amount_pico for e in entries if e.kind not in ENDS_AS]
+            assert account.credits_pico == sum(posted)
             assert account.usage_pico == -sum(e.amount_pico for e in entries if e.kind in ENDS_AS)
             balance_pico = held_pico = 0
             for entry in entries:

@@ -24,11 +24,10 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from modelgates_server.core.keys import KeyKind
+from modelgates_server.core.keys import KeyKind, NewKey
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.pricing.prices import dollars, total_of
-from modelgates_server.service.keys import NewKey
 from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite.store import open_store
 from tests.cli.console import Console

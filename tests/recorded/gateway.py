@@ -16,13 +16,12 @@ from modelgates_server.bootstrap.composition import compose, http_app
 from modelgates_server.bootstrap.configuration import load_configuration
 from modelgates_server.bootstrap.price_book import open_catalog
 from modelgates_server.core.audit.findings import Finding
-from modelgates_server.core.keys import KeyKind
+from modelgates_server.core.keys import KeyKind, NewKey
 from modelgates_server.core.ledger.commands import CaptureHold
 from modelgates_server.providers.http import HttpProvider
 from modelgates_server.providers.sandbox.provider import SandboxProvider
 from modelgates_server.service.calls.admission import CallTimeouts
 from modelgates_server.service.export import export_jsonl
-from modelgates_server.service.keys import NewKey
 from modelgates_server.service.ports import Provider
 from modelgates_server.service.verify import verify
 from modelgates_server.store.spool import FolderSpool

@@ -9,8 +9,7 @@ from typing import Any
 import httpx
 
 from modelgates_server.bootstrap.composition import http_app
-from modelgates_server.core.keys import KeyKind, key_hash
-from modelgates_server.service.keys import NewKey
+from modelgates_server.core.keys import KeyKind, NewKey, key_hash
 from modelgates_server.service.ports import Store
 from modelgates_server.web.errors import HttpError
 from modelgates_server.web.routing import RouteTable

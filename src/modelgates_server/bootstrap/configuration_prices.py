@@ -18,9 +18,9 @@ from modelgates_server.bootstrap.configuration_file import (
 )
 from modelgates_server.bootstrap.price_seeds import Seed, find_seed, seeds
 from modelgates_server.core.errors import InvalidAmount, InvalidInput
-from modelgates_server.core.pricing.prices import Price, Tier, plain, read_rate, stands_for
+from modelgates_server.core.pricing.prices import Price, Tier, plain, read_rate
 from modelgates_server.core.pricing.service_tiers import AUTO, STANDARD
-from modelgates_server.core.pricing.usage import Meter
+from modelgates_server.core.pricing.usage import Meter, containing_classes
 from modelgates_server.core.times import format_instant, parse_instant
 
 _ID_HEX = 16
@@ -203,7 +203,7 @@ def _service_tier(
 def _check_parts(path: str, around: Tier, named: Collection[Meter]) -> None:
     """A part that kept the standard rate where its whole has another would be charged wrongly."""
     for part in sorted(around.rates.keys() - named):
-        whole = next((each for each in stands_for(part) if each in named), None)
+        whole = next((each for each in containing_classes(part) if each in named), None)
         if whole is not None:
             raise InvalidInput(
                 f"{path} has a rate for {whole} and none for {part}, which the table around it "

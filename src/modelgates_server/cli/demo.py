@@ -19,9 +19,8 @@ import typer
 
 from modelgates_server.cli import wiring
 from modelgates_server.cli.output import examples, note
-from modelgates_server.core.keys import KeyKind
+from modelgates_server.core.keys import KeyKind, NewKey
 from modelgates_server.core.money import parse_pico
-from modelgates_server.service.keys import NewKey
 
 app = typer.Typer()
 

@@ -17,10 +17,17 @@ from modelgates_server.cli.output import (
 )
 from modelgates_server.cli.wiring import now_ms, run
 from modelgates_server.core.errors import InvalidAmount, InvalidInput
-from modelgates_server.core.keys import KEY_HASH, Key, KeyChange, KeyKind, spent_pico, windows_at
+from modelgates_server.core.keys import (
+    KEY_HASH,
+    Key,
+    KeyChange,
+    KeyKind,
+    NewKey,
+    spent_pico,
+    windows_at,
+)
 from modelgates_server.core.money import Pico, format_pico, parse_pico
 from modelgates_server.core.times import LimitReset
-from modelgates_server.service.keys import NewKey
 
 app = typer.Typer(help="Create, list, show, disable and delete keys.", no_args_is_help=True)
 

@@ -7,6 +7,7 @@ whole text is stored; the text is shown once, when the key is created.
 import hashlib
 import re
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -241,6 +242,21 @@ def issue_key(
     return IssuedKey(prior_key, prior.nonce, replayed=True)
 
 
+class NewKey(msgspec.Struct, frozen=True, kw_only=True):
+    """The members of a new key, named as those of `Key`; `expires_at` is kept as it was written.
+
+    The digest of a repeatable request is that of these members. One added after 0.3.0 is UNSET by
+    default: requests without it then have the digest that they had before.
+    """
+
+    kind: KeyKind
+    name: str
+    limit_pico: int | None = None
+    limit_reset: LimitReset | None = None
+    include_byok_in_limit: bool = False
+    expires_at: str | None = None
+
+
 class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
     """What a change sets; members left out stay as they are. `deleted` cannot be undone."""
 
@@ -252,6 +268,12 @@ class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
     deleted: bool = False
 
 
+def given_members(members: NewKey | KeyChange) -> dict[str, Any]:
+    """Those that are given a value, by name."""
+    every = msgspec.structs.asdict(members)
+    return {name: value for name, value in every.items() if value is not msgspec.UNSET}
+
+
 def change_key(key: Key | None, change: KeyChange, at_ms: int) -> Key:
     """The key after a change; raises `KeyNotFound` for none or a deleted one, and as `check_limit`.
 
@@ -259,11 +281,8 @@ def change_key(key: Key | None, change: KeyChange, at_ms: int) -> Key:
     """
     if key is None or key.deleted_at_ms is not None:
         raise KeyNotFound("API key not found")
-    members = {
-        name: value
-        for name, value in msgspec.structs.asdict(change).items()
-        if name != "deleted" and value is not msgspec.UNSET
-    }
+    members = given_members(change)
+    del members["deleted"]
     if change.limit_pico is None:
         members.setdefault("limit_reset", None)
     changed = msgspec.structs.replace(

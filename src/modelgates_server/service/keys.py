@@ -24,15 +24,17 @@ from modelgates_server.core.keys import (
     KeyChange,
     KeyCreationRecord,
     KeyKind,
+    NewKey,
     check_limit,
     check_usable,
+    given_members,
     is_key_shaped,
     key_hash,
     key_label,
     key_text,
 )
 from modelgates_server.core.ledger.commands import TEXT_MAX_CHARS, check_text
-from modelgates_server.core.times import MS_PER_DAY, LimitReset, parse_instant
+from modelgates_server.core.times import MS_PER_DAY, parse_instant
 from modelgates_server.service.ports import (
     AuthenticatedKey,
     Clock,
@@ -41,17 +43,6 @@ from modelgates_server.service.ports import (
 )
 
 KEY_CREATION_KEPT_MS = MS_PER_DAY
-
-
-class NewKey(msgspec.Struct, frozen=True, kw_only=True):
-    """The members of a new key. `expires_at` is ISO 8601 and is kept as it was written."""
-
-    kind: KeyKind
-    name: str
-    limit_pico: int | None = None
-    limit_reset: LimitReset | None = None
-    include_byok_in_limit: bool = False
-    expires_at: str | None = None
 
 
 class IdempotentRequest(msgspec.Struct, frozen=True):
@@ -99,15 +90,10 @@ class KeyService:
         key = Key(
             hash=key_hash(text),
             account_id=account_id,
-            kind=new.kind,
-            name=new.name,
             label=key_label(text),
             created_at_ms=now_ms,
-            limit_pico=new.limit_pico,
-            limit_reset=new.limit_reset,
-            include_byok_in_limit=new.include_byok_in_limit,
-            expires_at=new.expires_at,
             expires_at_ms=expires_at_ms,
+            **given_members(new),
         )
         record = None if repeatable is None else _creation_record(key, new, repeatable, nonce)
         issued = await self._keys.create_key(key, record)

@@ -1,19 +1,8 @@
 from decimal import Decimal
 
-from modelgates_server.core.pricing.prices import (
-    BASIS_POINTS,
-    shown_tiers,
-    stands_for,
-)
+from modelgates_server.core.pricing.prices import BASIS_POINTS, shown_tiers
 from modelgates_server.core.pricing.usage import Meter
 from tests.core.pricing.test_prices import price
-
-
-def test_class_of_tokens_is_part_of_those_whose_rate_it_has_without_its_own() -> None:
-    assert stands_for(Meter.INPUT) == ()
-    assert stands_for(Meter.CACHE_WRITE_1H)[-1] is Meter.INPUT
-    for meter in Meter:
-        assert meter not in stands_for(meter)
 
 
 def test_shown_tier_has_the_rates_of_those_below_it_when_it_states_none() -> None:

@@ -2,7 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelgates_server.core.pricing.usage import INPUTS, OUTPUTS, Meter, Usage, estimate_usage
+from modelgates_server.core.pricing.usage import (
+    INPUTS,
+    OUTPUTS,
+    Meter,
+    Usage,
+    containing_classes,
+    estimate_usage,
+)
 
 
 def test_negative_count_cannot_be_built() -> None:
@@ -22,6 +29,13 @@ def test_every_meter_of_tokens_is_a_class_of_usage_on_one_side() -> None:
     assert {*INPUTS, *OUTPUTS} == {*Meter} - {Meter.REQUEST}
     assert {*INPUTS, *OUTPUTS, "estimated"} == {*Usage.__struct_fields__}
     assert len(INPUTS) + len(OUTPUTS) == len({*INPUTS, *OUTPUTS})
+
+
+def test_class_of_tokens_is_part_of_those_whose_rate_it_has_without_its_own() -> None:
+    assert containing_classes(Meter.INPUT) == ()
+    assert containing_classes(Meter.CACHE_WRITE_1H)[-1] is Meter.INPUT
+    for meter in Meter:
+        assert meter not in containing_classes(meter)
 
 
 def test_totals_are_those_of_their_side_whatever_the_order_of_the_classes() -> None:

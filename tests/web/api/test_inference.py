@@ -13,11 +13,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from modelgates_server.bootstrap.composition import http_app
-from modelgates_server.core.keys import KeyKind
+from modelgates_server.core.keys import KeyKind, NewKey
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
-from modelgates_server.service.keys import NewKey
 from modelgates_server.service.ports import ProviderReply, Store
 from modelgates_server.service.verify import verify
 from modelgates_server.web.keep_alive import KeepAliveRules

@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from modelgates_server.core.keys import SECRET_BYTES, KeyKind, key_hash, key_text
+from modelgates_server.core.keys import SECRET_BYTES, KeyKind, NewKey, key_hash, key_text
 from modelgates_server.core.times import MS_PER_DAY
-from modelgates_server.service.keys import IdempotentRequest, KeyService, NewKey
+from modelgates_server.service.keys import IdempotentRequest, KeyService
 from tests.server import Customer
 from tests.support import DOLLAR, HOUR_MS
 from tests.web.harness import Api

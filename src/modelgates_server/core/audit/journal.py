@@ -38,6 +38,7 @@ _OTHER_SIDE = {
     EntryKind.USAGE: PlatformAccount.REVENUE,
     EntryKind.EXPIRE: PlatformAccount.REVENUE,
 }
+_CREDITING = {kind for kind, side in _OTHER_SIDE.items() if side is not PlatformAccount.REVENUE}
 _ACCOUNT_FIGURES = {
     "last_seq": "I4",
     "min_balance_pico": "I3",
@@ -179,7 +180,7 @@ class JournalAudit:
             )
 
     def _add(self, entry: Entry) -> None:
-        if entry.kind in {EntryKind.GRANT, EntryKind.ADJUSTMENT}:
+        if entry.kind in _CREDITING:
             self.credits_pico += entry.amount_pico
         else:
             self.usage_pico -= entry.amount_pico

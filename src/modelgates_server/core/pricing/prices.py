@@ -13,7 +13,14 @@ import msgspec
 
 from modelgates_server.core.errors import InvalidAmount
 from modelgates_server.core.money import ENTRY_MAX_PICO, PLACES, Pico
-from modelgates_server.core.pricing.usage import INPUTS, OUTPUTS, Meter, Usage
+from modelgates_server.core.pricing.usage import (
+    INPUTS,
+    MEDIA_INPUTS,
+    OUTPUTS,
+    Meter,
+    Usage,
+    containing_classes,
+)
 
 RATE_MAX = Decimal(1000)
 RATE_PLACES_MAX = 24
@@ -26,20 +33,8 @@ _WIDE = Context(prec=100)
 _ONE = Decimal(1)
 _ZERO = Decimal(0)
 
-_STANDS_FOR = {
-    Meter.CACHE_READ: Meter.INPUT,
-    Meter.CACHE_WRITE: Meter.INPUT,
-    Meter.CACHE_WRITE_1H: Meter.CACHE_WRITE,
-    Meter.INPUT_AUDIO: Meter.INPUT,
-    Meter.INPUT_IMAGE: Meter.INPUT,
-    Meter.REASONING: Meter.OUTPUT,
-    Meter.OUTPUT_AUDIO: Meter.OUTPUT,
-    Meter.OUTPUT_IMAGE: Meter.OUTPUT,
-}
-"""A class without a rate of its own is charged like the class it is part of."""
-
 _REQUEST = (Meter.REQUEST,)
-_TEXT_INPUTS = (Meter.INPUT, Meter.CACHE_READ, Meter.CACHE_WRITE, Meter.CACHE_WRITE_1H)
+_TEXT_INPUTS = tuple(meter for meter in INPUTS if meter not in MEDIA_INPUTS)
 
 Rates = Mapping[Meter, Decimal]
 
@@ -56,12 +51,11 @@ class Tier(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def rate(self, meter: Meter) -> Decimal:
         """Dollars per unit; a request costs nothing of its own where no rate is given."""
-        rate = self.rates.get(meter)
-        if rate is not None:
-            return rate
-        if meter is Meter.REQUEST:
-            return _ZERO
-        return self.rate(_STANDS_FOR[meter])
+        for each in (meter, *containing_classes(meter)):
+            if each in self.rates:
+                return self.rates[each]
+        assert meter is Meter.REQUEST, "input and output have rates"
+        return _ZERO
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -129,16 +123,6 @@ class Charge(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         assert total_of(self.lines) == dollars(self.amount_pico), "lines add up to the charge"
         assert self.amount_pico >= 0
-
-
-def stands_for(meter: Meter) -> tuple[Meter, ...]:
-    """The classes that a class is part of, nearest first: each is its rate where it has none."""
-    classes = []
-    above = _STANDS_FOR.get(meter)
-    while above is not None:
-        classes.append(above)
-        above = _STANDS_FOR.get(above)
-    return tuple(classes)
 
 
 def read_rate(text: str) -> Decimal:

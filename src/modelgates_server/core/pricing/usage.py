@@ -1,6 +1,6 @@
 """What a call used, in classes that do not overlap, and what a provider's report says of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from operator import attrgetter
 
@@ -31,15 +31,33 @@ class Meter(StrEnum):
     REQUEST = "request"
 
 
-INPUTS = (
-    Meter.INPUT,
-    Meter.CACHE_READ,
-    Meter.CACHE_WRITE,
-    Meter.CACHE_WRITE_1H,
-    Meter.INPUT_AUDIO,
-    Meter.INPUT_IMAGE,
-)
-OUTPUTS = (Meter.OUTPUT, Meter.REASONING, Meter.OUTPUT_AUDIO, Meter.OUTPUT_IMAGE)
+_PART_OF: Mapping[Meter, Meter] = {
+    Meter.CACHE_READ: Meter.INPUT,
+    Meter.CACHE_WRITE: Meter.INPUT,
+    Meter.CACHE_WRITE_1H: Meter.CACHE_WRITE,
+    Meter.INPUT_AUDIO: Meter.INPUT,
+    Meter.INPUT_IMAGE: Meter.INPUT,
+    Meter.REASONING: Meter.OUTPUT,
+    Meter.OUTPUT_AUDIO: Meter.OUTPUT,
+    Meter.OUTPUT_IMAGE: Meter.OUTPUT,
+}
+"""A class without a rate of its own is charged like the class it is part of."""
+
+
+def containing_classes(meter: Meter) -> tuple[Meter, ...]:
+    """The classes that a class is part of, nearest first."""
+    nearest = _PART_OF.get(meter)
+    return () if nearest is None else (nearest, *containing_classes(nearest))
+
+
+def _parts(whole: Meter) -> tuple[Meter, ...]:
+    return tuple(meter for meter in Meter if whole in (meter, *containing_classes(meter)))
+
+
+INPUTS = _parts(Meter.INPUT)
+OUTPUTS = _parts(Meter.OUTPUT)
+MEDIA_INPUTS = (Meter.INPUT_AUDIO, Meter.INPUT_IMAGE)
+MEDIA_OUTPUTS = (Meter.OUTPUT_AUDIO, Meter.OUTPUT_IMAGE)
 _CLASSES = (*INPUTS, *OUTPUTS)
 
 _input_counts = attrgetter(*INPUTS)

@@ -16,12 +16,15 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import ROUND_CEILING, Decimal
+from itertools import combinations
 from typing import Any
 
 import msgspec
 
 from modelgates_server.core.pricing.usage import (
     COUNT_MAX,
+    MEDIA_INPUTS,
+    MEDIA_OUTPUTS,
     OUTPUTS,
     CacheTokens,
     ReasoningTokens,
@@ -146,9 +149,9 @@ class _Counts:
         return max(get("cache_write", 0), get("cache_write_5m", 0) + hour), hour
 
     @property
-    def media(self) -> tuple[int, int]:
-        """Tokens of sound and of images that were read."""
-        return self.by_name.get("input_audio", 0), self.by_name.get("input_image", 0)
+    def media(self) -> dict[str, int]:
+        """Tokens of sound, of images … that were read."""
+        return {str(meter): self.by_name.get(meter, 0) for meter in MEDIA_INPUTS}
 
     def relations(self, rules: UsageRules) -> tuple[CacheTokens | None, ReasoningTokens | None]:
         """The rules that hold for this report."""
@@ -204,13 +207,11 @@ def _classify(counts: _Counts, rules: UsageRules) -> Usage:
     rest = max(0, total - prompt - (completion or 0))
     beside = _beside(counts, rules, prompt, rest)
     rest = max(0, rest - beside.input_tokens - beside.reasoning_tokens)
-    audio, image = counts.media
     inputs = {
         "cache_read": counts.reads,
         "cache_write_1h": hour,
         "cache_write": writes - hour,
-        "input_audio": audio,
-        "input_image": image,
+        **counts.media,
     }
     classes: dict[str, Any] = _split("input", prompt + beside.input_tokens, inputs)
     if completion is None:
@@ -250,8 +251,7 @@ def _outputs(counts: _Counts, written: int, hidden: int, beside: int) -> dict[st
             whole = reasoning
     parts = {
         "reasoning": beside + hidden if beside else max(hidden, reasoning),
-        "output_audio": get("output_audio", 0),
-        "output_image": get("output_image", 0),
+        **{str(meter): get(meter, 0) for meter in MEDIA_OUTPUTS},
     }
     return _split("output", whole + beside, parts)
 
@@ -288,9 +288,11 @@ def _beside(counts: _Counts, rules: UsageRules, prompt: int, rest: int) -> _Besi
 
 def _explanations(counts: _Counts, reasoning: int) -> Iterator[_Beside]:
     """What a total may have beyond its prompt and completion: the cache is thought of first."""
-    reads, (writes, _), (audio, image) = counts.reads, counts.writes, counts.media
+    reads, (writes, _), media_counts = counts.reads, counts.writes, counts.media.values()
+    sizes = range(len(media_counts) + 1)
+    media_sums = [sum(some) for size in sizes for some in combinations(media_counts, size)]
     for thought in (0, reasoning):
-        for media in (0, audio, image, audio + image):
+        for media in media_sums:
             for cache in (reads + writes, reads, writes, 0):
                 yield _Beside(cache, thought, media)
 

@@ -44,11 +44,8 @@ update api_key
 insert into api_key ({key}) values ({key:values});
 
 -- name: update_key
-update api_key
-   set name = :name, limit_pico = :limit_pico, limit_reset = :limit_reset,
-       include_byok_in_limit = :include_byok_in_limit, disabled = :disabled,
-       updated_at_ms = :updated_at_ms, deleted_at_ms = :deleted_at_ms
- where hash = :hash;
+-- The whole row, as it was read in the same transaction and changed.
+update api_key set ({key}) = ({key:values}) where hash = :hash;
 
 -- name: key_creation_record
 select {key_creation_record} from issuance where account_id = ? and reference = ?;

@@ -9,9 +9,9 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.keys import Key, KeyChange, KeyKind
+from modelgates_server.core.keys import Key, KeyChange, KeyKind, NewKey
 from modelgates_server.core.times import LimitReset
-from modelgates_server.service.keys import IdempotentRequest, KeyService, NewKey
+from modelgates_server.service.keys import IdempotentRequest, KeyService
 from modelgates_server.service.ports import Clock
 from modelgates_server.web.api.amounts import Number, read_number
 from modelgates_server.web.api.key_responses import current_key, key_response, workspace_of

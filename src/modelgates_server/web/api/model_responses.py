@@ -8,39 +8,26 @@ import msgspec
 from modelgates_server.core.metering.request import Api
 from modelgates_server.core.pricing.catalog import Model
 from modelgates_server.core.pricing.prices import Price, Tier, plain, shown_tiers
-from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.docsite.openapi import BASE_PATH
-
-_MEMBERS = {
-    Meter.INPUT: "prompt",
-    Meter.CACHE_READ: "input_cache_read",
-    Meter.CACHE_WRITE: "input_cache_write",
-    Meter.CACHE_WRITE_1H: "input_cache_write_1h",
-    Meter.INPUT_AUDIO: "audio",
-    Meter.INPUT_IMAGE: "image_token",
-    Meter.OUTPUT: "completion",
-    Meter.REASONING: "internal_reasoning",
-    Meter.OUTPUT_AUDIO: "audio_output",
-    Meter.OUTPUT_IMAGE: "image_output",
-    Meter.REQUEST: "request",
-}
-"""What OpenRouter calls our classes; `image` is its price of a whole image, which we never have."""
 
 
 class _Rates(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Dollars per unit, as plain decimals in text."""
+    """Dollars per unit, as plain decimals in text. Members are named as the meters are.
 
-    prompt: str
-    completion: str
+    Clients see OpenRouter's names; `image` is its price of a whole image, which we never have.
+    """
+
+    input: str = msgspec.field(name="prompt")
+    output: str = msgspec.field(name="completion")
     request: str | None = None
-    image_token: str | None = None
-    image_output: str | None = None
-    audio: str | None = None
-    audio_output: str | None = None
-    input_cache_read: str | None = None
-    input_cache_write: str | None = None
-    input_cache_write_1h: str | None = None
-    internal_reasoning: str | None = None
+    input_image: str | None = msgspec.field(default=None, name="image_token")
+    output_image: str | None = msgspec.field(default=None, name="image_output")
+    input_audio: str | None = msgspec.field(default=None, name="audio")
+    output_audio: str | None = msgspec.field(default=None, name="audio_output")
+    cache_read: str | None = msgspec.field(default=None, name="input_cache_read")
+    cache_write: str | None = msgspec.field(default=None, name="input_cache_write")
+    cache_write_1h: str | None = msgspec.field(default=None, name="input_cache_write_1h")
+    reasoning: str | None = msgspec.field(default=None, name="internal_reasoning")
 
 
 class PricingOverride(_Rates, frozen=True, kw_only=True, omit_defaults=True):
@@ -212,7 +199,7 @@ def _endpoint_response(
         pricing=pricing,
         supported_parameters=model.parameters or (),
         supports_tool_choice=ToolChoice(takes_choice, takes_choice, takes_choice, takes_choice),
-        supports_implicit_caching=pricing.input_cache_read is not None,
+        supports_implicit_caching=pricing.cache_read is not None,
         service_tier=service_tier,
     )
 
@@ -242,4 +229,4 @@ def _pricing(price: Price, markup_bp: int, service_tier: str | None = None) -> P
 
 
 def _rates(tier: Tier) -> dict[str, str]:
-    return {_MEMBERS[meter]: plain(rate) for meter, rate in tier.rates.items()}
+    return {str(meter): plain(rate) for meter, rate in tier.rates.items()}
