@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from modelgates_server.docsite.export import OURS
+from modelgates_server.docsite.export import FILE_LIST
 from tests.cli.console import Console
 
 BASE = "https://gateway.example/llm"
@@ -20,7 +20,7 @@ def test_the_documentation_becomes_files_without_a_database(console: Console) ->
         "front_page": f"{BASE}/docs",
         # The list of them is one more.
         "files": len(written) - 1,
-        "bytes": sum(path.stat().st_size for path in written if path.name != OURS),
+        "bytes": sum(path.stat().st_size for path in written if path.name != FILE_LIST),
     }
     assert not console.path.exists()
     page = (console.folder / "site/docs/index.html").read_text("utf-8")

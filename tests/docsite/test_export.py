@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.docsite.export import OURS, write
+from modelgates_server.docsite.export import FILE_LIST, write
 from modelgates_server.docsite.model import ORIGIN
 from modelgates_server.docsite.openapi import document_at
 from modelgates_server.docsite.site import Site, build_site
@@ -93,7 +93,7 @@ def test_a_build_that_was_interrupted_can_be_repeated(
             if earlier:
                 write(site, folder, BASE)
                 (folder / "gone.html").touch()
-                (folder / OURS).write_text((folder / OURS).read_text() + "gone.html\n")
+                (folder / FILE_LIST).write_text((folder / FILE_LIST).read_text() + "gone.html\n")
             with monkeypatch.context() as patch:
                 lasting = steps
                 patch.setattr(Path, step, dies)
@@ -101,7 +101,7 @@ def test_a_build_that_was_interrupted_can_be_repeated(
                     write(site, folder, BASE)
             written = write(site, folder, BASE)
             here = [path for path in folder.rglob("*") if path.is_file()]
-            assert sorted(here) == sorted([*written, folder / OURS])
+            assert sorted(here) == sorted([*written, folder / FILE_LIST])
 
 
 def test_a_folder_of_an_earlier_build_is_written_anew(tmp_path: Path, site: Site) -> None:
@@ -110,11 +110,11 @@ def test_a_folder_of_an_earlier_build_is_written_anew(tmp_path: Path, site: Site
     gone = folder / "docs/old/index.html"
     gone.parent.mkdir()
     gone.touch()
-    with (folder / OURS).open("a") as listed:
+    with (folder / FILE_LIST).open("a") as listed:
         listed.write("docs/old/index.html\n")
     assert write(site, folder, BASE) == written
     assert not gone.exists()
-    assert "docs/old/index.html" not in (folder / OURS).read_text().splitlines()
+    assert "docs/old/index.html" not in (folder / FILE_LIST).read_text().splitlines()
 
 
 def test_what_somebody_else_wrote_is_left_alone(tmp_path: Path, site: Site) -> None:
@@ -136,7 +136,7 @@ def test_a_list_of_files_cannot_name_one_elsewhere(tmp_path: Path, site: Site) -
     outside, folder = tmp_path / "precious", tmp_path / "site"
     outside.touch()
     folder.mkdir()
-    (folder / OURS).write_text("../precious\n")
+    (folder / FILE_LIST).write_text("../precious\n")
     write(site, folder, BASE)
     assert outside.exists()
 
@@ -147,7 +147,7 @@ def test_a_file_is_no_folder(tmp_path: Path, site: Site) -> None:
         write(site, tmp_path / "file", BASE)
 
 
-@pytest.mark.parametrize("link", ["docs", "docs/guides", "llms.txt", OURS, "docs/gone"])
+@pytest.mark.parametrize("link", ["docs", "docs/guides", "llms.txt", FILE_LIST, "docs/gone"])
 def test_nothing_is_written_through_a_link(link: str, tmp_path: Path, site: Site) -> None:
     folder, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
     write(site, folder, BASE)

@@ -41,12 +41,12 @@ def operations_of(document: dict[str, Any]) -> list[tuple[str, str, dict[str, An
 
 
 def referenced(document: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
-    """The value itself, or what its `$ref` stands for."""
+    """The value itself, or what its `$ref` stands for, with its siblings (as `docsite.schemas`)."""
     while "$ref" in value:
         found: Any = document
         for step in value["$ref"].removeprefix("#/").split("/"):
             found = found[step]
-        value = found
+        value = {**found, **{name: own for name, own in value.items() if name != "$ref"}}
     return value
 
 

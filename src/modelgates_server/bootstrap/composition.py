@@ -57,12 +57,12 @@ def compose(
 
 def http_app(services: Services, options: WebOptions, lifespan: Lifespan) -> App:
     """The HTTP application over these services. `lifespan` is entered before the first request."""
-    refusals = ErrorResponses(options.limit_source_prefix)
+    error_responses = ErrorResponses(options.limit_source_prefix)
     return App(
-        routes(services, options, refusals),
+        routes(services, options, error_responses),
         services.keys,
         services.metrics.count_request,
-        refusals,
+        error_responses,
         lifespan,
         options.bodies_max_bytes,
     )

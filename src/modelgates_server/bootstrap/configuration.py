@@ -209,8 +209,8 @@ class _Reading:
         if model.markup_bp < 0:
             self._warnings.append(f"{path} is sold below its price")
         self._warnings += (
-            f"{path} has no rate for {what}: calls that ask for it are refused"
-            for what in unpriced_media(model, prices)
+            f"{path} has no rate for {medium}: calls that ask for it are refused"
+            for medium in unpriced_media(model, prices)
         )
         self._warnings += (f"{path} {doubt}" for doubt in doubtful_figures(model, prices))
 

@@ -256,12 +256,14 @@ def _sentence(path: str, shape: type[Table], problem: ErrorDetails) -> str:
     kind = type(problem["input"])
     if name == "prices" and kind is dict:
         return f"{path} is one table of several: write the standard rates in [[{path}]] above it"
-    what = _PROBLEMS[problem["type"]].format(**problem.get("ctx", {}))
+    problem_text = _PROBLEMS[problem["type"]].format(**problem.get("ctx", {}))
     if problem["type"].endswith("_type"):
-        what += f", not {_KINDS[kind]}"
+        problem_text += f", not {_KINDS[kind]}"
     if name == "prices" and kind is str:
-        return f"{path} {what}: for the price of another model, {example(table, 'price_from')}"
-    return f"{path} {what}: {example(table, name)}"
+        return (
+            f"{path} {problem_text}: for the price of another model, {example(table, 'price_from')}"
+        )
+    return f"{path} {problem_text}: {example(table, name)}"
 
 
 def _member(shape: type[Table], location: tuple[int | str, ...]) -> tuple[type[Table], str]:

@@ -100,8 +100,8 @@ def unpriced_media(model: Model, prices: tuple[Price, ...]) -> list[str]:
     }
     tiers = [tier for price in prices if not price.is_free for tier in price.tiers]
     return [
-        what
-        for what, (meter, is_listed) in media.items()
+        medium
+        for medium, (meter, is_listed) in media.items()
         if is_listed and not all(meter in tier.rates for tier in tiers)
     ]
 

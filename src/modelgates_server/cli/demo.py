@@ -114,7 +114,7 @@ async def _seed(gateway: Any, database_url: str) -> Demo:
 def _tour(url: str, shown: Demo, program: str) -> None:
     try:
         text, usage = _call_model(url, shown.inference_key)
-        answer = _ask(url, "GET", "/api/v1/credits", shown.management_key)
+        answer = _request(url, "GET", "/api/v1/credits", shown.management_key)
     except OSError as error:
         note(f"Error: the demo could not call itself: {error}")
         return
@@ -166,7 +166,7 @@ def _call_model(url: str, key: str) -> tuple[str, str]:
     """One streamed call: the text of the answer, and the usage with its cost."""
     messages = [{"role": "user", "content": _PROMPT}]
     body = {"model": _MODEL, "stream": True, "max_tokens": 100, "messages": messages}
-    stream = _ask(url, "POST", "/api/v1/chat/completions", key, json.dumps(body))
+    stream = _request(url, "POST", "/api/v1/chat/completions", key, json.dumps(body))
     payloads = [line.removeprefix("data: ") for line in stream.splitlines() if line[:6] == "data: "]
     # Decimal: as a float the cost might be written with an exponent.
     chunks = [json.loads(payload, parse_float=Decimal) for payload in payloads[:-1]]
@@ -178,7 +178,7 @@ def _call_model(url: str, key: str) -> tuple[str, str]:
     return text, f"{chunks[-1]['id']}: {tokens}, cost ${usage['cost']:f}"
 
 
-def _ask(url: str, method: str, path: str, key: str, body: str | None = None) -> str:
+def _request(url: str, method: str, path: str, key: str, body: str | None = None) -> str:
     # A third of the time that all other commands would take to start.
     from http.client import OK, HTTPConnection  # noqa: PLC0415
 

@@ -226,8 +226,8 @@ def _sums(generation: Generation) -> str:
     total = ("", "cost", "", format_pico(generation.cost_pico))
     wide = [max(len(row[column]) for row in (*rows, total)) for column in range(4)]
     lines = [
-        f"{count:>{wide[0]}} {what:{wide[1]}} x {rate:{wide[2]}} = {amount}"
-        for count, what, rate, amount in rows
+        f"{count:>{wide[0]}} {meter:{wide[1]}} x {rate:{wide[2]}} = {amount}"
+        for count, meter, rate, amount in rows
     ]
     lines.append(f"{'':{wide[0]}} {'cost':{wide[1]}}   {'':{wide[2]}} = {total[3]}")
     if generation.overrun_pico:

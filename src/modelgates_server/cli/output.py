@@ -104,10 +104,10 @@ def confirm(question: str, yes: bool) -> None:
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
     """A line that says how far long work has come; only on terminals, and gone when it ends."""
-    seen = sys.stderr.isatty()
+    is_terminal = sys.stderr.isatty()
 
     def say(text: str) -> None:
-        if seen:
+        if is_terminal:
             typer.echo(f"\r{text}\x1b[K", nl=False, err=True)
 
     try:

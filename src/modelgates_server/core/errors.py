@@ -103,11 +103,11 @@ class ModelNotFound(NotFound, code="model_not_found"):
 
 
 class NoEndpoint(NotFound, code="no_endpoint"):
-    """No endpoint of the model meets what the request demands of one; OpenRouter's word and 404."""
+    """No endpoint of the model meets what the request demands of one."""
 
 
 class Conflict(GatewayError, code="conflict"):
-    """The request is well formed, but what is on the books stands against it."""
+    """The request is well formed, but the recorded state does not allow it."""
 
 
 class AccountExists(Conflict, code="account_exists"):
@@ -127,7 +127,7 @@ class HoldEnded(Conflict, code="hold_ended"):
 
 
 class HoldNotExpired(Conflict, code="hold_not_expired"):
-    """A hold may be resolved by the sweeper only after its time."""
+    """A hold may be resolved by maintenance only after its time."""
 
 
 class TotalTooLarge(Conflict, code="total_too_large"):

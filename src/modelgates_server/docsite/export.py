@@ -8,10 +8,10 @@ from modelgates_server.docsite.model import HTML, Document
 from modelgates_server.docsite.rebase import rebased
 from modelgates_server.docsite.site import Site
 
-OURS = ".modelgates-docs"
+FILE_LIST = ".modelgates-docs"
 """Lists the files that were made here, which may therefore be written anew."""
 
-_NEXT = f"{OURS}.next"
+_NEXT = f"{FILE_LIST}.next"
 
 
 def write(site: Site, folder: Path, base_url: str) -> list[Path]:
@@ -42,7 +42,7 @@ def _file(name: str, document: Document) -> str:
 def _list(folder: Path, files: Iterable[Path]) -> None:
     names = sorted(path.relative_to(folder).as_posix() for path in files)
     (folder / _NEXT).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    (folder / _NEXT).replace(folder / OURS)
+    (folder / _NEXT).replace(folder / FILE_LIST)
 
 
 def _left_by_us(folder: Path) -> set[Path]:
@@ -54,8 +54,8 @@ def _left_by_us(folder: Path) -> set[Path]:
     # A link may lead out of the folder, whoever made it.
     links = {path for path in folder.rglob("*") if path.is_symlink()}
     here = {path for path in folder.rglob("*") if not path.is_dir()}
-    lists = {folder / OURS, folder / _NEXT}
-    if foreign := links or here - lists - {folder / name for name in _names(folder / OURS)}:
+    lists = {folder / FILE_LIST, folder / _NEXT}
+    if foreign := links or here - lists - {folder / name for name in _names(folder / FILE_LIST)}:
         raise InvalidInput(
             f"{folder} has files that no earlier build wrote, such as "
             f"{min(foreign).relative_to(folder)}: name a folder that is empty or does not exist"

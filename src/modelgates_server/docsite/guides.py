@@ -60,8 +60,8 @@ def _description(body: str) -> str:
     paragraphs = (" ".join(part.split()) for part in body.split("\n\n"))
     first = next(part for part in paragraphs if part and not part.startswith((_STATUS, _CODE)))
     words = plain(_LABEL.sub("", first))
-    found = _SENTENCE.match(words)
-    return found[1] if found else words
+    sentence = _SENTENCE.match(words)
+    return sentence[1] if sentence else words
 
 
 def relinked(text: str, name: str, files: set[str]) -> str:
@@ -72,9 +72,9 @@ def relinked(text: str, name: str, files: set[str]) -> str:
     fence = ""
     lines = []
     for line in text.split("\n"):
-        found = _FENCE.match(line)
-        if found and (not fence or found[1].startswith(fence)):
-            fence = "" if fence else found[1]
+        ticks = _FENCE.match(line)
+        if ticks and (not fence or ticks[1].startswith(fence)):
+            fence = "" if fence else ticks[1]
         lines.append(line if fence else _relinked_line(line, name, files))
     return "\n".join(lines)
 

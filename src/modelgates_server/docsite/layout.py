@@ -48,7 +48,7 @@ class Layout:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters.update(place=place, label=label)
+        self._environment.filters.update(url=page_url, label=label)
         self._environment.globals.update(
             asset=lambda name: f"{ORIGIN}{assets[name]}",
             docs=f"{ORIGIN}/docs",
@@ -69,13 +69,13 @@ class Layout:
             current=page.path,
         )
 
-    def results(self, query: str, found: Sequence[Excerpt], mistake: str = "") -> str:
+    def results(self, query: str, excerpts: Sequence[Excerpt], mistake: str = "") -> str:
         """What a search found; `mistake` is empty, or why nothing was searched."""
         return self._render(
             "search.html",
             # An address in it stays as it was typed; see `rebase`.
             query=escape(query).replace(":", Markup("&#58;")),
-            found=[(one, _marked(one.text)) for one in found],
+            excerpts=[(excerpt, _marked(excerpt.text)) for excerpt in excerpts],
             mistake=mistake,
         )
 
@@ -102,15 +102,15 @@ class Layout:
 
     @cached_property
     def _neighbours(self) -> dict[str, tuple[Page | None, Page | None]]:
-        row = [None, *(page for section in self._navigation for page in section.pages), None]
+        ordered = [None, *(page for section in self._navigation for page in section.pages), None]
         return {
             page.path: (before, after)
-            for (before, page), (_, after) in pairwise(pairwise(row))
+            for (before, page), (_, after) in pairwise(pairwise(ordered))
             if page is not None
         }
 
 
-def place(path: str) -> str:
+def page_url(path: str) -> str:
     """Where a page is."""
     return f"{ORIGIN}/docs/{path}" if path else f"{ORIGIN}/docs"
 
@@ -121,8 +121,8 @@ def label(page: Page) -> str:
 
 
 def _verb(page: Page) -> str:
-    found = _VERB.search(page.markdown) if page.path.startswith(_OPERATIONS) else None
-    return found[1] if found else ""
+    verb = _VERB.search(page.markdown) if page.path.startswith(_OPERATIONS) else None
+    return verb[1] if verb else ""
 
 
 def _marked(text: str) -> Markup:

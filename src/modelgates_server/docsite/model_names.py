@@ -20,15 +20,15 @@ def with_offered_models(document: dict[str, Any], catalog: Catalog) -> dict[str,
         for request in _requests(paths[f"/{api}"]["post"]):
             if offered and request["model"] not in offered:
                 request["model"] = _choice(offered)
-    asked = _requests(paths[f"/{Api.CHAT}"]["post"])[0]["model"].split("/", 1)
+    names = _requests(paths[f"/{Api.CHAT}"]["post"])[0]["model"].split("/", 1)
     for parameter in paths["/models/{author}/{slug}/endpoints"]["parameters"]:
         if parameter["name"] in _NAME:
-            parameter["example"] = asked[_NAME.index(parameter["name"])]
+            parameter["example"] = names[_NAME.index(parameter["name"])]
     return document
 
 
 def _choice(offered: list[str]) -> str:
-    """One that answers in earnest; of the sandbox, the one that says what it is told."""
+    """One that answers in earnest; of the sandbox, the one that echoes its prompt."""
     real = [name for name in offered if not name.startswith(_SANDBOX)]
     return next(iter([*real, *(name for name in offered if name == _ANSWERS), *offered]))
 

@@ -34,17 +34,17 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 def resolved(document: Schema, value: Schema) -> Schema:
-    """What a `$ref` stands for, with what stands beside it (JSON Schema 2020-12, 8.2.3)."""
+    """What a `$ref` stands for, with its siblings (JSON Schema 2020-12, 8.2.3)."""
     while "$ref" in value:
-        found: Any = document
+        target: Any = document
         for step in value["$ref"].removeprefix("#/").split("/"):
-            found = found[step]
-        value = {**found, **{name: own for name, own in value.items() if name != "$ref"}}
+            target = target[step]
+        value = {**target, **{name: own for name, own in value.items() if name != "$ref"}}
     return value
 
 
 def shape_of(document: Schema, schema: Schema, name: str = "", *, required: bool = True) -> Shape:
-    """A schema for people. One that is within itself is not told again there."""
+    """A schema for people. One that is within itself is not repeated there."""
     return _SchemaReader(document).shape(schema, name, (), required=required)
 
 
@@ -84,17 +84,17 @@ class _SchemaReader:
             if schema["$ref"] in within:
                 return whole, None
             within = (*within, schema["$ref"])
-        others = [one for one in whole.get("oneOf", ()) if one.get("type") != "null"]
+        others = [each for each in whole.get("oneOf", ()) if each.get("type") != "null"]
         if len(others) != 1:
             return whole, within
-        one, inner = self._entered(others[0], within)
-        beside = {name: value for name, value in whole.items() if name != "oneOf"}
-        return {**one, **beside, "type": [*_types(one), "null"]}, inner
+        alternative, inner = self._entered(others[0], within)
+        siblings = {name: value for name, value in whole.items() if name != "oneOf"}
+        return {**alternative, **siblings, "type": [*_types(alternative), "null"]}, inner
 
     def _members(self, whole: Schema, within: tuple[str, ...]) -> Iterator[Shape]:
-        for number, one in enumerate(whole.get("oneOf", ()), start=1):
-            title = resolved(self._document, one).get("title", f"{number}.")
-            yield self.shape(one, title, within, required=True)
+        for number, alternative in enumerate(whole.get("oneOf", ()), start=1):
+            title = resolved(self._document, alternative).get("title", f"{number}.")
+            yield self.shape(alternative, title, within, required=True)
         needed = whole.get("required", ())
         for name, schema in whole.get("properties", {}).items():
             yield self.shape(schema, name, within, required=name in needed)
@@ -104,12 +104,12 @@ class _SchemaReader:
 
     def _kind(self, whole: Schema) -> str:
         if "oneOf" in whole:
-            return either(self._kind(resolved(self._document, one)) for one in whole["oneOf"])
+            return either(self._kind(resolved(self._document, each)) for each in whole["oneOf"])
         items = resolved(self._document, whole.get("items", {}))
-        many = either(f"{one}s" for one in _types(items))
+        many = either(f"{kind}s" for kind in _types(items))
         array = f"array of {many}" if many else "array"
-        told = [array if kind == "array" else kind for kind in _types(whole)]
-        shown = either(told) or _ANY
+        kinds = [array if kind == "array" else kind for kind in _types(whole)]
+        shown = either(kinds) or _ANY
         return f"{shown} ({whole['format']})" if "format" in whole else shown
 
 

@@ -68,7 +68,7 @@ from sections where sections match ? and rowid = ?
 _TEXT, _CODE = 3, 4
 
 
-class _Section(msgspec.Struct):
+class _IndexedSection(msgspec.Struct):
     """What stands under one heading; `heading` and `anchor` are empty for a page's beginning."""
 
     page: Page
@@ -95,19 +95,19 @@ class Index:
 
     def find(self, query: str, limit: int) -> list[Excerpt]:
         """The best `limit` sections, at most two of a page; none where the query has no words."""
-        said = list(dict.fromkeys(_TERM.findall(query.lower())))
-        terms = ([term for term in said if term not in _FILLERS] or said)[:_WORDS_MAX]
+        words = list(dict.fromkeys(_TERM.findall(query.lower())))
+        terms = ([term for term in words if term not in _FILLERS] or words)[:_WORDS_MAX]
         if not terms:
             return []
         *whole, last = terms
-        wanted = [*(f'"{term}"' for term in whole), self._completed(last)]
-        everything = " AND ".join(wanted)
+        phrases = [*(f'"{term}"' for term in whole), self._completed(last)]
+        everything = " AND ".join(phrases)
         # With the words of each name, as one that stands nowhere may be misspelled.
-        words = [word for term in terms for word in _WORD.findall(term)][:_WORDS_MAX]
-        anything = " OR ".join([*(f'"{word}"' for word in words), wanted[-1]])
+        parts = [word for term in terms for word in _WORD.findall(term)][:_WORDS_MAX]
+        anything = " OR ".join([*(f'"{word}"' for word in parts), phrases[-1]])
         with self._lock:
-            found = self._best(self._ranked(everything, anything), limit)
-            return [self._excerpt(anything, number) for number in found]
+            numbers = self._best(self._ranked(everything, anything), limit)
+            return [self._excerpt(anything, number) for number in numbers]
 
     def _completed(self, term: str) -> str:
         """The term, or any of the frequent words that begin like its last one.
@@ -149,22 +149,22 @@ class Index:
         """
         match = f"{{title heading}} : ({anything})"
         for rowid, title, heading in self._database.execute(_CALLED, (match, _RANKED_MAX)):
-            unsaid, said = _MARKED.subn(" ", title or heading)
-            if said > 1 and _FILLERS.issuperset(_WORD.findall(unsaid.lower())):
+            rest, count = _MARKED.subn(" ", title or heading)
+            if count > 1 and _FILLERS.issuperset(_WORD.findall(rest.lower())):
                 yield rowid - 1
 
     def _best(self, ranked: Iterable[int], limit: int) -> list[int]:
         """The first of these numbers that are allowed in one list."""
-        taken, found = Counter[str](), dict[int, None]()
+        taken, best = Counter[str](), dict[int, None]()
         for number in ranked:
             path = self._sections[number].page.path
-            if number in found or taken[path] == _EXCERPTS_A_PAGE:
+            if number in best or taken[path] == _EXCERPTS_A_PAGE:
                 continue
             taken[path] += 1
-            found[number] = None
-            if len(found) == limit:
+            best[number] = None
+            if len(best) == limit:
                 break
-        return [*found]
+        return [*best]
 
     def _excerpt(self, match: str, number: int) -> Excerpt:
         section = self._sections[number]
@@ -182,7 +182,7 @@ class Index:
         return " ".join(text.split())
 
 
-def _row(section: _Section) -> tuple[str, str, str, str, str]:
+def _row(section: _IndexedSection) -> tuple[str, str, str, str, str]:
     title = section.page.title
     # The reader's address is put in place of ORIGIN later, and a mark in it would prevent that.
     text, code = (" ".join(each).replace(ORIGIN, "") for each in (section.text, section.code))
@@ -191,10 +191,10 @@ def _row(section: _Section) -> tuple[str, str, str, str, str]:
     return title, "", "", text, code
 
 
-def _sections_of(page: Page) -> Iterator[_Section]:
+def _sections_of(page: Page) -> Iterator[_IndexedSection]:
     """Split a page at its headings; those of the HTML say what the anchors are."""
     anchors = list(page.headings)
-    section = _Section(page, "", "", [], [])
+    section = _IndexedSection(page, "", "", [], [])
     heading = ""
     for token in MarkdownIt("commonmark").enable("table").parse(page.markdown):
         if token.type == "heading_open":
@@ -206,7 +206,7 @@ def _sections_of(page: Page) -> Iterator[_Section]:
         elif heading in _HEADING_LEVELS:
             yield section
             text = _text_of(token)
-            section = _Section(page, text, _take_anchor(anchors, text), [], [])
+            section = _IndexedSection(page, text, _take_anchor(anchors, text), [], [])
             heading = ""
         elif heading:  # the title
             heading = ""

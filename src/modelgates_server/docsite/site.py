@@ -8,8 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from modelgates_server.docsite import guides
-from modelgates_server.docsite import llms_txt as machines
+from modelgates_server.docsite import guides, llms_txt
 from modelgates_server.docsite.layout import Layout
 from modelgates_server.docsite.model import (
     ASSETS,
@@ -53,23 +52,23 @@ class Site:
         self.navigation = navigation
         self.pages = {page.path: page for section in navigation for page in section.pages}
         named = {name: _hashed(name, body) for name, body in assets.items()}
-        places = {name: f"/{ASSETS}{named[name]}" for name in named}
-        self._layout = Layout(navigation, places, searchable=searchable)
+        asset_paths = {name: f"/{ASSETS}{named[name]}" for name in named}
+        self._layout = Layout(navigation, asset_paths, searchable=searchable)
         self._index = Index(self.pages.values())
         self.documents = dict(self._page_documents())
         self.documents |= {
             f"{ASSETS}{named[name]}": Document(_ASSET_TYPES[Path(name).suffix], body)
             for name, body in assets.items()
         }
-        self.documents |= _machine_documents(navigation, openapi, is_served=searchable)
+        self.documents |= _documents_for_programs(navigation, openapi, is_served=searchable)
 
     def find(self, query: str, limit: int) -> list[Excerpt]:
         """Search all pages."""
         return self._index.find(query, limit)
 
-    def results(self, query: str, found: list[Excerpt], mistake: str = "") -> bytes:
+    def results(self, query: str, excerpts: list[Excerpt], mistake: str = "") -> bytes:
         """The page that shows what a search found, or why nothing was searched."""
-        return self._layout.results(query, found, mistake).encode()
+        return self._layout.results(query, excerpts, mistake).encode()
 
     def missing(self) -> bytes:
         """The page for a path that leads nowhere."""
@@ -79,7 +78,7 @@ class Site:
         for path, page in self.pages.items():
             name = f"{DOCS}/{path}" if path else DOCS
             yield name, Document(HTML, self._layout.page(page).encode())
-            yield f"{name}.md", Document(_MARKDOWN, machines.markdown(page).encode())
+            yield f"{name}.md", Document(_MARKDOWN, llms_txt.markdown(page).encode())
 
 
 def build_site(openapi: dict[str, Any], *, searchable: bool = True) -> Site:
@@ -98,11 +97,11 @@ def _sections(pages: Iterable[Page]) -> tuple[Section, ...]:
     )
 
 
-def _machine_documents(
+def _documents_for_programs(
     navigation: tuple[Section, ...], openapi: dict[str, Any], *, is_served: bool
 ) -> dict[str, Document]:
-    index = Document(_TEXT, machines.llms(navigation).encode())
-    full = Document(_TEXT, machines.llms_full(navigation).encode())
+    index = Document(_TEXT, llms_txt.llms(navigation).encode())
+    full = Document(_TEXT, llms_txt.llms_full(navigation).encode())
     in_json = Document(_JSON, json.dumps(openapi, ensure_ascii=False).encode())
     in_yaml = Document(_YAML, as_yaml(in_json.body))
     return {
@@ -113,9 +112,9 @@ def _machine_documents(
         f"{DOCS}/openapi.json": in_json,
         f"{DOCS}/openapi.yaml": in_yaml,
         f"{DOCS}/openapi.yml": in_yaml,
-        f"{DOCS}/sitemap.xml": Document(_XML, machines.sitemap(navigation).encode()),
-        "robots.txt": Document(_TEXT, machines.robots().encode()),
-        CATALOG: Document(machines.LINKSET, machines.catalog(is_served=is_served)),
+        f"{DOCS}/sitemap.xml": Document(_XML, llms_txt.sitemap(navigation).encode()),
+        "robots.txt": Document(_TEXT, llms_txt.robots().encode()),
+        CATALOG: Document(llms_txt.LINKSET, llms_txt.catalog(is_served=is_served)),
     }
 
 

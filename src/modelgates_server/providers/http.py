@@ -46,7 +46,7 @@ A request that meets the close on its way fails, and is not sent again: the prov
 to work, and would be paid twice. RFC 9110, 9.2.2 forbids it to gateways for the same reason.
 """
 
-_OURS = frozenset(
+_FIXED_HEADERS = frozenset(
     {"accept-encoding", "connection", "content-length", "content-type", "transfer-encoding"}
 )
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
@@ -91,7 +91,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def _check_headers(self) -> None:
         for header in (*self.headers, self.api_key_header):
-            if not _HEADER_NAME.fullmatch(header) or header.lower() in _OURS:
+            if not _HEADER_NAME.fullmatch(header) or header.lower() in _FIXED_HEADERS:
                 raise InvalidInput(f"{self.name}: the header {header!r} cannot be set")
         for header, value in self.headers.items():
             if self.api_key is not None and header.lower() == self.api_key_header.lower():
@@ -188,12 +188,12 @@ class HttpReply:
         if closed is None:
             return  # lost already, which a read that begins will notice
         # The connection outlives the reply, and always has one of the two waiting for its end.
-        closed.remove_done_callback(_heard)
+        closed.remove_done_callback(_retrieve_exception)
         closed.add_done_callback(self._lost)
 
         def released() -> None:
             closed.remove_done_callback(self._lost)
-            closed.add_done_callback(_heard)
+            closed.add_done_callback(_retrieve_exception)
 
         connection.add_callback(released)
 
@@ -332,6 +332,6 @@ def _for_logs(error: Exception) -> Exception:
     return ConnectionError(f"{type(error).__name__}: {words}")
 
 
-def _heard(closed: asyncio.Future[None]) -> None:
-    """Else asyncio complains that nobody asked why an idle connection went."""
+def _retrieve_exception(closed: asyncio.Future[None]) -> None:
+    """Without it asyncio complains that nobody retrieved why an idle connection ended."""
     closed.exception()

@@ -6,7 +6,7 @@ from modelgates_server.service.accounts import Accounts
 from modelgates_server.service.ports import Clock, Ledger, RandomBytes
 
 _REFERENCE_BYTES = 12
-_OURS = frozenset({"open", "close", "hold", "extend", "capture", "void", "expire"})
+_GATEWAY_KINDS = frozenset({"open", "close", "hold", "extend", "capture", "void", "expire"})
 """How the references of `service.accounts` and `service.holds` start."""
 
 
@@ -51,7 +51,7 @@ class Credits:
 
     def _reference(self, kind: str, given: str | None) -> str:
         if given is not None:
-            if given.partition(":")[0] in _OURS:
+            if given.partition(":")[0] in _GATEWAY_KINDS:
                 raise InvalidInput(
                     f"references that start with {given.partition(':')[0]!r} are ModelGates' own; "
                     "choose another, for example by your system's name"

@@ -26,7 +26,7 @@ class Holds:
         self._clock = clock
 
     async def place(self, generation: Generation, ttl_s: int) -> CommandResult:
-        """Set `hold_pico` aside; the sweeper may resolve the hold after `ttl_s` seconds."""
+        """Set `hold_pico` aside; maintenance may resolve the hold after `ttl_s` seconds."""
         command = PlaceHold(
             account_id=generation.account_id,
             reference=f"hold:{generation.id}",
@@ -39,7 +39,7 @@ class Holds:
         return await self._ledger.execute(command, generation)
 
     async def extend(self, generation: Generation, step: int, ttl_s: int) -> CommandResult:
-        """Keep the hold of a running call from the sweeper for `ttl_s` seconds from now.
+        """Keep the hold of a running call from maintenance for `ttl_s` seconds from now.
 
         `step` numbers the times this was done. The generation is its checkpoint.
         """

@@ -16,7 +16,7 @@ _PAGE = 500
 
 
 class Maintenance:
-    """Runs beside the server; several processes may do it at once, each step is idempotent."""
+    """Runs next to the server; several processes may do it at once, each step is idempotent."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Maintenance:
         expired, progress = 0, True
         while progress:
             live_hold_ids = await self._calls.registry.live_hold_ids()
-            # Those that are spoken for stay due, and must not fill the page.
+            # Those whose calls live stay due, and must not fill the page.
             due = await self._store.expired_holds(self._clock(), _PAGE + len(live_hold_ids))
             orphans = [hold for hold in due if hold.id not in live_hold_ids]
             results = await asyncio.gather(*(self._expire(hold) for hold in orphans))

@@ -40,7 +40,7 @@ _generation = msgspec.json.Decoder(Generation)
 _call_summary = msgspec.json.Decoder(CallSummary)
 _json = msgspec.json.Encoder()
 # What reading JSON of another origin may raise; the core asserts what it builds.
-_NOT_OURS = (msgspec.DecodeError, AssertionError, IndexError, RecursionError, TypeError)
+_DECODE_ERRORS = (msgspec.DecodeError, AssertionError, IndexError, RecursionError, TypeError)
 
 
 def reader(struct: Callable[..., T], *, keywords: bool = False) -> Callable[[Row], T]:
@@ -76,7 +76,7 @@ def _values(hint: Any) -> dict[Any, Any]:
 
 def _enums(hint: Any) -> list[type[StrEnum]]:
     types = get_args(hint) or (hint,)
-    return [one for one in types if isinstance(one, type) and issubclass(one, StrEnum)]
+    return [kind for kind in types if isinstance(kind, type) and issubclass(kind, StrEnum)]
 
 
 def writer(
@@ -149,7 +149,7 @@ def generation_of(row: Row) -> Generation:
 def _decode(decoder: msgspec.json.Decoder[T], generation_id: str, record: str) -> T:
     try:
         return decoder.decode(record)
-    except _NOT_OURS as error:
+    except _DECODE_ERRORS as error:
         raise _damaged("generation", generation_id, error) from error
 
 
@@ -166,13 +166,13 @@ def price_of(row: Row) -> Price:
     try:
         columns["tiers"] = msgspec.json.decode(columns["tiers"])
         return msgspec.convert(columns, Price)
-    except _NOT_OURS as error:
+    except _DECODE_ERRORS as error:
         raise _damaged("price", columns["id"], error) from error
 
 
-def _damaged(what: str, name: object, error: Exception) -> StoreUnavailable:
+def _damaged(kind: str, name: object, error: Exception) -> StoreUnavailable:
     return StoreUnavailable(
-        f"{what} {name!r} cannot be read ({error}): restore the database from a backup"
+        f"{kind} {name!r} cannot be read ({error}): restore the database from a backup"
     )
 
 

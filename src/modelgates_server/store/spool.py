@@ -9,6 +9,7 @@ import msgspec
 from modelgates_server.core.errors import StoreUnavailable
 from modelgates_server.core.metering.generations import with_error_codes
 from modelgates_server.service.ports import PendingSettlement
+from modelgates_server.store.files import sync
 
 _decoder = msgspec.json.Decoder(PendingSettlement)
 _ENDING = ".json"
@@ -77,17 +78,9 @@ class FolderSpool:
                 file.flush()
                 os.fsync(file.fileno())
             partial.rename(path)
-            _sync(self._folder)
+            sync(self._folder)
         finally:
             partial.unlink(missing_ok=True)
 
     def _path(self, generation_id: str) -> Path:
         return self._folder / f"{generation_id}{_ENDING}"
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -30,7 +30,7 @@ _SERVICE_TIERS = frozenset({"flex", "priority", "batch", "scale", "performance"}
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
-class _Holds(Collector):
+class _OpenHoldsCollector(Collector):
     """The open holds of all accounts, as they are when somebody asks."""
 
     def __init__(self, holds: OpenHolds, now_ms: int) -> None:
@@ -86,7 +86,7 @@ class Metrics:
         self._upstream_errors = self._counter(
             "upstream_errors", "Attempts that failed.", "endpoint", "error"
         )
-        self._late = self._counter(
+        self._captures_after_expiry = self._counter(
             "late_captures",
             "Captures that came after their hold was resolved.",
             "endpoint",
@@ -135,9 +135,9 @@ class Metrics:
         for warning in generation.usage_warnings:
             self._count(self._usage_warnings, 1, endpoint, warning.value)
 
-    def count_late(self, generation: Generation) -> None:
-        """Count a capture that came too late."""
-        self._count(self._late, 1, generation.endpoint_id)
+    def count_capture_after_expiry(self, generation: Generation) -> None:
+        """Count a capture that came after its hold was resolved."""
+        self._count(self._captures_after_expiry, 1, generation.endpoint_id)
 
     def count_spooled(self, generation: Generation) -> None:
         """Count a capture that had to wait."""
@@ -186,5 +186,5 @@ class Metrics:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         holds = CollectorRegistry()
-        holds.register(_Holds(await self._ledger.all_open_holds(), self._clock()))
+        holds.register(_OpenHoldsCollector(await self._ledger.all_open_holds(), self._clock()))
         return generate_latest(registry) + generate_latest(holds)

@@ -52,7 +52,7 @@ class CallObserver:
 
     def capture_after_expiry(self, generation: Generation) -> None:
         """See `Observer.capture_after_expiry`."""
-        self._metrics.count_late(generation)
+        self._metrics.count_capture_after_expiry(generation)
         log.error(
             "capture came after its hold was resolved: not charged",
             id=generation.id,

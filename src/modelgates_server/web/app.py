@@ -23,7 +23,7 @@ from modelgates_server.web.response import (
     Scope,
     Send,
     StreamedResponse,
-    send_reply,
+    send_response,
 )
 from modelgates_server.web.routing import INFERENCE, Methods, Route, RouteTable
 
@@ -74,7 +74,7 @@ class App:
                 response = answer
             if response is not None:
                 self._count_request(route_id, response.status)
-                await send_reply(send, context.head, response)
+                await send_response(send, context.head, response)
         finally:
             context.close()
 
@@ -178,10 +178,10 @@ def _allowed(methods: Methods) -> bytes:
 
 def _preflight(methods: Methods, headers: Headers) -> HttpResponse:
     """CORS: what the browser asks for is allowed; a bare `*` would not cover Authorization."""
-    asked = b"authorization, content-type"
+    requested_headers = b"authorization, content-type"
     for name, value in headers:
         if name == b"access-control-request-headers" and value:
-            asked = value
+            requested_headers = value
     allowed = _allowed(methods)
     return HttpResponse(
         204,
@@ -189,7 +189,7 @@ def _preflight(methods: Methods, headers: Headers) -> HttpResponse:
         [
             (b"allow", allowed),
             (b"access-control-allow-methods", allowed),
-            (b"access-control-allow-headers", asked),
+            (b"access-control-allow-headers", requested_headers),
             (b"access-control-max-age", b"86400"),
             (b"vary", b"access-control-request-headers"),
         ],

@@ -81,7 +81,7 @@ def status_of(error: type[GatewayError]) -> int:
 def describe(error: Exception) -> tuple[int, str, Headers]:
     """Status, message and additional headers of a refusal; anything unknown is a bare 500.
 
-    What programs read besides is in `web.error_responses`.
+    What programs read in addition is in `web.error_responses`.
     """
     if isinstance(error, HttpError):
         return error.status, str(error), error.headers

@@ -49,9 +49,9 @@ def check_members(
     separators, accents or Unicode compatibility. Also raises `UnicodeDecodeError`, `RecursionError`
     and `json.JSONDecodeError`; a body that is no object is left to whoever decodes it.
     """
-    found = _DECODER.decode(body.decode())
-    if isinstance(found, _Object):
-        _check_object(found, shape, words, allow_unknown)
+    decoded = _DECODER.decode(body.decode())
+    if isinstance(decoded, _Object):
+        _check_object(decoded, shape, words, allow_unknown)
 
 
 def check_query(query: QueryParams, known: Iterable[str] = ()) -> None:
@@ -81,12 +81,12 @@ def folded(name: str) -> str:
 
 
 def _check_object(
-    found: _Object, shape: type[msgspec.Struct], words: Words, allow_unknown: bool
+    members: _Object, shape: type[msgspec.Struct], words: Words, allow_unknown: bool
 ) -> None:
     known = {field.encode_name: field.type for field in msgspec.structs.fields(shape)}
     alike = {folded(name) for name in known}
     seen = set[str]()
-    for name, value in found:
+    for name, value in members:
         if name not in known and not (allow_unknown and folded(name) not in alike):
             near = _did_you_mean(name, known, words)
             raise InvalidInput(

@@ -29,7 +29,7 @@ _BODILESS = {204, 304}
 
 
 class HttpResponse:
-    """A whole answer: status, body, and the headers beside those in `always`."""
+    """A whole answer: status, body, and the headers in addition to those in `always`."""
 
     __slots__ = ("always", "body", "headers", "status")
 
@@ -123,10 +123,10 @@ class StreamedResponse:
         self.run = run
 
 
-async def send_reply(send: Send, head: RequestHead, reply: HttpResponse) -> None:
+async def send_response(send: Send, head: RequestHead, response: HttpResponse) -> None:
     """Send an answer; the server leaves the body out where the request was HEAD."""
-    headers = [*reply.headers, (b"x-request-id", head.request_id), *reply.always]
-    if reply.status not in _BODILESS:
-        headers.append((b"content-length", b"%d" % len(reply.body)))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})
+    headers = [*response.headers, (b"x-request-id", head.request_id), *response.always]
+    if response.status not in _BODILESS:
+        headers.append((b"content-length", b"%d" % len(response.body)))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})

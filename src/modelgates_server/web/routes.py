@@ -21,7 +21,7 @@ from modelgates_server.web.routing import ANY_KEY, INFERENCE, MANAGEMENT, PUBLIC
 from modelgates_server.web.services import Services, WebOptions
 
 
-def routes(services: Services, options: WebOptions, refusals: ErrorResponses) -> list[Route]:
+def routes(services: Services, options: WebOptions, error_responses: ErrorResponses) -> list[Route]:
     """The table. The ids are the operation ids of openapi.yaml.
 
     The documentation and MCP are not in that document: they have descriptions of their own.
@@ -44,7 +44,7 @@ def routes(services: Services, options: WebOptions, refusals: ErrorResponses) ->
             OpenApi(options.public_url),
         ),
     ]
-    account_mcp = AccountMcp(described, keys, refusals)
+    account_mcp = AccountMcp(described, keys, error_responses)
     docs_mcp = DocsMcp(docs.site.get, docs.base, clock)
     return [
         *described,
@@ -95,16 +95,16 @@ def _accounts(store: Store, clock: Clock) -> list[Route]:
 
 
 def _keys(api: KeysApi) -> list[Route]:
-    keys, one = f"{BASE_PATH}/keys", f"{BASE_PATH}/keys/{{hash}}"
+    keys, key = f"{BASE_PATH}/keys", f"{BASE_PATH}/keys/{{hash}}"
     return [
         Route("get-current-key", "GET", f"{BASE_PATH}/key", ANY_KEY, api.current),
         Route("get-current-key-alias", "GET", f"{BASE_PATH}/auth/key", ANY_KEY, api.current),
         Route("list-keys", "GET", keys, MANAGEMENT, api.list),
         Route("create-key", "POST", keys, MANAGEMENT, api.create),
         Route("delete-key-by-id", "DELETE", keys, MANAGEMENT, api.delete_by_id),
-        Route("get-key", "GET", one, MANAGEMENT, api.get),
-        Route("update-key", "PATCH", one, MANAGEMENT, api.change),
-        Route("delete-key", "DELETE", one, MANAGEMENT, api.delete),
+        Route("get-key", "GET", key, MANAGEMENT, api.get),
+        Route("update-key", "PATCH", key, MANAGEMENT, api.change),
+        Route("delete-key", "DELETE", key, MANAGEMENT, api.delete),
     ]
 
 

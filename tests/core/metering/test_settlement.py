@@ -136,8 +136,8 @@ def test_answer_of_nothing_is_charged_when_it_ended_well_or_was_reasoned_for() -
     assert ended(calls.meter(usage=USAGE, reason=None)).cost_pico == COST
 
 
-def test_call_that_was_abandoned_is_charged_although_nothing_came() -> None:
-    generation = ended(ResponseMeter(), abandoned=True)
+def test_call_is_charged_when_draining_is_stopped_before_anything_came() -> None:
+    generation = ended(ResponseMeter(), drain_stopped=True)
     assert (generation.state, usage_of(generation).input) == (HoldState.CAPTURED, ESTIMATED_INPUT)
 
 

@@ -14,10 +14,10 @@ JSON_BOTH_WAYS = {b"content-type": b"application/json", b"accept": b"application
 
 def told(refused: JsonRpcError) -> tuple[int, int, Any]:
     """HTTP status, JSON-RPC code and id."""
-    body = json.loads(refused.reply.body)
+    body = json.loads(refused.response.body)
     assert body["jsonrpc"] == "2.0"
     assert body["error"]["message"]
-    return refused.reply.status, body["error"]["code"], body["id"]
+    return refused.response.status, body["error"]["code"], body["id"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from modelgates_server.service.ports import Store
 from modelgates_server.web.mcp import server as endpoint
 from modelgates_server.web.mcp.jsonrpc import BODY_MAX_BYTES
 from modelgates_server.web.mcp.server import RUNNING_MAX, StatelessMcpServer
-from modelgates_server.web.mcp.transport import Context, Exchange
+from modelgates_server.web.mcp.transport import Context, McpTransport
 from tests.deadlines import DEADLINE_S
 from tests.gateway import until
 from tests.support import ManualClock
@@ -37,9 +37,9 @@ class Probe:
         self.may_go_on.set()
         self.trouble: Exception | None = None
 
-    def load(self) -> Exchange:
+    def load(self) -> McpTransport:
         self.loads += 1
-        return Exchange(Server[Any]("probe", on_list_tools=self._list))
+        return McpTransport(Server[Any]("probe", on_list_tools=self._list))
 
     async def _list(self, _: Context, __: PaginatedRequestParams | None) -> ListToolsResult:
         self.asked += 1

@@ -91,7 +91,7 @@ async def test_made_up_addresses_do_not_fill_the_memory(monkeypatch: pytest.Monk
         await kept.get("docs/x", PAGE, f"http://host-{number}", gzipped=False)
         assert await kept.get("docs/x", PAGE, "http://host-0", gzipped=False) is wanted
     assert kept._bytes == 3 * size
-    assert {base for _, base, _ in kept._kept} >= {"http://host-0", "http://host-8"}
+    assert {base for _, base, _ in kept._responses} >= {"http://host-0", "http://host-8"}
 
 
 async def test_many_small_copies_do_not_fill_it_either(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,4 +99,4 @@ async def test_many_small_copies_do_not_fill_it_either(monkeypatch: pytest.Monke
     kept = ResponseCache()
     for number in range(9):
         await kept.get("x", Document("text/plain", b""), f"http://{number}", gzipped=False)
-    assert len(kept._kept) == 5
+    assert len(kept._responses) == 5

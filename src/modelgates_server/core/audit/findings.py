@@ -19,7 +19,7 @@ UNREADABLE = "file"
 
 
 class GenerationRow(msgspec.Struct, frozen=True):
-    """A generation as a database has it: `record` is the whole, beside it stand members of it."""
+    """A generation as a database has it: `record` is all of it, the rest some of its members."""
 
     account_id: str
     id: str
@@ -61,16 +61,16 @@ class Findings:
         if self._counts[invariant] <= _FOUND_MAX:
             self.noted.append(Finding(invariant, self.account_id, message))
 
-    def can_read(self, what: str, name: object, row: Row) -> bool:
+    def can_read(self, subject: str, name: object, row: Row) -> bool:
         """Whether a row is fit to reckon with; notes why where it is not."""
         odd = oddity(row)
         if odd is not None:
-            self.add(UNREADABLE, f"{what} {name!r} cannot be read: {odd}")
+            self.add(UNREADABLE, f"{subject} {name!r} cannot be read: {odd}")
         return odd is None
 
     def compare(
         self,
-        what: str,
+        subject: str,
         row: object,
         expected: object,
         figures: Mapping[str, str],
@@ -83,7 +83,7 @@ class Findings:
             if is_now != should_be:
                 self.add(
                     invariant,
-                    f"the {name.removesuffix('_pico').replace('_', ' ')} of {what} is "
+                    f"the {name.removesuffix('_pico').replace('_', ' ')} of {subject} is "
                     f"{_shown(name, is_now)}, by {by} it is {_shown(name, should_be)}",
                 )
 

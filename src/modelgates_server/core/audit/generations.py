@@ -96,13 +96,13 @@ class GenerationsAudit:
             name = f"activity of day {row.day!r}"
             if not self._findings.can_read(name, row.model, row):
                 continue
-            what = f"{name} with {row.model!r} by key {row.key_hash}"
+            subject = f"{name} with {row.model!r} by key {row.key_hash}"
             folded = self._activity.pop(_names(row), None)
             if folded is None:
-                self._findings.add("I1", f"the {what} is that of no generation")
+                self._findings.add("I1", f"the {subject} is that of no generation")
             else:
                 self._findings.compare(
-                    f"the {what}", row, folded, _ACTIVITY_FIGURES, by="the generations"
+                    f"the {subject}", row, folded, _ACTIVITY_FIGURES, by="the generations"
                 )
         for folded in self._activity.values():
             self._findings.add(
@@ -159,7 +159,7 @@ class GenerationsAudit:
         usage = generation.usage or Usage()
         charged = [(line.meter, line.quantity) for line in generation.lines]
         used = [(meter.value, quantity) for meter, quantity in usage.quantities() if quantity]
-        once = [(what, 1) for what in _ONCE if (what, 1) in charged]
+        once = [(meter, 1) for meter in _ONCE if (meter, 1) in charged]
         if charged != used + once:
             self._findings.add("I6", f"the lines of {name} are not those of its usage")
 

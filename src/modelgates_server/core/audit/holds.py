@@ -117,11 +117,11 @@ class HoldsAudit:
         if self._folded is not None:
             self._add("I6", self._folded, "has entries and no row")
 
-    def _check_sum(self, what: str, held_pico: int, sum_pico: int) -> None:
+    def _check_sum(self, subject: str, held_pico: int, sum_pico: int) -> None:
         if held_pico != sum_pico:
             self._findings.add(
                 "I2",
-                f"held of {what} is {format_pico(held_pico)}, "
+                f"held of {subject} is {format_pico(held_pico)}, "
                 f"and its open holds sum to {format_pico(sum_pico)}",
             )
 

@@ -172,12 +172,12 @@ class Attachment(Protocol):
         """Assert that this belongs to the command it is attached to."""
 
 
-def check_text(what: str, text: str, most: int) -> None:
+def check_text(name: str, text: str, most: int) -> None:
     """Refuse texts that are empty, too long, or hold characters that terminals act on."""
     if not text or len(text) > most:
-        raise InvalidInput(f"the {what} must have 1 to {most} characters")
+        raise InvalidInput(f"the {name} must have 1 to {most} characters")
     if not text.isprintable():
-        raise InvalidInput(f"the {what} has a control or other unprintable character")
+        raise InvalidInput(f"the {name} has a control or other unprintable character")
 
 
 def _check_amount(amount_pico: int, *, least: int) -> None:

@@ -1,8 +1,8 @@
 """The rules of money: `apply(state, command)` gives the change to save, or raises why not.
 
 The journal is complete: every accepted command becomes one entry, money or not, and an account's
-figures are the fold of its entries. An entry is a balanced posting of its own: what the customer's
-side gains, the platform's side loses. Nothing here reads a clock, a database or a random number.
+figures are the fold of its entries. Each entry balances by itself: what the customer's side
+gains, the platform's side loses. Nothing here reads a clock, a database or a random number.
 """
 
 from collections.abc import Callable

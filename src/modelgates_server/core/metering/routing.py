@@ -42,13 +42,13 @@ def choose_model(
     refusal: InvalidInput | NoEndpoint | None = None
     for model in _known(catalog, request):
         price = catalog.price(model.endpoint.id, at_ms)
-        route = ModelChoice(model, price, catalog.markup_bp(model, account_id))
+        choice = ModelChoice(model, price, catalog.markup_bp(model, account_id))
         try:
-            _check(route, request)
+            _check(choice, request)
         except (InvalidInput, NoEndpoint) as error:
             refusal = refusal or error
         else:
-            return route
+            return choice
     assert refusal is not None, "there is a model, and it may not serve this"
     raise refusal
 
@@ -66,17 +66,17 @@ def _known(catalog: Catalog, request: InferenceRequest) -> list[Model]:
     return known
 
 
-def _check(route: ModelChoice, request: InferenceRequest) -> None:
-    _check_modalities(route.model, request)
-    refuse_unpriced(route.model, route.price, request)
+def _check(choice: ModelChoice, request: InferenceRequest) -> None:
+    _check_modalities(choice.model, request)
+    refuse_unpriced(choice.model, choice.price, request)
     preferences = request.preferences
     if preferences == Preferences():
         return
-    _check_names(route.model, preferences)
-    _check_privacy(route.model.endpoint, preferences)
+    _check_names(choice.model, preferences)
+    _check_privacy(choice.model.endpoint, preferences)
     if preferences.require_parameters:
-        _check_parameters(route.model, request)
-    _check_price(route, request)
+        _check_parameters(choice.model, request)
+    _check_price(choice, request)
 
 
 def _check_modalities(model: Model, request: InferenceRequest) -> None:
@@ -87,12 +87,12 @@ def _check_modalities(model: Model, request: InferenceRequest) -> None:
         reads_more = modality == OTHER and reads != (TEXT,)
         if modality in (TEXT, *reads) or came_back or reads_more:
             continue
-        what = f"{modality} input" if modality != OTHER else "this input"
+        input_name = f"{modality} input" if modality != OTHER else "this input"
         setting = f'"{modality}"' if modality != OTHER else "what it is"
         raise InvalidInput(
-            f"No endpoints found that support {what}: {model.id} reads {', '.join(reads)}, and the "
-            f"request has {kind:.80}. Choose another model; if this one reads it, its operator "
-            f"adds {setting} to input_modalities of the model in modelgates.toml."
+            f"No endpoints found that support {input_name}: {model.id} reads {', '.join(reads)}, "
+            f"and the request has {kind:.80}. Choose another model; if this one reads it, its "
+            f"operator adds {setting} to input_modalities of the model in modelgates.toml."
         )
 
 
@@ -157,13 +157,13 @@ def _check_parameters(model: Model, request: InferenceRequest) -> None:
         )
 
 
-def _check_price(route: ModelChoice, request: InferenceRequest) -> None:
+def _check_price(choice: ModelChoice, request: InferenceRequest) -> None:
     limits = request.preferences.max_price
-    for member, limit, price in _limited_prices(route, request, limits):
+    for member, limit, price in _limited_prices(choice, request, limits):
         if limit is not None and price > limit:
             raise NoEndpoint(
                 f"No endpoints found that satisfy provider.max_price.{member} of {plain(limit)} "
-                f"dollars: {route.model.id} may cost {plain(price)}. Raise it, or choose another "
+                f"dollars: {choice.model.id} may cost {plain(price)}. Raise it, or choose another "
                 "model."
             )
     if limits.audio is not None and (request.unlike_text & {Meter.INPUT_AUDIO, Meter.OUTPUT_AUDIO}):
@@ -174,19 +174,19 @@ def _check_price(route: ModelChoice, request: InferenceRequest) -> None:
 
 
 def _limited_prices(
-    route: ModelChoice, request: InferenceRequest, limits: MaxPrice
+    choice: ModelChoice, request: InferenceRequest, limits: MaxPrice
 ) -> tuple[tuple[str, Decimal | None, Decimal], ...]:
     """What a request limits, and the most that may be charged of it, in the dearest tier."""
-    model = route.model
+    model = choice.model
     bounds = request.bounds(
         context_tokens=model.context_tokens, media_tokens=model.media_tokens, output_tokens=0
     )
     image_tokens = model.media_tokens or model.context_tokens
-    service_tiers = service_tiers_allowed(route.price, request.service_tier)
+    service_tiers = service_tiers_allowed(choice.price, request.service_tier)
     bounds = msgspec.structs.replace(bounds, service_tiers=service_tiers)
 
     def charged(quantity: int, *meters: Meter) -> Decimal:
-        rate = dearest_rate(route.price, bounds, meters, route.markup_bp)
+        rate = dearest_rate(choice.price, bounds, meters, choice.markup_bp)
         return _EXACT.multiply(quantity, rate)
 
     reads = (Meter.INPUT, *_CACHES) if request.asks_for_caches else (Meter.INPUT,)

@@ -47,12 +47,12 @@ def settle(
     media_tokens: int | None = None,
     failure: str | None,
     at_ms: int,
-    abandoned: bool = False,
+    drain_stopped: bool = False,
 ) -> Generation:
     """The generation at its end, captured or voided. `failure` is the code of what went wrong.
 
     `media_tokens` is what a picture or a recording counts where the provider counted none.
-    `abandoned`: we stopped reading because the client had left. The provider bills us for it, so
+    `drain_stopped`: the client had left and we stopped reading. The provider bills us for it, so
     what it read is charged even where nothing had come: else leaving early would be free.
     """
     reading = meter.reading()
@@ -64,10 +64,10 @@ def settle(
         served_model=meter.served_model,
         upstream_cost_pico=meter.reported_cost_pico,
         error=failure,
-        reported=_kept(meter.reported),
+        reported=_storable(meter.reported),
         service_tier=meter.service_tier,
     )
-    if not abandoned and _is_free_of_charge(request, meter, reading, failure):
+    if not drain_stopped and _is_free_of_charge(request, meter, reading, failure):
         ended = replace(ended, state=HoldState.VOIDED, cost_pico=0, lines=(), usage=None)
     else:
         usage = _usage(generation, request, meter, reading, media_tokens or 0)
@@ -239,7 +239,7 @@ def _warnings(
     return tuple(warnings)
 
 
-def _kept(reported: dict[str, Any] | None) -> dict[str, Any] | None:
+def _storable(reported: dict[str, Any] | None) -> dict[str, Any] | None:
     """The provider's own words, for disputes; an absurdly large or deep object is not kept."""
     if reported is None:
         return None

@@ -26,7 +26,6 @@ _CALLS = ("tool_calls", "function_call")
 
 _OUTPUT_OF = {"audio": Meter.OUTPUT_AUDIO, "image": Meter.OUTPUT_IMAGE}
 _TEXTUAL = ("text", "refusal")
-_AUDIBLE = ("input_audio", "audio_url", "audio")
 _SINGLE = ("image_url", "input_audio", "audio_url")
 _LINKED = {"image_url": "image", "audio_url": "audio"}
 """One image or one recording each. Others may be documents of many pages, films, or text."""
@@ -61,12 +60,12 @@ RETURNED_PARTS = frozenset({"audio", "images"})
 
 _MESSAGE = Grammar(("role", "content", "name", "audio", "images", "tool_calls", "tool_call_id"))
 _SOURCES = frozenset((*_MODALITIES, "source"))
-_BESIDE = frozenset(name for name, modality in _MODALITIES.items() if modality != TEXT) | {
+_ADDITIONAL = frozenset(name for name, modality in _MODALITIES.items() if modality != TEXT) | {
     *("image_embeds", "audio_embeds", "video_embeds", "prompt_embeds"),
     *("image_pil", "min_pixels", "max_pixels"),
 }
-"""What a part may have beside what its type says: vLLM reads it where there is a `uuid`, and Qwen
-makes a picture larger for `min_pixels`."""
+"""What a part may have in addition to what its type says: vLLM reads it where there is a `uuid`,
+and Qwen makes a picture larger for `min_pixels`."""
 _PART = Grammar(("type", "text", "refusal", *_SOURCES))
 _SOURCE = Grammar(
     (
@@ -177,15 +176,15 @@ def _read_earlier(message: JsonObject, media: Media, sources: list[bytes]) -> No
 def _read_parts(contents: list[bytes], media: Media, sources: list[bytes]) -> None:
     together = _listed(content[1:-1] for content in contents)
     parts = read_objects(together, "a part of a message", _PART)
-    beside = not _BESIDE.isdisjoint(set().union(*parts))
-    if not beside and all(bytes(part["type"]) == _TEXT for part in parts):
+    has_additional = not _ADDITIONAL.isdisjoint(set().union(*parts))
+    if not has_additional and all(bytes(part["type"]) == _TEXT for part in parts):
         return
     for part, raw in zip(parts, _raws.decode(together), strict=True):
         if (kind := _text.decode(part["type"])) not in _TEXTUAL:
             _add_part(kind, part, len(bytes(raw)), media)
             _add_sources(part, sources)
-        if beside and not _BESIDE.isdisjoint(part):
-            _add_beside(kind, part, media, sources)
+        if has_additional and not _ADDITIONAL.isdisjoint(part):
+            _add_additional(kind, part, media, sources)
 
 
 def _add_part(kind: str, part: JsonObject, size: int, media: Media) -> None:
@@ -214,9 +213,9 @@ def _data_type(raw: msgspec.Raw) -> str | None:
     return head.removeprefix("data:").partition(",")[0].partition(";")[0].strip()[:_TYPE_CHARS]
 
 
-def _add_beside(kind: str, part: JsonObject, media: Media, sources: list[bytes]) -> None:
+def _add_additional(kind: str, part: JsonObject, media: Media, sources: list[bytes]) -> None:
     """What a part has besides what its type names, if that is another kind of thing."""
-    for name in _BESIDE.intersection(part):
+    for name in _ADDITIONAL.intersection(part):
         raw = bytes(part[name])
         modality = _MODALITIES.get(name, OTHER)
         if name == kind or raw == _NULL or modality == _MODALITIES.get(kind, TEXT):

@@ -293,9 +293,9 @@ def _drop_aliases(members: JsonObject) -> None:
         return
     for alias in _ALIASES.keys() & members.keys():
         name = _ALIASES[alias]
-        same = [members.get(each, _NULL) for each in (_CAPS if name == _MAX_TOKENS else (name,))]
+        limits = [members.get(each, _NULL) for each in (_CAPS if name == _MAX_TOKENS else (name,))]
         raw = bytes(members[alias])
-        if not (says_nothing(raw) or (raw.isdigit() and raw in map(bytes, same))):
+        if not (says_nothing(raw) or (raw.isdigit() and raw in map(bytes, limits))):
             raise InvalidInput(f"write {name} instead of {alias}")
         del members[alias]
 

@@ -170,8 +170,8 @@ class OpenAiChatResponse:
     def _no_answer(self) -> ProviderError:
         return self._unavailable("sent what is no answer")
 
-    def _unavailable(self, what: str) -> ProviderError:
-        return ProviderUnavailable(f"{self._provider} {what}", provider=self._provider)
+    def _unavailable(self, problem: str) -> ProviderError:
+        return ProviderUnavailable(f"{self._provider} {problem}", provider=self._provider)
 
 
 def late_error(error: ErrorReport) -> dict[str, Any]:

@@ -13,7 +13,7 @@ _CODE = re.compile(r"(?<!\[)`([^`]+)`")
 
 
 class Links:
-    """Makes operations and schemas that a text names lead to the pages that tell them."""
+    """Makes operations and schemas that a text names lead to the pages that describe them."""
 
     def __init__(self, document: Schema, operations: list[Operation]) -> None:
         self._pages = dict[str, str]()
@@ -25,7 +25,7 @@ class Links:
                     self._pages.setdefault(reference.removeprefix(_SCHEMA), operation.page)
 
     def put(self, text: str, page: str) -> str:
-        """Markdown with whole addresses in it; what `page` tells itself is no link there."""
+        """Markdown with whole addresses in it; what `page` itself describes is no link there."""
 
         def linked(code: re.Match[str]) -> str:
             to = self._pages.get(code[1], page)

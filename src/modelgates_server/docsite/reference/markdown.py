@@ -57,15 +57,15 @@ def specification_of(document: Schema, operation: Operation) -> Schema:
     """An OpenAPI document of this operation alone, with all it refers to."""
     item = document["paths"][operation.path]
     verb = operation.method.lower()
-    beside = {name: item[name] for name in ("parameters", "servers") if name in item}
-    paths = {operation.path: {verb: item[verb], **beside}}
+    shared = {name: item[name] for name in ("parameters", "servers") if name in item}
+    paths = {operation.path: {verb: item[verb], **shared}}
     info = {name: document["info"][name] for name in ("title", "version")}
     security = item[verb].get("security", document["security"])
     components: dict[str, dict[str, Any]] = {group: {} for group in _ORDER}
     for reference in references(document, paths):
         group, name = reference.split("/")[-2:]
         components[group][name] = document["components"][group][name]
-    for scheme in {name for one in security for name in one}:
+    for scheme in {name for requirement in security for name in requirement}:
         schemes = document["components"]["securitySchemes"]
         components["securitySchemes"][scheme] = schemes[scheme]
     return {
@@ -80,14 +80,14 @@ def specification_of(document: Schema, operation: Operation) -> Schema:
 
 def references(document: Schema, value: Any) -> list[str]:
     """All that a part of a document refers to, and what that refers to, in the order of reading."""
-    found = dict[str, None]()
+    seen = dict[str, None]()
     waiting = [*_direct(value)]
     while waiting:
         reference = waiting.pop(0)
-        if reference not in found:
-            found[reference] = None
+        if reference not in seen:
+            seen[reference] = None
             waiting += _direct(resolved(document, {"$ref": reference}))
-    return [*found]
+    return [*seen]
 
 
 def _direct(value: Any) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The operations of our OpenAPI document, as the reference tells them."""
+"""The operations of our OpenAPI document, as the reference shows them."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -53,13 +53,13 @@ class DescribedResponse(msgspec.Struct, frozen=True):
 
 
 class Parameter(msgspec.Struct, frozen=True):
-    """Something in the path, the query or the headers, its `place`.
+    """Something in the path, the query or the headers, its `location`.
 
     `choices` are all values it can have, none where there are many. `adds` is what the answer has
     more for it.
     """
 
-    place: str
+    location: str
     shape: Shape
     example: str
     choices: tuple[str, ...]
@@ -141,8 +141,8 @@ class _OperationReader:
         if not security or self._described["x-key-kinds"]:
             return ""
         [name] = security[0]
-        told: str = self._document["components"]["securitySchemes"][name]["description"]
-        return told
+        description: str = self._document["components"]["securitySchemes"][name]["description"]
+        return description
 
     def _parameters(self) -> Iterator[Parameter]:
         all_of_them = [*self._item.get("parameters", ()), *self._described.get("parameters", ())]
@@ -155,12 +155,12 @@ class _OperationReader:
     def _parameter(self, parameter: Schema) -> Parameter:
         schema = resolved(self._document, parameter["schema"])
         required = parameter.get("required", False)
-        told = {**schema, "description": parameter["description"]}
+        described = {**schema, "description": parameter["description"]}
         choices = schema.get("enum", ["true", "false"] if schema.get("type") == "boolean" else ())
         adds = parameter.get("x-adds", {}).items()
         return Parameter(
-            place=parameter["in"],
-            shape=shape_of(self._document, told, parameter["name"], required=required),
+            location=parameter["in"],
+            shape=shape_of(self._document, described, parameter["name"], required=required),
             example=str(parameter.get("example", "")),
             choices=tuple(choices),
             adds=tuple(shape_of(self._document, added, name) for name, added in adds),
@@ -175,12 +175,12 @@ class _OperationReader:
 
     def _answer(self, status: int, referring: Schema) -> DescribedResponse:
         answer = resolved(self._document, referring)
-        phrase, _, told = answer["description"].rpartition(" - ")
+        phrase, _, description = answer["description"].rpartition(" - ")
         headers = answer.get("headers", {}).items()
         return DescribedResponse(
             status=status,
             phrase=phrase or HTTPStatus(status).phrase,
-            description=told,
+            description=description,
             headers=tuple(
                 (name, resolved(self._document, header)["description"]) for name, header in headers
             ),

@@ -52,7 +52,7 @@ def _authentication(document: Schema, operations: list[Operation]) -> Iterator[s
     url = next(operation.url for operation in operations if operation.kinds)
     yield f'```sh\ncurl {url} -H "Authorization: Bearer $MODELGATES_KEY"\n```'
     kinds = document["x-key-kinds"].items()
-    yield _table(("Kind", "What it is for"), ((f"**{name}**", told) for name, told in kinds))
+    yield _table(("Kind", "What it is for"), ((f"**{name}**", text) for name, text in kinds))
 
 
 def _operations(operations: list[Operation], kinds: Iterable[str]) -> Iterator[str]:
@@ -93,9 +93,9 @@ def _errors(operations: list[Operation], links: Links) -> Iterator[str]:
                 if answer.is_error:
                     row = (str(answer.status), example.summary, example.remedy)
                     rows.setdefault((answer.status, example.summary), row)
-    ordered = sorted(rows, key=lambda place: place[0])
-    told = ([links.put(cell, PATH) for cell in rows[place]] for place in ordered)
-    yield _table(("Status", "Cause", "What to do"), told)
+    ordered = sorted(rows, key=lambda error: error[0])
+    cells = ([links.put(cell, PATH) for cell in rows[error]] for error in ordered)
+    yield _table(("Status", "Cause", "What to do"), cells)
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -59,7 +59,7 @@ def _page(document: Schema, operation: Operation, links: Links) -> Page:
             samples_title=SAMPLES,
             kinds=document["x-key-kinds"],
             heading=headings.add,
-            told=lambda text: _told(links.put(text, operation.page)),
+            rendered=lambda text: _rendered(links.put(text, operation.page)),
             docs=f"{ORIGIN}/docs",
         ),
         headings=tuple(headings.added),
@@ -67,7 +67,7 @@ def _page(document: Schema, operation: Operation, links: Links) -> Page:
 
 
 class _Headings:
-    """The headings of a page, told as they are written."""
+    """The headings of a page, noted as they are written."""
 
     def __init__(self) -> None:
         self.added = list[Heading]()
@@ -93,7 +93,7 @@ def _environment() -> Environment:
 
 
 @cache
-def _told(text: str) -> Markup:
+def _rendered(text: str) -> Markup:
     return Markup(render(text).html)  # noqa: S704 - our own text, and HTML in it is none
 
 
@@ -103,5 +103,5 @@ def _code(text: str, language: str) -> Markup:
 
 def _first_sentence(text: str) -> str:
     words = plain(" ".join(text.split()))
-    found = _SENTENCE.match(words)
-    return found[1].replace(";", ".") if found else words
+    sentence = _SENTENCE.match(words)
+    return sentence[1].replace(";", ".") if sentence else words

@@ -19,7 +19,7 @@ _HERE = b"\0"  # no JSON text has this byte
 _encode = msgspec.json.Encoder().encode
 
 
-class Said(msgspec.Struct, frozen=True):
+class ChoiceContent(msgspec.Struct, frozen=True):
     """What one choice says, in tokens; they are the arguments of a call where `function` is one."""
 
     tokens: list[str]
@@ -35,12 +35,12 @@ class SandboxAnswer(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
     number: int
     prompt_tokens: int
-    choices: list[Said]
+    choices: list[ChoiceContent]
 
     @property
     def usage(self) -> dict[str, Any]:
         """What it used, true."""
-        completion_tokens = sum(len(said.tokens) for said in self.choices)
+        completion_tokens = sum(len(choice.tokens) for choice in self.choices)
         return {
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": completion_tokens,
@@ -54,11 +54,11 @@ class SandboxAnswer(msgspec.Struct, frozen=True, kw_only=True):
         choices = [
             {
                 "index": index,
-                **self._whole(said, index),
+                **self._whole(choice, index),
                 "logprobs": None,
-                "finish_reason": said.finish_reason,
+                "finish_reason": choice.finish_reason,
             }
-            for index, said in enumerate(self.choices)
+            for index, choice in enumerate(self.choices)
         ]
         answer = {**self._head("chat.completion"), "choices": choices}
         return _encode(answer if usage is None else {**answer, "usage": usage})
@@ -67,10 +67,10 @@ class SandboxAnswer(msgspec.Struct, frozen=True, kw_only=True):
         """The chunks before the first token, one per choice; `with_usage` as in `content`."""
         if self.api is Api.COMPLETIONS:
             return
-        for index, said in enumerate(self.choices):
+        for index, choice in enumerate(self.choices):
             delta: dict[str, Any] = {"role": "assistant", "content": "", "refusal": None}
-            if said.function is not None:
-                delta = {**delta, "content": None, "tool_calls": [self._call(said, index, "")]}
+            if choice.function is not None:
+                delta = {**delta, "content": None, "tool_calls": [self._call(choice, index, "")]}
             yield self._chunk(index, {"delta": delta}, None, with_usage)
 
     def content(self, *, with_usage: bool) -> Iterator[bytes]:
@@ -78,7 +78,9 @@ class SandboxAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
         `with_usage`: each says `"usage":null`, as all but the last do that come with a usage.
         """
-        columns = [self._tokens(index, said, with_usage) for index, said in enumerate(self.choices)]
+        columns = [
+            self._tokens(index, choice, with_usage) for index, choice in enumerate(self.choices)
+        ]
         for row in zip_longest(*columns):
             for payload in row:
                 if payload is not None:
@@ -86,25 +88,25 @@ class SandboxAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     def ending(self, *, with_usage: bool) -> Iterator[bytes]:
         """The chunks with the finish reasons, one per choice."""
-        for index, said in enumerate(self.choices):
+        for index, choice in enumerate(self.choices):
             nothing: dict[str, Any] = {"delta": {}} if self.api is Api.CHAT else {"text": ""}
-            yield self._chunk(index, nothing, said.finish_reason, with_usage)
+            yield self._chunk(index, nothing, choice.finish_reason, with_usage)
 
     def usage_chunk(self, usage: Any) -> bytes:
         """The chunk that has nothing but the usage."""
         return _encode({**self._head("chat.completion.chunk"), "choices": [], "usage": usage})
 
-    def _tokens(self, index: int, said: Said, with_usage: bool) -> Iterator[bytes]:
+    def _tokens(self, index: int, choice: ChoiceContent, with_usage: bool) -> Iterator[bytes]:
         """All that surrounds the text is the same in each chunk, and is encoded once."""
         here = msgspec.Raw(_HERE)
         part: dict[str, Any] = {"delta": {"content": here}}
         if self.api is Api.COMPLETIONS:
             part = {"text": here}
-        elif said.function is not None:
+        elif choice.function is not None:
             call = {"index": 0, "function": {"arguments": here}}
             part = {"delta": {"tool_calls": [call]}}
         before, _, after = self._chunk(index, part, None, with_usage).partition(_HERE)
-        for token in said.tokens:
+        for token in choice.tokens:
             yield before + _encode(token) + after
 
     def _chunk(
@@ -114,23 +116,23 @@ class SandboxAnswer(msgspec.Struct, frozen=True, kw_only=True):
         chunk = {**self._head("chat.completion.chunk"), "choices": [choice]}
         return _encode({**chunk, "usage": None} if with_usage else chunk)
 
-    def _whole(self, said: Said, index: int) -> dict[str, Any]:
-        text = "".join(said.tokens)
+    def _whole(self, choice: ChoiceContent, index: int) -> dict[str, Any]:
+        text = "".join(choice.tokens)
         if self.api is Api.COMPLETIONS:
             return {"text": text}
         message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
-        if said.function is not None:
-            call = self._call(said, index, text)
+        if choice.function is not None:
+            call = self._call(choice, index, text)
             del call["index"]
             message = {**message, "content": None, "tool_calls": [call]}
         return {"message": message}
 
-    def _call(self, said: Said, index: int, arguments: str) -> dict[str, Any]:
+    def _call(self, choice: ChoiceContent, index: int, arguments: str) -> dict[str, Any]:
         return {
             "index": 0,
             "id": f"call_{self._name}{index:03d}",
             "type": "function",
-            "function": {"name": said.function, "arguments": arguments},
+            "function": {"name": choice.function, "arguments": arguments},
         }
 
     def _head(self, chat_object: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from modelgates_server.providers.sandbox.answers import DONE, Said, SandboxAnswer
+from modelgates_server.providers.sandbox.answers import DONE, ChoiceContent, SandboxAnswer
 from modelgates_server.providers.sandbox.lorem import lorem_tokens
 from modelgates_server.providers.sandbox.request import OUTPUT_TOKENS, tokens_of
 from modelgates_server.providers.sandbox.script import Script, ScriptedError, error_body
@@ -62,16 +62,16 @@ class Chaos(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     no_done: bool = False
 
     def __post_init__(self) -> None:
-        for one, other in (("say", "tokens"), ("cut_after", "error_after")):
-            if getattr(self, one) is not None and getattr(self, other) is not None:
-                raise ValueError(f"`{one}` and `{other}` exclude each other")
+        for first, second in (("say", "tokens"), ("cut_after", "error_after")):
+            if getattr(self, first) is not None and getattr(self, second) is not None:
+                raise ValueError(f"`{first}` and `{second}` exclude each other")
 
-    def said(self, cap_tokens: int) -> Said:
+    def content(self, cap_tokens: int) -> ChoiceContent:
         """What it says."""
         if self.say is not None:
-            return Said(tokens_of(self.say), self.finish)
+            return ChoiceContent(tokens_of(self.say), self.finish)
         count = min(_TOKENS, cap_tokens) if self.tokens is None else self.tokens
-        return Said(lorem_tokens(count), self.finish)
+        return ChoiceContent(lorem_tokens(count), self.finish)
 
 
 _chaos = msgspec.json.Decoder(Chaos)
@@ -116,7 +116,7 @@ def _plain(chaos: Chaos, answer: SandboxAnswer) -> Iterator[bytes]:
     elif chaos.cut_after is not None or chaos.garbage_after is not None:
         body = body[: len(body) // 2]
     size = _DRIP_BYTES if chaos.chunk_ms else len(body)
-    return (body[place : place + size] for place in range(0, len(body), size))
+    return (body[start : start + size] for start in range(0, len(body), size))
 
 
 def _events(chaos: Chaos, answer: SandboxAnswer, *, with_usage: bool) -> Iterator[bytes]:

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from modelgates_server.core.metering.request import Api
-from modelgates_server.providers.sandbox.answers import Said, SandboxAnswer, events
+from modelgates_server.providers.sandbox.answers import ChoiceContent, SandboxAnswer, events
 from modelgates_server.providers.sandbox.chaos import misbehave, read_chaos
 from modelgates_server.providers.sandbox.lorem import lorem_tokens
 from modelgates_server.providers.sandbox.request import (
     OUTPUT_TOKENS,
-    Asked,
+    ParsedRequest,
     read_request,
     tokens_of,
 )
@@ -43,92 +43,96 @@ _object = msgspec.json.Decoder(dict[str, Any])
 def respond(api: Api, body: bytes, *, at_ms: int, number: int) -> Script:
     """The answer to a request; `number` tells those of the same millisecond apart."""
     try:
-        asked = read_request(api, body)
-        _check_model(asked)
+        parsed = read_request(api, body)
+        _check_model(parsed)
         if api is Api.EMBEDDINGS:
-            return Script(body=_embeddings(asked))
-        return _say(asked, at_ms, number)
+            return Script(body=_embeddings(parsed))
+        return _say(parsed, at_ms, number)
     except ScriptedError as refused:
         return refused.script()
 
 
-def _check_model(asked: Asked) -> None:
-    name = asked.request.model
-    if asked.api not in _APIS.get(name, ()):
+def _check_model(parsed: ParsedRequest) -> None:
+    name = parsed.request.model
+    if parsed.api not in _APIS.get(name, ()):
         there = ", ".join(NAMES)
-        message = f"The model {name[:80]!r} does not exist at /{asked.api}; there is {there}."
+        message = f"The model {name[:80]!r} does not exist at /{parsed.api}; there is {there}."
         raise ScriptedError(404, message, code="model_not_found", param="model")
 
 
-def _say(asked: Asked, at_ms: int, number: int) -> Script:
-    request = asked.request
+def _say(parsed: ParsedRequest, at_ms: int, number: int) -> Script:
+    request = parsed.request
     stream, with_usage = bool(request.stream), request.wants_usage
     if request.model == "chaos":
-        chaos = read_chaos(asked.texts)
-        answer = _answer(asked, [chaos.said(asked.cap_tokens)], at_ms, number)
+        chaos = read_chaos(parsed.texts)
+        answer = _answer(parsed, [chaos.content(parsed.cap_tokens)], at_ms, number)
         return misbehave(chaos, answer, stream=stream, with_usage=with_usage)
     speak = _echo if request.model == "echo" else _lorem
-    answer = _answer(asked, [speak(asked, text) for text in asked.texts], at_ms, number)
+    answer = _answer(parsed, [speak(parsed, text) for text in parsed.texts], at_ms, number)
     if stream:
         return Script(body=events(answer, with_usage=with_usage), is_stream=True)
     return Script(body=answer.plain(answer.usage))
 
 
-def _answer(asked: Asked, said: list[Said], at_ms: int, number: int) -> SandboxAnswer:
+def _answer(
+    parsed: ParsedRequest, choices: list[ChoiceContent], at_ms: int, number: int
+) -> SandboxAnswer:
     """Each text is answered as many times as there are to be choices."""
-    times = asked.request.n or 1
-    if times * sum(len(token) for one in said for token in one.tokens) > _ANSWER_MAX_CHARS:
+    times = parsed.request.n or 1
+    if times * sum(len(token) for choice in choices for token in choice.tokens) > _ANSWER_MAX_CHARS:
         raise ScriptedError(400, "The answer would be too long; ask for fewer choices.", param="n")
     return SandboxAnswer(
-        api=asked.api,
-        model=asked.request.model,
+        api=parsed.api,
+        model=parsed.request.model,
         at_ms=at_ms,
         number=number,
-        prompt_tokens=asked.prompt_tokens,
-        choices=[one for one in said for _ in range(times)],
+        prompt_tokens=parsed.prompt_tokens,
+        choices=[choice for choice in choices for _ in range(times)],
     )
 
 
-def _echo(asked: Asked, text: str) -> Said:
+def _echo(parsed: ParsedRequest, text: str) -> ChoiceContent:
     """The text itself, or the call of a tool that it spells out.
 
     Where JSON is asked for, a text that is no JSON object comes within one.
     """
     function = None
-    if called := asked.request.tools and _CALL.fullmatch(text):
+    if called := parsed.request.tools and _CALL.fullmatch(text):
         name, arguments = called.groups()
-        if _is_offered(asked, name) and _is_object(arguments):
+        if _is_offered(parsed, name) and _is_object(arguments):
             function, text = name, arguments
-    form = asked.request.response_format
+    form = parsed.request.response_format
     wants_object = form is not None and form.type != "text"
     if function is None and wants_object and not _is_object(text):
         text = msgspec.json.encode({"echo": text}).decode()
     tokens = tokens_of(text)
-    return _cut_short(tokens, asked, "stop" if function is None else "tool_calls", function)
+    return _cut_short(tokens, parsed, "stop" if function is None else "tool_calls", function)
 
 
-def _lorem(asked: Asked, text: str) -> Said:
+def _lorem(parsed: ParsedRequest, text: str) -> ChoiceContent:
     """As many tokens as the text is a number of, else what the request allows, else 100."""
     number = _NUMBER.fullmatch(text)
     if number is not None:
-        wanted = int(number.group(1))
+        count = int(number.group(1))
     else:
-        endless = asked.cap_tokens + 1
+        endless = parsed.cap_tokens + 1
         # A gateway sends the maximum for a client that named none: no wish for so much text.
-        wished = asked.request.has_cap and asked.cap_tokens < OUTPUT_TOKENS
-        wanted = endless if wished else LOREM_TOKENS
-    return _cut_short(lorem_tokens(min(wanted, asked.cap_tokens + 1)), asked, "stop")
+        is_limited = parsed.request.has_cap and parsed.cap_tokens < OUTPUT_TOKENS
+        count = endless if is_limited else LOREM_TOKENS
+    return _cut_short(lorem_tokens(min(count, parsed.cap_tokens + 1)), parsed, "stop")
 
 
-def _cut_short(tokens: list[str], asked: Asked, finish: str, function: str | None = None) -> Said:
-    if len(tokens) > asked.cap_tokens:
-        return Said(tokens[: asked.cap_tokens], "length", function)
-    return Said(tokens, finish, function)
+def _cut_short(
+    tokens: list[str], parsed: ParsedRequest, finish: str, function: str | None = None
+) -> ChoiceContent:
+    if len(tokens) > parsed.cap_tokens:
+        return ChoiceContent(tokens[: parsed.cap_tokens], "length", function)
+    return ChoiceContent(tokens, finish, function)
 
 
-def _is_offered(asked: Asked, name: str) -> bool:
-    tools = asked.request.tools or ()
-    return asked.api is Api.CHAT and any(
+def _is_offered(parsed: ParsedRequest, name: str) -> bool:
+    tools = parsed.request.tools or ()
+    return parsed.api is Api.CHAT and any(
         tool.function is not None and tool.function.name == name for tool in tools
     )
 
@@ -141,20 +145,20 @@ def _is_object(text: str) -> bool:
     return True
 
 
-def _embeddings(asked: Asked) -> bytes:
+def _embeddings(parsed: ParsedRequest) -> bytes:
     """A list of embeddings; source: OpenAI's API reference, "The embedding object"."""
-    request = asked.request
+    request = parsed.request
     size = request.dimensions or DIMENSIONS
-    if size * len(asked.texts) > _NUMBERS_MAX:
+    if size * len(parsed.texts) > _NUMBERS_MAX:
         raise ScriptedError(400, f"The answer would have more than {_NUMBERS_MAX} numbers.")
     encode = _as_base64 if request.encoding_format == "base64" else _as_floats
-    rows = [
+    data = [
         {"object": "embedding", "index": index, "embedding": encode(_vector(text, size))}
-        for index, text in enumerate(asked.texts)
+        for index, text in enumerate(parsed.texts)
     ]
-    usage = {"prompt_tokens": asked.prompt_tokens, "total_tokens": asked.prompt_tokens}
+    usage = {"prompt_tokens": parsed.prompt_tokens, "total_tokens": parsed.prompt_tokens}
     return msgspec.json.encode(
-        {"object": "list", "data": rows, "model": request.model, "usage": usage}
+        {"object": "list", "data": data, "model": request.model, "usage": usage}
     )
 
 

@@ -69,8 +69,8 @@ class SandboxReply:
         if self._closed.is_set():
             raise self._unavailable("ended its answer before its end")
 
-    def _unavailable(self, what: str) -> ProviderUnavailable:
-        return ProviderUnavailable(f"{PROVIDER} {what}", provider=PROVIDER, status=self.status)
+    def _unavailable(self, problem: str) -> ProviderUnavailable:
+        return ProviderUnavailable(f"{PROVIDER} {problem}", provider=PROVIDER, status=self.status)
 
 
 class SandboxProvider:

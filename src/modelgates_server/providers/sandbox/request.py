@@ -99,7 +99,7 @@ class SandboxRequest(msgspec.Struct):
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
 
-class Asked(msgspec.Struct, frozen=True):
+class ParsedRequest(msgspec.Struct, frozen=True):
     """A request with its texts: the last user message, each prompt, or each input.
 
     `cap_tokens` is the most that one choice may put out.
@@ -115,7 +115,7 @@ class Asked(msgspec.Struct, frozen=True):
 _request = msgspec.json.Decoder(SandboxRequest)
 
 
-def read_request(api: Api, body: bytes) -> Asked:
+def read_request(api: Api, body: bytes) -> ParsedRequest:
     """Read a request's body; raises `ScriptedError`."""
     try:
         request = _request.decode(body)
@@ -133,7 +133,7 @@ def read_request(api: Api, body: bytes) -> Asked:
             f"This model's maximum context length is {CONTEXT_TOKENS} tokens. Shorten the input.",
             code="context_length_exceeded",
         )
-    return Asked(api, request, texts, prompt_tokens, _cap(request, prompt_tokens))
+    return ParsedRequest(api, request, texts, prompt_tokens, _cap(request, prompt_tokens))
 
 
 def tokens_of(text: str) -> list[str]:
@@ -146,8 +146,8 @@ def _conversation(request: SandboxRequest) -> tuple[list[str], int]:
     messages = request.messages
     if not messages:
         raise ScriptedError(400, "Missing required parameter: 'messages'.", param="messages")
-    said = (message for message in reversed(messages) if message.role == "user")
-    last = next(said, messages[-1])
+    from_user = (message for message in reversed(messages) if message.role == "user")
+    last = next(from_user, messages[-1])
     tokens = _count(message.text for message in messages) + _MESSAGE_TOKENS * len(messages)
     return [last.text], tokens
 

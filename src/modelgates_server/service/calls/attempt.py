@@ -42,7 +42,7 @@ class RunningAttempt:
         self._reply: ProviderReply | None = None
         self._started_at_ms: int | None = None
         self._first_byte_at_ms: int | None = None
-        self._is_abandoned = False
+        self._is_drain_stopped = False
 
     async def open(self) -> None:
         """Send the request and look at the head of the answer; raises what is wrong with it."""
@@ -109,7 +109,7 @@ class RunningAttempt:
             self.response.meter,
             media_tokens=served.model.media_tokens,
             failure=error,
-            abandoned=self._is_abandoned,
+            drain_stopped=self._is_drain_stopped,
             at_ms=now_ms,
         )
 
@@ -136,10 +136,11 @@ class RunningAttempt:
         self.response = _adapter(self._call)
         self.close()
 
-    def abandon(self) -> None:
+    def stop_draining(self) -> None:
         """Read no more of an answer that nobody waits for; what was read is charged."""
         if self._reply is not None:
-            self._is_abandoned = self._reply.status == _OK  # an error costs nothing, read or not
+            # An error costs nothing, read or not.
+            self._is_drain_stopped = self._reply.status == _OK
             self._reply.close()
 
     def close(self) -> None:

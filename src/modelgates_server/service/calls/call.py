@@ -122,7 +122,7 @@ class Call:
         """See `RunningCall`."""
         gone_ms = self._client.gone_ms(now_ms)
         if gone_ms is not None and gone_ms >= drain_ms:
-            self._attempt.abandon()
+            self._attempt.stop_draining()
 
     async def _settle_unfinished(self, error: BaseException | None) -> None:
         """The client has what its stream handed on, and nothing of a plain answer."""

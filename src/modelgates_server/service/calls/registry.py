@@ -42,7 +42,7 @@ class CallRegistry:
         self._observer = observer
         self._clock = clock
         self._timeouts = timeouts
-        self._running: dict[str, _Entry] = {}
+        self._running: dict[str, _RegisteredCall] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -50,7 +50,7 @@ class CallRegistry:
     def add(self, call: RunningCall) -> None:
         """A call whose hold is placed has begun."""
         generation = call.generation
-        self._running[generation.id] = _Entry(call, generation.created_at_ms)
+        self._running[generation.id] = _RegisteredCall(call, generation.created_at_ms)
         self._idle.clear()
 
     def remove(self, generation_id: str) -> None:
@@ -76,25 +76,27 @@ class CallRegistry:
     def heartbeat(self) -> None:
         """Extend holds in time, and put an end to draining."""
         now_ms, timeouts = self._clock(), self._timeouts
-        for entry in tuple(self._running.values()):
-            entry.call.stop_draining(now_ms, timeouts.drain_s * 1000)
-            due_ms = entry.extended_at_ms + timeouts.hold_ttl_s * 1000 // _EXTENSIONS_PER_TTL
-            if now_ms >= due_ms and not entry.is_extending:
-                entry.is_extending = True
-                self._spawn(self._extend(entry))
+        for registered in tuple(self._running.values()):
+            registered.call.stop_draining(now_ms, timeouts.drain_s * 1000)
+            due_ms = registered.extended_at_ms + timeouts.hold_ttl_s * 1000 // _EXTENSIONS_PER_TTL
+            if now_ms >= due_ms and not registered.is_extending:
+                registered.is_extending = True
+                self._spawn(self._extend(registered))
 
-    async def _extend(self, entry: "_Entry") -> None:
+    async def _extend(self, registered: "_RegisteredCall") -> None:
         now_ms = self._clock()
         try:
-            await self._holds.extend(entry.call.checkpoint(), entry.step, self._timeouts.hold_ttl_s)
+            await self._holds.extend(
+                registered.call.checkpoint(), registered.step, self._timeouts.hold_ttl_s
+            )
         except Exception as error:  # noqa: BLE001 - it is reported, and tried again
             # Without the database it is tried again by the next heartbeat, under the same number.
-            self._observer.heartbeat_failed(entry.call.generation, error)
+            self._observer.heartbeat_failed(registered.call.generation, error)
         else:
-            entry.extended_at_ms = now_ms
-            entry.step += 1
+            registered.extended_at_ms = now_ms
+            registered.step += 1
         finally:
-            entry.is_extending = False
+            registered.is_extending = False
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -109,7 +111,7 @@ class CallRegistry:
         await self._settling.try_to_drain_spool()
 
 
-class _Entry:
+class _RegisteredCall:
     """A running call, and when the ledger last heard that it lives."""
 
     def __init__(self, call: RunningCall, placed_at_ms: int) -> None:

@@ -97,7 +97,7 @@ class Settling:
             except Exception as error:  # noqa: BLE001 - it must not keep the others; it is raised
                 # Its hold is open until it lands: whoever reads the log must be able to end that.
                 error.add_note(
-                    f"while the spooled end of {generation_id} was posted; it is tried again"
+                    f"while the spooled end of {generation_id} was committed; it is tried again"
                 )
                 trouble.append(error)
         return trouble

@@ -61,20 +61,20 @@ class BatchState:
                 return replay(prior, command)
             state = self._state(command)
             change = apply(state, command, self._total_cap_pico)
-        except (GatewayError, AssertionError) as refusal:
-            return self._replay_or(refusal, command)
+        except (GatewayError, AssertionError) as error:
+            return self._replay_or(error, command)
         self._keep(state, change)
         for attachment in request.attachments:
             self.attachments.setdefault(type(attachment), []).append(attachment)
         return CommandResult(change.entry, replayed=False)
 
-    def _replay_or(self, refusal: Exception, command: Command) -> Result:
+    def _replay_or(self, error: Exception, command: Command) -> Result:
         """What is refused as new may be the repeat of what was accepted before."""
         prior = None
         if not self._check_references:
             prior = self._prior(command)
         if prior is None:
-            return refusal
+            return error
         try:
             return replay(prior, command)
         except GatewayError as reused:

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from modelgates_server.core.errors import InvalidInput
+from modelgates_server.store.files import sync
 from modelgates_server.store.sqlite.connection import (
     check_exists,
     connect_stdlib,
@@ -68,9 +69,9 @@ def backup(path: Path, target: Path, on_progress: Callable[[int, int], None]) ->
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
         _copy(path, partial, on_progress)
-        _sync(partial)
+        sync(partial)
         _give_name(partial, target)
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -104,11 +105,3 @@ def _give_name(partial: Path, target: Path) -> None:
         raise InvalidInput(f"{target} was made meanwhile; choose another name") from None
     except OSError:
         partial.rename(target)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

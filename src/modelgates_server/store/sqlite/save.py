@@ -61,7 +61,7 @@ def save(connection: Connection, state: BatchState) -> None:
 
 def _save_generations(connection: Connection, generations: Sequence[Generation]) -> None:
     """Each as its last command left it, and what it adds to the activity of its account."""
-    latest = {(one.account_id, one.id): one for one in generations}.values()
+    latest = {(each.account_id, each.id): each for each in generations}.values()
     _save_generation.run(connection, latest)
     activity = (
         (generation.account_id, *_add_activity.row_of(row))

@@ -215,7 +215,7 @@ class SqliteStore:
                 return [f"the file is damaged: {check}" for check in checks]
             strays = execute(READS["strays"]).fetchall()
             prices = execute(READS["prices"]).fetchall()
-        damage = [f"account {account_id}: there are {what}" for account_id, what in strays]
+        damage = [f"account {account_id}: there are {problem}" for account_id, problem in strays]
         for row in prices:
             try:
                 rows.price_of(row)

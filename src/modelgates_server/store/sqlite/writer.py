@@ -127,7 +127,7 @@ class Writer:
             # Answered together, callers ask together again.
             await asyncio.sleep(0)
 
-    async def _beside(self, work: Callable[..., T], *args: Any) -> T:
+    async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
         """Run on the thread what may wait for the disk or for other processes.
 
         It is waited for even when our task is cancelled, as all are at the end of a loop: the
@@ -171,8 +171,10 @@ class Writer:
             if _is_light(jobs):
                 results, state = _work(connection, rows, jobs, check_references)
             else:
-                results, state = await self._beside(_work, connection, rows, jobs, check_references)
-            await self._beside(connection.execute, "commit")
+                results, state = await self._in_thread(
+                    _work, connection, rows, jobs, check_references
+                )
+            await self._in_thread(connection.execute, "commit")
         except BaseException:
             rows.forget()  # what stands, only the file knows
             undo(connection)
@@ -182,7 +184,7 @@ class Writer:
 
     async def _begin(self, connection: Connection) -> None:
         if not try_write(connection):
-            await self._beside(begin_write, connection)
+            await self._in_thread(begin_write, connection)
 
     async def _connected(self) -> tuple[Connection, CachedRows]:
         try:
@@ -193,7 +195,7 @@ class Writer:
             # SQLite would go on writing to the deleted file, and the money would be lost with it.
             raise StoreUnavailable(f"database {self._path} was moved or replaced while in use")
         if self._connection is None or self._rows is None:
-            self._connection = await self._beside(self._open)
+            self._connection = await self._in_thread(self._open)
             self._rows = CachedRows(self._connection)
         return self._connection, self._rows
 
@@ -220,7 +222,7 @@ class Writer:
             size = size_of(self._log_path)
             if size <= self._log_limit_bytes or self._connection is None:
                 return
-            busy = await self._beside(_copy_log, self._connection)
+            busy = await self._in_thread(_copy_log, self._connection)
         except (sqlite3.Error, OSError):
             self._disconnect()  # the log stays whole; the next commit tells what is wrong
             return

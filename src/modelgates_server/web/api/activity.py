@@ -60,8 +60,8 @@ class ActivityApi:
         check_query(query, _QUERY)
         today = day_of(self._clock())
         from_day, to_day = _days(query.get("date"), today)
-        wanted_key = query.get("api_key_hash")
-        if wanted_key is not None and not KEY_HASH.fullmatch(wanted_key):
+        key_hash = query.get("api_key_hash")
+        if key_hash is not None and not KEY_HASH.fullmatch(key_hash):
             raise InvalidInput("api_key_hash must be the 64 hexadecimal digits of a key's hash")
         workspace_id = _workspace(query, account_id)
         rows: list[ActivityRow] = []
@@ -70,15 +70,15 @@ class ActivityApi:
         items = [
             _item(row, today, workspace_id)
             for row in rows
-            if wanted_key is None or row.key_hash == wanted_key
+            if key_hash is None or row.key_hash == key_hash
         ]
         return HttpResponse(200, msgspec.json.encode({"data": items}))
 
 
-def _days(wanted: str | None, today: int) -> tuple[int, int]:
-    if wanted is None:
+def _days(date_text: str | None, today: int) -> tuple[int, int]:
+    if date_text is None:
         return today - DAYS, today
-    day = _read_day(wanted)
+    day = _read_day(date_text)
     if not today - DAYS <= day <= today:
         raise InvalidInput(f"Date must be within the last {DAYS} (completed) UTC days")
     return day, day

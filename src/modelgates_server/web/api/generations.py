@@ -120,12 +120,12 @@ class GenerationsApi:
 
     async def get(self, context: RequestContext) -> HttpResponse:
         """GET /generation?id=: for any key of the account that made the call."""
-        wanted = context.request.query_params.get("id", "")
-        check_text("id of the generation", wanted, _ID_MAX_CHARS)
-        found = await self._generations.generation(context.caller.account_id, wanted)
-        if found is None:
+        generation_id = context.request.query_params.get("id", "")
+        check_text("id of the generation", generation_id, _ID_MAX_CHARS)
+        generation = await self._generations.generation(context.caller.account_id, generation_id)
+        if generation is None:
             raise GenerationNotFound("Generation not found")
-        return HttpResponse(200, msgspec.json.encode({"data": generation_response(found)}))
+        return HttpResponse(200, msgspec.json.encode({"data": generation_response(generation)}))
 
 
 def generation_response(generation: Generation) -> GenerationResponse:

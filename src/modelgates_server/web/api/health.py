@@ -29,11 +29,11 @@ class Health:
         except StoreUnavailable as error:
             log.warning("not ready", part="database", reason=str(error))
             status, message, headers = describe(error)
-            refusal = {"error": {"message": message, "code": status}}
-            return HttpResponse(status, _report("unavailable", **refusal), [JSON, *headers])
+            error_body = {"error": {"message": message, "code": status}}
+            return HttpResponse(status, _report("unavailable", **error_body), [JSON, *headers])
         return HttpResponse(200, _report("ok"))
 
 
-def _report(status: str, **refusal: object) -> bytes:
+def _report(status: str, **error_body: object) -> bytes:
     # The database is the one part so far, so the whole is as well as it is.
-    return msgspec.json.encode({**refusal, "status": status, "parts": {"database": status}})
+    return msgspec.json.encode({**error_body, "status": status, "parts": {"database": status}})

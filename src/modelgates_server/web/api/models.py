@@ -1,7 +1,7 @@
 """`/models` and `/providers`: what can be called, and what it costs now.
 
-Rows are the union of what OpenRouter's old and new clients demand. Prices are what the reader pays:
-with the model's markup, or the caller's own where the operation has a caller.
+Members are the union of what OpenRouter's old and new clients demand. Prices are what the reader
+pays: with the model's markup, or the caller's own where the operation has a caller.
 """
 
 from collections.abc import Callable
@@ -39,12 +39,12 @@ class PricedModel(NamedTuple):
     markup_bp: int
 
 
-Offers = list[PricedModel]
+PricedModels = list[PricedModel]
 
 
-def _average_price(offer: PricedModel) -> Decimal:
-    tier = offer.price.tiers[0]
-    return (tier.rate(Meter.INPUT) + tier.rate(Meter.OUTPUT)) * (10_000 + offer.markup_bp)
+def _average_price(priced: PricedModel) -> Decimal:
+    tier = priced.price.tiers[0]
+    return (tier.rate(Meter.INPUT) + tier.rate(Meter.OUTPUT)) * (10_000 + priced.markup_bp)
 
 
 def _unscored(_: PricedModel) -> int:
@@ -52,10 +52,10 @@ def _unscored(_: PricedModel) -> int:
 
 
 SORTS: dict[str, Callable[[PricedModel], Any]] = {
-    "newest": lambda offer: -offer.model.created_at_s,
+    "newest": lambda priced: -priced.model.created_at_s,
     "pricing-low-to-high": _average_price,
-    "pricing-high-to-low": lambda offer: -_average_price(offer),
-    "context-high-to-low": lambda offer: -offer.model.context_tokens,
+    "pricing-high-to-low": lambda priced: -_average_price(priced),
+    "context-high-to-low": lambda priced: -priced.model.context_tokens,
     # OpenRouter has figures for these and puts models without one last. Here all are without.
     **dict.fromkeys(
         (
@@ -80,8 +80,8 @@ class ModelsApi:
     def __init__(self, catalog: Catalog, clock: Clock) -> None:
         self._catalog = catalog
         self._clock = clock
-        # Neither models nor prices change while we run, so a row is made once for each markup.
-        self._rows: dict[tuple[str, str, int], msgspec.Raw] = {}
+        # Neither models nor prices change while we run, so each is encoded once for each markup.
+        self._encoded: dict[tuple[str, str, int], msgspec.Raw] = {}
 
     async def list(self, context: RequestContext) -> HttpResponse:
         """GET /models."""
@@ -93,44 +93,46 @@ class ModelsApi:
 
     async def count(self, context: RequestContext) -> HttpResponse:
         """GET /models/count."""
-        offers = self._offers(context.request.query_params, None)
-        return _reply({"data": {"count": len(offers)}})
+        priced_models = self._priced_models(context.request.query_params, None)
+        return _json_response({"data": {"count": len(priced_models)}})
 
     async def endpoints(self, context: RequestContext) -> HttpResponse:
         """GET /models/{author}/{slug}/endpoints: the slug may hold slashes."""
         names = context.request.path_params
         model = self._catalog.models.get(f"{names['author']}/{names['slug']}")
-        offer = model and self._offer(model, None)
-        if not offer:
+        priced = model and self._priced_model(model, None)
+        if not priced:
             raise ModelNotFound("Model not found")
-        return _reply({"data": endpoints_response(*offer)})
+        return _json_response({"data": endpoints_response(*priced)})
 
     async def providers(self, _: RequestContext) -> HttpResponse:
         """GET /providers: those of the models there are."""
         names = {model.endpoint.provider for model in self._catalog.models.values()}
-        return _reply({"data": [provider_description(name) for name in sorted(names)]})
+        return _json_response({"data": [provider_description(name) for name in sorted(names)]})
 
     def _list(self, context: RequestContext, account_id: str | None) -> HttpResponse:
         query = context.request.query_params
-        found = _sorted(self._offers(query, account_id), query.get("sort"))
-        offset, limit = _page(query, len(found))
-        rows = [self._row(offer) for offer in found[offset : offset + limit]]
+        matches = _sorted(self._priced_models(query, account_id), query.get("sort"))
+        offset, limit = _page(query, len(matches))
+        models = [self._encoded_model(priced) for priced in matches[offset : offset + limit]]
         following = None
-        if offset + limit < len(found):
-            kept = [item for item in query.multi_items() if item[0] not in ("offset", "limit")]
-            page = urlencode([*kept, ("offset", offset + limit), ("limit", limit)])
+        if offset + limit < len(matches):
+            filters = [item for item in query.multi_items() if item[0] not in ("offset", "limit")]
+            page = urlencode([*filters, ("offset", offset + limit), ("limit", limit)])
             following = f"{quote(context.request.url.path)}?{page}"
-        return _reply({"data": rows, "total_count": len(found), "links": {"next": following}})
+        return _json_response(
+            {"data": models, "total_count": len(matches), "links": {"next": following}}
+        )
 
-    def _offers(self, query: QueryParams, account_id: str | None) -> Offers:
+    def _priced_models(self, query: QueryParams, account_id: str | None) -> PricedModels:
         fits = _filter(query)
         return [
-            offer
+            priced
             for model in self._catalog.models.values()
-            if fits(model) and (offer := self._offer(model, account_id))
+            if fits(model) and (priced := self._priced_model(model, account_id))
         ]
 
-    def _offer(self, model: Model, account_id: str | None) -> PricedModel | None:
+    def _priced_model(self, model: Model, account_id: str | None) -> PricedModel | None:
         try:
             price = self._catalog.price(model.endpoint.id, self._clock())
         except PriceNotFound:
@@ -139,24 +141,25 @@ class ModelsApi:
             return PricedModel(model, price, model.markup_bp)
         return PricedModel(model, price, self._catalog.markup_bp(model, account_id))
 
-    def _row(self, offer: PricedModel) -> msgspec.Raw:
-        name = (offer.model.id, offer.price.id, offer.markup_bp)
-        row = self._rows.get(name)
-        if row is None:
-            row = self._rows[name] = msgspec.Raw(msgspec.json.encode(model_response(*offer)))
-        return row
+    def _encoded_model(self, priced: PricedModel) -> msgspec.Raw:
+        key = (priced.model.id, priced.price.id, priced.markup_bp)
+        encoded = self._encoded.get(key)
+        if encoded is None:
+            encoded = msgspec.Raw(msgspec.json.encode(model_response(*priced)))
+            self._encoded[key] = encoded
+        return encoded
 
 
-def _reply(content: dict[str, object]) -> HttpResponse:
+def _json_response(content: dict[str, object]) -> HttpResponse:
     return HttpResponse(200, msgspec.json.encode(content))
 
 
-def _sorted(offers: Offers, sort: str | None) -> Offers:
+def _sorted(priced_models: PricedModels, sort: str | None) -> PricedModels:
     if sort is None:
-        return offers
+        return priced_models
     if sort not in SORTS:
         raise InvalidInput(f"sort must be one of {', '.join(SORTS)}")
-    return sorted(offers, key=SORTS[sort])
+    return sorted(priced_models, key=SORTS[sort])
 
 
 def _page(query: QueryParams, count: int) -> tuple[int, int]:

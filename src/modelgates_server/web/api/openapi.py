@@ -30,18 +30,18 @@ class OpenApi:
 
     async def show_json(self, context: RequestContext) -> HttpResponse:
         """GET /openapi.json."""
-        return HttpResponse(200, self._rebased(self._asked(context).json, context), [JSON])
+        return HttpResponse(200, self._rebased(self._requested(context).json, context), [JSON])
 
     async def show_yaml(self, context: RequestContext) -> HttpResponse:
         """GET /openapi.yaml."""
-        return HttpResponse(200, self._rebased(self._asked(context).yaml, context), [_YAML])
+        return HttpResponse(200, self._rebased(self._requested(context).yaml, context), [_YAML])
 
-    def _asked(self, context: RequestContext) -> "_Served":
+    def _requested(self, context: RequestContext) -> "_Served":
         """Raises `InvalidInput`."""
-        reader = context.request.query_params.get("for")
-        if reader is None:
+        audience = context.request.query_params.get("for")
+        if audience is None:
             return self._document
-        if reader != _GENERATORS:
+        if audience != _GENERATORS:
             raise InvalidInput(f'The query parameter "for" must be {_GENERATORS}, or left out')
         return self._for_generators
 

@@ -24,7 +24,7 @@ from modelgates_server.web.response import HttpResponse
 from modelgates_server.web.routing import Route
 
 if TYPE_CHECKING:
-    from modelgates_server.web.mcp.transport import Exchange
+    from modelgates_server.web.mcp.transport import McpTransport
 
 
 class AccountMcp:
@@ -45,16 +45,16 @@ class AccountMcp:
             nullcontext,
             RUNNING_MAX * BODY_MAX_BYTES,
         )
-        self._endpoint = StatelessMcpServer(self._load)
+        self._server = StatelessMcpServer(self._load)
 
     async def answer(self, context: RequestContext) -> HttpResponse:
         """POST /api/v1/mcp."""
-        return await self._endpoint.answer(context)
+        return await self._server.answer(context)
 
-    def _load(self) -> "Exchange":
+    def _load(self) -> "McpTransport":
         from modelgates_server.web.mcp import account_tools  # noqa: PLC0415 - see `StatelessMcpServer`
 
-        return account_tools.exchange(self._routes, self._app)
+        return account_tools.transport(self._routes, self._app)
 
 
 def _count_nothing(_: str, __: int) -> None:

@@ -22,7 +22,7 @@ from modelgates_server.web.app import App
 from modelgates_server.web.head import Headers
 from modelgates_server.web.mcp.transport import (
     Context,
-    Exchange,
+    McpTransport,
     context_of,
     gathered,
     request_of,
@@ -164,7 +164,7 @@ class _ToolCall(msgspec.Struct):
     params: _Arguments
 
 
-def exchange(routes: Mapping[str, Route], app: App) -> Exchange:
+def transport(routes: Mapping[str, Route], app: App) -> McpTransport:
     """The server; see `AccountMcp`."""
     handlers = _AccountToolHandlers(routes, app)
     server = Server[Any](
@@ -175,7 +175,7 @@ def exchange(routes: Mapping[str, Route], app: App) -> Exchange:
         on_list_tools=handlers.list_tools,
         on_call_tool=handlers.call_tool,
     )
-    return Exchange(server)
+    return McpTransport(server)
 
 
 class _AccountToolHandlers:
@@ -212,12 +212,12 @@ class _AccountToolHandlers:
             repeated = _repeated(arguments.pop(_IDEMPOTENCY_KEY, None))
         except msgspec.ValidationError:
             return text_result("idempotency_key must be a text", is_error=True)
-        reply = await self._ask(context_of(context), tool, arguments, repeated)
-        if len(reply.body) > ANSWER_MAX_BYTES:
+        response = await self._call_route(context_of(context), tool, arguments, repeated)
+        if len(response.body) > ANSWER_MAX_BYTES:
             return text_result("The answer is too large; ask for less with limit", is_error=True)
-        return text_result(reply.body.decode(), is_error=reply.status >= _REFUSED)
+        return text_result(response.body.decode(), is_error=response.status >= _REFUSED)
 
-    async def _ask(
+    async def _call_route(
         self,
         context: RequestContext,
         tool: _AccountTool,

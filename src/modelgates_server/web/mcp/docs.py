@@ -17,7 +17,7 @@ from modelgates_server.web.response import HttpResponse
 
 if TYPE_CHECKING:
     from modelgates_server.docsite.site import Site
-    from modelgates_server.web.mcp.transport import Exchange
+    from modelgates_server.web.mcp.transport import McpTransport
 
 BURST = 200
 EVERY_MS = 100
@@ -39,7 +39,7 @@ class DocsMcp:
     ) -> None:
         self._site = site
         self._base_of = base_of
-        self._endpoint = StatelessMcpServer(
+        self._server = StatelessMcpServer(
             self._load, RateLimiter(clock, burst=BURST, every_ms=EVERY_MS)
         )
 
@@ -48,10 +48,10 @@ class DocsMcp:
         try:
             self._base_of(context)
         except InvalidInput as error:
-            return JsonRpcError(400, INVALID_REQUEST, str(error)).reply
-        return await self._endpoint.answer(context)
+            return JsonRpcError(400, INVALID_REQUEST, str(error)).response
+        return await self._server.answer(context)
 
-    def _load(self) -> "Exchange":
+    def _load(self) -> "McpTransport":
         from modelgates_server.web.mcp import docs_tools  # noqa: PLC0415 - see `StatelessMcpServer`
 
-        return docs_tools.exchange(self._site, self._base_of)
+        return docs_tools.transport(self._site, self._base_of)

@@ -27,7 +27,7 @@ from mcp_types import (
 from modelgates_server import __version__
 from modelgates_server.docsite.model import DOCS, ORIGIN, Excerpt, Page
 from modelgates_server.docsite.search import MARKS
-from modelgates_server.web.mcp.transport import Context, Exchange, context_of, text_result
+from modelgates_server.web.mcp.transport import Context, McpTransport, context_of, text_result
 from modelgates_server.web.pages.executor import run_in_docs_thread
 from modelgates_server.web.request import RequestContext
 
@@ -107,9 +107,9 @@ GET_PAGE = Tool(
 )
 
 
-def exchange(
+def transport(
     site: Callable[[], Awaitable["Site"]], base_of: Callable[[RequestContext], str]
-) -> Exchange:
+) -> McpTransport:
     """The server; see `DocsMcp`."""
     handlers = _DocsHandlers(site, base_of)
     server = Server[Any](
@@ -123,7 +123,7 @@ def exchange(
         on_list_resource_templates=handlers.list_templates,
         on_read_resource=handlers.read_resource,
     )
-    return Exchange(server)
+    return McpTransport(server)
 
 
 class _DocsHandlers:
@@ -207,10 +207,10 @@ class _DocsHandlers:
 
 def _search(site: "Site", given: Mapping[str, Any]) -> str:
     query = msgspec.convert(given, SearchArguments).query
-    found = site.find(query, EXCERPTS_MAX)
-    if not found:
+    excerpts = site.find(query, EXCERPTS_MAX)
+    if not excerpts:
         return "Nothing found. Try other words, or fewer."
-    return "\n\n".join(_listed(number, each) for number, each in enumerate(found, start=1))
+    return "\n\n".join(_listed(number, each) for number, each in enumerate(excerpts, start=1))
 
 
 def _page(site: "Site", given: Mapping[str, Any]) -> str:
@@ -241,11 +241,13 @@ def _resource(page: Page) -> Resource:
     )
 
 
-def _listed(number: int, found: Excerpt) -> str:
+def _listed(number: int, excerpt: Excerpt) -> str:
     """An excerpt as assistants read it: what the page is, where it is, what it says."""
-    title = f"{found.title} > {found.heading}" if found.heading else found.title
-    address = f"{_ROOT}/{found.path}".rstrip("/") + (f"#{found.anchor}" if found.anchor else "")
-    text = found.text.translate({ord(mark): "**" for mark in MARKS})
+    title = f"{excerpt.title} > {excerpt.heading}" if excerpt.heading else excerpt.title
+    address = f"{_ROOT}/{excerpt.path}".rstrip("/") + (
+        f"#{excerpt.anchor}" if excerpt.anchor else ""
+    )
+    text = excerpt.text.translate({ord(mark): "**" for mark in MARKS})
     return f"{number}. {title}\n{address}\n{text}"
 
 

@@ -28,7 +28,7 @@ class JsonRpcError(Exception):
 
     def __init__(self, status: int, code: int, message: str, id_: Id = None) -> None:
         super().__init__(message)
-        self.reply = _error(status, code, message, id_)
+        self.response = _error(status, code, message, id_)
 
 
 class Overloaded(JsonRpcError):
@@ -36,7 +36,7 @@ class Overloaded(JsonRpcError):
 
     def __init__(self, status: int, message: str, retry_after_s: int) -> None:
         super().__init__(status, OVERLOADED, message)
-        self.reply.headers.append((b"retry-after", b"%d" % retry_after_s))
+        self.response.headers.append((b"retry-after", b"%d" % retry_after_s))
 
 
 def _error(status: int, code: int, message: str, id_: Id) -> HttpResponse:

@@ -24,10 +24,10 @@ from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import JSON, HttpResponse
 
 if TYPE_CHECKING:
-    from modelgates_server.web.mcp.transport import Exchange
+    from modelgates_server.web.mcp.transport import McpTransport
 
 RUNNING_MAX = 32
-"""Requests of an endpoint that are answered at once, the batches as one; more are refused."""
+"""Requests of one server that are answered at once, the batches as one; more are refused."""
 
 BATCH_ANSWERS_BYTES = 512 * 1024
 """Once the answers of a batch have so many together, its other messages are refused."""
@@ -36,16 +36,16 @@ BATCH_ANSWERS_BYTES = 512 * 1024
 class StatelessMcpServer:
     """Answers the POST requests of one path; `load` imports the library, so call it in a thread.
 
-    `throttle` is for what everybody may ask, by the address of the connection: behind a proxy, all
+    `rate_limiter` is for what needs no key, by the address of the connection: behind a proxy, all
     share what one client has.
     """
 
     def __init__(
-        self, load: Callable[[], "Exchange"], rate_limiter: RateLimiter | None = None
+        self, load: Callable[[], "McpTransport"], rate_limiter: RateLimiter | None = None
     ) -> None:
         self._load = load
         self._rate_limiter = rate_limiter
-        self._exchange: Exchange | None = None
+        self._transport: McpTransport | None = None
         self._loading = asyncio.Lock()
         self._running = 0
 
@@ -60,7 +60,7 @@ class StatelessMcpServer:
             if self._running >= RUNNING_MAX:
                 raise Overloaded(503, "Too many requests at once", 1)
         except JsonRpcError as error:
-            return error.reply
+            return error.response
         self._running += 1
         try:
             responses = await self._responses(context, messages)
@@ -78,25 +78,25 @@ class StatelessMcpServer:
     async def _responses(
         self, context: RequestContext, messages: list[bytes]
     ) -> list[HttpResponse]:
-        exchange = await self._loaded()
+        transport = await self._loaded()
         responses, size = list[HttpResponse](), 0
         for message in messages:
             if size < BATCH_ANSWERS_BYTES:
-                responses.append(await exchange.answer(context, message))
+                responses.append(await transport.answer(context, message))
             else:
                 responses.append(left_out(message))
             size += len(responses[-1].body)
         return responses
 
-    async def _loaded(self) -> "Exchange":
+    async def _loaded(self) -> "McpTransport":
         async with self._loading:
-            if self._exchange is None:
-                self._exchange = await asyncio.to_thread(self._load)
-        return self._exchange
+            if self._transport is None:
+                self._transport = await asyncio.to_thread(self._load)
+        return self._transport
 
 
 def _batch(responses: list[HttpResponse]) -> HttpResponse:
-    bodies: list[Any] = [msgspec.Raw(reply.body) for reply in responses if reply.body]
+    bodies: list[Any] = [msgspec.Raw(response.body) for response in responses if response.body]
     return (
         HttpResponse(200, msgspec.json.encode(bodies), [JSON])
         if bodies

@@ -19,16 +19,16 @@ from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import JSON, HttpResponse, Message, Receive, Scope, Send
 
 Context = ServerRequestContext[Any, Any]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _CONTEXT = "modelgates.context"
 _ACCEPT = b"accept", b"application/json, text/event-stream"
-"""What the library wants to read, whatever the client said: `messages` has looked at that."""
+"""What the library wants to read; `jsonrpc.check_headers` has checked what the client sent."""
 
 log = structlog.get_logger()
 
 
-class Exchange:
+class McpTransport:
     """Answers the messages of one MCP server."""
 
     def __init__(self, server: "Server[Any]") -> None:
@@ -38,7 +38,7 @@ class Exchange:
         logging.getLogger("mcp").setLevel(logging.ERROR)
 
     async def answer(self, context: RequestContext, message: bytes) -> HttpResponse:
-        """Answer a message that `messages.split` has passed; with no body where it wants none."""
+        """Answer a message that `jsonrpc.split` has passed; with no body where it wants none."""
         # Without sessions a manager holds nothing from one request to the next.
         manager = StreamableHTTPSessionManager(self._server, json_response=True, stateless=True)
         async with manager.run():
@@ -47,7 +47,7 @@ class Exchange:
             return await gathered(manager.handle_request, scope, message)
 
 
-async def gathered(app: App, scope: Scope, body: bytes) -> HttpResponse:
+async def gathered(app: AsgiApp, scope: Scope, body: bytes) -> HttpResponse:
     """What an ASGI application answers to a request with this body."""
     received = [{"type": "http.request", "body": body, "more_body": False}]
     status, answer = 500, b""
@@ -69,7 +69,7 @@ async def gathered(app: App, scope: Scope, body: bytes) -> HttpResponse:
 def request_of(context: Context) -> Request:
     """A message as the library got it."""
     request = context.request
-    assert isinstance(request, Request), "all messages come by `Exchange`"
+    assert isinstance(request, Request), "all messages come by `McpTransport`"
     return request
 
 

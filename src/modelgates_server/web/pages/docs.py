@@ -63,7 +63,7 @@ class SharedSite:
         return await asyncio.shield(making)
 
 
-class _Found(msgspec.Struct):
+class _SearchResult(msgspec.Struct):
     title: str
     heading: str
     url: str
@@ -76,7 +76,7 @@ class _SearchResponse(msgspec.Struct):
 
 
 class DocsApi:
-    """The operations below /docs. `public_url` is empty, or as `reader.checked_base` has it.
+    """The operations below /docs. `public_url` is empty, or as `negotiation.checked_base` has it.
 
     `site` is for others that serve the same pages.
     """
@@ -84,7 +84,7 @@ class DocsApi:
     def __init__(self, public_url: str, catalog: Catalog) -> None:
         self._public_url = public_url
         self.site = SharedSite(partial(load_site, catalog))
-        self._copies = ResponseCache()
+        self._cache = ResponseCache()
 
     async def show(self, context: RequestContext) -> HttpResponse:
         """GET of any document of the site."""
@@ -99,12 +99,12 @@ class DocsApi:
         if document.is_page and wants_markdown(context):
             name += ".md"
             document = site.documents[name]
-        copy = await self._copies.get(
+        cached = await self._cache.get(
             name, document, self.base(context), gzipped=takes_gzip(context)
         )
-        if has(context, copy.etag):
-            return HttpResponse(304, b"", copy.headers, CACHED)
-        return HttpResponse(200, copy.body, copy.headers, CACHED)
+        if has(context, cached.etag):
+            return HttpResponse(304, b"", cached.headers, CACHED)
+        return HttpResponse(200, cached.body, cached.headers, CACHED)
 
     async def search(self, context: RequestContext) -> HttpResponse:
         """GET /docs/search?q=: a page of results, for those without JavaScript."""
@@ -115,21 +115,21 @@ class DocsApi:
             if not wants_html(context):
                 raise
             return self._page(400, site.results("", [], str(refusal)), context)
-        found = await run_in_docs_thread(site.find, query, _RESULTS)
-        return self._page(200, site.results(query, found), context)
+        excerpts = await run_in_docs_thread(site.find, query, _RESULTS)
+        return self._page(200, site.results(query, excerpts), context)
 
     async def suggest(self, context: RequestContext) -> HttpResponse:
-        """GET /docs/_search?q=: what the search box shows. Found words as in `pages.Excerpt`."""
+        """GET /docs/_search?q=: what the search box shows. Words as in `docsite.model.Excerpt`."""
         site = await self.site.get()
         query = _query(context)
         results = [
-            _Found(
-                one.title,
-                one.heading,
-                f"{ORIGIN}/docs/{one.path}{'#' if one.anchor else ''}{one.anchor}",
-                one.text,
+            _SearchResult(
+                excerpt.title,
+                excerpt.heading,
+                f"{ORIGIN}/docs/{excerpt.path}{'#' if excerpt.anchor else ''}{excerpt.anchor}",
+                excerpt.text,
             )
-            for one in await run_in_docs_thread(site.find, query, _SUGGESTIONS)
+            for excerpt in await run_in_docs_thread(site.find, query, _SUGGESTIONS)
         ]
         # An address in the query stays as it was typed.
         raw = msgspec.Raw(rebased(msgspec.json.encode(results), self.base(context), is_html=False))

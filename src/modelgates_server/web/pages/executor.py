@@ -1,4 +1,4 @@
-"""Work of the documentation, beside the event loop and in nobody's way."""
+"""Work of the documentation, on a thread and in nobody's way."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _Args = TypeVarTuple("_Args")
 
 # Not the loop's own threads: settlements wait for those. One, as Python runs one at a time.
 _THREAD = ThreadPoolExecutor(1, "modelgates-docs")
-_asked = set[asyncio.Future[Any]]()
+_waiting = set[asyncio.Future[Any]]()
 
 
 async def run_in_docs_thread(work: Callable[[*_Args], _Result], *args: *_Args) -> _Result:
@@ -23,11 +23,11 @@ async def run_in_docs_thread(work: Callable[[*_Args], _Result], *args: *_Args) -
 
     Raises a 503 when as much is waiting as may.
     """
-    if len(_asked) > WAITING_MAX:
+    if len(_waiting) > WAITING_MAX:
         raise HttpError(
             503, "Too many readers at once; try again shortly", [(b"retry-after", b"1")]
         )
     answer = asyncio.get_running_loop().run_in_executor(_THREAD, work, *args)
-    _asked.add(answer)
-    answer.add_done_callback(_asked.discard)
+    _waiting.add(answer)
+    answer.add_done_callback(_waiting.discard)
     return await answer

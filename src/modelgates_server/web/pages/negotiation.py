@@ -46,11 +46,11 @@ def base_of(context: RequestContext) -> str:
 def wants_markdown(context: RequestContext) -> bool:
     """Whether `Accept` asks for Markdown, and for nothing rather than it.
 
-    Browsers never name it. Coding assistants do, beside HTML and of the same quality.
+    Browsers never name it. Coding assistants do, next to HTML and of the same quality.
     """
-    asked = _qualities(context.headers.get(b"accept", b""))
-    markdown = asked.get(b"text/markdown", 0)
-    return markdown > 0 and markdown >= asked.get(b"text/html", 0)
+    qualities = _qualities(context.headers.get(b"accept", b""))
+    markdown = qualities.get(b"text/markdown", 0)
+    return markdown > 0 and markdown >= qualities.get(b"text/html", 0)
 
 
 def wants_html(context: RequestContext) -> bool:
@@ -75,12 +75,12 @@ def has(context: RequestContext, etag: bytes) -> bool:
 
 def _qualities(header: bytes) -> dict[bytes, int]:
     """The members of a header such as `Accept`, with their qualities in thousandths."""
-    found = dict[bytes, int]()
+    qualities = dict[bytes, int]()
     for member in header.split(b","):
         name = member.partition(b";")[0].strip().lower()
         quality = _QUALITY.search(member)
-        found[name] = _thousandths(quality[1]) if quality else 1000
-    return found
+        qualities[name] = _thousandths(quality[1]) if quality else 1000
+    return qualities
 
 
 def _thousandths(quality: bytes) -> int:

@@ -14,10 +14,10 @@ from modelgates_server.web.head import Headers
 from modelgates_server.web.pages.executor import run_in_docs_thread
 
 CACHE_MAX_BYTES = 16 * 1024 * 1024
-"""Of all copies of a process together. Whoever makes up host names only drives others out."""
+"""Of all cached responses of a process. Made-up host names only drive others out."""
 
 ENTRY_BYTES = 2048
-"""What a copy takes in memory besides its body: its key, which has the address, and its headers."""
+"""What a response takes in memory on top of its body: its key, with the address, and headers."""
 
 SECURITY: Headers = [
     (b"content-security-policy", f"{POLICY}; frame-ancestors 'none'".encode()),
@@ -49,7 +49,7 @@ class ResponseCache:
     """Keeps responses by a key, up to `CACHE_MAX_BYTES`; the least recently used go first."""
 
     def __init__(self) -> None:
-        self._kept = OrderedDict[_Key, CachedResponse]()
+        self._responses = OrderedDict[_Key, CachedResponse]()
         self._bytes = 0
         self._making = dict[_Key, asyncio.Future[CachedResponse]]()
 
@@ -59,9 +59,9 @@ class ResponseCache:
         """The document called `name` for readers at `base`; raises as `run_in_docs_thread` does."""
         # Style sheets and scripts have no address in them.
         key = name, "" if name.startswith(ASSETS) else base, gzipped
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
+        if key in self._responses:
+            self._responses.move_to_end(key)
+            return self._responses[key]
         making = self._making.get(key)
         if making is None:
             making = asyncio.ensure_future(run_in_docs_thread(_make, name, document, base, gzipped))
@@ -74,15 +74,15 @@ class ResponseCache:
         del self._making[key]
         if made.cancelled() or made.exception() is not None:
             return
-        self._kept[key] = made.result()
+        self._responses[key] = made.result()
         self._bytes += _weight(made.result())
         while self._bytes > CACHE_MAX_BYTES:
-            _, dropped = self._kept.popitem(last=False)
+            _, dropped = self._responses.popitem(last=False)
             self._bytes -= _weight(dropped)
 
 
-def _weight(copy: CachedResponse) -> int:
-    return ENTRY_BYTES + len(copy.body)
+def _weight(response: CachedResponse) -> int:
+    return ENTRY_BYTES + len(response.body)
 
 
 def _make(name: str, document: Document, base: str, gzipped: bool) -> CachedResponse:
