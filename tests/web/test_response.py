@@ -1,5 +1,9 @@
 """The writer of an answer: what its head carries, and how it ends when something fails."""
 
+import asyncio
+
+import pytest
+
 from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.web.response import Message, ResponseWriter
 
@@ -43,3 +47,25 @@ async def test_answer_that_has_ended_stays_as_it_is_when_something_fails_behind_
     await client.writer.end()
     await client.writer.fail(REPORT)
     assert client.bodies == [b"all", b""]
+
+
+async def test_whole_answer_is_ended_without_an_error_when_its_end_was_cancelled() -> None:
+    class Slow(Client):
+        """Reads so slowly that the writer is cancelled while it waits to send the end."""
+
+        is_slow = True
+
+        async def send(self, message: Message) -> None:
+            if message.get("body") == b"" and self.is_slow:
+                self.is_slow = False
+                raise asyncio.CancelledError
+            await super().send(message)
+
+    client = Slow()
+    client.writer.prepare([], lambda _: b"error")
+    await client.writer.write(b"all")
+    with pytest.raises(asyncio.CancelledError):
+        await client.writer.end()
+    await client.writer.fail(REPORT)
+    assert client.bodies == [b"all", b""]
+    assert not client.sent[-1].get("more_body", False)

@@ -61,6 +61,7 @@ class ResponseWriter:
         self._send = send
         self._headers = headers
         self._error_end: Callable[[ErrorReport], bytes] | None = None
+        self._is_whole = False
         self._has_ended = False
         self._on_start = on_start
         self._order = asyncio.Lock()
@@ -91,13 +92,15 @@ class ResponseWriter:
     async def end(self) -> None:
         """Say that nothing more comes."""
         async with self._order:
-            self._has_ended = True
+            self._is_whole = True
             await self._send({"type": "http.response.body", "body": b""})
+            self._has_ended = True
 
     async def fail(self, error: ErrorReport) -> None:
-        """End an answer that has begun with its error; one that has ended stays as it is."""
-        if not self._has_ended and self._error_end is not None:
+        """End an answer that has begun with its error; one that is whole gets its end alone."""
+        if not self._is_whole and self._error_end is not None:
             await self.write(self._error_end(error))
+        if not self._has_ended:
             await self.end()
 
     async def _start(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.pricing.usage import BYTES_PER_TOKEN
 from tests.gateway import (
     READ_PICO,
     TIMEOUTS,
@@ -55,6 +56,37 @@ async def test_a_call_that_runs_long_keeps_its_hold_and_leaves_checkpoints(
     gate.go.set()
     await work
     assert (await harness.saved(call)).cost_pico == TRUE_PICO
+
+
+async def test_checkpoint_has_all_that_came_when_the_client_is_slow_to_read_the_first_word(
+    harness: CallHarness, upstream: Upstream
+) -> None:
+    gate = Gate([b"".join(story()[:4])], story()[4:])
+    upstream.say = lambda _: UpstreamReply(gate)
+    writing, reads = asyncio.Event(), asyncio.Event()
+
+    class Slow(FakeClient):
+        async def write(self, data: bytes) -> None:
+            writing.set()
+            await reads.wait()
+            await super().write(data)
+
+    call, client = await harness.begin(asking(stream=True)), Slow()
+    work = asyncio.ensure_future(relay(call, client))
+    try:
+        await writing.wait()
+        harness.clock.forward(TIMEOUTS.hold_ttl_s * 1000 // 3)
+        harness.calls.registry.heartbeat()
+        await until(partial(lasts, harness, harness.clock() + TIMEOUTS.hold_ttl_s * 1000))
+        saved = await harness.saved(call)
+    finally:
+        reads.set()
+        gate.go.set()
+        await work
+    assert saved.usage is not None
+    assert saved.usage.output == len("word0 word1 word2 word3 ") // BYTES_PER_TOKEN
+    assert (await harness.saved(call)).cost_pico == TRUE_PICO
+    assert all(f"word{number} " in client.text for number in range(5))
 
 
 async def test_an_extension_that_could_not_be_saved_is_made_by_the_next_heartbeat(

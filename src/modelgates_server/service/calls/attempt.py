@@ -87,6 +87,8 @@ class RunningAttempt:
     def checkpoint(self) -> Generation:
         """The open generation with the cost of what has come so far."""
         call, served = self._call, self._call.served
+        # Metered, however slow the client is to read what came before it.
+        self.unread = iter(list(self.unread))
         return checkpoint(
             call.generation,
             served.price,

@@ -38,20 +38,20 @@ class StreamRelay:
         attempt, response = self._attempt, self._attempt.response
         is_silent = True
         async for data in self._chunks:
-            attempt.unread = events = response.feed(data)
-            if is_silent and (first := next(events, None)) is not None:
+            attempt.unread = response.feed(data)
+            if is_silent and (first := next(attempt.unread, None)) is not None:
                 is_silent = False
                 attempt.note_first_byte()
                 yield first
                 # It leaves before the others are looked at, which takes the transport a turn.
                 await asyncio.sleep(0)
-            if rest := b"".join(events):
+            if rest := b"".join(attempt.unread):
                 yield rest
             if response.is_over:
                 break
         else:
-            attempt.unread = events = response.finish()
-            if last := b"".join(events):
+            attempt.unread = response.finish()
+            if last := b"".join(attempt.unread):
                 if is_silent:
                     attempt.note_first_byte()
                 yield last
