@@ -13,8 +13,7 @@ from modelgates_server.bootstrap.composition import compose
 from modelgates_server.core.errors import GatewayError
 from modelgates_server.core.ledger.records import Account
 from modelgates_server.core.metering.generations import Generation, Origin, StoredAnswer
-from modelgates_server.core.metering.request import Api
-from modelgates_server.core.pricing.catalog import Catalog, Endpoint, Model
+from modelgates_server.core.pricing.catalog import Api, Catalog, Endpoint, Model
 from modelgates_server.core.pricing.prices import Price, Tier
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT

@@ -13,7 +13,7 @@ from modelgates_server.core.keys import SECRET_BYTES, Key, KeyKind, key_hash, ke
 from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation, Origin
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import Price, Tier, charge_for, used_pico
 from modelgates_server.core.pricing.usage import Meter, Usage
 from modelgates_server.service.ports import Keys, Ledger, Store

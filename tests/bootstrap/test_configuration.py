@@ -5,8 +5,7 @@ import pytest
 
 from modelgates_server.bootstrap.configuration import load_configuration, valid_configuration
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.metering.request import Api
-from modelgates_server.core.pricing.catalog import CapParameter
+from modelgates_server.core.pricing.catalog import Api, CapParameter
 from tests.bootstrap.files import FREE, LOCAL, MODEL, OPENAI, configured, problem, read, write
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ import pytest
 
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Attempt, Generation, Origin
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import Price, Tier, charge_for, read_rate
 from modelgates_server.core.pricing.usage import Meter, Usage
 from modelgates_server.service.services import LedgerServices

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from modelgates_server.core.errors import ProviderUnavailable
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.dialects.sse import SseReader
 from modelgates_server.providers.http import HttpProvider, ProviderSettings
 from modelgates_server.providers.sandbox.provider import SandboxProvider

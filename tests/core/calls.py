@@ -12,10 +12,10 @@ from modelgates_server.core.ledger.records import Account
 from modelgates_server.core.metering.generations import Generation, Origin
 from modelgates_server.core.metering.meter import Ending, FinishReason, Output, ResponseMeter
 from modelgates_server.core.metering.preferences import Preferences
-from modelgates_server.core.metering.request import Api, InferenceRequest
+from modelgates_server.core.metering.request import InferenceRequest
 from modelgates_server.core.metering.sizing import HoldQuote, PricedRequest, quote_hold
 from modelgates_server.core.money import Pico
-from modelgates_server.core.pricing.catalog import CapParameter, Endpoint, Model
+from modelgates_server.core.pricing.catalog import Api, CapParameter, Endpoint, Model
 from modelgates_server.core.pricing.prices import Price, Tier, read_rate
 from modelgates_server.core.pricing.usage import Meter, Usage, UsageReading
 from tests.support import DOLLAR, T0_MS, new_key

@@ -9,8 +9,8 @@ from modelgates_server.core.errors import (
 )
 from modelgates_server.core.keys import Key
 from modelgates_server.core.ledger.records import Account
-from modelgates_server.core.metering.request import Api
 from modelgates_server.core.metering.sizing import HoldQuote, PricedRequest, quote_hold
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import Price
 from tests.core import calls
 from tests.support import T0_MS

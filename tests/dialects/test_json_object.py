@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.dialects.json_object import JsonObject, spelling
 from modelgates_server.dialects.openai_chat.request import parse_request, upstream_body
 from tests.core import calls

@@ -3,8 +3,7 @@ from typing import Any
 
 import pytest
 
-from modelgates_server.core.metering.request import Api
-from modelgates_server.core.pricing.catalog import Catalog
+from modelgates_server.core.pricing.catalog import Api, Catalog
 from modelgates_server.docsite.model import ORIGIN
 from modelgates_server.docsite.model_names import with_offered_models
 from modelgates_server.docsite.openapi import document_at

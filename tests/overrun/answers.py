@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.dialects.openai_chat.meter import ChatResponseMeter
 from tests.overrun.model import Spent

@@ -9,10 +9,9 @@ import msgspec
 
 from modelgates_server.core.keys import Key
 from modelgates_server.core.ledger.records import Account
-from modelgates_server.core.metering.request import Api
 from modelgates_server.core.metering.sizing import PricedRequest
 from modelgates_server.core.money import ENTRY_MAX_PICO
-from modelgates_server.core.pricing.catalog import CapParameter, Model
+from modelgates_server.core.pricing.catalog import Api, CapParameter, Model
 from modelgates_server.core.pricing.prices import Price, Tier
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.dialects.openai_chat.request import parse_request

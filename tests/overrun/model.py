@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 
 _SPECIAL_TOKENS = 2
 """The start and the end of a text; a prefix and a suffix take one more."""

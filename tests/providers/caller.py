@@ -4,7 +4,7 @@ import asyncio
 import sys
 
 from modelgates_server.core.errors import GatewayError
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from tests.providers.upstream import asking
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.dialects.sse import SseReader
 from modelgates_server.providers.sandbox.models import respond
 from modelgates_server.providers.sandbox.script import Script

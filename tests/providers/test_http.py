@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelgates_server import __version__
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from tests.providers.upstream import (
     END,
     KEY,

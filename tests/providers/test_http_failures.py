@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from modelgates_server.core.errors import ProviderTimedOut, ProviderUnavailable
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from tests.providers.upstream import (
     PIECE,
     STREAM,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelgates_server.core.errors import InvalidInput, ProviderUnavailable
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from tests.providers.upstream import (
     KEY,
     Connection,

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.providers.sandbox.script import Script
 from tests.providers.sandbox import WITH_USAGE, plain, refusal, says, script_for, wish
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelgates_server.core.metering.request import CHOICES_MAX, Api
+from modelgates_server.core.metering.request import CHOICES_MAX
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.usage import UsageRules
 from modelgates_server.dialects.openai_chat.request import parse_request, upstream_body
 from modelgates_server.dialects.openai_chat.usage import read_usage

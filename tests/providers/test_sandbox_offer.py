@@ -1,7 +1,6 @@
 from decimal import Decimal
 
-from modelgates_server.core.metering.request import Api
-from modelgates_server.core.pricing.catalog import Catalog
+from modelgates_server.core.pricing.catalog import Api, Catalog
 from modelgates_server.core.pricing.prices import charge_for
 from modelgates_server.core.pricing.usage import Meter, Usage
 from modelgates_server.providers.sandbox.models import NAMES

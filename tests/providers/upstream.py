@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from modelgates_server.core.errors import ProviderError
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.providers.http import HttpProvider, HttpReply, ProviderSettings
 from tests.deadlines import within
 from tests.support import ManualClock

@@ -7,7 +7,7 @@ import pytest
 from modelgates_server.core.errors import HoldEnded, ReferenceReused
 from modelgates_server.core.ledger.records import Account, HoldState
 from modelgates_server.core.metering.generations import Generation, Origin
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.service.holds import Holds
 from modelgates_server.service.ports import Store
 from tests.support import DOLLAR, T0_MS, ManualClock, make_key, open_account

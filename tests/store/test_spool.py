@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from modelgates_server.core.errors import StoreUnavailable
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Attempt, Generation, Origin, StoredAnswer
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import ReceiptLine
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.service.ports import PendingSettlement

@@ -18,8 +18,8 @@ from modelgates_server.bootstrap.configuration_providers import (
     usage_rules,
 )
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.metering.request import MODEL_MAX_CHARS, Api
-from modelgates_server.core.pricing.catalog import Endpoint, Model
+from modelgates_server.core.metering.request import MODEL_MAX_CHARS
+from modelgates_server.core.pricing.catalog import Api, Endpoint, Model
 from modelgates_server.core.pricing.prices import Price, plain
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.providers.sandbox.offer import PROVIDER as SANDBOX

@@ -9,9 +9,8 @@ import typer
 from modelgates_server.cli import catalog
 from modelgates_server.cli.output import AsJson, examples, fail, instant, print_json
 from modelgates_server.cli.wiring import now_ms
-from modelgates_server.core.metering.request import Api
 from modelgates_server.core.money import format_pico
-from modelgates_server.core.pricing.catalog import Catalog, Model
+from modelgates_server.core.pricing.catalog import Api, Catalog, Model
 from modelgates_server.core.pricing.prices import (
     BASIS_POINTS,
     Bounds,

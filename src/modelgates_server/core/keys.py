@@ -49,7 +49,7 @@ class Key(msgspec.Struct, frozen=True):
     """One key as stored: never its text. Instants in ms; `usage_day` is the day of the last charge.
 
     `held_pico` is the sum of its open holds. The three window figures are true for the windows that
-    contain `usage_day`; `spent_in` tells what is left of them at another time.
+    contain `usage_day`; `windows_at` tells what is left of them at another time.
     """
 
     hash: str

@@ -12,8 +12,8 @@ import msgspec
 from modelgates_server.core.errors import ProviderError
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.meter import ResponseMeter
-from modelgates_server.core.metering.request import Api, InferenceRequest
-from modelgates_server.core.pricing.catalog import Endpoint, Model
+from modelgates_server.core.metering.request import InferenceRequest
+from modelgates_server.core.pricing.catalog import Api, Endpoint, Model
 
 
 class ErrorReport(msgspec.Struct, frozen=True):

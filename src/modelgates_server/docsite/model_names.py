@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from modelgates_server.core.metering.request import Api
-from modelgates_server.core.pricing.catalog import Catalog
+from modelgates_server.core.pricing.catalog import Api, Catalog
 
 _NAME = ("author", "slug")
 _SANDBOX, _ANSWERS = "sandbox/", "sandbox/echo"

@@ -13,9 +13,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from modelgates_server.core.ledger.records import HoldState
-from modelgates_server.core.metering.generations import Attempt, Generation
+from modelgates_server.core.metering.generations import Attempt, Generation, uncharged_service_tier
 from modelgates_server.core.money import PICOS_PER_DOLLAR
-from modelgates_server.core.pricing.service_tiers import uncharged_service_tier
 from modelgates_server.service.ports import Clock, Ledger, OpenHolds
 
 EXPOSITION_TYPE = CONTENT_TYPE_PLAIN_0_0_4

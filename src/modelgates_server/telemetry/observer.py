@@ -5,9 +5,12 @@ No line holds a prompt or an answer.
 
 import structlog
 
-from modelgates_server.core.metering.generations import Generation, UsageWarning
+from modelgates_server.core.metering.generations import (
+    Generation,
+    UsageWarning,
+    uncharged_service_tier,
+)
 from modelgates_server.core.money import format_pico
-from modelgates_server.core.pricing.service_tiers import uncharged_service_tier
 from modelgates_server.telemetry.logs import write_line
 from modelgates_server.telemetry.metrics import Metrics
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from modelgates_server.core.errors import InvalidInput, NoEndpoint, PriceNotFound, UnknownModel
 from modelgates_server.core.metering.preferences import MaxPrice, Preferences
-from modelgates_server.core.metering.request import OTHER, TEXT, Api, InferenceRequest
+from modelgates_server.core.metering.request import OTHER, TEXT, InferenceRequest
 from modelgates_server.core.metering.routing import ModelChoice, choose_model
-from modelgates_server.core.pricing.catalog import Catalog, Model
+from modelgates_server.core.pricing.catalog import Api, Catalog, Model
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.core.pricing.usage import Meter
 from tests.core import calls

@@ -10,9 +10,10 @@ import pytest
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation, UsageWarning
 from modelgates_server.core.metering.meter import FinishReason, Output, ResponseMeter
-from modelgates_server.core.metering.request import Api, InferenceRequest
+from modelgates_server.core.metering.request import InferenceRequest
 from modelgates_server.core.metering.settlement import checkpoint, costs_differ, lost, settle
 from modelgates_server.core.money import Pico
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.usage import Usage, UsageReading
 from tests.core import calls
 from tests.support import T0_MS

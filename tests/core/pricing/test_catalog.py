@@ -3,8 +3,7 @@ from typing import Any
 import pytest
 
 from modelgates_server.core.errors import PriceNotFound, UnknownModel
-from modelgates_server.core.metering.request import Api
-from modelgates_server.core.pricing.catalog import Catalog, Endpoint, Model
+from modelgates_server.core.pricing.catalog import Api, Catalog, Endpoint, Model
 from modelgates_server.core.pricing.prices import Price, Tier, read_rate
 from modelgates_server.core.pricing.usage import Meter
 from tests.support import T0_MS

@@ -5,15 +5,11 @@ import pytest
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.ledger.records import HoldState
-from modelgates_server.core.metering.generations import Generation
+from modelgates_server.core.metering.generations import Generation, uncharged_service_tier
 from modelgates_server.core.metering.settlement import checkpoint, settle
 from modelgates_server.core.metering.sizing import quote_hold
 from modelgates_server.core.pricing.prices import Price
-from modelgates_server.core.pricing.service_tiers import (
-    service_tier_to_send,
-    service_tiers_allowed,
-    uncharged_service_tier,
-)
+from modelgates_server.core.pricing.service_tiers import service_tier_to_send, service_tiers_allowed
 from modelgates_server.core.pricing.usage import Usage
 from tests.core import calls
 from tests.support import T0_MS

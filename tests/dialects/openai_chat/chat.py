@@ -6,7 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from modelgates_server.core.metering.request import Api, InferenceRequest
+from modelgates_server.core.metering.request import InferenceRequest
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.usage import UsageRules
 from modelgates_server.dialects.openai_chat.meter import ChatResponseMeter
 from modelgates_server.dialects.openai_chat.request import parse_request

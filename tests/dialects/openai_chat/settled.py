@@ -4,9 +4,9 @@ from typing import Any
 
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
-from modelgates_server.core.metering.request import Api
 from modelgates_server.core.metering.settlement import settle
 from modelgates_server.core.metering.sizing import PricedRequest
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.usage import UsageRules
 from tests.core import calls
 from tests.dialects.openai_chat import chat

@@ -2,8 +2,7 @@
 
 import json
 
-from modelgates_server.core.metering.request import Api
-from modelgates_server.core.pricing.catalog import Endpoint
+from modelgates_server.core.pricing.catalog import Api, Endpoint
 from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.dialects.known import DIALECTS
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT

@@ -4,8 +4,8 @@ import pytest
 
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation, UsageWarning
-from modelgates_server.core.metering.request import Api
 from modelgates_server.core.metering.settlement import REPORTED_MAX_BYTES, checkpoint, lost, settle
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import ReceiptLine, dollars
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.dialects.openai_chat.meter import ChatResponseMeter

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.metering.request import Api, InferenceRequest
+from modelgates_server.core.metering.request import InferenceRequest
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.dialects.json_object import JsonObject
 from modelgates_server.dialects.openai_chat.request import parse_request, upstream_body

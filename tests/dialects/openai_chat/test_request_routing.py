@@ -3,9 +3,9 @@ from typing import Any
 import pytest
 
 from modelgates_server.core.errors import InvalidInput, NoEndpoint
-from modelgates_server.core.metering.request import OTHER, TEXT, Api, InferenceRequest
+from modelgates_server.core.metering.request import OTHER, TEXT, InferenceRequest
 from modelgates_server.core.metering.routing import ModelChoice, choose_model
-from modelgates_server.core.pricing.catalog import Catalog
+from modelgates_server.core.pricing.catalog import Api, Catalog
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.dialects.openai_chat.request import parse_request
 from tests.core import calls

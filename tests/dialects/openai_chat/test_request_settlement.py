@@ -15,18 +15,14 @@ from modelgates_server.core.errors import (
     MaxCostExceeded,
 )
 from modelgates_server.core.ledger.records import Account, HoldState
-from modelgates_server.core.metering.generations import Generation
+from modelgates_server.core.metering.generations import Generation, uncharged_service_tier
 from modelgates_server.core.metering.meter import Ending, FinishReason
-from modelgates_server.core.metering.request import Api
 from modelgates_server.core.metering.settlement import checkpoint, lost, settle
 from modelgates_server.core.metering.sizing import PricedRequest, quote_hold
 from modelgates_server.core.money import ENTRY_MAX_PICO
-from modelgates_server.core.pricing.catalog import Model
+from modelgates_server.core.pricing.catalog import Api, Model
 from modelgates_server.core.pricing.prices import BASIS_POINTS, Price, dollars, total_of
-from modelgates_server.core.pricing.service_tiers import (
-    service_tier_to_send,
-    uncharged_service_tier,
-)
+from modelgates_server.core.pricing.service_tiers import service_tier_to_send
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.dialects.openai_chat.meter import ChatResponseMeter
 from modelgates_server.dialects.openai_chat.output_meter import OutputMeter

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.metering.request import Api
 from modelgates_server.core.metering.sizing import quote_hold
-from modelgates_server.core.pricing.catalog import CapParameter
+from modelgates_server.core.pricing.catalog import Api, CapParameter
 from modelgates_server.core.pricing.usage import CacheTokens, Usage, UsageRules
 from modelgates_server.dialects.openai_chat.request import parse_request, upstream_body
 from modelgates_server.dialects.openai_chat.usage import read_usage

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.meter import Ending, FinishReason, InvalidAnswer
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import Price, charge_for
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.dialects.json_object import JsonObject

@@ -7,7 +7,7 @@ import pytest
 
 from modelgates_server.core.errors import ProviderRateLimited, ProviderUnavailable
 from modelgates_server.core.metering.generations import Generation
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.dialects.openai_chat.stream import OpenAiChatResponse
 from modelgates_server.dialects.sse import EVENT_MAX_BYTES

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.dialects.openai_chat.request import parse_request
 from tests.dialects.openai_chat import chat
 

@@ -18,7 +18,7 @@ from modelgates_server.core.errors import (
 )
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import StoredAnswer
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.dialects.openai_chat.request import parse_request
 from modelgates_server.service.calls.admission import CallRequest
 from modelgates_server.service.calls.call import Call

@@ -15,7 +15,7 @@ from modelgates_server.core.errors import (
 )
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import dollars, total_of
 from modelgates_server.service.calls.call import Call
 from tests.gateway import (

@@ -10,7 +10,7 @@ from openrouter import components
 from modelgates_server.core.keys import key_hash
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Attempt, Generation, Origin
-from modelgates_server.core.metering.request import Api as Inference
+from modelgates_server.core.pricing.catalog import Api as Inference
 from modelgates_server.core.pricing.prices import ReceiptLine
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.web.api.key_responses import workspace_of

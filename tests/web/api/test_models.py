@@ -12,7 +12,7 @@ import pytest
 from openrouter import components, operations
 
 from modelgates_server.bootstrap.composition import http_app
-from modelgates_server.core.metering.request import Api as Inference
+from modelgates_server.core.pricing.catalog import Api as Inference
 from modelgates_server.core.pricing.catalog import Catalog, Endpoint, Model
 from modelgates_server.core.pricing.prices import Price, Tier
 from modelgates_server.core.pricing.usage import Meter

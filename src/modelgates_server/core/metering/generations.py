@@ -8,9 +8,10 @@ import msgspec
 from modelgates_server.core.ids import base62
 from modelgates_server.core.ledger.commands import Command, HoldCommand
 from modelgates_server.core.ledger.records import HoldState
-from modelgates_server.core.metering.request import Api
 from modelgates_server.core.money import Pico
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import ReceiptLine
+from modelgates_server.core.pricing.service_tiers import service_tier_named
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.core.times import day_of
 
@@ -224,3 +225,11 @@ def activity_of(generation: Generation) -> ActivityRow | None:
         reasoning_tokens=usage.reasoning,
         cached_tokens=usage.cache_read,
     )
+
+
+def uncharged_service_tier(generation: Generation) -> str | None:
+    """The tier that served a charged call at other rates than its own, if that was so."""
+    if generation.state is not HoldState.CAPTURED:
+        return None
+    served = service_tier_named(generation.service_tier)
+    return None if served == generation.charged_service_tier else served

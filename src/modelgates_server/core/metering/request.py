@@ -4,11 +4,11 @@ A dialect reads it from a client's request; the request itself goes along for th
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
 
 import msgspec
 
 from modelgates_server.core.metering.preferences import Preferences
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import Bounds
 from modelgates_server.core.pricing.usage import Meter
 
@@ -25,14 +25,6 @@ _TOOLS_TOKENS = 1024
 _MESSAGE_TOKENS = 16
 """More than providers put before a request (grok-4's own takes about 700), add to a list of tools
 and put around a message."""
-
-
-class Api(StrEnum):
-    """The inference operations, as generations store them."""
-
-    CHAT = "chat/completions"
-    COMPLETIONS = "completions"
-    EMBEDDINGS = "embeddings"
 
 
 class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,9 +6,16 @@ from enum import StrEnum
 import msgspec
 
 from modelgates_server.core.errors import PriceNotFound, UnknownModel
-from modelgates_server.core.metering.request import Api
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.core.pricing.usage import UsageRules
+
+
+class Api(StrEnum):
+    """The inference operations, as generations store them."""
+
+    CHAT = "chat/completions"
+    COMPLETIONS = "completions"
+    EMBEDDINGS = "embeddings"
 
 
 class CapParameter(StrEnum):

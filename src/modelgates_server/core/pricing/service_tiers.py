@@ -9,8 +9,6 @@ knows standard, flex and priority. Reasons: docs/decisions/0018-the-served-tier-
 from typing import Any
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.core.ledger.records import HoldState
-from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.pricing.prices import Charge, Price, charge_for, used_pico
 from modelgates_server.core.pricing.usage import Usage
 
@@ -74,7 +72,7 @@ def charge_as_served(
     The tier that served is charged, and the requested one where the provider does not say. One
     without a price is charged as standard, and so is a dearer one that was not asked for.
     """
-    service_tier = _named(requested if served is None else served)
+    service_tier = service_tier_named(requested if served is None else served)
     standard = charge_for(price, usage, markup_bp, held_pico)
     if service_tier not in price.service_tiers:
         return standard, None
@@ -85,15 +83,7 @@ def charge_as_served(
     return standard, None
 
 
-def uncharged_service_tier(generation: Generation) -> str | None:
-    """The tier that served a charged call at other rates than its own, if that was so."""
-    if generation.state is not HoldState.CAPTURED:
-        return None
-    served = _named(generation.service_tier)
-    return None if served == generation.charged_service_tier else served
-
-
-def _named(word: str | None) -> str | None:
+def service_tier_named(word: str | None) -> str | None:
     """A tier by its name in prices; None: the standard one."""
     name = None if word is None else word.casefold()
     return None if name in STANDARD or name == AUTO else name

@@ -9,8 +9,8 @@ import msgspec
 
 from modelgates_server.core.errors import ProviderError
 from modelgates_server.core.metering.generations import Generation
-from modelgates_server.core.metering.request import Api, InferenceRequest
-from modelgates_server.core.pricing.catalog import Endpoint, Model
+from modelgates_server.core.metering.request import InferenceRequest
+from modelgates_server.core.pricing.catalog import Api, Endpoint, Model
 from modelgates_server.dialects.dialect import Dialect, ErrorReport
 from modelgates_server.dialects.openai_chat.errors import provider_error_of_body
 from modelgates_server.dialects.openai_chat.request import parse_request, upstream_body

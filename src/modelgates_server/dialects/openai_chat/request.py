@@ -14,9 +14,9 @@ from modelgates_server.core.metering.request import (
     CHOICES_MAX,
     MODEL_MAX_CHARS,
     OUTPUT_MAX_TOKENS,
-    Api,
     InferenceRequest,
 )
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.dialects.json_object import (
     Grammar,
     JsonObject,

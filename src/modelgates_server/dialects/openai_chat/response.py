@@ -11,8 +11,8 @@ import msgspec
 
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.meter import ResponseMeter, reason_or_default
-from modelgates_server.core.metering.request import Api
 from modelgates_server.core.money import format_pico
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import whole_pico
 from modelgates_server.core.pricing.usage import OUTPUTS, Usage
 from modelgates_server.dialects.json_object import JsonObject

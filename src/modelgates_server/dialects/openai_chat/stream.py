@@ -6,8 +6,7 @@ from typing import Any
 from modelgates_server.core.errors import ProviderError, ProviderUnavailable
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.meter import FinishReason, InvalidAnswer
-from modelgates_server.core.metering.request import Api
-from modelgates_server.core.pricing.catalog import Model
+from modelgates_server.core.pricing.catalog import Api, Model
 from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.dialects.json_object import JsonObject
 from modelgates_server.dialects.openai_chat.errors import provider_error

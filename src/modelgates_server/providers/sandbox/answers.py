@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 
 DONE = b"[DONE]"
 _FINGERPRINT = "fp_sandbox"

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.providers.sandbox.answers import ChoiceContent, SandboxAnswer, events
 from modelgates_server.providers.sandbox.chaos import misbehave, read_chaos
 from modelgates_server.providers.sandbox.lorem import lorem_tokens

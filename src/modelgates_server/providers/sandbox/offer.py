@@ -2,8 +2,7 @@
 
 from decimal import Decimal
 
-from modelgates_server.core.metering.request import Api
-from modelgates_server.core.pricing.catalog import Endpoint, Model
+from modelgates_server.core.pricing.catalog import Api, Endpoint, Model
 from modelgates_server.core.pricing.prices import Price, Tier
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.providers.sandbox.request import CONTEXT_TOKENS, OUTPUT_TOKENS

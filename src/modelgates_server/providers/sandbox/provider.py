@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from itertools import count
 
 from modelgates_server.core.errors import ProviderUnavailable
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.providers.sandbox.models import respond
 from modelgates_server.providers.sandbox.offer import PROVIDER
 from modelgates_server.providers.sandbox.script import Script

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from modelgates_server.core.metering.request import CHOICES_MAX, Api
+from modelgates_server.core.metering.request import CHOICES_MAX
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.providers.sandbox.script import ScriptedError
 
 CONTEXT_TOKENS = 131_072

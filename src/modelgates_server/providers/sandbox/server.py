@@ -9,7 +9,7 @@ import msgspec
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.providers.sandbox.models import NAMES, respond
 from modelgates_server.providers.sandbox.script import Script, ScriptedError
 from modelgates_server.service.ports import Clock

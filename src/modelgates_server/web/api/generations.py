@@ -8,7 +8,7 @@ from modelgates_server.core.errors import GenerationNotFound
 from modelgates_server.core.ledger.commands import check_text
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Attempt, Generation
-from modelgates_server.core.metering.request import Api
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import ReceiptLine, plain
 from modelgates_server.core.times import format_instant
 from modelgates_server.service.ports import GenerationReader

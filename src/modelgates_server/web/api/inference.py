@@ -9,8 +9,9 @@ from functools import partial
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.metering.generations import HEADER_MAX_CHARS, Origin, StoredAnswer
-from modelgates_server.core.metering.request import Api, InferenceRequest
+from modelgates_server.core.metering.request import InferenceRequest
 from modelgates_server.core.money import Pico, format_pico, parse_pico
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.service.calls.admission import CallRequest
 from modelgates_server.service.calls.call import Call, CallScope, CallService
 from modelgates_server.web.body import read_json

@@ -108,7 +108,7 @@ class KeysApi:
         include_expired = query_flag(query, "include_expired", default=True)
         offset = query_integer(query, "offset", default=0, most=_OFFSET_MAX)
         if not _is_own_workspace(context, query.get("workspace_id")):
-            return _reply(200, {"data": []})
+            return _response(200, {"data": []})
         page = await self._keys.page(
             context.caller.account_id,
             kinds=_ADMINISTERED,
@@ -118,7 +118,7 @@ class KeysApi:
             limit=PAGE,
         )
         now_ms = self._clock()
-        return _reply(200, {"data": [key_response(key, now_ms) for key in page]})
+        return _response(200, {"data": [key_response(key, now_ms) for key in page]})
 
     async def create(self, context: RequestContext) -> HttpResponse:
         """POST /keys: the answer is the only time the key's text is shown."""
@@ -141,12 +141,12 @@ class KeysApi:
             expires_at=body.expires_at,
         )
         key, text = await self._keys.create(context.caller.account_id, wanted, _repeatable(context))
-        return _reply(201, {"data": key_response(key, self._clock()), "key": text})
+        return _response(201, {"data": key_response(key, self._clock()), "key": text})
 
     async def get(self, context: RequestContext) -> HttpResponse:
         """GET /keys/{hash}."""
         check_query(context.request.query_params)
-        return self._row(await self._named(context, context.request.path_params["hash"]))
+        return self._key_response(await self._named(context, context.request.path_params["hash"]))
 
     async def change(self, context: RequestContext) -> HttpResponse:
         """PATCH /keys/{hash}."""
@@ -165,7 +165,7 @@ class KeysApi:
             limit_reset=body.limit_reset,
             include_byok_in_limit=body.include_byok_in_limit,
         )
-        return self._row(await self._keys.change(key, change))
+        return self._key_response(await self._keys.change(key, change))
 
     async def delete(self, context: RequestContext) -> HttpResponse:
         """DELETE /keys/{hash}: 200 with a body, which the official clients insist on."""
@@ -183,7 +183,7 @@ class KeysApi:
     async def current(self, context: RequestContext) -> HttpResponse:
         """GET /key: the key that is calling."""
         key = await self._keys.get(context.caller.key_hash)
-        return _reply(200, {"data": current_key(key, context.caller, self._clock())})
+        return _response(200, {"data": current_key(key, context.caller, self._clock())})
 
     async def _body(self, context: RequestContext, shape: type[B]) -> B:
         check_query(context.request.query_params)
@@ -194,13 +194,13 @@ class KeysApi:
 
     async def _delete(self, context: RequestContext, key_hash: str) -> HttpResponse:
         await self._keys.delete(await self._named(context, key_hash))
-        return _reply(200, {"deleted": True})
+        return _response(200, {"deleted": True})
 
-    def _row(self, key: Key) -> HttpResponse:
-        return _reply(200, {"data": key_response(key, self._clock())})
+    def _key_response(self, key: Key) -> HttpResponse:
+        return _response(200, {"data": key_response(key, self._clock())})
 
 
-def _reply(status: int, content: dict[str, object]) -> HttpResponse:
+def _response(status: int, content: dict[str, object]) -> HttpResponse:
     return HttpResponse(status, msgspec.json.encode(content))
 
 

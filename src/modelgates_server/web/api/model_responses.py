@@ -5,8 +5,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from modelgates_server.core.metering.request import Api
-from modelgates_server.core.pricing.catalog import Model
+from modelgates_server.core.pricing.catalog import Api, Model
 from modelgates_server.core.pricing.prices import Price, Tier, plain, shown_tiers
 from modelgates_server.docsite.openapi import BASE_PATH
 
