@@ -61,5 +61,5 @@ async def acme(api: Api) -> Customer:
 
 @pytest.fixture
 async def other(api: Api) -> Customer:
-    """Somebody else's."""
+    """The keys of another account."""
     return await new_customer(api.services)

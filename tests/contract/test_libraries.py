@@ -1,7 +1,7 @@
-"""Parts of libraries that are not documented, and that we stand on: each in one folder of ours.
+"""Parts of libraries that are not documented and that we depend on, each used in one folder.
 
 A new version may change them without notice. The upper bounds in pyproject.toml keep it out until
-somebody has raised the bound and seen this pass.
+the bound is raised and this passes.
 """
 
 import asyncio

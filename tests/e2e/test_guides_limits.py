@@ -23,7 +23,7 @@ from modelgates_server.web.http import connection
 from modelgates_server.web.mcp import docs
 from modelgates_server.web.mcp import jsonrpc as messages
 from modelgates_server.web.mcp import server as endpoint
-from modelgates_server.web.pages import executor as beside
+from modelgates_server.web.pages import executor
 from tests.e2e.guides import DOCS
 
 KIB, MIB = 1024, 1024 * 1024
@@ -56,7 +56,7 @@ LIMITS = [
     f"| open connections | {default('max_connections'):,} for each process |",
     f"| requests waiting on one connection | {connection.PIPELINE_MAX} |",
     f"| an idle connection | {connection.IDLE_MAX_S} s |",
-    f"that wait to be made | {beside.WAITING_MAX} for each process |",
+    f"that wait to be made | {executor.WAITING_MAX} for each process |",
     f"| `GET /keys` | {PAGE} a page;",
     f"| all, or {PAGE_MAX:,} a page",
     f"| `GET /credits/holds` | {LISTED_MAX:,}, the oldest |",

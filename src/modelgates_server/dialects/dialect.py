@@ -17,7 +17,7 @@ from modelgates_server.core.pricing.catalog import Api, Endpoint, Model
 
 
 class ErrorReport(msgspec.Struct, frozen=True):
-    """An error as a client is told of it: its HTTP status, text and what programs read of it."""
+    """An error as reported to a client: its HTTP status, text and what programs read of it."""
 
     status: int
     message: str

@@ -94,7 +94,7 @@ def test_whatever_the_price_one_token_more_than_the_lowered_cap_does_not_fit(
         return
     assert quote.amount_pico <= left_pico
     if quote.cap_tokens is None:
-        assert quote.amount_pico == cost(priced, 100) == 0, "nothing stands on its length"
+        assert quote.amount_pico == cost(priced, 100) == 0, "nothing depends on its length"
         return
     assert quote.amount_pico == cost(priced, quote.cap_tokens)
     if quote.cap_tokens < 100:

@@ -183,7 +183,7 @@ async def test_one_damaged_file_does_not_keep_the_others_nor_the_signs_of_life(
         await other.maintenance.run_once()
     assert await usage_pico(harness) == TRUE_PICO, "the sound one has landed"
     assert (await harness.saved(lost)).state is HoldState.EXPIRED
-    assert (await harness.saved(unknown)).state is HoldState.OPEN, "perhaps it can be mended"
+    assert (await harness.saved(unknown)).state is HoldState.OPEN, "perhaps it can be repaired"
     assert not ticks.done()
     ticks.cancel()
 

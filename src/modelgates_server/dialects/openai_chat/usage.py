@@ -235,7 +235,7 @@ class _Beside(msgspec.Struct, frozen=True):
 
     @property
     def tokens(self) -> int:
-        """All that is beside either."""
+        """Everything counted next to either."""
         return self.input_tokens + self.reasoning_tokens
 
 

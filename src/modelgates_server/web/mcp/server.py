@@ -1,7 +1,7 @@
 """A path at which an MCP server answers: streamable HTTP, without sessions and without streams.
 
 The official library does the protocol, in all its versions. It takes half a second to import, so
-that happens with the first request, beside the event loop.
+that happens with the first request, off the event loop.
 """
 
 import asyncio
