@@ -24,6 +24,7 @@ from tests.server import MODELGATES, RunningServer, open_customer_now, running_s
 
 DEPLOY = ROOT / "deploy"
 UNIT = DEPLOY / "modelgates.service"
+USER_UNIT = DEPLOY / "modelgates-user.service"
 CONTAINERFILE = (DEPLOY / "Containerfile").read_text("utf-8").replace("\\\n", "")
 TLS = Path(__file__).with_name("tls")
 PUBLIC_URL = "https://www.example.com/llm"
@@ -62,38 +63,49 @@ def instructions(name: str) -> list[str]:
     return re.findall(rf"^{name} (.*)$", CONTAINERFILE, re.MULTILINE)
 
 
-def test_the_unit_gives_a_server_the_time_it_takes_to_end() -> None:
-    unit = ConfigParser(strict=False, interpolation=None)
-    unit.read_string(UNIT.read_text("utf-8"))
+@pytest.mark.parametrize(
+    ("unit", "program"),
+    [
+        (UNIT, "/opt/modelgates/.venv/bin/modelgates"),
+        (USER_UNIT, "%h/.local/share/modelgates/app/.venv/bin/modelgates"),
+    ],
+    ids=["system", "user"],
+)
+def test_unit_gives_a_server_the_time_it_takes_to_end(unit: Path, program: str) -> None:
+    read = ConfigParser(strict=False, interpolation=None)
+    read.read_string(unit.read_text("utf-8"))
     grace_s = Settings.model_fields["shutdown_grace_s"].default
-    assert int(unit["Service"]["TimeoutStopSec"]) > grace_s + SETTLING_S
-    assert unit["Service"]["ExecStart"] == "/opt/modelgates/.venv/bin/modelgates serve"
-    assert int(unit["Service"]["LimitNOFILE"]) > Settings.model_fields["max_connections"].default
+    assert int(read["Service"]["TimeoutStopSec"]) > grace_s + SETTLING_S
+    assert read["Service"]["ExecStart"] == f"{program} serve"
+    assert int(read["Service"]["LimitNOFILE"]) > Settings.model_fields["max_connections"].default
 
 
-def test_systemd_finds_the_unit_right_and_closed(tmp_path: Path) -> None:
+def analyzed(unit: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What systemd says of a unit whose program is the one under test."""
     if not shutil.which("systemd-analyze"):
         pytest.skip("there is no systemd on this machine")
-    here = tmp_path / UNIT.name
-    text = UNIT.read_text("utf-8").replace("/opt/modelgates/.venv/bin/modelgates", str(MODELGATES))
-    here.write_text(text, "utf-8")
-    analyze = ["systemd-analyze", "--no-pager"]
-    verified = subprocess.run(
-        [*analyze, "verify", "--man=no", here],
+    copy = folder / unit.name
+    text = re.sub(r"(?<=ExecStart=)\S+", str(MODELGATES), unit.read_text("utf-8"))
+    copy.write_text(text, "utf-8")
+    return subprocess.run(
+        ["systemd-analyze", "--no-pager", *arguments, copy],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(folder)},
         capture_output=True,
         text=True,
         check=False,
         timeout=DEADLINE_S,
     )
+
+
+@pytest.mark.parametrize(("unit", "manager"), [(UNIT, "--system"), (USER_UNIT, "--user")])
+def test_unit_is_valid_for_systemd(unit: Path, manager: str, tmp_path: Path) -> None:
+    verified = analyzed(unit, tmp_path, manager, "verify", "--man=no")
     assert verified.returncode == 0
-    assert [line for line in verified.stderr.splitlines() if UNIT.name in line] == []
-    rated = subprocess.run(
-        [*analyze, "security", "--offline=true", here],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=DEADLINE_S,
-    )
+    assert [line for line in verified.stderr.splitlines() if unit.name in line] == []
+
+
+def test_system_unit_is_rated_ok_by_systemd(tmp_path: Path) -> None:
+    rated = analyzed(UNIT, tmp_path, "security", "--offline=true")
     if "unrecognized option" not in rated.stderr:
         assert re.search(r"exposure level for modelgates.service: [\d.]+ OK", rated.stdout)
 

@@ -95,7 +95,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 
 def test_a_restored_backup_is_the_gateway_of_that_day(machine: Machine) -> None:
-    account = re.findall(r"user_\w{22}", machine.type_block(DEPLOYING, "gateway()"))[0]
+    account = re.findall(r"user_\w{22}", machine.type_block(DEPLOYING, "sudo -u modelgates"))[0]
     machine.type(f"gateway credits grant {account} 5 --ref before")
     machine.type("gateway db backup /var/backups/modelgates/2026-11-25.db")
     machine.type(f"gateway credits grant {account} 7 --ref after")
@@ -115,7 +115,7 @@ def test_a_restored_backup_is_the_gateway_of_that_day(machine: Machine) -> None:
 
 
 def test_an_upgrade_keeps_the_books_and_the_log_tells_of_calls(machine: Machine) -> None:
-    account = re.findall(r"user_\w{22}", machine.type_block(DEPLOYING, "gateway()"))[0]
+    account = re.findall(r"user_\w{22}", machine.type_block(DEPLOYING, "sudo -u modelgates"))[0]
     machine.type(f"gateway credits grant {account} 5")
     made = json.loads(
         machine.type(f"gateway key create --account {account} --kind inference --json")
