@@ -1,4 +1,4 @@
-"""One word has one meaning in the whole tree, and a thing one word; see `tests/words.py`."""
+"""One word has one meaning in the whole tree, and prose is plain; see `tests/words.py`."""
 
 import ast
 import io
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.words import DEFINED_IN, FILES, ONLY_IN, SAY
+from tests.prose import prose_in
+from tests.words import DEFINED_IN, FILES, ONLY_IN, PHRASES, SAY, TEST_NAME_STARTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "modelgates_server"
@@ -65,6 +66,36 @@ def classes() -> dict[str, list[Path]]:
     return found
 
 
+def phrases_in(line: str) -> list[str]:
+    """The phrases to avoid in a line of prose, each with what to say."""
+    return [
+        f"say {advice}, not {found.group().strip()!r}"
+        for pattern, advice in PHRASES.items()
+        for found in re.finditer(pattern, line, re.IGNORECASE)
+    ]
+
+
+def read_by_people() -> Iterator[tuple[Path, bool]]:
+    """Files with prose, and whether their strings are messages."""
+    endings = {".py", ".md", ".yaml", ".sql", ".html", ".js", ".css"}
+    for path in sorted((ROOT / "src").rglob("*")):
+        if path.suffix in endings:
+            yield path, True
+    for path in [*sorted((ROOT / "docs").rglob("*.md")), *ROOT.glob("*.md")]:
+        yield path, True
+    for path in sources("tests", "benchmarks", "tools"):
+        yield path, False
+
+
+def names_of_tests(source: str) -> Iterator[tuple[int, str]]:
+    """The test functions of a module, with their lines."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                if name.startswith("test_"):
+                    yield node.lineno, name
+
+
 def listed(path: Path, problems: list[tuple[int, str]]) -> str:
     return "\n".join(f"{path.relative_to(ROOT)}:{line}: {problem}" for line, problem in problems)
 
@@ -113,6 +144,56 @@ def _one_a_dialect(paths: list[Path]) -> bool:
 def test_a_word_in_use_is_no_old_one() -> None:
     new = {word for words in SAY.values() for word in words.split(" or ")}
     assert not new & SAY.keys()
+
+
+def test_prose_has_no_phrase_to_avoid(subtests: pytest.Subtests) -> None:
+    for path, messages in read_by_people():
+        with subtests.test(path.relative_to(ROOT).as_posix()):
+            problems = [
+                (number, problem)
+                for number, line in prose_in(path, messages=messages)
+                for problem in phrases_in(line)
+            ]
+            assert not problems, listed(path, problems)
+
+
+def test_name_of_a_test_starts_with_its_subject(subtests: pytest.Subtests) -> None:
+    for path in sources("tests"):
+        with subtests.test(path.relative_to(ROOT).as_posix()):
+            problems = [
+                (line, f"{name}: start with the subject, without an article or pronoun")
+                for line, name in names_of_tests(path.read_text("utf-8"))
+                if name.split("_")[1] in TEST_NAME_STARTS
+            ]
+            assert not problems, listed(path, problems)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["Clients are told.", "What a call may cost is held.", "Ask somebody.", "Sent, or else lost."],
+)
+def test_phrase_to_avoid_is_found(line: str) -> None:
+    assert len(phrases_in(line)) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "What does a call cost?",
+        "What it promises",
+        "The name stands for a posting.",
+        "Who: anyone.",
+    ],
+)
+def test_plain_sentence_has_no_phrase_to_avoid(line: str) -> None:
+    assert not phrases_in(line)
+
+
+def test_prose_of_code_is_its_comments_docstrings_and_messages(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text('"""Doc `code` string."""\nx = f"a {1} message"  # Note\n', "utf-8")
+    assert [line for _, line in prose_in(path, messages=False)] == ["Doc CODE string.", "# Note"]
+    assert len(list(prose_in(path, messages=True))) == len(["docstring", "message", "comment"])
 
 
 def test_an_old_name_is_found_in_code_and_not_in_prose() -> None:

@@ -1,7 +1,6 @@
-"""The words of the code, both ways: which to say, and where a word may be used.
+"""The words of the project: old names, names with one meaning, and phrases to avoid.
 
-Names are meant: of classes, functions, variables, members and files. To add a word, add a line;
-`tests/test_words.py` compares.
+To add one, add a line; `tests/test_words.py` compares.
 """
 
 SAY = {
@@ -110,3 +109,39 @@ DEFINED_IN = {
     "Route": "web",
 }
 """A class whose name has one meaning, and the folder of the package where it is defined."""
+
+PHRASES = {
+    r"\b(told|tells)\b": "reports, shows, names",
+    r"\bbeside\b": "next to, as well as",
+    r"\b(some|every)body\b": "someone, anyone, or the role: an operator, a client",
+    r"\b(stood|stands)\b(?! (for|in for)\b)": "is, applies, overrides, is listed",
+    r"\b(since|for) ever\b": "always, permanently",
+    r"\bso many\b": "N",
+    r"\bmend(s|ed|ing)?\b": "fix, repair",
+    r"\b(that|which|who|what) (is|are|was|were) no (?!longer\b|more\b)": "is not a, invalid",
+    r"\bbooks\b": "ledger",
+    r"\b(go|goes|going|went) by\b": "passes through, is relayed",
+    r"\b(goes|gone|went) on\b": "continues, is forwarded",
+    r"\bhand(s|ed|ing)? on\b": "forward",
+    r"\btaken? for (a|an|the|one)\b": "treated as, mistaken for",
+    r"[,;] else\b|\bor else\b": "otherwise",
+    r"\blook(s|ed|ing)? after\b": "manage, check",
+    r"\bpictures?\b": "image, diagram",
+    r"\b(mistakes? of (ours|the gateway))\b": "bug",
+    r"\b(dearer|dearest)\b": "more expensive, most expensive",
+    r"\bat the rim\b": "at the boundary",
+    r"\bspoken for\b": "claimed",
+    r"\ban own\b": "its own",
+    r"\b(whatsoever|thereof|therein)\b": "leave it out",
+    r"(?:^|[.] )(?-i:What|Who|Whoever|Whatever|Whose)\b[^?:.]*\.(?= |$)": "start with the subject",
+}
+"""Phrases that a native engineer would not write, as regular expressions, and what to say.
+
+The last one finds sentences whose subject is a clause: "What a call costs is held."
+"""
+
+TEST_NAME_STARTS = {
+    *("a", "an", "the", "what", "who", "whoever", "whatever", "that", "this", "these", "those"),
+    *("it", "there", "one"),
+}
+"""First words of a test's name that hide its subject."""
