@@ -95,9 +95,7 @@ def test_the_retry_of_a_call_that_runs_is_told_to_come_back(
     session.check_books()
 
 
-def test_another_request_under_the_same_key_is_refused(
-    session: Session, upstream: Upstream
-) -> None:
+def test_other_request_under_the_same_key_is_refused(session: Session, upstream: Upstream) -> None:
     assert session.inference.chat(headers=ONCE).status_code == 200
     for members in ({"text": "other"}, {"max_tokens": 7}, {"stream": True}):
         refused = session.inference.chat(headers=ONCE, **members)
@@ -181,7 +179,7 @@ def test_a_key_that_cannot_be_kept_is_refused(
     assert upstream.asked == []
 
 
-def test_an_answer_outlives_a_restart(tmp_path: Path) -> None:
+def test_stored_response_survives_a_restart(tmp_path: Path) -> None:
     with running_upstream() as upstream:
         settings = configured(tmp_path, upstream.url)
         with running_server(tmp_path, **settings) as server:

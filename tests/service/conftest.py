@@ -1,4 +1,4 @@
-"""Calls through the real service, to an upstream that a test tells what to say."""
+"""Calls through the real service, to an upstream whose replies a test sets."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -20,23 +20,23 @@ def upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture
-async def right_books(request: pytest.FixtureRequest, store: Store) -> AsyncIterator[None]:
-    """The books are right when a test has ended, but for what its mark `books` says.
+async def verified_ledger(request: pytest.FixtureRequest, store: Store) -> AsyncIterator[None]:
+    """Verify the ledger at the end of a test, except as its mark `ledger` says.
 
-    `@pytest.mark.books(holds_open=True)`: it leaves calls that run or were lost.
-    `@pytest.mark.books(damaged=True)`: it damages them itself.
+    `@pytest.mark.ledger(holds_open=True)`: the test leaves calls that run or were lost.
+    `@pytest.mark.ledger(damaged=True)`: the test damages the ledger itself.
     """
     yield
-    mark = request.node.get_closest_marker("books")
-    said = {} if mark is None else dict(mark.kwargs)
-    if not said.pop("damaged", False):
-        await check_books(store, **said)
+    mark = request.node.get_closest_marker("ledger")
+    exceptions = {} if mark is None else dict(mark.kwargs)
+    if not exceptions.pop("damaged", False):
+        await check_books(store, **exceptions)
 
 
 @pytest.fixture
 async def harness(
-    store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream, right_books: None
+    store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream, verified_ledger: None
 ) -> AsyncIterator[CallHarness]:
-    del right_books  # it looks when all is over
+    del verified_ledger  # it verifies at the end
     async with open_harness(store, clock, tmp_path, upstream.url, TIMEOUTS) as opened:
         yield opened

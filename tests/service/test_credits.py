@@ -1,4 +1,4 @@
-"""References that operators choose, beside those of the program."""
+"""References that operators choose, next to those of the gateway."""
 
 import os
 
@@ -12,7 +12,7 @@ from tests.support import DOLLAR, ManualClock
 
 
 @pytest.mark.parametrize("reference", ["close", "open", "capture:gen-1", "expire:gen-1", ""])
-async def test_no_operators_reference_stands_in_the_way_of_ours(
+async def test_reference_that_starts_like_one_of_the_gateway_is_refused(
     store: Store, clock: ManualClock, reference: str
 ) -> None:
     accounts = Accounts(store, clock, os.urandom)
@@ -22,7 +22,7 @@ async def test_no_operators_reference_stands_in_the_way_of_ours(
     assert (await accounts.close(account.id)).closed_at_ms == clock()
 
 
-async def test_grants_without_a_reference_are_not_taken_for_repeats(
+async def test_grants_without_a_reference_are_never_repeats(
     store: Store, clock: ManualClock
 ) -> None:
     accounts, credit = Accounts(store, clock, os.urandom), Credits(store, clock, os.urandom)

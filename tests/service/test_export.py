@@ -49,7 +49,7 @@ async def granted(store: Store, amount_pico: int, reason: str = "test") -> str:
     return account_id
 
 
-async def test_no_member_of_an_entry_is_left_out(store: Store) -> None:
+async def test_export_contains_every_field_of_an_entry(store: Store) -> None:
     account_id = await open_account(store, 10 * DOLLAR)
     _, key = await make_key(store, account_id)
     await store.execute(place(account_id, key.hash, "gen-1", DOLLAR))
@@ -91,7 +91,7 @@ async def test_no_member_of_an_entry_is_left_out(store: Store) -> None:
     }
 
 
-async def test_both_forms_say_the_same(store: Store) -> None:
+async def test_json_and_csv_exports_agree(store: Store) -> None:
     for amount_pico in (1, DOLLAR // 3, ENTRY_MAX_PICO):
         await granted(store, amount_pico)
     told = [
@@ -103,7 +103,7 @@ async def test_both_forms_say_the_same(store: Store) -> None:
 
 
 @pytest.mark.parametrize("amount_pico", [1, 123_456, DOLLAR // 3, ENTRY_MAX_PICO])
-async def test_an_amount_loses_no_digit(store: Store, amount_pico: int) -> None:
+async def test_amount_keeps_every_digit(store: Store, amount_pico: int) -> None:
     account_id = await granted(store, amount_pico)
     for row in ((await as_json(store, account_id))[1], (await as_csv(store, account_id))[1]):
         for name in ("amount", "balance_after"):
@@ -111,7 +111,7 @@ async def test_an_amount_loses_no_digit(store: Store, amount_pico: int) -> None:
         assert Decimal(str(row["platform_amount"])).scaleb(12) == -amount_pico
 
 
-async def test_accounts_come_whole_and_in_order(
+async def test_accounts_are_exported_whole_and_in_order(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(accounts, "_PAGE", 2)
@@ -123,46 +123,44 @@ async def test_accounts_come_whole_and_in_order(
     assert await as_json(store, ids[1]) == rows[2:4]
 
 
-async def test_an_export_of_nothing_is_empty_and_still_has_its_columns(store: Store) -> None:
+async def test_export_of_an_empty_ledger_has_only_its_columns(store: Store) -> None:
     out = io.StringIO()
     assert await as_json(store) == []
     assert await export_csv(store, out.write) == 0
     assert out.getvalue() == ",".join(COLUMNS) + "\n"
 
 
-async def test_an_unknown_account_is_not_an_empty_one(store: Store) -> None:
+async def test_export_of_an_unknown_account_is_refused(store: Store) -> None:
     with pytest.raises(AccountNotFound):
         await as_csv(store, new_account_id())
 
 
 @pytest.mark.parametrize("reason", ["=1+1", "+1", "-1", "@a", "＝1+1", FORMULA])  # noqa: RUF001
-async def test_a_reason_does_not_become_a_formula(store: Store, reason: str) -> None:
+async def test_reason_is_not_exported_as_a_formula(store: Store, reason: str) -> None:
     account_id = await granted(store, DOLLAR, reason)
     assert (await as_csv(store, account_id))[1]["reason"] == f"'{reason}"
     assert (await as_json(store, account_id))[1]["reason"] == reason
 
 
-async def test_a_reference_does_not_become_a_formula(store: Store) -> None:
+async def test_reference_is_not_exported_as_a_formula(store: Store) -> None:
     account_id = await open_account(store)
     await store.execute(grant(account_id, 1, FORMULA))
     assert (await as_csv(store, account_id))[1]["reference"] == f"'{FORMULA}"
 
 
-async def test_a_negative_amount_stays_a_number(store: Store) -> None:
+async def test_negative_amount_stays_a_number(store: Store) -> None:
     account_id = await granted(store, DOLLAR)
     assert (await as_csv(store, account_id))[1]["platform_amount"] == "-1"
 
 
 @pytest.mark.parametrize("reason", ['a,b;"c"', "Grüße, 数", "'quoted'", "a=1+1"])
-async def test_an_ordinary_text_arrives_as_it_is(store: Store, reason: str) -> None:
+async def test_ordinary_text_is_exported_unchanged(store: Store, reason: str) -> None:
     account_id = await granted(store, DOLLAR, reason)
     assert (await as_csv(store, account_id))[1]["reason"] == reason
     assert (await as_json(store, account_id))[1]["reason"] == reason
 
 
-async def test_a_damaged_entry_is_not_exported_as_if_it_were_none(
-    store: Store, sqlite_path: Path
-) -> None:
+async def test_export_fails_when_an_entry_is_damaged(store: Store, sqlite_path: Path) -> None:
     account_id = await granted(store, DOLLAR)
     with closing(sqlite3.connect(sqlite_path)) as connection:
         connection.execute("drop trigger entry_is_never_changed")

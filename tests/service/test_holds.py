@@ -55,9 +55,7 @@ async def figures(store: Store, account_id: str) -> tuple[int, int]:
     return account.usage_pico, account.held_pico
 
 
-async def test_a_repeated_step_does_not_bill_or_hold_twice(
-    store: Store, clock: ManualClock
-) -> None:
+async def test_repeated_step_does_not_bill_or_hold_twice(store: Store, clock: ManualClock) -> None:
     holds, generation = Holds(store, clock), await begun(store)
     account_id = generation.account_id
     for repeated in (False, True):
@@ -75,7 +73,7 @@ async def test_a_repeated_step_does_not_bill_or_hold_twice(
         await holds.end(ended(generation, HoldState.VOIDED))
 
 
-async def test_a_void_frees_all_once(store: Store, clock: ManualClock) -> None:
+async def test_void_releases_the_hold_once(store: Store, clock: ManualClock) -> None:
     holds, generation = Holds(store, clock), await begun(store)
     await holds.place(generation, TTL_S)
     for repeated in (False, True):
@@ -83,7 +81,7 @@ async def test_a_void_frees_all_once(store: Store, clock: ManualClock) -> None:
     assert await figures(store, generation.account_id) == (0, 0)
 
 
-async def test_use_above_the_hold_is_booked_to_the_platform(
+async def test_usage_above_the_hold_is_posted_to_the_platform(
     store: Store, clock: ManualClock
 ) -> None:
     holds, generation = Holds(store, clock), await begun(store)
@@ -94,7 +92,7 @@ async def test_use_above_the_hold_is_booked_to_the_platform(
     assert await figures(store, generation.account_id) == (2 * DOLLAR, 0)
 
 
-async def test_a_sign_of_life_moves_the_expiry_and_never_the_amount(
+async def test_extension_changes_the_expiry_and_not_the_amount(
     store: Store, clock: ManualClock
 ) -> None:
     holds, generation = Holds(store, clock), await begun(store)

@@ -48,7 +48,7 @@ async def held(store: Store, account_id: str) -> int:
     return account.held_pico
 
 
-async def test_a_hold_left_by_a_crash_does_not_stay(
+async def test_hold_left_by_a_crash_is_resolved(
     store: Store, clock: ManualClock, tmp_path: Path
 ) -> None:
     account_id, _ = await account_with_hold(store, "gen-1")
@@ -57,13 +57,13 @@ async def test_a_hold_left_by_a_crash_does_not_stay(
     assert await maintenance(store, clock, tmp_path).run_once() == 0
 
 
-async def test_a_hold_that_is_not_due_is_left_alone(store: Store, tmp_path: Path) -> None:
+async def test_hold_that_is_not_due_is_left_open(store: Store, tmp_path: Path) -> None:
     account_id, _ = await account_with_hold(store, "gen-1")
     assert await maintenance(store, ManualClock(T0_MS), tmp_path).run_once() == 0
     assert await held(store, account_id) == 3 * DOLLAR
 
 
-async def test_calls_that_run_on_do_not_hide_an_orphan_behind_them(
+async def test_orphan_behind_many_running_calls_is_resolved(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service.maintenance, "_PAGE", 1)
@@ -80,7 +80,7 @@ async def test_calls_that_run_on_do_not_hide_an_orphan_behind_them(
 
 
 @pytest.mark.parametrize("move", ["capture", "extend"])
-async def test_a_hold_that_moves_while_the_sweeper_looks_does_not_stop_it(
+async def test_hold_extended_during_the_sweep_does_not_stop_it(
     store: Store,
     clock: ManualClock,
     move: str,
@@ -102,7 +102,7 @@ async def test_a_hold_that_moves_while_the_sweeper_looks_does_not_stop_it(
     assert await maintenance(store, clock, tmp_path).run_once() == 0
 
 
-async def test_one_hold_that_cannot_be_resolved_does_not_keep_the_others(
+async def test_hold_that_cannot_be_resolved_does_not_delay_the_others(
     store: Store, clock: ManualClock, tmp_path: Path
 ) -> None:
     stuck, _ = await account_with_hold(store, "gen-1")
@@ -118,7 +118,7 @@ async def test_one_hold_that_cannot_be_resolved_does_not_keep_the_others(
     task = asyncio.create_task(maintenance(store, clock, tmp_path).run_forever(3600, report))
     async with within():
         await swept.wait()
-    assert not task.done(), "it goes on"
+    assert not task.done(), "it continues"
     task.cancel()
     assert await held(store, other) == 0
     assert await held(store, stuck) == 3 * DOLLAR

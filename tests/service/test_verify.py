@@ -36,7 +36,7 @@ class Altered:
 
 
 class Restless(Altered):
-    """Before every read, somebody else changes the account through a connection of their own."""
+    """Before every read, another connection changes the account."""
 
     def __init__(self, store: Store, other: Store, account_id: str, key_hash: str) -> None:
         super().__init__(store)
@@ -150,13 +150,13 @@ async def findings(store: object) -> list[Finding]:
     return (await verify(cast("Store", store))).findings
 
 
-async def test_no_account_at_all_is_not_an_error(store: Store) -> None:
+async def test_empty_ledger_has_no_findings(store: Store) -> None:
     result = await verify(store)
     assert (result.findings, result.accounts, result.entries, result.holds) == ([], 0, 0, 0)
     assert result.generations == 0
 
 
-async def test_the_platforms_side_mirrors_all_customers_together(store: Store) -> None:
+async def test_platform_accounts_mirror_all_accounts_together(store: Store) -> None:
     for _ in range(3):
         await busy_account(store)
     result = await verify(store)
@@ -172,7 +172,7 @@ async def test_the_platforms_side_mirrors_all_customers_together(store: Store) -
     assert result.customers_pico + sum(result.platform_pico.values()) == 0
 
 
-async def test_accounts_beyond_the_first_page_are_not_left_out(
+async def test_accounts_beyond_the_first_page_are_checked(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verifying, "_ACCOUNTS", 2)
@@ -181,7 +181,9 @@ async def test_accounts_beyond_the_first_page_are_not_left_out(
     assert (await verify(store)).accounts == 3
 
 
-async def test_a_ledger_in_use_is_not_accused(store: Store, database_url: str) -> None:
+async def test_ledger_that_changes_while_it_is_checked_has_no_findings(
+    store: Store, database_url: str
+) -> None:
     account_id, key_hash = await busy_account(store)
     other = open_database(database_url)
     restless = Restless(store, other, account_id, key_hash)
@@ -193,7 +195,7 @@ async def test_a_ledger_in_use_is_not_accused(store: Store, database_url: str) -
     assert restless.changes > 15
 
 
-async def test_a_stale_read_of_the_credits_does_not_stay_unseen(store: Store) -> None:
+async def test_stale_read_of_credits_is_found(store: Store) -> None:
     account_id, _ = await busy_account(store)
     assert await findings(Stale(store)) == [
         Finding(
@@ -204,21 +206,21 @@ async def test_a_stale_read_of_the_credits_does_not_stay_unseen(store: Store) ->
     ]
 
 
-async def test_a_key_that_opens_nothing_does_not_stay_unseen(store: Store) -> None:
+async def test_key_that_is_not_found_is_reported(store: Store) -> None:
     account_id, key_hash = await busy_account(store)
     assert await findings(Forgetful(store)) == [
         Finding("I8", account_id, f"GET /credits does not find key {key_hash}")
     ]
 
 
-async def test_a_locked_database_is_not_taken_for_damage(store: Store) -> None:
+async def test_locked_database_is_not_reported_as_damage(store: Store) -> None:
     account_id, _ = await busy_account(store)
     message = f"account {account_id} cannot be read: database x is locked by another program"
     with pytest.raises(StoreUnavailable, match=message):
         await findings(Locked(store))
 
 
-async def test_an_account_in_a_damaged_part_of_the_file_does_not_end_the_check(
+async def test_check_continues_when_an_account_is_in_a_damaged_part_of_the_file(
     store: Store,
 ) -> None:
     ids = sorted([await open_account(store) for _ in range(2)])
@@ -230,7 +232,7 @@ async def test_an_account_in_a_damaged_part_of_the_file_does_not_end_the_check(
     ]
 
 
-async def test_progress_is_told(store: Store) -> None:
+async def test_verify_reports_progress(store: Store) -> None:
     await busy_account(store)
     await busy_account(store)
     told: list[tuple[int, int]] = []

@@ -1,1 +1,1 @@
-"""Verbs. They orchestrate the rules over the ports; no SQL, no HTTP."""
+"""Use cases. They apply the rules through the ports, without SQL or HTTP."""

@@ -1,4 +1,4 @@
-"""Accounts: who owns credits."""
+"""Accounts, which own credits."""
 
 from collections.abc import AsyncIterator
 
@@ -23,7 +23,7 @@ class Accounts:
         self._random_bytes = random_bytes
 
     async def open(self, name: str, min_balance_pico: int = 0) -> Account:
-        """Start an account under a new id."""
+        """Open an account under a new id."""
         command = OpenAccount(
             account_id=account_id(self._random_bytes(ACCOUNT_ID_BYTES)),
             reference=_OPEN_REFERENCE,
@@ -41,17 +41,17 @@ class Accounts:
             account = await self._ledger.account(id_)
         if account is None:
             raise AccountNotFound(
-                f"there is no account {id_!r}; `modelgates account list` shows them all"
+                f"Account {id_!r} does not exist. `modelgates account list` lists all accounts."
             )
         return account
 
     async def all(self) -> AsyncIterator[Account]:
-        """Every account, in the order of ids."""
+        """Every account, in order of id."""
         async for account in every_account(self._ledger):
             yield account
 
     async def close(self, id_: str) -> Account:
-        """Close an account for ever; raises `AccountNotEmpty` while it has a balance or holds."""
+        """Close an account permanently; raises `AccountNotEmpty` if it has a balance or holds."""
         account = await self.get(id_)
         await self._ledger.execute(
             CloseAccount(account_id=account.id, reference=_CLOSE_REFERENCE, at_ms=self._clock())
@@ -60,7 +60,7 @@ class Accounts:
 
 
 async def every_account(ledger: Ledger) -> AsyncIterator[Account]:
-    """All accounts of a ledger in the order of ids, read in pages."""
+    """All accounts of a ledger in order of id, read in pages."""
     after = ""
     while page := await ledger.accounts(after=after, limit=_PAGE):
         for account in page:

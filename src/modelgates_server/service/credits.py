@@ -1,4 +1,4 @@
-"""Credits: what operators post to an account. Purchases join when there are payments."""
+"""Credits that operators post to an account: grants and adjustments."""
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.ledger.commands import Adjust, CommandResult, Grant
@@ -7,11 +7,11 @@ from modelgates_server.service.ports import Clock, Ledger, RandomBytes
 
 _REFERENCE_BYTES = 12
 _GATEWAY_KINDS = frozenset({"open", "close", "hold", "extend", "capture", "void", "expire"})
-"""How the references of `service.accounts` and `service.holds` start."""
+"""First words of the references that `service.accounts` and `service.holds` use."""
 
 
 class Credits:
-    """Grants and adjusts. A call without a reference is never taken for a repeat."""
+    """Grants and adjusts credits. Without a reference, each posting is a new one."""
 
     def __init__(self, ledger: Ledger, clock: Clock, random_bytes: RandomBytes) -> None:
         self._ledger = ledger
@@ -22,7 +22,7 @@ class Credits:
     async def grant(
         self, account_id: str, amount_pico: int, reason: str, reference: str | None = None
     ) -> CommandResult:
-        """Give credits; the amount must be positive."""
+        """Grant credits; the amount must be positive."""
         account = await self._accounts.get(account_id)
         return await self._ledger.execute(
             Grant(
@@ -53,8 +53,8 @@ class Credits:
         if given is not None:
             if given.partition(":")[0] in _GATEWAY_KINDS:
                 raise InvalidInput(
-                    f"references that start with {given.partition(':')[0]!r} are ModelGates' own; "
-                    "choose another, for example by your system's name"
+                    f"References that start with {given.partition(':')[0]!r} belong to ModelGates. "
+                    "Choose another, for example one that starts with the name of your system."
                 )
             return given
         return f"{kind}:{self._random_bytes(_REFERENCE_BYTES).hex()}"

@@ -1,17 +1,17 @@
 """Writes journals as JSON Lines or CSV, for other programs and accounting.
 
 The columns are stable: new ones are only added at the end. Amounts are exact decimals of dollars as
-text, `at` is ISO 8601 in UTC, and what an entry does not have is null (an empty cell in CSV).
+text, `at` is ISO 8601 in UTC, and a missing value is null (an empty cell in CSV).
 
-account_id, seq     which line of which journal; `seq` counts from 1 without a gap
-kind, reference     what the entry records, and the reference of the command it came from
+account_id, seq     the journal, and the line in it; `seq` counts from 1 without a gap
+kind, reference     the kind of the entry, and the reference of its command
 at                  the time of the request
-amount, held        what the entry moves: the balance, and what is held
-balance_after       the account's balance once the entry stands; `held_after` likewise
-platform            the platform account on the other side, `platform_amount` what it gets
-overrun             use above the hold, at the platform's expense: negative or 0
-hold_id, key_hash   the hold and the key that the entry concerns
-reason              why; for `open` the account's name
+amount, held        the change of the balance, and of the held amount
+balance_after       the account's balance after the entry; `held_after` likewise
+platform            the platform account on the other side; `platform_amount` is its change
+overrun             usage above the hold, paid by the platform: negative or 0
+hold_id, key_hash   the hold and the key of the entry
+reason              the reason; for `open` the account's name
 """
 
 import csv
@@ -30,7 +30,7 @@ from modelgates_server.service.ports import Journal, Ledger
 
 Cell = str | int | None
 Write = Callable[[str], object]
-"""Takes text, like the method of a text file; the file's encoding should be UTF-8."""
+"""Writes text, like the method of a text file with encoding UTF-8."""
 
 _CELLS: dict[str, Callable[[Entry], Cell]] = {
     "account_id": lambda entry: entry.account_id,
@@ -53,7 +53,8 @@ _CELLS: dict[str, Callable[[Entry], Cell]] = {
 COLUMNS = tuple(_CELLS)
 
 _FREE_TEXTS = ("reference", "hold_id", "reason")
-# What makes a spreadsheet take a cell for a formula (OWASP, CSV injection), in full width as well.
+# Characters that make a spreadsheet run a cell as a formula (OWASP, CSV injection), and their
+# full-width forms.
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001
 
 
@@ -62,10 +63,10 @@ class Exported(Ledger, Journal, Protocol):
 
 
 async def export_jsonl(store: Exported, write: Write, account_id: str | None = None) -> int:
-    """Write one JSON object per entry of one account or of all; returns how many.
+    """Write one JSON object per entry, of one account or of all; returns the number of entries.
 
-    Every account is exported as of one moment. Raises `AccountNotFound`, and `StoreUnavailable` at
-    an entry that cannot be read.
+    Every account is exported as of one moment. Raises `AccountNotFound`, or `StoreUnavailable` if
+    an entry cannot be read.
     """
     return await _export(
         store, account_id, lambda row: write(msgspec.json.encode(row).decode() + "\n")
@@ -75,8 +76,8 @@ async def export_jsonl(store: Exported, write: Write, account_id: str | None = N
 async def export_csv(store: Exported, write: Write, account_id: str | None = None) -> int:
     """Write a line of column names and one line per entry; otherwise like `export_jsonl`.
 
-    A text that a spreadsheet would run as a formula, such as the reason `=1+1`, gets an apostrophe
-    in front, so that it starts like none. JSON Lines has every text as it is.
+    A text that a spreadsheet would run as a formula, such as the reason `=1+1`, gets a leading
+    apostrophe. JSON Lines contains every text unchanged.
     """
     lines = csv.DictWriter(_File(write), COLUMNS, lineterminator="\n")
     lines.writeheader()
@@ -120,7 +121,7 @@ def _row(entry: Entry) -> dict[str, Cell]:
     odd = oddity(entry)
     if odd is not None:
         raise StoreUnavailable(
-            f"entry {entry.seq!r} of account {entry.account_id!r} cannot be read: {odd}; "
-            "`modelgates ledger verify` says what else is damaged"
+            f"Entry {entry.seq!r} of account {entry.account_id!r} cannot be read: {odd}. "
+            "Run `modelgates ledger verify` to find all damage."
         )
     return {name: cell_of(entry) for name, cell_of in _CELLS.items()}

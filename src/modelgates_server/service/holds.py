@@ -1,7 +1,7 @@
-"""Holds: the worst case of a call is set aside before it leaves, and ended when its cost is known.
+"""Holds: set aside the worst-case cost of a call before it is sent, and end once its cost is known.
 
-A hold bears the id of the generation it pays for. References follow from that id, so a repeated
-step of the same call is a replay by itself.
+A hold has the id of the generation that it pays for. References are derived from that id, so
+repeating a step of the same call is always a replay.
 """
 
 from modelgates_server.core.ledger.commands import (
@@ -19,7 +19,7 @@ from modelgates_server.service.ports import Clock, Ledger
 
 
 class Holds:
-    """Places and ends holds, each step in one commit with the generation as it then is."""
+    """Places and ends holds; each step saves the current generation in the same commit."""
 
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self._ledger = ledger
@@ -39,9 +39,9 @@ class Holds:
         return await self._ledger.execute(command, generation)
 
     async def extend(self, generation: Generation, step: int, ttl_s: int) -> CommandResult:
-        """Keep the hold of a running call from maintenance for `ttl_s` seconds from now.
+        """Extend the hold of a running call: it expires `ttl_s` seconds from now.
 
-        `step` numbers the times this was done. The generation is its checkpoint.
+        `step` counts the extensions of this hold. The generation is saved as a checkpoint.
         """
         assert generation.state is HoldState.OPEN, "an ended generation can never end its hold"
         now_ms = self._clock()
@@ -59,12 +59,12 @@ class Holds:
     async def end(
         self, generation: Generation, answer: StoredAnswer | None = None
     ) -> CommandResult:
-        """End the hold as the ended generation says: charge what it cost and free the rest."""
+        """End the hold in the state of the generation: charge its cost and free the rest."""
         attachments = (generation,) if answer is None else (generation, answer)
         return await self._ledger.execute(_ending(generation), *attachments)
 
     async def expire(self, hold: Hold) -> CommandResult:
-        """Free a hold of which nothing is known but that its time is over."""
+        """Free an expired hold that has no generation."""
         command = ExpireHold(
             account_id=hold.account_id,
             reference=f"expire:{hold.id}",

@@ -1,8 +1,9 @@
-"""Keys: issuing, changing and deleting them, and telling who presents one.
+"""Issues, changes, deletes and authenticates keys.
 
-A key's text is shown once and never stored. Yet a `POST /keys` that is repeated with the same
-`Idempotency-Key` must answer with the same key. So such a key's text is derived from the caller's
-own key, which only the caller has, and a random nonce, which only the database has, for a day.
+The secret of a key is shown once and never stored. A `POST /keys` that is repeated with the same
+`Idempotency-Key` must nevertheless return the same key. The secret of such a key is therefore
+derived from the caller's own key, which only the caller has, and a random nonce, which only the
+database has, for a day.
 """
 
 import hashlib
@@ -46,7 +47,7 @@ KEY_CREATION_KEPT_MS = MS_PER_DAY
 
 
 class IdempotentRequest(msgspec.Struct, frozen=True):
-    """A request that may come again: the caller's key text and the `Idempotency-Key` it sent."""
+    """A request that may be repeated: the caller's key and the `Idempotency-Key` it sent."""
 
     caller_text: str
     idempotency_key: str
@@ -61,9 +62,9 @@ class KeyService:
         self._random_bytes = random_bytes
 
     async def identify(self, text: str) -> AuthenticatedKey:
-        """Who presents this text; raises one of the `Unauthenticated` refusals.
+        """Authenticate the text of a key; raises an `Unauthenticated` error.
 
-        Reads the database every time: a revoked key is refused from the next request on.
+        Reads the database every time, so a revoked key is rejected from the next request on.
         """
         if not is_key_shaped(text):
             raise MissingKey
@@ -82,7 +83,7 @@ class KeyService:
     async def create(
         self, account_id: str, new: NewKey, repeatable: IdempotentRequest | None = None
     ) -> tuple[Key, str]:
-        """Issue a key; returns it with its text, which nobody can read again."""
+        """Issue a key; returns it with its secret text, which cannot be read again."""
         now_ms = self._clock()
         expires_at_ms = _check_new(new, now_ms)
         nonce = self._random_bytes(SECRET_BYTES)
@@ -104,9 +105,9 @@ class KeyService:
     async def get(
         self, hash_: str, account_id: str | None = None, kinds: Sequence[KeyKind] = ()
     ) -> Key:
-        """A key that is not deleted, of one account and of certain kinds where they are given.
+        """A key that is not deleted, optionally only of one account and of certain kinds.
 
-        Raises `KeyNotFound` alike for keys that do not exist and keys that are others' business.
+        Raises the same `KeyNotFound` for keys that do not exist and for keys out of scope.
         """
         key = await self._keys.key(hash_) if KEY_HASH.fullmatch(hash_) else None
         if key is None or (account_id and key.account_id != account_id):
@@ -142,7 +143,7 @@ class KeyService:
         return await self._keys.change_key(key.hash, change, self._clock())
 
     async def delete(self, key: Key) -> None:
-        """Delete a key for ever; what it spent stays in the journal."""
+        """Delete a key permanently; its usage stays in the journal."""
         await self._keys.change_key(key.hash, KeyChange(deleted=True), self._clock())
 
 
@@ -153,7 +154,10 @@ def _check_new(new: NewKey, now_ms: int) -> int | None:
         return None
     expires_at_ms = parse_instant(new.expires_at)
     if expires_at_ms <= now_ms:
-        raise InvalidInput("expires_at lies in the past")
+        raise InvalidInput(
+            f"`expires_at` is in the past: {new.expires_at}. Give a future time, or leave it out "
+            "for a key that never expires."
+        )
     return expires_at_ms
 
 
@@ -169,7 +173,7 @@ def _text_from(nonce: bytes, repeatable: IdempotentRequest | None) -> str:
 def _creation_record(
     key: Key, new: NewKey, repeatable: IdempotentRequest, nonce: bytes
 ) -> KeyCreationRecord:
-    # Scoped to the caller's key: two callers that choose the same header are two requests.
+    # Scoped to the caller's key: the same header from two callers means two requests.
     scope = f"{key_hash(repeatable.caller_text)}:{repeatable.idempotency_key}"
     return KeyCreationRecord(
         account_id=key.account_id,

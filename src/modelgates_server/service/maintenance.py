@@ -1,4 +1,4 @@
-"""What the passing of time asks for: resolving expired holds, forgetting what is a day old."""
+"""Periodic work: resolve expired holds, and delete records that are a day old."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _PAGE = 500
 
 
 class Maintenance:
-    """Runs next to the server; several processes may do it at once, each step is idempotent."""
+    """Runs next to the server. Steps are idempotent, so several processes may run it at once."""
 
     def __init__(
         self,
@@ -34,32 +34,32 @@ class Maintenance:
         self._holds = Holds(store, clock)
 
     async def run_once(self) -> int:
-        """Resolve what is due; returns how many holds this call expired.
+        """Resolve everything that is due; returns the number of holds that expired.
 
-        What was spooled is committed first, and its holds are no orphans. One that cannot be
-        resolved does not keep the others: its error is raised at the end.
+        Spooled settlements are committed first, because their holds are not orphans. A hold that
+        cannot be resolved does not delay the others; its error is raised at the end.
         """
         trouble = list[Exception]()
         try:
             await self._calls.settling.drain_spool()
-        except Exception as error:  # noqa: BLE001 - it must not keep the orphans; it is raised
+        except Exception as error:  # noqa: BLE001 - raised below, after the orphans are resolved
             trouble.append(error)
-        # Shows that the database can be written, or raises. After an outage that was common to all,
-        # other processes get a moment to say that their calls still run.
+        # Proves that the database can be written, or raises. After an outage that all processes
+        # shared, the others get a moment to extend the holds of their running calls.
         await self._forget()
         if await self._store.expired_holds(self._clock(), 1):
             await asyncio.sleep(self._grace_s)
         expired, progress = 0, True
         while progress:
             live_hold_ids = await self._calls.registry.live_hold_ids()
-            # Those whose calls live stay due, and must not fill the page.
+            # Holds of running calls stay due, and must not fill the page.
             due = await self._store.expired_holds(self._clock(), _PAGE + len(live_hold_ids))
             orphans = [hold for hold in due if hold.id not in live_hold_ids]
             results = await asyncio.gather(*(self._expire(hold) for hold in orphans))
             expired += results.count(None)
             progress = None in results
             trouble += [error for error in results if error is not None]
-        # What its own call or another process has ended or extended meanwhile is well.
+        # A hold that its own call or another process ended or extended meanwhile is fine.
         trouble = [error for error in trouble if not isinstance(error, HoldEnded | HoldNotExpired)]
         if trouble:
             raise trouble[0]
@@ -79,15 +79,15 @@ class Maintenance:
                 ended = lost(generation, self._clock())
                 await self._holds.end(ended)
                 self._observer.ended(ended, 0)
-        except Exception as error:  # noqa: BLE001 - one hold must not stop the others; it is raised
+        except Exception as error:  # noqa: BLE001 - raised later; one hold must not stop the others
             return error
         return None
 
     async def run_forever(self, every_s: float, on_trouble: Callable[[Exception], None]) -> None:
-        """Run at once and then every `every_s` seconds, whatever goes wrong in between."""
+        """Run at once and then every `every_s` seconds, even after errors."""
         while True:
             try:
                 await self.run_once()
-            except Exception as error:  # noqa: BLE001 - reported, and tried again
+            except Exception as error:  # noqa: BLE001 - reported, and retried
                 on_trouble(error)
             await asyncio.sleep(every_s)

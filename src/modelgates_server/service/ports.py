@@ -1,4 +1,4 @@
-"""What the services need from outside. All I/O is async; SQLite reads single rows inline."""
+"""Protocols for everything that services need from outside. All I/O is async."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -14,14 +14,14 @@ from modelgates_server.core.metering.generations import ActivityRow, Generation,
 from modelgates_server.core.pricing.prices import Price
 
 Clock = Callable[[], int]
-"""Now, in milliseconds since 1970 UTC."""
+"""The current time in milliseconds since 1970 UTC."""
 
 RandomBytes = Callable[[int], bytes]
-"""So many unpredictable bytes."""
+"""Returns the given number of unpredictable bytes."""
 
 
 class AuthenticatedKey(msgspec.Struct, frozen=True):
-    """A key and its account's figures in one read, as of the last commit."""
+    """A key and its account's totals in one read, as of the last commit."""
 
     key_hash: str
     account_id: str
@@ -36,53 +36,53 @@ class AuthenticatedKey(msgspec.Struct, frozen=True):
 
 
 class Ledger(Protocol):
-    """Accepts commands. An answer means: committed and synced to disk."""
+    """Executes commands. A result means that the command is committed and synced to disk."""
 
     async def execute(self, command: Command, *attachments: Attachment) -> CommandResult:
-        """Apply one command, or replay it when its reference is known.
+        """Apply one command, or replay it if its reference is known.
 
-        Attachments are saved in the same commit, or not at all: with the command of a hold the
-        generation it pays for, as it is after the command, and with its end an answer to keep.
-        Those of a replayed command are not saved.
+        Attachments are saved in the same commit or not at all. A command on a hold carries the
+        generation that the hold pays for, as it is after the command; the end of a hold can also
+        carry a response to store. Attachments of a replayed command are not saved.
 
-        Raises the refusals of `core.ledger.rules.apply`, `Stopping` when the store is closing, and
-        `StoreUnavailable` when nothing was saved or it cannot be known: repeating the same command
-        is then always safe.
+        Raises the errors of `core.ledger.rules.apply`, `Stopping` if the store is closing, and
+        `StoreUnavailable` if nothing was saved or the outcome is unknown. Repeating the same
+        command is then always safe.
         """
 
     async def account(self, account_id: str) -> Account | None:
         """The account as of the last commit."""
 
     async def account_and_key(self, key_hash: str) -> tuple[Account, Key] | None:
-        """A key that is not deleted and its account, as of the last commit."""
+        """An account and its key, unless the key is deleted, as of the last commit."""
 
     async def accounts(self, *, after: str, limit: int) -> list[Account]:
-        """A page of accounts in the order of their ids."""
+        """A page of accounts in order of id, starting behind `after`."""
 
     async def entries(self, account_id: str, *, after_seq: int, limit: int) -> list[Entry]:
         """A page of an account's journal."""
 
     async def expired_holds(self, at_ms: int, limit: int) -> list[Hold]:
-        """Open holds whose time is over, oldest first."""
+        """Open holds that have expired by `at_ms`, oldest first."""
 
     async def open_holds(
         self, account_id: str, *, limit: int
     ) -> list[tuple[Hold, "CallSummary | None"]]:
-        """Open holds of an account, oldest first, with the calls that they pay for."""
+        """Open holds of an account with the calls that they pay for, oldest first."""
 
     async def all_open_holds(self) -> "OpenHolds":
-        """How many holds are open on all accounts."""
+        """A summary of the open holds of all accounts."""
 
 
 class CallSummary(msgspec.Struct, frozen=True):
-    """What a list shows of a generation."""
+    """The fields of a generation that a list shows."""
 
     model: str
     streamed: bool
 
 
 class OpenHolds(msgspec.Struct, frozen=True):
-    """How many holds are open, what they hold, and since when the oldest is (None without any)."""
+    """Number and total of open holds, and the time of the oldest (None if there are none)."""
 
     count: int
     amount_pico: int
@@ -90,47 +90,47 @@ class OpenHolds(msgspec.Struct, frozen=True):
 
 
 class GenerationReader(Protocol):
-    """Reads what `Ledger.execute` saved with the commands. Ids name generations of one account."""
+    """Reads the records that `Ledger.execute` saved. Generation ids are scoped to an account."""
 
     async def generation(self, account_id: str, generation_id: str) -> Generation | None:
         """One generation, as of the last commit."""
 
     async def generation_by_id(self, generation_id: str) -> Generation | None:
-        """One generation, whichever account made it: the first account's of two with this id."""
+        """One generation of any account; if two accounts have this id, the first account's."""
 
     async def latest_by_idempotency_key(
         self, account_id: str, idempotency: str
     ) -> Generation | None:
-        """The last one made under a digest of an `Idempotency-Key`."""
+        """The latest generation with this digest of an `Idempotency-Key`."""
 
     async def answer(self, account_id: str, generation_id: str) -> StoredAnswer | None:
-        """The stored answer of a call."""
+        """The stored response of a call."""
 
     async def forget_answers(self, before_ms: int) -> int:
-        """Delete up to 50 answers older than that; returns how many."""
+        """Delete up to 50 responses stored before `before_ms`; returns their number."""
 
     async def activity(self, account_id: str, *, from_day: int, to_day: int) -> list[ActivityRow]:
-        """An account's activity between two days (since 1970), both included, newest first."""
+        """Activity of an account from one day to another (days since 1970), newest first."""
 
 
 class PriceBook(Protocol):
-    """Keeps prices for ever: a new price is added, an old one is never changed."""
+    """Stores prices. Prices are only added, never changed or removed."""
 
     async def add_prices(self, prices: Sequence[Price]) -> None:
-        """Save prices; one whose id is known is left as it is."""
+        """Save prices; a price whose id exists is left unchanged."""
 
     async def prices(self) -> list[Price]:
-        """All prices there ever were."""
+        """All prices, past and present."""
 
     async def price(self, price_id: str) -> Price | None:
         """One price, for a receipt."""
 
 
 class Keys(Protocol):
-    """Keeps keys. Changes are committed and synced before they return."""
+    """Stores keys. Changes are committed and synced before they return."""
 
     async def authenticated_key(self, key_hash: str) -> AuthenticatedKey | None:
-        """Who presents this key, deleted and disabled ones included."""
+        """The key with this hash and its account, even if the key is deleted or disabled."""
 
     async def key(self, key_hash: str) -> Key | None:
         """A key that is not deleted."""
@@ -145,22 +145,22 @@ class Keys(Protocol):
         offset: int,
         limit: int,
     ) -> list[Key]:
-        """A page of an account's keys that are not deleted, newest first.
+        """A page of an account's keys, newest first, without deleted ones.
 
-        With `unexpired_at_ms` without those that have expired by then.
+        With `unexpired_at_ms`, keys that have expired by then are left out.
         """
 
     async def create_key(self, key: Key, record: KeyCreationRecord | None = None) -> IssuedKey:
-        """Save a new key and its record, or return the key that was saved under its reference.
+        """Save a new key and its record, or return the key that has the same reference.
 
         Raises what `core.keys.issue_key` raises.
         """
 
     async def change_key(self, key_hash: str, change: KeyChange, at_ms: int) -> Key:
-        """Change a key; raises `KeyNotFound` when there is none or it is deleted."""
+        """Change a key; raises `KeyNotFound` if it does not exist or is deleted."""
 
     async def forget_key_creation_records(self, before_ms: int) -> int:
-        """Delete up to 1,000 records older than that; returns how many."""
+        """Delete up to 1,000 records made before `before_ms`; returns their number."""
 
 
 class AccountSnapshot(Protocol):
@@ -197,11 +197,11 @@ class Journal(Protocol):
         """Read one account as of one moment; raises `AccountNotFound`."""
 
     async def damage(self) -> list[str]:
-        """What the database itself finds wrong with its file or rows, one sentence each."""
+        """The problems that the database finds in its own file or rows, one sentence each."""
 
 
 class ProviderReply(Protocol):
-    """The head of a provider's answer has arrived; the body is read once, in one of two ways."""
+    """A response whose headers have arrived. Its body is read once, with `read` or `chunks`."""
 
     @property
     def status(self) -> int:
@@ -209,86 +209,86 @@ class ProviderReply(Protocol):
 
     @property
     def retry_after_s(self) -> int | None:
-        """What the provider asks to wait, if it does."""
+        """Seconds that the provider asks to wait, or None."""
 
     @property
     def is_stream(self) -> bool:
         """Whether the body is a stream of server-sent events."""
 
     async def read(self, limit_bytes: int) -> bytes:
-        """The whole body; raises `ProviderUnavailable` (also when larger) or `ProviderTimedOut`."""
+        """The whole body; raises `ProviderTimedOut`, or `ProviderUnavailable` (also if larger)."""
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives; raises as `read` does when it ends before its end."""
+        """The body as it arrives; raises the errors of `read` if it breaks off."""
 
     def close(self) -> None:
-        """Let go of the connection; from another task: end a running read with an error."""
+        """Release the connection. Called from another task, it fails a running read."""
 
 
 class Provider(Protocol):
     """One upstream company or server."""
 
     async def send(self, path: str, body: bytes) -> ProviderReply:
-        """Post a request; returns when the head of the answer is there, whatever its status.
+        """Post a request; returns once the response headers arrive, whatever the status.
 
-        `path` is below the base URL, `body` names the model as it is there. Raises
-        `ProviderUnavailable` or `ProviderTimedOut`.
+        `path` is relative to the base URL, and `body` contains the provider's name of the model.
+        Raises `ProviderUnavailable` or `ProviderTimedOut`.
         """
 
     async def close(self) -> None:
-        """Release its connections."""
+        """Release all connections."""
 
 
 class PendingSettlement(msgspec.Struct, frozen=True):
-    """The end of a call, to be committed: its generation as it then is, an answer to keep."""
+    """The end of a call, to be committed: the ended generation and a response to store."""
 
     generation: Generation
     answer: StoredAnswer | None = None
 
 
 class Spool(Protocol):
-    """Settlements on disk while the database cannot take them; survives a crash."""
+    """Keeps settlements on disk while the database is unavailable; survives a crash."""
 
     async def put(self, settlement: PendingSettlement) -> None:
-        """Spool one, synced; raises `OSError` when that is not possible."""
+        """Write and sync a settlement; raises `OSError` if that fails."""
 
     async def ids(self) -> list[str]:
-        """The generations whose settlements are spooled, also by processes that are gone."""
+        """Ids of all generations with a spooled settlement, including those of dead processes."""
 
     async def load(self, generation_id: str) -> PendingSettlement | None:
-        """One of them, None if it is gone by now; raises `StoreUnavailable` if it is damaged."""
+        """One settlement, or None if it is gone; raises `StoreUnavailable` if it is damaged."""
 
     async def remove(self, generation_id: str) -> None:
-        """Forget one that was committed; nothing happens if it is gone already."""
+        """Delete a committed settlement; does nothing if it is gone."""
 
 
 class Observer(Protocol):
-    """Gets what happens to calls, for metrics and logs."""
+    """Receives the events of calls, for metrics and logs."""
 
     def ended(self, generation: Generation, capture_lag_ms: int) -> None:
-        """A call was settled, so long after its provider was done."""
+        """A call was settled `capture_lag_ms` after its provider had finished."""
 
     def capture_after_expiry(self, generation: Generation) -> None:
-        """A capture came after its hold had been resolved: the use is the platform's loss."""
+        """A capture came after its hold was resolved: the usage is a loss for the platform."""
 
     def heartbeat_failed(self, generation: Generation, error: Exception) -> None:
-        """The ledger could not be reached to say that a call still runs."""
+        """The hold of a running call could not be extended."""
 
     def maintenance_failed(self, error: Exception) -> None:
-        """Looking after the calls failed by a mistake of ours; it goes on."""
+        """A bug made one round of maintenance fail; the next round runs as usual."""
 
     def spooled(self, generation: Generation, error: Exception) -> None:
-        """A settlement could not be committed yet and is spooled."""
+        """A settlement could not be committed and is spooled."""
 
 
 class Store(Ledger, GenerationReader, PriceBook, Keys, Journal, Protocol):
-    """Everything a database gives; who needs less asks for less.
+    """All ports that a database implements. Code that needs less names a smaller protocol.
 
-    Once it is closed, every method but `close` raises `Stopping`.
+    After `close`, every other method raises `Stopping`.
     """
 
     async def ping(self) -> None:
-        """Raises `StoreUnavailable` when the database cannot be read or its schema does not fit."""
+        """Raise `StoreUnavailable` if the database cannot be read or its schema does not fit."""
 
     async def close(self) -> None:
-        """Finish what was accepted and release the database."""
+        """Finish accepted commands and release the database."""

@@ -1,4 +1,4 @@
-"""The services that need a store and nothing more."""
+"""The services that need only a store."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from modelgates_server.service.ports import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerServices:
-    """What the command line works with, and a part of what a server process does."""
+    """The services of the command line, which a server process uses too."""
 
     store: Store
     accounts: Accounts

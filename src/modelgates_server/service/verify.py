@@ -1,9 +1,7 @@
-"""Checks the journal of every account against the invariants I1 to I8.
+"""Checks the journal of every account against the invariants I1 to I8 of `core.audit`.
 
-What they are is in `core.audit`.
-
-Works while the server writes: an account's rows are read from one snapshot, and what its customers
-see is compared with that snapshot only while the account has not moved on.
+Works while the server writes: the rows of an account are read from one snapshot, and the API's
+view of the account is compared with that snapshot only if the account has not changed since.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -19,7 +17,7 @@ from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
 from modelgates_server.service.ports import AccountSnapshot, Journal, Keys, Ledger
 
 OnProgress = Callable[[int, int], None]
-"""Told how many accounts and entries were checked so far."""
+"""Receives the number of accounts and entries checked so far."""
 
 _ACCOUNTS = 200
 _FIGURES = {"credits_pico": "I8", "usage_pico": "I8", "held_pico": "I8"}
@@ -30,10 +28,10 @@ class Checked(Ledger, Keys, Journal, Protocol):
 
 
 class VerifyResult(msgspec.Struct):
-    """What was checked and what is wrong: damage of the file first, then the accounts by their ids.
+    """The number of checked records, and the findings: damage of the file first, then by account.
 
     `platform_pico` has the total of every platform account, `customers_pico` the sum of all
-    balances. Together they are zero, unless something was found.
+    balances. Together they are zero if there are no findings.
     """
 
     findings: list[Finding]
@@ -48,8 +46,8 @@ class VerifyResult(msgspec.Struct):
 async def verify(store: Checked, on_progress: OnProgress = lambda *_: None) -> VerifyResult:
     """Check every account.
 
-    Raises `StoreUnavailable` when the database cannot be read for another reason than damage, and
-    when so much is damaged that the accounts cannot be found.
+    Raises `StoreUnavailable` if the database cannot be read for a reason other than damage, or if
+    the damage prevents finding the accounts.
     """
     result = VerifyResult([Finding(UNREADABLE, None, line) for line in await store.damage()])
     damaged = bool(result.findings)
@@ -82,7 +80,7 @@ async def _check(
         if not findings.can_read("account", account.id, account):
             return
         keys = [key for key in snapshot.keys if findings.can_read("key", key.hash, key)]
-        # Read right after the snapshot was taken, so that hardly ever a change lies between.
+        # Read right after the snapshot was taken, so that changes in between are rare.
         authenticated = await store.authenticated_key(keys[0].hash) if keys else None
         now = await store.account(account.id)
         journal = JournalAudit(account, keys, findings)
@@ -119,7 +117,7 @@ async def _check_holds(
     for stream in streams:
         await stream.advance()
     while streams := [stream for stream in streams if stream.row is not None]:
-        first = min(streams, key=lambda stream: stream.name)  # of equal names the first stream's
+        first = min(streams, key=lambda stream: stream.name)  # of equal names, the first stream
         for take in first.takers:
             take(first.row)
         await first.advance()
@@ -128,7 +126,7 @@ async def _check_holds(
 
 
 class _Stream:
-    """Rows in the order of their member `by`, one at a time, and who takes them."""
+    """Rows in order of their field `by`, one at a time, with the functions that receive them."""
 
     def __init__(
         self, pages: AsyncIterator[Sequence[Any]], by: str, *takers: Callable[[Any], None]
@@ -140,7 +138,7 @@ class _Stream:
         self._rows = _each(pages)
 
     async def advance(self) -> None:
-        """Go to the next row; None after the last."""
+        """Go to the next row; `row` is None after the last."""
         self.row = await anext(self._rows, None)
         self.name = str(getattr(self.row, self._by, ""))
 

@@ -45,7 +45,7 @@ from tests.upstream import Gate, Upstream, UpstreamReply, answer, plain, usage
 
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 
-pytestmark = pytest.mark.usefixtures("right_books")
+pytestmark = pytest.mark.usefixtures("verified_ledger")
 
 FREE = msgspec.structs.replace(
     ACME_PRICE,
@@ -64,8 +64,8 @@ async def serving(
     await acme.close()
 
 
-@pytest.mark.books(holds_open=True)
-async def test_no_more_calls_are_made_at_once_than_the_balance_holds(
+@pytest.mark.ledger(holds_open=True)
+async def test_concurrent_calls_never_hold_more_than_the_balance(
     store: Store, harness: CallHarness, upstream: Upstream
 ) -> None:
     request = asking(max_tokens=10)
@@ -90,8 +90,8 @@ async def test_no_more_calls_are_made_at_once_than_the_balance_holds(
     assert (account.usage_pico, account.held_pico) == (7 * TRUE_PICO, 0)
 
 
-@pytest.mark.books(holds_open=True)
-async def test_first_calls_of_a_new_key_at_once_do_not_pass_its_limit(
+@pytest.mark.ledger(holds_open=True)
+async def test_concurrent_first_calls_of_a_new_key_stay_within_its_limit(
     store: Store, harness: CallHarness
 ) -> None:
     request = asking(max_tokens=10)
@@ -104,8 +104,8 @@ async def test_first_calls_of_a_new_key_at_once_do_not_pass_its_limit(
     assert sum(isinstance(call, KeyLimitExceeded) for call in calls) == 17
 
 
-@pytest.mark.books(holds_open=True)
-async def test_without_a_limit_the_first_call_takes_what_there_is_and_the_next_waits(
+@pytest.mark.ledger(holds_open=True)
+async def test_call_without_a_limit_holds_all_credits_and_the_next_one_waits(
     store: Store, harness: CallHarness
 ) -> None:
     caller = await new_caller(store, DOLLAR // 2)
@@ -119,7 +119,7 @@ async def test_without_a_limit_the_first_call_takes_what_there_is_and_the_next_w
     assert refused.value.reason == "in_flight_budget_exhausted"
 
 
-async def test_the_cap_that_is_held_for_is_the_cap_that_goes_upstream(
+async def test_cap_sent_upstream_is_the_cap_of_the_hold(
     store: Store, harness: CallHarness, upstream: Upstream
 ) -> None:
     caller = await new_caller(store, DOLLAR // 2)
@@ -137,7 +137,7 @@ REFUSED: dict[str, tuple[object, type[GatewayError]]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-async def test_a_refused_request_leaves_no_hold_and_asks_nobody(
+async def test_refused_request_places_no_hold_and_reaches_no_provider(
     harness: CallHarness, upstream: Upstream, case: str
 ) -> None:
     request, error = REFUSED[case]
@@ -149,7 +149,7 @@ async def test_a_refused_request_leaves_no_hold_and_asks_nobody(
 
 
 @pytest.mark.parametrize("prices", ["none", "one that is not in force yet"])
-async def test_a_model_without_a_price_is_refused_and_never_free(
+async def test_model_without_a_price_is_refused(
     store: Store, clock: ManualClock, tmp_path: Path, prices: str
 ) -> None:
     later = msgspec.structs.replace(ACME_PRICE, from_ms=clock() + 1)
@@ -161,8 +161,8 @@ async def test_a_model_without_a_price_is_refused_and_never_free(
     assert await store.open_holds(caller.account_id, limit=1) == []
 
 
-@pytest.mark.books(damaged=True)
-async def test_an_account_in_debt_gets_nothing_free_models_included(
+@pytest.mark.ledger(damaged=True)
+async def test_account_in_debt_cannot_call_even_free_models(
     store: Store, harness: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
     await harness.answer(asking())
@@ -176,7 +176,7 @@ async def test_an_account_in_debt_gets_nothing_free_models_included(
                 await begin(calls, harness.caller, asking())
 
 
-async def test_a_free_model_costs_nothing_and_needs_no_credits(
+async def test_free_model_costs_nothing_and_needs_no_credits(
     store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
 ) -> None:
     caller = await new_caller(store, 0)
@@ -189,7 +189,7 @@ async def test_a_free_model_costs_nothing_and_needs_no_credits(
     assert (await verify(store)).findings == []
 
 
-async def test_repeat_of_a_free_call_gets_its_answer_and_no_second_call(
+async def test_repeat_of_a_free_call_gets_the_stored_response(
     store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
 ) -> None:
     caller, once = await new_caller(store, 0), asking(key="once")
@@ -203,7 +203,7 @@ async def test_repeat_of_a_free_call_gets_its_answer_and_no_second_call(
     assert len(upstream.asked) == 1
 
 
-async def test_a_markup_of_an_account_is_held_and_charged(
+async def test_markup_of_an_account_is_held_and_charged(
     store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
 ) -> None:
     caller = await new_caller(store)
@@ -216,7 +216,7 @@ async def test_a_markup_of_an_account_is_held_and_charged(
     assert (await verify(store)).findings == []
 
 
-async def test_call_that_runs_keeps_its_price_when_the_catalogue_is_replaced(
+async def test_running_call_keeps_its_price_when_the_catalog_is_replaced(
     store: Store, clock: ManualClock, tmp_path: Path, upstream: Upstream
 ) -> None:
     caller = await new_caller(store)

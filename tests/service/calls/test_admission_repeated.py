@@ -57,7 +57,7 @@ async def billed(harness: CallHarness) -> int:
     return (await harness.account()).usage_pico
 
 
-async def test_a_repeated_call_has_the_same_answer_and_bills_once(
+async def test_repeat_gets_the_same_response_and_is_billed_once(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     first = await ask(harness)
@@ -66,7 +66,7 @@ async def test_a_repeated_call_has_the_same_answer_and_bills_once(
     assert await billed(harness) == TRUE_PICO
 
 
-async def test_the_repeat_of_a_call_that_runs_waits_for_it(
+async def test_repeat_of_a_running_call_is_refused_until_the_call_ends(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     [body] = plain(answer("hi", usage(3, 5))).pieces
@@ -90,10 +90,10 @@ OTHERS: dict[str, CallRequest] = {
 }
 
 
-@pytest.mark.books(holds_open=True)
+@pytest.mark.ledger(holds_open=True)
 @pytest.mark.parametrize("running", [False, True])
 @pytest.mark.parametrize("other", OTHERS)
-async def test_another_request_under_the_same_key_is_refused(
+async def test_other_request_under_the_same_key_is_refused(
     harness: CallHarness, upstream: Upstream, other: str, running: bool
 ) -> None:
     if running:
@@ -121,7 +121,7 @@ def at(api: Api) -> CallRequest:
     return msgspec.structs.replace(ASKED, inference=parse_request(api, SAME_BODY), body=SAME_BODY)
 
 
-@pytest.mark.books(holds_open=True)
+@pytest.mark.ledger(holds_open=True)
 @pytest.mark.parametrize("running", [False, True])
 @pytest.mark.parametrize(("first", "second"), [*itertools.permutations(Api, 2)])
 async def test_same_body_under_the_same_key_is_refused_at_another_operation(
@@ -140,7 +140,7 @@ async def test_same_body_under_the_same_key_is_refused_at_another_operation(
 
 
 @pytest.mark.parametrize("whose", ["the same account", "another account"])
-async def test_two_callers_that_choose_the_same_text_are_two_requests(
+async def test_same_idempotency_key_of_two_callers_is_two_requests(
     harness: CallHarness, store: Store, whose: str
 ) -> None:
     same = whose == "the same account"
@@ -151,7 +151,7 @@ async def test_two_callers_that_choose_the_same_text_are_two_requests(
     assert await billed(harness) == (2 if same else 1) * TRUE_PICO
 
 
-async def test_many_at_once_make_one_call(
+async def test_concurrent_repeats_make_one_call(
     harness: CallHarness, upstream: Upstream, database_url: str, clock: ManualClock, tmp_path: Path
 ) -> None:
     other = open_database(database_url)
@@ -166,7 +166,7 @@ async def test_many_at_once_make_one_call(
     assert await billed(harness) == TRUE_PICO
 
 
-async def test_a_call_that_cost_nothing_may_be_made_again(
+async def test_call_that_cost_nothing_may_be_made_again(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     good = upstream.say
@@ -181,7 +181,7 @@ async def test_a_call_that_cost_nothing_may_be_made_again(
     assert await billed(harness) == TRUE_PICO
 
 
-async def test_another_request_is_refused_when_the_first_cost_nothing(
+async def test_other_request_is_refused_when_the_first_cost_nothing(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: plain({"error": {"message": "no"}}, 500)
@@ -193,7 +193,7 @@ async def test_another_request_is_refused_when_the_first_cost_nothing(
 
 
 @pytest.mark.parametrize("charged", [False, True])
-async def test_a_call_that_was_lost_is_made_again_only_if_nothing_was_charged(
+async def test_lost_call_is_made_again_only_if_nothing_was_charged(
     harness: CallHarness, upstream: Upstream, charged: bool
 ) -> None:
     lost = await harness.begin(ASKED)
@@ -220,7 +220,7 @@ def partial_saved(harness: CallHarness, call: Call, so: Callable[[Any], bool]) -
     return is_so
 
 
-async def test_a_stream_is_never_made_twice(harness: CallHarness, upstream: Upstream) -> None:
+async def test_stream_is_never_made_twice(harness: CallHarness, upstream: Upstream) -> None:
     request = asking(key="once", stream=True)
     upstream.say = lambda _: UpstreamReply(
         [b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'] * 3
@@ -232,7 +232,7 @@ async def test_a_stream_is_never_made_twice(harness: CallHarness, upstream: Upst
     assert len(upstream.asked) == 1
 
 
-async def test_an_answer_outlives_a_restart(
+async def test_stored_response_survives_a_restart(
     harness: CallHarness, upstream: Upstream, database_url: str, clock: ManualClock, tmp_path: Path
 ) -> None:
     first = await ask(harness)
@@ -243,7 +243,7 @@ async def test_an_answer_outlives_a_restart(
     assert len(upstream.asked) == 1
 
 
-async def test_an_answer_is_kept_for_a_day_and_the_call_is_never_billed_again(
+async def test_response_is_stored_for_a_day_and_its_call_never_billed_again(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     first = await ask(harness)
@@ -257,12 +257,12 @@ async def test_an_answer_is_kept_for_a_day_and_the_call_is_never_billed_again(
     assert len(upstream.asked) == 1
 
 
-async def test_without_the_header_no_answer_is_kept(harness: CallHarness) -> None:
+async def test_response_is_not_stored_without_the_header(harness: CallHarness) -> None:
     _, generation = await harness.answer(asking())
     assert await harness.store.answer(generation.account_id, generation.id) is None
 
 
-async def test_a_call_whose_capture_waits_for_the_database_is_not_made_again(
+async def test_call_whose_capture_is_spooled_is_not_made_again(
     harness: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
     [body] = plain(answer("hi", usage(3, 5))).pieces

@@ -38,7 +38,7 @@ async def harness(
     await acme.close()
 
 
-async def test_model_that_is_taken_is_called_told_and_charged(
+async def test_chosen_model_is_called_reported_and_charged(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     request = asking(model="nobody/knows", models=["nor/this", "other/small", "acme/large"])
@@ -66,7 +66,7 @@ async def test_model_that_is_taken_is_called_told_and_charged(
         ),
     ],
 )
-async def test_call_that_may_go_nowhere_holds_nothing_and_asks_nobody(
+async def test_call_without_an_allowed_provider_places_no_hold_and_reaches_no_provider(
     harness: CallHarness, upstream: Upstream, members: dict[str, Any], refusal: type[GatewayError]
 ) -> None:
     with pytest.raises(refusal):
@@ -76,7 +76,7 @@ async def test_call_that_may_go_nowhere_holds_nothing_and_asks_nobody(
     assert (account.held_pico, account.usage_pico) == (0, 0)
 
 
-async def test_demand_that_is_met_reaches_the_provider_as_nothing(
+async def test_demand_that_is_met_is_not_sent_to_the_provider(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     provider = {"only": ["ACME"], "max_price": {"prompt": 100, "completion": "10000"}}

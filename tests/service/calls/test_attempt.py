@@ -1,4 +1,4 @@
-"""One request to one endpoint: endless answers, mistakes of ours, and what has come priced."""
+"""One request to one endpoint: endless responses, bugs of the gateway, and the price so far."""
 
 import asyncio
 import itertools
@@ -44,7 +44,7 @@ _SENT_MAX_BYTES = 64 * 1024 * 1024
 class Endless:
     """A stream without an end; `left` is set when its reader has gone, `sent_bytes` is its text.
 
-    A gateway that reads on for ever fails the test instead of never ending it.
+    A gateway that never stops reading fails the test instead of hanging it.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Endless:
         piece = chunk("w" * PIECE_BYTES)
         try:
             for _ in itertools.repeat(None):
-                assert self.sent_bytes < _SENT_MAX_BYTES, "nobody ended the stream"
+                assert self.sent_bytes < _SENT_MAX_BYTES, "the stream was not ended"
                 yield piece
                 self.sent_bytes += PIECE_BYTES
         finally:
@@ -94,7 +94,7 @@ async def test_endless_stream_is_cut_and_charged_at_most_its_hold(
     assert (account.usage_pico, account.held_pico) == (generation.cost_pico, 0)
 
 
-async def test_stream_is_not_cut_within_what_tokens_can_be(
+async def test_stream_is_not_cut_while_its_text_is_plausible_for_its_tokens(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply(
@@ -106,7 +106,7 @@ async def test_stream_is_not_cut_within_what_tokens_can_be(
     assert generation.error is None
 
 
-async def test_plain_answer_that_cannot_be_read_to_its_end_costs_nothing(
+async def test_plain_response_that_is_partly_unreadable_costs_nothing(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     """Its first choice is whole; the text of its second is no text."""
@@ -120,7 +120,7 @@ async def test_plain_answer_that_cannot_be_read_to_its_end_costs_nothing(
     await check_free(harness, call)
 
 
-async def test_plain_answer_that_a_mistake_of_ours_keeps_back_costs_nothing(
+async def test_plain_response_lost_by_a_gateway_bug_costs_nothing(
     harness: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client gets no word of it, however much was said and reported."""
@@ -136,7 +136,7 @@ async def test_plain_answer_that_a_mistake_of_ours_keeps_back_costs_nothing(
     await check_free(harness, call)
 
 
-async def test_stream_that_a_mistake_of_ours_stops_is_charged_for_what_was_handed_on(
+async def test_stream_stopped_by_a_gateway_bug_is_charged_for_the_relayed_part(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply([chunk("word0 "), chunk("word1 ")] * 1000)
@@ -156,7 +156,7 @@ async def test_stream_that_a_mistake_of_ours_stops_is_charged_for_what_was_hande
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_endless_refusal_of_a_provider_is_not_read_to_its_end(
+async def test_endless_provider_error_is_not_read_to_its_end(
     harness: CallHarness, upstream: Upstream, *, stream: bool
 ) -> None:
     endless = Endless()
@@ -168,7 +168,7 @@ async def test_endless_refusal_of_a_provider_is_not_read_to_its_end(
     await check_free(harness, call)
 
 
-async def test_stream_that_is_answered_with_an_endless_body_is_not_read_to_its_end(
+async def test_endless_plain_body_for_a_stream_is_not_read_to_its_end(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     endless = Endless()
@@ -180,7 +180,7 @@ async def test_stream_that_is_answered_with_an_endless_body_is_not_read_to_its_e
     await check_free(harness, call)
 
 
-async def test_endless_plain_answer_is_not_read_to_its_end(
+async def test_endless_plain_response_is_not_read_to_its_end(
     harness: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attempt, "ANSWER_MAX_BYTES", CUT_BY_BYTES)  # 64 MiB take a while
@@ -193,7 +193,7 @@ async def test_endless_plain_answer_is_not_read_to_its_end(
     await check_free(harness, call)
 
 
-async def test_answer_too_large_to_be_kept_is_not_made_again(
+async def test_call_with_a_response_too_large_to_store_is_not_made_again(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: plain(answer("w" * calls.STORED_ANSWER_MAX_BYTES, usage(3, 5)))
@@ -205,10 +205,10 @@ async def test_answer_too_large_to_be_kept_is_not_made_again(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_call_that_cannot_be_priced_frees_its_hold(
+async def test_call_that_cannot_be_priced_releases_its_hold(
     harness: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, *, stream: bool
 ) -> None:
-    """A mistake of ours in the price of what was said may cost us, and never locks credits."""
+    """A bug in pricing may cost the platform the call, but must not lock credits."""
     upstream.say = lambda _: (
         UpstreamReply(story()) if stream else plain(answer("hello", usage(3, 5)))
     )
@@ -225,7 +225,7 @@ async def test_call_that_cannot_be_priced_frees_its_hold(
     await check_free(harness, call)
 
 
-async def test_checkpoint_and_end_are_at_the_price_of_the_attempt_that_runs(
+async def test_checkpoint_and_end_use_the_price_of_the_running_attempt(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply(story())
@@ -244,7 +244,7 @@ async def test_checkpoint_and_end_are_at_the_price_of_the_attempt_that_runs(
     await relay(call, FakeClient())
 
 
-async def test_what_has_come_and_was_not_relayed_is_metered_at_the_end(
+async def test_received_chunks_are_metered_at_the_end_when_they_were_not_relayed(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply(story())

@@ -101,7 +101,7 @@ def served(upstream: Upstream, service_tier: Any) -> None:
         ("acme/tiered", {}, {}),
     ],
 )
-async def test_provider_is_asked_in_its_own_words_for_no_tier_without_a_price(
+async def test_provider_is_sent_its_own_word_and_no_tier_without_a_price(
     harness: CallHarness,
     upstream: Upstream,
     model: str,
@@ -113,7 +113,7 @@ async def test_provider_is_asked_in_its_own_words_for_no_tier_without_a_price(
     assert {name: value for name, value in body.items() if name == "service_tier"} == sent
 
 
-async def test_tier_without_a_price_is_refused_before_anything_leaves(
+async def test_tier_without_a_price_is_refused_before_anything_is_sent(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     with pytest.raises(InvalidInput, match="'flex' has no price here"):
@@ -123,7 +123,7 @@ async def test_tier_without_a_price_is_refused_before_anything_leaves(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_served_tier_is_charged_and_kept(
+async def test_served_tier_is_charged_and_stored(
     harness: CallHarness, upstream: Upstream, stream: bool
 ) -> None:
     chunks = [chunk("a", service_tier="auto"), chunk(finish="stop", service_tier="priority")]
@@ -159,7 +159,7 @@ async def test_served_tier_without_a_price_is_charged_as_standard_counted_and_lo
 
 
 @pytest.mark.parametrize("word", ["default", "standard", "on_demand", None, "", "auto", 7])
-async def test_standard_tier_by_any_name_is_no_difference(
+async def test_standard_tier_by_another_name_is_not_reported_as_different(
     harness: CallHarness, upstream: Upstream, word: Any
 ) -> None:
     served(upstream, word)

@@ -41,7 +41,7 @@ from tests.upstream import (
 )
 
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
-"""What `story` costs."""
+"""The cost of `story`."""
 
 
 def streamed(**members: Any) -> Any:
@@ -63,7 +63,7 @@ def guess_pico(generation: Generation, output_bytes: int) -> int:
     return generation.usage.input * READ_PICO + generation.usage.output * WRITTEN_PICO
 
 
-async def test_a_plain_answer_costs_what_its_usage_says(
+async def test_plain_response_costs_its_reported_usage(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: plain(answer("hi", usage(3, 5), service={"kept": True}))
@@ -76,7 +76,7 @@ async def test_a_plain_answer_costs_what_its_usage_says(
     assert (await harness.account()).usage_pico == TRUE_PICO
 
 
-async def test_a_stream_is_paid_before_its_last_chunk(
+async def test_stream_is_charged_before_its_last_chunk(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply(story())
@@ -101,7 +101,7 @@ async def test_a_stream_is_paid_before_its_last_chunk(
     check(await harness.saved(call), TRUE_PICO)
 
 
-async def test_the_first_word_does_not_wait_for_the_others_that_came_with_it(
+async def test_first_chunk_is_sent_before_chunks_that_arrived_with_it_are_metered(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply([b"".join(story())])
@@ -143,7 +143,7 @@ BELIEVED = {
 
 
 @pytest.mark.parametrize("case", BELIEVED)
-async def test_usage_is_charged_once_and_as_it_was_reported(
+async def test_usage_is_charged_once_and_as_reported(
     harness: CallHarness, upstream: Upstream, case: str
 ) -> None:
     pieces, cost_pico = BELIEVED[case]
@@ -171,7 +171,7 @@ UNBELIEVED: dict[str, list[bytes]] = {
 
 
 @pytest.mark.parametrize("case", UNBELIEVED)
-async def test_usage_that_cannot_be_believed_is_counted_here(
+async def test_implausible_usage_is_replaced_by_an_estimate(
     harness: CallHarness, upstream: Upstream, case: str
 ) -> None:
     upstream.say = lambda _: UpstreamReply(UNBELIEVED[case])
@@ -181,7 +181,7 @@ async def test_usage_that_cannot_be_believed_is_counted_here(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_report_above_the_hold_neither_overdraws_nor_mints(
+async def test_usage_above_the_hold_neither_overdraws_nor_creates_credits(
     harness: CallHarness, upstream: Upstream, stream: bool
 ) -> None:
     dear = usage(4 * 10**8, 4 * 10**8)
@@ -197,7 +197,9 @@ async def test_a_report_above_the_hold_neither_overdraws_nor_mints(
     assert account.held_pico == 0
 
 
-async def test_an_embedding_has_no_output_to_pay(harness: CallHarness, upstream: Upstream) -> None:
+async def test_embedding_is_charged_for_input_only(
+    harness: CallHarness, upstream: Upstream
+) -> None:
     told = {
         "object": "list",
         "data": [{"embedding": [0.5]}],
@@ -211,13 +213,13 @@ async def test_an_embedding_has_no_output_to_pay(harness: CallHarness, upstream:
 
 FAILURES: dict[str, tuple[UpstreamReply, type[GatewayError]]] = {
     "finds fault with it": (plain({"error": {"message": "bad"}}, 400), ProviderRefused),
-    "refuses our key": (plain({"error": {"message": "key"}}, 401), ProviderUnavailable),
+    "refuses the gateway's key": (plain({"error": {"message": "key"}}, 401), ProviderUnavailable),
     "is rate limited": (plain({"error": {"message": "slow"}}, 429), ProviderRateLimited),
     "fails": (plain({"error": {"message": "oh " * 9999}}, 500), ProviderUnavailable),
     "fails in HTML": (UpstreamReply([b"<h1>no</h1>"], 502, "text/html"), ProviderUnavailable),
     "redirects": (UpstreamReply([], 302, headers={"Location": "/elsewhere"}), ProviderUnavailable),
-    "says what is no answer": (plain({"hello": 1}), ProviderUnavailable),
-    "says what is no JSON": (UpstreamReply([b"{"], 200, "application/json"), ProviderUnavailable),
+    "sends JSON that is not a response": (plain({"hello": 1}), ProviderUnavailable),
+    "sends invalid JSON": (UpstreamReply([b"{"], 200, "application/json"), ProviderUnavailable),
     "has an error with status 200": (plain({"error": {"code": 429}}), ProviderRateLimited),
     "is cut within the body": (
         UpstreamReply([b'{"choices": ['], 200, "application/json", cut=True),
@@ -228,7 +230,7 @@ FAILURES: dict[str, tuple[UpstreamReply, type[GatewayError]]] = {
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("case", FAILURES)
-async def test_a_provider_that_says_nothing_good_costs_nothing(
+async def test_call_costs_nothing_when_the_provider_fails(
     harness: CallHarness, upstream: Upstream, case: str, stream: bool
 ) -> None:
     reply, error = FAILURES[case]
@@ -240,7 +242,7 @@ async def test_a_provider_that_says_nothing_good_costs_nothing(
     await check_free(harness, call)
 
 
-async def test_a_provider_that_is_not_there_costs_nothing(
+async def test_call_costs_nothing_when_the_provider_is_unreachable(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.close()
@@ -262,7 +264,7 @@ NOTHING_SAID = {
 
 
 @pytest.mark.parametrize("case", NOTHING_SAID)
-async def test_an_answer_of_nothing_is_not_charged(
+async def test_empty_response_without_a_valid_end_is_free(
     harness: CallHarness, upstream: Upstream, case: str
 ) -> None:
     upstream.say = lambda _: UpstreamReply(NOTHING_SAID[case])
@@ -273,7 +275,7 @@ async def test_an_answer_of_nothing_is_not_charged(
     await check_free(harness, call)
 
 
-async def test_an_empty_answer_with_a_good_end_costs_what_was_read(
+async def test_empty_response_with_a_valid_end_costs_its_input(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply([chunk(finish="stop"), used(usage(3, 0)), DONE])
@@ -304,7 +306,7 @@ BROKEN: dict[str, tuple[UpstreamReply, int, str]] = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-async def test_a_stream_that_breaks_is_charged_for_what_was_handed_on(
+async def test_broken_stream_is_charged_for_the_relayed_part(
     harness: CallHarness, upstream: Upstream, case: str
 ) -> None:
     reply, code, message = BROKEN[case]
@@ -324,14 +326,14 @@ async def test_a_stream_that_breaks_is_charged_for_what_was_handed_on(
     assert last["usage"]["cost"] == dollars(generation.cost_pico)
 
 
-async def test_a_stream_that_breaks_after_its_usage_costs_that_usage(
+async def test_stream_that_breaks_after_its_usage_costs_that_usage(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply([*TEXTS, used(usage(3, 5))], cut=True)
     check(await harness.stream(streamed()), TRUE_PICO)
 
 
-async def test_an_early_count_does_not_make_the_rest_of_a_broken_stream_free(
+async def test_broken_stream_is_charged_beyond_an_early_usage_report(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply([used(usage(3, 0)), *TEXTS], cut=True)
@@ -350,7 +352,7 @@ async def check_free(harness: CallHarness, call: Call) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_failed_call_is_gone_before_the_collector_comes(
+async def test_failed_call_is_freed_without_the_garbage_collector(
     harness: CallHarness, upstream: Upstream, *, stream: bool
 ) -> None:
     """It holds the request's body twice, and the collector comes once in hundreds of calls."""

@@ -1,4 +1,4 @@
-"""What providers report of one call, in the ways that public reports show them to."""
+"""Usage, finish reasons and errors that providers report, as found in public bug reports."""
 
 import json
 from typing import Any
@@ -50,7 +50,7 @@ def saying(reason: object, content: str = "", **members: Any) -> UpstreamReply:
 
 
 @pytest.mark.parametrize("word", ["error", "network_error", "insufficient_system_resource", "odd"])
-async def test_plain_answer_is_a_failure_and_free_when_its_end_says_so_and_nothing_was_said(
+async def test_plain_response_is_free_when_it_ended_as_failed_without_output(
     word: str, harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: saying(word, usage=usage(5, 2))
@@ -72,7 +72,7 @@ async def test_plain_answer_is_a_failure_and_free_when_its_end_says_so_and_nothi
         ("odd", "stop"),
     ],
 )
-async def test_plain_answer_with_text_is_charged_and_its_end_is_normalised(
+async def test_plain_response_with_text_is_charged_and_its_finish_reason_normalized(
     word: str, normalised: str, harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: saying(word, "some text", usage=usage(5, 2))
@@ -84,7 +84,7 @@ async def test_plain_answer_with_text_is_charged_and_its_end_is_normalised(
 
 
 @pytest.mark.parametrize("text", ["", "some text"])
-async def test_stream_ends_with_an_error_chunk_when_its_end_says_that_it_failed(
+async def test_stream_ends_with_an_error_chunk_when_its_finish_reason_is_a_failure(
     text: str, harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply(
@@ -97,7 +97,7 @@ async def test_stream_ends_with_an_error_chunk_when_its_end_says_that_it_failed(
     assert generation.cost_pico == (FIVE_READ_TWO_WRITTEN_PICO if text else 0)
 
 
-async def test_stream_hands_on_normalised_ends_with_the_provider_s_own(
+async def test_stream_has_normalized_and_native_finish_reasons(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply([chunk("hi"), chunk(finish="end_turn"), *ENDS[1:]])
@@ -117,14 +117,14 @@ SAID = {
         reasoning_details=[{"type": "reasoning.text", "text": "x" * 40, "signature": "y" * 99}],
     ),
     "a transcript": delta(audio={"id": "a", "transcript": "x" * 40, "expires_at": 1}),
-    "a member that nobody knows": delta(thoughts="x" * 40),
+    "an unknown field": delta(thoughts="x" * 40),
     "parts of text": delta(content=[{"type": "text", "text": "x" * 40}]),
     "escaped text": delta(content="\u00e9" * 20),
 }
 
 
 @pytest.mark.parametrize("case", SAID)
-async def test_stream_that_breaks_is_charged_for_every_text_that_went_by(
+async def test_broken_stream_is_charged_for_every_relayed_text(
     case: str, harness: CallHarness, upstream: Upstream
 ) -> None:
     generation = await streamed(harness, upstream, SAID[case], cut=True)
@@ -135,7 +135,7 @@ async def test_stream_that_breaks_is_charged_for_every_text_that_went_by(
 
 
 @pytest.mark.parametrize("n", [1, 2])
-async def test_usage_on_choices_is_added_up_and_their_prompt_counts_once(
+async def test_usage_on_choices_is_added_up_with_the_prompt_counted_once(
     n: int, harness: CallHarness, upstream: Upstream
 ) -> None:
     choices = [
@@ -148,7 +148,7 @@ async def test_usage_on_choices_is_added_up_and_their_prompt_counts_once(
     assert generation.reported is not None
 
 
-async def test_usage_of_the_whole_is_not_added_to_that_of_a_choice(
+async def test_usage_of_the_response_is_not_added_to_usage_on_choices(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     last = {"index": 0, "delta": {}, "finish_reason": "stop", "usage": usage(5, 2)}
@@ -158,9 +158,7 @@ async def test_usage_of_the_whole_is_not_added_to_that_of_a_choice(
     assert generation.cost_pico == FIVE_READ_TWO_WRITTEN_PICO
 
 
-async def test_answer_that_names_its_model_and_cost_has_them_kept(
-    harness: CallHarness, upstream: Upstream
-) -> None:
+async def test_reported_model_and_cost_are_stored(harness: CallHarness, upstream: Upstream) -> None:
     upstream.say = lambda _: plain({**answer("hi", usage(5, 2, cost=0.25)), "model": "m1-2026"})
     _, generation = await harness.answer(asking())
     assert generation.served_model == "m1-2026"
@@ -168,7 +166,7 @@ async def test_answer_that_names_its_model_and_cost_has_them_kept(
     assert generation.usage_warnings == (UsageWarning.COST_DIFFERS,)
 
 
-async def test_oddities_in_a_report_are_counted_and_another_cost_is_logged(
+async def test_usage_warnings_are_counted_and_a_different_cost_is_logged(
     harness: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = CapturingLogger()
@@ -204,7 +202,7 @@ async def test_oddities_in_a_report_are_counted_and_another_cost_is_logged(
         (Api.EMBEDDINGS, {"choices": [{"message": {"content": "hi"}}]}),
     ],
 )
-async def test_answer_without_anything_in_it_is_a_failure_and_free(
+async def test_response_without_content_is_a_failure_and_free(
     api: Api, body: dict[str, Any], harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: plain(body)
@@ -215,7 +213,7 @@ async def test_answer_without_anything_in_it_is_a_failure_and_free(
     assert (saved.state, saved.cost_pico) == (HoldState.VOIDED, 0)
 
 
-async def test_plain_answer_whose_end_failed_is_charged_and_the_failure_is_kept(
+async def test_plain_response_that_ended_as_failed_is_charged_and_stores_the_failure(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: saying("network_error", "some text", usage=usage(5, 2))
@@ -225,7 +223,7 @@ async def test_plain_answer_whose_end_failed_is_charged_and_the_failure_is_kept(
     assert generation.cost_pico == FIVE_READ_TWO_WRITTEN_PICO
 
 
-async def test_stream_that_ends_before_every_choice_has_is_not_whole(
+async def test_stream_is_incomplete_when_a_choice_has_not_ended(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     def part(index: int, finish: str | None) -> bytes:
@@ -243,7 +241,7 @@ async def test_stream_that_ends_before_every_choice_has_is_not_whole(
 
 
 @pytest.mark.parametrize("reported", [usage(900, 1), None])
-async def test_echoed_prompt_is_no_output_and_does_not_cut_the_stream(
+async def test_echoed_prompt_is_not_output_and_does_not_cut_the_stream(
     reported: dict[str, int] | None, harness: CallHarness, upstream: Upstream
 ) -> None:
     prompt = "word " * 20_000

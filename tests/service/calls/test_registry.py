@@ -25,7 +25,7 @@ from tests.upstream import Gate, Upstream, UpstreamReply, story
 
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 
-pytestmark = pytest.mark.usefixtures("right_books")
+pytestmark = pytest.mark.usefixtures("verified_ledger")
 
 
 async def lasts(harness: CallHarness, expires_at_ms: int) -> bool:
@@ -34,7 +34,7 @@ async def lasts(harness: CallHarness, expires_at_ms: int) -> bool:
     return hold.expires_at_ms == expires_at_ms
 
 
-async def test_a_call_that_runs_long_keeps_its_hold_and_leaves_checkpoints(
+async def test_long_call_keeps_its_hold_and_saves_checkpoints(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     gate = Gate(story()[:2], story()[2:])
@@ -58,7 +58,7 @@ async def test_a_call_that_runs_long_keeps_its_hold_and_leaves_checkpoints(
     assert (await harness.saved(call)).cost_pico == TRUE_PICO
 
 
-async def test_checkpoint_has_all_that_came_when_the_client_is_slow_to_read_the_first_word(
+async def test_checkpoint_has_everything_received_when_the_client_is_slow(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     gate = Gate([b"".join(story()[:4])], story()[4:])
@@ -89,7 +89,7 @@ async def test_checkpoint_has_all_that_came_when_the_client_is_slow_to_read_the_
     assert all(f"word{number} " in client.text for number in range(5))
 
 
-async def test_an_extension_that_could_not_be_saved_is_made_by_the_next_heartbeat(
+async def test_extension_that_failed_is_repeated_by_the_next_heartbeat(
     harness: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
     gate = Gate(story()[:2], story()[2:])
@@ -113,7 +113,7 @@ async def test_an_extension_that_could_not_be_saved_is_made_by_the_next_heartbea
     assert (await harness.saved(call)).cost_pico == TRUE_PICO
 
 
-async def test_stop_waits_for_calls_that_run(harness: CallHarness, upstream: Upstream) -> None:
+async def test_stop_waits_for_running_calls(harness: CallHarness, upstream: Upstream) -> None:
     gate = Gate(story()[:2], story()[2:])
     upstream.say = lambda _: UpstreamReply(gate)
     call, client = await harness.begin(asking(stream=True)), FakeClient()
@@ -128,7 +128,7 @@ async def test_stop_waits_for_calls_that_run(harness: CallHarness, upstream: Ups
     assert (await harness.account()).usage_pico == TRUE_PICO
 
 
-async def test_stop_commits_what_was_spooled(
+async def test_stop_commits_spooled_settlements(
     harness: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
     await spooled(harness, upstream, sqlite_path)

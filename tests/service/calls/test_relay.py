@@ -33,7 +33,7 @@ TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 
 
 class Running:
-    """A call that stands where its upstream waits."""
+    """A call that waits where its upstream waits."""
 
     def __init__(
         self, harness: CallHarness, call: Call, client: FakeClient, work: Awaitable[Any]
@@ -44,7 +44,7 @@ class Running:
         self.task = asyncio.ensure_future(work)
 
     async def end(self) -> Generation:
-        """What is on the books when it has ended by itself."""
+        """The stored generation after the call has ended on its own."""
         # Not `timeout`: it cancels, and calls that are cancelled end well.
         ended, _ = await asyncio.wait([self.task], timeout=DEADLINE_S)
         assert ended
@@ -81,7 +81,7 @@ def half_an_answer() -> Gate:
     return Gate([body[:20]], [body[20:]])
 
 
-async def test_a_client_that_leaves_a_stream_pays_for_what_it_really_used(
+async def test_client_that_leaves_a_stream_pays_its_actual_usage(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     rest = Gate(story()[2:3], story()[3:])
@@ -99,7 +99,7 @@ async def test_a_client_that_leaves_a_stream_pays_for_what_it_really_used(
     assert not generation.usage.estimated
 
 
-async def test_a_client_that_leaves_a_plain_call_pays_for_what_it_really_used(
+async def test_client_that_leaves_a_plain_call_pays_its_actual_usage(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     gate = half_an_answer()
@@ -111,7 +111,7 @@ async def test_a_client_that_leaves_a_plain_call_pays_for_what_it_really_used(
     assert generation.cost_pico == TRUE_PICO == (await harness.account()).usage_pico
 
 
-async def test_nobody_is_waited_for_longer_than_the_limit(
+async def test_drain_without_a_client_ends_at_the_limit(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     gate = two_words()
@@ -133,7 +133,7 @@ async def test_nobody_is_waited_for_longer_than_the_limit(
     assert generation.cost_pico == generation.usage.input * READ_PICO + 3 * WRITTEN_PICO
 
 
-async def test_refusal_costs_nothing_when_the_client_leaves_while_it_is_read(
+async def test_provider_error_costs_nothing_when_the_client_leaves_while_it_is_read(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     gate = Gate([b'{"error": '], [b'{"message": "no"}}'])
@@ -154,7 +154,7 @@ async def test_refusal_costs_nothing_when_the_client_leaves_while_it_is_read(
     assert (saved.state, saved.cost_pico, saved.cancelled) == (HoldState.VOIDED, 0, True)
 
 
-async def test_a_stream_with_a_reader_is_never_abandoned(
+async def test_stream_with_a_connected_client_is_never_stopped(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     gate = two_words()
@@ -165,7 +165,7 @@ async def test_a_stream_with_a_reader_is_never_abandoned(
     assert (await running.end()).cost_pico == TRUE_PICO
 
 
-async def test_a_stream_that_is_stopped_is_told_so_and_charged_for_what_was_handed_on(
+async def test_stream_stopped_by_the_server_says_so_and_is_charged_for_the_relayed_part(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     gate = two_words()
@@ -186,7 +186,7 @@ async def test_a_stream_that_is_stopped_is_told_so_and_charged_for_what_was_hand
 
 
 @pytest.mark.parametrize("where", ["before the head", "within the body"])
-async def test_a_plain_call_that_is_stopped_costs_nothing(
+async def test_plain_call_stopped_by_the_server_costs_nothing(
     harness: CallHarness, upstream: Upstream, where: str
 ) -> None:
     gate = half_an_answer() if where == "within the body" else Gate([], [])
@@ -211,7 +211,7 @@ async def test_a_plain_call_that_is_stopped_costs_nothing(
     assert (await harness.account()).held_pico == 0
 
 
-async def test_a_stop_while_the_capture_is_committed_loses_nothing(
+async def test_stop_during_the_commit_of_a_capture_loses_nothing(
     harness: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
     gate = two_words()
@@ -230,7 +230,7 @@ async def test_a_stop_while_the_capture_is_committed_loses_nothing(
     assert running.client.chunks[-1]["usage"]["prompt_tokens"] == 3
 
 
-async def test_a_sign_of_life_while_the_capture_waits_does_not_keep_it_from_landing(
+async def test_heartbeat_while_a_capture_waits_does_not_block_the_capture(
     harness: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
     gate = two_words()
@@ -250,7 +250,7 @@ async def test_a_sign_of_life_while_the_capture_waits_does_not_keep_it_from_land
     assert (await verify(harness.store)).findings == []
 
 
-async def test_an_answer_of_bad_bytes_is_a_provider_s_failure_and_ends_its_hold(
+async def test_response_with_invalid_bytes_is_a_provider_error_and_ends_its_hold(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     bad = b'{"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop","\xff":1}]}'
@@ -262,7 +262,7 @@ async def test_an_answer_of_bad_bytes_is_a_provider_s_failure_and_ends_its_hold(
     assert (await harness.account()).held_pico == 0
 
 
-async def test_leaving_before_the_first_word_does_not_make_a_long_call_free(
+async def test_long_call_is_charged_when_the_client_leaves_before_the_first_chunk(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     gate = Gate([], story())
@@ -288,7 +288,7 @@ async def test_leaving_before_the_first_word_does_not_make_a_long_call_free(
     assert generation.usage.estimated
 
 
-async def test_a_call_that_a_mistake_of_ours_stops_holds_nothing(
+async def test_call_stopped_by_a_gateway_bug_releases_its_hold(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply(story())
@@ -300,7 +300,7 @@ async def test_a_call_that_a_mistake_of_ours_stops_holds_nothing(
     assert (await harness.account()).held_pico == 0
 
 
-async def test_a_slow_client_does_not_hide_the_usage_that_came_with_the_first_word(
+async def test_usage_that_came_with_the_first_chunk_counts_when_the_client_is_slow(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     upstream.say = lambda _: UpstreamReply([b"".join(story())])

@@ -42,14 +42,14 @@ async def usage_pico(harness: CallHarness) -> int:
 
 
 def counted(harness: CallHarness, what: str) -> float | None:
-    """What the metrics tell the operator of such captures of `acme`."""
+    """The metric of such captures for the endpoint `acme:large`."""
     labels = {"endpoint": "acme:large"}
     return harness.metered.metrics._registry.get_sample_value(
         f"modelgates_{what}_captures_total", labels
     )
 
 
-async def test_without_the_database_nothing_is_asked_of_the_provider(
+async def test_provider_is_not_called_when_the_database_is_unavailable(
     harness: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
     with moved_away(sqlite_path), pytest.raises(StoreUnavailable):
@@ -58,7 +58,7 @@ async def test_without_the_database_nothing_is_asked_of_the_provider(
     assert (await harness.account()).held_pico == 0
 
 
-async def test_an_answer_whose_capture_cannot_be_saved_is_given_and_charged_later(
+async def test_response_is_delivered_and_charged_later_when_its_capture_cannot_be_saved(
     harness: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
     client = FakeClient()
@@ -75,7 +75,7 @@ async def test_an_answer_whose_capture_cannot_be_saved_is_given_and_charged_late
     assert (saved.state, saved.cost_pico) == (HoldState.CAPTURED, TRUE_PICO)
 
 
-async def test_an_end_that_a_mistake_of_ours_keeps_from_the_books_is_not_lost(
+async def test_end_that_a_bug_keeps_from_the_ledger_is_spooled(
     harness: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upstream.say = lambda _: UpstreamReply(story())
@@ -97,7 +97,7 @@ async def test_an_end_that_a_mistake_of_ours_keeps_from_the_books_is_not_lost(
     assert (saved.state, saved.cost_pico) == (HoldState.CAPTURED, TRUE_PICO)
 
 
-async def test_what_is_kept_lands_by_itself_when_the_database_is_back(
+async def test_spooled_settlement_is_committed_when_the_database_is_back(
     harness: CallHarness, upstream: Upstream, sqlite_path: Path
 ) -> None:
     work = asyncio.ensure_future(harness.calls.registry.run_forever(0.001))
@@ -110,7 +110,7 @@ async def test_what_is_kept_lands_by_itself_when_the_database_is_back(
     work.cancel()
 
 
-async def test_what_a_killed_process_kept_lands_before_its_hold_is_called_lost(
+async def test_spool_of_a_killed_process_is_committed_before_its_hold_expires(
     harness: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:
     call = await spooled(harness, upstream, sqlite_path)
@@ -121,8 +121,8 @@ async def test_what_a_killed_process_kept_lands_before_its_hold_is_called_lost(
     assert await pending(harness.metered.spool) == []
 
 
-@pytest.mark.books(holds_open=True)
-async def test_a_start_without_the_database_resolves_nothing(
+@pytest.mark.ledger(holds_open=True)
+async def test_start_without_the_database_resolves_nothing(
     harness: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:
     await spooled(harness, upstream, sqlite_path)
@@ -132,7 +132,7 @@ async def test_a_start_without_the_database_resolves_nothing(
     assert len(await pending(harness.metered.spool)) == 1
 
 
-async def test_processes_that_land_the_same_captures_at_once_charge_once(
+async def test_capture_committed_by_several_processes_is_charged_once(
     harness: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:
     for _ in range(3):
@@ -142,7 +142,7 @@ async def test_processes_that_land_the_same_captures_at_once_charge_once(
     assert await usage_pico(harness) == 3 * TRUE_PICO
 
 
-async def test_a_spool_that_cannot_be_written_loses_nothing_while_the_process_lives(
+async def test_settlement_is_kept_in_memory_when_the_spool_cannot_be_written(
     harness: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:
     put_a_file_in_the_way(tmp_path)
@@ -155,7 +155,7 @@ def put_a_file_in_the_way(folder: Path) -> None:
     (folder / "spool").touch()
 
 
-async def test_a_capture_after_its_hold_was_resolved_is_told_and_not_charged(
+async def test_capture_after_its_hold_was_resolved_is_reported_and_not_charged(
     harness: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:
     call = await spooled(harness, upstream, sqlite_path)
@@ -169,8 +169,8 @@ async def test_a_capture_after_its_hold_was_resolved_is_told_and_not_charged(
     assert await pending(harness.metered.spool) == []
 
 
-@pytest.mark.books(holds_open=True)
-async def test_one_damaged_file_does_not_keep_the_others_nor_the_signs_of_life(
+@pytest.mark.ledger(holds_open=True)
+async def test_damaged_file_delays_neither_other_settlements_nor_heartbeats(
     harness: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:
     await spooled(harness, upstream, sqlite_path)
@@ -181,9 +181,9 @@ async def test_one_damaged_file_does_not_keep_the_others_nor_the_signs_of_life(
     ticks = asyncio.ensure_future(other.calls.registry.run_forever(0.001))
     with pytest.raises(StoreUnavailable, match="damaged"):
         await other.maintenance.run_once()
-    assert await usage_pico(harness) == TRUE_PICO, "the sound one has landed"
+    assert await usage_pico(harness) == TRUE_PICO, "the intact one was committed"
     assert (await harness.saved(lost)).state is HoldState.EXPIRED
-    assert (await harness.saved(unknown)).state is HoldState.OPEN, "perhaps it can be repaired"
+    assert (await harness.saved(unknown)).state is HoldState.OPEN, "it may be repaired"
     assert not ticks.done()
     ticks.cancel()
 
@@ -192,7 +192,7 @@ def damage(folder: Path, call: Call) -> None:
     (folder / f"{call.generation.id}.json").write_bytes(b"{")
 
 
-async def test_a_file_that_cannot_even_be_read_does_not_stop_the_signs_of_life(
+async def test_unreadable_file_does_not_stop_heartbeats(
     harness: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:
     await spooled(harness, upstream, sqlite_path)
@@ -201,12 +201,12 @@ async def test_a_file_that_cannot_even_be_read_does_not_stop_the_signs_of_life(
     ticks = asyncio.ensure_future(other.calls.registry.run_forever(0.001))
     with pytest.raises((StoreUnavailable, OSError), match="gen-0"):
         await other.maintenance.run_once()
-    assert await usage_pico(harness) == TRUE_PICO, "the sound one has landed"
+    assert await usage_pico(harness) == TRUE_PICO, "the intact one was committed"
     assert not ticks.done()
     ticks.cancel()
 
 
-async def test_a_capture_that_the_database_knows_nothing_of_does_not_keep_the_others(
+async def test_capture_of_an_unknown_hold_does_not_delay_the_others(
     harness: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
 ) -> None:
     await spooled(harness, upstream, sqlite_path)

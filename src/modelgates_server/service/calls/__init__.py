@@ -1,1 +1,1 @@
-"""Metered calls: admitted, attempted, relayed to the client and settled."""
+"""Metered calls: admission, attempts, relaying to the client, and settlement."""

@@ -1,4 +1,4 @@
-"""Admits calls: which call it is, what serves it, and a hold for the most that it may cost."""
+"""Admits calls: identifies a call, chooses its model, and places a hold for its worst-case cost."""
 
 import hashlib
 from collections.abc import Mapping
@@ -33,17 +33,18 @@ from modelgates_server.service.holds import Holds
 from modelgates_server.service.ports import AuthenticatedKey, Clock, Provider, RandomBytes, Store
 
 _TRIES = 4
+_JUST_MADE = "Another request has just made this call. Retry shortly."
 
 
 class CallTimeouts(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a hold lasts without a sign of life, and an answer to nobody."""
+    """`hold_ttl_s`: how long a hold lasts without a heartbeat. `drain_s`: without a client."""
 
     hold_ttl_s: int = 120
     drain_s: int = 60
 
 
 class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client asks for, in its `dialect`. `body` is its own, for telling repeats apart."""
+    """A client's request in its `dialect`. The original `body` identifies repeats."""
 
     inference: InferenceRequest
     dialect: Dialect
@@ -54,7 +55,7 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServedModel(msgspec.Struct, frozen=True):
-    """A model, what serves it and at which price, as they were when its call was admitted."""
+    """A model with its price and provider, as they were when the call was admitted."""
 
     model: Model
     price: Price
@@ -63,20 +64,20 @@ class ServedModel(msgspec.Struct, frozen=True):
 
 
 class ServedCatalog(msgspec.Struct, frozen=True):
-    """All models with what serves them. It is replaced as a whole, and never changed."""
+    """All models and providers. It is replaced as a whole, and never changed."""
 
     catalog: Catalog
     providers: Mapping[str, Provider]
 
     def choose(self, request: InferenceRequest, account_id: str, at_ms: int) -> ServedModel:
-        """What a request gets; raises as `core.metering.routing.choose_model` does."""
+        """The model that serves a request; raises the errors of `routing.choose_model`."""
         choice = choose_model(self.catalog, request, account_id, at_ms)
         provider = self.providers[choice.model.endpoint.provider]
         return ServedModel(choice.model, choice.price, choice.markup_bp, provider)
 
 
 class AdmittedCall(msgspec.Struct, frozen=True):
-    """A call whose hold is placed. `cap_tokens` is the limit of its output where we set it."""
+    """A call whose hold is placed. `cap_tokens` is the output limit if the gateway sets it."""
 
     generation: Generation
     inference: InferenceRequest
@@ -86,7 +87,7 @@ class AdmittedCall(msgspec.Struct, frozen=True):
 
 
 class _Identity(msgspec.Struct, frozen=True):
-    """The id of a new call and, if it may be repeated, the digests it is known by."""
+    """The id of a new call, and the digests that identify its repeats."""
 
     id: str
     idempotency: str | None = None
@@ -94,7 +95,7 @@ class _Identity(msgspec.Struct, frozen=True):
 
 
 class Admission:
-    """Places the holds of calls. `served` is the catalogue for those that begin from now on."""
+    """Places the holds of calls. `served` is the catalog for calls that start from now on."""
 
     def __init__(
         self,
@@ -114,11 +115,11 @@ class Admission:
     async def admit(
         self, caller: AuthenticatedKey, request: CallRequest
     ) -> AdmittedCall | StoredAnswer:
-        """Place the hold of a call, or give the answer that a repeated one had.
+        """Place the hold of a call, or return the stored response to a repeat.
 
-        Raises what `core.metering.routing.choose_model` and `core.metering.sizing.quote_hold`
-        raise, for repeated calls `CallInProgress`, `CallEnded` or `ReferenceReused`, and
-        `StoreUnavailable`.
+        Raises the errors of `core.metering.routing.choose_model` and
+        `core.metering.sizing.quote_hold`, `StoreUnavailable`, and for repeats `CallInProgress`,
+        `CallEnded` or `ReferenceReused`.
         """
         served = self._served.choose(request.inference, caller.account_id, self._clock())
         identity = await self._identify(caller, request)
@@ -134,7 +135,7 @@ class Admission:
     ) -> _Identity | StoredAnswer:
         if request.idempotency_key is None:
             return _Identity(generation_id(self._random_bytes(ID_BYTES), self._clock()))
-        # Scoped to the caller's key: two callers that choose the same text are two requests.
+        # Scoped to the caller's key: the same text from two callers means two requests.
         scope = hashlib.sha256(f"{caller.key_hash}:{request.idempotency_key}".encode())
         api = request.inference.api
         digest = hashlib.sha256(api.encode() + b"\n" + request.body).hexdigest()
@@ -144,7 +145,7 @@ class Admission:
             return _Identity(repeatable_id(scope.digest(), 0), reference, digest)
         if latest.request_digest != digest:
             raise ReferenceReused(
-                "this Idempotency-Key was used before with another request; use a new one"
+                "This Idempotency-Key was used with another request. Use a new one."
             )
         if not _cost_nothing(latest):
             return await self._stored_answer(latest)
@@ -153,12 +154,13 @@ class Admission:
 
     async def _stored_answer(self, first: Generation) -> StoredAnswer:
         if first.state is HoldState.OPEN:
-            raise CallInProgress("A call with this Idempotency-Key is running; ask again shortly.")
+            raise CallInProgress("A call with this Idempotency-Key is running. Retry shortly.")
         answer = await self._store.answer(first.account_id, first.id)
         if answer is None:
             raise CallEnded(
                 f"The call with this Idempotency-Key has ended as {first.id} and is not made "
-                "again. Plain answers of up to 1 MiB are kept for 24 hours, streamed ones are not."
+                "again. Plain responses of up to 1 MiB are stored for 24 hours, streams are not. "
+                "Use a new Idempotency-Key for a new call."
             )
         return answer
 
@@ -169,7 +171,7 @@ class Admission:
         served: ServedModel,
         identity: _Identity,
     ) -> tuple[Generation, HoldQuote]:
-        """Size and place the hold; if others were faster and the ledger refuses, size it anew."""
+        """Quote and place the hold; if another call was faster and the ledger rejects it, retry."""
         priced = PricedRequest(served.model, served.price, request.inference, served.markup_bp)
         for tries_left in reversed(range(_TRIES)):
             row = await self._store.account_and_key(caller.key_hash)
@@ -192,15 +194,15 @@ class Admission:
                     raise
                 continue
             except ReferenceReused:
-                raise CallInProgress("This call has just been made by another request.") from None
+                raise CallInProgress(_JUST_MADE) from None
             if result.replayed:
-                raise CallInProgress("This call has just been made by another request.")
+                raise CallInProgress(_JUST_MADE)
             return generation, quote
         raise AssertionError("the last try returns or raises")
 
 
 def _cost_nothing(generation: Generation) -> bool:
-    """Ended without a charge: a repeat may be made as a new call."""
+    """Whether the call ended without a charge, so that a repeat may be a new call."""
     return generation.state is not HoldState.OPEN and (
         generation.state is HoldState.VOIDED
         or (generation.state is HoldState.EXPIRED and generation.cost_pico == 0)

@@ -1,6 +1,6 @@
-"""An attempt: one request to one endpoint, and as much of its answer as has come.
+"""An attempt: one request to one endpoint, and the part of its response received so far.
 
-A fallback makes another one in its place, as long as nothing of an answer was relayed.
+A fallback replaces it with another attempt, as long as nothing was relayed.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -21,7 +21,7 @@ ANSWER_MAX_BYTES = 64 * 1024 * 1024
 _ERROR_MAX_BYTES = 64 * 1024
 _BYTES_PER_TOKEN_MAX = 32
 _OUTPUT_SLACK_BYTES = 64 * 1024
-"""More text than honest tokens hold, on average: a stream beyond that is cut."""
+"""A stream with more text per token, plus the slack, is cut: no tokenizer averages that much."""
 
 _OK = 200
 
@@ -31,7 +31,7 @@ replace = msgspec.structs.replace
 class RunningAttempt:
     """A request to the endpoint that serves an admitted call, at the price of that endpoint.
 
-    `response` has what was metered of the answer, `unread` what has come and was not relayed yet.
+    `response` meters the response; `unread` yields chunks that arrived and are not yet relayed.
     """
 
     def __init__(self, call: AdmittedCall, clock: Clock) -> None:
@@ -45,7 +45,7 @@ class RunningAttempt:
         self._is_drain_stopped = False
 
     async def open(self) -> None:
-        """Send the request and look at the head of the answer; raises what is wrong with it."""
+        """Send the request and check the response headers; raises the provider's error."""
         request, served = self._call.inference, self._call.served
         endpoint = served.model.endpoint
         dialect = DIALECTS[endpoint.dialect]
@@ -63,7 +63,7 @@ class RunningAttempt:
             try:
                 error = await reply.read(_ERROR_MAX_BYTES)
             except ProviderError:
-                error = b""  # cut, or a page too large to be an error of this API: the status tells
+                error = b""  # cut, or too large to be an error of this API: the status must do
             raise dialect.provider_error(
                 endpoint.provider, reply.status, error, reply.retry_after_s
             )
@@ -71,7 +71,7 @@ class RunningAttempt:
             raise self.response.unstreamed_error(await reply.read(_ERROR_MAX_BYTES))
 
     async def read_answer(self) -> ProviderError | None:
-        """Read a whole plain answer; see `ResponseAdapter.read_answer`."""
+        """Read a whole plain response; see `ResponseAdapter.read_answer`."""
         payload = await self._opened.read(ANSWER_MAX_BYTES)
         self.note_first_byte()
         return self.response.read_answer(payload)
@@ -81,13 +81,13 @@ class RunningAttempt:
         return self._opened.chunks()
 
     def note_first_byte(self) -> None:
-        """Something for the client has come."""
+        """Record that the first bytes for the client have arrived."""
         self._first_byte_at_ms = self._clock()
 
     def checkpoint(self) -> Generation:
-        """The open generation with the cost of what has come so far."""
+        """The open generation with the cost so far."""
         call, served = self._call, self._call.served
-        # Metered, however slow the client is to read what came before it.
+        # Consuming the chunks meters them, even if the client is slow to read earlier ones.
         self.unread = iter(list(self.unread))
         return checkpoint(
             call.generation,
@@ -98,9 +98,9 @@ class RunningAttempt:
         )
 
     def settle(self, failure: GatewayError | None, *, cancelled: bool) -> Generation:
-        """The ended generation, with this attempt on it and the cost of all that has come."""
+        """The ended generation, with this attempt and the cost of everything received."""
         for _ in self.unread:
-            pass  # metered, however slow the client was to read what came before it
+            pass  # consuming the chunks meters them, even if the client was slow
         now_ms, call, served = self._clock(), self._call, self._call.served
         error = None if failure is None else failure.code
         attempts = (*call.generation.attempts, *self._recorded(now_ms, error))
@@ -116,7 +116,7 @@ class RunningAttempt:
         )
 
     def _recorded(self, now_ms: int, error: str | None) -> tuple[Attempt, ...]:
-        """What is stored of the attempt; nothing where no request was sent."""
+        """The record of the attempt to store; empty if no request was sent."""
         if self._started_at_ms is None:
             return ()
         endpoint = self._call.served.model.endpoint
@@ -133,31 +133,31 @@ class RunningAttempt:
         return (attempt,)
 
     def discard(self) -> None:
-        """Forget what has come: the client gets none of it, and is not charged for it."""
+        """Drop everything received: the client gets none of it, and is not charged for it."""
         self.unread = iter(())
         self.response = _adapter(self._call)
         self.close()
 
     def stop_draining(self) -> None:
-        """Read no more of an answer that nobody waits for; what was read is charged."""
+        """Stop reading a response that no client waits for; the part that was read is charged."""
         if self._reply is not None:
-            # An error costs nothing, read or not.
+            # An error response costs nothing in any case.
             self._is_drain_stopped = self._reply.status == _OK
             self._reply.close()
 
     def close(self) -> None:
-        """Let go of the provider's connection."""
+        """Release the provider's connection."""
         if self._reply is not None:
             self._reply.close()
 
     @property
     def _opened(self) -> ProviderReply:
-        assert self._reply is not None, "an answer comes after `open`"
+        assert self._reply is not None, "a response comes after `open`"
         return self._reply
 
 
 def _adapter(call: AdmittedCall) -> ResponseAdapter:
-    """The way of an answer from the endpoint's dialect to the client's: equal ones pass through."""
+    """The adapter from the endpoint's dialect to the client's; equal dialects pass through."""
     generation, request, model = call.generation, call.inference, call.served.model
     assert model.endpoint.dialect == call.dialect.name, "there is no translation yet"
     text_max_bytes = _OUTPUT_SLACK_BYTES + _BYTES_PER_TOKEN_MAX * generation.completion_tokens_max

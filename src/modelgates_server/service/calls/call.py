@@ -1,7 +1,7 @@
 """Metered calls. One `async with` is the whole protocol, from the hold to its end.
 
-The order is the promise: a hold is committed before anything leaves for a provider, and an answer
-ends after its capture is committed or spooled. Whatever is raised within the block, the hold ends.
+The order is the guarantee: a hold is committed before anything is sent to a provider, and a
+response ends after its capture is committed or spooled. Any exception in the block ends the hold.
 """
 
 import asyncio
@@ -34,13 +34,13 @@ from modelgates_server.service.ports import (
 )
 
 STORED_ANSWER_MAX_BYTES = 1024 * 1024
-"""A larger answer is not stored for repeats: a day of them would fill the database."""
+"""Larger responses are not stored for repeats, because a day of them would fill the database."""
 
 
 class Call:
-    """A call that has its hold. `open` it, then take its `answer`, or its `stream`.
+    """A call whose hold is placed. `open` it, then use `answer` or `stream`.
 
-    One task runs it. Others may look at it, and stop it where it reads on for nobody.
+    One task runs it. Other tasks may read it, and stop it while it drains without a client.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Call:
         self._is_settled = False
 
     async def open(self) -> None:
-        """Send the request; raises the provider's error once the hold is void."""
+        """Send the request; raises the provider's error after voiding the hold."""
         try:
             await self._attempt.open()
         except GatewayError as error:
@@ -69,23 +69,23 @@ class Call:
             raise
 
     async def answer(self) -> bytes:
-        """The whole answer, once it is paid for; raises what went wrong, once the hold is void."""
+        """The whole response, after it is charged; raises errors after voiding the hold."""
         try:
             failure = await self._attempt.read_answer()
         except GatewayError as error:
             await self._void(error)
             raise
-        # What was said is handed on and charged, also where the provider says that it failed.
+        # Output is relayed and charged even if the provider reports a failure.
         ended = self._settle(failure)
         body = self._attempt.response.answer(ended)
         await self._commit_end(ended, self._to_be_stored(ended, body))
         return body
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The answer as it comes; its last bytes come after the commit.
+        """The response as it arrives; its last bytes come after the commit.
 
-        Goes on when the client has left, for the usage that comes at the end. Raises what went
-        wrong, after the commit as well; `error_end` is then the end.
+        Continues after the client has disconnected, to get the usage at the end. Errors are raised
+        after the commit too; `error_end` then ends the stream.
         """
         self._relay = relay = StreamRelay(self._attempt)
         try:
@@ -98,13 +98,13 @@ class Call:
         yield self._attempt.response.end(self.generation)
 
     def error_end(self, error: ErrorReport) -> bytes:
-        """The end of a stream that failed, with what it cost."""
+        """The end of a failed stream, with its cost."""
         return self._attempt.response.error_end(self.generation, error)
 
     async def close(self, error: BaseException | None) -> None:
-        """Settle what has not come to its end, and let go of the provider's connection.
+        """Settle the call if it is not settled, and release the provider's connection.
 
-        Raises `Stopping` where the call was cancelled.
+        Raises `Stopping` if the call was cancelled.
         """
         try:
             if not self._is_settled:
@@ -125,18 +125,18 @@ class Call:
             self._attempt.stop_draining()
 
     async def _settle_unfinished(self, error: BaseException | None) -> None:
-        """The client has what its stream handed on, and nothing of a plain answer."""
+        """Charge the part of a stream that was relayed; void a plain call."""
         is_stopped = isinstance(error, asyncio.CancelledError)
         failure = (
             Stopping("The server is stopping.")
             if is_stopped
-            else GatewayError("failed within the gateway")
+            else GatewayError("The gateway failed.")
         )
         if self.generation.streamed:
             try:
                 await self._commit_end(self._settle(failure))
             except Exception:
-                # Even what was seen cannot be settled. Nothing is charged, but the hold must end.
+                # Not even the relayed part can be settled: charge nothing, but end the hold.
                 await self._void(failure)
                 raise
         else:
@@ -146,7 +146,7 @@ class Call:
             raise failure from None
 
     async def _void(self, error: GatewayError) -> None:
-        """End a call of which the client has seen nothing."""
+        """End a call of which the client has received nothing."""
         self._attempt.discard()
         await self._commit_end(self._settle(error))
         error.generation_id = self.generation.id
@@ -155,7 +155,7 @@ class Call:
         return self._attempt.settle(failure, cancelled=self._client.has_left())
 
     async def _commit_end(self, ended: Generation, answer: StoredAnswer | None = None) -> None:
-        """The call stays open to others until its end is committed or spooled."""
+        """Commit or spool the end; until then, the call counts as running."""
         self._is_settled = True
         try:
             await self._settling.commit_end(PendingSettlement(ended, answer))
@@ -170,7 +170,7 @@ class Call:
 
 
 class CallService:
-    """All calls of this process; `call` makes one."""
+    """All calls of this process; `call` starts one."""
 
     def __init__(
         self,
@@ -192,8 +192,9 @@ class CallService:
     ) -> "CallScope":
         """Make a call: `async with calls.call(…) as call`.
 
-        Entering places the hold. It raises as `Admission.admit` does, and gives the stored answer
-        of a repeated call in place of a call. `client_has_left` tells whether nobody waits.
+        Entering places the hold and raises the errors of `Admission.admit`. For a repeat it
+        returns the stored response instead of a call. `client_has_left` returns whether the client
+        has disconnected.
         """
         return CallScope(partial(self._begin, caller, request, client_has_left))
 
@@ -209,7 +210,7 @@ class CallService:
 
 
 class CallScope:
-    """The length of a call: leaving it ends the call, whatever was raised."""
+    """The scope of a call: leaving it ends the call, even after an exception."""
 
     def __init__(self, begin: Callable[[], Awaitable[Call | StoredAnswer]]) -> None:
         self._begin = begin

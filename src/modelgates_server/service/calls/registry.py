@@ -1,4 +1,4 @@
-"""The calls that run in this process: their heartbeat, and the server's wait for their ends."""
+"""The running calls of this process: their heartbeat, and waiting for their ends."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -15,19 +15,19 @@ _EXTENSIONS_PER_TTL = 3
 
 
 class RunningCall(Protocol):
-    """What the registry asks of a call."""
+    """The methods of a call that the registry uses."""
 
     generation: Generation
 
     def checkpoint(self) -> Generation:
-        """The open generation with the cost of what has come so far."""
+        """The open generation with the cost so far."""
 
     def stop_draining(self, now_ms: int, drain_ms: int) -> None:
-        """Stop reading for a client that was seen to have left so long ago."""
+        """Stop reading if the client disconnected at least `drain_ms` ago."""
 
 
 class CallRegistry:
-    """Knows who runs, and tells the ledger in time that they live."""
+    """Knows the running calls, and extends their holds in time."""
 
     def __init__(
         self,
@@ -48,33 +48,33 @@ class CallRegistry:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def add(self, call: RunningCall) -> None:
-        """A call whose hold is placed has begun."""
+        """Add a call whose hold is placed."""
         generation = call.generation
         self._running[generation.id] = _RegisteredCall(call, generation.created_at_ms)
         self._idle.clear()
 
     def remove(self, generation_id: str) -> None:
-        """The end of a call is committed or spooled."""
+        """Remove a call whose end is committed or spooled."""
         del self._running[generation_id]
         if not self._running:
             self._idle.set()
 
     async def live_hold_ids(self) -> set[str]:
-        """The holds that are no orphans: their calls run here, or their ends wait for a commit."""
+        """Ids of holds that are not orphans: the call runs here, or its end waits for a commit."""
         return {*self._running, *await self._settling.pending_ids()}
 
     async def run_forever(self, every_s: float) -> None:
-        """Look after the calls as long as the server runs."""
+        """Send heartbeats and drain the spool for as long as the server runs."""
         while True:
             try:
                 self.heartbeat()
                 await self._settling.try_to_drain_spool()
-            except Exception as error:  # noqa: BLE001 - reported; without this all holds expire
+            except Exception as error:  # noqa: BLE001 - reported; if this ended, all holds expire
                 self._observer.maintenance_failed(error)
             await asyncio.sleep(every_s)
 
     def heartbeat(self) -> None:
-        """Extend holds in time, and put an end to draining."""
+        """Extend holds that are due, and stop draining that takes too long."""
         now_ms, timeouts = self._clock(), self._timeouts
         for registered in tuple(self._running.values()):
             registered.call.stop_draining(now_ms, timeouts.drain_s * 1000)
@@ -89,8 +89,8 @@ class CallRegistry:
             await self._holds.extend(
                 registered.call.checkpoint(), registered.step, self._timeouts.hold_ttl_s
             )
-        except Exception as error:  # noqa: BLE001 - it is reported, and tried again
-            # Without the database it is tried again by the next heartbeat, under the same number.
+        except Exception as error:  # noqa: BLE001 - reported, and retried
+            # The next heartbeat retries under the same number.
             self._observer.heartbeat_failed(registered.call.generation, error)
         else:
             registered.extended_at_ms = now_ms
@@ -104,7 +104,7 @@ class CallRegistry:
         task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
-        """Wait until the ends of all calls are committed or spooled; their tasks know of it."""
+        """Wait until the ends of all calls are committed or spooled; their tasks are stopping."""
         async with asyncio.timeout(_STOP_MAX_S):
             await self._idle.wait()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -112,7 +112,7 @@ class CallRegistry:
 
 
 class _RegisteredCall:
-    """A running call, and when the ledger last heard that it lives."""
+    """A running call, and the time when its hold was last extended."""
 
     def __init__(self, call: RunningCall, placed_at_ms: int) -> None:
         self.call = call

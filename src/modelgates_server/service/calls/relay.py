@@ -1,4 +1,4 @@
-"""The way of an answer to its client, also to one that has left."""
+"""Relays a response to its client, and reads it to the end if the client has disconnected."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -7,18 +7,18 @@ from modelgates_server.core.errors import GatewayError
 from modelgates_server.service.calls.attempt import RunningAttempt
 
 TAIL_MAX_S = 0.5
-"""Where the connection stays open and no usage comes, each stream takes so much longer."""
+"""If the connection stays open and no usage arrives, each stream takes that much longer."""
 
 
 class ClientWatch:
-    """Knows since when nobody waits for an answer. `has_left` tells whether that is so now."""
+    """Remembers when a client disconnected. `has_left` returns whether it has."""
 
     def __init__(self, has_left: Callable[[], bool]) -> None:
         self.has_left = has_left
         self._left_at_ms: int | None = None
 
     def gone_ms(self, now_ms: int) -> int | None:
-        """How long the client has been seen to be gone; None while it is there."""
+        """Milliseconds since the client was first seen disconnected; None while connected."""
         if not self.has_left():
             return None
         if self._left_at_ms is None:
@@ -27,14 +27,14 @@ class ClientWatch:
 
 
 class StreamRelay:
-    """Reads the stream of an attempt to its end, also where the client has left: for the usage."""
+    """Reads the stream of an attempt to its end, where the usage is, even without a client."""
 
     def __init__(self, attempt: RunningAttempt) -> None:
         self._attempt = attempt
         self._chunks = attempt.chunks()
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """What the client gets, as it comes; raises `ProviderError` where the provider fails."""
+        """The chunks for the client as they arrive; raises `ProviderError` on failure."""
         attempt, response = self._attempt, self._attempt.response
         is_silent = True
         async for data in self._chunks:
@@ -43,7 +43,7 @@ class StreamRelay:
                 is_silent = False
                 attempt.note_first_byte()
                 yield first
-                # It leaves before the others are looked at, which takes the transport a turn.
+                # Send it before the others are metered, which takes the transport one turn.
                 await asyncio.sleep(0)
             if rest := b"".join(attempt.unread):
                 yield rest
@@ -60,17 +60,17 @@ class StreamRelay:
         response.check_end()
 
     async def close(self) -> None:
-        """Let go of the connection; one that has only its end to send may be reused."""
+        """Release the connection; reuse it if only its end is missing."""
         if self._attempt.response.is_done:
             try:
                 async with asyncio.timeout(TAIL_MAX_S):
                     async for _ in self._chunks:
                         pass
             except (GatewayError, TimeoutError):
-                pass  # the answer was whole; the connection is closed by its attempt
+                pass  # the response was complete; its attempt closes the connection
 
     async def _read_tail(self) -> None:
-        """Read on until the usage comes, for a moment; whatever happens, the answer is whole."""
+        """Wait briefly for the usage; the response is complete in any case."""
         response = self._attempt.response
         try:
             async with asyncio.timeout(TAIL_MAX_S):

@@ -1,7 +1,7 @@
-"""Commits the end of each call once, whatever happened; what cannot be committed is spooled.
+"""Commits the end of each call exactly once; an end that cannot be committed is spooled.
 
-An answer ends after its capture is committed, or lies synced in the spool because the database is
-gone.
+A response ends after its capture is committed, or synced in the spool if the database is
+unavailable.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ ANSWER_KEPT_MS = MS_PER_DAY
 
 
 class Settling:
-    """The ends of all calls of this process, and the spool that several processes share."""
+    """The ends of all calls of this process, and the spool, which processes share."""
 
     def __init__(self, ledger: Ledger, spool: Spool, observer: Observer, clock: Clock) -> None:
         self._holds = Holds(ledger, clock)
@@ -32,18 +32,18 @@ class Settling:
             try:
                 await self._commit(settlement)
             except asyncio.CancelledError:
-                # The server stops waiting for requests. Repeating a command is always safe.
+                # The server is stopping. Repeating a command is always safe.
                 await self._commit(settlement)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the end may not be lost
+        except Exception as error:  # noqa: BLE001 - no error may lose the end of a call
             await self._put_into_spool(settlement, error)
 
     async def drain_spool(self) -> None:
-        """Commit what was spooled, by this process or one that is gone.
+        """Commit all spooled settlements, including those of dead processes.
 
-        Raises `StoreUnavailable` while the database cannot take it. One that cannot be read, or
-        that the ledger refuses, does not keep the others: its error is raised at the end.
+        Raises `StoreUnavailable` while the database is unavailable. A settlement that cannot be
+        read, or that the ledger rejects, does not delay the others; its error is raised at the end.
         """
-        self._has_spooled = False  # what is spooled while this runs sets it again
+        self._has_spooled = False  # a settlement that is spooled meanwhile sets it again
         try:
             trouble = await self._resolve_all()
         except Exception:
@@ -54,22 +54,22 @@ class Settling:
             raise trouble[0]
 
     async def try_to_drain_spool(self) -> None:
-        """The same, if there is anything of this process; what fails stays where it is."""
+        """Drain the spool if this process has spooled anything; failures stay in the spool."""
         if self._has_spooled:
-            with suppress(Exception):  # maintenance tries as well, and reports it
+            with suppress(Exception):  # maintenance tries too, and reports failures
                 await self.drain_spool()
 
     async def pending_ids(self) -> set[str]:
-        """The calls that have ended, and whose ends are not committed yet."""
+        """Ids of calls that have ended but are not committed yet."""
         return {*self._unsaved, *await self._spool.ids()}
 
     async def _commit(self, settlement: PendingSettlement, *, first: bool = True) -> None:
-        """`first`: nobody else commits this one, so a repeat of ours is still to be reported."""
+        """Commit; `first` means that only this process can have, so even a replay is reported."""
         generation = settlement.generation
         try:
             result = await self._holds.end(generation, settlement.answer)
         except HoldEnded:
-            # It was resolved while nobody could reach the database; a hold ends once.
+            # Another process resolved the hold during the outage; a hold ends once.
             self._observer.capture_after_expiry(generation)
         else:
             if first or not result.replayed:
@@ -82,11 +82,11 @@ class Settling:
         try:
             await self._spool.put(settlement)
         except OSError as error:
-            # Nowhere to write either: it is tried again from memory, and the log has the figures.
+            # The spool cannot be written either: retry from memory. The log has the numbers.
             self._observer.spooled(generation, error)
             self._unsaved[generation.id] = settlement
         finally:
-            # Not before: who drains meanwhile would find nothing and take that for all.
+            # Not earlier: a drain in between would find nothing, and reset the flag.
             self._has_spooled = True
 
     async def _resolve_all(self) -> list[Exception]:
@@ -94,11 +94,9 @@ class Settling:
         for generation_id in [*await self._spool.ids(), *self._unsaved]:
             try:
                 await self._resolve(generation_id)
-            except Exception as error:  # noqa: BLE001 - it must not keep the others; it is raised
-                # Its hold is open until it lands: whoever reads the log must be able to end that.
-                error.add_note(
-                    f"while the spooled end of {generation_id} was committed; it is tried again"
-                )
+            except Exception as error:  # noqa: BLE001 - raised later; it must not delay the others
+                # The hold stays open until then, so the log must name the file to the operator.
+                error.add_note(f"While committing the spooled end of {generation_id}; will retry.")
                 trouble.append(error)
         return trouble
 
