@@ -166,7 +166,7 @@ async def test_export_fails_when_an_entry_is_damaged(store: Store, sqlite_path: 
         connection.execute("drop trigger entry_is_never_changed")
         connection.execute("update entry set kind = 'nonsense' where seq = 2")
         connection.commit()
-    message = f"entry 2 of account '{account_id}' cannot be read: kind holds 'nonsense'"
+    message = f"Entry 2 of account '{account_id}' cannot be read: kind holds 'nonsense'"
     with pytest.raises(StoreUnavailable, match=message):
         await as_csv(store)
 

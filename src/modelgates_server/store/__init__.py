@@ -1,1 +1,1 @@
-"""Way out: SQL. One package per database, each passing the same contract suite."""
+"""The database ports. One package per database; all pass the same contract suite."""

@@ -1,4 +1,4 @@
-"""Rows of either database become the values of the core, and back, by the structs' fields."""
+"""Converts rows of any database to values of the core and back, by the fields of the structs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
@@ -34,20 +34,20 @@ STRUCTS: Mapping[str, type[msgspec.Struct]] = {
     "key_creation_record": KeyCreationRecord,
     "price": Price,
 }
-"""What the statements call the columns of a struct."""
+"""The names that statements use for the columns of a struct."""
 
 _generation = msgspec.json.Decoder(Generation)
 _call_summary = msgspec.json.Decoder(CallSummary)
 _json = msgspec.json.Encoder()
-# What reading JSON of another origin may raise; the core asserts what it builds.
+# Errors of reading JSON that another program wrote; the constructors of the core assert.
 _DECODE_ERRORS = (msgspec.DecodeError, AssertionError, IndexError, RecursionError, TypeError)
 
 
 def reader(struct: Callable[..., T], *, keywords: bool = False) -> Callable[[Row], T]:
-    """Builds a struct from its columns in the order of its fields.
+    """A function that builds a struct from its columns, in the order of its fields.
 
-    Enums and truth values are looked up, which is faster than constructing them; a value that is
-    none raises `KeyError`. With `keywords` for a struct that takes its members by name alone.
+    Enums and booleans are looked up, which is faster than constructing them; an invalid value
+    raises `KeyError`. Set `keywords` for a struct whose fields are keyword-only.
     """
     hints = get_type_hints(struct)
     names = tuple(hints)
@@ -60,13 +60,13 @@ def reader(struct: Callable[..., T], *, keywords: bool = False) -> Callable[[Row
         return struct(*values)
 
     if keywords:
-        assert not tables, "members by name are taken as they are"
+        assert not tables, "keyword-only fields are not converted"
         return lambda row: struct(**dict(zip(names, row, strict=True)))
     return read if tables else lambda row: struct(*row)
 
 
 def _values(hint: Any) -> dict[Any, Any]:
-    """The values that stored ones stand for, where they are not the same."""
+    """The values of an enum or boolean by their stored form; empty for other types."""
     types = get_args(hint) or (hint,)
     if bool in types:
         return {0: False, 1: True}
@@ -82,16 +82,16 @@ def _enums(hint: Any) -> list[type[StrEnum]]:
 def writer(
     struct: type[T], names: Sequence[str], encoders: Mapping[str, Callable[[T], Any]]
 ) -> Callable[[T], Row]:
-    """Gives what a database takes for columns of these names: the members of a struct.
+    """A function that returns the columns with these names from the fields of a struct.
 
-    `encoders` are for columns that are no members. An enum becomes its text here: a database's
-    driver takes longer to find out what it is.
+    `encoders` compute columns that are not fields. Enums are converted to text here, because
+    database drivers are slower at it.
     """
     hints = get_type_hints(struct)
     members = [name for name in names if name not in encoders]
     get_members: Callable[[T], Row] = attrgetter(*members)
     if members == list(hints):
-        get_members = msgspec.structs.astuple  # type: ignore[assignment] # of structs, and faster
+        get_members = msgspec.structs.astuple  # type: ignore[assignment] # structs only, and faster
     enums = [index for index, name in enumerate(members) if _enums(hints.get(name))]
     encoded = [(index, encoders[name]) for index, name in enumerate(names) if name in encoders]
     if not enums and not encoded:
@@ -101,7 +101,7 @@ def writer(
         row = list(get_members(value))
         for index in enums:
             if row[index] is not None:
-                row[index] = row[index]._value_  # as `value`, which is a slow property
+                row[index] = row[index]._value_  # the same as `value`, which is a slow property
         for index, encode in encoded:
             row.insert(index, encode(value))
         return row
@@ -123,25 +123,25 @@ _ACCOUNT_COLUMNS = len(Account.__struct_fields__)
 
 
 def account_and_key_of(row: Row) -> tuple[Account, Key]:
-    """The columns of an account, then those of a key."""
+    """Read the columns of an account, then those of a key."""
     return account_of(row[:_ACCOUNT_COLUMNS]), key_of(row[_ACCOUNT_COLUMNS:])
 
 
 def open_holds_of(row: Row) -> OpenHolds:
-    """The statement `all_open_holds`."""
+    """Read a row of the statement `all_open_holds`."""
     count, millions, rest, oldest_at_ms = row
     return OpenHolds(count, millions * 1_000_000 + rest, oldest_at_ms)
 
 
 def hold_and_call_of(row: Row) -> tuple[Hold, CallSummary | None]:
-    """The columns of a hold, then the record of its generation; raises as `generation_of` does."""
+    """Read the columns of a hold, then its generation; raises the errors of `generation_of`."""
     *columns, record = row
     hold = hold_of(columns)
     return hold, None if record is None else _decode(_call_summary, hold.id, record)
 
 
 def generation_of(row: Row) -> Generation:
-    """Id and record; raises `StoreUnavailable` for a record that is not one of ours."""
+    """Read id and record; raises `StoreUnavailable` if the record is invalid."""
     generation_id, record = row
     return with_error_codes(_decode(_generation, generation_id, record))
 
@@ -154,14 +154,14 @@ def _decode(decoder: msgspec.json.Decoder[T], generation_id: str, record: str) -
 
 
 def generation_row_of(row: Row) -> GenerationRow:
-    """All columns; raises as `generation_of` does."""
+    """Read all columns; raises the errors of `generation_of`."""
     stored = _generation_row_of(row)
     record = generation_of((stored.id, stored.record))
     return msgspec.structs.replace(stored, record=record)
 
 
 def price_of(row: Row) -> Price:
-    """All columns; raises `StoreUnavailable` for one that is not one of ours."""
+    """Read all columns; raises `StoreUnavailable` if one is invalid."""
     columns = dict(zip(Price.__struct_fields__, row, strict=True))
     try:
         columns["tiers"] = msgspec.json.decode(columns["tiers"])
@@ -172,12 +172,12 @@ def price_of(row: Row) -> Price:
 
 def _damaged(kind: str, name: object, error: Exception) -> StoreUnavailable:
     return StoreUnavailable(
-        f"{kind} {name!r} cannot be read ({error}): restore the database from a backup"
+        f"The {kind} {name!r} cannot be read ({error}). Restore the database from a backup."
     )
 
 
 def as_stored(value: type[T], read: Callable[[Row], T]) -> Callable[[Row], T]:
-    """For audits: a row that cannot be read is handed on as it is stored, for them to name."""
+    """A reader for audits: it returns a row that cannot be read unchanged, to be reported."""
 
     def read_anyway(row: Row) -> T:
         try:
@@ -189,10 +189,10 @@ def as_stored(value: type[T], read: Callable[[Row], T]) -> Callable[[Row], T]:
 
 
 def generation_json(generation: Generation) -> str:
-    """The column `record`."""
+    """Encode the column `record`."""
     return _json.encode(generation).decode()
 
 
 def tiers_json(price: Price) -> str:
-    """The column `tiers`."""
+    """Encode the column `tiers`."""
     return _json.encode(price.tiers).decode()

@@ -1,4 +1,4 @@
-"""The port `Spool` on a folder: one synced file a settlement, for when the database is gone."""
+"""The port `Spool` in a folder: one synced file per settlement, for database outages."""
 
 import asyncio
 import os
@@ -16,13 +16,13 @@ _ENDING = ".json"
 
 
 class FolderSpool:
-    """Files in a folder, which is made if there is none; several processes may share it."""
+    """Stores files in a folder, which it creates if needed; several processes may share it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def check(self) -> None:
-        """Try it before anything has to be spooled; raises `StoreUnavailable`."""
+        """Test the folder before anything has to be spooled; raises `StoreUnavailable`."""
         probe = self._folder / f"probe-{os.getpid()}"
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -30,8 +30,8 @@ class FolderSpool:
             probe.unlink()
         except OSError as error:
             raise StoreUnavailable(
-                f"the spool {self._folder} cannot be written ({error.strerror}): make it writable, "
-                "or name another folder with MODELGATES_SPOOL_DIR"
+                f"The spool {self._folder} cannot be written ({error.strerror}). Make it writable, "
+                "or set MODELGATES_SPOOL_DIR to another folder."
             ) from error
 
     async def put(self, settlement: PendingSettlement) -> None:
@@ -43,7 +43,7 @@ class FolderSpool:
         try:
             return sorted(path.stem for path in self._folder.glob(f"*{_ENDING}"))
         except OSError as error:
-            raise StoreUnavailable(f"the spool {self._folder} cannot be read: {error}") from error
+            raise StoreUnavailable(f"The spool {self._folder} cannot be read: {error}") from error
 
     async def load(self, generation_id: str) -> PendingSettlement | None:
         """See `Spool.load`."""
@@ -54,8 +54,8 @@ class FolderSpool:
             return None
         except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
             raise StoreUnavailable(
-                f"the spooled settlement {path} is damaged or cannot be read ({error}): its hold "
-                "is still open; move the file aside and the next sweep resolves it"
+                f"The spooled settlement {path} is damaged or cannot be read ({error}). Its hold "
+                "is still open; move the file aside and the next sweep resolves it."
             ) from error
         generation = with_error_codes(settlement.generation)
         return msgspec.structs.replace(settlement, generation=generation)
@@ -65,7 +65,7 @@ class FolderSpool:
         try:
             self._path(generation_id).unlink(missing_ok=True)
         except OSError as error:
-            raise StoreUnavailable(f"the spool {self._folder} is read-only: {error}") from error
+            raise StoreUnavailable(f"The spool {self._folder} is read-only: {error}") from error
 
     def _write(self, settlement: PendingSettlement) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

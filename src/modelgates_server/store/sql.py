@@ -1,8 +1,8 @@
-"""Named statements: `.sql` files stay reviewable as SQL and are read once.
+"""Named statements in `.sql` files, which can be reviewed as SQL and are read once.
 
-A statement starts at a line `-- name: it` and ends at the next such line. The columns of a struct
-stand in it as `{hold}`; as `{hold:h}` they are those of the table's alias `h`, and as
-`{hold:values}` the parameters of the same names, `:account_id, :id, …`.
+A statement starts at a line `-- name: it` and ends at the next such line. `{hold}` inserts the
+columns of a struct, `{hold:h}` the columns of the table alias `h`, and `{hold:values}` the
+parameters with the same names, `:account_id, :id, …`.
 """
 
 import re
@@ -21,7 +21,7 @@ def load_statements(
 ) -> dict[str, str]:
     """The statements of one file of a package, by name, without comments and semicolons.
 
-    `structs` has the structs whose columns a statement may name.
+    `structs` are the structs whose columns statements may insert.
     """
     columns = {name: _Columns(struct.__struct_fields__) for name, struct in structs.items()}
     text = resources.files(package).joinpath(file).read_text(encoding="utf-8")
@@ -31,7 +31,7 @@ def load_statements(
 
 
 class _Columns:
-    """The names of a struct's fields, as `str.format` puts them into a statement."""
+    """The names of a struct's fields, in the form that `str.format` inserts into a statement."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
@@ -48,13 +48,13 @@ class _Columns:
 
 
 class BoundStatement(NamedTuple):
-    """A statement with `?` for its parameters, and their names in the order of the marks."""
+    """A statement with `?` for its parameters, and their names in the same order."""
 
     sql: str
     names: tuple[str, ...]
 
 
 def bind(statement: str) -> BoundStatement:
-    """Give the named parameters of a statement an order: rows then need no look-up by name."""
+    """Turn named parameters into positional ones, so that rows need no lookup by name."""
     names = tuple(_PARAMETER.findall(statement))
     return BoundStatement(_PARAMETER.sub("?", statement), names)

@@ -1,4 +1,4 @@
-"""Many commands, one commit: plan which rows they need, load them, apply the commands, save.
+"""Group commit: plan the rows that many commands need, load them, apply the commands, save.
 
-Shared by the databases: they differ in how rows are loaded and saved, not in what happens between.
+All databases share this package; they differ only in how rows are loaded and saved.
 """

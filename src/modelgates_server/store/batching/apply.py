@@ -1,4 +1,4 @@
-"""Applies the commands of a batch in order to rows, and gathers what is to be saved."""
+"""Applies the commands of a batch to rows, in order, and collects the changes to save."""
 
 from collections.abc import Sequence
 
@@ -17,18 +17,19 @@ from modelgates_server.core.ledger.rules import Change, State, apply
 from modelgates_server.store.batching.plan import HoldName, Reference, Rows, WriteRequest
 
 Result = CommandResult | Exception
-"""What one command of a batch comes to. An exception here has changed nothing."""
+"""The outcome of one command of a batch. A command that ends in an exception changed nothing."""
 
 
 class BatchState:
     """The rows of one batch: each is read once and written once, however often it changes.
 
-    Unless `check_references`, a command is taken for new: its reference is looked up only when it
-    is refused, or may be stored in another spelling, and a hold to be placed not at all. Where that
-    was wrong, saving breaks a unique constraint; then the batch is undone and run again with it.
-    Nearly all commands are new, and are spared two look-ups each.
+    Unless `check_references` is set, a command is assumed to be new: its reference is looked up
+    only if the rules reject it or if it may be stored in another spelling, and a hold to be placed
+    is not looked up at all. If the assumption is wrong, saving violates a unique constraint, and
+    the batch is rolled back and run again with `check_references`. Almost all commands are new, and
+    save two lookups each.
 
-    `attachments` has those of the accepted commands by kind, in the order of the commands.
+    `attachments` has the attachments of accepted commands by kind, in the order of the commands.
     """
 
     def __init__(self, rows: Rows, total_cap_pico: int | None, *, check_references: bool) -> None:
@@ -48,7 +49,7 @@ class BatchState:
         self.attachments: dict[type[Attachment], list[Attachment]] = {}
 
     def apply(self, requests: Sequence[WriteRequest]) -> list[Result]:
-        """Apply the commands in order; one refusal or mistake of ours does not touch the others."""
+        """Apply the commands in order; an error or a bug in one does not affect the others."""
         return [self._apply_one(request) for request in requests]
 
     def _apply_one(self, request: WriteRequest) -> Result:
@@ -69,7 +70,7 @@ class BatchState:
         return CommandResult(change.entry, replayed=False)
 
     def _replay_or(self, error: Exception, command: Command) -> Result:
-        """What is refused as new may be the repeat of what was accepted before."""
+        """The replay of an earlier command with this reference, or the error."""
         prior = None
         if not self._check_references:
             prior = self._prior(command)

@@ -1,4 +1,4 @@
-"""What is written together, and which rows it needs: known before anything is read."""
+"""The commands of a batch, and the rows they need, which are known before anything is read."""
 
 from collections.abc import Iterable, Mapping
 from typing import Protocol
@@ -18,7 +18,7 @@ Reference = tuple[str, str]
 
 
 class WriteRequest(msgspec.Struct, frozen=True):
-    """A command and what is saved in its commit; see `Ledger.execute`."""
+    """A command and the records saved in its commit; see `Ledger.execute`."""
 
     command: Command
     attachments: tuple[Attachment, ...] = ()
@@ -29,7 +29,7 @@ class WriteRequest(msgspec.Struct, frozen=True):
 
 
 class RowsNeeded(msgspec.Struct, frozen=True):
-    """The names of the rows that commands concern."""
+    """The names of the rows that commands need."""
 
     accounts: frozenset[str]
     keys: frozenset[str]
@@ -38,7 +38,7 @@ class RowsNeeded(msgspec.Struct, frozen=True):
 
 
 def rows_needed(commands: Iterable[Command]) -> RowsNeeded:
-    """All rows that applying these commands may read, a reference in all its stored spellings."""
+    """All rows that these commands may read, with references in all their stored spellings."""
     accounts, keys = set[str](), set[str]()
     holds, references = set[HoldName](), set[Reference]()
     for command in commands:
@@ -52,7 +52,7 @@ def rows_needed(commands: Iterable[Command]) -> RowsNeeded:
 
 
 class Rows(Protocol):
-    """Gives the rows that commands concern, as they were before the batch."""
+    """Returns the rows that commands need, as they were before the batch."""
 
     def account(self, account_id: str) -> Account | None:
         """One account."""
@@ -64,13 +64,13 @@ class Rows(Protocol):
         """One hold."""
 
     def prior(self, account_id: str, reference: str) -> Entry | None:
-        """The entry that bears a reference."""
+        """The entry with a reference."""
 
 
 class LoadedRows(msgspec.Struct, frozen=True):
-    """`Rows` that were loaded in one step: every row of `RowsNeeded`, None where there is none.
+    """`Rows` loaded in one step: every row of `RowsNeeded`, or None if it does not exist.
 
-    Asking for a row that was not planned is a mistake of ours, and raises `KeyError`.
+    Reading a row that was not planned is a bug, and raises `KeyError`.
     """
 
     accounts: Mapping[str, Account | None]
@@ -96,7 +96,7 @@ class LoadedRows(msgspec.Struct, frozen=True):
 
 
 def load_each(rows: Rows, needed: RowsNeeded) -> LoadedRows:
-    """Load what is needed row by row, for a store in which single look-ups cost no round trip."""
+    """Load rows one by one, for a store in which a lookup is not a round trip."""
     return LoadedRows(
         accounts={account_id: rows.account(account_id) for account_id in needed.accounts},
         keys={key_hash: rows.key(key_hash) for key_hash in needed.keys},

@@ -1,1 +1,1 @@
-"""The ledger on one SQLite file: one writer with group commit, readers on the event loop."""
+"""The store on one SQLite file: one writer with group commit, readers on the event loop."""

@@ -1,4 +1,4 @@
-"""What an operator does to a database file: look at it, migrate it, back it up."""
+"""An operator's work on a database file: status, migration, backup."""
 
 import os
 import sqlite3
@@ -23,7 +23,7 @@ _PAGES_A_STEP = 2048
 
 
 def status(path: Path) -> dict[str, int | str | bool]:
-    """Path, size, schema and row counts, also of a database that must be migrated first."""
+    """Path, size, schema and row counts, even of a database that needs a migration."""
     check_exists(path)
     with explained(path):
         connection = prepare(connect_stdlib(path), read_only=True)
@@ -45,7 +45,7 @@ def status(path: Path) -> dict[str, int | str | bool]:
 
 
 def migrate_file(path: Path) -> list[int]:
-    """Bring a database to our schema, creating it where there is none; returns what was applied."""
+    """Migrate a database, creating it if needed; returns the numbers of applied migrations."""
     with explained(path):
         make_private(path)
         connection = prepare(connect_stdlib(path), read_only=False)
@@ -56,16 +56,16 @@ def migrate_file(path: Path) -> list[int]:
 
 
 def backup(path: Path, target: Path, on_progress: Callable[[int, int], None]) -> None:
-    """Copy a consistent state of the database, also while it is in use, and sync it.
+    """Copy a consistent state of the database, even while it is in use, and sync the copy.
 
-    The copy gets its name only when it is whole. An existing file is never overwritten.
-    `on_progress` gets the pages done and all pages.
+    The copy gets its name only when it is complete. An existing file is never overwritten.
+    `on_progress` receives the number of copied pages and of all pages.
     """
     check_exists(path)
     if target.exists():
-        raise InvalidInput(f"{target} exists already; choose another name or move it away")
+        raise InvalidInput(f"{target} exists. Choose another name, or move the file away.")
     if not target.parent.is_dir():
-        raise InvalidInput(f"the folder {target.parent} does not exist")
+        raise InvalidInput(f"The folder {target.parent} does not exist. Create it first.")
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
         _copy(path, partial, on_progress)
@@ -86,7 +86,7 @@ def _copy(path: Path, partial: Path, on_progress: Callable[[int, int], None]) ->
         closing(copy),
         closing(sqlite3.connect(path, isolation_level=None)) as source,
     ):
-        # One snapshot for the whole copy: without it every commit by others starts it over.
+        # One snapshot for the whole copy; without it, every other commit would restart the copy.
         source.execute("begin")
         version_of(source)
         source.backup(
@@ -98,10 +98,10 @@ def _copy(path: Path, partial: Path, on_progress: Callable[[int, int], None]) ->
 
 
 def _give_name(partial: Path, target: Path) -> None:
-    """Unlike a rename, a link does not overwrite; file systems without links have the rename."""
+    """Link, because a rename would overwrite; rename on file systems without links."""
     try:
         os.link(partial, target)
     except FileExistsError:
-        raise InvalidInput(f"{target} was made meanwhile; choose another name") from None
+        raise InvalidInput(f"{target} was created meanwhile. Choose another name.") from None
     except OSError:
         partial.rename(target)

@@ -1,4 +1,4 @@
-"""Changes to stored answers, done by the writer inside its transaction."""
+"""Changes to stored responses, which the writer runs inside its transaction."""
 
 from modelgates_server.store.sqlite.connection import Connection
 from modelgates_server.store.sqlite.rows import STATEMENTS

@@ -1,4 +1,4 @@
-"""Opening a SQLite file so that acknowledged means synced, and saying clearly when that fails."""
+"""Opens a SQLite file so that acknowledged means synced, and explains failures clearly."""
 
 import os
 import sqlite3
@@ -27,14 +27,14 @@ class Cursor(Protocol):
         """The next row or None."""
 
     def fetchall(self) -> list[Any]:
-        """The rows that are left."""
+        """The remaining rows."""
 
     def __iter__(self) -> Iterator[Any]:
-        """The rows that are left, one at a time."""
+        """The remaining rows, one at a time."""
 
 
 class Connection(Protocol):
-    """What the store uses of a connection; the power-loss test brings another file layer."""
+    """The methods of a connection that the store uses; the power-loss test has its own."""
 
     def execute(self, sql: str, parameters: Parameters = ..., /) -> Cursor:
         """Run one statement."""
@@ -43,7 +43,7 @@ class Connection(Protocol):
         """Run one statement for each row."""
 
     def cursor(self) -> Cursor:
-        """A cursor to be used again and again."""
+        """A cursor to reuse."""
 
     def close(self) -> None:
         """Release the file."""
@@ -53,14 +53,14 @@ Connect = Callable[[Path], Connection]
 
 
 def connect_stdlib(path: Path) -> Connection:
-    """A connection without implicit transactions that may be handed to another thread."""
+    """A connection without implicit transactions that another thread may use."""
     return sqlite3.connect(
         path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256
     )
 
 
 def inode_of(path: Path) -> int:
-    """Which file a path names now, 0 for none."""
+    """The inode of the file at a path, 0 if there is none."""
     try:
         return path.stat().st_ino
     except FileNotFoundError:
@@ -68,7 +68,7 @@ def inode_of(path: Path) -> int:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, 0 for none."""
+    """The size of a file in bytes, 0 if there is none."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
@@ -76,30 +76,38 @@ def size_of(path: Path) -> int:
 
 
 def check_exists(path: Path) -> None:
-    """Raise `StoreUnavailable` when there is no database, or nothing in it."""
+    """Raise `StoreUnavailable` if the database does not exist or is empty."""
     if not size_of(path):
         raise StoreUnavailable(
-            f"there is no database at {path}; `modelgates account create` or `modelgates db "
-            "migrate` makes one, MODELGATES_DATABASE_URL names another"
+            f"There is no database at {path}. Create one with `modelgates account create` or "
+            "`modelgates db migrate`, or set MODELGATES_DATABASE_URL to another."
         )
 
 
+def moved(path: Path) -> str:
+    """The message for a database file that was moved or replaced."""
+    return (
+        f"The database {path} was moved or replaced while in use. Put it back, or restart the "
+        "server to use the new file."
+    )
+
+
 def make_private(path: Path) -> None:
-    """Create a file that only its owner may read, if there is none; SQLite's other files follow."""
-    with suppress(OSError):  # what is wrong, SQLite tells next
+    """Create the file readable only by its owner; SQLite gives its other files the same mode."""
+    with suppress(OSError):  # SQLite reports the problem next
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def prepare(connection: Connection, *, read_only: bool) -> Connection:
-    """Set what every connection needs: full sync, foreign keys, no trust in the file's schema."""
+    """Configure a connection: full sync, foreign keys, no trust in the file's schema."""
     execute = connection.execute
-    # A process that sets up the file, recovers it or closes it last locks all others out for a
-    # moment. Readers run on the event loop: they wait only briefly, and never for a writer.
+    # A process that creates the file, recovers it or closes it last briefly locks out all others.
+    # Readers run on the event loop, so they wait only briefly, and never for a writer.
     execute(f"pragma busy_timeout = {_READ_WAIT_MS if read_only else _WAIT_MS}")
     execute("pragma synchronous = full")
-    execute("pragma fullfsync = on")  # macOS: its plain fsync leaves data in the drive's cache
+    execute("pragma fullfsync = on")  # on macOS, plain fsync leaves data in the drive's cache
     execute("pragma checkpoint_fullfsync = on")
-    execute("pragma wal_autocheckpoint = 0")  # the writer does it: `Writer._shorten_log`
+    execute("pragma wal_autocheckpoint = 0")  # see `Writer._shorten_log`
     execute("pragma foreign_keys = on")
     execute("pragma trusted_schema = off")
     execute("pragma cell_size_check = on")
@@ -109,11 +117,11 @@ def prepare(connection: Connection, *, read_only: bool) -> Connection:
 
 
 def insist(connection: Connection, sql: str) -> Cursor:
-    """Run a statement as soon as the other processes on the file let it.
+    """Run a statement as soon as the other processes on the file allow it.
 
-    SQLite's own waiting sleeps up to 100 ms between tries, which starves one of two busy processes
-    (measured: 1 to 1,577), and it does not wait at all where several change the journal mode. Short
-    even tries let them take turns.
+    SQLite's busy handler sleeps for up to 100 ms between tries, which starves one of two busy
+    processes (measured: 1 turn to 1,577), and it does not wait at all if several processes change
+    the journal mode. Short, regular retries let processes take turns.
     """
     deadline = time.monotonic() + _WAIT_MS / 1000
     while True:
@@ -126,7 +134,7 @@ def insist(connection: Connection, sql: str) -> Cursor:
 
 
 def try_write(connection: Connection) -> bool:
-    """Start a write transaction, unless another process is in one."""
+    """Start a write transaction, unless another process has one open; returns whether it did."""
     try:
         connection.execute("begin immediate")
     except sqlite3.OperationalError as error:
@@ -137,13 +145,13 @@ def try_write(connection: Connection) -> bool:
 
 
 def begin_write(connection: Connection) -> None:
-    """Start a write transaction when the other processes on the file have ended theirs."""
+    """Start a write transaction once the other processes on the file have ended theirs."""
     insist(connection, "begin immediate")
 
 
 @contextmanager
 def writing(connection: Connection) -> Iterator[None]:
-    """A write transaction: committed and synced when the block ends, undone when it raises."""
+    """A write transaction: committed and synced when the block ends, rolled back if it raises."""
     begin_write(connection)
     try:
         yield
@@ -154,7 +162,7 @@ def writing(connection: Connection) -> Iterator[None]:
 
 
 def undo(connection: Connection) -> None:
-    """Roll back, also where SQLite has done so itself after an I/O error."""
+    """Roll back, even if SQLite has already done so after an I/O error."""
     try:
         connection.execute("rollback")
     except sqlite3.OperationalError as error:
@@ -164,14 +172,14 @@ def undo(connection: Connection) -> None:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn trouble with the file into one line that says what to do; mistakes of ours pass."""
+    """Turn problems with the file into one line that says what to do; bugs are raised as usual."""
     try:
         yield
     except sqlite3.DatabaseError as error:
         if type(error) not in (sqlite3.OperationalError, sqlite3.DatabaseError):
             raise
         raise StoreUnavailable(_explain(path, error)) from error
-    except UnicodeDecodeError as error:  # SQLite quotes a damaged schema in what it says
+    except UnicodeDecodeError as error:  # SQLite quotes a damaged schema in its message
         raise StoreUnavailable(_damaged(path)) from error
 
 
@@ -179,24 +187,24 @@ def _explain(path: Path, error: sqlite3.Error) -> str:
     text = str(error)
     if _is_busy(error):
         return (
-            f"database {path} is locked by another program; close whatever has it open "
-            "(an SQLite shell, a copy in progress) and try again"
+            f"The database {path} is locked by another program. Close the program that has it open "
+            "(an SQLite shell, a copy in progress), and retry."
         )
     if "unable to open" in text:
         if not path.parent.is_dir():
-            return f"database {path} cannot be opened: the folder {path.parent} does not exist"
-        return f"database {path} cannot be opened: check that its folder exists and is writable"
+            return f"The database {path} cannot be opened: the folder {path.parent} does not exist."
+        return f"The database {path} cannot be opened. Make sure that its folder is writable."
     if "readonly" in text:
-        return f"database {path} cannot be written: make the file and its folder writable"
+        return f"The database {path} cannot be written. Make the file and its folder writable."
     if "not a database" in text or "malformed" in text:
         return f"{_damaged(path)} ({text})"
     if "disk is full" in text:
-        return f"database {path} cannot grow: the disk is full"
-    return f"database {path} cannot be used: {text}"
+        return f"The database {path} cannot grow because the disk is full. Free some space."
+    return f"The database {path} cannot be used: {text}"
 
 
 def _damaged(path: Path) -> str:
-    return f"database {path} is damaged or not a database: restore it from a backup"
+    return f"The database {path} is damaged or not a database. Restore it from a backup."
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

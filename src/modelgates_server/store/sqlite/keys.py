@@ -1,4 +1,4 @@
-"""Changes to keys, done by the writer inside its transaction: `core.keys` decides."""
+"""Changes to keys, which the writer runs inside its transaction; `core.keys` has the rules."""
 
 from modelgates_server.core.keys import (
     IssuedKey,

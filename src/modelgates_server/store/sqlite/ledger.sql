@@ -1,4 +1,4 @@
--- The statements of the writer. What stands in braces are the fields of a struct: `store.sql`.
+-- The statements of the writer. Braces insert the fields of a struct, see `store/sql.py`.
 
 -- name: account
 select {account} from account where id = ?;
@@ -44,7 +44,7 @@ update api_key
 insert into api_key ({key}) values ({key:values});
 
 -- name: update_key
--- The whole row, as it was read in the same transaction and changed.
+-- Updates the whole row, which was read in the same transaction.
 update api_key set ({key}) = ({key:values}) where hash = :hash;
 
 -- name: key_creation_record
@@ -63,7 +63,7 @@ insert into generation ({generation}) values ({generation:values})
    set state = excluded.state, cost_pico = excluded.cost_pico, record = excluded.record;
 
 -- name: add_activity
--- The account is no member of an activity row: it comes first.
+-- The account is not a field of an activity row; it comes first.
 insert into activity (account_id, {activity}) values (?, {activity:values})
     on conflict (account_id, day, key_hash, endpoint_id, model) do update
    set requests = requests + excluded.requests,

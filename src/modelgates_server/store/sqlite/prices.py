@@ -1,4 +1,4 @@
-"""Changes to the price book, done by the writer inside its transaction."""
+"""Changes to the price book, which the writer runs inside its transaction."""
 
 from collections.abc import Iterable
 

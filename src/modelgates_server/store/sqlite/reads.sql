@@ -1,5 +1,5 @@
 -- The statements of the readers: short, indexed, never inside a transaction that stays open.
--- What stands in braces are the fields of a struct: `store.sql`.
+-- Braces insert the fields of a struct, see `store/sql.py`.
 
 -- name: authenticated_key
 select k.hash as key_hash, k.account_id, k.kind, k.disabled, k.deleted_at_ms, k.expires_at_ms,
@@ -39,7 +39,7 @@ select {hold:h}, g.record
  where h.account_id = ? and h.state = 'open' order by h.created_at_ms limit ?;
 
 -- name: all_open_holds
--- Summed in two parts: all accounts together may hold more than an int64.
+-- Summed in two parts, because all accounts together may hold more than an int64.
 select count(*) as count, coalesce(sum(amount_pico / 1000000), 0) as amount_millions,
        coalesce(sum(amount_pico % 1000000), 0) as amount_rest, min(created_at_ms) as oldest_at_ms
   from hold indexed by hold_open_of_account where state = 'open';

@@ -19,7 +19,7 @@ STATEMENTS = load_statements(__package__, "ledger.sql", rows.STRUCTS)
 
 
 class SqliteRows:
-    """`batching.Rows` in a transaction. Single look-ups: set-based ones gained 1 us a row."""
+    """`batching.Rows` in a transaction, by single lookups: queries for sets saved 1 µs per row."""
 
     def __init__(self, connection: Connection) -> None:
         self._execute = connection.execute
@@ -41,7 +41,7 @@ class SqliteRows:
         return self._one(rows.entry_of, "prior", account_id, reference)
 
     def key_creation_record(self, account_id: str, reference: str) -> KeyCreationRecord | None:
-        """What a request to create a key left, under its reference."""
+        """The record that a request to create a key left under its reference."""
         read = rows.key_creation_record_of
         return self._one(read, "key_creation_record", account_id, reference)
 
@@ -51,10 +51,10 @@ class SqliteRows:
 
 
 class CachedRows:
-    """`Rows` that remembers what this connection committed, while nobody else commits.
+    """`Rows` that caches the rows this connection committed, until another connection commits.
 
-    `data_version` tells of commits by other connections, in this process and others; it is read
-    inside each write transaction, when nobody else can commit.
+    `data_version` shows commits by other connections, in this process and others. It is read
+    inside each write transaction, when no other connection can commit.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -66,7 +66,7 @@ class CachedRows:
         self._holds: dict[HoldName, Hold] = {}
 
     def refresh(self) -> None:
-        """Forget everything if the file has changed; call it first in each transaction."""
+        """Clear the cache if the file has changed; call it first in each transaction."""
         version = self._connection.execute("pragma data_version").fetchone()[0]
         if version != self._version or self._count() > _CACHED_MAX:
             self.forget()
@@ -76,13 +76,13 @@ class CachedRows:
         return len(self._accounts) + len(self._keys) + len(self._holds)
 
     def forget(self) -> None:
-        """Start empty."""
+        """Clear the cache."""
         self._accounts.clear()
         self._keys.clear()
         self._holds.clear()
 
     def remember(self, state: BatchState) -> None:
-        """Keep what a batch left, after its commit. Only open holds are read again."""
+        """Cache the result of a batch after its commit, with open holds only."""
         self._accounts.update(state.new_accounts)
         self._accounts.update(state.changed_accounts)
         self._keys.update(state.changed_keys)

@@ -1,4 +1,4 @@
-"""Saves what a batch changed, inside the writer's transaction."""
+"""Saves the changes of a batch, inside the writer's transaction."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Write(Generic[T]):
-    """A statement whose parameters are members of a struct, by their names."""
+    """A statement whose parameters are the fields of a struct, by name."""
 
     def __init__(self, statement: str, struct: type[T], **encoders: Callable[[T], Any]) -> None:
         bound = bind(statement)
@@ -60,7 +60,7 @@ def save(connection: Connection, state: BatchState) -> None:
 
 
 def _save_generations(connection: Connection, generations: Sequence[Generation]) -> None:
-    """Each as its last command left it, and what it adds to the activity of its account."""
+    """Save the last state of each generation, and add it to the activity of its account."""
     latest = {(each.account_id, each.id): each for each in generations}.values()
     _save_generation.run(connection, latest)
     activity = (
@@ -75,4 +75,4 @@ _SAVES: Mapping[type, Callable[[Connection, Sequence[Any]], None]] = {
     Generation: _save_generations,
     StoredAnswer: _insert_answer.run,
 }
-"""How each kind of attachment is saved, in an order that suits the foreign keys."""
+"""The function that saves each kind of attachment, in the order that foreign keys require."""

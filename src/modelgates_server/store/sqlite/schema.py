@@ -1,4 +1,4 @@
-"""Which schema a file has, and the numbered migrations that bring it to ours."""
+"""Reads the schema version of a file, and applies numbered migrations to it."""
 
 import re
 import sqlite3
@@ -10,9 +10,9 @@ from modelgates_server.core.errors import StoreUnavailable
 from modelgates_server.store.sqlite.connection import Connection, insist, writing
 
 APPLICATION_ID = 0x4D474C31
-"""`MGL1`, in the file's header: nobody's other database is taken for ours."""
+"""`MGL1` in the file's header, so that another program's database is recognized."""
 
-# In one statement: another process may be setting up the file between two.
+# One statement, because another process may be creating the schema between two.
 _MARKS = """
 select (select user_version from pragma_user_version),
        (select application_id from pragma_application_id),
@@ -31,43 +31,43 @@ def migrations() -> list[tuple[int, str]]:
 
 
 def newest_version() -> int:
-    """The schema this program works with."""
+    """The schema version that this program needs."""
     return migrations()[-1][0]
 
 
 def version_of(connection: Connection) -> int:
-    """A file's schema, 0 for an empty one; raises `StoreUnavailable` for a foreign database."""
+    """A file's schema version, 0 if empty; raises `StoreUnavailable` for a foreign database."""
     version: int
     version, application, objects = connection.execute(_MARKS).fetchone()
     if application == APPLICATION_ID:
         return version
     if version or objects:
         raise StoreUnavailable(
-            "this file is some other program's SQLite database; point MODELGATES_DATABASE_URL "
-            "to a ModelGates database or to a file that does not exist yet"
+            "This file is the SQLite database of another program. Set MODELGATES_DATABASE_URL to a "
+            "ModelGates database, or to a file that does not exist yet."
         )
     return 0
 
 
 def check_version(connection: Connection) -> None:
-    """Raise `StoreUnavailable` unless the file has exactly our schema."""
+    """Raise `StoreUnavailable` unless the file has exactly the needed schema."""
     version, newest = version_of(connection), newest_version()
     if version > newest:
         raise StoreUnavailable(
-            f"the database has schema {version}, this program knows {newest}: it was opened by a "
-            "newer ModelGates; upgrade this one"
+            f"The database has schema {version}, but this program knows only {newest}: a newer "
+            "ModelGates has migrated it. Upgrade this one."
         )
     if version < newest:
         raise StoreUnavailable(
-            f"the database has schema {version}, this program needs {newest}: back it up "
-            "(modelgates db backup FILE), then run modelgates db migrate"
+            f"The database has schema {version}, but this program needs {newest}. Back it up "
+            "(modelgates db backup FILE), then run modelgates db migrate."
         )
 
 
 def migrate(connection: Connection) -> list[int]:
     """Apply the missing migrations in one transaction; returns their numbers.
 
-    Safe to call from several processes at once: the version is read again under the write lock.
+    Several processes may call it at once: the version is read again under the write lock.
     """
     if version_of(connection) == 0:
         insist(connection, "pragma journal_mode = wal").fetchone()
@@ -86,7 +86,7 @@ def migrate(connection: Connection) -> list[int]:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """Split a script; a trigger has semicolons inside, so SQLite says where statements end."""
+    """Split a script. Triggers contain semicolons, so SQLite decides where statements end."""
     lines: list[str] = []
     for line in script.splitlines(keepends=True):
         lines.append(line)

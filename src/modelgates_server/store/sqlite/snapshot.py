@@ -1,4 +1,4 @@
-"""The port `AccountSnapshot`: one account's rows in one snapshot, as they are stored."""
+"""The port `AccountSnapshot`: the rows of one account, from one snapshot, as stored."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TypeVar
@@ -31,7 +31,7 @@ class SqliteAccountSnapshot:
         self._account_id = account_id
         row = connection.execute(READS["account"], (account_id,)).fetchone()
         if row is None:
-            raise AccountNotFound(f"there is no account {account_id}")
+            raise AccountNotFound(f"Account {account_id} does not exist.")
         self.account = rows.account_of(row)
         keys = connection.execute(READS["all_keys"], (account_id,))
         self.keys = [_key_as_stored(key) for key in keys]
@@ -60,7 +60,7 @@ class SqliteAccountSnapshot:
         return iter(self._connection.execute(READS[name], (self._account_id,)))
 
     def _generation_rows(self) -> Iterator[rows.Row]:
-        """Read one by one: only their names are sorted, records would fill the disk."""
+        """Read one by one: sorting whole records instead of ids would fill the disk."""
         execute, statement = self._connection.execute, READS["generation_row"]
         for (hold_id,) in self._rows("hold_ids"):
             yield from execute(statement, (self._account_id, hold_id))

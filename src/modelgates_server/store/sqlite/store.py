@@ -28,6 +28,7 @@ from modelgates_server.store.sqlite.connection import (
     inode_of,
     insist,
     make_private,
+    moved,
     prepare,
     undo,
 )
@@ -47,10 +48,7 @@ _LIMITS = BatchLimits()
 
 
 class SqliteStore:
-    """Reads run inline on the caller's thread, writes go through the writer.
-
-    Build one with `open_store`.
-    """
+    """Reads on the calling thread, and writes through the writer. Build it with `open_store`."""
 
     def __init__(
         self, path: Path, connect: Connect, reader: Connection, limits: BatchLimits
@@ -142,7 +140,7 @@ class SqliteStore:
 
     async def authenticated_key(self, key_hash: str) -> AuthenticatedKey | None:
         """See `Keys.authenticated_key`."""
-        # On the path of every request: spelled out, without the context manager of the other reads.
+        # Every request runs this, so it does without the context manager of the other reads.
         try:
             row = self._cursor.execute(_AUTHENTICATED_KEY, (key_hash,)).fetchone()
         except sqlite3.Error:
@@ -195,7 +193,7 @@ class SqliteStore:
 
     @asynccontextmanager
     async def account_snapshot(self, account_id: str) -> AsyncIterator[SqliteAccountSnapshot]:
-        """See `Journal.account_snapshot`. On a connection of its own: it stays open for long."""
+        """See `Journal.account_snapshot`. Uses a separate connection, which stays open for long."""
         self._check_open()
         with explained(self._path):
             connection = prepare(self._connect(self._path), read_only=True)
@@ -212,10 +210,10 @@ class SqliteStore:
             execute = self._reader.execute
             checks = [row[0] for row in execute("pragma integrity_check")]
             if checks != ["ok"]:
-                return [f"the file is damaged: {check}" for check in checks]
+                return [f"The file is damaged: {check}" for check in checks]
             strays = execute(READS["strays"]).fetchall()
             prices = execute(READS["prices"]).fetchall()
-        damage = [f"account {account_id}: there are {problem}" for account_id, problem in strays]
+        damage = [f"Account {account_id}: there are {problem}" for account_id, problem in strays]
         for row in prices:
             try:
                 rows.price_of(row)
@@ -227,7 +225,7 @@ class SqliteStore:
         """See `Store.ping`."""
         self._check_open()
         if inode_of(self._path) != self._inode:
-            raise StoreUnavailable(f"database {self._path} was moved or replaced while in use")
+            raise StoreUnavailable(moved(self._path))
         with explained(self._path):
             check_version(self._reader)
         self._writer.check()
@@ -264,10 +262,10 @@ def open_store(
 ) -> SqliteStore:
     """Open a database; raises `StoreUnavailable` with one clear line.
 
-    Without `create`, one that does not exist or is empty is refused as well: whoever only looks
-    would take it for a ledger on which all is right.
+    Without `create`, a database that does not exist or is empty is an error too: a command that
+    only reads must not report an empty ledger as sound.
 
-    A database of an older schema is refused: its operator backs it up and migrates it first.
+    A database with an older schema is an error: its operator backs it up and migrates it first.
     """
     if not create:
         check_exists(path)
@@ -277,7 +275,7 @@ def open_store(
 
 
 def prepare_file(path: Path, connect: Connect = connect_stdlib) -> None:
-    """Make sure that the file has our schema and can be written; see `open_store`."""
+    """Make sure that the file has the needed schema and can be written; see `open_store`."""
     with explained(path):
         make_private(path)
         connection = prepare(connect(path), read_only=False)
@@ -286,8 +284,8 @@ def prepare_file(path: Path, connect: Connect = connect_stdlib) -> None:
                 migrate(connection)
             check_version(connection)
             _keep_write_ahead_log(path, connection)
-            # Refused here, with a clear line, rather than at the first write of a customer.
-            # Beginning alone is not refused: on a read-only file it begins to read.
+            # Fail here with a clear message, rather than at the first write of a customer.
+            # `begin` alone does not fail: on a read-only file it starts a read transaction.
             begin_write(connection)
             connection.execute(f"pragma user_version = {newest_version()}")
             undo(connection)
@@ -296,8 +294,8 @@ def prepare_file(path: Path, connect: Connect = connect_stdlib) -> None:
 
 
 def _keep_write_ahead_log(path: Path, connection: Connection) -> None:
-    """A restored backup is in another mode, whose commits a power loss may undo."""
+    """Turn WAL mode on: a restored backup has another mode, which a power loss can undo."""
     if insist(connection, "pragma journal_mode = wal").fetchone()[0] != "wal":
         raise StoreUnavailable(
-            f"database {path} cannot keep a write-ahead log: put it on a local disk"
+            f"The database {path} cannot use a write-ahead log. Put it on a local disk."
         )

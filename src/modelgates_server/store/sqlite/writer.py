@@ -1,6 +1,6 @@
-"""The one writer of a process: what comes in while a commit runs is committed together next.
+"""The only writer of a process: changes that arrive during a commit form the next batch.
 
-An answer is given only after the commit was synced. With one `fsync` for a whole batch, full
+A change is acknowledged only after its commit was synced. With one `fsync` for a whole batch, full
 durability costs little (docs/decisions/0002).
 """
 
@@ -25,6 +25,7 @@ from modelgates_server.store.sqlite.connection import (
     begin_write,
     explained,
     inode_of,
+    moved,
     prepare,
     size_of,
     try_write,
@@ -37,11 +38,11 @@ from modelgates_server.store.sqlite.schema import check_version
 T = TypeVar("T")
 
 WriteFunction = Callable[[Connection], Any]
-"""A change that is not a ledger command; it raises before it writes, or not at all."""
+"""A change that is not a ledger command. If it raises, it has not written anything."""
 
 _WAITING_MAX = 10_000
 _LIGHT_MAX_BYTES = 128 * 1024
-"""More answers than that are written on the thread: a mebibyte takes 5 ms."""
+"""Batches with more bytes of responses are written on the thread: a mebibyte takes 5 ms."""
 
 
 class _Job(NamedTuple):
@@ -50,9 +51,9 @@ class _Job(NamedTuple):
 
 
 class BatchLimits(msgspec.Struct, frozen=True):
-    """Most changes in one commit, and the size above which the log is copied to the file.
+    """The most changes in one commit, and the size above which the log is checkpointed.
 
-    The loop does nothing else while it works on a batch: 128 changes take it some 5 ms.
+    The loop does nothing else during a batch: 128 changes take about 5 ms.
     """
 
     batch_max: int = 128
@@ -60,10 +61,10 @@ class BatchLimits(msgspec.Struct, frozen=True):
 
 
 class Writer:
-    """Accepts work on one event loop: its statements run there, what waits for the disk beside it.
+    """Runs statements on the event loop, and operations that wait for the disk on a thread.
 
-    On a thread of their own the statements would contend with the loop for the interpreter, and
-    hand it over and back for each of them.
+    Statements on another thread would compete with the loop for the interpreter lock, and pass it
+    back and forth for each statement.
     """
 
     def __init__(self, path: Path, connect: Connect, limits: BatchLimits) -> None:
@@ -82,30 +83,30 @@ class Writer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-writer")
 
     def submit(self, work: WriteRequest | WriteFunction) -> asyncio.Future[Any]:
-        """Have work done; the future ends after its batch was committed or given up."""
+        """Queue a change; the future completes after its batch is committed or has failed."""
         if self._closed:
             raise Stopping("The server is stopping.")
         if len(self._waiting) >= _WAITING_MAX:
-            raise StoreUnavailable("too many changes are waiting for the disk; try again shortly")
+            raise StoreUnavailable("Too many changes are waiting for the disk. Retry shortly.")
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Job(work, future))
         self._go_on()
         return future
 
     def _go_on(self, _: object = None) -> None:
-        """See that what waits is done, also after our task was cancelled, as a loop's end does."""
+        """Start a task if changes wait, even after the last one was cancelled by a closing loop."""
         if self._waiting and (self._busy is None or self._busy.done()):
-            # It begins after everything that is ready on the loop has submitted its work, too.
+            # The task starts after everything that is ready on the loop has submitted its changes.
             self._busy = asyncio.get_running_loop().create_task(self._run())
             self._busy.add_done_callback(self._go_on)
 
     def check(self) -> None:
-        """Raise `StoreUnavailable` while changes cannot be saved, as far as is known."""
+        """Raise `StoreUnavailable` if the last batch could not be saved."""
         if self._trouble is not None:
             raise StoreUnavailable(str(self._trouble))
 
     async def close(self) -> None:
-        """Finish everything accepted, then let go of the file."""
+        """Finish all accepted changes, then release the file."""
         self._closed = True
         while self._busy is not None and not self._busy.done():
             await asyncio.wait([self._busy])  # unlike the task itself, this may be cancelled
@@ -113,25 +114,25 @@ class Writer:
         self._thread.shutdown()
 
     async def _run(self) -> None:
-        """Commit what waits until nothing does."""
+        """Commit batches until nothing waits."""
         while self._waiting:
             batch = self._waiting[: self._limits.batch_max]
             del self._waiting[: self._limits.batch_max]
             results = await self._commit([job.work for job in batch])
             _resolve(batch, results)
             if isinstance(results[0], StoreUnavailable):
-                # All that waits fails with it: otherwise each batch would wait for a lock again.
+                # Everything that waits fails too; otherwise each batch would wait for a lock again.
                 rest, self._waiting = self._waiting, []
                 _resolve(rest, [results[0]] * len(rest))
             await self._shorten_log()
-            # Answered together, callers ask together again.
+            # Callers that are answered together submit their next changes together.
             await asyncio.sleep(0)
 
     async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
-        """Run on the thread what may wait for the disk or for other processes.
+        """Run on the thread an operation that may wait for the disk or for other processes.
 
-        It is waited for even when our task is cancelled, as all are at the end of a loop: the
-        connection is the thread's until then, and whether a commit stands must be known.
+        Waits for it even if this task is cancelled, as all tasks are when a loop ends: until then
+        the thread uses the connection, and the outcome of a commit must be known.
         """
         done = asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
         while not done.done():
@@ -145,11 +146,11 @@ class Writer:
             with explained(self._path):
                 results = await self._commit_together(jobs)
         except StoreUnavailable as error:
-            # After a failed commit only a new connection knows what the file holds.
+            # After a failed commit, only a new connection shows what the file contains.
             self._disconnect()
             self._trouble = error
             return [error] * len(jobs)
-        except Exception as error:  # noqa: BLE001 - a bug of ours, raised where the work was submitted
+        except Exception as error:  # noqa: BLE001 - a bug, raised where the change was submitted
             if len(jobs) == 1:
                 return [error]
             return [(await self._commit([job]))[0] for job in jobs]
@@ -176,7 +177,7 @@ class Writer:
                 )
             await self._in_thread(connection.execute, "commit")
         except BaseException:
-            rows.forget()  # what stands, only the file knows
+            rows.forget()  # only the file shows what was committed
             undo(connection)
             raise
         rows.remember(state)
@@ -190,10 +191,12 @@ class Writer:
         try:
             inode = inode_of(self._path)
         except OSError as error:
-            raise StoreUnavailable(f"database {self._path} cannot be reached: {error}") from error
+            raise StoreUnavailable(
+                f"The database {self._path} cannot be reached: {error}"
+            ) from error
         if inode != self._inode:
-            # SQLite would go on writing to the deleted file, and the money would be lost with it.
-            raise StoreUnavailable(f"database {self._path} was moved or replaced while in use")
+            # SQLite would keep writing to the deleted file, and the money would be lost with it.
+            raise StoreUnavailable(moved(self._path))
         if self._connection is None or self._rows is None:
             self._connection = await self._in_thread(self._open)
             self._rows = CachedRows(self._connection)
@@ -202,20 +205,20 @@ class Writer:
     def _open(self) -> Connection:
         connection = prepare(self._connect(self._path), read_only=False)
         check_version(connection)
-        connection.execute("pragma busy_timeout = 0")  # `begin_write` waits, and evenly
+        connection.execute("pragma busy_timeout = 0")  # `begin_write` waits, with short retries
         return connection
 
     def _disconnect(self) -> None:
         connection, self._connection, self._rows = self._connection, None, None
         if connection is not None:
-            with suppress(sqlite3.Error):  # it is given up anyway
+            with suppress(sqlite3.Error):  # the connection is discarded anyway
                 connection.close()
 
     async def _shorten_log(self) -> None:
-        """Copy a long log to the file and cut it, after everybody was answered.
+        """Checkpoint and truncate a long log, after all changes were acknowledged.
 
-        SQLite would do it within a commit and beside the commits of other processes, and until
-        3.51.3 that could lose committed pages (sqlite.org/wal.html#walresetbug). `truncate` keeps
+        SQLite would do it during a commit, concurrently with commits of other processes, which
+        before 3.51.3 could lose committed pages (sqlite.org/wal.html#walresetbug). `truncate` keeps
         other writers out meanwhile.
         """
         try:
@@ -224,9 +227,9 @@ class Writer:
                 return
             busy = await self._in_thread(_copy_log, self._connection)
         except (sqlite3.Error, OSError):
-            self._disconnect()  # the log stays whole; the next commit tells what is wrong
+            self._disconnect()  # the log stays intact; the next commit reports the problem
             return
-        # A long read, as by `ledger verify`, keeps the log: it is tried again when it has grown.
+        # A long read, such as `ledger verify`, blocks the checkpoint: retry when the log has grown.
         self._log_limit_bytes = (
             size + self._limits.log_max_bytes if busy else self._limits.log_max_bytes
         )
@@ -238,7 +241,7 @@ def _work(
     jobs: Sequence[WriteRequest | WriteFunction],
     check_references: bool,
 ) -> tuple[list[Any], BatchState]:
-    """Do it all in the open transaction; the results, and what is to be remembered of it."""
+    """Apply a batch in the open transaction; returns the results, and the state to remember."""
     results: dict[int, Any] = {}
     requests: dict[int, WriteRequest] = {}
     rows.refresh()
@@ -259,7 +262,7 @@ def _work(
 
 
 def _is_light(jobs: Sequence[WriteRequest | WriteFunction]) -> bool:
-    """Whether the work is short: no deleting of a thousand rows, no megabytes of answers."""
+    """Whether a batch is short: it deletes no rows in bulk, and writes no megabytes."""
     size_bytes = 0
     for job in jobs:
         if not isinstance(job, WriteRequest):
@@ -271,7 +274,7 @@ def _is_light(jobs: Sequence[WriteRequest | WriteFunction]) -> bool:
 
 
 def _copy_log(connection: Connection) -> bool:
-    """Whether readers kept part of the log from being copied."""
+    """Checkpoint; returns whether readers blocked part of it."""
     connection.execute("pragma busy_timeout = 1000")
     busy = connection.execute("pragma wal_checkpoint(truncate)").fetchone()[0]
     connection.execute("pragma busy_timeout = 0")
@@ -280,7 +283,7 @@ def _copy_log(connection: Connection) -> bool:
 
 def _resolve(batch: Sequence[_Job], results: Sequence[Any]) -> None:
     for job, result in zip(batch, results, strict=True):
-        if job.future.done():  # its caller has gone; the work stands nevertheless
+        if job.future.done():  # its caller is gone; the change is committed nevertheless
             continue
         if isinstance(result, Exception):
             job.future.set_exception(result)
@@ -291,5 +294,5 @@ def _resolve(batch: Sequence[_Job], results: Sequence[Any]) -> None:
 def _do(work: WriteFunction, connection: Connection) -> Any:
     try:
         return work(connection)
-    except GatewayError as refusal:
-        return refusal
+    except GatewayError as error:
+        return error
