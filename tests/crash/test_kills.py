@@ -3,7 +3,7 @@ from pathlib import Path
 from tests.crash.kills import Toll, kill
 
 
-def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+def test_kill_loses_no_acknowledged_change(tmp_path: Path) -> None:
     toll = Toll()
     kill(tmp_path, 30, 1, toll)
     assert toll.problems == []

@@ -19,7 +19,7 @@ def checkpoints(log: list[Event]) -> int:
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_a_power_loss_loses_nothing_that_was_acknowledged(tmp_path: Path, seed: int) -> None:
+async def test_power_failure_loses_no_acknowledged_change(tmp_path: Path, seed: int) -> None:
     log = await record(tmp_path, seed)
     assert answers(log) > 100
     assert checkpoints(log) > 4
@@ -28,7 +28,7 @@ async def test_a_power_loss_loses_nothing_that_was_acknowledged(tmp_path: Path, 
     assert (loss.outages, loss.losing, loss.lost) == (OUTAGES, 0, 0)
 
 
-async def test_a_missing_sync_does_not_go_unseen(tmp_path: Path) -> None:
+async def test_missing_sync_is_detected(tmp_path: Path) -> None:
     """At a setting that does not sync every commit, the same outages must lose some of the answers.
 
     SQLite promises that a file is sound even so: if these are not, then the outages are impossible.

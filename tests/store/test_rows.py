@@ -35,7 +35,7 @@ ACCOUNT = Account("user_A", "name", 0, 1)
 
 
 def stored(value: Any) -> tuple[Any, ...]:
-    """What a database gives back: text for enums, 0 and 1 for truth values."""
+    """The values that a database returns: text for enums, 0 and 1 for booleans."""
     members = msgspec.to_builtins(value).values()
     return tuple(int(member) if member in (True, False) else member for member in members)
 
@@ -63,7 +63,7 @@ def test_row_is_read_as_it_was_written(value: Any, read: Callable[[rows.Row], An
     ]
 
 
-def test_row_is_written_in_the_order_of_the_names_asked_for() -> None:
+def test_row_is_written_in_the_order_of_the_given_names() -> None:
     assert list(rows.writer(Hold, ("id", "state", "account_id"), {})(HOLD)) == [
         "h",
         "open",
@@ -74,7 +74,7 @@ def test_row_is_written_in_the_order_of_the_names_asked_for() -> None:
     assert list(write(HOLD)) == ["h", 10, "user_A", "a" * 64]
 
 
-def test_name_that_is_no_member_is_refused_when_it_is_read() -> None:
+def test_unknown_field_name_is_refused_when_statements_are_loaded() -> None:
     write = rows.writer(Hold, ("id", "stat"), {})
     with pytest.raises(AttributeError, match="stat"):
         write(HOLD)
@@ -89,7 +89,7 @@ def test_name_that_is_no_member_is_refused_when_it_is_read() -> None:
         ((*stored(KEY)[:7], "yearly", *stored(KEY)[8:]), rows.key_of),
     ],
 )
-def test_value_that_no_member_may_have_raises_and_is_handed_to_audits_as_stored(
+def test_invalid_value_raises_and_is_given_to_audits_unchanged(
     row: tuple[Any, ...], read: Callable[[rows.Row], Any]
 ) -> None:
     with pytest.raises(KeyError):

@@ -1,4 +1,4 @@
-"""The spool on a folder: what is put there comes back whole, or the trouble is told."""
+"""The spool in a folder: settlements are read back completely, or the problem is reported."""
 
 import os
 from decimal import Decimal
@@ -57,7 +57,7 @@ def settlement(generation_id: str = "gen-1") -> PendingSettlement:
 
 
 def files(folder: Path) -> dict[str, int]:
-    """What is in a folder, with permissions."""
+    """The contents of a folder, with permissions."""
     if not folder.exists():
         return {}
     return {path.name: S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
@@ -68,12 +68,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "deep" / "spool"
 
 
-async def test_no_figure_is_lost_or_rounded_on_the_way_through_a_file(folder: Path) -> None:
+async def test_numbers_survive_the_spool_unrounded(folder: Path) -> None:
     await FolderSpool(folder).put(settlement())
     assert await pending(FolderSpool(folder)) == [settlement()]
 
 
-async def test_a_settlement_that_is_kept_twice_is_there_once(folder: Path) -> None:
+async def test_settlement_that_is_spooled_twice_is_stored_once(folder: Path) -> None:
     spool = FolderSpool(folder)
     for _ in range(2):
         await spool.put(settlement())
@@ -81,7 +81,7 @@ async def test_a_settlement_that_is_kept_twice_is_there_once(folder: Path) -> No
     assert await pending(spool) == [settlement(), settlement("gen-2")]
 
 
-async def test_what_has_landed_is_forgotten_whoever_is_first(folder: Path) -> None:
+async def test_committed_settlement_is_removed_by_any_process(folder: Path) -> None:
     spool = FolderSpool(folder)
     await spool.put(settlement())
     for _ in range(2):
@@ -90,13 +90,13 @@ async def test_what_has_landed_is_forgotten_whoever_is_first(folder: Path) -> No
     assert files(folder) == {}
 
 
-async def test_a_folder_that_was_never_needed_is_not_missed(folder: Path) -> None:
+async def test_missing_folder_is_an_empty_spool(folder: Path) -> None:
     assert await pending(FolderSpool(folder)) == []
     await FolderSpool(folder).remove("gen-1")
     assert files(folder.parent) == {}
 
 
-async def test_one_that_another_process_lands_meanwhile_is_passed_over(folder: Path) -> None:
+async def test_settlement_committed_by_another_process_meanwhile_is_skipped(folder: Path) -> None:
     spool = FolderSpool(folder)
     await spool.put(settlement())
     (folder / "gen-0.json").symlink_to(folder / "gone")
@@ -104,7 +104,7 @@ async def test_one_that_another_process_lands_meanwhile_is_passed_over(folder: P
     assert await pending(spool) == [settlement()]
 
 
-async def test_half_a_file_of_a_crash_is_not_taken_for_a_settlement(folder: Path) -> None:
+async def test_partial_file_of_a_crash_is_not_read_as_a_settlement(folder: Path) -> None:
     spool = FolderSpool(folder)
     await spool.put(settlement())
     (folder / "gen-2.partial").write_bytes(b'{"generation":{"id":"gen-2"')
@@ -112,7 +112,7 @@ async def test_half_a_file_of_a_crash_is_not_taken_for_a_settlement(folder: Path
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"generation":{"id":"gen-2"', b"\xff"])
-async def test_a_damaged_file_is_named_and_not_passed_over(folder: Path, content: bytes) -> None:
+async def test_damaged_spool_file_is_named_and_not_skipped(folder: Path, content: bytes) -> None:
     spool = FolderSpool(folder)
     await spool.put(settlement())
     (folder / "gen-2.json").write_bytes(content)
@@ -122,13 +122,13 @@ async def test_a_damaged_file_is_named_and_not_passed_over(folder: Path, content
     assert await spool.load("gen-1") == settlement()
 
 
-async def test_what_customers_sent_is_readable_by_the_owner_alone(folder: Path) -> None:
+async def test_files_are_readable_only_by_their_owner(folder: Path) -> None:
     await FolderSpool(folder).put(settlement())
     assert files(folder) == {"gen-1.json": 0o600}
     assert files(folder.parent) == {"spool": 0o700}
 
 
-async def test_a_power_cut_finds_the_whole_file_or_none(
+async def test_power_failure_leaves_the_whole_file_or_none(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = []
@@ -148,7 +148,7 @@ async def test_a_power_cut_finds_the_whole_file_or_none(
     assert steps == ["sync file", "rename gen-1.partial gen-1.json", "sync folder"]
 
 
-async def test_a_disk_that_takes_nothing_is_told_and_leaves_no_half_file(
+async def test_spool_reports_a_full_disk_and_leaves_no_partial_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: int) -> None:
@@ -160,13 +160,13 @@ async def test_a_disk_that_takes_nothing_is_told_and_leaves_no_half_file(
     assert files(folder) == {}
 
 
-async def test_a_place_that_is_no_folder_is_told(tmp_path: Path) -> None:
+async def test_spool_reports_a_path_that_is_not_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="directory"):
         await FolderSpool(tmp_path / "file" / "spool").put(settlement())
 
 
-async def test_a_spool_that_cannot_be_used_is_told_before_it_is_needed(tmp_path: Path) -> None:
+async def test_spool_that_cannot_be_written_is_reported_before_it_is_needed(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreUnavailable, match="MODELGATES_SPOOL_DIR"):
         FolderSpool(tmp_path / "file" / "spool").check()
@@ -176,7 +176,7 @@ async def test_a_spool_that_cannot_be_used_is_told_before_it_is_needed(tmp_path:
     assert list((tmp_path / "new" / "spool").iterdir()) == []
 
 
-async def test_error_that_an_old_version_kept_is_loaded_as_a_code(tmp_path: Path) -> None:
+async def test_error_spooled_by_an_old_version_is_loaded_as_a_code(tmp_path: Path) -> None:
     spool = FolderSpool(tmp_path)
     kept = settlement()
     await spool.put(replace(kept, generation=replace(kept.generation, error="Stopping")))

@@ -39,7 +39,7 @@ def test_no_statement_is_lost_cut_or_merged_with_the_next(file: str) -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_no_statement_is_written_that_nobody_runs(file: str) -> None:
+def test_every_statement_is_used(file: str) -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in FOLDER.glob("*.py"))
     statements = load_statements(sqlite.__name__, file, STRUCTS)
     unused = [name for name in statements if f'"{name}"' not in source]
@@ -47,7 +47,7 @@ def test_no_statement_is_written_that_nobody_runs(file: str) -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_no_statement_takes_columns_as_a_table_happens_to_have_them(file: str) -> None:
+def test_no_statement_relies_on_the_order_of_columns_in_a_table(file: str) -> None:
     for statement in load_statements(sqlite.__name__, file, STRUCTS).values():
         assert not re.search(r"select (\w\.)?\*|into \w+ values", statement)
 
@@ -62,7 +62,7 @@ def test_fields_of_a_struct_are_columns_aliased_columns_or_parameters() -> None:
     assert writes["insert_hold"] == f"insert into hold ({', '.join(names)}) values ({parameters})"
 
 
-def test_parameters_get_marks_and_keep_their_order() -> None:
+def test_parameters_become_positional_in_their_order() -> None:
     assert bind("update t set a = :a, b_2 = :b_2 where id = :id and x::y = ?") == (
         "update t set a = ?, b_2 = ? where id = ? and x::y = ?",
         ("a", "b_2", "id"),
@@ -91,7 +91,7 @@ def test_table_has_a_column_for_each_field_of_its_struct(
         ("latest_by_idempotency_key", ("id", "record")),
     ],
 )
-def test_columns_of_a_join_come_in_the_order_of_the_fields(
+def test_columns_of_a_join_are_in_the_order_of_the_fields(
     empty: sqlite3.Connection, statement: str, fields: tuple[str, ...]
 ) -> None:
     sql = load_statements(sqlite.__name__, "reads.sql", STRUCTS)[statement]

@@ -1,4 +1,4 @@
-"""Backups where the file system or somebody else gets in the way."""
+"""Backups when the file system or another process gets in the way."""
 
 import errno
 import os
@@ -19,7 +19,7 @@ def ignore(done: int, total: int) -> None:
     del done, total
 
 
-async def test_a_file_system_without_links_can_be_backed_up_to(
+async def test_backup_works_on_a_file_system_without_links(
     sqlite_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await open_store(sqlite_path).close()
@@ -34,7 +34,7 @@ async def test_a_file_system_without_links_can_be_backed_up_to(
     assert partials(tmp_path) == []
 
 
-async def test_a_file_that_appears_meanwhile_is_not_overwritten(
+async def test_backup_does_not_overwrite_a_file_that_appears_meanwhile(
     sqlite_path: Path, tmp_path: Path
 ) -> None:
     await open_store(sqlite_path).close()

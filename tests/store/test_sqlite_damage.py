@@ -41,7 +41,7 @@ SOUND, BROKEN, LAST = (f"user_{letter * 22}" for letter in "ABC")
 KEY_1, KEY_2 = "b1" * 32, "b2" * 32
 PAGE = 4096
 
-# What it takes to get past the database's own guards.
+# Statements that remove the database's own constraints.
 UNGUARD = """
 pragma ignore_check_constraints = on;
 drop trigger entry_is_never_changed;
@@ -63,7 +63,7 @@ pragma writable_schema = reset;
 # 13 hold h5 of key 2, still open, 14 hold h6, open and free. SOUND and LAST are alike.
 # Every hold but h6 has a generation; that of h1 has an answer.
 #
-# What is set in a row of BROKEN, and the invariants that are found broken by it.
+# Changes to a row of BROKEN, and the invariants that they violate.
 ACCOUNT = {
     "credits_pico = credits_pico + 1": "I1 I7 I8",
     "credits_pico = credits_pico + 0.5": "file",
@@ -320,27 +320,27 @@ async def verified(path: Path) -> VerifyResult:
 
 
 async def told(path: Path) -> list[str]:
-    """What an operator reads of a damaged file."""
+    """The findings that an operator reads about a damaged file."""
     try:
         return [finding.message for finding in (await verified(path)).findings]
     except StoreUnavailable as error:
         return [str(error)]
 
 
-async def test_a_sound_ledger_is_not_accused(ledger: Path) -> None:
+async def test_intact_ledger_has_no_findings(ledger: Path) -> None:
     result = await verified(ledger)
     assert result.findings == []
     assert (result.accounts, result.entries, result.holds) == (3, 3 * 14, 3 * 6)
     assert result.generations == 3 * 5
 
 
-async def test_missing_guards_alone_are_not_taken_for_lost_money(ledger: Path) -> None:
+async def test_missing_constraints_are_not_reported_as_lost_money(ledger: Path) -> None:
     edit(ledger, "select 1")
     assert (await verified(ledger)).findings == []
 
 
 @pytest.mark.parametrize("line", DAMAGE)
-async def test_damage_does_not_stay_unseen(ledger: Path, line: str) -> None:
+async def test_damage_is_found(ledger: Path, line: str) -> None:
     edit(ledger, line)
     found = [finding for finding in (await verified(ledger)).findings if finding.account_id]
     assert found[0].account_id == BROKEN
@@ -348,23 +348,23 @@ async def test_damage_does_not_stay_unseen(ledger: Path, line: str) -> None:
 
 
 @pytest.mark.parametrize("what", NOWHERE)
-async def test_rows_that_belong_nowhere_do_not_stay_unseen(ledger: Path, what: str) -> None:
+async def test_rows_without_an_account_are_found(ledger: Path, what: str) -> None:
     edit(ledger, NOWHERE[what])
     assert any(what in message for message in await told(ledger))
 
 
-async def test_an_account_that_is_gone_is_named(ledger: Path) -> None:
+async def test_missing_account_is_named(ledger: Path) -> None:
     edit(ledger, f"delete from account where id = '{BROKEN}'")
     assert BROKEN in (await told(ledger))[0]
 
 
-async def test_a_text_that_is_none_does_not_crash_the_check(ledger: Path) -> None:
+async def test_invalid_text_does_not_crash_the_check(ledger: Path) -> None:
     edit(ledger, f"update entry set reason = cast(x'ff' as text) {OF_ACCOUNT} and seq = 2")
     with pytest.raises(StoreUnavailable, match=f"account {BROKEN} cannot be read: .*UTF-8"):
         await verified(ledger)
 
 
-async def test_overwritten_bytes_neither_stay_unseen_nor_crash_the_check(
+async def test_overwritten_bytes_are_found_and_do_not_crash_the_check(
     sound: Path, sound_bytes: bytes, sqlite_path: Path
 ) -> None:
     rows = checked_rows(sound)
@@ -378,7 +378,7 @@ async def test_overwritten_bytes_neither_stay_unseen_nor_crash_the_check(
     assert unseen < len(steps), "some of the bytes are those of rows"
 
 
-async def test_an_emptied_page_neither_stays_unseen_nor_crashes_the_check(
+async def test_emptied_page_is_found_and_does_not_crash_the_check(
     sound_bytes: bytes, sqlite_path: Path
 ) -> None:
     for start in range(PAGE, len(sound_bytes), PAGE):

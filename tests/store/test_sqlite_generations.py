@@ -29,8 +29,8 @@ from tests.support import (
 )
 
 
-async def test_what_came_with_a_command_is_not_lost_on_the_second_try(sqlite_path: Path) -> None:
-    """Once for a repeated command in the batch, once for a mistake of ours, once for each alone."""
+async def test_attachments_are_saved_when_a_batch_runs_again(sqlite_path: Path) -> None:
+    """Once for a repeated command in the batch, once for a bug, once for each alone."""
 
     def mistake(_: Connection) -> None:
         raise ZeroDivisionError
@@ -63,7 +63,7 @@ async def test_what_came_with_a_command_is_not_lost_on_the_second_try(sqlite_pat
     await store.close()
 
 
-async def test_a_damaged_record_is_not_served(sqlite_path: Path) -> None:
+async def test_damaged_record_is_not_served(sqlite_path: Path) -> None:
     store = open_store(sqlite_path)
     account_id = await open_account(store, 100)
     _, key = await make_key(store, account_id)
@@ -86,7 +86,7 @@ async def test_a_damaged_record_is_not_served(sqlite_path: Path) -> None:
     await store.close()
 
 
-async def test_error_that_an_old_version_stored_is_read_as_a_code(sqlite_path: Path) -> None:
+async def test_error_stored_by_an_old_version_is_read_as_a_code(sqlite_path: Path) -> None:
     store = open_store(sqlite_path)
     account_id = await open_account(store, 100)
     _, key = await make_key(store, account_id)

@@ -8,11 +8,11 @@ from modelgates_server.store.sqlite.writer import BatchLimits
 from tests.support import grant, open_account
 
 AUTOMATIC_BYTES = 1000 * 4096
-"""Where SQLite copies the log by itself, unless it is told not to: after a thousand pages."""
+"""SQLite's own checkpoints start after a thousand pages unless they are turned off."""
 
 
-async def test_log_is_not_copied_by_a_commit_when_it_is_long(sqlite_path: Path) -> None:
-    """Two processes that copied it beside each other's commits could lose committed pages.
+async def test_commit_does_not_checkpoint_a_long_log(sqlite_path: Path) -> None:
+    """Processes that checkpoint it concurrently with other commits could lose committed pages.
 
     See docs/decisions/0002. The writer's own step does not come below its limit.
     """

@@ -1,4 +1,4 @@
-"""No read gets slower as the books grow: told by query plans and steps taken, not by time."""
+"""No read gets slower as the ledger grows, as query plans and counted steps show."""
 
 import asyncio
 import sqlite3
@@ -138,7 +138,9 @@ def test_no_statement_reads_a_whole_table(filled: sqlite3.Connection, name: str)
         *("all_entries", "generation_row", "all_activity"),
     ],
 )
-def test_no_read_sorts_what_an_index_has_in_order(filled: sqlite3.Connection, name: str) -> None:
+def test_no_read_sorts_rows_that_an_index_has_in_order(
+    filled: sqlite3.Connection, name: str
+) -> None:
     details = plan(filled, READS[name])
     assert any(detail.startswith("SEARCH") for detail in details), details
     assert not any("TEMP B-TREE" in detail for detail in details), details
@@ -159,19 +161,19 @@ def test_no_read_sorts_what_an_index_has_in_order(filled: sqlite3.Connection, na
         ("answer", (FEW, "2"), (MANY, "2")),
     ],
 )
-def test_a_read_of_3000_entries_takes_no_step_more_than_one_of_10(
+def test_reading_10_of_3000_entries_takes_as_many_steps_as_10_of_10(
     filled: sqlite3.Connection, name: str, few: tuple[object, ...], many: tuple[object, ...]
 ) -> None:
     assert steps(filled, READS[name], *few) == steps(filled, READS[name], *many) > 0
 
 
-def test_a_page_of_300_keys_takes_the_steps_of_its_own_length(filled: sqlite3.Connection) -> None:
+def test_reading_a_page_of_300_keys_depends_only_on_its_rows(filled: sqlite3.Connection) -> None:
     one = steps(filled, READS["keys"], FEW, 1, -1, ALL_KINDS, 1, 0)
     three = steps(filled, READS["keys"], MANY, 1, -1, ALL_KINDS, 3, 0)
     assert three <= 3 * one
 
 
-def test_a_day_of_activity_takes_the_steps_of_its_own_length(filled: sqlite3.Connection) -> None:
+def test_reading_a_day_of_activity_depends_only_on_its_rows(filled: sqlite3.Connection) -> None:
     day = day_of(T0_MS)
     four = steps(filled, READS["activity"], FEW, day, day)
     hundred = steps(filled, READS["activity"], MANY, day, day)
@@ -183,7 +185,7 @@ def test_a_day_of_activity_takes_the_steps_of_its_own_length(filled: sqlite3.Con
     ("name", "parameters"),
     [("expired_holds", (T0_MS + HOLD_MS, 500)), ("open_holds", (MANY, 9)), ("all_open_holds", ())],
 )
-def test_ended_holds_cost_those_who_look_for_open_ones_nothing(
+def test_reading_open_holds_does_not_depend_on_ended_ones(
     filled: sqlite3.Connection, sqlite_path: Path, name: str, parameters: tuple[object, ...]
 ) -> None:
     migrate_file(sqlite_path)

@@ -91,14 +91,14 @@ def edited(sqlite_path: Path) -> Iterator[sqlite3.Connection]:
         ("price", Price),
     ],
 )
-def test_columns_of_a_table_are_the_members_of_its_struct(
+def test_columns_of_a_table_are_the_fields_of_its_struct(
     edited: sqlite3.Connection, table: str, struct: Struct
 ) -> None:
     # Not in one order: statements name them, and migrations can only append.
     assert set(columns_of(edited, table)) == set(struct.__struct_fields__)
 
 
-def test_columns_of_the_activity_are_the_account_and_the_members_of_its_struct(
+def test_columns_of_activity_are_the_account_and_the_fields_of_its_struct(
     edited: sqlite3.Connection,
 ) -> None:
     expected = {"account_id", *ActivityRow.__struct_fields__}
@@ -135,7 +135,7 @@ def entry(
     return filled.replace("OVERRUN", str(overrun)).replace("KIND", kind).replace("HOLD", hold)
 
 
-def test_the_database_takes_what_the_ledger_writes(edited: sqlite3.Connection) -> None:
+def test_database_accepts_rows_that_the_ledger_writes(edited: sqlite3.Connection) -> None:
     edited.execute(entry())
     edited.execute(entry().replace("'r'", "'r2'").replace(" 9,", " 10,"))
 
@@ -197,7 +197,7 @@ def test_the_database_takes_what_the_ledger_writes(edited: sqlite3.Connection) -
         ("delete from api_key", "FOREIGN KEY"),
     ],
 )
-def test_the_database_refuses_what_the_ledger_would_never_write(
+def test_database_refuses_rows_that_the_ledger_never_writes(
     edited: sqlite3.Connection, forbidden: str, told: str
 ) -> None:
     with pytest.raises(sqlite3.IntegrityError, match=told):
@@ -222,7 +222,7 @@ async def test_every_connection_syncs_fully_and_waits_fairly(sqlite_path: Path) 
     await store.close()
 
 
-async def test_a_database_of_version_0_1_is_migrated_with_all_it_has(
+async def test_database_of_version_0_1_is_migrated_with_all_its_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled, old = tmp_path / "filled", tmp_path / "old"
@@ -268,7 +268,7 @@ def test_migrating_again_changes_nothing(sqlite_path: Path) -> None:
     assert (described(sqlite_path), sqlite_path.read_bytes()) == before
 
 
-async def test_opening_a_new_file_and_migrating_one_give_the_same_database(tmp_path: Path) -> None:
+async def test_opening_and_migrating_a_new_file_give_the_same_database(tmp_path: Path) -> None:
     opened, empty, migrated = (tmp_path / name for name in ("opened", "empty", "migrated"))
     empty.touch()
     for path in (opened, empty):
@@ -284,7 +284,7 @@ def test_migrations_are_numbered_without_gap() -> None:
 
 @pytest.fixture
 def migrators() -> Iterator[list[tuple[IO[str], IO[str]]]]:
-    """Where four processes are told what to migrate, and where they answer."""
+    """Queues that give four processes the file to migrate, and return their results."""
     command = [sys.executable, "-c", MIGRATE_WHEN_TOLD]
     pipe = subprocess.PIPE
     with ExitStack() as stack:
@@ -312,7 +312,7 @@ def test_several_processes_that_migrate_at_once_apply_each_migration_once(
         assert applied == [[], [], [], all_of_them]
 
 
-def test_an_older_database_is_refused_until_it_is_migrated(
+def test_older_database_is_refused_until_it_is_migrated(
     sqlite_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     admin.migrate_file(sqlite_path)
@@ -333,7 +333,7 @@ def test_an_older_database_is_refused_until_it_is_migrated(
     connection.close()
 
 
-def test_a_migration_that_fails_leaves_the_database_as_it_was(
+def test_migration_that_fails_leaves_the_database_unchanged(
     sqlite_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     admin.migrate_file(sqlite_path)

@@ -67,14 +67,14 @@ async def fill(path: Path) -> str:
 
 @pytest.fixture
 def other(sqlite_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
-    """Another program that may lock the file; ours wait for it only briefly."""
+    """Another program that may lock the file; the store waits for it only briefly."""
     monkeypatch.setattr(connecting, "_WAIT_MS", 50)
     connection = sqlite3.connect(sqlite_path, isolation_level=None)
     yield connection
     connection.close()
 
 
-def test_a_newer_database_is_not_touched_by_an_older_program(sqlite_path: Path) -> None:
+def test_newer_database_is_not_touched_by_an_older_program(sqlite_path: Path) -> None:
     asyncio.run(fill(sqlite_path))
     edit(sqlite_path, "pragma user_version = 99")
     before = sqlite_path.read_bytes()
@@ -85,7 +85,7 @@ def test_a_newer_database_is_not_touched_by_an_older_program(sqlite_path: Path) 
     assert sqlite_path.read_bytes() == before
 
 
-async def test_a_database_that_was_migrated_while_open_is_told_by_ping(sqlite_path: Path) -> None:
+async def test_ping_reports_a_database_that_was_migrated_while_open(sqlite_path: Path) -> None:
     await fill(sqlite_path)
     store = open_store(sqlite_path)
     await store.ping()
@@ -98,7 +98,7 @@ async def test_a_database_that_was_migrated_while_open_is_told_by_ping(sqlite_pa
 @pytest.mark.parametrize(
     "foreign", ["create table theirs (x)", "pragma user_version = 1", "pragma application_id = 7"]
 )
-def test_the_database_of_another_program_is_not_touched(sqlite_path: Path, foreign: str) -> None:
+def test_database_of_another_program_is_not_touched(sqlite_path: Path, foreign: str) -> None:
     edit(sqlite_path, "create table theirs (x)")
     if not foreign.startswith("create"):
         edit(sqlite_path, foreign)
@@ -108,7 +108,7 @@ def test_the_database_of_another_program_is_not_touched(sqlite_path: Path, forei
     assert [path.name for path in sqlite_path.parent.iterdir()] == [sqlite_path.name]
 
 
-def test_a_file_that_is_no_database_is_not_touched(sqlite_path: Path) -> None:
+def test_file_that_is_not_a_database_is_not_touched(sqlite_path: Path) -> None:
     sqlite_path.write_bytes(b"dear diary " * 999)
     assert refused_to_open(sqlite_path) == (
         f"database {sqlite_path} is damaged or not a database: restore it from a backup "
@@ -117,7 +117,7 @@ def test_a_file_that_is_no_database_is_not_touched(sqlite_path: Path) -> None:
     assert sqlite_path.read_bytes() == b"dear diary " * 999
 
 
-async def test_a_damaged_page_is_an_error_and_no_wrong_figure(sqlite_path: Path) -> None:
+async def test_damaged_page_is_an_error_and_never_a_wrong_number(sqlite_path: Path) -> None:
     account_id = await fill(sqlite_path)
     with closing(sqlite3.connect(sqlite_path)) as connection:
         query = "select rootpage from sqlite_schema where name = 'account'"
@@ -133,14 +133,14 @@ async def test_a_damaged_page_is_an_error_and_no_wrong_figure(sqlite_path: Path)
     await store.close()
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+def test_missing_folder_is_named(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "modelgates.db"
     assert refused_to_open(path) == (
         f"database {path} cannot be opened: the folder {path.parent} does not exist"
     )
 
 
-def test_a_folder_in_the_place_of_the_file_is_told(tmp_path: Path) -> None:
+def test_folder_in_place_of_the_file_is_reported(tmp_path: Path) -> None:
     assert f"database {tmp_path} cannot be opened" in refused_to_open(tmp_path)
 
 
@@ -153,7 +153,7 @@ def public_folder() -> Iterator[Path]:
         folder.chmod(0o755)
 
 
-def test_a_folder_or_file_without_write_permission_is_told_at_the_start(
+def test_folder_or_file_without_write_permission_is_reported_at_start(
     public_folder: Path,
 ) -> None:
     path = public_folder / "modelgates.db"
@@ -176,7 +176,7 @@ def test_a_folder_or_file_without_write_permission_is_told_at_the_start(
     assert "writable" in opened()
 
 
-async def test_a_locked_file_is_told_and_works_again_when_free(
+async def test_locked_file_is_reported_and_works_again_when_unlocked(
     sqlite_path: Path, other: sqlite3.Connection
 ) -> None:
     account_id = await fill(sqlite_path)
@@ -192,7 +192,7 @@ async def test_a_locked_file_is_told_and_works_again_when_free(
     await store.close()
 
 
-async def test_a_file_that_nobody_else_may_even_read_is_told(
+async def test_exclusively_locked_file_is_reported(
     sqlite_path: Path, other: sqlite3.Connection
 ) -> None:
     await fill(sqlite_path)
@@ -204,9 +204,7 @@ async def test_a_file_that_nobody_else_may_even_read_is_told(
 
 
 @pytest.mark.parametrize("way", ["moved", "replaced"])
-async def test_nothing_is_written_to_a_file_that_is_no_longer_the_database(
-    sqlite_path: Path, way: str
-) -> None:
+async def test_replaced_database_file_is_never_written(sqlite_path: Path, way: str) -> None:
     account_id = await fill(sqlite_path)
     copied, elsewhere = sqlite_path.with_name("copy.db"), sqlite_path.with_name("elsewhere.db")
     shutil.copy(sqlite_path, copied)
@@ -226,7 +224,7 @@ async def test_nothing_is_written_to_a_file_that_is_no_longer_the_database(
     await store.close()
 
 
-async def test_a_file_that_is_moved_back_is_written_again(sqlite_path: Path) -> None:
+async def test_file_that_is_moved_back_is_written_again(sqlite_path: Path) -> None:
     account_id = await fill(sqlite_path)
     store = open_store(sqlite_path)
     await store.execute(grant(account_id, 1, "before"))
@@ -239,7 +237,7 @@ async def test_a_file_that_is_moved_back_is_written_again(sqlite_path: Path) -> 
     await store.close()
 
 
-async def test_a_full_disk_is_told_and_loses_nothing_that_was_acknowledged(
+async def test_full_disk_is_reported_and_loses_no_acknowledged_change(
     sqlite_path: Path,
 ) -> None:
     account_id = await fill(sqlite_path)

@@ -59,7 +59,7 @@ class Watched:
 
 
 class Trouble:
-    """Breaks the statements that begin with `at`, so many times; `after` runs them first."""
+    """Breaks statements that start with `at` a number of times; `after` runs them first."""
 
     def __init__(self, *, after: bool = False) -> None:
         self.at = "never"
@@ -87,7 +87,7 @@ async def credits_of(store: SqliteStore, account_id: str) -> int:
 @pytest.mark.parametrize(
     "at", ["begin", "pragma data_version", "insert into entry", "update account", "commit"]
 )
-async def test_a_failure_before_the_commit_changes_nothing_and_may_be_repeated(
+async def test_failure_before_the_commit_changes_nothing_and_can_be_retried(
     sqlite_path: Path, at: str
 ) -> None:
     trouble = Trouble()
@@ -109,7 +109,7 @@ async def test_a_failure_before_the_commit_changes_nothing_and_may_be_repeated(
     await store.close()
 
 
-async def test_a_commit_that_reports_an_error_though_it_stands_is_not_done_twice(
+async def test_commit_that_succeeds_with_an_error_is_not_repeated(
     sqlite_path: Path,
 ) -> None:
     trouble = Trouble(after=True)
@@ -132,7 +132,7 @@ async def test_a_commit_that_reports_an_error_though_it_stands_is_not_done_twice
     await store.close()
 
 
-async def test_a_mistake_of_ours_hits_its_caller_and_nobody_else(sqlite_path: Path) -> None:
+async def test_bug_in_one_change_fails_only_its_caller(sqlite_path: Path) -> None:
     store = open_store(sqlite_path)
     account_id = await open_account(store, 5)
 
@@ -156,7 +156,7 @@ async def test_a_mistake_of_ours_hits_its_caller_and_nobody_else(sqlite_path: Pa
     "at", ["insert into generation", "insert into activity", "insert into answer", "commit"]
 )
 @pytest.mark.parametrize("after", [False, True])
-async def test_a_failure_leaves_all_of_a_call_or_nothing(
+async def test_failure_saves_a_call_completely_or_not_at_all(
     sqlite_path: Path, at: str, *, after: bool
 ) -> None:
     trouble = Trouble(after=after)
@@ -184,7 +184,7 @@ async def test_a_failure_leaves_all_of_a_call_or_nothing(
     await store.close()
 
 
-async def test_more_than_ten_thousand_waiting_changes_are_refused_not_piled_up(
+async def test_change_is_refused_when_ten_thousand_are_waiting(
     sqlite_path: Path,
 ) -> None:
     store = open_store(sqlite_path)
@@ -204,7 +204,7 @@ async def test_more_than_ten_thousand_waiting_changes_are_refused_not_piled_up(
 
 
 @pytest.mark.parametrize("cached", [0, 3, 100_000])
-async def test_what_a_store_remembers_is_never_older_than_what_another_wrote(
+async def test_cache_of_a_store_is_never_older_than_writes_of_another(
     sqlite_path: Path, monkeypatch: pytest.MonkeyPatch, cached: int
 ) -> None:
     monkeypatch.setattr(rows, "_CACHED_MAX", cached)
@@ -233,7 +233,7 @@ async def test_what_a_store_remembers_is_never_older_than_what_another_wrote(
     await other.close()
 
 
-async def test_a_key_changed_by_another_process_binds_the_very_next_hold(
+async def test_key_changed_by_another_process_applies_to_the_next_hold(
     sqlite_path: Path,
 ) -> None:
     one, other = open_store(sqlite_path), open_store(sqlite_path)
@@ -251,7 +251,7 @@ async def test_a_key_changed_by_another_process_binds_the_very_next_hold(
     await other.close()
 
 
-async def test_changes_that_come_together_share_commits(sqlite_path: Path) -> None:
+async def test_concurrent_changes_share_commits(sqlite_path: Path) -> None:
     commits = 0
 
     def count(sql: str, run: Callable[[], Any]) -> Any:
@@ -272,7 +272,7 @@ async def test_changes_that_come_together_share_commits(sqlite_path: Path) -> No
     await store.close()
 
 
-async def test_a_batch_of_new_and_repeated_commands_answers_each_for_itself(
+async def test_batch_of_new_and_repeated_commands_answers_each_separately(
     sqlite_path: Path,
 ) -> None:
     store = open_store(sqlite_path)
@@ -304,7 +304,7 @@ async def test_a_batch_of_new_and_repeated_commands_answers_each_for_itself(
     await store.close()
 
 
-async def test_a_restored_backup_does_not_lose_its_write_ahead_log(
+async def test_restored_backup_is_switched_to_a_write_ahead_log(
     sqlite_path: Path, tmp_path: Path
 ) -> None:
     await open_store(sqlite_path).close()
@@ -314,7 +314,7 @@ async def test_a_restored_backup_does_not_lose_its_write_ahead_log(
     assert sqlite3.connect(copy).execute("pragma journal_mode").fetchone() == ("wal",)
 
 
-async def test_the_log_does_not_grow_for_ever(sqlite_path: Path) -> None:
+async def test_log_does_not_grow_without_limit(sqlite_path: Path) -> None:
     limit = 100_000
     store = open_store(sqlite_path, limits=BatchLimits(log_max_bytes=limit))
     account_id = await open_account(store, 5)
@@ -331,7 +331,7 @@ async def test_the_log_does_not_grow_for_ever(sqlite_path: Path) -> None:
     await again.close()
 
 
-async def test_trouble_with_saving_does_not_stay_hidden_from_readiness(sqlite_path: Path) -> None:
+async def test_readiness_reports_that_changes_cannot_be_saved(sqlite_path: Path) -> None:
     trouble = Trouble()
     store = open_store(sqlite_path, connect=trouble.connect)
     account_id = await open_account(store, 5)
@@ -345,7 +345,7 @@ async def test_trouble_with_saving_does_not_stay_hidden_from_readiness(sqlite_pa
     await store.close()
 
 
-async def test_the_loop_goes_on_while_a_commit_waits_for_the_disk(sqlite_path: Path) -> None:
+async def test_loop_runs_while_a_commit_waits_for_the_disk(sqlite_path: Path) -> None:
     synced = threading.Event()
     synced.set()
 
@@ -367,7 +367,7 @@ async def test_the_loop_goes_on_while_a_commit_waits_for_the_disk(sqlite_path: P
     await store.close()
 
 
-async def test_the_loop_goes_on_while_another_process_is_in_a_transaction(
+async def test_loop_runs_while_another_process_is_in_a_transaction(
     sqlite_path: Path,
 ) -> None:
     store = open_store(sqlite_path)

@@ -72,7 +72,7 @@ def writing_task(store: SqliteStore) -> asyncio.Task[None]:
     return task
 
 
-async def test_a_cancelled_writer_knows_what_became_of_its_commit(sqlite_path: Path) -> None:
+async def test_cancelled_writer_knows_the_outcome_of_its_commit(sqlite_path: Path) -> None:
     gate = Gate()
     store = open_store(sqlite_path, connect=gate.connect)
     account_id = await open_account(store, 5)
@@ -97,7 +97,7 @@ async def test_a_cancelled_writer_knows_what_became_of_its_commit(sqlite_path: P
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3, 4, 5])
-async def test_what_is_asked_while_the_writer_is_cancelled_is_done(
+async def test_change_submitted_while_the_writer_is_cancelled_is_committed(
     sqlite_path: Path, turns: int
 ) -> None:
     store = open_store(sqlite_path)
@@ -149,7 +149,7 @@ def test_calls_that_end_with_the_loop_are_settled(sqlite_path: Path) -> None:
         assert settled == set(range(count))
 
 
-async def test_who_gives_up_closing_does_not_give_up_what_was_accepted(sqlite_path: Path) -> None:
+async def test_cancelled_close_still_commits_accepted_changes(sqlite_path: Path) -> None:
     gate = Gate()
     store = open_store(sqlite_path, connect=gate.connect)
     account_id = await open_account(store, 5)
@@ -165,7 +165,7 @@ async def test_who_gives_up_closing_does_not_give_up_what_was_accepted(sqlite_pa
     await store.close()
 
 
-async def test_a_cancelled_writer_does_not_keep_other_processes_out(sqlite_path: Path) -> None:
+async def test_cancelled_writer_does_not_lock_out_other_processes(sqlite_path: Path) -> None:
     store = open_store(sqlite_path)
     account_id = await open_account(store, 5)
     other = connect_stdlib(sqlite_path)
@@ -182,7 +182,7 @@ async def test_a_cancelled_writer_does_not_keep_other_processes_out(sqlite_path:
     await store.close()
 
 
-async def test_a_disk_that_does_not_even_tell_of_the_file_is_an_outage(
+async def test_disk_that_cannot_stat_the_file_is_an_outage(
     sqlite_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_store(sqlite_path)
@@ -204,7 +204,7 @@ async def test_a_disk_that_does_not_even_tell_of_the_file_is_an_outage(
         await store.close()
 
 
-async def test_what_takes_long_is_done_beside_the_loop(sqlite_path: Path) -> None:
+async def test_long_batch_runs_on_the_thread(sqlite_path: Path) -> None:
     names = []
 
     def note(sql: str, run: Callable[[], Any]) -> Any:
@@ -230,7 +230,7 @@ async def test_what_takes_long_is_done_beside_the_loop(sqlite_path: Path) -> Non
     await store.close()
 
 
-async def test_who_waits_behind_a_lock_is_told_with_the_first(
+async def test_changes_behind_a_locked_batch_fail_with_it(
     sqlite_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = ManualTime()

@@ -1,4 +1,4 @@
-"""A batch comes to the same as its commands one after the other, whatever was taken for new."""
+"""A batch has the same results as its commands one by one, whatever was assumed to be new."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -47,7 +47,7 @@ BIG = (IDS[0], HASHES[0], "h2", 50)
 
 
 class DuplicateError(Exception):
-    """What a unique constraint of a database says."""
+    """The error of a unique constraint of a database."""
 
 
 class DictRows:
@@ -156,7 +156,7 @@ def told(result: Result) -> object:
         st.lists(st.one_of(commands, renamed, of_another_key), min_size=1, max_size=9), max_size=5
     )
 )
-def test_no_batch_comes_to_anything_else_than_its_commands_one_by_one(
+def test_batch_has_the_same_results_as_its_commands_one_by_one(
     batches: list[list[c.Command]],
 ) -> None:
     rows, single = DictRows(), PureLedger()
@@ -177,7 +177,7 @@ def test_no_batch_comes_to_anything_else_than_its_commands_one_by_one(
         )
 
 
-def test_a_row_is_read_once_and_written_once_however_often_it_changes() -> None:
+def test_row_is_read_once_and_written_once_however_often_it_changes() -> None:
     rows = DictRows()
     rows.run(FUNDED)
     for hold_id in ("h1", "h2", "h3"):
@@ -194,7 +194,7 @@ def test_a_row_is_read_once_and_written_once_however_often_it_changes() -> None:
     assert not state.new_accounts
 
 
-def test_new_commands_are_spared_the_look_ups() -> None:
+def test_new_commands_need_no_lookup_of_their_reference() -> None:
     rows = DictRows()
     rows.run(FUNDED)
     rows.read.clear()
@@ -204,7 +204,7 @@ def test_new_commands_are_spared_the_look_ups() -> None:
 
 
 @pytest.mark.parametrize("check_references", [False, True])
-def test_reference_stored_before_the_rule_is_replayed_in_both_spellings(
+def test_reference_stored_before_nfc_was_required_replays_in_both_spellings(
     *, check_references: bool
 ) -> None:
     rows = DictRows()
@@ -229,9 +229,7 @@ def test_reference_stored_before_the_rule_is_replayed_in_both_spellings(
 
 
 @pytest.mark.parametrize("check_references", [False, True])
-def test_a_mistake_of_ours_in_one_command_leaves_the_others_alone(
-    *, check_references: bool
-) -> None:
+def test_bug_in_one_command_does_not_affect_the_others(*, check_references: bool) -> None:
     rows = DictRows()
     rows.run(FUNDED)
     rows.run([place(IDS[0], HASHES[0], "h1", 5)])
@@ -251,7 +249,7 @@ def test_a_mistake_of_ours_in_one_command_leaves_the_others_alone(
     assert [entry.reference for entry in state.entries] == ["a", "b"]
 
 
-def test_batch_applied_to_rows_loaded_in_one_step_comes_to_the_same() -> None:
+def test_batch_on_rows_loaded_in_one_step_has_the_same_results() -> None:
     """Nothing is read that `rows_needed` does not name: that would raise `KeyError`."""
     for batch in every_kind_of_batch():
         single, planned = DictRows(), DictRows()
@@ -274,7 +272,7 @@ def every_kind_of_batch() -> list[list[c.Command]]:
     ]
 
 
-def test_attachments_of_accepted_commands_are_kept_by_kind_in_order() -> None:
+def test_attachments_of_accepted_commands_are_collected_by_kind_in_order() -> None:
     rows = DictRows()
     rows.run(FUNDED)
     begun = open_generation(IDS[0], HASHES[0], "h1", 5)

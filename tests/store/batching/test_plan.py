@@ -1,4 +1,4 @@
-"""What is written together is checked, and which rows it needs is known before any is read."""
+"""Commands and attachments are checked, and the rows they need are known before any is read."""
 
 import pytest
 
@@ -74,7 +74,7 @@ def test_commands_of_one_batch_need_each_row_once() -> None:
     }
 
 
-def test_reference_is_needed_in_every_spelling_it_may_be_stored_in() -> None:
+def test_reference_is_needed_in_every_stored_spelling() -> None:
     composed, decomposed = "f\u00fcr", "fu\u0308r"
     assert rows_needed([grant(A, 1, composed)]).references == {(A, composed), (A, decomposed)}
     assert rows_needed([grant(A, 1, decomposed)]).references == {(A, decomposed)}
