@@ -1,4 +1,4 @@
-"""The ASGI application: finds the route, admits the caller, responds; all errors leave one way."""
+"""The ASGI application: finds the route, admits the caller, responds, and reports all errors."""
 
 import asyncio
 from collections.abc import Callable

@@ -28,7 +28,7 @@ class BodyBudget:
         self._held_bytes = 0
 
     def take(self, size: int) -> None:
-        """Reserve `size` bytes; raises a 503 if fewer are left."""
+        """Add `size` bytes; raises a 503 if that exceeds the limit."""
         if self._held_bytes + size > self._most_bytes:
             raise HttpError(
                 503,
@@ -38,7 +38,7 @@ class BodyBudget:
         self._held_bytes += size
 
     def give_back(self, size: int) -> None:
-        """Release `size` bytes."""
+        """Subtract `size` bytes."""
         self._held_bytes -= size
 
 

@@ -31,7 +31,9 @@ def read_number(member: str, raw: Number) -> Pico | None:
     try:
         amount = pico_of(Decimal(text))
     except InvalidOperation:
-        raise InvalidAmount(f"`{member}` is out of range.") from None
+        raise InvalidAmount(
+            f"`{member}` is out of range. Give US dollars with at most 12 decimal places."
+        ) from None
     if amount < 0:
         raise InvalidAmount(f"`{member}` must not be negative: {format_pico(amount)}.")
     return amount

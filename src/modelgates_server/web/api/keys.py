@@ -29,8 +29,8 @@ _IDEMPOTENCY_KEY_MAX = 255
 
 _LIST_QUERY = ("include_disabled", "include_expired", "offset", "workspace_id")
 _WORDS: dict[str, str | None] = {
-    folded(word): ours
-    for ours, words in {
+    folded(word): known
+    for known, words in {
         "limit": "budget budget_limit budget_usd cap credit_limit credits hard_limit limit_usd "
         "max_budget max_cost max_spend monthly_limit spend_limit spending_limit usage_limit",
         "limit_reset": "budget_duration budget_period interval limit_interval limit_period period "

@@ -1,4 +1,4 @@
-"""The HTTP server: one process, or several on one socket. SIGTERM ends it with exit code 0."""
+"""The HTTP server: one process, or several on one socket. SIGTERM and SIGINT end it with code 0."""
 
 import asyncio
 import multiprocessing

@@ -115,8 +115,8 @@ TOOLS = [
     ),
     _tool(
         "get-generation",
-        "Returns one call to a model. Use it to find out what a call cost and why. The result has "
-        "the cost, the token counts, and the receipt line by line.",
+        "Returns the record of one call to a model. Use it to find out what a call cost and why. "
+        "The result has the cost, the token counts, and the receipt line by line.",
         {"id": {"type": "string", "description": "Id of the generation, such as gen-…"}},
         required=("id",),
     ),

@@ -28,7 +28,7 @@ class DocsMcp:
     """The MCP route for the documentation. `site` builds the pages on first use and keeps them.
 
     `base_of` returns the address that the caller used, such as `https://example.com/llm`, and
-    raises `InvalidInput` if the request does not show one.
+    raises `InvalidInput` if the Host header is unusable.
     """
 
     def __init__(

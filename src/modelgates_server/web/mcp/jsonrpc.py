@@ -52,8 +52,8 @@ def check_headers(headers: dict[bytes, bytes]) -> None:
     """Check that a request has and accepts JSON (2025-11-25, transports: sending messages)."""
     media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if media_type != JSON[1]:
-        shown = quoted(media_type.decode("latin-1"))
-        message = f"`Content-Type` must be `application/json`, not {shown}."
+        actual = f", not {quoted(media_type.decode('latin-1'))}" if media_type else ""
+        message = f"`Content-Type` must be `application/json`{actual}."
         raise JsonRpcError(415, INVALID_REQUEST, message)
     accepted = headers.get(b"accept", b"*/*").lower().split(b",")
     types = {each.partition(b";")[0].strip() for each in accepted}
