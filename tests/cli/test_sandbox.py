@@ -36,6 +36,6 @@ def test_a_port_in_use_is_told_in_one_line(console: Console) -> None:
         port = str(taken.getsockname()[1])
         refusal = console.run("sandbox", "serve", "--port", port).refusal
     assert refusal == (
-        f"cannot listen on 127.0.0.1, port {port}: Address already in use; "
-        "--host and --port take another place"
+        f"Cannot listen on 127.0.0.1, port {port}: Address already in use. "
+        "Choose another address with --host and --port."
     )

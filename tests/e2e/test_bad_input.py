@@ -252,7 +252,7 @@ def test_request_is_refused_when_a_header_that_binds_it_comes_twice(
     refusal, last = exchange(server.url, bad + LAST)
     assert refusal.status == 400
     assert is_refusal(refusal)
-    assert f"{name} came more than once" in refusal.json["error"]["message"]
+    assert f"Duplicate `{name}` header" in refusal.json["error"]["message"]
     assert last.status == 200
 
 

@@ -161,7 +161,10 @@ def test_a_generation_is_shown_to_its_own_account_alone(session: Session) -> Non
     stranger = session.client(open_customer_now(session.server.database_path).management)
     refused = stranger.http.get(path)
     assert refused.status_code == 404
-    assert refused.json()["error"]["message"] == "Generation not found"
+    assert refused.json()["error"]["message"] == (
+        f"Generation not found: `{generation_id}`. Check the id, and use a key of the account "
+        "that made the call."
+    )
 
 
 ASK: dict[str, Callable[[Client], httpx.Response]] = {

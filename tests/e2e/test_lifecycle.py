@@ -207,8 +207,8 @@ DATABASES: dict[Callable[[Console], None], str] = {
 PLACES: dict[Callable[[Console], None], str] = {
     read_only_folder: "writable",
     read_only_file: "writable",
-    unknown_host: "cannot listen on no-such-host.invalid, port 0",
-    foreign_address: "cannot listen on 192.0.2.1, port 0",
+    unknown_host: "Cannot listen on no-such-host.invalid, port 0",
+    foreign_address: "Cannot listen on 192.0.2.1, port 0",
 }
 
 
@@ -241,8 +241,8 @@ def test_a_port_in_use_is_told_in_one_line(tmp_path: Path, workers: str) -> None
         port = str(other.getsockname()[1])
         refusal = Console(tmp_path).run("serve", "--port", port, "--workers", workers).refusal
     assert refusal == (
-        f"cannot listen on 127.0.0.1, port {port}: Address already in use; "
-        "--host and --port take another place"
+        f"Cannot listen on 127.0.0.1, port {port}: Address already in use. "
+        "Choose another address with --host and --port."
     )
 
 

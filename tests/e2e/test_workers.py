@@ -181,7 +181,7 @@ def test_a_worker_that_cannot_start_ends_the_server_with_a_reason(tmp_path: Path
         os.kill(pids(running)[0], signal.SIGKILL)
         assert process.wait(DEADLINE_S) == 1
     *lines, last = log_path.read_text().splitlines()
-    assert last == "Error: a server process could not start; the log says why"
+    assert last == "Error: A server process could not start. Find the reason in the log."
     events = [json.loads(line) for line in lines]
     (told,) = [event["reason"] for event in events if event["event"] == "cannot start"]
     assert "some other program's SQLite database" in told

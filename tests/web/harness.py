@@ -1,4 +1,4 @@
-"""The application in this process: real services and a real store, and a clock that tests move."""
+"""The application in this process, with real services, a real store, and a clock for tests."""
 
 import secrets
 from contextlib import nullcontext
@@ -25,7 +25,7 @@ OPTIONS = WebOptions(
     body_max_bytes=BODY_MAX_BYTES, bodies_max_bytes=BODIES_MAX_BYTES, metrics_token=METRICS_TOKEN
 )
 DOCS_CATALOG = sandbox_catalog()
-"""One for all tests: the site is made once for each."""
+"""One catalog for all tests: the documentation site is built once per catalog."""
 UNDESCRIBED = {
     "account-mcp",
     "docs-mcp",
@@ -40,14 +40,14 @@ UNDESCRIBED = {
     "search-docs",
     "suggest-docs",
 }
-"""The documentation and MCP: our OpenAPI document tells nothing of them."""
+"""The documentation and MCP, which the OpenAPI document does not describe."""
 _DESCRIBED = {
     operation["operationId"]: operation for *_, operation in operations_of(our_document())
 }
 
 
 class Api:
-    """Calls operations. Every answer is held against our OpenAPI document on the way."""
+    """Calls operations, and checks every response against the OpenAPI document."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Api:
     async def call(
         self, method: str, path: str, key: str | None = None, **request: Any
     ) -> httpx.Response:
-        """Send a request, with a key where one is given."""
+        """Send a request, with a key if one is given."""
         headers = dict(request.pop("headers", {}))
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
@@ -81,26 +81,26 @@ class Api:
         return answer
 
     async def issue(
-        self, account_id: str, kind: KeyKind = KeyKind.INFERENCE, **wanted: Any
+        self, account_id: str, kind: KeyKind = KeyKind.INFERENCE, **fields: Any
     ) -> tuple[str, str]:
-        """A new key's text and hash."""
-        new = NewKey(kind=kind, **{"name": "test", **wanted})
+        """Create a key; returns its text and hash."""
+        new = NewKey(kind=kind, **{"name": "test", **fields})
         _, text = await self.services.keys.create(account_id, new)
         return text, key_hash(text)
 
     async def spend(self, account_id: str, key: str, amount_pico: int) -> None:
-        """One call that cost so much."""
+        """Record a finished call with this cost."""
         hold_id, now_ms = secrets.token_hex(8), self.clock()
         await self.hold(account_id, key, hold_id, amount_pico)
         await self.store.execute(capture(account_id, key_hash(key), hold_id, amount_pico, now_ms))
 
     async def hold(self, account_id: str, key: str, hold_id: str, amount_pico: int) -> None:
-        """A call that is running."""
+        """Record a running call."""
         placed = place(account_id, key_hash(key), hold_id, amount_pico, self.clock())
         await self.store.execute(placed)
 
     def _check(self, method: str, path: str, answer: httpx.Response) -> None:
-        assert not answer.has_redirect_location, "clients do not follow, or lose the body"
+        assert not answer.has_redirect_location, "clients do not follow redirects or lose the body"
         try:
             methods, _ = self._paths.find(path)
         except HttpError:

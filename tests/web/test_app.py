@@ -1,4 +1,4 @@
-"""What HTTP asks of every path: methods, preflights, slashes, caching, and errors in one shape."""
+"""HTTP behavior of every path: methods, preflights, slashes, caching, and errors in one shape."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.web.harness import Api
 METHODS: dict[str, set[str]] = {}
 for _method, _path, _ in operations_of(our_document()):
     METHODS.setdefault(_path, set()).add(_method)
-# RFC 9110 and 5789, WebDAV's beginnings, and one that nobody knows.
+# The methods of RFC 9110 and 5789, one of WebDAV, and an unknown one.
 VERBS = ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "BREW"]
 UNKNOWN = [
     "/",
@@ -37,23 +37,23 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize("path", sorted(METHODS))
-async def test_a_method_that_is_not_there_is_refused_in_our_shape_and_named(
+async def test_unsupported_method_is_a_405_that_lists_the_allowed_methods(
     path: str, api: Api, acme: Customer
 ) -> None:
-    there = METHODS[path]
-    allowed = there | {"OPTIONS"} | ({"HEAD"} if "GET" in there else set())
-    for verb in set(VERBS) - there:
+    supported = METHODS[path]
+    allowed = supported | {"OPTIONS"} | ({"HEAD"} if "GET" in supported else set())
+    for verb in set(VERBS) - supported:
         answer = await api.call(verb, path, acme.management)
         assert answer.status_code == 405, verb
-        assert answer.text == '{"error":{"message":"Method not allowed","code":405}}'
-        assert set(answer.headers["allow"].split(", ")) == allowed
+        names = answer.headers["allow"]
+        message = f"Method not allowed: {verb}. Use one of: {names}."
+        assert answer.text == f'{{"error":{{"message":"{message}","code":405}}}}'
+        assert set(names.split(", ")) == allowed
 
 
 @pytest.mark.parametrize("path", UNKNOWN)
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
-async def test_a_path_that_is_not_there_is_json_and_not_found(
-    path: str, method: str, api: Api
-) -> None:
+async def test_unknown_path_is_a_404_in_json(path: str, method: str, api: Api) -> None:
     answer = await api.client.request(method, f"http://gateway{path}")
     assert answer.status_code == 404
     assert answer.text == '{"error":{"message":"Resource not found","code":404}}'
@@ -61,16 +61,14 @@ async def test_a_path_that_is_not_there_is_json_and_not_found(
 
 
 @pytest.mark.parametrize("path", sorted(path for path in METHODS if "GET" in METHODS[path]))
-async def test_a_slash_at_the_end_makes_no_difference(path: str, api: Api, acme: Customer) -> None:
-    place = path.replace("{hash}", key_hash(acme.inference))
-    plain = await api.call("GET", place, acme.management)
-    slashed = await api.call("GET", place + "/", acme.management)
+async def test_trailing_slash_makes_no_difference(path: str, api: Api, acme: Customer) -> None:
+    filled = path.replace("{hash}", key_hash(acme.inference))
+    plain = await api.call("GET", filled, acme.management)
+    slashed = await api.call("GET", filled + "/", acme.management)
     assert (slashed.status_code, slashed.content) == (plain.status_code, plain.content)
 
 
-async def test_a_post_to_a_path_with_a_slash_is_not_turned_into_a_get(
-    api: Api, acme: Customer
-) -> None:
+async def test_post_with_trailing_slash_is_not_turned_into_a_get(api: Api, acme: Customer) -> None:
     answer = await api.call("POST", "/api/v1/keys/", acme.management, json={"name": "slash"})
     assert answer.status_code == 201
     named = f"/api/v1/keys/{answer.json()['data']['hash']}/"
@@ -82,25 +80,25 @@ async def test_a_post_to_a_path_with_a_slash_is_not_turned_into_a_get(
 
 
 @pytest.mark.parametrize("path", sorted(METHODS))
-async def test_a_browser_may_send_its_key_from_anywhere(path: str, api: Api) -> None:
-    asked = "authorization,content-type,x-title,http-referer"
+async def test_preflight_allows_a_key_from_any_origin(path: str, api: Api) -> None:
+    requested = "authorization,content-type,x-title,http-referer"
     preflight = await api.client.options(
         path,
         headers={
             "Origin": "https://app.example",
             "Access-Control-Request-Method": "GET",
-            "Access-Control-Request-Headers": asked,
+            "Access-Control-Request-Headers": requested,
         },
     )
     assert preflight.status_code == 204
     assert preflight.content == b""
     assert "content-length" not in preflight.headers
     assert preflight.headers["access-control-allow-origin"] == "*"
-    assert preflight.headers["access-control-allow-headers"] == asked
+    assert preflight.headers["access-control-allow-headers"] == requested
     assert set(preflight.headers["access-control-allow-methods"].split(", ")) >= METHODS[path]
 
 
-async def test_a_plain_options_names_the_headers_a_star_would_not_cover(api: Api) -> None:
+async def test_options_without_request_headers_lists_those_a_star_does_not_cover(api: Api) -> None:
     answer = await api.client.options("/api/v1/keys")
     assert answer.status_code == 204
     assert "authorization" in answer.headers["access-control-allow-headers"]
@@ -119,7 +117,7 @@ async def test_a_plain_options_names_the_headers_a_star_would_not_cover(api: Api
         ("GET", "/healthz", 200),
     ],
 )
-async def test_figures_are_never_cached_and_errors_reach_browsers_too(
+async def test_responses_and_errors_are_never_cached_and_allow_any_origin(
     method: str, path: str, status: int, api: Api, acme: Customer
 ) -> None:
     answer = await api.call(method, path, acme.management)
@@ -134,7 +132,7 @@ async def test_figures_are_never_cached_and_errors_reach_browsers_too(
         assert int(answer.headers["content-length"]) == len(answer.content)
 
 
-async def test_a_get_that_claims_to_have_json_is_no_bad_request(api: Api, acme: Customer) -> None:
+async def test_get_ignores_content_type_and_accept(api: Api, acme: Customer) -> None:
     for media_type in ("application/json", "text/plain", ""):
         headers = {"Content-Type": media_type, "Accept": "text/html"}
         answer = await api.call("GET", "/api/v1/credits", acme.management, headers=headers)
@@ -142,9 +140,7 @@ async def test_a_get_that_claims_to_have_json_is_no_bad_request(api: Api, acme: 
         assert answer.headers["content-type"] == "application/json"
 
 
-async def test_a_caller_that_is_refused_is_named_only_when_it_is_known(
-    api: Api, acme: Customer
-) -> None:
+async def test_error_has_user_id_only_when_caller_is_known(api: Api, acme: Customer) -> None:
     known = await api.call("POST", "/api/v1/keys", acme.management)
     assert known.json()["user_id"] == acme.account_id
     for method, path in (("GET", "/api/v1/nothing"), ("PUT", "/api/v1/credits")):

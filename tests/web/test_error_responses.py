@@ -1,4 +1,4 @@
-"""`error.metadata`: what programs read of a refusal."""
+"""`error.metadata`, the machine-readable part of an error."""
 
 from typing import get_args
 
@@ -16,7 +16,7 @@ def provider_error(kind: type[e.ProviderError], status: int | None = None) -> e.
     return kind("Provider returned error", provider="acme", status=status)
 
 
-def test_error_types_are_words_that_openrouter_s_client_knows() -> None:
+def test_error_types_are_known_to_the_openrouter_client() -> None:
     assert _ERROR_TYPES.keys() <= {error.code for error in error_classes()}
     assert set(_ERROR_TYPES.values()) <= set(get_args(get_args(APIErrorType)[0]))
 
@@ -35,14 +35,14 @@ def test_error_types_are_words_that_openrouter_s_client_knows() -> None:
         (provider_error(e.ProviderUnavailable, 529), "provider_overloaded"),
     ],
 )
-def test_metadata_has_openrouter_s_word_for_an_error(error: Exception, error_type: str) -> None:
+def test_metadata_has_the_error_type_of_openrouter(error: Exception, error_type: str) -> None:
     metadata = ErrorResponses().describe(error)[3]
     assert metadata is not None
     assert metadata["error_type"] == error_type
 
 
 @pytest.mark.parametrize("error", [e.MissingKey(), e.CallEnded("m"), RuntimeError("m")])
-def test_metadata_is_left_out_where_status_and_message_say_all(error: Exception) -> None:
+def test_metadata_is_omitted_when_status_and_message_are_enough(error: Exception) -> None:
     assert ErrorResponses().describe(error)[3] is None
 
 
@@ -54,7 +54,7 @@ def test_metadata_is_left_out_where_status_and_message_say_all(error: Exception)
         (e.CallInProgress("m"), "call_in_progress"),
     ],
 )
-def test_metadata_within_an_answer_has_our_own_code_where_openrouter_has_no_word(
+def test_metadata_in_a_stream_has_the_error_code_when_openrouter_has_no_type(
     error: Exception, error_type: str
 ) -> None:
     report = ErrorResponses().report(error)

@@ -1,4 +1,4 @@
-"""Trouble inside: nothing of it reaches the client, and the client can act on what does."""
+"""Internal errors: their details never reach the client, which gets a response it can act on."""
 
 import re
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def fails(error: Exception) -> Callable[..., object]:
     return fail
 
 
-async def test_a_mistake_of_ours_does_not_tell_its_details(
+async def test_bug_is_a_500_without_details(
     api: Api, acme: Customer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api.store, "authenticated_key", fails(RuntimeError(SECRET)))
@@ -35,7 +35,7 @@ async def test_a_mistake_of_ours_does_not_tell_its_details(
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
-async def test_a_mistake_after_the_caller_is_known_names_the_caller_and_nothing_else(
+async def test_bug_after_caller_is_known_is_a_500_with_only_the_user_id(
     api: Api, acme: Customer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api.store, "keys", fails(KeyError(SECRET)))
@@ -48,7 +48,7 @@ async def test_a_mistake_after_the_caller_is_known_names_the_caller_and_nothing_
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", CREDITS), ("GET", KEYS), ("POST", KEYS)])
-async def test_a_database_that_is_away_is_a_503_that_says_when_to_come_back(
+async def test_unavailable_database_is_a_503_with_retry_after(
     method: str, path: str, api: Api, acme: Customer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -60,7 +60,7 @@ async def test_a_database_that_is_away_is_a_503_that_says_when_to_come_back(
     assert answer.headers["retry-after"] == "1"
 
 
-async def test_a_write_that_cannot_be_kept_is_not_acknowledged(
+async def test_failed_write_is_not_acknowledged(
     api: Api, acme: Customer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api.store, "create_key", fails(e.StoreUnavailable(SECRET)))
@@ -73,17 +73,17 @@ async def test_a_write_that_cannot_be_kept_is_not_acknowledged(
 GUIDE = Path(__file__).parents[2] / "docs/guides/errors.md"
 
 
-def test_error_is_answered_with_the_status_of_its_code() -> None:
+def test_error_has_the_status_of_its_code() -> None:
     assert status_of(e.ReferenceReused) == STATUSES["reference_reused"] == 422
 
 
-def test_error_is_answered_with_the_status_of_its_base_where_its_code_has_none() -> None:
+def test_error_has_the_status_of_its_base_class_when_its_code_has_none() -> None:
     assert "created_key_deleted" not in STATUSES
     assert status_of(e.CreatedKeyDeleted) == STATUSES["conflict"] == 409
     assert status_of(e.InvalidAmount) == STATUSES["invalid_input"] == 400
 
 
-def test_every_status_is_that_of_an_error_class() -> None:
+def test_every_status_belongs_to_an_error_class() -> None:
     assert STATUSES.keys() <= {error.code for error in error_classes()}
     assert set(STATUSES.values()) <= set(range(400, 600))
 
@@ -103,7 +103,7 @@ def test_every_error_class_is_in_the_guide_with_its_status() -> None:
         (e.NotPermitted(), b'Bearer realm="ModelGates", error="insufficient_scope"'),
     ],
 )
-def test_refused_key_is_answered_with_a_challenge(error: Exception, challenge: bytes) -> None:
+def test_rejected_key_gets_a_challenge(error: Exception, challenge: bytes) -> None:
     assert describe(error)[2] == [(b"www-authenticate", challenge)]
 
 
@@ -117,10 +117,12 @@ def test_refused_key_is_answered_with_a_challenge(error: Exception, challenge: b
         (e.ProviderRateLimited("m", provider="acme", retry_after_s=0), (b"retry-after", b"0")),
     ],
 )
-def test_refusal_says_whether_to_try_again(error: Exception, header: tuple[bytes, bytes]) -> None:
+def test_error_has_a_header_that_says_whether_to_retry(
+    error: Exception, header: tuple[bytes, bytes]
+) -> None:
     assert describe(error)[2] == [header]
 
 
-def test_refusal_says_nothing_of_trying_again_where_that_is_not_known() -> None:
+def test_error_has_no_retry_header_when_a_retry_may_or_may_not_help() -> None:
     for error in (e.AccountClosed("m"), e.ProviderUnavailable("m", provider="acme")):
         assert describe(error)[2] == []

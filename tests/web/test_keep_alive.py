@@ -1,4 +1,4 @@
-"""When signs of life leave, to the millisecond: the time of these tests passes at once."""
+"""The times of signs of life, to the millisecond, in virtual time."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ OTHERS = {
 
 
 class Client:
-    """What was sent to it and when, in milliseconds; it may read slowly."""
+    """A client that may read slowly; records what it receives, and when in milliseconds."""
 
     def __init__(self) -> None:
         self.heads: list[int] = []
@@ -43,7 +43,7 @@ class Client:
         return KeepAlive(self.writer, COMMENT, every_s=3, since_s=since_s)
 
 
-def test_silence_gets_the_head_and_a_sign_after_three_seconds_and_one_every_three() -> None:
+def test_silence_gets_head_and_sign_after_three_seconds_then_a_sign_every_three() -> None:
     async def wait() -> None:
         client = Client()
         async with client.keep_alive():
@@ -54,7 +54,7 @@ def test_silence_gets_the_head_and_a_sign_after_three_seconds_and_one_every_thre
     run(wait())
 
 
-def test_silence_is_counted_from_the_last_piece_and_no_gap_is_longer() -> None:
+def test_silence_is_counted_from_the_last_piece() -> None:
     async def wait() -> None:
         client = Client()
         async with client.keep_alive():
@@ -68,7 +68,7 @@ def test_silence_is_counted_from_the_last_piece_and_no_gap_is_longer() -> None:
     run(wait())
 
 
-def test_a_head_is_heard_like_a_piece() -> None:
+def test_silence_is_counted_from_the_head() -> None:
     async def wait() -> None:
         client = Client()
         async with client.keep_alive():
@@ -80,7 +80,7 @@ def test_a_head_is_heard_like_a_piece() -> None:
     run(wait())
 
 
-def test_what_the_hold_took_counts_as_silence() -> None:
+def test_time_before_the_keep_alive_counts_as_silence() -> None:
     async def wait() -> None:
         client = Client()
         await asyncio.sleep(5)
@@ -91,7 +91,7 @@ def test_what_the_hold_took_counts_as_silence() -> None:
     run(wait())
 
 
-def test_a_client_that_reads_slowly_is_sent_no_signs() -> None:
+def test_signs_pause_while_the_client_reads_slowly() -> None:
     async def wait() -> None:
         client = Client()
         async with client.keep_alive():
@@ -107,13 +107,13 @@ def test_a_client_that_reads_slowly_is_sent_no_signs() -> None:
     run(wait())
 
 
-def test_an_end_while_a_sign_waits_for_the_client_leaves_nothing_sent() -> None:
+def test_sign_that_waits_for_the_client_is_dropped_at_the_end() -> None:
     async def wait() -> None:
         client = Client()
         client.reads.clear()
         async with client.keep_alive():
             await asyncio.sleep(4)
-        assert not client.writer.started, "so it may still become an answer with a status"
+        assert not client.writer.started, "the response may still get another status"
         client.reads.set()
         await asyncio.sleep(10)
         assert (client.heads, client.pieces) == ([], [])
@@ -121,7 +121,7 @@ def test_an_end_while_a_sign_waits_for_the_client_leaves_nothing_sent() -> None:
     run(wait())
 
 
-def test_after_the_end_there_are_no_signs() -> None:
+def test_signs_stop_at_the_end() -> None:
     async def wait() -> None:
         client = Client()
         async with client.keep_alive():
@@ -132,7 +132,7 @@ def test_after_the_end_there_are_no_signs() -> None:
     run(wait())
 
 
-def test_a_failure_ends_the_signs_and_comes_through() -> None:
+def test_failure_stops_the_signs_and_is_raised() -> None:
     async def fail(client: Client) -> None:
         async with client.keep_alive():
             await asyncio.sleep(4)
@@ -148,7 +148,7 @@ def test_a_failure_ends_the_signs_and_comes_through() -> None:
     run(wait())
 
 
-def test_clients_known_to_give_up_early_get_white_space_and_nobody_else_does() -> None:
+def test_white_space_goes_only_to_clients_that_give_up_early() -> None:
     rules = KeepAliveRules()
     for agent in (OPENROUTER, b"speakeasy-sdk/python 0.11.46 2.914.0 1.0.0 openrouter"):
         assert rules.covers_plain(agent, "1.1")
@@ -156,16 +156,16 @@ def test_clients_known_to_give_up_early_get_white_space_and_nobody_else_does() -
         assert not rules.covers_plain(agent, "1.1"), name
 
 
-def test_white_space_is_for_all_or_for_nobody_by_setting() -> None:
+def test_white_space_goes_to_all_or_no_clients_by_setting() -> None:
     for agent in (OPENROUTER, *OTHERS.values()):
         assert KeepAliveRules(plain="on").covers_plain(agent, "1.1")
         assert not KeepAliveRules(plain="off").covers_plain(agent, "1.1")
 
 
-def test_an_answer_of_http_1_0_is_never_begun_early() -> None:
+def test_http_1_0_never_gets_white_space() -> None:
     assert not KeepAliveRules(plain="on").covers_plain(OPENROUTER, "1.0")
 
 
-def test_signs_are_no_part_of_what_is_said() -> None:
+def test_signs_are_ignored_by_parsers() -> None:
     assert (COMMENT[:1], COMMENT[-2:]) == (b":", b"\n\n")
     assert WHITE_SPACE.strip(b" \t\n\r") == b""

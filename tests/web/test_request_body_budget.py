@@ -1,4 +1,4 @@
-"""The bodies of all requests together: they may not fill the memory."""
+"""The limit for the bodies of all running requests together."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ CHAT = "/api/v1/chat/completions"
 NOT_JSON = b" " * BODY_MAX_BYTES
 
 
-async def test_large_bodies_that_come_at_once_are_refused_before_they_fill_the_memory(
+async def test_body_is_refused_when_running_requests_use_the_whole_budget(
     api: Api, acme: Customer
 ) -> None:
     arrived, rest = asyncio.Semaphore(0), asyncio.Event()
@@ -32,4 +32,4 @@ async def test_large_bodies_that_come_at_once_are_refused_before_they_fill_the_m
     assert await send(b"{}") == 503
     rest.set()
     assert await asyncio.gather(*waiting) == [400] * count
-    assert await send(NOT_JSON) == 400, "all room is given back"
+    assert await send(NOT_JSON) == 400, "the whole budget is free again"

@@ -1,4 +1,4 @@
-"""The writer of an answer: what its head carries, and how it ends when something fails."""
+"""The writer of a response: its headers, and its end when something fails."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ REPORT = ErrorReport(502, "no")
 
 
 class Client:
-    """What was sent to it."""
+    """A client that records what it receives."""
 
     def __init__(self) -> None:
         self.sent: list[Message] = []
@@ -25,14 +25,14 @@ class Client:
         return [message["body"] for message in self.sent[1:]]
 
 
-async def test_head_carries_what_was_prepared_before_what_all_answers_carry() -> None:
+async def test_head_has_prepared_headers_before_common_ones() -> None:
     client = Client()
     client.writer.prepare([(b"a", b"1")], lambda _: b"")
     await client.writer.start()
     assert client.sent[0]["headers"] == [(b"a", b"1"), (b"b", b"2")]
 
 
-async def test_answer_that_fails_after_its_head_ends_as_was_prepared() -> None:
+async def test_response_that_fails_after_its_head_gets_the_prepared_end() -> None:
     client = Client()
     client.writer.prepare([], lambda error: b"ended: %b" % error.message.encode())
     await client.writer.write(b"word ")
@@ -40,7 +40,7 @@ async def test_answer_that_fails_after_its_head_ends_as_was_prepared() -> None:
     assert client.bodies == [b"word ", b"ended: no", b""]
 
 
-async def test_answer_that_has_ended_stays_as_it_is_when_something_fails_behind_it() -> None:
+async def test_ended_response_is_unchanged_by_a_later_failure() -> None:
     client = Client()
     client.writer.prepare([], lambda _: b"error")
     await client.writer.write(b"all")
@@ -49,9 +49,9 @@ async def test_answer_that_has_ended_stays_as_it_is_when_something_fails_behind_
     assert client.bodies == [b"all", b""]
 
 
-async def test_whole_answer_is_ended_without_an_error_when_its_end_was_cancelled() -> None:
+async def test_complete_response_ends_without_error_when_its_end_was_cancelled() -> None:
     class Slow(Client):
-        """Reads so slowly that the writer is cancelled while it waits to send the end."""
+        """A client so slow that the writer is cancelled while it waits to send the end."""
 
         is_slow = True
 

@@ -1,4 +1,4 @@
-"""Every route, walked with every kind of caller."""
+"""Every route, called with every kind of key."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,7 +13,7 @@ from tests.support import DOLLAR, HOUR_MS
 from tests.web.document import operations_of, our_document
 from tests.web.harness import UNDESCRIBED, Api
 
-# MCP and the documentation, which our document leaves to themselves: a place each, and who may.
+# Method and path of MCP and the documentation, which the OpenAPI document does not describe.
 UNDESCRIBED_PLACES = {
     "account-mcp": ("POST", "/api/v1/mcp"),
     "docs-mcp": ("POST", "/docs/_mcp/server"),
@@ -29,7 +29,7 @@ UNDESCRIBED_PLACES = {
     "suggest-docs": ("GET", "/docs/_search"),
 }
 ALL_KINDS = {kind.value for kind in KeyKind}
-# A route that opens to one more kind by mistake is seen in the document, which people review.
+# The expected kinds come from the document, which people review, not from the routes.
 ADMITTED: dict[str, set[str]] = {
     operation["operationId"]: set(operation["x-key-kinds"])
     for *_, operation in operations_of(our_document())
@@ -63,7 +63,7 @@ PLACES = {
 async def ask(
     api: Api, operation_id: str, key: str | None, named: str = "0" * 64
 ) -> httpx.Response:
-    """Send a good request; `named` is the hash of the key it is about."""
+    """Send a valid request; `named` is the hash of the key in its path or query."""
     method, path = PLACES[operation_id]
     request: dict[str, Any] = {}
     if operation_id in BODIES:
@@ -78,19 +78,19 @@ async def ask(
 async def test_routes_agree_with_the_document_on_paths_and_kinds(api: Api) -> None:
     assert {o.id: {kind.value for kind in o.kinds} for o in api.table} == ADMITTED
     assert set(UNDESCRIBED_PLACES) == UNDESCRIBED
-    # How Starlette says that a parameter may hold slashes is nothing for the document.
+    # `:path`, Starlette's mark of a parameter that may contain slashes, is not in the document.
     assert {o.id: (o.method, o.path.replace(":path", "")) for o in api.table} == PLACES
-    assert len(api.table) == len(PLACES), "an operation id is there twice"
+    assert len(api.table) == len(PLACES), "an operation id is duplicate"
 
 
-def test_who_needs_no_key_is_described_so() -> None:
+def test_document_requires_a_key_exactly_where_routes_do() -> None:
     for *_, operation in operations_of(our_document()):
-        asks_for_key = operation.get("security", [{"apiKey": []}]) == [{"apiKey": []}]
-        assert asks_for_key == bool(operation["x-key-kinds"]), operation["operationId"]
+        requires_key = operation.get("security", [{"apiKey": []}]) == [{"apiKey": []}]
+        assert requires_key == bool(operation["x-key-kinds"]), operation["operationId"]
 
 
 @pytest.mark.parametrize("kind", list(KeyKind))
-async def test_a_kind_is_admitted_where_it_should_be_and_nowhere_else(
+async def test_key_kind_is_admitted_only_where_documented(
     kind: KeyKind, api: Api, acme: Customer, subtests: pytest.Subtests
 ) -> None:
     for operation_id in PROTECTED:
@@ -106,10 +106,10 @@ async def test_a_kind_is_admitted_where_it_should_be_and_nowhere_else(
                 error = {"message": message, "code": 403}
                 assert answer.json() == {"error": error, "user_id": acme.account_id}
                 key = await api.services.keys.get(named)
-                assert key.updated_at_ms is None, "a refused caller changed something"
+                assert key.updated_at_ms is None, "a refused request changed the key"
 
 
-async def test_a_public_route_is_the_same_to_everybody(
+async def test_public_route_responds_alike_with_and_without_keys(
     api: Api, acme: Customer, subtests: pytest.Subtests
 ) -> None:
     for operation_id in PUBLIC:
@@ -155,8 +155,8 @@ async def closed_account(api: Api, acme: Customer) -> str | None:
     return acme.management
 
 
-async def change(api: Api, key: str, wanted: KeyChange) -> None:
-    await api.store.change_key(key_hash(key), wanted, api.clock())
+async def change(api: Api, key: str, key_change: KeyChange) -> None:
+    await api.store.change_key(key_hash(key), key_change, api.clock())
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ async def change(api: Api, key: str, wanted: KeyChange) -> None:
         (closed_account, "API key is disabled."),
     ],
 )
-async def test_a_key_that_opens_nothing_opens_nothing_anywhere(
+async def test_unusable_key_is_refused_by_every_protected_route(
     make: Callable[[Api, Customer], Awaitable[str | None]],
     message: str,
     api: Api,
@@ -190,7 +190,7 @@ async def test_a_key_that_opens_nothing_opens_nothing_anywhere(
 
 
 @pytest.mark.parametrize("operation_id", NAMED_KEY)
-async def test_a_key_of_another_account_is_not_found_and_not_touched(
+async def test_key_of_another_account_is_not_found_or_changed(
     operation_id: str, api: Api, acme: Customer
 ) -> None:
     other = await new_customer(api.services)
@@ -204,7 +204,7 @@ async def test_a_key_of_another_account_is_not_found_and_not_touched(
 
 
 @pytest.mark.parametrize("operation_id", NAMED_KEY)
-async def test_a_management_key_cannot_be_administered_with_a_stolen_one(
+async def test_management_key_cannot_be_changed_through_the_api(
     operation_id: str, api: Api, acme: Customer
 ) -> None:
     named = key_hash(acme.management)
@@ -222,6 +222,6 @@ async def test_keys_of_another_account_are_not_listed(
     assert other.account_id not in str(listed)
 
 
-async def test_metrics_are_not_there_without_the_token(api: Api) -> None:
+async def test_metrics_are_not_found_without_the_token(api: Api) -> None:
     assert (await ask(api, "get-metrics", METRICS_TOKEN + "x")).status_code == 404
     assert (await ask(api, "get-metrics", METRICS_TOKEN)).status_code == 200

@@ -1,4 +1,4 @@
-"""Headers that limit or name a request must come once, and their bytes count as they are."""
+"""Headers that limit or identify a request must not be duplicate, and are compared as bytes."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ async def call(api: Api, acme: Customer, path: str, *headers: tuple[bytes, bytes
         (MAX_COST, [b"1", b"1", b"1"]),
     ],
 )
-async def test_call_is_refused_when_a_header_comes_twice(
+async def test_call_is_refused_when_a_header_is_duplicate(
     path: str, name: bytes, values: list[bytes], api: Api, acme: Customer
 ) -> None:
     named = [(name, value) for value in values]
@@ -55,25 +55,25 @@ async def test_call_is_refused_when_a_header_comes_twice(
         answer = await post(api, path, acme.inference, CALLS[path], *headers)
         assert answer.status_code == 400
         assert answer.json()["error"]["message"] == (
-            f"The header {name.decode()} came more than once; send it once"
+            f"Duplicate `{name.decode()}` header. Send it once."
         )
     account = await api.store.account(acme.account_id)
     assert account is not None
     assert account.last_seq == 2, "nothing was held"
 
 
-async def test_key_is_not_created_when_its_idempotency_key_comes_twice(
+async def test_key_is_not_created_when_its_idempotency_key_is_duplicate(
     api: Api, acme: Customer
 ) -> None:
     for values in ((b"a", b"b"), (b"a", b"a")):
         headers = [(ONCE, value) for value in values]
         answer = await post(api, KEYS, acme.management, {"name": "x"}, *headers)
         assert answer.status_code == 400
-        assert "Idempotency-Key came more than once" in answer.json()["error"]["message"]
+        assert "Duplicate `Idempotency-Key` header" in answer.json()["error"]["message"]
     assert len(await api.services.keys.page(acme.account_id, limit=100)) == 3
 
 
-async def test_other_headers_may_come_twice(api: Api, acme: Customer) -> None:
+async def test_other_headers_may_be_duplicate(api: Api, acme: Customer) -> None:
     doubled = [(b"X-Title", b"a"), (b"X-Title", b"b"), (b"Accept", b"a/b"), (b"Accept", b"*/*")]
     assert await call(api, acme, "/api/v1/chat/completions", *doubled) == 200
 
@@ -81,7 +81,7 @@ async def test_other_headers_may_come_twice(api: Api, acme: Customer) -> None:
 @pytest.mark.parametrize(
     "value", [COMPOSED, DECOMPOSED, b"\xff\xfe", b"\xe9", "🙂".encode(), b"\x80" * 255]
 )
-async def test_idempotency_key_outside_ascii_names_one_request(
+async def test_idempotency_key_outside_ascii_identifies_one_request(
     value: bytes, api: Api, acme: Customer
 ) -> None:
     path = "/api/v1/chat/completions"
@@ -94,7 +94,7 @@ async def test_idempotency_key_outside_ascii_names_one_request(
     assert keys[0].content == keys[1].content
 
 
-async def test_idempotency_keys_of_other_bytes_name_other_requests(
+async def test_idempotency_keys_with_different_bytes_identify_different_requests(
     api: Api, acme: Customer
 ) -> None:
     path = "/api/v1/chat/completions"
@@ -109,7 +109,7 @@ async def test_idempotency_keys_of_other_bytes_name_other_requests(
 
 
 @pytest.mark.parametrize("value", [b"\xff", b"0,5", b"\xd9\xa0", b"1, 2"])
-async def test_max_cost_that_is_no_amount_is_refused(
+async def test_max_cost_is_refused_when_it_is_not_an_amount(
     value: bytes, api: Api, acme: Customer
 ) -> None:
     assert await call(api, acme, "/api/v1/chat/completions", (MAX_COST, value)) == 400

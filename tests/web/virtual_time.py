@@ -1,4 +1,4 @@
-"""An event loop with a virtual clock: a wait of three seconds takes no time."""
+"""An event loop with a virtual clock: a sleep of three seconds takes no time."""
 
 import asyncio
 import selectors
@@ -7,12 +7,12 @@ from typing import Any
 
 
 class _Jump(selectors.DefaultSelector):
-    """Goes on to the next timer instead of waiting for it."""
+    """Jumps to the next timer instead of waiting for it."""
 
     now_s = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "all wait, and no timer is set: it would be for ever"
+        assert timeout is not None, "all tasks wait without a timer and would never end"
         self.now_s += timeout
         return super().select(0)
 
@@ -27,6 +27,6 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    """Run it in a loop of its own, whose clock begins at 0."""
+    """Run a coroutine in a new loop whose clock starts at 0."""
     with asyncio.Runner(loop_factory=_Loop) as runner:
         runner.run(work)

@@ -1,4 +1,4 @@
-"""The ASGI application: find the route, admit the caller, answer; errors have one way out."""
+"""The ASGI application: finds the route, admits the caller, responds, and reports all errors."""
 
 import asyncio
 from collections.abc import Callable
@@ -39,7 +39,7 @@ _OK = 200
 class App:
     """Serves a table of routes.
 
-    `lifespan` is entered before the first request; `count_request` gets the route's id and the
+    `lifespan` is entered before the first request. `count_request` receives the route's id and the
     status of each response.
     """
 
@@ -97,9 +97,9 @@ class App:
     async def _stream(
         self, send: Send, context: RequestContext, route_id: str, stream: StreamedResponse
     ) -> HttpResponse | None:
-        """Send an answer as it is written; gives the one to send where nothing of it was written.
+        """Send a response while it is written; return another one to send if nothing was written.
 
-        It is counted when its head leaves, as a 200: what fails later is said within it.
+        A stream is counted as a 200 when its head is sent. A later failure is reported within it.
         """
         headers = [(b"x-request-id", context.head.request_id), *ALWAYS]
         writer = ResponseWriter(send, headers, lambda: self._count_request(route_id, _OK))
@@ -136,16 +136,16 @@ class App:
         except GatewayError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
         except asyncio.CancelledError:
-            # A second SIGINT: the server waits for nobody, yet the lifespan was left in good order.
+            # A second SIGINT: the server stops waiting, but the lifespan has ended in good order.
             return
         else:
             await send({"type": "lifespan.shutdown.complete"})
 
 
 def _to_report(error: BaseException, route_id: str, context: RequestContext) -> Exception:
-    """The error that the client is shown; our own mistakes go to the log."""
+    """The error that the client sees; bugs are logged."""
     if isinstance(error, asyncio.CancelledError):
-        # The grace after SIGTERM is over; the server is about to let go of the connection.
+        # The grace period after SIGTERM is over; the server is about to drop the connection.
         return Stopping("The server is stopping.")
     assert isinstance(error, Exception)
     if not isinstance(error, GatewayError | HttpError):
@@ -167,7 +167,9 @@ def _not_permitted(route: Route, kind: KeyKind) -> str:
 def _choose(methods: Methods, method: str) -> Route:
     route = methods.get("GET" if method == "HEAD" else method)
     if route is None:
-        raise HttpError(405, "Method not allowed", [(b"allow", _allowed(methods))])
+        allowed = _allowed(methods)
+        message = f"Method not allowed: {method}. Use one of: {allowed.decode()}."
+        raise HttpError(405, message, [(b"allow", allowed)])
     return route
 
 
@@ -177,7 +179,7 @@ def _allowed(methods: Methods) -> bytes:
 
 
 def _preflight(methods: Methods, headers: Headers) -> HttpResponse:
-    """CORS: what the browser asks for is allowed; a bare `*` would not cover Authorization."""
+    """CORS: allow the headers the browser asks for; a bare `*` would not cover Authorization."""
     requested_headers = b"authorization, content-type"
     for name, value in headers:
         if name == b"access-control-request-headers" and value:

@@ -1,7 +1,7 @@
-"""What programs read of a refusal: `error.metadata`, in OpenRouter's words where it has some.
+"""`error.metadata`, the machine-readable part of an error, with OpenRouter's values where they fit.
 
-`limit_source` says whose limit it was, `reason` which case of it, `remedy_hint` what to do. Clients
-that match OpenRouter's own `openrouter_…` values get them by a setting of the prefix.
+`limit_source` names the limit, `reason` the case, `remedy_hint` what to do. A setting changes the
+prefix of `limit_source` for clients that match OpenRouter's `openrouter_…` values.
 """
 
 from collections.abc import Callable
@@ -29,11 +29,11 @@ _ERROR_TYPES = {
     "server_stopping": "server",
     "database_unavailable": "server",
 }
-"""OpenRouter's word for an error code, where it has one that its clients match on."""
+"""OpenRouter's `error_type` for an error code, where its clients match on one."""
 
 
 class ErrorResponses:
-    """Describes refusals; `limit_source_prefix` is `modelgates` or what clients match on."""
+    """Describes errors; `limit_source_prefix` is `modelgates` or whatever clients match on."""
 
     def __init__(self, limit_source_prefix: str = "modelgates") -> None:
         self._prefix = limit_source_prefix
@@ -45,7 +45,7 @@ class ErrorResponses:
         }
 
     def describe(self, error: Exception) -> tuple[int, str, Headers, Metadata | None]:
-        """Status, message, additional headers and metadata."""
+        """The status, message, additional headers and metadata of an error."""
         status, message, headers = describe(error)
         if not isinstance(error, GatewayError):
             return status, message, headers, None
@@ -57,10 +57,10 @@ class ErrorResponses:
         return status, message, headers, metadata and metadata(error)
 
     def report(self, error: Exception) -> ErrorReport:
-        """The same without headers, for an answer whose head is out.
+        """The same without headers, for a response whose head was sent.
 
-        Where it says when to come back it has metadata. They must have an `error_type`, or
-        OpenRouter's clients fail to read a chunk.
+        An error with a time to retry has metadata. It must have an `error_type`, otherwise
+        OpenRouter's clients fail to parse the chunk.
         """
         status, message, headers, metadata = self.describe(error)
         retry_after = dict(headers).get(b"retry-after")
@@ -90,7 +90,7 @@ class ErrorResponses:
             "provider_name": None,
             "limit_source": f"{self._prefix}_max_cost",
             "reason": "max_cost_exceeded",
-            "remedy_hint": "Lower max_tokens, or raise the header X-ModelGates-Max-Cost.",
+            "remedy_hint": "Lower max_tokens, or raise the X-ModelGates-Max-Cost header.",
             **_arithmetic(error.shortfall),
         }
 
@@ -136,12 +136,14 @@ def _provider(error: e.ProviderError) -> Metadata:
         metadata["retry_after_seconds"] = error.retry_after_s
     if isinstance(error, e.ProviderRateLimited):
         metadata["limit_source"] = "upstream_provider_shared_pool"
-        metadata["remedy_hint"] = "Retry later; the provider limits all calls of this gateway."
+        metadata["remedy_hint"] = (
+            "Retry later: all calls of this gateway share the provider's limit."
+        )
     return metadata
 
 
 def _error_type(error: Exception) -> str:
-    """`metadata.error_type`: OpenRouter's word where it has one, else our own code."""
+    """`metadata.error_type`: OpenRouter's value where it has one, otherwise the error code."""
     if not isinstance(error, GatewayError):
         return "server"
     if _is_overloaded(error):

@@ -1,4 +1,4 @@
-"""Every refusal's HTTP status and headers, by its code. The route's dialect writes its body."""
+"""The HTTP status and headers of every error code. The route's dialect writes the body."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -27,7 +27,7 @@ STATUSES = {
     "server_stopping": 503,
     "database_unavailable": 503,
 }
-"""The status of an error code; an error that is not here has that of its base class."""
+"""The status of an error code; an error without an entry has the status of its base class."""
 
 _REALM = b'Bearer realm="ModelGates"'
 _CHALLENGES = {
@@ -35,7 +35,7 @@ _CHALLENGES = {
     "missing_key": _REALM,
     "not_permitted": _REALM + b', error="insufficient_scope"',
 }
-"""`WWW-Authenticate` by RFC 6750 section 3: no error code when no credentials came."""
+"""`WWW-Authenticate` by RFC 6750 section 3: no error code if the request has no credentials."""
 
 _RETRY_SOON = (b"retry-after", b"1")
 _NO_RETRY = (b"x-should-retry", b"false")
@@ -49,13 +49,13 @@ _RETRIES = {
     "max_cost_exceeded": _NO_RETRY,
     "key_limit_exceeded": _NO_RETRY,
 }
-"""Whether to try again, unless the error itself knows when; OpenAI's clients obey both headers."""
+"""Whether to retry, for errors without a `retry_after_s`; OpenAI's clients obey both headers."""
 
 INTERNAL = "Internal Server Error"
 
 
 class HttpError(Exception):
-    """A refusal that only HTTP knows: wrong verb, path, media type or size."""
+    """An error of HTTP alone: method, path, media type or size."""
 
     def __init__(self, status: int, message: str, headers: Sequence[tuple[bytes, bytes]] = ()):
         super().__init__(message)
@@ -64,7 +64,7 @@ class HttpError(Exception):
 
 
 def look_up(table: Mapping[str, T], error: type[GatewayError]) -> T | None:
-    """What a table by error codes has for a class, or else for the nearest of its ancestors."""
+    """The entry of a table of error codes for a class, or for its nearest ancestor with one."""
     for ancestor in error.__mro__:
         if issubclass(ancestor, GatewayError) and ancestor.code in table:
             return table[ancestor.code]
@@ -79,9 +79,9 @@ def status_of(error: type[GatewayError]) -> int:
 
 
 def describe(error: Exception) -> tuple[int, str, Headers]:
-    """Status, message and additional headers of a refusal; anything unknown is a bare 500.
+    """The status, message and additional headers of an error; an unknown error is a bare 500.
 
-    What programs read in addition is in `web.error_responses`.
+    `web.error_responses` adds the machine-readable metadata.
     """
     if isinstance(error, HttpError):
         return error.status, str(error), error.headers
@@ -89,7 +89,7 @@ def describe(error: Exception) -> tuple[int, str, Headers]:
         return 500, INTERNAL, []
     message = str(error)
     if isinstance(error, StoreUnavailable):
-        message = "Service temporarily unavailable"  # its text names files and is for the log
+        message = "Service temporarily unavailable"  # its own text names files: only for the log
     return status_of(type(error)), message, _headers(error)
 
 

@@ -1,4 +1,4 @@
-"""What every operation reads from a request's head, in one pass over the headers."""
+"""The headers that every operation reads, found in one pass."""
 
 import re
 import secrets
@@ -10,18 +10,18 @@ Headers = list[tuple[bytes, bytes]]
 
 _SANE_REQUEST_ID = re.compile(rb"[0-9A-Za-z._:/+=-]{1,128}")
 _BEARER = b"bearer "
-# A process's own prefix and a counter: unique without asking the system for randomness each time.
+# A prefix per process and a counter: unique without asking the system for randomness each time.
 _PREFIX = secrets.token_hex(6).encode()
 _NUMBERS = count(1)
 
 
 def new_request_id() -> bytes:
-    """An id for a request that brought none, or none that is fit to be repeated."""
+    """An id for a request that has none, or one that is not safe to repeat."""
     return b"req_%b_%x" % (_PREFIX, next(_NUMBERS))
 
 
 class RequestHead:
-    """The headers that concern us. Plain slots: built for every request."""
+    """The headers of interest. Plain slots, because one is built for every request."""
 
     __slots__ = ("authorization", "request_id", "wants_metadata")
 
@@ -31,7 +31,7 @@ class RequestHead:
         request_id = b""
         for name, value in headers:
             if name == b"authorization":
-                # Two of them would let a proxy and us disagree on who is calling.
+                # With two of them, a proxy and the gateway could disagree about the caller.
                 self.authorization = value if self.authorization is None else b""
             elif name == b"x-request-id":
                 request_id = value

@@ -1,7 +1,7 @@
-"""Refuses names that a request does not have: members of its body, parameters of its query.
+"""Rejects unknown and duplicate names in a request body and in a query.
 
-Whoever misspells a limit must not get a key without one. So an unknown name is refused with the
-nearest right one, and so is a name that comes twice: of two values somebody would obey the other.
+A client that misspells a limit must not get a key without one. So an unknown name is rejected with
+the nearest known one. A duplicate is rejected as well: two readers could obey different values.
 """
 
 import json
@@ -16,12 +16,12 @@ from starlette.datastructures import QueryParams
 from modelgates_server.core.errors import InvalidInput
 
 Words = Mapping[str, str | None]
-"""Names that other gateways have for something, and ours for it; None where we have no such thing.
-They are written as `folded` writes them."""
+"""Names of other gateways, as `folded` writes them, and the name of the same parameter here; None
+if it does not exist here."""
 
 
 class Opposite(str):
-    """The name of ours that says the opposite of a word: what is true there is false here."""
+    """A known name with the opposite meaning: `true` there is `false` here."""
 
     __slots__ = ()
 
@@ -31,23 +31,23 @@ _ALIKE = 0.6
 
 
 class _Object(tuple[tuple[str, object], ...]):
-    """The members of a JSON object in their order, those that come twice as well."""
+    """The fields of a JSON object in their order, duplicates included."""
 
     __slots__ = ()
 
 
-# Numbers stay text: those of the body are read elsewhere, exactly.
+# Numbers stay text: they are read elsewhere, exactly.
 _DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_int=str, parse_float=str)
 
 
 def check_members(
     body: bytes, shape: type[msgspec.Struct], words: Words, *, allow_unknown: bool
 ) -> None:
-    """Raise `InvalidInput` for a member that `shape` does not have, or that comes twice.
+    """Raise `InvalidInput` for a field that `shape` does not have, and for a duplicate.
 
-    With `allow_unknown` only for those that come twice, or that are a member's name but for case,
+    `allow_unknown` allows unknown fields, except those that differ from a known name only in case,
     separators, accents or Unicode compatibility. Also raises `UnicodeDecodeError`, `RecursionError`
-    and `json.JSONDecodeError`; a body that is no object is left to whoever decodes it.
+    and `json.JSONDecodeError`. A body that is not an object is left to the caller.
     """
     decoded = _DECODER.decode(body.decode())
     if isinstance(decoded, _Object):
@@ -55,27 +55,29 @@ def check_members(
 
 
 def check_query(query: QueryParams, known: Iterable[str] = ()) -> None:
-    """Raise `InvalidInput` for a parameter that is not known, or that comes twice."""
+    """Raise `InvalidInput` for an unknown or duplicate query parameter."""
     names = tuple(known)
     seen = set[str]()
     for name, _ in query.multi_items():
         if name not in names:
-            taken = (
-                f"This request takes: {', '.join(names)}." if names else "This request takes none."
-            )
             near = _did_you_mean(name, names, {})
-            raise InvalidInput(f"Unknown query parameter {_shown(name)}.{near} {taken}")
+            supported = (
+                f"Supported: {', '.join(names)}."
+                if names
+                else "This operation has no query parameters."
+            )
+            raise InvalidInput(f"Unknown query parameter {quoted(name)}.{near} {supported}")
         if name in seen:
-            raise InvalidInput(f"The query parameter {_shown(name)} came twice; send it once.")
+            raise InvalidInput(f"Duplicate query parameter {quoted(name)}. Send it once.")
         seen.add(name)
 
 
 def folded(name: str) -> str:
     """A name without case, separators, accents and compatibility forms.
 
-    `Limit-Reset`, `limitReset` and `limit_reset` are alike.
+    `Limit-Reset`, `limitReset` and `limit_reset` have the same folded form.
     """
-    # Upper case first, which takes the dotless i to I.
+    # Upper case first: it turns the dotless i into I.
     text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).upper().casefold())
     return "".join(filter(str.isalnum, text))
 
@@ -90,10 +92,10 @@ def _check_object(
         if name not in known and not (allow_unknown and folded(name) not in alike):
             near = _did_you_mean(name, known, words)
             raise InvalidInput(
-                f"Unknown member {_shown(name)}.{near} The members are: {', '.join(known)}."
+                f"Unknown request parameter {quoted(name)}.{near} Supported: {', '.join(known)}."
             )
         if name in seen:
-            raise InvalidInput(f"The member {_shown(name)} came twice; send it once.")
+            raise InvalidInput(f"Duplicate request parameter {quoted(name)}. Send it once.")
         seen.add(name)
         inner = _struct_in(known.get(name))
         if inner is not None and isinstance(value, _Object):
@@ -101,7 +103,7 @@ def _check_object(
 
 
 def _struct_in(kind: object) -> type[msgspec.Struct] | None:
-    """The struct of a field such as `External | None`."""
+    """The struct in the type of a field such as `External | None`."""
     kinds = get_args(kind) or (kind,)
     structs = (k for k in kinds if isinstance(k, type) and issubclass(k, msgspec.Struct))
     return next(structs, None)
@@ -111,12 +113,12 @@ def _did_you_mean(name: str, known: Iterable[str], words: Words) -> str:
     near = _nearest(folded(name[:_SHOWN_CHARS]), {folded(each): each for each in known}, words)
     if near is None:
         return ""
-    turned = ", which says the opposite" if isinstance(near, Opposite) else ""
-    return f" Did you mean {_shown(near)}{turned}?"
+    opposite = ", which has the opposite meaning" if isinstance(near, Opposite) else ""
+    return f" Did you mean {quoted(near)}{opposite}?"
 
 
 def _nearest(name: str, known: Mapping[str, str], words: Words) -> str | None:
-    """The known name that is meant, of those that `known` has by their folded forms."""
+    """The known name that is probably meant; `known` has names by their folded forms."""
     if name in known:
         return known[name]
     if name in words:
@@ -128,6 +130,9 @@ def _nearest(name: str, known: Mapping[str, str], words: Words) -> str | None:
     return known.get(alike[0]) or _nearest(alike[0], known, words)
 
 
-def _shown(name: str) -> str:
-    """In quotes, cut, and with escapes, so that a foreign letter that looks like ours shows."""
-    return json.dumps(name[:_SHOWN_CHARS])
+def quoted(text: str) -> str:
+    """A name or value of a request as messages show it: in backticks, cut, and escaped.
+
+    The escapes reveal a foreign letter that looks like a Latin one.
+    """
+    return f"`{json.dumps(text[:_SHOWN_CHARS])[1:-1]}`" if text else '`""`'

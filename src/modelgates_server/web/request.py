@@ -1,4 +1,4 @@
-"""A request on its way to the route that answers it: head, body and who sent it."""
+"""A request on its way to its route: head, body and caller."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -13,7 +13,7 @@ from modelgates_server.web.head import Headers, RequestHead
 from modelgates_server.web.response import Receive, Scope
 
 CLIENT_HAS_LEFT = "modelgates.client_has_left"
-"""The member of an ASGI scope with which our connections answer that; see `web.http.connection`."""
+"""The key of an ASGI scope that holds a function with this result; see `web.http.connection`."""
 
 
 def _never() -> bool:
@@ -21,29 +21,31 @@ def _never() -> bool:
 
 
 class BodyBudget:
-    """The bytes of requests' bodies that this process holds at once, and their bound."""
+    """The bytes of request bodies that this process holds at once, and their limit."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._held_bytes = 0
 
     def take(self, size: int) -> None:
-        """Hold so many more; raises a 503 when there is none left."""
+        """Add `size` bytes; raises a 503 if that exceeds the limit."""
         if self._held_bytes + size > self._most_bytes:
             raise HttpError(
-                503, "Too many large requests at once; try again shortly", [(b"retry-after", b"1")]
+                503,
+                "The server is processing too many large requests. Retry in one second.",
+                [(b"retry-after", b"1")],
             )
         self._held_bytes += size
 
     def give_back(self, size: int) -> None:
-        """Hold so many less."""
+        """Subtract `size` bytes."""
         self._held_bytes -= size
 
 
 class RequestContext:
     """One request on its way to a route. `token` is a secret: never log or store it.
 
-    `dialect` is that of its route, in whose form errors are written.
+    `dialect` is that of the route; errors are written in its form.
     """
 
     def __init__(
@@ -59,29 +61,29 @@ class RequestContext:
         self._held_bytes = 0
 
     def close(self) -> None:
-        """The answer is written: nobody needs the body any more."""
+        """Release the body, once the response is written."""
         self._budget.give_back(self._held_bytes)
 
     @property
     def caller(self) -> AuthenticatedKey:
-        """Who is calling, in routes that admit only keys."""
+        """The calling key, in routes that require one."""
         assert self.known_caller is not None, "a public route has no caller"
         return self.known_caller
 
     @cached_property
     def request(self) -> Request:
-        """Query, path parameters and body; built only where a route asks for them."""
+        """Query, path parameters and body; built only if a route reads them."""
         return Request(self._scope, self._receive)
 
     @cached_property
     def headers(self) -> dict[bytes, bytes]:
-        """The request's headers by lower-case name; of one that came twice the last."""
+        """The headers by lower-case name; the last value of a duplicate header."""
         return dict(self._scope["headers"])
 
     def single_header(self, shown_name: str) -> str | None:
-        """A header that must not come twice, byte for byte as Latin-1; raises `InvalidInput`.
+        """A header that must not be repeated, byte for byte as Latin-1; raises `InvalidInput`.
 
-        Of two, a proxy may obey the one and we the other, and neither is what the sender meant.
+        A proxy may obey one of two values and the gateway the other.
         """
         name = shown_name.lower().encode()
         value = self.headers.get(name)
@@ -89,7 +91,7 @@ class RequestContext:
             return None
         headers: Headers = self._scope["headers"]
         if sum(name == each for each, _ in headers) > 1:
-            raise InvalidInput(f"The header {shown_name} came more than once; send it once")
+            raise InvalidInput(f"Duplicate `{shown_name}` header. Send it once.")
         return value.decode("latin-1")
 
     @property
@@ -99,9 +101,9 @@ class RequestContext:
         return version
 
     async def body(self, most_bytes: int) -> bytes | None:
-        """The whole body; None when it is larger, or is said to be.
+        """The whole body; None if it is larger than `most_bytes`, or declared to be.
 
-        Raises `InvalidInput`, and a 503 when too much is held already.
+        Raises `InvalidInput`, and a 503 if the process holds too much already.
         """
         declared = self.headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > most_bytes:
@@ -110,7 +112,7 @@ class RequestContext:
         while more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise InvalidInput("the body did not arrive whole")
+                raise InvalidInput("The connection ended before the whole request body arrived.")
             pieces.append(message.get("body", b""))
             size += len(pieces[-1])
             if size > most_bytes:
@@ -122,6 +124,6 @@ class RequestContext:
 
     @property
     def client_has_left(self) -> Callable[[], bool]:
-        """Tells whether the connection is gone; a server that does not know says no."""
+        """A function that returns whether the client is gone; False if the server cannot know."""
         has_left: Callable[[], bool] = self._scope.get(CLIENT_HAS_LEFT, _never)
         return has_left

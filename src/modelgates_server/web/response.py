@@ -1,4 +1,4 @@
-"""Writing answers: the headers all of them carry, and the two messages that ASGI takes."""
+"""Writes responses: the headers that all of them have, and the two messages of ASGI."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -19,17 +19,17 @@ CACHED = [
     (b"access-control-expose-headers", b"*"),
     (b"x-content-type-options", b"nosniff"),
 ]
-"""What answers carry that say themselves how long they may be kept."""
+"""Headers of responses that set their own `Cache-Control`."""
 
 ALWAYS = [(b"cache-control", b"no-store"), *CACHED]
-"""What all others carry."""
+"""Headers of all other responses."""
 
-# Without a length of their own (RFC 9110, 8.6).
+# Statuses without a Content-Length (RFC 9110, 8.6).
 _BODILESS = {204, 304}
 
 
 class HttpResponse:
-    """A whole answer: status, body, and the headers in addition to those in `always`."""
+    """A whole response: status, body, and the headers in addition to those in `always`."""
 
     __slots__ = ("always", "body", "headers", "status")
 
@@ -47,17 +47,17 @@ class HttpResponse:
 
 
 class ResponseWriter:
-    """Writes an answer piece by piece, with status 200; its head goes out before the first piece.
+    """Writes a response of status 200 in pieces; the head is sent before the first piece.
 
-    Pieces of several tasks leave whole, in the order of the calls. A client that has left makes no
-    difference to the writer. `headers` are those of all answers, `on_start` is called with the
-    head.
+    Several tasks may write: each piece is sent whole, in the order of the calls. Writing continues
+    after the client has left. `headers` are those of all responses; `on_start` is called when the
+    head is sent.
     """
 
     def __init__(self, send: Send, headers: Headers, on_start: Callable[[], None]) -> None:
         self.started = False
         self.written_at_s = 0.0
-        """When the last piece was sent, by the clock of the event loop."""
+        """Time at which the last piece was sent, by the clock of the event loop."""
         self._send = send
         self._headers = headers
         self._error_end: Callable[[ErrorReport], bytes] | None = None
@@ -69,16 +69,16 @@ class ResponseWriter:
 
     @property
     def is_writing(self) -> bool:
-        """Whether a piece waits for the client to read what came before it."""
+        """Whether a piece waits for the client to read earlier ones."""
         return self._order.locked()
 
     def prepare(self, headers: Headers, error_end: Callable[[ErrorReport], bytes]) -> None:
-        """Set what the head has besides, and how the answer ends if it fails after its head."""
+        """Set additional headers, and the end of a response that fails after its head."""
         self._headers = [*headers, *self._headers]
         self._error_end = error_end
 
     async def start(self) -> None:
-        """Send the head, if it has not been sent."""
+        """Send the head, unless it was sent."""
         async with self._order:
             await self._start()
 
@@ -90,14 +90,14 @@ class ResponseWriter:
             self.written_at_s = self._clock()
 
     async def end(self) -> None:
-        """Say that nothing more comes."""
+        """End the response."""
         async with self._order:
             self._is_whole = True
             await self._send({"type": "http.response.body", "body": b""})
             self._has_ended = True
 
     async def fail(self, error: ErrorReport) -> None:
-        """End an answer that has begun with its error; one that is whole gets its end alone."""
+        """End a response that has begun with an error; a complete one is only ended."""
         if not self._is_whole and self._error_end is not None:
             await self.write(self._error_end(error))
         if not self._has_ended:
@@ -107,17 +107,17 @@ class ResponseWriter:
         if self.started:
             return
         await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
-        # Not before: whoever is cancelled while it waits to send the head has sent nothing.
+        # Not earlier: a task cancelled while it waits to send the head has sent nothing.
         self.started = True
         self.written_at_s = self._clock()
         self._on_start()
 
 
 class StreamedResponse:
-    """An answer of status 200 that `run` writes piece by piece, to its end.
+    """A response of status 200 that `run` writes in pieces, to its end.
 
-    Until it has begun, `run` may give a whole answer in its place, and what it raises becomes a
-    refusal with a status; afterwards, the error end that it has prepared.
+    Before the first piece, `run` may return a whole response instead, and an exception becomes an
+    error response with its status. Later, an exception becomes the error end that `run` prepared.
     """
 
     __slots__ = ("run",)
@@ -127,7 +127,7 @@ class StreamedResponse:
 
 
 async def send_response(send: Send, head: RequestHead, response: HttpResponse) -> None:
-    """Send an answer; the server leaves the body out where the request was HEAD."""
+    """Send a response; the server omits the body in response to HEAD."""
     headers = [*response.headers, (b"x-request-id", head.request_id), *response.always]
     if response.status not in _BODILESS:
         headers.append((b"content-length", b"%d" % len(response.body)))

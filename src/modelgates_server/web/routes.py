@@ -1,4 +1,4 @@
-"""Every route of the server and which keys may call it. Nothing else is served."""
+"""Every route of the server, and the keys that may call it. Nothing else is served."""
 
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.docsite.openapi import BASE_PATH
@@ -22,9 +22,9 @@ from modelgates_server.web.services import Services, WebOptions
 
 
 def routes(services: Services, options: WebOptions, error_responses: ErrorResponses) -> list[Route]:
-    """The table. The ids are the operation ids of openapi.yaml.
+    """The table of routes. The ids are the operation ids of openapi.yaml.
 
-    The documentation and MCP are not in that document: they have descriptions of their own.
+    That document does not contain the documentation and MCP, which describe themselves.
     """
     store, keys, clock = services.store, services.keys, services.clock
     docs = DocsApi(options.public_url, services.catalog)
@@ -112,7 +112,7 @@ def _server(health: Health, metrics: MetricsApi, openapi: OpenApi) -> list[Route
     return [
         Route("get-health", "GET", "/healthz", PUBLIC, health.live),
         Route("get-readiness", "GET", "/readyz", PUBLIC, health.ready),
-        # Its own token, not a key, opens it.
+        # Protected by a separate token, not by a key.
         Route("get-metrics", "GET", "/metrics", PUBLIC, metrics.show),
         Route("get-openapi-json", "GET", "/openapi.json", PUBLIC, openapi.show_json),
         Route("get-openapi-yaml", "GET", "/openapi.yaml", PUBLIC, openapi.show_yaml),

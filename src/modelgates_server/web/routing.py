@@ -1,7 +1,7 @@
-"""What a route is: method, path, which keys may call it, and the function that answers.
+"""A route: method, path, the keys that may call it, and the function that responds.
 
-Paths are found here too. Exact ones by one look-up, those with parameters by Starlette's patterns;
-a trailing slash makes no difference and never redirects (a client would turn POST into GET).
+The table finds exact paths by one look-up and paths with parameters by Starlette's patterns. A
+trailing slash makes no difference and never redirects: a client would turn POST into GET.
 """
 
 import re
@@ -26,9 +26,9 @@ READERS = frozenset({KeyKind.MANAGEMENT, KeyKind.VIEWER})
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A row of the table of routes. `kinds` empty: anybody may call it, without a key.
+    """A row of the table of routes. With no `kinds`, the route is public and needs no key.
 
-    `id` is the operation id of openapi.yaml, `dialect` the wire format of its requests and errors.
+    `id` is the operation id in openapi.yaml, `dialect` the wire format of requests and errors.
     """
 
     id: str
@@ -58,7 +58,7 @@ class RouteTable:
                 self._exact[path] = methods
 
     def find(self, path: str) -> tuple[Methods, dict[str, str]]:
-        """The routes by method, and the path's parameters; raises a 404."""
+        """The routes of a path by method, and the parameters in the path; raises a 404."""
         methods = self._exact.get(path)
         if methods is not None:
             return methods, {}

@@ -1,4 +1,4 @@
-"""What the HTTP API is built from: the services of a server process, and the operator's choices."""
+"""The parts of the HTTP API: the services of a server process, and the operator's options."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,10 +33,10 @@ class Services(LedgerServices):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebOptions:
-    """What an operator chooses for the HTTP API; docs/settings.md explains each.
+    """The operator's options for the HTTP API; docs/settings.md explains each.
 
-    `body_max_bytes` is of one inference request, `bodies_max_bytes` of all requests at once, as
-    they came: a call takes up to three times its body.
+    `body_max_bytes` limits one inference request, `bodies_max_bytes` all running requests together.
+    Both count bytes as received: a call takes up to three times its body in memory.
     """
 
     body_max_bytes: int

@@ -1,4 +1,4 @@
-"""GET /activity: every charge is in one row, on its UTC day; rows add up to the account's usage."""
+"""GET /activity: each charge is in one row on its UTC day; rows add up to the account's usage."""
 
 import re
 from collections.abc import Iterable
@@ -20,11 +20,12 @@ from tests.web.harness import Api
 
 ACTIVITY = "/api/v1/activity"
 OUT_OF_RANGE = "Date must be within the last 30 (completed) UTC days"
+NOT_A_DAY = "`date` must be a day such as 2026-11-23"
 _numbers = count(1)
 
 
 async def spend(api: Api, account_id: str, key: str, usage: Usage, **members: Any) -> int:
-    """One call that is charged now; returns its cost."""
+    """Record a call that is charged now; returns its cost."""
     now_ms, call_id = api.clock(), f"gen-{next(_numbers)}"
     call = open_generation(account_id, key_hash(key), call_id, DOLLAR, now_ms, **members)
     await api.store.execute(place(account_id, key_hash(key), call_id, DOLLAR, now_ms), call)
@@ -47,11 +48,11 @@ async def rows(api: Api, key: str, **query: str) -> list[dict[str, Any]]:
     return data
 
 
-def costs(found: Iterable[dict[str, Any]]) -> list[tuple[str, int]]:
-    return [(row["date"], round(row["usage"] * DOLLAR)) for row in found]
+def costs(activity: Iterable[dict[str, Any]]) -> list[tuple[str, int]]:
+    return [(row["date"], round(row["usage"] * DOLLAR)) for row in activity]
 
 
-async def test_a_row_has_every_member_that_clients_demand(api: Api, acme: Customer) -> None:
+async def test_row_has_all_fields_that_clients_require(api: Api, acme: Customer) -> None:
     usage = Usage(input=1000, cache_read=200, output=300, reasoning=400)
     for _ in range(2):
         await spend(api, acme.account_id, acme.inference, usage)
@@ -76,7 +77,7 @@ async def test_a_row_has_every_member_that_clients_demand(api: Api, acme: Custom
         ]
 
 
-async def test_rows_are_told_apart_by_day_model_endpoint_and_key(api: Api, acme: Customer) -> None:
+async def test_rows_are_grouped_by_day_model_endpoint_and_key(api: Api, acme: Customer) -> None:
     second, _ = await api.issue(acme.account_id)
     for key, model, endpoint in (
         (acme.inference, "maker/one", "maker:one"),
@@ -89,16 +90,14 @@ async def test_rows_are_told_apart_by_day_model_endpoint_and_key(api: Api, acme:
         await spend(api, acme.account_id, key, Usage(input=5), **members)
     api.clock.forward(MS_PER_DAY)
     await spend(api, acme.account_id, second, Usage(input=1), model="maker/one")
-    found = await rows(api, acme.viewer)
-    assert [row["date"] for row in found] == ["2026-11-24", *["2026-11-23"] * 4]
-    assert sorted(row["requests"] for row in found) == [1, 1, 1, 1, 2]
-    names = [(r["date"], r["model"], r["endpoint_id"], r["api_key_hash"]) for r in found]
-    assert len(set(names)) == len(names), "a client sees conflicting duplicates"
+    listed = await rows(api, acme.viewer)
+    assert [row["date"] for row in listed] == ["2026-11-24", *["2026-11-23"] * 4]
+    assert sorted(row["requests"] for row in listed) == [1, 1, 1, 1, 2]
+    names = [(r["date"], r["model"], r["endpoint_id"], r["api_key_hash"]) for r in listed]
+    assert len(set(names)) == len(names), "clients would see conflicting duplicates"
 
 
-async def test_rows_of_thirty_days_add_up_to_the_usage_of_the_account(
-    api: Api, acme: Customer
-) -> None:
+async def test_rows_add_up_to_the_usage_of_the_account(api: Api, acme: Customer) -> None:
     second, _ = await api.issue(acme.account_id)
     for day in range(31):
         api.clock.forward(MS_PER_DAY if day else 0)
@@ -113,7 +112,7 @@ async def test_rows_of_thirty_days_add_up_to_the_usage_of_the_account(
     assert credits_answer.text.endswith(f'"total_usage":{total}}}}}')
 
 
-async def test_what_cost_nothing_or_runs_is_no_activity(api: Api, acme: Customer) -> None:
+async def test_failed_and_running_calls_are_not_listed(api: Api, acme: Customer) -> None:
     names = (acme.account_id, key_hash(acme.inference))
     for call_id in ("gen-failed", "gen-runs"):
         await api.store.execute(place(*names, call_id, 10), open_generation(*names, call_id, 10))
@@ -122,13 +121,13 @@ async def test_what_cost_nothing_or_runs_is_no_activity(api: Api, acme: Customer
     assert await rows(api, acme.viewer) == []
 
 
-async def test_a_free_call_is_counted(api: Api, acme: Customer) -> None:
+async def test_free_call_is_counted(api: Api, acme: Customer) -> None:
     await spend(api, acme.account_id, acme.inference, Usage())
     (row,) = await rows(api, acme.viewer)
     assert (row["requests"], row["usage"]) == (1, 0)
 
 
-async def test_only_the_day_that_is_not_over_is_partial(api: Api, acme: Customer) -> None:
+async def test_only_today_is_partial(api: Api, acme: Customer) -> None:
     await spend(api, acme.account_id, acme.inference, Usage(input=1))
     to_midnight = MS_PER_DAY - api.clock() % MS_PER_DAY
     api.clock.forward(to_midnight - 1)
@@ -138,7 +137,7 @@ async def test_only_the_day_that_is_not_over_is_partial(api: Api, acme: Customer
     assert "partial" not in row
 
 
-async def test_a_day_is_shown_for_thirty_whole_days(api: Api, acme: Customer) -> None:
+async def test_day_is_shown_for_thirty_complete_days(api: Api, acme: Customer) -> None:
     await spend(api, acme.account_id, acme.inference, Usage(input=3))
     for days in range(31):
         assert costs(await rows(api, acme.viewer)) == [("2026-11-23", 3)]
@@ -152,7 +151,7 @@ async def test_a_day_is_shown_for_thirty_whole_days(api: Api, acme: Customer) ->
     assert refused.json()["error"]["message"] == OUT_OF_RANGE
 
 
-async def test_a_date_leaves_its_day_alone(api: Api, acme: Customer) -> None:
+async def test_date_filter_keeps_only_that_day(api: Api, acme: Customer) -> None:
     for tokens in (1, 2, 3):
         await spend(api, acme.account_id, acme.inference, Usage(input=tokens))
         api.clock.forward(MS_PER_DAY)
@@ -167,23 +166,21 @@ async def test_a_date_leaves_its_day_alone(api: Api, acme: Customer) -> None:
         ("2026-10-23", OUT_OF_RANGE),
         ("0001-01-01", OUT_OF_RANGE),
         ("9999-12-31", OUT_OF_RANGE),
-        ("2026-11-31", "date must be a day like 2026-11-23"),
-        ("20261123", "date must be a day like 2026-11-23"),
-        ("2026-W48-1", "date must be a day like 2026-11-23"),
-        ("2026-11-23T00:00:00Z", "date must be a day like 2026-11-23"),
-        ("٢٠٢٦-11-23", "date must be a day like 2026-11-23"),
-        ("yesterday", "date must be a day like 2026-11-23"),
-        ("", "date must be a day like 2026-11-23"),
+        ("2026-11-31", f"{NOT_A_DAY}, not `2026-11-31`."),
+        ("20261123", f"{NOT_A_DAY}, not `20261123`."),
+        ("2026-W48-1", f"{NOT_A_DAY}, not `2026-W48-1`."),
+        ("2026-11-23T00:00:00Z", f"{NOT_A_DAY}, not `2026-11-23T00:00:00Z`."),
+        ("٢٠٢٦-11-23", rf"{NOT_A_DAY}, not `\u0662\u0660\u0662\u0666-11-23`."),
+        ("yesterday", f"{NOT_A_DAY}, not `yesterday`."),
+        ("", f'{NOT_A_DAY}, not `""`.'),
     ],
 )
-async def test_a_date_that_cannot_be_is_refused(
-    date: str, message: str, api: Api, acme: Customer
-) -> None:
+async def test_invalid_date_is_refused(date: str, message: str, api: Api, acme: Customer) -> None:
     answer = await ask(api, acme.viewer, date=date)
     assert (answer.status_code, answer.json()["error"]["message"]) == (400, message)
 
 
-async def test_a_key_leaves_its_rows_alone(api: Api, acme: Customer) -> None:
+async def test_key_filter_keeps_only_rows_of_that_key(api: Api, acme: Customer) -> None:
     second, second_hash = await api.issue(acme.account_id)
     await spend(api, acme.account_id, acme.inference, Usage(input=1))
     await spend(api, acme.account_id, second, Usage(input=2))
@@ -208,7 +205,7 @@ async def test_activity_of_another_account_is_not_shown(
     assert costs(await rows(api, other.management)) == [("2026-11-23", 9)]
 
 
-async def test_the_account_and_its_workspace_may_be_named(api: Api, acme: Customer) -> None:
+async def test_own_user_and_workspace_may_be_given(api: Api, acme: Customer) -> None:
     await spend(api, acme.account_id, acme.inference, Usage(input=1))
     workspace_id = workspace_of(acme.account_id)
     plain = await rows(api, acme.viewer, user_id=acme.account_id, workspace_id=workspace_id)

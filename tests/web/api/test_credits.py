@@ -1,4 +1,4 @@
-"""GET /credits: the exact text of its numbers, and that they are the truth at once."""
+"""GET /credits: the exact text of its numbers, which are always up to date."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.support import DOLLAR
 from tests.web.harness import Api
 
 CREDITS = "/api/v1/credits"
-ASKS = {"X-ModelGates-Metadata": "enabled"}
+WITH_METADATA = {"X-ModelGates-Metadata": "enabled"}
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ ASKS = {"X-ModelGates-Metadata": "enabled"}
             '{"data":{"total_credits":20.013879769999,"total_usage":1.68911914}}',
         ),
         (
-            # Beyond 2**53 picos a double no longer tells neighbours apart.
+            # Above 2**53 picos, a double cannot represent every amount.
             2**53 + 1,
             2**53 + 1,
             '{"data":{"total_credits":9007.199254740993,"total_usage":9007.199254740993}}',
@@ -42,7 +42,7 @@ ASKS = {"X-ModelGates-Metadata": "enabled"}
         ),
     ],
 )
-async def test_a_total_is_written_without_rounding_exponent_or_padding(
+async def test_total_has_no_rounding_exponent_or_padding(
     credits_pico: int, usage_pico: int, text: str, api: Api
 ) -> None:
     acme = await new_customer(api.services, credits_pico)
@@ -52,7 +52,7 @@ async def test_a_total_is_written_without_rounding_exponent_or_padding(
         assert (await api.call("GET", CREDITS, key)).text == text
 
 
-async def test_totals_are_sums_of_integers_not_of_floats(api: Api) -> None:
+async def test_totals_are_exact_sums(api: Api) -> None:
     acme = await new_customer(api.services, 0)
     for _ in range(10):
         await api.services.credits.grant(acme.account_id, DOLLAR // 10, "a tenth of a dollar")
@@ -61,7 +61,7 @@ async def test_totals_are_sums_of_integers_not_of_floats(api: Api) -> None:
     assert text == '{"data":{"total_credits":1,"total_usage":0.1}}'
 
 
-async def test_what_was_posted_is_in_the_very_next_answer(api: Api, acme: Customer) -> None:
+async def test_next_response_includes_everything_posted(api: Api, acme: Customer) -> None:
     for step in range(1, 20):
         await api.services.credits.grant(acme.account_id, DOLLAR, "one more")
         await api.spend(acme.account_id, acme.inference, DOLLAR // 4)
@@ -69,7 +69,7 @@ async def test_what_was_posted_is_in_the_very_next_answer(api: Api, acme: Custom
         assert data == {"total_credits": 100 + step, "total_usage": step / 4}
 
 
-async def test_a_correction_downwards_lowers_the_total(api: Api, acme: Customer) -> None:
+async def test_negative_adjustment_lowers_total_credits(api: Api, acme: Customer) -> None:
     await api.services.credits.adjust(acme.account_id, -DOLLAR // 2, "given by mistake")
     text = (await api.call("GET", CREDITS, acme.viewer)).text
     assert text == '{"data":{"total_credits":99.5,"total_usage":0}}'
@@ -83,10 +83,10 @@ async def test_credits_of_one_account_are_not_shown_to_another(
     assert (await api.call("GET", CREDITS, other.viewer)).json()["data"]["total_credits"] == 101
 
 
-async def test_metadata_tells_what_is_available_as_exact_text(api: Api, acme: Customer) -> None:
+async def test_metadata_has_exact_balance_held_and_available(api: Api, acme: Customer) -> None:
     await api.spend(acme.account_id, acme.inference, 123_456)
     await api.hold(acme.account_id, acme.inference, "running", DOLLAR // 4)
-    answer = await api.call("GET", CREDITS, acme.viewer, headers=ASKS)
+    answer = await api.call("GET", CREDITS, acme.viewer, headers=WITH_METADATA)
     assert answer.json() == {
         "data": {"total_credits": 100, "total_usage": 0.000000123456},
         "modelgates_metadata": {
@@ -96,13 +96,13 @@ async def test_metadata_tells_what_is_available_as_exact_text(api: Api, acme: Cu
             "as_of": "2026-11-23T13:12:00.000Z",
         },
     }
-    spelled_otherwise = {"x-modelgates-metadata": "Enabled"}
-    again = await api.call("GET", CREDITS, acme.viewer, headers=spelled_otherwise)
+    other_case = {"x-modelgates-metadata": "Enabled"}
+    again = await api.call("GET", CREDITS, acme.viewer, headers=other_case)
     assert again.text == answer.text
 
 
 @pytest.mark.parametrize("value", [None, "", "true", "1", "disabled", "enabled, please"])
-async def test_metadata_comes_only_when_it_is_asked_for(
+async def test_metadata_is_returned_only_on_request(
     value: str | None, api: Api, acme: Customer
 ) -> None:
     headers = {} if value is None else {"X-ModelGates-Metadata": value}
@@ -110,11 +110,11 @@ async def test_metadata_comes_only_when_it_is_asked_for(
     assert answer.text == '{"data":{"total_credits":100,"total_usage":0}}'
 
 
-async def test_an_account_in_debt_shows_a_negative_balance(api: Api) -> None:
+async def test_account_in_debt_has_a_negative_balance(api: Api) -> None:
     account = await api.services.accounts.open("In debt", min_balance_pico=-10 * DOLLAR)
     spender, _ = await api.issue(account.id)
     viewer, _ = await api.issue(account.id, KeyKind.VIEWER)
     await api.spend(account.id, spender, 3 * DOLLAR // 2)
-    answer = await api.call("GET", CREDITS, viewer, headers=ASKS)
+    answer = await api.call("GET", CREDITS, viewer, headers=WITH_METADATA)
     assert answer.json()["data"] == {"total_credits": 0, "total_usage": 1.5}
     assert answer.json()["modelgates_metadata"]["balance"] == "-1.5"

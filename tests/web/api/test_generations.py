@@ -1,4 +1,4 @@
-"""GET /generation: every member that clients demand, the receipt to the digit, no one else's."""
+"""GET /generation: all fields that clients require, exact receipts, and only its own account."""
 
 from decimal import Decimal
 from typing import Any
@@ -67,7 +67,7 @@ USAGE = Usage(input=700, cache_read=500, output=300, reasoning=400, output_image
 
 
 async def run(api: Api, generation: Generation) -> None:
-    """Put a hold in the ledger, with the call it pays for."""
+    """Record a running call with its hold."""
     placed = place(
         generation.account_id, generation.key_hash, generation.id, generation.hold_pico, T0_MS
     )
@@ -78,7 +78,7 @@ async def run(api: Api, generation: Generation) -> None:
 
 
 async def charge(api: Api, generation: Generation) -> None:
-    """The same, and charge it."""
+    """Record a call and charge it."""
     await run(api, generation)
     used_pico = generation.cost_pico + generation.overrun_pico
     end = capture(
@@ -114,7 +114,7 @@ async def test_service_tier_is_the_one_that_the_provider_reported(api: Api, acme
     assert (await shown(api, acme.inference))["service_tier"] == "priority"
 
 
-async def test_a_generation_has_every_member_that_old_and_new_clients_demand(
+async def test_generation_has_all_fields_that_old_and_new_clients_require(
     api: Api, acme: Customer
 ) -> None:
     generation = call_of(
@@ -171,7 +171,7 @@ async def test_a_generation_has_every_member_that_old_and_new_clients_demand(
     }
 
 
-async def test_amounts_are_exact_text_of_integers_not_of_floats(api: Api, acme: Customer) -> None:
+async def test_amounts_are_exact(api: Api, acme: Customer) -> None:
     generation = call_of(acme, 10**13)
     await charge(api, finished(generation, Usage(input=9_007_199_254_741), T0_MS))
     answer = await api.call("GET", GENERATION, acme.inference, params={"id": ID})
@@ -179,9 +179,7 @@ async def test_amounts_are_exact_text_of_integers_not_of_floats(api: Api, acme: 
     assert '"hold":10,' in answer.text
 
 
-async def test_the_lines_of_a_receipt_add_up_to_what_credits_moved_by(
-    api: Api, acme: Customer
-) -> None:
+async def test_receipt_lines_add_up_to_the_usage_of_the_account(api: Api, acme: Customer) -> None:
     charged = finished(call_of(acme, 300), Usage(input=200, output=300), T0_MS)
     rounded = ReceiptLine("rounding", 1, Decimal("-5e-13"), Decimal("-5e-13"))
     half = ReceiptLine("request", 1, Decimal("5e-13"), Decimal("5e-13"))
@@ -201,9 +199,7 @@ async def test_the_lines_of_a_receipt_add_up_to_what_credits_moved_by(
     assert data["total_cost"] == 0.0000000003
 
 
-async def test_a_running_call_has_cost_nothing_whatever_its_checkpoint_saw(
-    api: Api, acme: Customer
-) -> None:
+async def test_running_call_has_no_cost_despite_its_checkpoint(api: Api, acme: Customer) -> None:
     seen = finished(call_of(acme, attempts=(ATTEMPT,)), USAGE)
     checkpoint = msgspec.structs.replace(seen, state=HoldState.OPEN, ended_at_ms=None)
     placed = place(acme.account_id, checkpoint.key_hash, ID, DOLLAR)
@@ -214,7 +210,7 @@ async def test_a_running_call_has_cost_nothing_whatever_its_checkpoint_saw(
     assert data["hold"] == 1
 
 
-async def test_a_call_that_failed_shows_its_attempt_and_no_cost(api: Api, acme: Customer) -> None:
+async def test_failed_call_has_its_attempts_and_no_cost(api: Api, acme: Customer) -> None:
     silent = Attempt(provider="maker", upstream_model="model-1", started_at_ms=T0_MS, error="x")
     failed = call_of(
         acme, attempts=(REFUSED, silent), origin=Origin(request_id="r"), error="provider_refused"
@@ -227,23 +223,23 @@ async def test_a_call_that_failed_shows_its_attempt_and_no_cost(api: Api, acme: 
     assert data["error"] == "provider_refused"
     assert (data["latency"], data["generation_time"], data["upstream_id"]) == (None, None, None)
     assert (data["origin"], data["http_referer"], data["external_user"]) == ("", None, None)
-    # What is left out would be refused as null by a client in TypeScript.
+    # A TypeScript client would reject null in place of the omitted fields.
     assert data["provider_responses"] == [
         {"status": 429, "latency": 1, **COMMON},
         {"status": None, **COMMON},
     ]
 
 
-async def test_times_are_those_of_the_attempt_that_answered(api: Api, acme: Customer) -> None:
+async def test_times_are_those_of_the_successful_attempt(api: Api, acme: Customer) -> None:
     await charge(api, finished(call_of(acme, attempts=(REFUSED, ATTEMPT)), USAGE))
     data = await shown(api, acme.inference)
     assert (data["upstream_id"], data["latency"], data["generation_time"]) == (
         *("chatcmpl-1", 423, 8_000),
     )
-    assert [one["status"] for one in data["provider_responses"]] == [429, 200]
+    assert [response["status"] for response in data["provider_responses"]] == [429, 200]
 
 
-async def test_a_lost_call_shows_what_its_checkpoint_was_charged(api: Api, acme: Customer) -> None:
+async def test_lost_call_has_the_cost_of_its_checkpoint(api: Api, acme: Customer) -> None:
     usage = Usage(input=10, output=20, estimated=True)
     lost = finished(call_of(acme), usage, T0_MS + 600_000, HoldState.EXPIRED)
     await run(api, lost)
@@ -261,14 +257,14 @@ async def test_a_lost_call_shows_what_its_checkpoint_was_charged(api: Api, acme:
         (Inference.EMBEDDINGS, "embeddings"),
     ],
 )
-async def test_an_api_has_the_name_that_clients_know(
+async def test_api_type_is_one_that_clients_know(
     api_called: Inference, api_type: str, api: Api, acme: Customer
 ) -> None:
     await charge(api, finished(call_of(acme, api=api_called), Usage(input=1)))
     assert (await shown(api, acme.inference))["api_type"] == api_type
 
 
-async def test_a_clock_that_was_set_back_makes_no_negative_time(api: Api, acme: Customer) -> None:
+async def test_times_are_not_negative_when_the_clock_was_set_back(api: Api, acme: Customer) -> None:
     early = msgspec.structs.replace(ATTEMPT, first_byte_at_ms=T0_MS - 1, ended_at_ms=T0_MS - 1)
     await charge(api, finished(call_of(acme, attempts=(early,)), USAGE))
     data = await shown(api, acme.inference)
@@ -276,7 +272,7 @@ async def test_a_clock_that_was_set_back_makes_no_negative_time(api: Api, acme: 
     assert data["provider_responses"][0]["latency"] == 0
 
 
-async def test_every_key_of_the_account_may_ask_and_no_other(
+async def test_generation_is_shown_only_to_keys_of_its_account(
     api: Api, acme: Customer, other: Customer
 ) -> None:
     await charge(api, finished(call_of(acme), USAGE))
@@ -285,8 +281,12 @@ async def test_every_key_of_the_account_may_ask_and_no_other(
     for key in (other.inference, other.management, other.viewer):
         answer = await api.call("GET", GENERATION, key, params={"id": ID})
         assert answer.status_code == 404
+        message = (
+            f"Generation not found: `{ID}`. Check the id, and use a key of the account that made "
+            "the call."
+        )
         assert answer.json() == {
-            "error": {"message": "Generation not found", "code": 404},
+            "error": {"message": message, "code": 404},
             "user_id": other.account_id,
         }
 
@@ -303,7 +303,7 @@ async def test_every_key_of_the_account_may_ask_and_no_other(
         ({"id": "gen-1' or '1'='1"}, 404),
     ],
 )
-async def test_an_id_that_names_nothing_is_refused(
+async def test_invalid_or_unknown_id_is_refused(
     params: dict[str, str], status: int, api: Api, acme: Customer
 ) -> None:
     answer = await api.call("GET", GENERATION, acme.inference, params=params)

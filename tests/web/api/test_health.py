@@ -4,7 +4,7 @@ from modelgates_server.core.errors import StoreUnavailable
 from tests.web.harness import Api
 
 
-async def test_a_process_that_answers_is_alive_whatever_its_database_does(
+async def test_process_is_healthy_when_its_database_is_not(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail() -> None:
@@ -15,13 +15,13 @@ async def test_a_process_that_answers_is_alive_whatever_its_database_does(
     assert (answer.status_code, answer.text) == (200, '{"status":"ok"}')
 
 
-async def test_a_server_that_can_work_is_ready(api: Api) -> None:
+async def test_working_server_is_ready(api: Api) -> None:
     answer = await api.call("GET", "/readyz")
     assert answer.status_code == 200
     assert answer.json() == {"status": "ok", "parts": {"database": "ok"}}
 
 
-async def test_a_server_that_cannot_work_says_which_part_and_no_path(
+async def test_unready_server_names_the_failed_part_without_details(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail() -> None:

@@ -1,4 +1,4 @@
-"""GET /credits/holds: what is held is explained, hold by hold."""
+"""GET /credits/holds: the open holds of an account."""
 
 from typing import Any
 
@@ -20,12 +20,12 @@ async def shown(api: Api, key: str) -> dict[str, Any]:
 
 
 async def run(api: Api, acme: Customer, hold_id: str, amount_pico: int, **members: Any) -> None:
-    """A call that runs since now."""
+    """Record a call that starts now."""
     names = (acme.account_id, key_hash(acme.inference), hold_id, amount_pico, api.clock())
     await api.store.execute(place(*names), open_generation(*names, **members))
 
 
-async def test_an_open_hold_is_listed_with_its_call(api: Api, acme: Customer) -> None:
+async def test_open_hold_is_listed_with_its_call(api: Api, acme: Customer) -> None:
     await run(api, acme, "gen-1", DOLLAR // 4, streamed=True)
     expected = {
         "data": [
@@ -45,7 +45,7 @@ async def test_an_open_hold_is_listed_with_its_call(api: Api, acme: Customer) ->
         assert await shown(api, key) == expected
 
 
-async def test_a_hold_without_a_call_is_listed_all_the_same(api: Api, acme: Customer) -> None:
+async def test_hold_without_a_call_is_listed(api: Api, acme: Customer) -> None:
     await api.hold(acme.account_id, acme.inference, "by-hand", 1)
     body = await shown(api, acme.viewer)
     (row,) = body["data"]
@@ -73,7 +73,7 @@ async def test_holds_are_listed_oldest_first_until_they_end(api: Api, acme: Cust
     assert body["held"] == 5
 
 
-async def test_the_sum_counts_holds_that_are_not_listed_any_more(api: Api) -> None:
+async def test_held_includes_holds_beyond_the_listed_ones(api: Api) -> None:
     acme = await new_customer(api.services, 1100 * 10**6)
     for number in range(holds.LISTED_MAX + 2):
         await api.hold(acme.account_id, acme.inference, f"hold-{number:04}", 10**6)

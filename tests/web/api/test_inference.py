@@ -1,4 +1,4 @@
-"""Calls whose client waits: signs of life, mistakes of ours, and no hold that stays open."""
+"""Calls whose client waits: signs of life, bugs, and no hold that stays open."""
 
 import asyncio
 import json
@@ -29,21 +29,21 @@ from tests.upstream import answer, plain, story, usage
 
 COMMENT, WHITE_SPACE = OPENAI_CHAT.stream_keep_alive, OPENAI_CHAT.plain_keep_alive
 SOON_S = 0.01
-FOR_EVER_S = 1000
-OURS = {"message": "Internal Server Error", "code": 500}
+FOREVER_S = 1000
+INTERNAL_ERROR = {"message": "Internal Server Error", "code": 500}
 
 
 class ScriptedReply:
-    """An answer in pieces; `said` is set with the last. A mistaken one has a mistake after it."""
+    """A response in pieces; sets `sent` before the last. A broken one raises an error after it."""
 
     status = 200
     retry_after_s = None
 
-    def __init__(self, pieces: list[bytes], *, is_stream: bool, is_mistaken: bool = False) -> None:
+    def __init__(self, pieces: list[bytes], *, is_stream: bool, is_broken: bool = False) -> None:
         self.is_stream = is_stream
-        self.said = asyncio.Event()
+        self.sent = asyncio.Event()
         self._pieces = pieces
-        self._is_mistaken = is_mistaken
+        self._is_broken = is_broken
 
     async def read(self, limit_bytes: int) -> bytes:
         del limit_bytes
@@ -53,9 +53,9 @@ class ScriptedReply:
         *others, last = self._pieces
         for piece in others:
             yield piece
-        self.said.set()
+        self.sent.set()
         yield last
-        if self._is_mistaken:
+        if self._is_broken:
             raise ZeroDivisionError
 
     def close(self) -> None:
@@ -63,7 +63,7 @@ class ScriptedReply:
 
 
 class Acme:
-    """A provider that gives its reply when `go` is set, and without one has a mistake."""
+    """A provider that sends its reply once `go` is set, or raises an error without a reply."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
@@ -81,7 +81,7 @@ class Acme:
 
 
 class Gateway:
-    """The application with that provider, and one client of it."""
+    """The application with that provider and one client."""
 
     def __init__(self, store: Store, clock: ManualClock, folder: Path, every_s: float) -> None:
         self.provider = Acme()
@@ -89,7 +89,7 @@ class Gateway:
         self.key = ""
         self.account_id = ""
         self.sent: list[Message] = []
-        self._heard = asyncio.Event()
+        self._has_sent = asyncio.Event()
         catalog = sandbox_catalog([ACME], [ACME_PRICE])
         services = metered(store, clock, folder, catalog=catalog, providers={"acme": self.provider})
         self.keys = services.keys
@@ -120,12 +120,12 @@ class Gateway:
 
     async def _send(self, message: Message) -> None:
         self.sent.append(message)
-        self._heard.set()
+        self._has_sent.set()
 
-    async def heard(self) -> None:
-        """Wait until something was sent."""
+    async def first_message(self) -> None:
+        """Wait until the application has sent something."""
         async with within():
-            await self._heard.wait()
+            await self._has_sent.wait()
 
     @property
     def status(self) -> Any:
@@ -140,12 +140,12 @@ class Gateway:
         return sum(message.get("body") in (COMMENT, WHITE_SPACE) for message in self.sent)
 
     async def ended(self) -> Generation:
-        """The only generation, from books that are right and hold nothing."""
+        """The only generation, after checks that the ledger is correct and has no open hold."""
         async with self.store.account_snapshot(self.account_id) as snapshot:
-            [one] = [row.record async for page in snapshot.generations() for row in page]
+            [generation] = [row.record async for page in snapshot.generations() for row in page]
             assert snapshot.account.held_pico == 0
         assert (await verify(self.store)).findings == []
-        return one
+        return generation
 
 
 Opens = Callable[[float], Awaitable[Gateway]]
@@ -164,13 +164,13 @@ def opens(store: Store, clock: ManualClock, tmp_path: Path) -> Opens:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_mistake_after_the_head_is_told_at_the_end_of_the_answer(
+async def test_bug_after_the_head_is_reported_at_the_end_of_the_response(
     opens: Opens, stream: bool
 ) -> None:
     gateway = await opens(SOON_S)
     with capture_logs() as logged:
         asking = asyncio.create_task(gateway.ask(stream=stream))
-        await gateway.heard()
+        await gateway.first_message()
         gateway.provider.go.set()
         await asking
     assert gateway.status == 200
@@ -178,52 +178,52 @@ async def test_a_mistake_after_the_head_is_told_at_the_end_of_the_answer(
     if stream:
         *_, last, done = [line for line in gateway.body.split(b"\n\n") if line]
         assert done == b"data: [DONE]"
-        told = json.loads(last.removeprefix(b"data: "))
-        assert (told["error"], told["usage"]["cost"]) == (OURS, 0)
+        chunk = json.loads(last.removeprefix(b"data: "))
+        assert (chunk["error"], chunk["usage"]["cost"]) == (INTERNAL_ERROR, 0)
     else:
-        assert json.loads(gateway.body) == {"error": OURS, "user_id": gateway.account_id}
+        assert json.loads(gateway.body) == {"error": INTERNAL_ERROR, "user_id": gateway.account_id}
     await check(gateway, logged)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_mistake_before_the_head_has_a_status(opens: Opens, stream: bool) -> None:
-    gateway = await opens(FOR_EVER_S)
+async def test_bug_before_the_head_is_a_500(opens: Opens, stream: bool) -> None:
+    gateway = await opens(FOREVER_S)
     gateway.provider.go.set()
     with capture_logs() as logged:
         await gateway.ask(stream=stream)
     assert gateway.status == 500
-    assert json.loads(gateway.body) == {"error": OURS, "user_id": gateway.account_id}
+    assert json.loads(gateway.body) == {"error": INTERNAL_ERROR, "user_id": gateway.account_id}
     await check(gateway, logged)
 
 
-async def test_a_mistake_after_some_words_is_told_with_what_they_cost(opens: Opens) -> None:
-    gateway = await opens(FOR_EVER_S)
-    gateway.provider.reply = ScriptedReply(story()[:2], is_stream=True, is_mistaken=True)
+async def test_bug_after_some_words_is_reported_with_their_cost(opens: Opens) -> None:
+    gateway = await opens(FOREVER_S)
+    gateway.provider.reply = ScriptedReply(story()[:2], is_stream=True, is_broken=True)
     gateway.provider.go.set()
     with capture_logs() as logged:
         await gateway.ask(stream=True)
     *_, last, done = [line for line in gateway.body.split(b"\n\n") if line]
     assert done == b"data: [DONE]"
-    told = json.loads(last.removeprefix(b"data: "), parse_float=Decimal)
-    one = await gateway.ended()
-    assert (told["error"], one.state) == (OURS, HoldState.CAPTURED)
-    assert told["usage"]["cost"] * DOLLAR == one.cost_pico > 0
+    chunk = json.loads(last.removeprefix(b"data: "), parse_float=Decimal)
+    generation = await gateway.ended()
+    assert (chunk["error"], generation.state) == (INTERNAL_ERROR, HoldState.CAPTURED)
+    assert chunk["usage"]["cost"] * DOLLAR == generation.cost_pico > 0
     assert [line["event"] for line in logged].count("request failed") == 1
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_signs_go_on_while_the_capture_waits_for_the_database(
+async def test_signs_continue_while_the_capture_waits_for_the_database(
     opens: Opens, sqlite_path: Path, stream: bool
 ) -> None:
     gateway = await opens(SOON_S)
     pieces = story() if stream else list(plain(answer("hi", usage(3, 5))).pieces)
     gateway.provider.reply = reply = ScriptedReply(pieces, is_stream=stream)
     asking = asyncio.create_task(gateway.ask(stream=stream))
-    await gateway.heard()
+    await gateway.first_message()
     with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as other:
         other.execute("begin immediate")
         gateway.provider.go.set()
-        await reply.said.wait()
+        await reply.sent.wait()
         signs = gateway.signs
         await until(lambda: gateway.signs >= signs + 3)
         assert b'"cost"' not in gateway.body
@@ -234,30 +234,30 @@ async def test_signs_go_on_while_the_capture_waits_for_the_database(
 
 
 async def check(gateway: Gateway, logged: list[Any]) -> None:
-    one = await gateway.ended()
-    assert (one.state, one.error) == (HoldState.VOIDED, "internal_error")
+    generation = await gateway.ended()
+    assert (generation.state, generation.error) == (HoldState.VOIDED, "internal_error")
     [line] = [line for line in logged if line["event"] == "request failed"]
     assert line["operation"] == "create-chat-completion"
     assert isinstance(line["exc_info"], ZeroDivisionError)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_call_that_is_cut_off_while_its_provider_is_silent_is_told_and_settled(
+async def test_call_cancelled_while_its_provider_is_silent_is_reported_and_voided(
     opens: Opens, stream: bool
 ) -> None:
     gateway = await opens(SOON_S)
     asking = asyncio.create_task(gateway.ask(stream=stream))
-    await gateway.heard()
+    await gateway.first_message()
     asking.cancel()
     await asking
     assert gateway.status == 200
     assert b'"message":"The server is stopping.","code":503' in gateway.body
-    one = await gateway.ended()
-    assert (one.state, one.error) == (HoldState.VOIDED, "server_stopping")
+    generation = await gateway.ended()
+    assert (generation.state, generation.error) == (HoldState.VOIDED, "server_stopping")
 
 
-async def test_end_of_a_stream_does_not_wait_for_the_provider_to_end_its_own(opens: Opens) -> None:
-    gateway = await opens(FOR_EVER_S)
+async def test_stream_ends_without_waiting_for_the_end_of_the_provider(opens: Opens) -> None:
+    gateway = await opens(FOREVER_S)
 
     class Lingering(ScriptedReply):
         sent_before_close = 0
@@ -265,7 +265,7 @@ async def test_end_of_a_stream_does_not_wait_for_the_provider_to_end_its_own(ope
         async def chunks(self) -> AsyncIterator[bytes]:
             async for piece in super().chunks():
                 yield piece
-            await asyncio.sleep(FOR_EVER_S)
+            await asyncio.sleep(FOREVER_S)
 
         def close(self) -> None:
             self.sent_before_close = len(gateway.sent)

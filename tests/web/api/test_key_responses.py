@@ -1,4 +1,4 @@
-"""What a key shows of its limit and its use, to itself on GET /key and in rows of GET /keys."""
+"""The limit and usage of a key, in GET /key and in the items of GET /keys."""
 
 from typing import Any
 
@@ -25,9 +25,7 @@ async def row(api: Api, acme: Customer, key: str) -> dict[str, Any]:
     return data
 
 
-async def test_a_key_without_a_limit_shows_all_members_that_clients_demand(
-    api: Api, acme: Customer
-) -> None:
+async def test_current_key_has_all_fields_that_clients_require(api: Api, acme: Customer) -> None:
     data = await shown(api, acme.inference)
     workspace = data.pop("workspace_id")
     assert workspace == (await row(api, acme, acme.inference))["workspace_id"]
@@ -57,7 +55,7 @@ async def test_a_key_without_a_limit_shows_all_members_that_clients_demand(
     }
 
 
-async def test_the_older_path_answers_alike(api: Api, acme: Customer) -> None:
+async def test_older_path_returns_the_same(api: Api, acme: Customer) -> None:
     for key in (acme.management, acme.inference, acme.viewer):
         new, old = [await api.call("GET", path, key) for path in (KEY, "/api/v1/auth/key")]
         assert (
@@ -65,20 +63,20 @@ async def test_the_older_path_answers_alike(api: Api, acme: Customer) -> None:
         )
 
 
-async def test_only_a_management_key_says_it_is_one(api: Api, acme: Customer) -> None:
+async def test_only_management_key_is_marked_as_one(api: Api, acme: Customer) -> None:
     for key in (acme.management, acme.inference, acme.viewer):
         data = await shown(api, key)
         assert data["is_management_key"] is data["is_provisioning_key"] is (key == acme.management)
 
 
-async def test_an_account_that_never_got_credits_is_on_the_free_tier(api: Api) -> None:
+async def test_account_is_on_free_tier_until_it_receives_credits(api: Api) -> None:
     poor = await new_customer(api.services, 0)
     assert (await shown(api, poor.inference))["is_free_tier"] is True
     await api.services.credits.grant(poor.account_id, 1, "a start")
     assert (await shown(api, poor.inference))["is_free_tier"] is False
 
 
-async def test_an_expiry_is_shown_as_it_was_written(api: Api, acme: Customer) -> None:
+async def test_expires_at_is_shown_unchanged(api: Api, acme: Customer) -> None:
     key, _ = await api.issue(acme.account_id, expires_at="2030-01-01T00:00:00Z")
     assert (await shown(api, key))["expires_at"] == "2030-01-01T00:00:00Z"
 
@@ -92,7 +90,7 @@ async def test_an_expiry_is_shown_as_it_was_written(api: Api, acme: Customer) ->
         ("monthly", "2026-12-01T00:00:00.000Z", 8),
     ],
 )
-async def test_a_limit_starts_afresh_with_its_window(
+async def test_limit_resets_with_its_window(
     reset: str, resets_at: str, days: int, api: Api, acme: Customer
 ) -> None:
     key, _ = await api.issue(acme.account_id, limit_pico=5 * DOLLAR, limit_reset=LimitReset(reset))
@@ -121,9 +119,9 @@ async def test_a_limit_starts_afresh_with_its_window(
     assert data["usage"] == 1.250000123456
 
 
-async def test_use_is_counted_in_utc_days_weeks_and_months(api: Api, acme: Customer) -> None:
+async def test_usage_is_counted_in_utc_days_weeks_and_months(api: Api, acme: Customer) -> None:
     steps = [
-        # Days forward, then all, daily, weekly and monthly use after one more dollar.
+        # Days forward, then total, daily, weekly and monthly usage after one more dollar.
         (0, (1, 1, 1, 1)),  # Monday 23 November
         (1, (2, 1, 2, 2)),  # Tuesday
         (5, (3, 1, 3, 3)),  # Sunday
@@ -142,7 +140,7 @@ async def test_use_is_counted_in_utc_days_weeks_and_months(api: Api, acme: Custo
     assert tuple(idle[name] for name in WINDOWS) == (5, 0, 0, 0)
 
 
-async def test_a_limit_over_the_whole_life_never_starts_afresh(api: Api, acme: Customer) -> None:
+async def test_lifetime_limit_never_resets(api: Api, acme: Customer) -> None:
     key, _ = await api.issue(acme.account_id, limit_pico=5 * DOLLAR)
     await api.spend(acme.account_id, key, DOLLAR)
     api.clock.forward(400 * MS_PER_DAY)
@@ -150,7 +148,7 @@ async def test_a_limit_over_the_whole_life_never_starts_afresh(api: Api, acme: C
     assert (data["limit_remaining"], data["effective_budget"]["resets_at"]) == (4, None)
 
 
-async def test_a_limit_lowered_below_what_was_spent_shows_the_excess(
+async def test_limit_remaining_is_negative_when_usage_exceeds_the_limit(
     api: Api, acme: Customer
 ) -> None:
     await api.spend(acme.account_id, acme.inference, 3 * DOLLAR)
@@ -160,7 +158,7 @@ async def test_a_limit_lowered_below_what_was_spent_shows_the_excess(
     assert (await shown(api, acme.inference))["effective_budget"]["remaining_usd"] == -0.5
 
 
-async def test_a_limit_of_zero_is_a_limit(api: Api, acme: Customer) -> None:
+async def test_limit_of_zero_is_a_limit(api: Api, acme: Customer) -> None:
     key, _ = await api.issue(acme.account_id, limit_pico=0)
     data = await shown(api, key)
     assert (data["limit"], data["limit_remaining"]) == (0, 0)

@@ -22,7 +22,7 @@ async def create(api: Api, acme: Customer, **body: Any) -> dict[str, Any]:
     return row
 
 
-async def test_a_new_key_works_and_its_text_is_shown_once(api: Api, acme: Customer) -> None:
+async def test_new_key_works_and_its_text_is_shown_once(api: Api, acme: Customer) -> None:
     answer = await api.call("POST", KEYS, acme.management, json={"name": "new"})
     assert answer.status_code == 201
     assert list(answer.json()) == ["data", "key"]
@@ -37,7 +37,7 @@ async def test_a_new_key_works_and_its_text_is_shown_once(api: Api, acme: Custom
     assert text not in (await api.call("GET", KEYS, acme.management)).text
 
 
-async def test_a_row_has_all_members_that_old_and_new_clients_demand(
+async def test_key_has_all_fields_that_old_and_new_clients_require(
     api: Api, acme: Customer
 ) -> None:
     row = await create(api, acme, limit=5, limit_reset="monthly", include_byok_in_limit=True)
@@ -67,7 +67,7 @@ async def test_a_row_has_all_members_that_old_and_new_clients_demand(
     }
 
 
-async def test_a_viewer_key_can_be_issued_and_a_management_key_cannot(
+async def test_viewer_key_can_be_created_but_management_key_cannot(
     api: Api, acme: Customer
 ) -> None:
     assert (await create(api, acme, kind="viewer"))["kind"] == "viewer"
@@ -76,7 +76,7 @@ async def test_a_viewer_key_can_be_issued_and_a_management_key_cannot(
         assert answer.status_code == 400
 
 
-async def test_the_account_may_be_named_as_what_it_is(api: Api, acme: Customer) -> None:
+async def test_own_workspace_and_user_may_be_given(api: Api, acme: Customer) -> None:
     row = await create(api, acme, workspace_id=None, creator_user_id=None)
     same = await create(
         api, acme, workspace_id=row["workspace_id"], creator_user_id=acme.account_id
@@ -102,7 +102,7 @@ async def test_the_account_may_be_named_as_what_it_is(api: Api, acme: Customer) 
         ("9223372.036854775807", "9223372.036854775807"),
     ],
 )
-async def test_a_limit_is_kept_exactly(written: str, shown: str, api: Api, acme: Customer) -> None:
+async def test_limit_is_kept_exactly(written: str, shown: str, api: Api, acme: Customer) -> None:
     body = f'{{"name":"exact","limit": {written} }}'
     answer = await api.call("POST", KEYS, acme.management, content=body)
     assert answer.status_code == 201, answer.text
@@ -167,7 +167,7 @@ async def test_a_limit_is_kept_exactly(written: str, shown: str, api: Api, acme:
         " ",
     ],
 )
-async def test_a_body_that_does_not_fit_is_a_400_that_creates_nothing(
+async def test_invalid_body_is_a_400_that_creates_nothing(
     body: str, api: Api, acme: Customer
 ) -> None:
     answer = await api.call("POST", KEYS, acme.management, content=body)
@@ -178,18 +178,18 @@ async def test_a_body_that_does_not_fit_is_a_400_that_creates_nothing(
     assert len(await api.services.keys.page(acme.account_id, limit=100)) == 3
 
 
-async def test_a_name_that_is_not_utf8_is_a_400(api: Api, acme: Customer) -> None:
+async def test_invalid_utf_8_is_a_400(api: Api, acme: Customer) -> None:
     for body in (b'{"name":"\xff"}', b'{"name":"\xc3"}', b"\xff\xfe", b'{"name":"\xed\xa0\x80"}'):
         answer = await api.call("POST", KEYS, acme.management, content=body)
         assert answer.status_code == 400, body
 
 
-async def test_a_post_without_a_body_is_a_400_in_json(api: Api, acme: Customer) -> None:
+async def test_post_without_body_is_a_400_in_json(api: Api, acme: Customer) -> None:
     for headers in ({}, {"Content-Type": "application/json"}, {"Content-Type": "text/plain"}):
         answer = await api.call("POST", KEYS, acme.management, headers=headers)
         assert answer.status_code == 400
         assert answer.json() == {
-            "error": {"message": "the request needs a JSON body", "code": 400},
+            "error": {"message": "The request body is empty. Send a JSON object.", "code": 400},
             "user_id": acme.account_id,
         }
 
@@ -207,17 +207,20 @@ async def test_a_post_without_a_body_is_a_400_in_json(api: Api, acme: Customer) 
         ("", 415),
     ],
 )
-async def test_a_body_must_be_said_to_be_json_if_anything_is_said(
+async def test_body_is_refused_when_its_content_type_is_not_json(
     media_type: str | None, status: int, api: Api, acme: Customer
 ) -> None:
     headers = {} if media_type is None else {"Content-Type": media_type}
     answer = await api.call("POST", KEYS, acme.management, content=b'{"name":"x"}', headers=headers)
     assert answer.status_code == status
     if status == 415:
-        assert answer.json()["error"]["message"] == "Content-Type must be application/json"
+        shown = media_type or '""'
+        assert answer.json()["error"]["message"] == (
+            f"`Content-Type` must be `application/json`, not `{shown}`."
+        )
 
 
-async def test_a_body_larger_than_the_limit_is_a_413(api: Api, acme: Customer) -> None:
+async def test_oversized_body_is_a_413(api: Api, acme: Customer) -> None:
     fits = json.dumps({"name": "x", "external": {"user": ""}})
     fits = fits.replace('""', f'"{"p" * (64 * 1024 - len(fits))}"')
     assert len(fits) == 64 * 1024
@@ -226,7 +229,7 @@ async def test_a_body_larger_than_the_limit_is_a_413(api: Api, acme: Customer) -
         assert answer.status_code == status
 
 
-async def test_a_body_nested_without_end_is_a_400(api: Api, acme: Customer) -> None:
+async def test_deeply_nested_body_is_a_400(api: Api, acme: Customer) -> None:
     for opening in ('{"name":', '{"limit":[', "["):
         answer = await api.call("POST", KEYS, acme.management, content=opening * 5000)
         assert answer.status_code == 400
@@ -243,7 +246,7 @@ async def test_a_body_nested_without_end_is_a_400(api: Api, acme: Customer) -> N
         "9999-12-31T23:59:59Z",
     ],
 )
-async def test_an_expiry_comes_back_byte_for_byte(written: str, api: Api, acme: Customer) -> None:
+async def test_expires_at_is_returned_byte_for_byte(written: str, api: Api, acme: Customer) -> None:
     row = await create(api, acme, expires_at=written)
     shown = await api.call("GET", f"{KEYS}/{row['hash']}", acme.management)
     assert f'"expires_at":"{written}"' in shown.text
@@ -251,7 +254,7 @@ async def test_an_expiry_comes_back_byte_for_byte(written: str, api: Api, acme: 
     assert f'"expires_at":"{written}"' in listed.text
 
 
-async def test_an_expiry_cannot_be_changed_yet_may_be_repeated(api: Api, acme: Customer) -> None:
+async def test_expires_at_cannot_be_changed_but_may_be_repeated(api: Api, acme: Customer) -> None:
     row = await create(api, acme, expires_at="2030-01-01T00:00:00Z")
     path = f"{KEYS}/{row['hash']}"
     for other in ("2031-01-01T00:00:00Z", "2030-01-01T00:00:00.000Z", None):
@@ -263,7 +266,7 @@ async def test_an_expiry_cannot_be_changed_yet_may_be_repeated(api: Api, acme: C
     assert answer.json()["data"]["name"] == "renamed"
 
 
-async def test_what_a_change_does_not_name_stays(api: Api, acme: Customer) -> None:
+async def test_change_keeps_parameters_that_it_leaves_out(api: Api, acme: Customer) -> None:
     row = await create(api, acme, limit=5, limit_reset="weekly", include_byok_in_limit=True)
     path = f"{KEYS}/{row['hash']}"
     api.clock.forward(1000)
@@ -292,9 +295,7 @@ async def test_what_a_change_does_not_name_stays(api: Api, acme: Customer) -> No
     ['{"limit":-1}', '{"limit":"5"}', '{"limit_reset":"yearly"}', '{"name":""}', '{"name":null}',
      '{"disabled":null}', '{"disabled":"true"}', '{"workspace_id":"another"}', "", "[]", "{"],
 )  # fmt: skip
-async def test_a_change_that_does_not_fit_changes_nothing(
-    body: str, api: Api, acme: Customer
-) -> None:
+async def test_invalid_change_changes_nothing(body: str, api: Api, acme: Customer) -> None:
     path = f"{KEYS}/{key_hash(acme.inference)}"
     before = (await api.call("GET", path, acme.management)).json()
     answer = await api.call("PATCH", path, acme.management, content=body)
@@ -303,15 +304,13 @@ async def test_a_change_that_does_not_fit_changes_nothing(
 
 
 @pytest.mark.parametrize("spelling", ["path", "query"])
-async def test_a_deleted_key_is_gone_the_second_time(
-    spelling: str, api: Api, acme: Customer
-) -> None:
+async def test_deleted_key_is_not_found(spelling: str, api: Api, acme: Customer) -> None:
     named = key_hash(acme.inference)
     path = f"{KEYS}/{named}" if spelling == "path" else f"{KEYS}?id={named}"
     answer = await api.call("DELETE", path, acme.management)
     assert (answer.status_code, answer.text) == (200, '{"deleted":true}')
-    for method, place in (("DELETE", path), ("GET", f"{KEYS}/{named}")):
-        again = await api.call(method, place, acme.management)
+    for method, target in (("DELETE", path), ("GET", f"{KEYS}/{named}")):
+        again = await api.call(method, target, acme.management)
         assert again.status_code == 404
         assert again.json()["error"]["message"] == "API key not found"
     assert (await api.call("GET", "/api/v1/key", acme.inference)).status_code == 401
@@ -321,7 +320,7 @@ async def test_a_deleted_key_is_gone_the_second_time(
 @pytest.mark.parametrize(
     "named", [NEVER, NEVER.replace("0", "A"), "x", "0" * 63, "0" * 65, "' or 1"]
 )
-async def test_a_hash_that_names_nothing_is_not_found(named: str, api: Api, acme: Customer) -> None:
+async def test_unknown_hash_is_not_found(named: str, api: Api, acme: Customer) -> None:
     for method in ("GET", "PATCH", "DELETE"):
         body = {"json": {"name": "x"}} if method == "PATCH" else {}
         answer = await api.call(method, f"{KEYS}/{named}", acme.management, **body)
@@ -329,22 +328,20 @@ async def test_a_hash_that_names_nothing_is_not_found(named: str, api: Api, acme
 
 
 @pytest.mark.parametrize("query", ["", "?id=", "?hash=x"])
-async def test_a_delete_that_names_no_key_deletes_none(
-    query: str, api: Api, acme: Customer
-) -> None:
+async def test_delete_without_a_hash_deletes_no_key(query: str, api: Api, acme: Customer) -> None:
     answer = await api.call("DELETE", KEYS + query, acme.management)
     assert answer.status_code == 400
     assert len((await api.call("GET", KEYS, acme.management)).json()["data"]) == 2
 
 
-async def test_what_a_deleted_key_spent_stays_on_the_books(api: Api, acme: Customer) -> None:
+async def test_usage_of_a_deleted_key_stays_on_the_account(api: Api, acme: Customer) -> None:
     await api.spend(acme.account_id, acme.inference, DOLLAR)
     await api.call("DELETE", f"{KEYS}/{key_hash(acme.inference)}", acme.management)
     data = (await api.call("GET", "/api/v1/credits", acme.viewer)).json()["data"]
     assert data == {"total_credits": 100, "total_usage": 1}
 
 
-async def test_a_change_of_a_viewer_key_works_too(api: Api, acme: Customer) -> None:
+async def test_viewer_key_can_be_disabled(api: Api, acme: Customer) -> None:
     viewer, named = await api.issue(acme.account_id, KeyKind.VIEWER)
     body = {"disabled": True}
     await api.call("PATCH", f"{KEYS}/{named}", acme.management, json=body)
@@ -352,6 +349,6 @@ async def test_a_change_of_a_viewer_key_works_too(api: Api, acme: Customer) -> N
     assert answer.json()["error"]["message"] == "API key is disabled."
 
 
-async def test_a_limit_of_bad_bytes_is_no_fault_of_ours(api: Api, acme: Customer) -> None:
+async def test_limit_with_invalid_utf_8_is_a_400(api: Api, acme: Customer) -> None:
     answer = await api.call("POST", KEYS, acme.management, content=b'{"name":"x","limit":"\xff"}')
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, 400)

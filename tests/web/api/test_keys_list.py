@@ -16,7 +16,7 @@ async def names(api: Api, acme: Customer, query: str = "") -> list[str]:
 
 
 async def issue_many(api: Api, acme: Customer, count: int) -> list[str]:
-    """Names, oldest first; every key is a millisecond younger than the one before."""
+    """Create keys one millisecond apart; returns their names, oldest first."""
     made = [f"key {number}" for number in range(count)]
     for name in made:
         api.clock.forward(1)
@@ -24,7 +24,7 @@ async def issue_many(api: Api, acme: Customer, count: int) -> list[str]:
     return made
 
 
-async def test_pages_hold_every_key_once_and_the_newest_first(api: Api, acme: Customer) -> None:
+async def test_pages_have_every_key_once_newest_first(api: Api, acme: Customer) -> None:
     made = await issue_many(api, acme, 203)
     first, second, third, beyond = [
         await names(api, acme, f"?offset={offset}") for offset in (0, 100, 200, 300)
@@ -36,7 +36,7 @@ async def test_pages_hold_every_key_once_and_the_newest_first(api: Api, acme: Cu
     assert await names(api, acme, "?offset=1") == [*first[1:], second[0]]
 
 
-async def test_a_disabled_key_is_listed_only_when_asked_for(api: Api, acme: Customer) -> None:
+async def test_disabled_key_is_listed_only_on_request(api: Api, acme: Customer) -> None:
     path = f"{KEYS}/{key_hash(acme.inference)}"
     await api.call("PATCH", path, acme.management, json={"disabled": True})
     assert await names(api, acme) == ["viewer"]
@@ -44,25 +44,25 @@ async def test_a_disabled_key_is_listed_only_when_asked_for(api: Api, acme: Cust
     assert set(await names(api, acme, "?include_disabled=true")) == {"inference", "viewer"}
 
 
-async def test_an_expired_key_is_still_listed(api: Api, acme: Customer) -> None:
+async def test_expired_key_is_listed_by_default(api: Api, acme: Customer) -> None:
     await api.issue(acme.account_id, name="short", expires_at="2026-11-23T13:12:01Z")
     api.clock.forward(2000)
     assert "short" in await names(api, acme)
 
 
-async def test_a_management_key_is_not_listed(api: Api, acme: Customer) -> None:
+async def test_management_key_is_not_listed(api: Api, acme: Customer) -> None:
     await api.issue(acme.account_id, KeyKind.MANAGEMENT, name="second management key")
     assert set(await names(api, acme, "?include_disabled=true")) == {"inference", "viewer"}
 
 
-async def test_another_workspace_has_no_keys(api: Api, acme: Customer) -> None:
+async def test_unknown_workspace_has_no_keys(api: Api, acme: Customer) -> None:
     rows = (await api.call("GET", KEYS, acme.management)).json()["data"]
     own = rows[0]["workspace_id"]
     assert len(await names(api, acme, f"?workspace_id={own}")) == 2
     assert await names(api, acme, "?workspace_id=00000000-0000-0000-0000-000000000000") == []
 
 
-async def test_an_expired_key_is_left_out_when_it_is_asked_for(api: Api, acme: Customer) -> None:
+async def test_expired_key_is_omitted_on_request(api: Api, acme: Customer) -> None:
     await api.issue(acme.account_id, name="short", expires_at="2026-11-23T13:12:01Z")
     await api.issue(acme.account_id, name="long", expires_at="2030-01-01T00:00:00Z")
     api.clock.forward(2000)
@@ -90,7 +90,9 @@ async def test_an_expired_key_is_left_out_when_it_is_asked_for(api: Api, acme: C
         "include_expired=",
     ],
 )
-async def test_a_query_that_makes_no_sense_is_a_400(query: str, api: Api, acme: Customer) -> None:
+async def test_invalid_query_is_a_400_that_names_the_parameter(
+    query: str, api: Api, acme: Customer
+) -> None:
     answer = await api.call("GET", f"{KEYS}?{query}", acme.management)
     assert answer.status_code == 400
     assert query.partition("=")[0] in answer.json()["error"]["message"]

@@ -1,4 +1,4 @@
-"""POST and PATCH /keys: whatever would leave a key without its limit, or on, is refused by name."""
+"""POST and PATCH /keys reject every name that could leave a key enabled or without its limit."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from tests.web.harness import Api
 
 KEYS = "/api/v1/keys"
 NODE_SDK = Path(__file__).parents[2] / "e2e/clients/node/node_modules/@openrouter/sdk"
-# openrouter 1.3.84 and 0.11.46, @openrouter/sdk 1.3.19. modelgates 0.1.0 sends what it is given.
+# openrouter 1.3.84 and 0.11.46, @openrouter/sdk 1.3.19. modelgates 0.1.0 sends any parameters.
 CREATED: dict[str, Any] = {
     "name": "x",
     "creator_user_id": None,
@@ -38,11 +38,10 @@ CHANGED: dict[str, Any] = {
     "name": "y",
     "workspace_id": None,
 }
-OURS = {"POST": {"kind", "disabled"}, "PATCH": {"kind", "expires_at"}}
 
 
 class KeyRequests:
-    """One key of an account, and requests to make another or change it."""
+    """Requests that create a key of an account or change its inference key."""
 
     def __init__(self, api: Api, acme: Customer) -> None:
         self.api, self.acme = api, acme
@@ -58,7 +57,7 @@ class KeyRequests:
         return (await self.api.call("GET", query, self.acme.management)).json()
 
     async def refusal(self, method: str, body: str | dict[str, Any]) -> str:
-        """The message of a 400 that leaves no trace."""
+        """The message of a 400, after a check that no key has changed."""
         before = await self.keys()
         answer = await self.send(method, body)
         assert answer.status_code == 400, answer.text
@@ -69,16 +68,20 @@ class KeyRequests:
 
 
 @pytest.fixture
-def desk(api: Api, acme: Customer) -> KeyRequests:
+def requests(api: Api, acme: Customer) -> KeyRequests:
     return KeyRequests(api, acme)
 
 
 @pytest.fixture
 async def lenient(store: Store, clock: ManualClock, tmp_path: Path) -> AsyncIterator[KeyRequests]:
-    """On a server that takes unknown members."""
+    """Requests to a server that accepts unknown parameters."""
     api = Api(store, clock, tmp_path / "spool", allow_unknown_key_members=True)
     async with api.client:
         yield KeyRequests(api, await new_customer(api.services))
+
+
+def quoted(name: str) -> str:
+    return f"`{json.dumps(name[:64])[1:-1]}`" if name else '`""`'
 
 
 def of_model(model: Any) -> set[str]:
@@ -86,13 +89,13 @@ def of_model(model: Any) -> set[str]:
 
 
 def of_node_sdk(file: str, shape: str) -> set[str]:
-    """The members of an outbound type of @openrouter/sdk."""
+    """The fields of an outbound type of @openrouter/sdk."""
     text = (NODE_SDK / "esm/models/operations" / f"{file}.d.ts").read_text()
     declared = text.partition(f"export type {shape}$Outbound = {{")[2].partition("};")[0]
     return set(re.findall(r"^    (\w+)\??:", declared, re.MULTILINE))
 
 
-def test_members_under_test_are_those_of_the_reference_clients() -> None:
+def test_tested_parameters_are_those_of_the_reference_clients() -> None:
     assert of_model(reference.CreateKeysRequestBody) == set(CREATED)
     assert of_model(reference.External) == set(CREATED["external"])
     assert of_model(reference.UpdateKeysRequestBody) == set(CHANGED)
@@ -103,27 +106,27 @@ def test_members_under_test_are_those_of_the_reference_clients() -> None:
 
 
 @pytest.mark.parametrize("member", [None, *CREATED])
-async def test_key_is_created_when_its_members_are_those_of_reference_clients(
-    desk: KeyRequests, member: str | None
+async def test_key_is_created_with_parameters_of_reference_clients(
+    requests: KeyRequests, member: str | None
 ) -> None:
     sent = CREATED if member is None else {"name": "x", "limit": 1, member: CREATED[member]}
-    answer = await desk.send("POST", sent)
+    answer = await requests.send("POST", sent)
     assert answer.status_code == 201, answer.text
     assert answer.json()["data"]["limit"] == sent["limit"]
 
 
 @pytest.mark.parametrize("member", [None, *CHANGED])
-async def test_key_is_changed_when_the_members_are_those_of_reference_clients(
-    desk: KeyRequests, member: str | None
+async def test_key_is_changed_with_parameters_of_reference_clients(
+    requests: KeyRequests, member: str | None
 ) -> None:
     sent = CHANGED if member is None else {"limit": 1, member: CHANGED[member]}
-    answer = await desk.send("PATCH", sent)
+    answer = await requests.send("PATCH", sent)
     assert answer.status_code == 200, answer.text
     assert answer.json()["data"]["disabled"] is sent.get("disabled", False)
 
 
-async def test_change_without_members_changes_nothing_but_the_time(desk: KeyRequests) -> None:
-    before = (await desk.send("PATCH", {})).json()["data"]
+async def test_change_without_parameters_changes_nothing(requests: KeyRequests) -> None:
+    before = (await requests.send("PATCH", {})).json()["data"]
     assert (before["disabled"], before["limit"]) == (False, None)
 
 
@@ -144,13 +147,14 @@ NEAR = {
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 @pytest.mark.parametrize("member", NEAR)
-async def test_member_is_refused_with_the_nearest_right_one_when_it_is_unknown(
-    desk: KeyRequests, member: str, method: str
+async def test_unknown_parameter_is_refused_with_the_nearest_known_one(
+    requests: KeyRequests, member: str, method: str
 ) -> None:
     for value in (True, 5, None):
-        message = await desk.refusal(method, {"name": "x", member: value})
+        message = await requests.refusal(method, {"name": "x", member: value})
         assert message.startswith(
-            f'Unknown member {json.dumps(member)}. Did you mean "{NEAR[member]}"? The members are: '
+            f"Unknown request parameter {quoted(member)}. Did you mean `{NEAR[member]}`? "
+            "Supported: name, "
         )
 
 
@@ -161,26 +165,28 @@ async def test_member_is_refused_with_the_nearest_right_one_when_it_is_unknown(
      "x" * 10_000, "models", "max_parallel_requests", "🙂", "permissions",
      "tags", "metadata"],
 )  # fmt: skip
-async def test_member_is_refused_without_a_guess_when_keys_have_nothing_like_it(
-    desk: KeyRequests, member: str, method: str
+async def test_unknown_parameter_is_refused_without_a_guess_when_none_is_near(
+    requests: KeyRequests, member: str, method: str
 ) -> None:
-    message = await desk.refusal(method, {"name": "x", member: 5})
+    message = await requests.refusal(method, {"name": "x", member: 5})
     assert "Did you mean" not in message
-    assert f"Unknown member {json.dumps(member[:64])}. The members are: name, " in message
+    assert f"Unknown request parameter {quoted(member)}. Supported: name, " in message
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 @pytest.mark.parametrize("member", ["enabled", "enable", "active", "isActive"])
-async def test_switch_is_refused_with_a_warning_when_its_name_says_the_opposite(
-    desk: KeyRequests, member: str, method: str
+async def test_opposite_of_disabled_is_refused_with_a_warning(
+    requests: KeyRequests, member: str, method: str
 ) -> None:
-    message = await desk.refusal(method, {"name": "x", member: False})
-    assert 'Did you mean "disabled", which says the opposite? The members are: ' in message
+    message = await requests.refusal(method, {"name": "x", member: False})
+    assert "Did you mean `disabled`, which has the opposite meaning? Supported: " in message
 
 
-async def test_external_is_refused_without_a_guess_when_a_key_is_changed(desk: KeyRequests) -> None:
-    message = await desk.refusal("PATCH", {"external": {"user": "a"}})
-    assert message.startswith('Unknown member "external". The members are: ')
+async def test_external_is_refused_without_a_guess_when_a_key_is_changed(
+    requests: KeyRequests,
+) -> None:
+    message = await requests.refusal("PATCH", {"external": {"user": "a"}})
+    assert message.startswith("Unknown request parameter `external`. Supported: ")
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
@@ -193,45 +199,46 @@ async def test_external_is_refused_without_a_guess_when_a_key_is_changed(desk: K
         '{"limit":1,"name":"x","limit_reset":null,"limit":null}',
     ],
 )
-async def test_member_is_refused_when_it_comes_twice(
-    desk: KeyRequests, body: str, method: str
+async def test_parameter_is_refused_when_it_is_duplicate(
+    requests: KeyRequests, body: str, method: str
 ) -> None:
-    assert await desk.refusal(method, body) == 'The member "limit" came twice; send it once.'
+    message = await requests.refusal(method, body)
+    assert message == "Duplicate request parameter `limit`. Send it once."
 
 
-async def test_switch_is_refused_when_it_comes_twice(desk: KeyRequests) -> None:
-    message = await desk.refusal("PATCH", '{"disabled":true,"disabled":false}')
-    assert message == 'The member "disabled" came twice; send it once.'
+async def test_disabled_is_refused_when_it_is_duplicate(requests: KeyRequests) -> None:
+    message = await requests.refusal("PATCH", '{"disabled":true,"disabled":false}')
+    assert message == "Duplicate request parameter `disabled`. Send it once."
 
 
-async def test_external_is_refused_when_it_is_not_what_clients_send(desk: KeyRequests) -> None:
+async def test_external_is_refused_when_it_is_invalid(requests: KeyRequests) -> None:
     for inner, why in [
-        ('{"user":"a","user":"b"}', '"user" came twice'),
-        ('{"user":"a","User":"b"}', 'Did you mean "user"?'),
-        ('{"user":"a","limit":5}', 'Unknown member "limit"'),
+        ('{"user":"a","user":"b"}', "Duplicate request parameter `user`"),
+        ('{"user":"a","User":"b"}', "Did you mean `user`?"),
+        ('{"user":"a","limit":5}', "Unknown request parameter `limit`"),
         ("{}", "user"),
         ('"u"', "external"),
         ("5", "external"),
     ]:
-        assert why in await desk.refusal("POST", f'{{"name":"x","external":{inner}}}')
-    told = await desk.refusal("POST", {"name": "x", "kind": "k" * 60_000})
-    assert len(told) < 500
-    assert (await desk.send("POST", {"name": "x", "external": None})).status_code == 201
+        assert why in await requests.refusal("POST", f'{{"name":"x","external":{inner}}}')
+    message = await requests.refusal("POST", {"name": "x", "kind": "k" * 60_000})
+    assert len(message) < 500
+    assert (await requests.send("POST", {"name": "x", "external": None})).status_code == 201
 
 
-async def test_new_key_is_refused_when_it_is_to_be_disabled(desk: KeyRequests) -> None:
-    assert "PATCH /keys/{hash}" in await desk.refusal("POST", {"name": "x", "disabled": True})
+async def test_new_key_is_refused_when_it_is_disabled(requests: KeyRequests) -> None:
+    assert "PATCH /keys/{hash}" in await requests.refusal("POST", {"name": "x", "disabled": True})
     for value in (False, None):
-        assert (await desk.send("POST", {"name": "x", "disabled": value})).status_code == 201
+        assert (await requests.send("POST", {"name": "x", "disabled": value})).status_code == 201
 
 
-async def test_change_of_a_key_is_refused_when_it_is_to_another_kind(desk: KeyRequests) -> None:
-    message = await desk.refusal("PATCH", {"kind": "viewer"})
-    assert message == "kind is set when a key is created and cannot be changed"
-    assert (await desk.send("PATCH", {"kind": "inference"})).status_code == 200
+async def test_change_of_kind_is_refused(requests: KeyRequests) -> None:
+    message = await requests.refusal("PATCH", {"kind": "viewer"})
+    assert message == "`kind` cannot be changed. Leave it out, or create another key."
+    assert (await requests.send("PATCH", {"kind": "inference"})).status_code == 200
 
 
-async def test_unknown_member_is_ignored_when_the_server_allows_it(lenient: KeyRequests) -> None:
+async def test_unknown_parameter_is_ignored_when_the_server_allows_it(lenient: KeyRequests) -> None:
     newer = {"allowed_models": ["a"], "x": {"limit": 1, "deep": [{"limit": 1}]}}
     created = await lenient.send("POST", {"name": "x", "limit": 5, **newer})
     assert (created.status_code, created.json()["data"]["limit"]) == (201, 5)
@@ -251,53 +258,53 @@ async def test_unknown_member_is_ignored_when_the_server_allows_it(lenient: KeyR
         {"di\u017fabled": True}, {"limit_re\u017fet": "daily"},
     ],
 )  # fmt: skip
-async def test_member_is_refused_when_it_is_a_known_one_but_for_its_letters(
+async def test_parameter_is_refused_when_only_its_spelling_differs(
     lenient: KeyRequests, body: dict[str, Any], method: str
 ) -> None:
-    assert 'Did you mean "' in await lenient.refusal(method, {"name": "x", **body})
+    assert "Did you mean `" in await lenient.refusal(method, {"name": "x", **body})
 
 
-async def test_doubled_member_is_refused_when_the_server_allows_unknown_ones(
+async def test_duplicate_parameter_is_refused_even_when_unknown_ones_are_allowed(
     lenient: KeyRequests,
 ) -> None:
     for body in ('{"limit":1,"limit":2}', '{"x":1,"x":1}'):
-        assert "came twice" in await lenient.refusal("PATCH", body)
+        assert "Duplicate request parameter" in await lenient.refusal("PATCH", body)
     assert "PATCH" in await lenient.refusal("POST", {"name": "x", "disabled": True})
     assert "kind" in await lenient.refusal("PATCH", {"kind": "viewer"})
 
 
 QUERIES = [
-    ("POST", KEYS, "limit=5", "This request takes none."),
-    ("PATCH", None, "disabled=true", "This request takes none."),
-    ("GET", None, "x=1", "This request takes none."),
-    ("DELETE", None, "id=x", "This request takes none."),
-    ("DELETE", KEYS, "hash=x", "This request takes: id."),
-    ("DELETE", KEYS, "Id=x", 'Did you mean "id"?'),
-    ("GET", KEYS, "offst=1", 'Did you mean "offset"?'),
-    ("GET", KEYS, "Offset=1", 'Did you mean "offset"?'),
-    ("GET", KEYS, "includeDisabled=true", 'Did you mean "include_disabled"?'),
-    ("GET", KEYS, "limit=5", "This request takes: include_disabled, include_expired, offset, "),
-    ("GET", "/api/v1/activity", "api_key=x", 'Did you mean "api_key_hash"?'),
-    ("GET", "/api/v1/activity", "Date=2026-11-23", 'Did you mean "date"?'),
-    ("GET", "/api/v1/activity", "from=2026-11-23", "This request takes: date, "),
-    ("GET", "/api/v1/activity", "%00=1", "This request takes: date, "),
+    ("POST", KEYS, "limit=5", "This operation has no query parameters."),
+    ("PATCH", None, "disabled=true", "This operation has no query parameters."),
+    ("GET", None, "x=1", "This operation has no query parameters."),
+    ("DELETE", None, "id=x", "This operation has no query parameters."),
+    ("DELETE", KEYS, "hash=x", "Supported: id."),
+    ("DELETE", KEYS, "Id=x", "Did you mean `id`?"),
+    ("GET", KEYS, "offst=1", "Did you mean `offset`?"),
+    ("GET", KEYS, "Offset=1", "Did you mean `offset`?"),
+    ("GET", KEYS, "includeDisabled=true", "Did you mean `include_disabled`?"),
+    ("GET", KEYS, "limit=5", "Supported: include_disabled, include_expired, offset, "),
+    ("GET", "/api/v1/activity", "api_key=x", "Did you mean `api_key_hash`?"),
+    ("GET", "/api/v1/activity", "Date=2026-11-23", "Did you mean `date`?"),
+    ("GET", "/api/v1/activity", "from=2026-11-23", "Supported: date, "),
+    ("GET", "/api/v1/activity", "%00=1", "Supported: date, "),
 ]
 
 
 @pytest.mark.parametrize(("method", "path", "query", "hint"), QUERIES)
 async def test_query_parameter_is_refused_when_it_is_unknown(
-    desk: KeyRequests, method: str, path: str | None, query: str, hint: str
+    requests: KeyRequests, method: str, path: str | None, query: str, hint: str
 ) -> None:
-    before = await desk.keys()
-    at = f"{path or desk.path}?{query}"
+    before = await requests.keys()
+    at = f"{path or requests.path}?{query}"
     body = {"json": {"name": "x"}} if method in ("POST", "PATCH") else {}
-    answer = await desk.api.call(method, at, desk.acme.management, **body)
+    answer = await requests.api.call(method, at, requests.acme.management, **body)
     assert answer.status_code == 400
     message = answer.json()["error"]["message"]
-    name = json.dumps(unquote(query.partition("=")[0]))
+    name = quoted(unquote(query.partition("=")[0]))
     assert message.startswith(f"Unknown query parameter {name}. ")
     assert hint in message
-    assert await desk.keys() == before
+    assert await requests.keys() == before
 
 
 @pytest.mark.parametrize(
@@ -310,20 +317,19 @@ async def test_query_parameter_is_refused_when_it_is_unknown(
         ("DELETE", KEYS, "id=HASH&id=HASH"),
     ],
 )
-async def test_query_parameter_is_refused_when_it_comes_twice(
-    desk: KeyRequests, method: str, path: str, query: str
+async def test_query_parameter_is_refused_when_it_is_duplicate(
+    requests: KeyRequests, method: str, path: str, query: str
 ) -> None:
-    named = query.replace("HASH", key_hash(desk.acme.inference))
-    answer = await desk.api.call(method, f"{path}?{named}", desk.acme.management)
+    named = query.replace("HASH", key_hash(requests.acme.inference))
+    answer = await requests.api.call(method, f"{path}?{named}", requests.acme.management)
     assert answer.status_code == 400
     name = query.partition("=")[0]
-    assert answer.json()["error"]["message"] == (
-        f'The query parameter "{name}" came twice; send it once.'
-    )
+    message = f"Duplicate query parameter `{name}`. Send it once."
+    assert answer.json()["error"]["message"] == message
 
 
 def in_query(request: Any) -> set[str]:
-    """The members of a request that openrouter puts into its query."""
+    """The parameters that openrouter sends in the query of a request."""
     return {
         field.alias or name
         for name, field in request.model_fields.items()
@@ -331,7 +337,9 @@ def in_query(request: Any) -> set[str]:
     }
 
 
-async def test_query_parameters_of_the_reference_clients_are_taken(desk: KeyRequests) -> None:
+async def test_query_parameters_of_the_reference_clients_are_accepted(
+    requests: KeyRequests,
+) -> None:
     keys = {"include_disabled": "true", "include_expired": "true", "offset": "0"}
     activity = {"date": "2026-11-23", "api_key_hash": "0" * 64, "group_by": "workspace"}
     workspace = {"workspace_id": "00000000-0000-0000-0000-000000000000"}
@@ -339,5 +347,5 @@ async def test_query_parameters_of_the_reference_clients_are_taken(desk: KeyRequ
     assert in_query(reference.GetUserActivityRequest) == {*activity, "user_id", *workspace}
     for path, query in ((KEYS, keys), ("/api/v1/activity", {**activity, "user_id": "x"})):
         sent = {"params": {**query, **workspace}}
-        answer = await desk.api.call("GET", path, desk.acme.management, **sent)
+        answer = await requests.api.call("GET", path, requests.acme.management, **sent)
         assert answer.status_code == 200, answer.text

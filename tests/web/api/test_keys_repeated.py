@@ -1,4 +1,4 @@
-"""POST /keys with an Idempotency-Key: who heard no answer asks again and gets the same."""
+"""POST /keys with an Idempotency-Key: a repeat of a request returns the same key."""
 
 import asyncio
 from typing import Any
@@ -27,13 +27,11 @@ async def post(api: Api, caller: str, header: str = "once", **body: Any) -> http
 
 
 async def count(api: Api, acme: Customer) -> int:
-    """How many keys the account has beside its first three."""
+    """The number of keys of the account besides its first three."""
     return len(await api.services.keys.page(acme.account_id, limit=100)) - 3
 
 
-async def test_a_repeat_creates_nothing_and_gets_the_same_working_key(
-    api: Api, acme: Customer
-) -> None:
+async def test_repeat_returns_the_same_key_and_creates_none(api: Api, acme: Customer) -> None:
     first = await post(api, acme.management)
     api.clock.forward(1000)
     second = await post(api, acme.management, limit=5.0)
@@ -45,18 +43,18 @@ async def test_a_repeat_creates_nothing_and_gets_the_same_working_key(
     assert (await api.call("GET", "/api/v1/key", text)).json()["data"]["limit"] == 5
 
 
-async def test_thirty_two_repeats_at_once_create_one_key(api: Api, acme: Customer) -> None:
-    for attempt in range(5):
-        header = f"attempt {attempt}"
+async def test_concurrent_repeats_create_one_key(api: Api, acme: Customer) -> None:
+    for step in range(5):
+        header = f"step {step}"
         answers = await asyncio.gather(*(post(api, acme.management, header) for _ in range(32)))
         assert {answer.status_code for answer in answers} == {201}
         assert len({answer.text for answer in answers}) == 1
-        assert await count(api, acme) == attempt + 1
+        assert await count(api, acme) == step + 1
         text = answers[0].json()["key"]
         assert (await api.call("GET", "/api/v1/key", text)).status_code == 200
 
 
-async def test_the_same_header_with_another_body_is_refused(api: Api, acme: Customer) -> None:
+async def test_repeat_is_refused_when_its_body_differs(api: Api, acme: Customer) -> None:
     await post(api, acme.management)
     others: list[dict[str, Any]] = [
         {"name": "other"},
@@ -74,14 +72,14 @@ async def test_the_same_header_with_another_body_is_refused(api: Api, acme: Cust
     assert await count(api, acme) == 1
 
 
-async def test_another_header_is_another_request(api: Api, acme: Customer) -> None:
+async def test_another_idempotency_key_is_another_request(api: Api, acme: Customer) -> None:
     texts = {(await post(api, acme.management, header)).json()["key"] for header in ("a", "b", "A")}
     without = await api.call("POST", KEYS, acme.management, json={"name": "new", "limit": 5})
     assert len(texts | {without.json()["key"]}) == 4
     assert await count(api, acme) == 4
 
 
-async def test_the_same_header_from_another_caller_is_another_request(
+async def test_idempotency_key_of_another_caller_is_another_request(
     api: Api, acme: Customer, other: Customer
 ) -> None:
     colleague, _ = await api.issue(acme.account_id, KeyKind.MANAGEMENT)
@@ -93,9 +91,7 @@ async def test_the_same_header_from_another_caller_is_another_request(
     assert third.json()["data"]["creator_user_id"] == other.account_id
 
 
-async def test_a_header_is_remembered_for_a_day_and_then_forgotten(
-    api: Api, acme: Customer
-) -> None:
+async def test_idempotency_key_is_kept_for_one_day(api: Api, acme: Customer) -> None:
     first = await post(api, acme.management)
     api.clock.forward(MS_PER_DAY)
     await api.services.maintenance.run_once()
@@ -108,7 +104,7 @@ async def test_a_header_is_remembered_for_a_day_and_then_forgotten(
     assert await count(api, acme) == 2
 
 
-async def test_a_repeat_tells_what_became_of_the_key(api: Api, acme: Customer) -> None:
+async def test_repeat_shows_the_current_state_of_the_key(api: Api, acme: Customer) -> None:
     first = await post(api, acme.management)
     named = f"{KEYS}/{first.json()['data']['hash']}"
     await api.spend(acme.account_id, first.json()["key"], DOLLAR)
@@ -133,7 +129,7 @@ async def test_repeat_is_refused_when_its_key_was_deleted(
         "The key created under this Idempotency-Key was deleted; use a new one to create "
         "another key"
     )
-    assert again.headers["x-should-retry"] == "false", "or clients send it for ever"
+    assert again.headers["x-should-retry"] == "false", "otherwise clients retry forever"
     assert "sk-mg" not in again.text
     assert (await post(api, acme.management, limit=6)).status_code == 422
     assert await count(api, acme) == 0
@@ -151,7 +147,9 @@ async def test_repeat_is_refused_when_its_key_has_expired(api: Api, acme: Custom
     assert await count(api, acme) == 1
 
 
-async def test_a_refused_request_does_not_use_up_its_header(api: Api, acme: Customer) -> None:
+async def test_refused_request_does_not_use_up_its_idempotency_key(
+    api: Api, acme: Customer
+) -> None:
     assert (await post(api, acme.management, limit=-1)).status_code == 400
     assert (await post(api, acme.viewer)).status_code == 403
     assert (await post(api, acme.management)).status_code == 201
@@ -160,7 +158,7 @@ async def test_a_refused_request_does_not_use_up_its_header(api: Api, acme: Cust
 @pytest.mark.parametrize(
     ("header", "status"), [("", 400), ("x" * 256, 400), ("x" * 255, 201), ("a b/c:ä", 201)]
 )
-async def test_a_header_has_1_to_255_characters(
+async def test_idempotency_key_has_1_to_255_bytes(
     header: str, status: int, api: Api, acme: Customer
 ) -> None:
     answers = [
@@ -178,19 +176,19 @@ async def test_a_header_has_1_to_255_characters(
     assert await count(api, acme) == (status == 201)
 
 
-async def test_who_has_the_database_alone_cannot_make_the_key_again(
+async def test_key_cannot_be_recreated_from_the_database_alone(
     api: Api, acme: Customer, other: Customer
 ) -> None:
-    nonce = bytes(SECRET_BYTES)  # what the database would hold, the same for both
+    nonce = bytes(SECRET_BYTES)  # the part in the database, here the same for both
     keys = KeyService(api.store, api.clock, lambda _: nonce)
-    wanted = NewKey(kind=KeyKind.INFERENCE, name="new")
+    new_key = NewKey(kind=KeyKind.INFERENCE, name="new")
     texts = {
         (
             await keys.create(
-                caller.account_id, wanted, IdempotentRequest(caller.management, "once")
+                caller.account_id, new_key, IdempotentRequest(caller.management, "once")
             )
         )[1]
         for caller in (acme, other)
     }
-    assert len(texts) == 2, "the caller's key is no part of it"
+    assert len(texts) == 2, "the caller's key has no effect"
     assert key_text(nonce) not in texts

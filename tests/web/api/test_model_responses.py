@@ -1,4 +1,4 @@
-"""Shown prices: whoever computes a cost from them gets what is charged, to the pico-dollar."""
+"""A cost computed from the shown prices equals the charge, to the pico-dollar."""
 
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
@@ -23,7 +23,7 @@ MODEL = Model(
     created_at_s=0,
 )
 EXACT = Context(prec=100)
-# As OpenRouter documents them: what has no rate is part of another class.
+# As OpenRouter documents it: usage without a rate is part of another class.
 PART_OF = {
     "input_cache_read": "prompt",
     "input_cache_write": "prompt",
@@ -55,17 +55,17 @@ def shown(price: Price, markup_bp: int = 0) -> dict[str, Any]:
 
 
 def computed_pico(pricing: dict[str, Any], usage: Usage) -> int:
-    """What a client makes of it: later overrides that apply win, for each rate of its own."""
+    """The cost that a client computes: the last applicable override wins, for each rate it has."""
     rates = {name: rate for name, rate in pricing.items() if name != "overrides"}
     for override in pricing.get("overrides", ()):
         if usage.prompt_tokens >= override["min_prompt_tokens"]:
             rates.update(override)
     total = Decimal(rates.get("request", 0))
     for member, name in CLASSES.items():
-        known = name
-        while known not in rates:
-            known = PART_OF[known]
-        total = EXACT.add(total, EXACT.multiply(getattr(usage, member), Decimal(rates[known])))
+        priced = name
+        while priced not in rates:
+            priced = PART_OF[priced]
+        total = EXACT.add(total, EXACT.multiply(getattr(usage, member), Decimal(rates[priced])))
     picos = EXACT.multiply(total, Decimal(10**12))
     return int(picos.quantize(Decimal(1), rounding=ROUND_HALF_EVEN, context=EXACT))
 
@@ -82,7 +82,7 @@ usages = st.builds(Usage, **{str(meter): st.integers(0, 30) for meter in (*INPUT
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Price, Usage]:
-    """A call, and a price whose tiers start just about where the call ends."""
+    """A call, and a price whose tiers start close to the size of the call."""
     usage = draw(usages)
     steps = draw(st.sets(st.integers(-1, 1), max_size=3))
     above = sorted({max(1, usage.prompt_tokens + step) for step in steps})
@@ -91,7 +91,7 @@ def cases(draw: st.DrawFn) -> tuple[Price, Usage]:
 
 
 @given(case=cases(), markup_bp=st.integers(0, 20_000))
-def test_a_cost_computed_from_shown_prices_is_what_is_charged(
+def test_cost_computed_from_shown_prices_equals_the_charge(
     case: tuple[Price, Usage], markup_bp: int
 ) -> None:
     price, usage = case
@@ -99,7 +99,7 @@ def test_a_cost_computed_from_shown_prices_is_what_is_charged(
     assert computed_pico(shown(price, markup_bp), usage) == charged.amount_pico
 
 
-def test_a_price_is_written_without_exponent_rounding_or_padding() -> None:
+def test_price_has_no_exponent_rounding_or_padding() -> None:
     least = Decimal(1).scaleb(-RATE_PLACES_MAX)
     tier = Tier(
         0, {Meter.INPUT: least, Meter.OUTPUT: Decimal("1000.50"), Meter.REQUEST: Decimal(0)}
@@ -113,7 +113,7 @@ def test_a_price_is_written_without_exponent_rounding_or_padding() -> None:
 
 
 @pytest.mark.parametrize("markup_bp", [0, 5000])
-def test_what_a_price_does_not_state_is_not_shown(markup_bp: int) -> None:
+def test_rates_that_a_price_does_not_have_are_omitted(markup_bp: int) -> None:
     tier = Tier(0, {Meter.INPUT: Decimal(1), Meter.OUTPUT: Decimal(2)})
     price = Price("p", "maker:talks", 0, "test", (tier,))
     assert set(shown(price, markup_bp)) == {"prompt", "completion"}

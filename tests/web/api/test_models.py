@@ -1,4 +1,4 @@
-"""What can be called: every model with a price, by the filters that clients know, in pages."""
+"""GET /models: every model with a price, with the filters that clients know, in pages."""
 
 from contextlib import nullcontext
 from dataclasses import replace
@@ -56,7 +56,7 @@ def cheap(model_id: str) -> Price:
 
 
 class Shop:
-    """A catalog over HTTP; every answer is held against the description."""
+    """A catalog over HTTP; checks every response against the OpenAPI document."""
 
     def __init__(self, api: Api, catalog: Catalog) -> None:
         services = replace(api.services, catalog=catalog)
@@ -69,8 +69,8 @@ class Shop:
     async def get(self, path: str, key: str | None = None, **query: Any) -> httpx.Response:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         answer = await self.client.get(path, params=query or None, headers=headers)
-        found, _ = self._paths.find(httpx.URL(path).path)
-        check_answer(DESCRIBED[found["GET"].id], answer)
+        methods, _ = self._paths.find(httpx.URL(path).path)
+        check_answer(DESCRIBED[methods["GET"].id], answer)
         return answer
 
     async def ids(self, **query: Any) -> list[str]:
@@ -87,8 +87,8 @@ def shop(
     prices: list[Price] | None = None,
     account_markup_bp: dict[str, int] | None = None,
 ) -> Shop:
-    """Models, each with a price if none are given."""
-    chosen = [cheap(one.id) for one in models] if prices is None else prices
+    """Serve models, each with a cheap price unless prices are given."""
+    chosen = [cheap(each.id) for each in models] if prices is None else prices
     return Shop(api, Catalog(models, chosen, account_markup_bp))
 
 
@@ -102,7 +102,7 @@ EMBEDS = model(
 ALL = (TALKS, SEES, DRAWS, BOTH, EMBEDS)
 
 
-async def test_a_row_has_every_member_that_old_and_new_clients_demand(api: Api) -> None:
+async def test_model_has_all_fields_that_old_and_new_clients_require(api: Api) -> None:
     rates = {Meter.INPUT: "0.00000015", Meter.OUTPUT: "0.0000006", Meter.CACHE_READ: "0.000000075"}
     served = shop(
         api, SEES, prices=[price(SEES.id, rates, (64_000, {Meter.INPUT: "1", Meter.OUTPUT: "2"}))]
@@ -158,7 +158,7 @@ async def test_a_row_has_every_member_that_old_and_new_clients_demand(api: Api) 
     components.ModelsListResponse.model_validate(answer.json())
 
 
-async def test_a_model_without_a_price_in_force_is_shown_nowhere(api: Api) -> None:
+async def test_model_without_a_current_price_is_not_shown(api: Api) -> None:
     rates = {Meter.INPUT: "1", Meter.OUTPUT: "1"}
     later = price(TALKS.id, rates, from_ms=T0_MS + HOUR_MS)
     served = shop(api, TALKS, SEES, prices=[later, cheap(SEES.id)])
@@ -166,15 +166,16 @@ async def test_a_model_without_a_price_in_force_is_shown_nowhere(api: Api) -> No
     details = f"{MODELS}/{TALKS.id}/endpoints"
     answer = await served.get(details)
     assert answer.status_code == 404
-    assert answer.json() == {"error": {"message": "Model not found", "code": 404}}
+    message = "Model not found. `GET /api/v1/models` lists the models."
+    assert answer.json() == {"error": {"message": message, "code": 404}}
     api.clock.forward(HOUR_MS)
     assert await served.ids() == [SEES.id, TALKS.id]
     assert (await served.get(details)).status_code == 200
 
 
-async def test_a_new_price_is_shown_from_its_instant_on(api: Api) -> None:
-    dearer = price(TALKS.id, {Meter.INPUT: "3", Meter.OUTPUT: "4"}, from_ms=T0_MS + HOUR_MS)
-    served = shop(api, TALKS, prices=[dearer, cheap(TALKS.id)])
+async def test_new_price_is_shown_from_its_start(api: Api) -> None:
+    higher = price(TALKS.id, {Meter.INPUT: "3", Meter.OUTPUT: "4"}, from_ms=T0_MS + HOUR_MS)
+    served = shop(api, TALKS, prices=[higher, cheap(TALKS.id)])
 
     async def prompt() -> Any:
         return (await served.get(MODELS)).json()["data"][0]["pricing"]["prompt"]
@@ -186,7 +187,9 @@ async def test_a_new_price_is_shown_from_its_instant_on(api: Api) -> None:
     assert await prompt() == "3"
 
 
-async def test_prices_are_those_of_who_asks(api: Api, acme: Customer, other: Customer) -> None:
+async def test_prices_have_the_markup_of_the_caller(
+    api: Api, acme: Customer, other: Customer
+) -> None:
     marked_up = model("maker/talks", markup_bp=500)
     served = shop(api, marked_up, account_markup_bp={acme.account_id: 0})
 
@@ -223,10 +226,10 @@ async def test_prices_are_those_of_who_asks(api: Api, acme: Customer, other: Cus
         ({"category": ""}, [SEES, TALKS, BOTH]),
     ],
 )
-async def test_a_filter_leaves_what_it_names(
+async def test_filter_keeps_only_matching_models(
     query: dict[str, str], expected: list[Model], api: Api
 ) -> None:
-    assert await shop(api, *ALL).ids(**query) == [one.id for one in expected]
+    assert await shop(api, *ALL).ids(**query) == [each.id for each in expected]
 
 
 @pytest.mark.parametrize(
@@ -238,23 +241,23 @@ async def test_a_filter_leaves_what_it_names(
         ("pricing-high-to-low", ["b", "a", "c"]),
     ],
 )
-async def test_an_order_is_kept(sort: str, expected: list[str], api: Api) -> None:
+async def test_models_are_sorted_on_request(sort: str, expected: list[str], api: Api) -> None:
     a = model("a/a", created_at_s=1, markup_bp=10_000)
     b = model("b/b", created_at_s=3, context_tokens=10)
     c = model("c/c", created_at_s=2, context_tokens=9000)
     rates = {"a/a": ("1", "2"), "b/b": ("1", "6"), "c/c": ("5", "1")}
     prices = [price(k, {Meter.INPUT: i, Meter.OUTPUT: o}) for k, (i, o) in rates.items()]
     served = shop(api, a, b, c, prices=prices)
-    assert await served.ids(sort=sort) == [f"{one}/{one}" for one in expected]
+    assert await served.ids(sort=sort) == [f"{name}/{name}" for name in expected]
 
 
-async def test_every_order_that_clients_know_is_taken(api: Api) -> None:
+async def test_every_sort_order_that_clients_know_is_accepted(api: Api) -> None:
     served = shop(api, *ALL)
     for sort in SORTS:
         assert sorted(await served.ids(sort=sort)) == [SEES.id, TALKS.id, BOTH.id]
 
 
-async def test_pages_hold_every_model_once(api: Api) -> None:
+async def test_pages_have_every_model_once(api: Api) -> None:
     served = shop(api, *(model(f"maker/{number:02}") for number in range(23)))
     path: str | None = f"{MODELS}?limit=5&q=maker%2F&sort=newest"
     seen: list[str] = []
@@ -270,13 +273,13 @@ async def test_pages_hold_every_model_once(api: Api) -> None:
     assert seen == [f"maker/{number:02}" for number in range(23)]
 
 
-async def test_the_next_page_of_an_account_has_its_prices(api: Api, acme: Customer) -> None:
+async def test_next_page_of_an_account_has_its_prices(api: Api, acme: Customer) -> None:
     served = shop(api, *ALL)
     page = (await served.get(f"{MODELS}/user", acme.inference, limit=1)).json()
     assert page["links"]["next"].startswith("/api/v1/models/user?")
 
 
-async def test_without_a_page_all_models_come(api: Api) -> None:
+async def test_all_models_are_listed_without_offset_and_limit(api: Api) -> None:
     served = shop(api, *(model(f"maker/{number:04}") for number in range(PAGE + 2)))
     whole = (await served.get(MODELS)).json()
     assert (len(whole["data"]), whole["links"]["next"]) == (PAGE + 2, None)
@@ -295,20 +298,23 @@ async def test_without_a_page_all_models_come(api: Api) -> None:
         *(("sort", text) for text in ("cheapest", "")),
     ],
 )
-async def test_a_parameter_that_cannot_be_is_refused_by_name(
+async def test_invalid_query_parameter_is_refused_by_name(
     name: str, value: str, api: Api, acme: Customer
 ) -> None:
     served = shop(api, *ALL)
     for path, key in ((MODELS, None), (f"{MODELS}/user", acme.viewer)):
         answer = await served.get(path, key, **{name: value})
         assert answer.status_code == 400
-        assert answer.json()["error"]["message"].startswith(f"{name} must be ")
+        expected = "Unknown sort order" if name == "sort" else f"`{name}` must be an integer from "
+        assert answer.json()["error"]["message"].startswith(expected)
 
 
 @pytest.mark.parametrize(
     "model_id", ["a/b", "a/b:free", "together/meta-llama/Llama-3", "a/über & more?", "a/endpoints"]
 )
-async def test_an_id_finds_its_endpoints_whatever_is_in_it(model_id: str, api: Api) -> None:
+async def test_endpoints_are_found_for_any_characters_in_a_model_id(
+    model_id: str, api: Api
+) -> None:
     served = shop(api, model(model_id), model("a/c"))
     (details,) = [
         row["links"]["details"]
@@ -321,7 +327,7 @@ async def test_an_id_finds_its_endpoints_whatever_is_in_it(model_id: str, api: A
         assert (await served.get(path)).json()["data"]["id"] == model_id
 
 
-async def test_endpoints_have_every_member_that_old_and_new_clients_demand(api: Api) -> None:
+async def test_endpoints_have_all_fields_that_old_and_new_clients_require(api: Api) -> None:
     chooses = model("maker/chooses", parameters=("tools", "tool_choice"))
     served = shop(api, chooses, EMBEDS)
     answer = await served.get(f"{MODELS}/maker/chooses/endpoints")
@@ -357,7 +363,7 @@ async def test_each_priced_service_tier_is_an_endpoint_with_its_rates(api: Api) 
 
 
 @pytest.mark.parametrize("model_id", ["maker/none", "none/talks", "maker/talks/more", "maker/"])
-async def test_an_unknown_model_has_no_endpoints(model_id: str, api: Api) -> None:
+async def test_unknown_model_has_no_endpoints(model_id: str, api: Api) -> None:
     answer = await shop(api, TALKS).get(f"{MODELS}/{model_id}/endpoints")
     assert answer.status_code == 404
 

@@ -1,4 +1,4 @@
-"""The served document: its two forms, its address, and the form for generators."""
+"""The served document: its two forms, its servers, and the variant for generators."""
 
 import json
 import re
@@ -26,31 +26,31 @@ def request_for(headers: dict[str, str], query: bytes = b"") -> RequestContext:
 
 
 async def _nothing() -> dict[str, Any]:
-    raise AssertionError("nothing is read")
+    raise AssertionError("the body must not be read")
 
 
-async def test_both_forms_are_served_and_are_the_same_document(api: Api) -> None:
+async def test_json_and_yaml_are_the_same_document(api: Api) -> None:
     as_json = await api.call("GET", "/openapi.json")
     as_yaml = await api.call("GET", "/openapi.yaml")
     assert as_yaml.headers["content-type"] == "application/yaml"
     assert yaml.safe_load(as_yaml.text) == as_json.json() == document_at("http://gateway")
-    # Readers of YAML for JavaScript or Go do not all know merged and shared nodes.
+    # Some YAML parsers for JavaScript and Go do not support merge keys and anchors.
     assert not re.search(r"(: |- )[&*]\w|<<:", as_yaml.text)
 
 
-async def test_generators_get_their_form_in_json_and_in_yaml(api: Api) -> None:
+async def test_generators_get_their_document_in_json_and_yaml(api: Api) -> None:
     as_json = await api.call("GET", "/openapi.json?for=generators")
     as_yaml = await api.call("GET", "/openapi.yaml?for=generators")
     expected = document_for_generators("http://gateway")
     assert yaml.safe_load(as_yaml.text) == as_json.json() == expected
 
 
-async def test_a_form_that_does_not_exist_is_refused(api: Api) -> None:
+async def test_unknown_audience_is_refused(api: Api) -> None:
     for path in ("/openapi.json", "/openapi.yaml"):
         answer = await api.call("GET", f"{path}?for=people")
         assert answer.status_code == 400
         assert answer.json()["error"]["message"] == (
-            'The query parameter "for" must be generators, or left out'
+            "Unknown value of `for`: `people`. Use `generators`, or leave it out."
         )
 
 
@@ -63,7 +63,7 @@ async def test_a_form_that_does_not_exist_is_refused(api: Api) -> None:
         ({"host": "Gateway.Example", "x-forwarded-proto": "https"}, "https://gateway.example"),
     ],
 )
-async def test_servers_have_the_address_that_the_request_came_to(
+async def test_servers_have_the_address_of_the_request(
     headers: dict[str, str], origin: str
 ) -> None:
     openapi = OpenApi("")
@@ -77,14 +77,14 @@ async def test_servers_have_the_address_that_the_request_came_to(
         assert document["paths"]["/healthz"]["servers"] == [{"url": origin}]
 
 
-async def test_servers_have_the_public_url_where_one_is_set() -> None:
+async def test_servers_have_the_public_url_when_one_is_set() -> None:
     openapi = OpenApi("https://credits.example/gateway")
     document = json.loads((await openapi.show_json(request_for({"host": "inner:8000"}))).body)
     assert document["servers"] == [{"url": "https://credits.example/gateway/api/v1"}]
     assert document["paths"]["/healthz"]["servers"] == [{"url": "https://credits.example/gateway"}]
 
 
-async def test_a_request_without_a_usable_host_is_refused(api: Api) -> None:
+async def test_request_is_refused_when_its_host_is_unusable(api: Api) -> None:
     for host in ("a b", 'x"y', ""):
         answer = await api.call("GET", "/openapi.json", headers={"Host": host})
         assert answer.status_code == 400, host

@@ -1,4 +1,4 @@
-"""A server with few connections, for tests of what a client cannot make it keep or wait for."""
+"""A server with low limits, for tests that try to make it keep data or wait."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ CHUNKED = request("POST /api/v1/keys", None, "Transfer-Encoding: chunked")
 
 @contextmanager
 def limited_server(folder: Path, request_timeout_s: int) -> Iterator[RunningServer]:
-    """Clients get `request_timeout_s` to send a request; the server may log no warning."""
+    """A server whose clients have `request_timeout_s` to send a request; it must log no warning."""
     limits = {
         "MODELGATES_REQUEST_TIMEOUT_S": str(request_timeout_s),
         "MODELGATES_MAX_CONNECTIONS": str(CONNECTIONS_MAX),
@@ -30,7 +30,7 @@ def limited_server(folder: Path, request_timeout_s: int) -> Iterator[RunningServ
 
 
 def served_again(server: RunningServer) -> bool:
-    """Whether connections are accepted once those that were too many have gone."""
+    """Wait until the server accepts connections again, after excess ones have closed."""
     while exchange(server.url, LAST)[0].status == 503:
         pass
     return True

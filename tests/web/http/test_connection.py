@@ -1,4 +1,4 @@
-"""Connections that are idle or slow, in this process: the clock of their deadlines can be moved."""
+"""Idle and slow connections, in this process, where tests can move the clock of the timeouts."""
 
 import asyncio
 import select
@@ -20,14 +20,14 @@ LAST = request("GET /healthz", None, "Connection: close")
 
 
 class Served(NamedTuple):
-    """A connection class of ours in this process, and where it listens."""
+    """The address of a server in this process, and its connections."""
 
     url: str
     connections: set[Any]
 
 
 class Unwatched(ConnectionLimits):
-    """Leaves looking at the connections to the test, which has a time of its own."""
+    """Leaves the checks of connections to the test, which has a separate clock."""
 
     def watch(self, *_: object) -> None:
         pass
@@ -36,7 +36,7 @@ class Unwatched(ConnectionLimits):
 def with_served(
     body_bytes: int, test: Callable[[Served], Coroutine[Any, Any, None]], *, watched: bool = False
 ) -> None:
-    """Run a test beside a server whose clients have one second, on the real event loop."""
+    """Run a test with a server whose clients have one second, on the real event loop."""
 
     async def app(_: Any, __: Any, send: Any) -> None:
         headers = [(b"content-length", b"%d" % body_bytes)]
@@ -64,7 +64,7 @@ def with_served(
     uvloop.run(main())
 
 
-def test_a_client_that_reads_nothing_is_let_go() -> None:
+def test_connection_is_reset_when_client_reads_nothing() -> None:
     def read_nothing(url: str) -> bool:
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
@@ -80,7 +80,7 @@ def test_a_client_that_reads_nothing_is_let_go() -> None:
     with_served(64 * 2**20, test, watched=True)
 
 
-def test_an_idle_connection_is_kept_for_a_while_and_then_closed() -> None:
+def test_idle_connection_is_closed_after_its_timeout() -> None:
     async def test(served: Served) -> None:
         parts = urlsplit(served.url)
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
@@ -99,7 +99,7 @@ def test_an_idle_connection_is_kept_for_a_while_and_then_closed() -> None:
     with_served(0, test)
 
 
-def test_a_client_that_reads_slowly_gets_all() -> None:
+def test_slow_reader_gets_the_whole_response() -> None:
     async def test(served: Served) -> None:
         parts = urlsplit(served.url)
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)

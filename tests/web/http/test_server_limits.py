@@ -1,4 +1,4 @@
-"""What a client cannot make the server keep, or wait for."""
+"""Limits on what a client can make the server keep or wait for."""
 
 import resource
 import socket
@@ -30,14 +30,14 @@ from tests.web.http.limited import (
 
 RESET_AT_ONCE = struct.pack("ii", 1, 0)
 
-needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be asked")
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server with low limits that waits for a client as long as a test does."""
+    """A server with low limits and a request timeout as long as the deadline of a test."""
     with limited_server(tmp_path_factory.mktemp("server"), request_timeout_s=DEADLINE_S) as running:
         yield running
 
@@ -67,7 +67,7 @@ def _still_serves(server: RunningServer, acme: Customer) -> Iterator[None]:
     ],
 )
 @pytest.mark.parametrize("piece_bytes", [2**20, 64 * 1024, 1460])
-def test_a_head_or_trailer_without_end_is_cut_off(
+def test_endless_head_or_trailer_is_refused(
     server: RunningServer, start: bytes, more: bytes, piece_bytes: int
 ) -> None:
     endless = more * (2**20 // len(more))
@@ -77,7 +77,7 @@ def test_a_head_or_trailer_without_end_is_cut_off(
     assert is_refusal(refusal)
 
 
-def test_a_head_in_single_bytes_is_cut_off(server: RunningServer) -> None:
+def test_large_head_sent_byte_by_byte_is_refused(server: RunningServer) -> None:
     with wire(server.url) as client:
         client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in b"GET / HTTP/1.1\r\nA: " + b"x" * HEAD_MAX_BYTES:
@@ -86,7 +86,7 @@ def test_a_head_in_single_bytes_is_cut_off(server: RunningServer) -> None:
     assert refusal.status == 431
 
 
-def test_a_head_of_most_of_the_limit_is_served(server: RunningServer, acme: Customer) -> None:
+def test_head_just_below_the_limits_is_served(server: RunningServer, acme: Customer) -> None:
     long = f"A: {'x' * (HEAD_MAX_BYTES - 1024)}"
     many = [f"A{n}: b" for n in range(HEADERS_MAX - 4)]
     for headers in ([long], many):
@@ -95,14 +95,14 @@ def test_a_head_of_most_of_the_limit_is_served(server: RunningServer, acme: Cust
         assert answer.status == 200
 
 
-def test_too_many_headers_are_refused(server: RunningServer) -> None:
+def test_request_is_refused_when_it_has_too_many_headers(server: RunningServer) -> None:
     headers = ["A: b"] * HEADERS_MAX
     [refusal] = exchange(server.url, request("GET /healthz", None, *headers) + LAST)
     assert refusal.status == 431
     assert is_refusal(refusal)
 
 
-def test_requests_without_end_are_answered_in_order_up_to_a_limit(
+def test_pipelined_requests_get_responses_in_order_up_to_a_limit(
     server: RunningServer, acme: Customer
 ) -> None:
     lines = [
@@ -117,7 +117,7 @@ def test_requests_without_end_are_answered_in_order_up_to_a_limit(
     assert answers[-1].headers["connection"] == "close"
 
 
-def test_a_broken_body_behind_a_running_request_is_dropped(
+def test_broken_body_behind_a_running_request_is_dropped(
     server: RunningServer, acme: Customer
 ) -> None:
     good = request("POST /api/v1/keys", acme.management, body=b'{"name": "first"}')
@@ -130,7 +130,7 @@ def test_a_broken_body_behind_a_running_request_is_dropped(
 @pytest.mark.parametrize(
     "more", [b"", b"GET / HT", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n"]
 )
-def test_a_client_that_has_said_all_is_answered(
+def test_client_gets_its_responses_after_it_stops_sending(
     server: RunningServer, acme: Customer, more: bytes
 ) -> None:
     create = request("POST /api/v1/keys", acme.management, body=b'{"name": "last words"}')
@@ -144,7 +144,7 @@ def test_a_client_that_has_said_all_is_answered(
         assert [answer.status for answer in client.answers()] == [400]
 
 
-def test_clients_that_leave_before_their_answers_leave_no_trace(
+def test_server_serves_on_after_clients_leave_before_their_responses(
     server: RunningServer, acme: Customer
 ) -> None:
     change = request("POST /api/v1/keys", acme.management, body=b'{"name": "left"}')
@@ -155,7 +155,7 @@ def test_clients_that_leave_before_their_answers_leave_no_trace(
     assert serves(server, acme)
 
 
-def test_who_sends_all_before_reading_sees_the_refusal(
+def test_client_that_sends_everything_before_reading_gets_the_error(
     server: RunningServer, acme: Customer
 ) -> None:
     client = http_connection(server.url)
@@ -170,7 +170,7 @@ def test_who_sends_all_before_reading_sees_the_refusal(
         client.close()
 
 
-def test_one_connection_too_many_is_told_so(server: RunningServer, acme: Customer) -> None:
+def test_connection_above_the_limit_gets_a_503(server: RunningServer, acme: Customer) -> None:
     with ExitStack() as stack:
         clients = [stack.enter_context(wire(server.url)) for _ in range(CONNECTIONS_MAX)]
         for client in clients:
@@ -191,7 +191,7 @@ def test_one_connection_too_many_is_told_so(server: RunningServer, acme: Custome
     assert served_again(server)
 
 
-def test_a_body_is_not_read_for_long_after_its_refusal(
+def test_rest_of_a_refused_body_is_read_only_up_to_a_limit(
     server: RunningServer, acme: Customer
 ) -> None:
     endless = request("POST /api/v1/keys", acme.management, "Transfer-Encoding: chunked")
@@ -202,7 +202,7 @@ def test_a_body_is_not_read_for_long_after_its_refusal(
 
 
 @needs_linux
-def test_running_out_of_file_descriptors_does_not_stop_the_server(
+def test_server_survives_running_out_of_file_descriptors(
     server: RunningServer,
 ) -> None:
     limit = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
@@ -210,7 +210,7 @@ def test_running_out_of_file_descriptors_does_not_stop_the_server(
     try:
         with ExitStack() as stack:
             clients = [stack.enter_context(wire(server.url)) for _ in range(CONNECTIONS_MAX)]
-            assert clients[-1].answers() == [], "closed: there was none left for it"
+            assert clients[-1].answers() == [], "closed, because no file descriptor was left"
             clients[0].send(LAST)
             assert [answer.status for answer in clients[0].answers()] == [200]
     finally:

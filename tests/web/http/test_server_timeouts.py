@@ -1,4 +1,4 @@
-"""How long a client can make the server wait, and what it can make it keep meanwhile."""
+"""Limits on how long a client can make the server wait, and on the memory it uses meanwhile."""
 
 import json
 import select
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server that waits a second for a client."""
+    """A server that waits one second for a client."""
     with limited_server(tmp_path_factory.mktemp("server"), request_timeout_s=1) as running:
         yield running
 
@@ -40,7 +40,7 @@ def _still_serves(server: RunningServer, acme: Customer) -> Iterator[None]:
     assert serves(server, acme)
 
 
-def test_a_client_that_keeps_us_waiting_is_let_go(server: RunningServer, acme: Customer) -> None:
+def test_connection_ends_when_client_stops_sending(server: RunningServer, acme: Customer) -> None:
     waits = {
         "nothing": (b"", []),
         "blank lines": (b"\r\n" * 10, []),
@@ -66,14 +66,14 @@ def test_a_client_that_keeps_us_waiting_is_let_go(server: RunningServer, acme: C
     }
     with ExitStack() as stack:
         clients = {}
-        for name, (data, _) in waits.items():  # each at once: its second has begun
+        for name, (data, _) in waits.items():  # send at once: the timeout starts on connection
             clients[name] = stack.enter_context(wire(server.url))
             clients[name].send(data)
-        told = {name: [answer.status for answer in clients[name].answers()] for name in waits}
-    assert told == {name: statuses for name, (_, statuses) in waits.items()}
+        received = {name: [answer.status for answer in clients[name].answers()] for name in waits}
+    assert received == {name: statuses for name, (_, statuses) in waits.items()}
 
 
-def test_a_head_that_drips_is_not_waited_for(server: RunningServer) -> None:
+def test_slowly_dripping_head_gets_a_408(server: RunningServer) -> None:
     with wire(server.url) as client:
         client.send(b"GET / HTTP/1.1\r\nA: ")
         while not select.select([client.socket], [], [], 0.05)[0]:
@@ -85,7 +85,7 @@ def test_a_head_that_drips_is_not_waited_for(server: RunningServer) -> None:
 @pytest.mark.parametrize(
     "end", [b"\x00\r\n\r\n", b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"GET / HT"]
 )
-def test_what_was_accepted_is_answered_before_a_bad_request_ends_it(
+def test_accepted_requests_get_responses_before_a_bad_request_ends_the_connection(
     server: RunningServer, acme: Customer, end: bytes
 ) -> None:
     good = [
@@ -97,8 +97,10 @@ def test_what_was_accepted_is_answered_before_a_bad_request_ends_it(
     assert [answer.status for answer in answers[3:]] in ([], [400], [408])
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be asked")
-def test_no_client_makes_the_server_grow(server: RunningServer, acme: Customer) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+def test_memory_stays_bounded_when_clients_flood_the_server(
+    server: RunningServer, acme: Customer
+) -> None:
     text = acme.management
     floods = [
         [request("POST /api/v1/keys", text, "Content-Length: 99999999"), *[MB] * 20],
@@ -126,7 +128,7 @@ def test_no_client_makes_the_server_grow(server: RunningServer, acme: Customer) 
 
 
 def send_some(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
-    """Send from a client that reads nothing, until all is sent or it is cut off."""
+    """Send from a client that reads nothing, until everything is sent or the server ends it."""
     client = cast("socket.socket", key.fileobj)
     try:
         sent = client.send(key.data[: len(MB)])

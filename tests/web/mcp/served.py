@@ -1,4 +1,4 @@
-"""One MCP endpoint, served in this process, for tests that look at single messages."""
+"""One MCP server in this process, for tests of single messages."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ from tests.web.harness import BODIES_MAX_BYTES
 
 
 class Served:
-    """A public endpoint at /mcp."""
+    """An MCP server at /mcp that needs no key."""
 
     def __init__(
         self,
@@ -45,21 +45,21 @@ class Served:
         )
 
     async def post(self, body: Any, **headers: str) -> httpx.Response:
-        """Send a body, JSON unless it is bytes; underscores in names of headers are dashes."""
+        """Send a body, as JSON unless it is bytes; underscores in header names become dashes."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         types = {"content-type": "application/json", "accept": "application/json"}
         return await self.client.post("/mcp", content=content, headers={**types, **named})
 
     async def ask(self, method: str, **params: Any) -> Any:
-        """What is answered to one request: a result, or an error."""
+        """Send one request; returns its result or error."""
         message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         answer = (await self.post(message, mcp_protocol_version="2025-06-18")).json()
         assert answer["id"] == 1
         return answer.get("error") or answer["result"]
 
     async def use(self, tool: str, **arguments: Any) -> tuple[str, bool]:
-        """What a tool says, and whether that is an error."""
+        """Call a tool; returns its text, and whether that is an error."""
         result = await self.ask("tools/call", name=tool, arguments=arguments)
         (content,) = result["content"]
         return content["text"], result.get("isError", False)

@@ -1,4 +1,4 @@
-"""The account for assistants: each tool does what its operation does, for the same keys."""
+"""The account for assistants: each tool does the same as its operation, for the same keys."""
 
 import json
 from typing import Any
@@ -35,7 +35,7 @@ async def ask(api: Api, key: str, method: str, **params: Any) -> Any:
 
 
 async def use(api: Api, key: str, tool: str, arguments: str = "{}") -> tuple[Any, bool]:
-    """What a tool answers to arguments in JSON, and whether that is an error."""
+    """Call a tool with arguments in JSON; returns its text, and whether that is an error."""
     params = f'{{"name":"{tool}","arguments":{arguments}}}'
     message = f'{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}'
     result = (await post(api, key, message.encode())).json()["result"]
@@ -49,7 +49,7 @@ def key_of(customer: Customer, kind: KeyKind) -> str:
 
 
 @pytest.mark.parametrize("kind", KeyKind)
-async def test_a_key_is_shown_the_tools_it_may_call(
+async def test_key_is_shown_only_the_tools_it_may_call(
     api: Api, acme: Customer, kind: KeyKind
 ) -> None:
     listed = await ask(api, key_of(acme, kind), "tools/list")
@@ -57,7 +57,7 @@ async def test_a_key_is_shown_the_tools_it_may_call(
 
 
 @pytest.mark.parametrize("kind", KeyKind)
-async def test_a_key_of_another_kind_is_refused_as_by_the_operation(
+async def test_key_of_another_kind_gets_the_error_of_the_operation(
     api: Api, acme: Customer, kind: KeyKind
 ) -> None:
     for tool in TOOLS[KeyKind.MANAGEMENT] - TOOLS[kind]:
@@ -66,7 +66,7 @@ async def test_a_key_of_another_kind_is_refused_as_by_the_operation(
         assert json.loads(text)["error"] == {"message": WRONG_KIND, "code": 403}
 
 
-async def test_without_a_good_key_it_is_the_401_of_the_api(api: Api, acme: Customer) -> None:
+async def test_invalid_key_gets_the_401_of_the_api(api: Api, acme: Customer) -> None:
     disabled, _ = await api.issue(acme.account_id)
     await api.store.change_key(key_hash(disabled), KeyChange(disabled=True), api.clock())
     expired, _ = await api.issue(acme.account_id, expires_at="2026-11-23T14:00:00Z")
@@ -80,7 +80,7 @@ async def test_without_a_good_key_it_is_the_401_of_the_api(api: Api, acme: Custo
         assert refused.headers["www-authenticate"] == same.headers["www-authenticate"]
 
 
-async def test_a_key_disabled_between_two_calls_is_refused_at_once(
+async def test_key_is_refused_at_once_when_it_was_disabled_between_calls(
     api: Api, acme: Customer
 ) -> None:
     text, _ = await api.issue(acme.account_id, KeyKind.VIEWER)
@@ -90,7 +90,7 @@ async def test_a_key_disabled_between_two_calls_is_refused_at_once(
     assert (await post(api, text, ping)).status_code == 401
 
 
-async def test_credits_are_those_of_the_api_and_exact(api: Api, acme: Customer) -> None:
+async def test_credits_are_exact_and_equal_those_of_the_api(api: Api, acme: Customer) -> None:
     await api.spend(acme.account_id, acme.inference, 1_234_567_890_123)
     text, is_error = await use(api, acme.viewer, "get_credits")
     headers = {"X-ModelGates-Metadata": "enabled"}
@@ -99,36 +99,38 @@ async def test_credits_are_those_of_the_api_and_exact(api: Api, acme: Customer) 
     assert json.loads(text)["modelgates_metadata"]["balance"] == "98.765432109877"
 
 
-async def test_models_come_a_few_at_a_time_with_the_prices_of_the_caller(
+async def test_models_are_listed_in_pages_with_prices_of_the_caller(
     api: Api, acme: Customer
 ) -> None:
     text, _ = await use(api, acme.inference, "list_models", '{"offset":1,"limit":2,"q":null}')
     same = await api.call("GET", "/api/v1/models/user?offset=1&limit=2", acme.inference)
     assert json.loads(text) == same.json()
     assert len(json.loads(text)["data"]) == 2
-    found = json.loads((await use(api, acme.inference, "list_models", '{"q":"ECHO"}'))[0])
-    assert found["total_count"] < json.loads(text)["total_count"]
+    matches = json.loads((await use(api, acme.inference, "list_models", '{"q":"ECHO"}'))[0])
+    assert matches["total_count"] < json.loads(text)["total_count"]
     none = json.loads((await use(api, acme.inference, "list_models", '{"q":"o&q=echo"}'))[0])
-    assert none["total_count"] == 0, "an argument stays one"
+    assert none["total_count"] == 0, "an argument cannot add query parameters"
     text, is_error = await use(api, acme.inference, "list_models", '{"limit":0}')
     assert is_error
     assert json.loads(text)["error"]["code"] == 400
 
 
-async def test_a_generation_of_somebody_else_is_not_found(api: Api, acme: Customer) -> None:
+async def test_unknown_generation_is_not_found(api: Api, acme: Customer) -> None:
     text, is_error = await use(api, acme.viewer, "get_generation", '{"id":"gen-1 &id=x"}')
     assert is_error
-    assert json.loads(text)["error"] == {"message": "Generation not found", "code": 404}
+    message = (
+        "Generation not found: `gen-1 &id=x`. Check the id, and use a key of the account that "
+        "made the call."
+    )
+    assert json.loads(text)["error"] == {"message": message, "code": 404}
     text, is_error = await use(api, acme.viewer, "get_generation")
     assert (json.loads(text)["error"]["code"], is_error) == (400, True)
 
 
-async def test_a_created_key_works_with_the_limit_that_was_written(
-    api: Api, acme: Customer
-) -> None:
-    # As a float this would be another number.
-    wanted = '{"name":"new","limit":1234567.123456789012,"limit_reset":"monthly"}'
-    text, is_error = await use(api, acme.management, "create_key", wanted)
+async def test_created_key_has_the_exact_limit_of_its_arguments(api: Api, acme: Customer) -> None:
+    # A float could not represent this limit exactly.
+    arguments = '{"name":"new","limit":1234567.123456789012,"limit_reset":"monthly"}'
+    text, is_error = await use(api, acme.management, "create_key", arguments)
     assert not is_error
     created = json.loads(text)
     assert (await api.call("GET", "/api/v1/key", created["key"])).status_code == 200
@@ -151,7 +153,7 @@ async def test_a_created_key_works_with_the_limit_that_was_written(
         "{}",
     ],
 )
-async def test_a_key_that_was_asked_for_wrongly_is_not_made(
+async def test_key_is_not_created_when_its_arguments_are_invalid(
     api: Api, acme: Customer, arguments: str
 ) -> None:
     before = await api.services.keys.page(acme.account_id, limit=100)
@@ -159,7 +161,7 @@ async def test_a_key_that_was_asked_for_wrongly_is_not_made(
     assert await api.services.keys.page(acme.account_id, limit=100) == before
 
 
-async def test_a_limit_written_twice_makes_no_key(api: Api, acme: Customer) -> None:
+async def test_key_is_not_created_when_its_limit_is_duplicate(api: Api, acme: Customer) -> None:
     before = await api.services.keys.page(acme.account_id, limit=100)
     params = '{"name":"create_key","arguments":{"name":"x","limit":1,"limit":null}}'
     message = f'{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}'
@@ -168,21 +170,21 @@ async def test_a_limit_written_twice_makes_no_key(api: Api, acme: Customer) -> N
     assert await api.services.keys.page(acme.account_id, limit=100) == before
 
 
-async def test_a_key_that_is_asked_for_again_is_the_same_key(api: Api, acme: Customer) -> None:
-    wanted = '{"name":"new","idempotency_key":"once"}'
-    first, _ = await use(api, acme.management, "create_key", wanted)
-    assert (await use(api, acme.management, "create_key", wanted))[0] == first
+async def test_repeat_with_idempotency_key_returns_the_same_key(api: Api, acme: Customer) -> None:
+    arguments = '{"name":"new","idempotency_key":"once"}'
+    first, _ = await use(api, acme.management, "create_key", arguments)
+    assert (await use(api, acme.management, "create_key", arguments))[0] == first
     headers = {"Idempotency-Key": "once"}
     body = {"name": "new"}
     same = await api.call("POST", "/api/v1/keys", acme.management, json=body, headers=headers)
-    assert same.json()["key"] == json.loads(first)["key"], "as by the operation"
-    other, _ = await use(api, acme.management, "create_key", wanted.replace("once", "more"))
+    assert same.json()["key"] == json.loads(first)["key"], "the operation returns the same key"
+    other, _ = await use(api, acme.management, "create_key", arguments.replace("once", "more"))
     assert json.loads(other)["key"] != json.loads(first)["key"]
-    text, is_error = await use(api, acme.management, "create_key", wanted.replace("new", "x"))
+    text, is_error = await use(api, acme.management, "create_key", arguments.replace("new", "x"))
     assert (json.loads(text)["error"]["code"], is_error) == (422, True)
 
 
-async def test_a_client_in_a_browser_may_come_from_anywhere(api: Api, acme: Customer) -> None:
+async def test_browser_client_may_call_from_any_origin(api: Api, acme: Customer) -> None:
     headers = {"content-type": "application/json", "origin": "http://localhost:6274"}
     ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     answer = await api.call("POST", PATH, acme.viewer, json=ping, headers=headers)
@@ -190,7 +192,9 @@ async def test_a_client_in_a_browser_may_come_from_anywhere(api: Api, acme: Cust
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
-async def test_accounts_do_not_see_each_other(api: Api, acme: Customer, other: Customer) -> None:
+async def test_account_does_not_see_data_of_another_account(
+    api: Api, acme: Customer, other: Customer
+) -> None:
     await api.spend(other.account_id, other.inference, DOLLAR)
     text, _ = await use(api, acme.management, "get_credits")
     assert json.loads(text)["data"]["total_usage"] == 0
@@ -198,27 +202,27 @@ async def test_accounts_do_not_see_each_other(api: Api, acme: Customer, other: C
     assert key_hash(other.inference) not in keys
 
 
-async def test_an_unknown_tool_is_a_protocol_error(api: Api, acme: Customer) -> None:
+async def test_unknown_tool_is_a_protocol_error(api: Api, acme: Customer) -> None:
     error = await ask(api, acme.management, "tools/call", name="delete_key", arguments={})
     assert error["code"] == -32602
 
 
-async def test_an_answer_that_is_too_large_says_what_to_do(
+async def test_oversized_response_is_an_error_with_a_remedy(
     api: Api, acme: Customer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(account_tools, "ANSWER_MAX_BYTES", 100)
     text, is_error = await use(api, acme.management, "list_models")
-    assert (text, is_error) == ("The answer is too large; ask for less with limit", True)
+    assert (text, is_error) == ("The response is too large. Give a lower `limit`.", True)
 
 
-async def test_a_malformed_request_of_a_good_key_is_a_protocol_error(
+async def test_malformed_request_with_valid_key_is_a_protocol_error(
     api: Api, acme: Customer
 ) -> None:
     answer = await post(api, acme.viewer, b"{")
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, -32700)
 
 
-async def test_call_of_a_tool_counts_as_one_request(api: Api, acme: Customer) -> None:
+async def test_tool_call_counts_as_one_request(api: Api, acme: Customer) -> None:
     await use(api, acme.management, "get_credits")
     figures = (await api.services.metrics.exposition()).decode()
     counted = [line for line in figures.splitlines() if line.startswith("modelgates_http_requests")]

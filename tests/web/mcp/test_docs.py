@@ -1,4 +1,4 @@
-"""The documentation for assistants: what its tools and resources say."""
+"""The tools and resources of the documentation for assistants."""
 
 import json
 from collections.abc import AsyncIterator
@@ -50,21 +50,21 @@ def site() -> Site:
 async def served(
     site: Site, store: Store, clock: ManualClock, tmp_path: Path
 ) -> AsyncIterator[Served]:
-    async def made() -> Site:
+    async def get_site() -> Site:
         return site
 
-    endpoint = Served(store, clock, tmp_path, DocsMcp(made, base_of, clock).answer)
-    async with endpoint.client:
-        yield endpoint
+    serving = Served(store, clock, tmp_path, DocsMcp(get_site, base_of, clock).answer)
+    async with serving.client:
+        yield serving
 
 
 def base_of(call: RequestContext) -> str:
     if call.headers[b"host"] == b"!":
-        raise InvalidInput("the Host header does not name a host")
+        raise InvalidInput("The Host header is invalid.")
     return BASE
 
 
-async def test_a_search_leads_to_where_the_reader_is(served: Served) -> None:
+async def test_search_result_has_the_address_that_the_client_used(served: Served) -> None:
     text, is_error = await served.use("searchDocs", query="remaining credits")
     assert not is_error
     assert text.splitlines()[:2] == [
@@ -78,11 +78,11 @@ async def test_a_search_leads_to_where_the_reader_is(served: Served) -> None:
     )
 
 
-async def test_a_search_is_bounded_in_question_and_answer(served: Served) -> None:
+async def test_search_returns_a_limited_number_of_excerpts(served: Served) -> None:
     text, _ = await served.use("searchDocs", query="read")
     assert text.count(f"{BASE}/docs/") == docs_tools.EXCERPTS_MAX
     text, is_error = await served.use("searchDocs", query="nowhere-to-be-found")
-    assert (text, is_error) == ("Nothing found. Try other words, or fewer.", False)
+    assert (text, is_error) == ("No results. Try other words, or fewer words.", False)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ async def test_a_search_is_bounded_in_question_and_answer(served: Served) -> Non
         "https://other.test/below/docs/api/credits/get-credits#errors",
     ],
 )
-async def test_a_page_is_found_by_path_and_by_address(served: Served, named: str) -> None:
+async def test_page_is_found_by_path_and_by_address(served: Served, named: str) -> None:
     text, is_error = await served.use("getPage", path=named)
     assert not is_error
     assert text.startswith("# Get remaining credits\n")
@@ -114,7 +114,7 @@ FRONTS = ["", "docs", "/docs", "/docs/", "index", "/docs/index.md", "https://x.t
 
 
 @pytest.mark.parametrize("named", [*FRONTS, f"{BASE}/docs", f"{BASE}/docs.md"])
-async def test_the_front_page_is_found_too(served: Served, named: str) -> None:
+async def test_front_page_is_found(served: Served, named: str) -> None:
     assert (await served.use("getPage", path=named))[0].startswith("# ModelGates")
 
 
@@ -130,16 +130,16 @@ async def test_the_front_page_is_found_too(served: Served, named: str) -> None:
         "https://x.test/guides/long",
     ],
 )
-async def test_what_is_no_page_is_an_error_that_says_what_to_do(served: Served, named: str) -> None:
+async def test_unknown_page_is_an_error_that_suggests_a_search(served: Served, named: str) -> None:
     text, is_error = await served.use("getPage", path=named)
     assert is_error
     assert "searchDocs" in text
 
 
-async def test_a_long_page_is_cut_and_says_where_the_rest_is(served: Served) -> None:
+async def test_long_page_is_truncated_with_the_address_of_the_whole(served: Served) -> None:
     text, _ = await served.use("getPage", path="guides/long")
     assert len(text) < docs_tools.PAGE_MAX_CHARS + 200
-    assert text.rstrip().endswith(f"All of it: {BASE}/docs/guides/long.md]")
+    assert text.rstrip().endswith(f"Whole page: {BASE}/docs/guides/long.md]")
 
 
 @pytest.mark.parametrize(
@@ -153,20 +153,20 @@ async def test_a_long_page_is_cut_and_says_where_the_rest_is(served: Served) -> 
         ("getPage", {"page": "guides/long"}),
     ],
 )
-async def test_wrong_arguments_are_told_to_the_assistant(
+async def test_invalid_arguments_are_reported_to_the_assistant(
     served: Served, tool: str, arguments: dict[str, object]
 ) -> None:
     text, is_error = await served.use(tool, **arguments)
     assert is_error
-    assert text.startswith("The arguments do not fit: ")
+    assert text.startswith("Invalid arguments: ")
 
 
-async def test_an_unknown_tool_is_a_protocol_error(served: Served) -> None:
+async def test_unknown_tool_is_a_protocol_error(served: Served) -> None:
     error = await served.ask("tools/call", name="deleteDocs", arguments={})
     assert error["code"] == -32602
 
 
-async def test_the_resources_are_all_pages_and_the_openapi_document(served: Served) -> None:
+async def test_resources_are_all_pages_and_the_openapi_document(served: Served) -> None:
     listed = await served.ask("resources/list")
     assert len(listed["resources"]) == docs_tools.RESOURCES_A_PAGE
     more = await served.ask("resources/list", cursor=listed["nextCursor"])
@@ -185,14 +185,14 @@ async def test_the_resources_are_all_pages_and_the_openapi_document(served: Serv
     assert document["servers"] == [{"url": f"{BASE}/api/v1"}]
 
 
-async def test_the_template_makes_addresses_that_can_be_read(served: Served) -> None:
+async def test_resource_template_makes_readable_addresses(served: Served) -> None:
     (template,) = (await served.ask("resources/templates/list"))["resourceTemplates"]
     uri = template["uriTemplate"].replace("{+path}", CREDITS.path)
     assert (await served.ask("resources/read", uri=uri))["contents"]
     assert (await served.ask("resources/read", uri=f"{BASE}/docs/nowhere.md"))["code"] == -32602
 
 
-async def test_nothing_is_repeated_of_a_host_that_is_none(served: Served) -> None:
+async def test_invalid_host_is_refused(served: Served) -> None:
     ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     answer = await served.post(ping, host="!")
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, -32600)
@@ -210,7 +210,7 @@ async def test_nothing_is_repeated_of_a_host_that_is_none(served: Served) -> Non
         ("resources/list", {"cursor": "a" * 60_000}),
     ],
 )
-async def test_little_is_repeated_of_what_was_sent(
+async def test_error_repeats_little_of_a_long_request(
     served: Served, method: str, params: dict[str, object], version: str
 ) -> None:
     meta = {"protocolVersion": version, "clientCapabilities": {}}
@@ -225,7 +225,7 @@ async def test_little_is_repeated_of_what_was_sent(
     assert len(answer.content) < 1000
 
 
-async def test_other_work_goes_on_while_a_page_is_searched(
+async def test_search_runs_outside_the_main_thread(
     site: Site, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = list[Thread]()
@@ -239,7 +239,7 @@ async def test_other_work_goes_on_while_a_page_is_searched(
     assert threads != [main_thread()]
 
 
-async def test_a_batch_costs_as_much_as_its_messages(served: Served, clock: ManualClock) -> None:
+async def test_batch_counts_as_its_number_of_messages(served: Served, clock: ManualClock) -> None:
     batch = [{"jsonrpc": "2.0", "id": n, "method": "ping"} for n in range(BATCH_MAX)]
     for _ in range(docs.BURST // BATCH_MAX):
         assert (await served.post(batch)).status_code == 200
@@ -248,7 +248,9 @@ async def test_a_batch_costs_as_much_as_its_messages(served: Served, clock: Manu
     assert (await served.post(batch)).status_code == 200
 
 
-async def test_one_client_cannot_ask_without_end(served: Served, clock: ManualClock) -> None:
+async def test_client_is_refused_when_it_exceeds_the_rate_limit(
+    served: Served, clock: ManualClock
+) -> None:
     ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     for _ in range(docs.BURST):
         assert (await served.post(ping)).status_code == 200

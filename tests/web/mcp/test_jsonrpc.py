@@ -1,4 +1,4 @@
-"""What is no JSON-RPC message is refused with the error that JSON-RPC has for it."""
+"""Invalid messages are refused with the errors of JSON-RPC."""
 
 import json
 from typing import Any
@@ -12,8 +12,8 @@ PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 JSON_BOTH_WAYS = {b"content-type": b"application/json", b"accept": b"application/json"}
 
 
-def told(refused: JsonRpcError) -> tuple[int, int, Any]:
-    """HTTP status, JSON-RPC code and id."""
+def parts_of(refused: JsonRpcError) -> tuple[int, int, Any]:
+    """The HTTP status, JSON-RPC code and id of an error."""
     body = json.loads(refused.response.body)
     assert body["jsonrpc"] == "2.0"
     assert body["error"]["message"]
@@ -34,10 +34,10 @@ def told(refused: JsonRpcError) -> tuple[int, int, Any]:
         b'{"jsonrpc": "2.0", "id": 1, "method": "ping", "params": ' + b'{"a":' * 10_000,
     ],
 )
-def test_what_is_no_json_is_a_parse_error(body: bytes) -> None:
+def test_invalid_json_is_a_parse_error(body: bytes) -> None:
     with pytest.raises(JsonRpcError) as refused:
         split(body, b"")
-    assert told(refused.value) == (400, -32700, None)
+    assert parts_of(refused.value) == (400, -32700, None)
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,10 @@ def test_what_is_no_json_is_a_parse_error(body: bytes) -> None:
         ({**PING, "id": {}}, None),
     ],
 )
-def test_what_is_no_message_is_an_invalid_request(message: Any, id_: Any) -> None:
+def test_invalid_message_is_an_invalid_request(message: Any, id_: Any) -> None:
     with pytest.raises(JsonRpcError) as refused:
         split(json.dumps(message).encode(), b"2025-06-18")
-    assert told(refused.value) == (400, -32600, id_)
+    assert parts_of(refused.value) == (400, -32600, id_)
 
 
 @pytest.mark.parametrize(
@@ -74,16 +74,16 @@ def test_what_is_no_message_is_an_invalid_request(message: Any, id_: Any) -> Non
         b'[{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}]',
     ],
 )
-def test_a_name_that_comes_twice_is_an_invalid_request(body: bytes) -> None:
+def test_duplicate_field_is_an_invalid_request(body: bytes) -> None:
     with pytest.raises(JsonRpcError) as refused:
         split(body, b"")
-    assert told(refused.value) == (400, -32600, None)
+    assert parts_of(refused.value) == (400, -32600, None)
 
 
-def test_params_that_are_no_object_are_invalid_params() -> None:
+def test_params_are_invalid_when_they_are_not_an_object() -> None:
     with pytest.raises(JsonRpcError) as refused:
         split(json.dumps({**PING, "params": ["a"]}).encode(), b"")
-    assert told(refused.value) == (400, -32602, 1)
+    assert parts_of(refused.value) == (400, -32602, 1)
 
 
 @pytest.mark.parametrize(
@@ -101,13 +101,13 @@ def test_params_that_are_no_object_are_invalid_params() -> None:
         {"jsonrpc": "2.0", "id": 1, "error": {"code": 1, "message": "x"}},
     ],
 )
-def test_a_message_passes_as_it_came(message: dict[str, Any]) -> None:
+def test_valid_message_passes_unchanged(message: dict[str, Any]) -> None:
     body = json.dumps(message).encode()
     assert split(body, b"2025-11-25") == ([body], False)
 
 
 @pytest.mark.parametrize("version", [b"", b"2025-03-26"])
-def test_a_batch_is_split_where_the_version_has_batches(version: bytes) -> None:
+def test_batch_is_split_when_the_version_has_batches(version: bytes) -> None:
     pieces, is_batch = split(json.dumps([PING, {**PING, "id": 2}]).encode(), version)
     assert is_batch
     assert [json.loads(piece)["id"] for piece in pieces] == [1, 2]
@@ -125,10 +125,10 @@ def test_a_batch_is_split_where_the_version_has_batches(version: bytes) -> None:
         ([[PING]], b""),
     ],
 )
-def test_a_batch_that_may_not_be_is_an_invalid_request(batch: list[Any], version: bytes) -> None:
+def test_disallowed_batch_is_an_invalid_request(batch: list[Any], version: bytes) -> None:
     with pytest.raises(JsonRpcError) as refused:
         split(json.dumps(batch).encode(), version)
-    assert told(refused.value) == (400, -32600, None)
+    assert parts_of(refused.value) == (400, -32600, None)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_batch_that_may_not_be_is_an_invalid_request(batch: list[Any], version
 def test_other_media_types_are_refused(headers: dict[bytes, bytes], status: int) -> None:
     with pytest.raises(JsonRpcError) as refused:
         check_headers(headers)
-    assert told(refused.value) == (status, -32600, None)
+    assert parts_of(refused.value) == (status, -32600, None)
 
 
 @pytest.mark.parametrize(
@@ -158,11 +158,11 @@ def test_other_media_types_are_refused(headers: dict[bytes, bytes], status: int)
         {b"content-type": b"application/json"},
     ],
 )
-def test_what_clients_send_is_taken(headers: dict[bytes, bytes]) -> None:
+def test_media_types_of_clients_are_accepted(headers: dict[bytes, bytes]) -> None:
     check_headers(headers)
 
 
-def test_a_body_that_is_too_large_is_an_invalid_request() -> None:
+def test_oversized_body_is_an_invalid_request() -> None:
     with pytest.raises(JsonRpcError) as refused:
         check_size(None)
-    assert told(refused.value) == (413, -32600, None)
+    assert parts_of(refused.value) == (413, -32600, None)

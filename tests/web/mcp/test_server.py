@@ -1,4 +1,4 @@
-"""The bridge from our server to the official library: bounds, batches, and trouble."""
+"""The bridge from the HTTP server to the official library: limits, batches, and failures."""
 
 import asyncio
 import subprocess
@@ -24,28 +24,28 @@ from tests.support import ManualClock
 from tests.web.mcp.served import Served
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
-TOLD = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+NOTIFICATION = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 
 
 class Probe:
-    """An MCP server whose listing of tools waits until it may go on."""
+    """An MCP server whose list of tools waits for `may_continue` and may raise `failure`."""
 
     def __init__(self) -> None:
         self.loads = 0
-        self.asked = 0
-        self.may_go_on = asyncio.Event()
-        self.may_go_on.set()
-        self.trouble: Exception | None = None
+        self.requests = 0
+        self.may_continue = asyncio.Event()
+        self.may_continue.set()
+        self.failure: Exception | None = None
 
     def load(self) -> McpTransport:
         self.loads += 1
         return McpTransport(Server[Any]("probe", on_list_tools=self._list))
 
     async def _list(self, _: Context, __: PaginatedRequestParams | None) -> ListToolsResult:
-        self.asked += 1
-        await self.may_go_on.wait()
-        if self.trouble is not None:
-            raise self.trouble
+        self.requests += 1
+        await self.may_continue.wait()
+        if self.failure is not None:
+            raise self.failure
         return ListToolsResult(tools=[])
 
 
@@ -70,13 +70,13 @@ def error_of(answer: httpx.Response) -> int:
 
 
 @pytest.mark.parametrize("version", ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"])
-async def test_every_version_with_a_handshake_is_spoken(served: Served, version: str) -> None:
+async def test_every_version_with_a_handshake_is_supported(served: Served, version: str) -> None:
     client = {"name": "test", "version": "1"}
     result = await served.ask(
         "initialize", protocolVersion=version, capabilities={}, clientInfo=client
     )
     assert result["protocolVersion"] == version
-    answer = await served.post(TOLD, mcp_protocol_version=version)
+    answer = await served.post(NOTIFICATION, mcp_protocol_version=version)
     assert (answer.status_code, answer.content) == (202, b"")
     assert "content-type" not in answer.headers
     answer = await served.post(PING, mcp_protocol_version=version)
@@ -84,13 +84,13 @@ async def test_every_version_with_a_handshake_is_spoken(served: Served, version:
     assert "mcp-session-id" not in answer.headers
 
 
-async def test_a_version_nobody_knows_is_refused(served: Served) -> None:
+async def test_unknown_version_is_refused(served: Served) -> None:
     answer = await served.post(PING, mcp_protocol_version="1999-01-01")
     assert answer.status_code == 400
     assert error_of(answer) == -32602
 
 
-async def test_a_stream_that_nobody_has_is_refused_in_words(served: Served) -> None:
+async def test_subscription_is_refused_as_unknown_method(served: Served) -> None:
     meta = {"protocolVersion": "2026-07-28", "clientCapabilities": {}}
     params = {
         "_meta": {f"io.modelcontextprotocol/{name}": value for name, value in meta.items()},
@@ -103,11 +103,9 @@ async def test_a_stream_that_nobody_has_is_refused_in_words(served: Served) -> N
 
 
 @pytest.mark.parametrize("version", ["2025-11-25", "2026-07-28"])
-async def test_a_client_that_does_not_say_what_it_takes_gets_json(
-    served: Served, version: str
-) -> None:
+async def test_client_without_accept_header_gets_json(served: Served, version: str) -> None:
     headers = {"content-type": "application/json", "mcp-protocol-version": version}
-    # httpx adds an Accept to what has none.
+    # httpx adds an Accept header to requests without one.
     request = served.client.build_request("POST", "/mcp", json=PING, headers=headers)
     del request.headers["accept"]
     answer = await served.client.send(request)
@@ -115,20 +113,20 @@ async def test_a_client_that_does_not_say_what_it_takes_gets_json(
     assert answer.status_code == (200 if version == "2025-11-25" else 400), "no envelope"
 
 
-async def test_an_unknown_method_is_told_apart_from_an_unknown_message(served: Served) -> None:
+async def test_unknown_method_and_invalid_message_have_different_codes(served: Served) -> None:
     assert (await served.ask("no/such/method"))["code"] == -32601
     assert error_of(await served.post({**PING, "jsonrpc": "1"})) == -32600
     assert error_of(await served.post(b"{")) == -32700
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-async def test_there_are_neither_streams_nor_sessions(served: Served, method: str) -> None:
+async def test_streams_and_sessions_are_not_supported(served: Served, method: str) -> None:
     answer = await served.client.request(method, "/mcp", headers={"accept": "text/event-stream"})
     assert answer.status_code == 405
     assert answer.headers["allow"] == "OPTIONS, POST"
 
 
-async def test_an_oversized_body_is_refused_before_anything_is_loaded(
+async def test_oversized_body_is_refused_before_the_library_is_loaded(
     served: Served, probe: Probe
 ) -> None:
     answer = await served.post(b" " * (BODY_MAX_BYTES + 1))
@@ -139,53 +137,61 @@ async def test_an_oversized_body_is_refused_before_anything_is_loaded(
     assert answer.status_code == 200
 
 
-async def test_a_batch_is_answered_as_one(served: Served) -> None:
+async def test_batch_gets_one_response(served: Served) -> None:
     unknown = {**PING, "id": "b", "method": "no/such/method"}
-    answer = await served.post([PING, TOLD, unknown])
+    answer = await served.post([PING, NOTIFICATION, unknown])
     first, second = answer.json()
     assert (first["id"], first["result"]) == (1, {})
     assert (second["id"], second["error"]["code"]) == ("b", -32601)
-    answer = await served.post([TOLD, TOLD])
+    answer = await served.post([NOTIFICATION, NOTIFICATION])
     assert (answer.status_code, answer.content) == (202, b"")
 
 
-async def test_the_answers_of_a_batch_are_bounded_together(
+async def test_responses_of_a_batch_are_limited_together(
     served: Served, probe: Probe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(endpoint, "BATCH_ANSWERS_BYTES", 80)
     tools = {**PING, "method": "tools/list"}
-    batch = [{**tools, "id": 1}, {**tools, "id": 2}, {**tools, "id": "c"}, TOLD, {**tools, "id": 4}]
+    batch = [
+        {**tools, "id": 1},
+        {**tools, "id": 2},
+        {**tools, "id": "c"},
+        NOTIFICATION,
+        {**tools, "id": 4},
+    ]
     first, second, third, fourth = (await served.post(batch)).json()
     assert first["result"] == second["result"] == {"tools": []}
     assert (third["id"], fourth["id"]) == ("c", 4)
     assert third["error"] == fourth["error"]
-    assert "ask for less" in third["error"]["message"]
-    assert probe.asked == 2, "what is refused is not done"
+    assert "Send fewer messages" in third["error"]["message"]
+    assert probe.requests == 2, "refused messages are not processed"
 
 
-async def test_first_requests_that_come_together_load_it_once(served: Served, probe: Probe) -> None:
+async def test_concurrent_first_requests_load_the_library_once(
+    served: Served, probe: Probe
+) -> None:
     assert probe.loads == 0
     answers = await asyncio.gather(*(served.post(PING) for _ in range(5)))
     assert [answer.status_code for answer in answers] == [200] * 5
     assert probe.loads == 1
 
 
-async def test_too_many_at_once_are_refused_and_the_others_are_not(
-    served: Served, probe: Probe
-) -> None:
-    probe.may_go_on.clear()
+async def test_only_requests_above_the_limit_are_refused(served: Served, probe: Probe) -> None:
+    probe.may_continue.clear()
     asking = [asyncio.create_task(served.ask("tools/list")) for _ in range(RUNNING_MAX)]
-    await until(lambda: probe.asked == RUNNING_MAX)
+    await until(lambda: probe.requests == RUNNING_MAX)
     refused = await served.post(PING)
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     assert error_of(refused) == -32000
-    probe.may_go_on.set()
+    probe.may_continue.set()
     assert await asyncio.gather(*asking) == [{"tools": []}] * RUNNING_MAX
     assert (await served.post(PING)).status_code == 200
 
 
-async def test_what_breaks_inside_is_logged_and_not_shown(served: Served, probe: Probe) -> None:
-    probe.trouble = OSError("/var/lib/secret.db")
+async def test_unexpected_error_is_logged_without_details_for_the_client(
+    served: Served, probe: Probe
+) -> None:
+    probe.failure = OSError("/var/lib/secret.db")
     with capture_logs() as logged:
         error = await served.ask("tools/list")
     assert error == {"code": -32603, "message": "Internal Server Error"}
@@ -193,18 +199,18 @@ async def test_what_breaks_inside_is_logged_and_not_shown(served: Served, probe:
     assert (line["log_level"], line["method"]) == ("error", "tools/list")
 
 
-async def test_a_client_that_answers_what_nobody_asked_does_no_harm(served: Served) -> None:
+async def test_unexpected_response_from_client_is_ignored(served: Served) -> None:
     answer = await served.post({"jsonrpc": "2.0", "id": 9, "result": {}})
     assert (answer.status_code, answer.content) == (202, b"")
 
 
-def test_a_server_that_nobody_asks_does_not_load_the_library() -> None:
-    # In a process of its own, as the tests have loaded it.
+def test_unused_server_does_not_load_the_library() -> None:
+    # In another process, because the tests have loaded it in this one.
     program = (
         "import sys, modelgates_server.bootstrap.serving\n"
         "print(*({'mcp', 'mcp_types', 'markdown_it'} & set(sys.modules)))"
     )
-    told = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, check=True, timeout=DEADLINE_S
     )
-    assert told.stdout.strip() == b""
+    assert process.stdout.strip() == b""

@@ -1,1 +1,1 @@
-"""The operations under /api/v1, one file per noun."""
+"""The operations under /api/v1, one file per resource."""

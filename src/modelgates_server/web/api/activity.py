@@ -1,4 +1,4 @@
-"""GET /activity: what an account used per day, model, endpoint and key, today included."""
+"""GET /activity: the usage of an account per day, model, endpoint and key, including today."""
 
 import re
 from datetime import date, timedelta
@@ -13,7 +13,7 @@ from modelgates_server.core.times import day_of
 from modelgates_server.service.ports import Clock, GenerationReader
 from modelgates_server.web.api.amounts import Number, number
 from modelgates_server.web.api.key_responses import workspace_of
-from modelgates_server.web.members import check_query
+from modelgates_server.web.members import check_query, quoted
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
 
@@ -25,9 +25,9 @@ _QUERY = ("date", "api_key_hash", "user_id", "group_by", "workspace_id")
 
 
 class ActivityItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A row. Amounts in dollars; `api_key_hash` and `partial`, of a day not over, are ours alone.
+    """A row. Amounts in dollars. Only ModelGates has `api_key_hash`, and `partial` for today.
 
-    One endpoint stands for one model, so rows of OpenRouter's grouping differ by the key alone.
+    An endpoint has one model, so these rows differ from OpenRouter's grouping only by the key.
     """
 
     date: str
@@ -62,7 +62,10 @@ class ActivityApi:
         from_day, to_day = _days(query.get("date"), today)
         key_hash = query.get("api_key_hash")
         if key_hash is not None and not KEY_HASH.fullmatch(key_hash):
-            raise InvalidInput("api_key_hash must be the 64 hexadecimal digits of a key's hash")
+            raise InvalidInput(
+                "`api_key_hash` must be 64 lower-case hexadecimal digits. "
+                "Use the `hash` of a key from `GET /keys`."
+            )
         workspace_id = _workspace(query, account_id)
         rows: list[ActivityRow] = []
         if _is_about(query, account_id):
@@ -89,23 +92,25 @@ def _read_day(text: str) -> int:
         if _DATE.fullmatch(text):
             return (date.fromisoformat(text) - _EPOCH).days
     except ValueError:
-        pass  # a 31st of February
-    raise InvalidInput("date must be a day like 2026-11-23")
+        pass  # such as 31 February
+    raise InvalidInput(f"`date` must be a day such as 2026-11-23, not {quoted(text)}.")
 
 
 def _is_about(query: QueryParams, account_id: str) -> bool:
-    """An account has one member and one workspace; others of the filters leave nothing."""
+    """Whether the filters match; an account has only one user and one workspace."""
     own = {"user_id": account_id, "workspace_id": workspace_of(account_id)}
     return all(query.get(name, value) == value for name, value in own.items())
 
 
 def _workspace(query: QueryParams, account_id: str) -> str | msgspec.UnsetType:
-    """What rows that are grouped by workspace say; others do not have the member."""
+    """The `workspace_id` of rows grouped by workspace; other rows do not have the field."""
     grouped = query.get("group_by")
     if grouped is None:
         return msgspec.UNSET
     if grouped != "workspace":
-        raise InvalidInput("group_by must be workspace, or left out")
+        raise InvalidInput(
+            f"Unknown value of `group_by`: {quoted(grouped)}. Use `workspace`, or leave it out."
+        )
     return workspace_of(account_id)
 
 

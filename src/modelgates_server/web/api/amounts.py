@@ -1,4 +1,4 @@
-"""Amounts in JSON are exact decimals written as numbers, and are read back without a float."""
+"""Amounts in JSON: exact decimals, written as numbers and read back without a float."""
 
 from decimal import Decimal, InvalidOperation
 
@@ -8,11 +8,11 @@ from modelgates_server.core.errors import InvalidAmount
 from modelgates_server.core.money import Pico, format_pico, pico_of
 
 Number = msgspec.Raw
-"""A JSON number of dollars, as its text."""
+"""The text of a JSON number of dollars."""
 
 
 def number(pico: int) -> Number:
-    """`25.75`, never `25.749999999999996`."""
+    """An amount as a JSON number: `25.75`, never `25.749999999999996`."""
     return msgspec.Raw(format_pico(pico).encode())
 
 
@@ -22,16 +22,18 @@ def number_or_null(pico: int | None) -> Number | None:
 
 
 def read_number(member: str, raw: Number) -> Pico | None:
-    """Read a number of dollars that may be null and not negative; raises `InvalidAmount`."""
-    text = bytes(raw).decode("latin-1")  # msgspec leaves what is raw unchecked, bad UTF-8 too
+    """Read a number of dollars, or null; raises `InvalidAmount`, also for a negative number."""
+    text = bytes(raw).decode("latin-1")  # msgspec does not check raw values, not even for UTF-8
     if text == "null":
         return None
     if text[0] not in "-0123456789":
-        raise InvalidAmount(f"{member} must be a number of dollars or null")
+        raise InvalidAmount(f"`{member}` must be a number of US dollars, or `null`.")
     try:
         amount = pico_of(Decimal(text))
     except InvalidOperation:
-        raise InvalidAmount(f"{member} is out of range") from None
+        raise InvalidAmount(
+            f"`{member}` is out of range. Give US dollars with at most 12 decimal places."
+        ) from None
     if amount < 0:
-        raise InvalidAmount(f"{member} may not be negative")
+        raise InvalidAmount(f"`{member}` must not be negative: {format_pico(amount)}.")
     return amount

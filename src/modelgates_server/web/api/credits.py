@@ -1,4 +1,4 @@
-"""GET /credits: what an account bought and what it used (operation `get-credits` of the seed)."""
+"""GET /credits: the credits and usage of an account (operation `get-credits` of the seed)."""
 
 import msgspec
 
@@ -10,7 +10,7 @@ from modelgates_server.web.response import HttpResponse
 
 
 class _Metadata(msgspec.Struct, frozen=True):
-    """Our own addition, only for requests that ask for it; exact decimals as text."""
+    """ModelGates' addition, only for requests that ask for it. Exact decimals as text."""
 
     balance: str
     held: str
@@ -25,7 +25,7 @@ class CreditsApi:
         self._clock = clock
 
     async def get(self, context: RequestContext) -> HttpResponse:
-        """Answer from the row that admitted the caller: the last commit, no cache, no replica."""
+        """GET /credits, from the row that admitted the caller: the last commit, never a cache."""
         caller = context.caller
         bought, used = format_pico(caller.credits_pico), format_pico(caller.usage_pico)
         body = f'{{"data":{{"total_credits":{bought},"total_usage":{used}}}'

@@ -1,4 +1,4 @@
-"""GET /generation: one call with its cost and receipt, ready when its answer ends."""
+"""GET /generation: one call with its cost and receipt, available when its response ends."""
 
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from modelgates_server.core.times import format_instant
 from modelgates_server.service.ports import GenerationReader
 from modelgates_server.web.api.amounts import Number, number
 from modelgates_server.web.api.key_responses import workspace_of
+from modelgates_server.web.members import quoted
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
 
@@ -27,13 +28,13 @@ _COUNTS = {
     "native_tokens_reasoning": "reasoning",
     "native_tokens_cached": "cache_read",
 }
-"""Where `Usage` has the counts that are shown; we know no others than the provider's own."""
+"""The fields of `Usage` for the counts in a response; only the provider's counts are known."""
 
 _OK = 200
 
 
 class ProviderResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One attempt. Times in ms; what an official client takes for optional may not be null."""
+    """One attempt. Times in ms; fields that official clients treat as optional are never null."""
 
     status: int | None
     provider_name: str
@@ -53,9 +54,9 @@ class ReceiptLineResponse(msgspec.Struct, frozen=True):
 
 
 class GenerationResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The union of what official clients demand, and below it what is ours alone.
+    """All fields that official clients require, followed by those that only ModelGates has.
 
-    Amounts in dollars, times in ms. Token counts are null while nothing is charged.
+    Amounts in dollars, times in ms. Token counts are null until the call is charged.
     """
 
     id: str
@@ -124,12 +125,15 @@ class GenerationsApi:
         check_text("id of the generation", generation_id, _ID_MAX_CHARS)
         generation = await self._generations.generation(context.caller.account_id, generation_id)
         if generation is None:
-            raise GenerationNotFound("Generation not found")
+            raise GenerationNotFound(
+                f"Generation not found: {quoted(generation_id)}. Check the id, and use a key of "
+                "the account that made the call."
+            )
         return HttpResponse(200, msgspec.json.encode({"data": generation_response(generation)}))
 
 
 def generation_response(generation: Generation) -> GenerationResponse:
-    """Show a generation. One that runs has cost nothing yet, whatever its checkpoint has seen."""
+    """A generation as the API returns it. While it runs, its cost is 0, despite checkpoints."""
     g = generation
     if g.state is HoldState.OPEN:
         g = msgspec.structs.replace(g, cost_pico=0, lines=(), usage=None)
@@ -150,7 +154,7 @@ def generation_response(generation: Generation) -> GenerationResponse:
         latency=_between(g.created_at_ms, answered.first_byte_at_ms),
         generation_time=_between(answered.started_at_ms, answered.ended_at_ms),
         finish_reason=g.finish_reason,
-        # Version 0.3 kept one word for both.
+        # Version 0.3 stored one value for both.
         native_finish_reason=g.native_finish_reason or g.finish_reason,
         total_cost=number(g.cost_pico),
         usage=number(g.cost_pico),
@@ -171,7 +175,7 @@ def generation_response(generation: Generation) -> GenerationResponse:
 
 
 def _answered(generation: Generation) -> Attempt:
-    """The attempt that the client got its answer from, whole or not; else one that never began."""
+    """The attempt whose response the client got, whole or not; otherwise an empty attempt."""
     answers = (attempt for attempt in generation.attempts if attempt.status == _OK)
     return next(answers, Attempt(provider="", upstream_model="", started_at_ms=0))
 
@@ -192,5 +196,5 @@ def _receipt_line(line: ReceiptLine) -> ReceiptLineResponse:
 
 
 def _between(start_ms: int, end_ms: int | None) -> int | None:
-    """Never negative, though the clock may have been set back in between."""
+    """The duration; never negative, though the clock may have been set back in between."""
     return None if end_ms is None else max(0, end_ms - start_ms)

@@ -1,4 +1,4 @@
-"""/healthz: the process answers. /readyz: every part it needs works, or which one does not."""
+"""/healthz: whether the process runs. /readyz: whether each part works that it depends on."""
 
 import msgspec
 import structlog
@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 
 class Health:
-    """The two checks. Details of trouble go to the log: these paths are public."""
+    """The two checks. Details of a failure are only logged: these paths are public."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -23,7 +23,7 @@ class Health:
         return HttpResponse(200, b'{"status":"ok"}')
 
     async def ready(self, _: RequestContext) -> HttpResponse:
-        """GET /readyz: 200, or a refusal that also names the part."""
+        """GET /readyz: 200, or an error that names the part."""
         try:
             await self._store.ping()
         except StoreUnavailable as error:
@@ -35,5 +35,5 @@ class Health:
 
 
 def _report(status: str, **error_body: object) -> bytes:
-    # The database is the one part so far, so the whole is as well as it is.
+    # The database is the only part so far, so its status is that of the whole server.
     return msgspec.json.encode({**error_body, "status": status, "parts": {"database": status}})

@@ -1,4 +1,4 @@
-"""GET /credits/holds, ours alone: what the running calls of an account hold."""
+"""GET /credits/holds, an operation of ModelGates: the open holds of an account."""
 
 import msgspec
 
@@ -13,7 +13,7 @@ LISTED_MAX = 1000
 
 
 class HoldResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """An open hold. `id` is its generation's; without one, `model` and `streamed` are null."""
+    """An open hold. `id` is that of its generation; `model` and `streamed` are null without one."""
 
     id: str
     amount: Number
@@ -31,7 +31,7 @@ class HoldsApi:
         self._store = store
 
     async def list(self, context: RequestContext) -> HttpResponse:
-        """GET /credits/holds: oldest first. `held` is the sum of all, also of those not listed."""
+        """GET /credits/holds: oldest first. `held` is the sum of all holds, listed or not."""
         caller = context.caller
         open_holds = await self._store.open_holds(caller.account_id, limit=LISTED_MAX)
         content = {

@@ -1,7 +1,7 @@
 """The inference operations: `/chat/completions`, `/completions`, `/embeddings`.
 
-The answer of a call is written after its cost is committed; the headers and the usage carry it. A
-client that would not wait so long is shown before that the call is alive: see `web.keep_alive`.
+The response to a call is written after its cost is committed; the headers and the usage contain it.
+Clients that would not wait that long get signs of life before it: see `web.keep_alive`.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from modelgates_server.web.response import JSON, HttpResponse, ResponseWriter, S
 
 EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 _UNBUFFERED = (b"x-accel-buffering", b"no")
-"""nginx holds a stream back unless it is told not to."""
+"""Without this header, nginx buffers a stream."""
 
 _TITLES = (b"x-modelgates-title", b"x-openrouter-title", b"x-title")
 
 
 class InferenceApi:
-    """The operations, over the service. Bodies have at most `body_max_bytes`."""
+    """The inference operations. Bodies have at most `body_max_bytes`."""
 
     def __init__(
         self, calls: CallService, *, body_max_bytes: int, keep_alive: KeepAliveRules
@@ -50,7 +50,7 @@ class InferenceApi:
 
     async def _answer(self, api: Api, context: RequestContext) -> HttpResponse | StreamedResponse:
         body = await read_json(context, self._body_max_bytes)
-        # The client has waited since now, not since the provider is asked.
+        # The client waits from now on, not only from the request to the provider.
         arrived_s = asyncio.get_running_loop().time()
         inference = context.dialect.parse_request(api, body)
         request = _request(context, inference, body)
@@ -66,7 +66,7 @@ class InferenceApi:
     async def _stream(
         self, context: RequestContext, scope: CallScope, arrived_s: float, writer: ResponseWriter
     ) -> HttpResponse | None:
-        """Begins when the provider's answer does, or with a comment when that takes too long."""
+        """Begin with the provider's response, or with a comment if that takes too long."""
         async with scope as call:
             if isinstance(call, StoredAnswer):
                 return _repeated(call)
@@ -83,7 +83,7 @@ class InferenceApi:
     async def _plain_kept_alive(
         self, context: RequestContext, scope: CallScope, arrived_s: float, writer: ResponseWriter
     ) -> HttpResponse | None:
-        """An ordinary answer, or, when it takes too long, one that begins with white space."""
+        """An ordinary response, or one that begins with white space if it takes too long."""
         dialect, account_id = context.dialect, context.caller.account_id
         async with scope as call:
             if isinstance(call, StoredAnswer):
@@ -119,7 +119,9 @@ def _request(context: RequestContext, inference: InferenceRequest, body: bytes) 
     headers = context.headers
     key = context.single_header("Idempotency-Key")
     if key is not None and not 1 <= len(key) <= HEADER_MAX_CHARS:
-        raise InvalidInput(f"Idempotency-Key must have 1 to {HEADER_MAX_CHARS} bytes")
+        raise InvalidInput(
+            f"`Idempotency-Key` must have 1 to {HEADER_MAX_CHARS} bytes, not {len(key)}."
+        )
     return CallRequest(
         inference=inference,
         dialect=context.dialect,
@@ -147,10 +149,12 @@ def _max_cost(context: RequestContext) -> Pico | None:
     text = context.single_header("X-ModelGates-Max-Cost")
     if text is None:
         return None
-    most = parse_pico(text)
-    if most < 0:
-        raise InvalidInput("X-ModelGates-Max-Cost may not be negative")
-    return most
+    max_cost_pico = parse_pico(text)
+    if max_cost_pico < 0:
+        raise InvalidInput(
+            f"`X-ModelGates-Max-Cost` must not be negative: {text}. Give an amount in US dollars."
+        )
+    return max_cost_pico
 
 
 def _cut(headers: dict[bytes, bytes], name: bytes) -> str | None:

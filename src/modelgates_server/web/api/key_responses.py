@@ -1,4 +1,4 @@
-"""How a key is shown. The rows are the union of what old and new official clients demand."""
+"""Keys as the API returns them, with every field that old and new official clients require."""
 
 import uuid
 
@@ -14,7 +14,7 @@ _UNLIMITED = -1
 
 
 class KeyResponse(msgspec.Struct, frozen=True):
-    """A row of `GET /keys`. Amounts in dollars; `kind` is ours alone."""
+    """An item of `GET /keys`. Amounts in dollars; only ModelGates has `kind`."""
 
     hash: str
     name: str
@@ -43,7 +43,7 @@ class KeyResponse(msgspec.Struct, frozen=True):
 
 
 class RateLimit(msgspec.Struct, frozen=True):
-    """Deprecated in the reference, yet several clients demand it with an integer."""
+    """Deprecated in the reference, but several clients require it with an integer."""
 
     requests: int = _UNLIMITED
     interval: str = "10s"
@@ -51,7 +51,7 @@ class RateLimit(msgspec.Struct, frozen=True):
 
 
 class FreeModelRequests(msgspec.Struct, frozen=True):
-    """We do not count requests to free models: -1 is no limit."""
+    """Requests to free models are not counted; -1 means no limit."""
 
     limit: int = _UNLIMITED
     remaining: int = _UNLIMITED
@@ -59,7 +59,7 @@ class FreeModelRequests(msgspec.Struct, frozen=True):
 
 
 class KeyBudget(msgspec.Struct, frozen=True):
-    """A key's own limit as one budget; `resets_at` null is a lifetime limit."""
+    """The limit of a key as one budget; `resets_at` is null for a lifetime limit."""
 
     limit_usd: Number
     remaining_usd: Number
@@ -73,7 +73,7 @@ class KeyBudget(msgspec.Struct, frozen=True):
 
 
 class CurrentKey(msgspec.Struct, frozen=True):
-    """The data of `GET /key`. `is_free_tier`: nothing ever came into the account."""
+    """The `data` of `GET /key`. `is_free_tier`: the account never received credits."""
 
     label: str
     usage: Number
@@ -103,12 +103,12 @@ class CurrentKey(msgspec.Struct, frozen=True):
 
 
 def workspace_of(account_id: str) -> str:
-    """The one workspace an account has; derived, so it is the same for ever."""
+    """The id of an account's only workspace; derived from the account's id, so it never changes."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"modelgates:workspace:{account_id}"))
 
 
 def key_response(key: Key, now_ms: int) -> KeyResponse:
-    """Show a key as one of its account's."""
+    """A key as `GET /keys` lists it."""
     windows = windows_at(key, now_ms)
     return KeyResponse(
         hash=key.hash,
@@ -134,7 +134,7 @@ def key_response(key: Key, now_ms: int) -> KeyResponse:
 
 
 def current_key(key: Key, caller: AuthenticatedKey, now_ms: int) -> CurrentKey:
-    """Show the key that is calling."""
+    """The calling key as `GET /key` returns it."""
     windows = windows_at(key, now_ms)
     budget = None if key.limit_pico is None else _budget(key, key.limit_pico, now_ms)
     return CurrentKey(

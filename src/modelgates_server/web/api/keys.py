@@ -1,7 +1,7 @@
 """`/keys` for management keys, and `/key` for every key.
 
-The keys administered here are inference and viewer keys. Management keys are issued on the command
-line only: who steals one cannot lock the operator out.
+These operations manage inference and viewer keys. Management keys are created only on the command
+line, so that a thief of one cannot lock the operator out.
 """
 
 from typing import Annotated, Literal, TypeVar
@@ -16,7 +16,7 @@ from modelgates_server.service.ports import Clock
 from modelgates_server.web.api.amounts import Number, read_number
 from modelgates_server.web.api.key_responses import current_key, key_response, workspace_of
 from modelgates_server.web.body import decode_body, query_flag, query_integer
-from modelgates_server.web.members import Opposite, check_query, folded
+from modelgates_server.web.members import Opposite, check_query, folded, quoted
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
 
@@ -29,8 +29,8 @@ _IDEMPOTENCY_KEY_MAX = 255
 
 _LIST_QUERY = ("include_disabled", "include_expired", "offset", "workspace_id")
 _WORDS: dict[str, str | None] = {
-    folded(word): ours
-    for ours, words in {
+    folded(word): known
+    for known, words in {
         "limit": "budget budget_limit budget_usd cap credit_limit credits hard_limit limit_usd "
         "max_budget max_cost max_spend monthly_limit spend_limit spending_limit usage_limit",
         "limit_reset": "budget_duration budget_period interval limit_interval limit_period period "
@@ -43,7 +43,7 @@ _WORDS: dict[str, str | None] = {
         "kind": "key_type role type",
         "workspace_id": "team_id workspace",
         "creator_user_id": "creator user_id",
-        # What a key cannot have, and is near to one of ours by its letters alone.
+        # Names of things that a key does not have, but that resemble known names.
         None: "rate_limit rpm_limit tpm_limit request_limit requests_limit token_limit "
         "tokens_limit limit_remaining max_parallel_requests external metadata tags",
     }.items()
@@ -52,20 +52,20 @@ _WORDS: dict[str, str | None] = {
     folded(word): Opposite("disabled")
     for word in ("active", "enable", "enabled", "is_active", "is_enabled")
 }
-"""Words of other gateways for members of ours."""
+"""Names of other gateways for the parameters here."""
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 
 class External(msgspec.Struct, frozen=True):
-    """A partner's own names for a key and its user; nothing here depends on them."""
+    """A partner's names for a key and its user; ModelGates does not use them."""
 
     user: str
     api_key: str | None = None
 
 
 class CreateKeyRequest(msgspec.Struct, frozen=True):
-    """The body of POST /keys; `kind` is ours alone. Only PATCH disables a key."""
+    """The body of POST /keys; only ModelGates has `kind`. Only PATCH can disable a key."""
 
     name: _Name
     kind: Literal["inference", "viewer"] = "inference"
@@ -80,7 +80,7 @@ class CreateKeyRequest(msgspec.Struct, frozen=True):
 
 
 class UpdateKeyRequest(msgspec.Struct, frozen=True):
-    """The body of PATCH /keys/{hash}; what is left out stays as it is."""
+    """The body of PATCH /keys/{hash}; parameters that are left out stay unchanged."""
 
     name: _Name | msgspec.UnsetType = msgspec.UNSET
     disabled: bool | msgspec.UnsetType = msgspec.UNSET
@@ -93,7 +93,7 @@ class UpdateKeyRequest(msgspec.Struct, frozen=True):
 
 
 class KeysApi:
-    """The operations, over the service. With `allow_unknown` bodies may have further members."""
+    """The operations on keys. `allow_unknown` lets bodies have unknown parameters."""
 
     def __init__(self, keys: KeyService, clock: Clock, *, allow_unknown: bool = False) -> None:
         self._keys = keys
@@ -101,7 +101,7 @@ class KeysApi:
         self._allow_unknown = allow_unknown
 
     async def list(self, context: RequestContext) -> HttpResponse:
-        """GET /keys: a page of 100, newest first."""
+        """GET /keys: a page of 100 keys, newest first."""
         query = context.request.query_params
         check_query(query, _LIST_QUERY)
         include_disabled = query_flag(query, "include_disabled")
@@ -121,18 +121,21 @@ class KeysApi:
         return _response(200, {"data": [key_response(key, now_ms) for key in page]})
 
     async def create(self, context: RequestContext) -> HttpResponse:
-        """POST /keys: the answer is the only time the key's text is shown."""
+        """POST /keys: only this response contains the text of the key."""
         body = await self._body(context, CreateKeyRequest)
         if body.disabled:
             raise InvalidInput(
-                "disabled: a new key is always enabled; create it, then send "
-                "PATCH /keys/{hash} with disabled: true"
+                "`disabled` must not be `true` for a new key. Create the key, then send "
+                "`PATCH /keys/{hash}` with `disabled: true`."
             )
-        if not _is_own_workspace(context, body.workspace_id):
-            raise InvalidInput("workspace_id names no workspace of this account")
-        if body.creator_user_id not in (None, context.caller.account_id):
-            raise InvalidInput("creator_user_id names no member of this account")
-        wanted = NewKey(
+        _check_workspace(context, body.workspace_id)
+        creator, account_id = body.creator_user_id, context.caller.account_id
+        if creator is not None and creator != account_id:
+            raise InvalidInput(
+                f"Unknown `creator_user_id`: {quoted(creator)}. The only user of this account is "
+                f"`{account_id}`."
+            )
+        new_key = NewKey(
             kind=KeyKind(body.kind),
             name=body.name,
             limit_pico=read_number("limit", body.limit),
@@ -140,7 +143,7 @@ class KeysApi:
             include_byok_in_limit=body.include_byok_in_limit,
             expires_at=body.expires_at,
         )
-        key, text = await self._keys.create(context.caller.account_id, wanted, _repeatable(context))
+        key, text = await self._keys.create(account_id, new_key, _repeatable(context))
         return _response(201, {"data": key_response(key, self._clock()), "key": text})
 
     async def get(self, context: RequestContext) -> HttpResponse:
@@ -154,9 +157,10 @@ class KeysApi:
         body = await self._body(context, UpdateKeyRequest)
         for member in ("expires_at", "kind"):
             if getattr(body, member) not in (msgspec.UNSET, getattr(key, member)):
-                raise InvalidInput(f"{member} is set when a key is created and cannot be changed")
-        if not _is_own_workspace(context, body.workspace_id):
-            raise InvalidInput("workspace_id names no workspace of this account")
+                raise InvalidInput(
+                    f"`{member}` cannot be changed. Leave it out, or create another key."
+                )
+        _check_workspace(context, body.workspace_id)
         limit = body.limit
         change = KeyChange(
             name=body.name,
@@ -168,20 +172,23 @@ class KeysApi:
         return self._key_response(await self._keys.change(key, change))
 
     async def delete(self, context: RequestContext) -> HttpResponse:
-        """DELETE /keys/{hash}: 200 with a body, which the official clients insist on."""
+        """DELETE /keys/{hash}: 200 with a body, as the official clients require."""
         check_query(context.request.query_params)
         return await self._delete(context, context.request.path_params["hash"])
 
     async def delete_by_id(self, context: RequestContext) -> HttpResponse:
-        """DELETE /keys?id=: the spelling of the ModelGates client."""
+        """DELETE /keys?id=: the form that the ModelGates client uses."""
         check_query(context.request.query_params, ("id",))
-        wanted = context.request.query_params.get("id")
-        if not wanted:
-            raise InvalidInput("name the key to delete: DELETE /keys/{hash} or DELETE /keys?id=")
-        return await self._delete(context, wanted)
+        key_hash = context.request.query_params.get("id")
+        if not key_hash:
+            raise InvalidInput(
+                "The request does not name a key. Send `DELETE /keys/{hash}` or "
+                "`DELETE /keys?id={hash}`."
+            )
+        return await self._delete(context, key_hash)
 
     async def current(self, context: RequestContext) -> HttpResponse:
-        """GET /key: the key that is calling."""
+        """GET /key: the calling key."""
         key = await self._keys.get(context.caller.key_hash)
         return _response(200, {"data": current_key(key, context.caller, self._clock())})
 
@@ -208,10 +215,20 @@ def _is_own_workspace(context: RequestContext, workspace_id: str | None) -> bool
     return workspace_id is None or workspace_id == workspace_of(context.caller.account_id)
 
 
+def _check_workspace(context: RequestContext, workspace_id: str | None) -> None:
+    if workspace_id is not None and not _is_own_workspace(context, workspace_id):
+        raise InvalidInput(
+            f"Unknown `workspace_id`: {quoted(workspace_id)}. The only workspace of this account "
+            f"is `{workspace_of(context.caller.account_id)}`."
+        )
+
+
 def _repeatable(context: RequestContext) -> IdempotentRequest | None:
     header = context.single_header("Idempotency-Key")
     if header is None:
         return None
     if not 1 <= len(header) <= _IDEMPOTENCY_KEY_MAX:
-        raise InvalidInput(f"Idempotency-Key must have 1 to {_IDEMPOTENCY_KEY_MAX} bytes")
+        raise InvalidInput(
+            f"`Idempotency-Key` must have 1 to {_IDEMPOTENCY_KEY_MAX} bytes, not {len(header)}."
+        )
     return IdempotentRequest(context.token, header)

@@ -1,4 +1,4 @@
-"""GET /metrics for those who have the token; for others there is no such path."""
+"""GET /metrics for clients with its token; without the token, the path does not exist."""
 
 import hmac
 
@@ -9,7 +9,7 @@ from modelgates_server.web.response import HttpResponse
 
 
 class MetricsApi:
-    """Serves the figures of this process; without a `token` nobody gets them."""
+    """Serves the metrics of this process; without a `token`, no client can read them."""
 
     def __init__(self, token: str | None, metrics: Metrics) -> None:
         self._token = token

@@ -1,4 +1,4 @@
-"""How models, endpoints and providers are shown: the union of what official clients demand."""
+"""Models, endpoints and providers as the API returns them, with all fields that clients require."""
 
 from typing import Any
 from urllib.parse import quote
@@ -11,9 +11,9 @@ from modelgates_server.docsite.openapi import BASE_PATH
 
 
 class _Rates(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Dollars per unit, as plain decimals in text. Members are named as the meters are.
+    """Dollars per unit, as plain decimals in text. Fields have the names of the meters.
 
-    Clients see OpenRouter's names; `image` is its price of a whole image, which we never have.
+    Clients see OpenRouter's names. OpenRouter's `image`, the price of a whole image, is never set.
     """
 
     input: str = msgspec.field(name="prompt")
@@ -30,19 +30,19 @@ class _Rates(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PricingOverride(_Rates, frozen=True, kw_only=True, omit_defaults=True):
-    """The rates of calls that read at least so many tokens."""
+    """The rates of calls with at least `min_prompt_tokens`."""
 
     min_prompt_tokens: int
 
 
 class Pricing(_Rates, frozen=True, kw_only=True, omit_defaults=True):
-    """What a model costs; what is not stated is part of `prompt` or `completion`."""
+    """The rates of a model; a rate that is missing is part of `prompt` or `completion`."""
 
     overrides: tuple[PricingOverride, ...] = ()
 
 
 class Architecture(msgspec.Struct, frozen=True):
-    """What goes in and comes out; of the rest we know nothing."""
+    """The input and output modalities; ModelGates knows nothing about the rest."""
 
     input_modalities: tuple[str, ...]
     output_modalities: tuple[str, ...]
@@ -52,7 +52,7 @@ class Architecture(msgspec.Struct, frozen=True):
 
 
 class TopProvider(msgspec.Struct, frozen=True):
-    """The limits of the provider that is asked first."""
+    """The limits of the provider that is tried first."""
 
     context_length: int
     max_completion_tokens: int | None
@@ -60,13 +60,13 @@ class TopProvider(msgspec.Struct, frozen=True):
 
 
 class ModelLinks(msgspec.Struct, frozen=True):
-    """Where more is told, from the root of this server."""
+    """The path of the details, from the root of this server."""
 
     details: str
 
 
 class ModelResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of `GET /models`."""
+    """An item of `GET /models`."""
 
     id: str
     canonical_slug: str
@@ -88,7 +88,7 @@ class ModelResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolChoice(msgspec.Struct, frozen=True):
-    """Which values of `tool_choice` an endpoint takes."""
+    """The values of `tool_choice` that an endpoint accepts."""
 
     auto: bool
     function: bool
@@ -97,9 +97,9 @@ class ToolChoice(msgspec.Struct, frozen=True):
 
 
 class EndpointResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint of a model. We measure neither speed nor uptime for others to see.
+    """An endpoint of a model. ModelGates does not publish speed or uptime.
 
-    `service_tier` is the tier it sells, null for the standard one.
+    `service_tier` is the tier that the endpoint sells, null for the standard one.
     """
 
     name: str
@@ -138,7 +138,7 @@ class ModelEndpoints(msgspec.Struct, frozen=True):
 
 
 class ProviderDescription(msgspec.Struct, frozen=True):
-    """A row of `GET /providers`."""
+    """An item of `GET /providers`."""
 
     name: str
     slug: str
@@ -150,7 +150,7 @@ class ProviderDescription(msgspec.Struct, frozen=True):
 
 
 def model_response(model: Model, price: Price, markup_bp: int) -> ModelResponse:
-    """Show a model at a price."""
+    """A model with its price, as `GET /models` lists it."""
     return ModelResponse(
         id=model.id,
         canonical_slug=model.id,
@@ -167,7 +167,7 @@ def model_response(model: Model, price: Price, markup_bp: int) -> ModelResponse:
 
 
 def endpoints_response(model: Model, price: Price, markup_bp: int) -> ModelEndpoints:
-    """Show a model with its one provider, an endpoint for each service tier that has a price."""
+    """A model with its only provider: one endpoint for each service tier that has a price."""
     return ModelEndpoints(
         id=model.id,
         name=model.name,
@@ -204,7 +204,7 @@ def _endpoint_response(
 
 
 def provider_description(name: str) -> ProviderDescription:
-    """Show a provider: the operator's name for it is all there is to tell."""
+    """A provider; only the operator's name for it is known."""
     return ProviderDescription(name=name, slug=name)
 
 
@@ -214,7 +214,7 @@ def _architecture(model: Model) -> Architecture:
 
 
 def _output_tokens(model: Model) -> int | None:
-    """What a client may ask for; a model that only embeds writes nothing."""
+    """The most tokens a client may request; an embedding model has no output tokens."""
     return None if model.apis == {Api.EMBEDDINGS} else model.output_tokens
 
 

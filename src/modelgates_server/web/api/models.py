@@ -1,7 +1,7 @@
-"""`/models` and `/providers`: what can be called, and what it costs now.
+"""`/models` and `/providers`: the models that can be called, and their current prices.
 
-Members are the union of what OpenRouter's old and new clients demand. Prices are what the reader
-pays: with the model's markup, or the caller's own where the operation has a caller.
+Responses have all fields that OpenRouter's old and new clients require. Prices are those that the
+reader pays: with the model's markup, or that of the caller's account if there is a caller.
 """
 
 from collections.abc import Callable
@@ -23,6 +23,7 @@ from modelgates_server.web.api.model_responses import (
     provider_description,
 )
 from modelgates_server.web.body import query_integer
+from modelgates_server.web.members import quoted
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
 
@@ -32,7 +33,7 @@ _OFFSET_MAX = 10**9 - 1
 
 
 class PricedModel(NamedTuple):
-    """A model with its price in force and what is added to it."""
+    """A model with its current price and its markup."""
 
     model: Model
     price: Price
@@ -56,7 +57,7 @@ SORTS: dict[str, Callable[[PricedModel], Any]] = {
     "pricing-low-to-high": _average_price,
     "pricing-high-to-low": lambda priced: -_average_price(priced),
     "context-high-to-low": lambda priced: -priced.model.context_tokens,
-    # OpenRouter has figures for these and puts models without one last. Here all are without.
+    # OpenRouter has scores for these and lists models without one last. Here, no model has one.
     **dict.fromkeys(
         (
             "most-popular",
@@ -71,16 +72,16 @@ SORTS: dict[str, Callable[[PricedModel], Any]] = {
         _unscored,
     ),
 }
-"""OpenRouter's orders; where two models are equal, and without an order, ids decide."""
+"""OpenRouter's sort orders. Equal models, and all models without an order, are sorted by id."""
 
 
 class ModelsApi:
-    """The operations. A model without a price in force cannot be called, and is not shown."""
+    """The operations on models. A model without a current price cannot be called or listed."""
 
     def __init__(self, catalog: Catalog, clock: Clock) -> None:
         self._catalog = catalog
         self._clock = clock
-        # Neither models nor prices change while we run, so each is encoded once for each markup.
+        # Models and prices do not change while the server runs: each is encoded once per markup.
         self._encoded: dict[tuple[str, str, int], msgspec.Raw] = {}
 
     async def list(self, context: RequestContext) -> HttpResponse:
@@ -88,7 +89,7 @@ class ModelsApi:
         return self._list(context, None)
 
     async def list_for_caller(self, context: RequestContext) -> HttpResponse:
-        """GET /models/user: with the prices of the caller's account."""
+        """GET /models/user: the models with the prices of the caller's account."""
         return self._list(context, context.caller.account_id)
 
     async def count(self, context: RequestContext) -> HttpResponse:
@@ -97,16 +98,16 @@ class ModelsApi:
         return _json_response({"data": {"count": len(priced_models)}})
 
     async def endpoints(self, context: RequestContext) -> HttpResponse:
-        """GET /models/{author}/{slug}/endpoints: the slug may hold slashes."""
+        """GET /models/{author}/{slug}/endpoints: the slug may contain slashes."""
         names = context.request.path_params
         model = self._catalog.models.get(f"{names['author']}/{names['slug']}")
         priced = model and self._priced_model(model, None)
         if not priced:
-            raise ModelNotFound("Model not found")
+            raise ModelNotFound("Model not found. `GET /api/v1/models` lists the models.")
         return _json_response({"data": endpoints_response(*priced)})
 
     async def providers(self, _: RequestContext) -> HttpResponse:
-        """GET /providers: those of the models there are."""
+        """GET /providers: the providers of the models."""
         names = {model.endpoint.provider for model in self._catalog.models.values()}
         return _json_response({"data": [provider_description(name) for name in sorted(names)]})
 
@@ -158,23 +159,23 @@ def _sorted(priced_models: PricedModels, sort: str | None) -> PricedModels:
     if sort is None:
         return priced_models
     if sort not in SORTS:
-        raise InvalidInput(f"sort must be one of {', '.join(SORTS)}")
+        raise InvalidInput(f"Unknown sort order {quoted(sort)}. Use one of: {', '.join(SORTS)}.")
     return sorted(priced_models, key=SORTS[sort])
 
 
 def _page(query: QueryParams, count: int) -> tuple[int, int]:
-    """Offset and limit; everything where neither is given, as OpenRouter documents it."""
+    """Offset and limit; all models if the query has neither, as OpenRouter documents it."""
     offset = query_integer(query, "offset", default=0, most=_OFFSET_MAX)
     default = PAGE if "offset" in query else count
     return offset, query_integer(query, "limit", default=default, least=1, most=PAGE_MAX)
 
 
 def _filter(query: QueryParams) -> Callable[[Model], bool]:
-    """Whether a model is asked for.
+    """A function that returns whether a model matches the query.
 
-    It must put out any of the output modalities (text, where none is named), take all of the input
-    modalities and parameters, and have the text in its id or name. Models have no category here, so
-    a category leaves none.
+    A model must have any of the output modalities (text, if the query names none), accept all of
+    the input modalities and parameters, and have the text in its id or name. Models have no
+    category here, so a query for a category matches none.
     """
     text = query.get("q", "").casefold()
     parameters = _words(query, "supported_parameters")

@@ -1,4 +1,4 @@
-"""Serves the description of our API: GET /openapi.json and /openapi.yaml."""
+"""Serves the description of the API: GET /openapi.json and /openapi.yaml."""
 
 import json
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from modelgates_server.core.errors import InvalidInput
 from modelgates_server.docsite.model import ORIGIN
 from modelgates_server.docsite.openapi import as_yaml, document_at, document_for_generators
 from modelgates_server.docsite.rebase import rebased
+from modelgates_server.web.members import quoted
 from modelgates_server.web.pages.negotiation import base_of
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import JSON, HttpResponse
@@ -18,9 +19,9 @@ _GENERATORS = "generators"
 
 
 class OpenApi:
-    """The operations. `public_url` is empty, or as `negotiation.checked_base` has it.
+    """The operations on the document. `public_url` is empty or from `negotiation.checked_base`.
 
-    The servers in the document have the reader's address, as the pages of the documentation do.
+    The servers in the document have the address that the reader used, like the documentation.
     """
 
     def __init__(self, public_url: str) -> None:
@@ -42,7 +43,9 @@ class OpenApi:
         if audience is None:
             return self._document
         if audience != _GENERATORS:
-            raise InvalidInput(f'The query parameter "for" must be {_GENERATORS}, or left out')
+            raise InvalidInput(
+                f"Unknown value of `for`: {quoted(audience)}. Use `{_GENERATORS}`, or leave it out."
+            )
         return self._for_generators
 
     def _rebased(self, body: bytes, context: RequestContext) -> bytes:
@@ -50,7 +53,7 @@ class OpenApi:
 
 
 class _Served:
-    """A document in both forms, still with `ORIGIN`; each is made when it is first asked for."""
+    """A document in both forms, still with `ORIGIN`; each form is built on first use."""
 
     def __init__(self, make: Callable[[str], dict[str, Any]]) -> None:
         self._make = make

@@ -1,1 +1,1 @@
-"""The HTTP server itself: uvicorn, its connections and its transport."""
+"""The HTTP server: uvicorn, its connections and its transport."""

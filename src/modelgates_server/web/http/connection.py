@@ -1,7 +1,7 @@
-"""One HTTP connection: uvicorn's, with the limits that it leaves to proxies.
+"""One HTTP connection: uvicorn's, with the limits that uvicorn leaves to proxies.
 
-A client can make us keep some tens of KiB and wait for half a minute, not more. What is no request
-gets one answer and the connection ends; requests that were accepted before it are answered first.
+A client can make the server keep some tens of KiB and wait for half a minute, no more. Invalid
+HTTP gets one response and ends the connection, after the responses to requests accepted before it.
 """
 
 import asyncio
@@ -28,15 +28,15 @@ from modelgates_server.web.request import CLIENT_HAS_LEFT
 from modelgates_server.web.response import ALWAYS, JSON
 
 HEAD_MAX_BYTES = 32 * 1024
-"""Request line and headers together. A head may pass that is larger by less than a piece."""
+"""Limit of the request line and headers together. A head up to one piece larger may pass."""
 
 HEADERS_MAX = 100
 
 PIPELINE_MAX = 16
-"""Requests that wait on one connection while an earlier one runs; after them it ends."""
+"""Requests that may wait on one connection while an earlier one runs; one more ends it."""
 
 IDLE_MAX_S = 75
-"""Longer than the 60 s after which common proxies let go of an idle connection themselves."""
+"""Longer than the 60 s after which common proxies close an idle connection themselves."""
 
 _PIECE_BYTES = 8 * 1024
 _DISCARD_MAX_BYTES = 1024 * 1024
@@ -47,9 +47,9 @@ _RESET_AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class ConnectionLimits:
-    """What a process grants its connections. It looks at all of them twice a second.
+    """The limits of a process for its connections. It checks all of them twice a second.
 
-    Timers of their own would be set and cancelled for every request; this costs requests nothing.
+    A timer per connection would be set and cancelled for every request; this costs them nothing.
     """
 
     def __init__(self, *, request_timeout_s: int, max_connections: int) -> None:
@@ -58,7 +58,7 @@ class ConnectionLimits:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, connections: set[Any], loop: asyncio.AbstractEventLoop) -> None:
-        """Look at the connections until there are none."""
+        """Check the connections regularly until none are left."""
         if self._timer is None:
             self._timer = loop.call_later(_LOOK_EVERY_S, self._look, connections, loop)
 
@@ -72,14 +72,14 @@ class ConnectionLimits:
 
 
 class _Trailers(list[tuple[bytes, bytes]]):
-    """Forgets what is appended."""
+    """A list that ignores trailers."""
 
     def append(self, _: tuple[bytes, bytes]) -> None:
-        """Forget it."""
+        """Do nothing."""
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
-    """uvicorn's callbacks; a request that arrives in one piece costs next to nothing more."""
+    """uvicorn's callbacks; a request that arrives in one piece costs almost nothing extra."""
 
     def __init__(self, *args: Any, limits: ConnectionLimits, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -96,7 +96,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._waiting_since_s = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept a connection, or say that there are too many."""
+        """Accept a connection, or respond that there are too many."""
         coalescing = CoalescingTransport(transport, self.loop)
         super().connection_made(cast("asyncio.Transport", coalescing))
         self._limits.watch(self.connections, self.loop)
@@ -104,10 +104,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if excess > _REFUSED_MAX:
             transport.abort()
         elif excess > 0:
-            self._end(503, "Too many connections", [(b"retry-after", b"1")])
+            message = "The server has too many connections. Retry in one second."
+            self._end(503, message, [(b"retry-after", b"1")])
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; many at once are taken in pieces, so that we can stop in time."""
+        """Parse received bytes, many of them in pieces, so that parsing can stop in time."""
         if len(data) > _PIECE_BYTES:
             for start in range(0, len(data), _PIECE_BYTES):
                 self.data_received(data[start : start + _PIECE_BYTES])
@@ -119,28 +120,36 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            # Ignored, as RFC 9110 (7.8) allows: what follows is HTTP as before.
+            # Ignored, as RFC 9110 (7.8) allows: the rest is HTTP as before.
             self.data_received(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self._refuse(error.__context__)
         if self.scope is not self._whole:
             self._unplaced_bytes += len(data)
             if self._unplaced_bytes > HEAD_MAX_BYTES and not self._ended:
-                self._end(431, "Request header fields too large")
+                self._end(
+                    431, f"The request headers are too large. Send at most {HEAD_MAX_BYTES} bytes."
+                )
 
     def on_headers_complete(self) -> None:
-        """The head is whole: start the request, or queue it behind the one that runs."""
+        """Start the request, or queue it behind the one that is running."""
         if len(self.headers) > HEADERS_MAX:
-            raise HttpError(431, "Too many request header fields")
+            raise HttpError(
+                431, f"The request has too many headers. Send at most {HEADERS_MAX} headers."
+            )
         if len(self.pipeline) >= PIPELINE_MAX:
-            raise HttpError(503, "Too many requests at once")
+            raise HttpError(
+                503,
+                f"More than {PIPELINE_MAX} requests are waiting on this connection. "
+                "Wait for their responses before you send more.",
+            )
         super().on_headers_complete()
-        # From here on `on_header` brings trailers, which are no headers: they might claim to be
-        # Authorization, and there is no end to them.
+        # From here on, `on_header` receives trailers, not headers: they might pretend to be
+        # Authorization, and their number has no limit.
         self.headers = _Trailers()
 
     def on_body(self, body: bytes) -> None:
-        """A bit of the body. What comes after the answer is dropped, up to a point."""
+        """Receive a part of the body. After the response it is discarded, up to a limit."""
         self._unplaced_bytes = 0
         if self.cycle.response_complete:
             self._discarded_bytes += len(body)
@@ -149,13 +158,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """Note that the request arrived whole."""
         self._whole = self.scope
         self._unplaced_bytes = 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Go on to the next request. uvicorn would set a timer here; see `ConnectionLimits`."""
+        """Start the next request. uvicorn would set a timer here; see `ConnectionLimits`."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -164,27 +173,27 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The client sends no more. It may still be reading: what was accepted is answered."""
+        """The client sends no more. It may still read: accepted requests get their responses."""
         self._sends_no_more = True
         running = self._running
         if running is None or running.response_complete or not self.transport.can_write_eof():
             return False
         if not self._ended:
-            self._end(400, "The request did not arrive whole")
+            self._end(400, "The connection ended before the whole request arrived.")
         return not running.disconnected
 
     def _client_has_left(self) -> bool:
-        """Gone, or it sends no more: nearly always the same, and nothing else is seen of it."""
+        """Whether the client is gone or sends no more: nearly always the same, and all we see."""
         return self._sends_no_more or self.transport.is_closing()
 
     def check(self, now_s: float) -> None:
-        """End the connection if nothing has moved for too long. Not while we owe the client."""
+        """End the connection if nothing moved for too long, except while a request is running."""
         unsent = self.transport.get_write_buffer_size()
         limit_s = self._timeout_s(unsent)
         waiting = None if limit_s is None else (limit_s, unsent, id(self.scope))
         if limit_s is None or waiting != self._waiting:
             self._waiting, self._waiting_since_s = waiting, now_s
-            self._waiting_scope = self.scope  # so that no other gets its id
+            self._waiting_scope = self.scope  # keeps the id from being used again
         elif now_s - self._waiting_since_s >= limit_s:
             self._give_up(unsent)
 
@@ -192,7 +201,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if unsent:
             return self._limits.request_timeout_s
         if self.transport.is_closing():
-            return _LINGER_S  # with TLS a client may never answer that it has heard so
+            return _LINGER_S  # with TLS a client may never confirm that the connection is closed
         busy = self._running is not None and not self._running.response_complete
         if self._ended:
             return None if busy else _LINGER_S
@@ -202,15 +211,16 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _give_up(self, unsent: int) -> None:
         if unsent or self._ended or self.transport.is_closing():
-            # With a reset, or the kernel would go on offering the answer for minutes.
+            # With a reset, otherwise the kernel would keep sending the response for minutes.
             client = self.transport.get_extra_info("socket")
-            with suppress(OSError):  # it has gone by itself
+            with suppress(OSError):  # the client has left already
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_ONCE)
             self.transport.abort()
         elif self.scope is not self._whole:
-            self._end(408, "The request did not arrive in time")
+            limit_s = self._limits.request_timeout_s
+            self._end(408, f"The request did not arrive within {limit_s} seconds.")
         else:
-            # Idle. An answer that nobody asked for would be taken for the next request's.
+            # Idle. A response without a request would be read as that of the next request.
             self.transport.close()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -221,14 +231,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         task.add_done_callback(self.tasks.discard)
 
     def _refuse(self, cause: BaseException | None) -> None:
-        """The parser stopped, on its own or because a callback raised."""
+        """Respond after the parser stopped, by itself or because a callback raised."""
         if isinstance(cause, HttpError):
             self._end(cause.status, str(cause))
         else:
-            self._end(400, "The request is not valid HTTP")
+            self._end(400, "The request is not valid HTTP.")
 
     def _end(self, status: int, message: str, headers: Headers | None = None) -> None:
-        """Read no more. Refuse what is arriving, or finish what was accepted before it."""
+        """Read no more. Reject the arriving request, or finish those accepted before it."""
         self._ended = True
         arriving = None
         if self.cycle is not None and self.cycle.scope is self.scope is not self._whole:
@@ -247,10 +257,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _disown(self, arriving: RequestResponseCycle) -> None:
-        """Let the application see no more of a request, and do nothing if it has not begun it."""
+        """Hide the rest of a request from the application, and cancel a task that has not begun."""
         arriving.disconnected = True
         arriving.message_event.set()
-        assert self._task is not None, "a request that nothing runs before it is running"
+        assert self._task is not None, "a request with none before it is running"
         coroutine = cast("Coroutine[Any, Any, None]", self._task.get_coro())
         if getcoroutinestate(coroutine) == CORO_CREATED:
             self._task.cancel()
@@ -269,8 +279,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         head = b"".join(b"%b: %b\r\n" % line for line in lines)
         self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
         if self.transport.can_write_eof():
-            # What the client is still sending is read and dropped for a while: closing at once
-            # would reset the connection, and the client might never see the answer.
+            # Read and discard what the client is still sending for a while: closing at once would
+            # reset the connection, and the client might never see the response.
             self.transport.write_eof()
             self.flow.resume_reading()
         else:

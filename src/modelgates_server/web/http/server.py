@@ -1,4 +1,4 @@
-"""The HTTP server: one process, or several on one socket. It ends with exit code 0 when told to."""
+"""The HTTP server: one process, or several on one socket. SIGTERM and SIGINT end it with code 0."""
 
 import asyncio
 import multiprocessing
@@ -29,7 +29,7 @@ Factory = Callable[[], Any]
 
 
 class GatewayServer(uvicorn.Server):
-    """Tells when it accepts requests."""
+    """Calls `on_started` when it accepts requests."""
 
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
@@ -43,28 +43,28 @@ class GatewayServer(uvicorn.Server):
 
 
 class Workers(Multiprocess):
-    """Notices at once when a worker dies while it is asked, and closes the door when they end."""
+    """Notices a worker that dies during a health check, and closes the socket when workers end."""
 
     def terminate_all(self) -> None:
-        """See uvicorn, which keeps the listening socket open: clients would wait there in vain."""
+        """See uvicorn, which keeps the listening socket open: clients would wait for nothing."""
         super().terminate_all()
         for listener in self.sockets:
             listener.close()
 
     def keep_subprocess_alive(self) -> None:
-        """See uvicorn, which keeps the worker's end of the pipe open and so waits for the dead."""
+        """See uvicorn, which keeps the worker's end of the pipe and so waits for a dead worker."""
         for process in self.processes:
             process.child_conn.close()
         super().keep_subprocess_alive()
 
 
 def run(config: uvicorn.Config, on_started: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT, end what was accepted, then leave with exit code 0.
+    """Serve until SIGTERM or SIGINT, finish accepted requests, then exit with code 0.
 
-    Raises `InvalidInput` when it cannot listen, `GatewayError` when its workers cannot start.
+    Raises `InvalidInput` if it cannot listen, `GatewayError` if its workers cannot start.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn raises the signal again after a graceful end; for us that end is a success.
+        # uvicorn raises the signal again after a graceful end; here, that end is a success.
         signal.signal(number, _leave)
     with _listen(config) as listener:
         url = _url_of(config, listener)
@@ -87,9 +87,9 @@ def configuration(
     request_timeout_s: int,
     max_connections: int,
 ) -> uvicorn.Config:
-    """How uvicorn runs for us; `app` is called in each server process, so it must be picklable.
+    """The configuration of uvicorn. Each server process calls `app`, so it must be picklable.
 
-    Raises `InvalidInput` for a certificate that cannot be used.
+    Raises `InvalidInput` for an unusable certificate.
     """
     if tls_cert is not None:
         _check_tls(tls_cert, tls_key)
@@ -113,27 +113,27 @@ def configuration(
         log_config=None,
         access_log=False,
         server_header=False,
-        # Nothing here asks for the client's address.
+        # Nothing here needs the client's address.
         proxy_headers=False,
         timeout_graceful_shutdown=shutdown_grace_s,
-        # A worker that does not answer for so long is killed, also one that is still starting.
+        # A worker that is silent for longer is killed, even while it is starting.
         timeout_worker_healthcheck=_WORKER_SILENT_MAX_S,
     )
 
 
 def _listen(config: uvicorn.Config) -> socket.socket:
-    """Listen before anything else starts, so that a port in use is told in one line."""
+    """Listen before anything else starts, so that a port in use is reported in one line."""
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
         return socket.create_server(
             (config.host, config.port), family=family, backlog=config.backlog
         )
     except OSError as error:
-        number = error.errno or 0  # those of name look-up are negative
+        number = error.errno or 0  # negative if the name look-up failed
         reason = os.strerror(number) if number > 0 else error.strerror
         raise InvalidInput(
-            f"cannot listen on {config.host}, port {config.port}: {reason}; "
-            "--host and --port take another place"
+            f"Cannot listen on {config.host}, port {config.port}: {reason}. "
+            "Choose another address with --host and --port."
         ) from error
 
 
@@ -144,12 +144,12 @@ def _url_of(config: uvicorn.Config, listener: socket.socket) -> str:
 
 def _check_tls(cert: Path, key: Path | None) -> None:
     try:
-        # With a password given, a key that needs one fails instead of asking the terminal.
+        # With an empty password, a key that needs one fails instead of prompting on the terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
     except OSError as error:
         raise InvalidInput(
-            f"TLS certificate {cert} and key {key} do not work: {error}; both must be PEM files "
-            "that belong together, and the key may not need a password"
+            f"Cannot use TLS certificate {cert} with key {key}: {error}. Both must be PEM files "
+            "that belong together, and the key must not need a password."
         ) from error
 
 
@@ -157,11 +157,11 @@ def _run_workers(config: uvicorn.Config, listener: socket.socket) -> None:
     supervisor = Workers(config, sockets=[listener])
     supervisor.run()
     if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
-        raise GatewayError("a server process could not start; the log says why")
+        raise GatewayError("A server process could not start. Find the reason in the log.")
 
 
 def _start_worker(factory: Factory) -> Any:
-    """Make the application of a worker; where that fails, uvicorn must not try again for ever."""
+    """Build the application of a worker; if that fails, uvicorn must not retry forever."""
     Thread(target=_end_with_parent, daemon=True).start()
     try:
         return factory()
@@ -173,9 +173,9 @@ def _start_worker(factory: Factory) -> Any:
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed cannot tell its workers; they would hold the port for ever."""
+    """End the worker with its parent: after a kill, orphans would keep the port forever."""
     parent = multiprocessing.parent_process()
-    assert parent is not None, "uvicorn starts workers as processes of their own"
+    assert parent is not None, "uvicorn starts workers as child processes"
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
 

@@ -1,15 +1,15 @@
-"""Sends the head and the body of an answer in one piece."""
+"""Sends the head and the body of a response together."""
 
 import asyncio
 from typing import Any
 
 
 class CoalescingTransport:
-    """A transport that sends what was written during one turn of the event loop at its end.
+    """A transport that sends everything written in one turn of the event loop at its end.
 
-    uvicorn writes the head of an answer and its body one after the other, and the loop sends each
-    at once: two system calls and two packets, a fifth of all work for a small answer. A stream is
-    not held up: it writes in many turns.
+    uvicorn writes the head of a response and then its body, and the loop would send each at once:
+    two system calls and two packets, a fifth of all work for a small response. Streams are not
+    delayed: they write in many turns.
     """
 
     __slots__ = ("_loop", "_pending", "_transport", "is_closing")
@@ -18,7 +18,7 @@ class CoalescingTransport:
         self._transport = transport
         self._loop = loop
         self._pending: list[bytes] = []
-        self.is_closing = transport.is_closing  # asked twice for every request
+        self.is_closing = transport.is_closing  # called twice for every request
 
     def write(self, data: bytes) -> None:
         """Send the data at the end of this turn."""
@@ -27,21 +27,21 @@ class CoalescingTransport:
         self._pending.append(data)
 
     def write_eof(self) -> None:
-        """Send what there is, then say that no more comes."""
+        """Send what is pending, then end the stream."""
         self._send()
         self._transport.write_eof()
 
     def close(self) -> None:
-        """Send what there is, then close."""
+        """Send what is pending, then close."""
         self._send()
         self._transport.close()
 
     def get_write_buffer_size(self) -> int:
-        """Bytes that are not yet with the operating system."""
+        """The number of bytes that the operating system does not have yet."""
         return self._transport.get_write_buffer_size() + sum(map(len, self._pending))
 
     def __getattr__(self, name: str) -> Any:
-        """The rest is the transport's own."""
+        """Everything else is the wrapped transport's."""
         return getattr(self._transport, name)
 
     def _send(self) -> None:

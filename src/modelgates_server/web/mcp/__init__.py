@@ -1,1 +1,1 @@
-"""What assistants connect to: the documentation, and an account, by the Model Context Protocol."""
+"""The documentation and an account for assistants, over the Model Context Protocol (MCP)."""

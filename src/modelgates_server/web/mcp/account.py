@@ -1,13 +1,13 @@
 """An account for assistants: POST /api/v1/mcp, with any of its keys.
 
-Every tool is a route of the HTTP API, and a call of it goes through the same application: the same
-keys may call it, with the same answers and errors. It is counted as one request, that of MCP.
+Every tool is a route of the HTTP API. A tool call passes through the same application: the same
+keys may call it, with the same responses and errors. It counts as one request, that of MCP.
 
-Every Origin is a valid one. The protocol wants it validated because of pages that give our address
-a name of their own (DNS rebinding) and then act with what the network lets them. Such a page has
-that name in Origin and Host alike, so the one would pass for the other; and it can do nothing here
-without a key, which no browser adds by itself. With one, clients that run in a browser, such as the
-MCP inspector, may call this from another origin, as they may the rest of the API.
+Every Origin is allowed. The protocol demands a check because of DNS rebinding: a web page gives
+this address a name in its own domain and uses the visitor's network access. The page would send
+that name in both Origin and Host, so comparing them would not help. And it can do nothing without a
+key, which no browser adds by itself. With a key, clients in a browser, such as the MCP inspector,
+may call this from another origin, like the rest of the API.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class AccountMcp:
-    """The route, over those of the HTTP API."""
+    """The MCP route for an account, built on the routes of the HTTP API."""
 
     def __init__(
         self,
@@ -58,4 +58,4 @@ class AccountMcp:
 
 
 def _count_nothing(_: str, __: int) -> None:
-    """The request that brought the call of a tool is counted already."""
+    """Do nothing: the MCP request that contains the tool call is counted already."""

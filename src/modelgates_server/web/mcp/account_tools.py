@@ -27,30 +27,32 @@ from modelgates_server.web.mcp.transport import (
     gathered,
     request_of,
     text_result,
+    unknown_tool,
 )
+from modelgates_server.web.members import quoted
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import JSON, HttpResponse
 from modelgates_server.web.routing import Route
 
 ANSWER_MAX_BYTES = 256 * 1024
 
-_NAME_SHOWN_CHARS = 64
+
 _REFUSED = 400
 _INSTRUCTIONS = (
-    "One account of this ModelGates server: its credits, its keys, the receipts of its calls, and "
-    "the models it can call. All amounts are US dollars."
+    "Tools for one account of this ModelGates server: its credits, its keys, the receipts of its "
+    "calls, and the models it can call. All amounts are in US dollars."
 )
 _READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 _ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=False)
 _IDEMPOTENCY_KEY = "idempotency_key"
-_OFFSET = {"type": "integer", "minimum": 0, "description": "How many to skip"}
+_OFFSET = {"type": "integer", "minimum": 0, "description": "Number of items to skip"}
 
 
 class _AccountTool(NamedTuple):
-    """What the tool says of itself, and the route that answers.
+    """The description of a tool, and its route.
 
-    Arguments go into the operation's query, or its body, and `idempotency_key` into the header of
-    that name; `given` are those that it gets besides.
+    Arguments become the query or the body of the route, and `idempotency_key` becomes the
+    `Idempotency-Key` header. `given` has the defaults of query parameters.
     """
 
     route_id: str
@@ -89,65 +91,85 @@ _NAMES = {
 TOOLS = [
     _tool(
         "get-credits",
-        "What the account bought and what it used, and exactly what is left: balance, held, "
-        "available.",
+        "Returns the credits of the account. Use it to find out how much the account can still "
+        "spend. The result has total credits, total usage, and the exact balance, held and "
+        "available amounts.",
         {},
     ),
     _tool(
         "list-user-models",
-        "The models this account can call, with its prices in US dollars per token. Twenty at a "
-        "time; total_count says how many there are.",
+        "Lists the models that this account can call. Use it to find the id of a model or to "
+        "compare prices. The result has the account's prices in US dollars per token, 20 models "
+        "at a time by default; total_count is the number of all matches.",
         {
-            "q": {"type": "string", "description": "Text in the id or name of the models"},
+            "q": {"type": "string", "description": "Text in the id or name of a model"},
             "offset": _OFFSET,
-            "limit": {"type": "integer", "minimum": 1, "maximum": 100},
+            "limit": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 100,
+                "description": "Number of models to return; 20 by default",
+            },
         },
         given={"limit": "20"},
     ),
     _tool(
         "get-generation",
-        "One call of a model: what it cost, with its receipt line by line.",
-        {"id": {"type": "string", "description": "Of the generation, gen-…"}},
+        "Returns the record of one call to a model. Use it to find out what a call cost and why. "
+        "The result has the cost, the token counts, and the receipt line by line.",
+        {"id": {"type": "string", "description": "Id of the generation, such as gen-…"}},
         required=("id",),
     ),
     _tool(
         "list-keys",
-        "The inference and viewer keys of the account, newest first, with limits and usage. A "
-        "hundred at a time.",
+        "Lists the inference and viewer keys of the account. Use it to review keys and their "
+        "spending. The result has the limit and usage of each key, newest first, 100 keys at a "
+        "time, and never the keys themselves.",
         {
             "offset": _OFFSET,
-            "include_disabled": {"type": "boolean", "description": "Disabled keys too"},
+            "include_disabled": {
+                "type": "boolean",
+                "description": "Whether to include disabled keys; false by default",
+            },
         },
     ),
     _tool(
         "create-key",
-        "Create a key. The answer is the only place where its text is shown, so it becomes part "
-        "of this conversation.",
+        "Creates an inference or viewer key for the account. Use it only when the user asks for a "
+        "new key. Only this result contains the text of the key, which becomes part of the "
+        "conversation.",
         {
-            "name": {"type": "string", "minLength": 1, "maxLength": 255},
+            "name": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 255,
+                "description": "Name of the key, for people",
+            },
             "kind": {
                 "enum": ["inference", "viewer"],
-                "description": "inference (the default) calls models, viewer reads the figures",
+                "description": "inference (the default) calls models; viewer reads credits and "
+                "usage",
             },
             "limit": {
                 "type": ["number", "null"],
                 "minimum": 0,
-                "description": "US dollars the key may spend; without it, no limit of its own",
+                "description": "The most US dollars that the key may spend; no limit by default",
             },
             "limit_reset": {
                 "enum": ["daily", "weekly", "monthly", None],
-                "description": "When the limit starts afresh (UTC); without it, never",
+                "description": "How often the limit resets (UTC); never by default",
             },
             "expires_at": {
                 "type": ["string", "null"],
-                "description": "When the key ends, such as 2030-01-01T00:00:00Z",
+                "description": "Time when the key expires, such as 2030-01-01T00:00:00Z; never "
+                "by default",
             },
             _IDEMPOTENCY_KEY: {
                 "type": "string",
                 "minLength": 1,
                 "maxLength": 255,
-                "description": "A text of your choice that names this request: asking again with "
-                "the same one within 24 hours makes nothing and answers with the same key",
+                "description": "Any text that identifies this request. Repeating the request with "
+                "the same text within 24 hours creates no second key and returns the first one",
             },
         },
         required=("name",),
@@ -165,7 +187,7 @@ class _ToolCall(msgspec.Struct):
 
 
 def transport(routes: Mapping[str, Route], app: App) -> McpTransport:
-    """The server; see `AccountMcp`."""
+    """The MCP server; see `AccountMcp`."""
     handlers = _AccountToolHandlers(routes, app)
     server = Server[Any](
         "modelgates-account",
@@ -179,7 +201,7 @@ def transport(routes: Mapping[str, Route], app: App) -> McpTransport:
 
 
 class _AccountToolHandlers:
-    """The handlers."""
+    """The handlers of the account's MCP server."""
 
     def __init__(self, routes: Mapping[str, Route], app: App) -> None:
         self._routes = routes
@@ -189,32 +211,34 @@ class _AccountToolHandlers:
     async def list_tools(
         self, context: Context, _: PaginatedRequestParams | None
     ) -> ListToolsResult:
-        """Those that the caller's key may call."""
+        """The tools that the calling key may use."""
         kind = context_of(context).caller.kind
         return ListToolsResult(
             tools=[each.tool for each in TOOLS if kind in self._routes[each.route_id].kinds]
         )
 
     async def call_tool(self, context: Context, params: CallToolRequestParams) -> CallToolResult:
-        """Any of them: the route refuses what the caller's key may not do."""
+        """Call any tool: its route rejects keys that may not use it."""
         tool = self._tools.get(params.name)
         if tool is None:
-            raise MCPError(INVALID_PARAMS, f"Unknown tool: {params.name[:_NAME_SHOWN_CHARS]}")
-        # From the message itself, as the library makes floats of amounts.
+            raise MCPError(INVALID_PARAMS, unknown_tool(params.name))
+        # From the message itself, because the library turns amounts into floats.
         message = msgspec.json.decode(await request_of(context).body(), type=_ToolCall)
         arguments = message.params.arguments or {}
         unknown = arguments.keys() - tool.tool.input_schema["properties"].keys()
         if unknown:
-            # Whoever misspells a limit must not get a key without one.
-            shown = ", ".join(sorted(unknown))[:_NAME_SHOWN_CHARS]
-            return text_result(f"There is no such argument: {shown}", is_error=True)
+            # A client that misspells a limit must not get a key without one.
+            shown = quoted(", ".join(sorted(unknown)))
+            return text_result(
+                f"Unknown argument: {shown}. See the input schema of the tool.", is_error=True
+            )
         try:
             repeated = _repeated(arguments.pop(_IDEMPOTENCY_KEY, None))
         except msgspec.ValidationError:
-            return text_result("idempotency_key must be a text", is_error=True)
+            return text_result("`idempotency_key` must be a string.", is_error=True)
         response = await self._call_route(context_of(context), tool, arguments, repeated)
         if len(response.body) > ANSWER_MAX_BYTES:
-            return text_result("The answer is too large; ask for less with limit", is_error=True)
+            return text_result("The response is too large. Give a lower `limit`.", is_error=True)
         return text_result(response.body.decode(), is_error=response.status >= _REFUSED)
 
     async def _call_route(
@@ -246,13 +270,13 @@ class _AccountToolHandlers:
 
 
 def _repeated(raw: msgspec.Raw | None) -> Headers:
-    """The header that makes a request repeatable; raises `msgspec.ValidationError`."""
+    """The header that makes a request idempotent; raises `msgspec.ValidationError`."""
     text = None if raw is None else msgspec.json.decode(raw, type=str | None)
     return [] if text is None else [(b"idempotency-key", text.encode())]
 
 
 def _query(arguments: Mapping[str, msgspec.Raw]) -> dict[str, str]:
-    """Arguments as they stand in a query: text as it is, all else as JSON, null not at all."""
+    """Arguments as query parameters: strings unchanged, other values as JSON, null omitted."""
     query = {}
     for name, raw in arguments.items():
         value = msgspec.json.decode(raw)

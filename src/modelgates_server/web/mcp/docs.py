@@ -1,7 +1,7 @@
-"""The documentation for assistants: POST /docs/_mcp/server, open to everybody.
+"""The documentation for assistants: POST /docs/_mcp/server, without a key.
 
-Host and Origin are not looked at: a page of another site that is made to reach us, by whatever
-name, reads what any visitor reads.
+Host and Origin are not checked: a page of another site that reaches this path, under any name, can
+only read public pages.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 BURST = 200
 EVERY_MS = 100
-"""An answer takes one or two ms, a search up to ten: a tenth of a core for who asks the worst."""
+"""A response takes 1 to 2 ms, a search up to 10: the busiest client gets a tenth of a core."""
 
 
 class DocsMcp:
-    """The operation. `site` makes the pages when they are first asked for, and keeps them.
+    """The MCP route for the documentation. `site` builds the pages on first use and keeps them.
 
-    `base_of` tells the address at which the caller reaches us, such as `https://example.com/llm`,
-    and raises `InvalidInput` where that cannot be told.
+    `base_of` returns the address that the caller used, such as `https://example.com/llm`, and
+    raises `InvalidInput` if the Host header is unusable.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The tools and resources of the documentation: search it, read its pages and the OpenAPI."""
+"""MCP tools and resources to search and read the documentation, with the OpenAPI document."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,7 +27,14 @@ from mcp_types import (
 from modelgates_server import __version__
 from modelgates_server.docsite.model import DOCS, ORIGIN, Excerpt, Page
 from modelgates_server.docsite.search import MARKS
-from modelgates_server.web.mcp.transport import Context, McpTransport, context_of, text_result
+from modelgates_server.web.mcp.transport import (
+    Context,
+    McpTransport,
+    context_of,
+    text_result,
+    unknown_tool,
+)
+from modelgates_server.web.members import quoted
 from modelgates_server.web.pages.executor import run_in_docs_thread
 from modelgates_server.web.request import RequestContext
 
@@ -48,7 +55,7 @@ _ENDINGS = re.compile(r"\.(?:mdx?|html)$")
 _INDEX = re.compile(r"(?:^|/)index$")
 _INSTRUCTIONS = (
     "The documentation of this ModelGates server: guides, and a reference of every operation with "
-    "samples. Search with searchDocs, then read the page with getPage."
+    "code samples. Search with searchDocs, then read a page with getPage."
 )
 
 
@@ -56,13 +63,13 @@ _Text = Annotated[str, msgspec.Meta(max_length=TEXT_MAX_CHARS)]
 
 
 class SearchArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of searchDocs."""
+    """The arguments of searchDocs."""
 
     query: _Text
 
 
 class PageArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of getPage."""
+    """The arguments of getPage."""
 
     path: _Text
 
@@ -70,15 +77,16 @@ class PageArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 SEARCH_DOCS = Tool(
     name="searchDocs",
     title="Search the documentation",
-    description="Search the documentation of ModelGates: guides, the API reference, samples. "
-    "Answers with the best excerpts and the addresses of their pages.",
+    description="Searches the documentation of ModelGates: guides, the API reference and code "
+    "samples. Use it to find the pages about a topic, then read them with getPage. Returns the "
+    "best excerpts with the addresses of their pages.",
     input_schema={
         "type": "object",
         "properties": {
             "query": {
                 "type": "string",
                 "maxLength": TEXT_MAX_CHARS,
-                "description": 'What to look for, such as "remaining credits"',
+                "description": 'Words to search for, such as "remaining credits"',
             }
         },
         "required": ["query"],
@@ -89,14 +97,15 @@ SEARCH_DOCS = Tool(
 GET_PAGE = Tool(
     name="getPage",
     title="Read a page of the documentation",
-    description="Read one page of the documentation as Markdown.",
+    description="Returns one page of the documentation as Markdown. Use it to read a page that "
+    "searchDocs found, or one whose path you know.",
     input_schema={
         "type": "object",
         "properties": {
             "path": {
                 "type": "string",
                 "maxLength": TEXT_MAX_CHARS,
-                "description": "The page's address as searchDocs shows it, or its path below "
+                "description": "Address of the page as searchDocs returns it, or its path below "
                 "/docs, such as guides/overview/quickstart",
             }
         },
@@ -110,7 +119,7 @@ GET_PAGE = Tool(
 def transport(
     site: Callable[[], Awaitable["Site"]], base_of: Callable[[RequestContext], str]
 ) -> McpTransport:
-    """The server; see `DocsMcp`."""
+    """The MCP server; see `DocsMcp`."""
     handlers = _DocsHandlers(site, base_of)
     server = Server[Any](
         "modelgates-docs",
@@ -127,7 +136,7 @@ def transport(
 
 
 class _DocsHandlers:
-    """The handlers. What they answer is written with ORIGIN; each puts the caller's in place."""
+    """The handlers. Texts contain ORIGIN; each handler replaces it with the caller's address."""
 
     def __init__(
         self,
@@ -143,13 +152,13 @@ class _DocsHandlers:
     async def call_tool(self, context: Context, params: CallToolRequestParams) -> CallToolResult:
         tools = {SEARCH_DOCS.name: _search, GET_PAGE.name: _page}
         if params.name not in tools:
-            raise MCPError(INVALID_PARAMS, f"Unknown tool: {params.name[:TEXT_MAX_CHARS]}")
+            raise MCPError(INVALID_PARAMS, unknown_tool(params.name))
         site = await self._site()
         try:
             text = await run_in_docs_thread(tools[params.name], site, params.arguments or {})
         except msgspec.ValidationError as error:
-            wrong = str(error)[:TEXT_MAX_CHARS]
-            return text_result(f"The arguments do not fit: {wrong}", is_error=True)
+            reason = str(error)[:TEXT_MAX_CHARS]
+            return text_result(f"Invalid arguments: {reason}.", is_error=True)
         except LookupError as error:
             return text_result(str(error.args[0]), is_error=True)
         return text_result(self._addressed(context, text))
@@ -163,7 +172,7 @@ class _DocsHandlers:
             uri=f"{_ROOT}/{_OPENAPI}",
             name=_OPENAPI,
             title="OpenAPI document",
-            description="Every operation of this server, with all schemas",
+            description="Every operation of this server with all schemas",
             mime_type="application/json",
         )
         everything = [openapi, *(_resource(page) for page in site.pages.values())]
@@ -209,20 +218,21 @@ def _search(site: "Site", given: Mapping[str, Any]) -> str:
     query = msgspec.convert(given, SearchArguments).query
     excerpts = site.find(query, EXCERPTS_MAX)
     if not excerpts:
-        return "Nothing found. Try other words, or fewer."
+        return "No results. Try other words, or fewer words."
     return "\n\n".join(_listed(number, each) for number, each in enumerate(excerpts, start=1))
 
 
 def _page(site: "Site", given: Mapping[str, Any]) -> str:
-    """Raises `LookupError` in words for the assistant."""
-    page = site.pages.get(_path_of(msgspec.convert(given, PageArguments).path))
+    """Raises `LookupError` with a message for the assistant."""
+    path = msgspec.convert(given, PageArguments).path
+    page = site.pages.get(_path_of(path))
     if page is None:
-        raise LookupError("There is no such page. searchDocs finds the pages there are.")
+        raise LookupError(f"Page not found: {quoted(path)}. Find its path with searchDocs.")
     return _cut(page)
 
 
 def _resource_text(site: "Site", uri: str) -> tuple[str, str]:
-    """What is at an address, and its media type; raises `LookupError`."""
+    """The text at an address, and its media type; raises `LookupError`."""
     if len(uri) > TEXT_MAX_CHARS:
         raise LookupError
     path = _path_of(uri)
@@ -242,7 +252,7 @@ def _resource(page: Page) -> Resource:
 
 
 def _listed(number: int, excerpt: Excerpt) -> str:
-    """An excerpt as assistants read it: what the page is, where it is, what it says."""
+    """An excerpt for assistants: the title of its page, the address, and the text."""
     title = f"{excerpt.title} > {excerpt.heading}" if excerpt.heading else excerpt.title
     address = f"{_ROOT}/{excerpt.path}".rstrip("/") + (
         f"#{excerpt.anchor}" if excerpt.anchor else ""
@@ -252,18 +262,18 @@ def _listed(number: int, excerpt: Excerpt) -> str:
 
 
 def _cut(page: Page) -> str:
-    """A page's Markdown, up to what an assistant can be expected to read."""
+    """The Markdown of a page, truncated to a length that an assistant can read."""
     if len(page.markdown) <= PAGE_MAX_CHARS:
         return page.markdown
     whole = f"{_ROOT}/{page.path}.md"
-    note = f"[Cut here: the page has {len(page.markdown)} characters. All of it: {whole}]"
+    note = f"[Truncated: the page has {len(page.markdown)} characters. Whole page: {whole}]"
     return f"{page.markdown[:PAGE_MAX_CHARS]}\n\n{note}\n"
 
 
 def _path_of(text: str) -> str:
-    """The path of a page that is named by path or address, with or without a suffix.
+    """The path of a page, from its path or address, with or without a suffix.
 
-    On whatever host: only ours has these pages, and it may be known by several names.
+    Any host is accepted: only this server has these pages, and it may have several names.
     """
     path = text.strip().partition("#")[0].partition("?")[0]
     path = _ABOVE.sub("", path, count=1).strip("/")
@@ -273,5 +283,5 @@ def _path_of(text: str) -> str:
 def _start(params: PaginatedRequestParams | None) -> int:
     cursor = "0" if params is None or params.cursor is None else params.cursor
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= _CURSOR_MAX_CHARS):
-        raise MCPError(INVALID_PARAMS, "Invalid cursor")
+        raise MCPError(INVALID_PARAMS, "Invalid cursor. Use the `nextCursor` of a list.")
     return int(cursor)

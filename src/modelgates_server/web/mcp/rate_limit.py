@@ -1,4 +1,4 @@
-"""How often one client may ask what everybody may ask."""
+"""Limits the rate of messages that one client may send without a key."""
 
 from ipaddress import IPv6Address, ip_address
 
@@ -10,9 +10,9 @@ _MS_PER_S = 1000
 
 
 class RateLimiter:
-    """Grants each address `burst` messages at once, and one more every `every_ms`.
+    """Allows each address `burst` messages at once, and one more every `every_ms`.
 
-    Of each address one number is kept, and of the addresses those that asked last.
+    Stores one number per address, for the addresses that sent messages last.
     """
 
     def __init__(self, clock: Clock, *, burst: int, every_ms: int) -> None:
@@ -22,27 +22,27 @@ class RateLimiter:
         self._used_until_ms: dict[str, int] = {}
 
     def wait_s(self, address: str, count: int) -> int:
-        """0 where so many messages are granted, else the seconds after which they will be."""
+        """0 if `count` messages are allowed, otherwise the seconds after which they will be."""
         now_ms = self._clock()
         client = _client_of(address)
-        # Not further than a whole burst ahead: the clock may have been set back.
+        # At most a whole burst ahead: the clock may have been set back.
         used_until_ms = min(
             max(self._used_until_ms.pop(client, now_ms), now_ms), now_ms + self._most_ms
         )
-        asked_ms = count * self._every_ms
-        excess_ms = used_until_ms + asked_ms - now_ms - self._most_ms
-        granted = excess_ms <= 0
-        self._used_until_ms[client] = used_until_ms + (asked_ms if granted else 0)
+        requested_ms = count * self._every_ms
+        excess_ms = used_until_ms + requested_ms - now_ms - self._most_ms
+        allowed = excess_ms <= 0
+        self._used_until_ms[client] = used_until_ms + (requested_ms if allowed else 0)
         if len(self._used_until_ms) > ADDRESSES_MAX:
             del self._used_until_ms[next(iter(self._used_until_ms))]
-        return 0 if granted else -(-excess_ms // _MS_PER_S)
+        return 0 if allowed else -(-excess_ms // _MS_PER_S)
 
 
 def _client_of(address: str) -> str:
-    """The address; of IPv6 its network, as one client has all addresses of that."""
+    """The address, or the network of an IPv6 address: one client has all addresses of a network."""
     try:
         parsed = ip_address(address)
-    except ValueError:  # of a connection that has none, such as a Unix socket
+    except ValueError:  # a connection without an address, such as a Unix socket
         return address
     if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
         return str(int(parsed) >> _NETWORK_BITS)

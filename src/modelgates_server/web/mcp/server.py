@@ -1,7 +1,7 @@
-"""A path at which an MCP server answers: streamable HTTP, without sessions and without streams.
+"""The path of an MCP server: streamable HTTP, without sessions and without streams.
 
-The official library does the protocol, in all its versions. It takes half a second to import, so
-that happens with the first request, off the event loop.
+The official library implements the protocol in all its versions. Its import takes half a second, so
+the first request triggers it, off the event loop.
 """
 
 import asyncio
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from modelgates_server.web.mcp.transport import McpTransport
 
 RUNNING_MAX = 32
-"""Requests of one server that are answered at once, the batches as one; more are refused."""
+"""Requests that one server processes at once, each batch as one; more are rejected."""
 
 BATCH_ANSWERS_BYTES = 512 * 1024
-"""Once the answers of a batch have so many together, its other messages are refused."""
+"""Once the responses to a batch reach this size together, its other messages are rejected."""
 
 
 class StatelessMcpServer:
-    """Answers the POST requests of one path; `load` imports the library, so call it in a thread.
+    """Responds to the POST requests of one path. `load` imports the library: call it in a thread.
 
-    `rate_limiter` is for what needs no key, by the address of the connection: behind a proxy, all
-    share what one client has.
+    `rate_limiter` is for paths that need no key. It counts by the address of the connection, so all
+    clients behind a proxy share the limit of one.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class StatelessMcpServer:
         self._running = 0
 
     async def answer(self, context: RequestContext) -> HttpResponse:
-        """One answer for each message that wants one; what is no message gets a JSON-RPC error."""
+        """Respond to each message that expects it, and to an invalid one with a JSON-RPC error."""
         try:
             self._charge(context, 1)
             check_headers(context.headers)
@@ -58,7 +58,8 @@ class StatelessMcpServer:
             messages, is_batch = split(body, context.headers.get(b"mcp-protocol-version", b""))
             self._charge(context, len(messages) - 1)
             if self._running >= RUNNING_MAX:
-                raise Overloaded(503, "Too many requests at once", 1)
+                message = "The server is processing too many requests. Retry in one second."
+                raise Overloaded(503, message, 1)
         except JsonRpcError as error:
             return error.response
         self._running += 1
@@ -73,7 +74,7 @@ class StatelessMcpServer:
             return
         client = context.request.client
         if wait_s := self._rate_limiter.wait_s("" if client is None else client.host, count):
-            raise Overloaded(429, "Rate limit exceeded", wait_s)
+            raise Overloaded(429, f"Rate limit exceeded. Retry in {wait_s} s.", wait_s)
 
     async def _responses(
         self, context: RequestContext, messages: list[bytes]

@@ -1,4 +1,4 @@
-"""One message through the official library: its ASGI application, called with a scope of ours."""
+"""Passes one message through the official library: calls its ASGI application."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from modelgates_server.web.errors import INTERNAL
+from modelgates_server.web.members import quoted
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import JSON, HttpResponse, Message, Receive, Scope, Send
 
@@ -23,23 +24,23 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _CONTEXT = "modelgates.context"
 _ACCEPT = b"accept", b"application/json, text/event-stream"
-"""What the library wants to read; `jsonrpc.check_headers` has checked what the client sent."""
+"""The header that the library requires; `jsonrpc.check_headers` has checked the client's header."""
 
 log = structlog.get_logger()
 
 
 class McpTransport:
-    """Answers the messages of one MCP server."""
+    """Responds to the messages of one MCP server."""
 
     def __init__(self, server: "Server[Any]") -> None:
         self._server = server
         self._server.middleware.insert(0, _contain)
-        # It tells of every request, and of every client that does something wrong.
+        # The library logs every request, and every client error.
         logging.getLogger("mcp").setLevel(logging.ERROR)
 
     async def answer(self, context: RequestContext, message: bytes) -> HttpResponse:
-        """Answer a message that `jsonrpc.split` has passed; with no body where it wants none."""
-        # Without sessions a manager holds nothing from one request to the next.
+        """Respond to a message that `jsonrpc.split` returned, without a body to a notification."""
+        # Without sessions, a manager keeps nothing from one request to the next.
         manager = StreamableHTTPSessionManager(self._server, json_response=True, stateless=True)
         async with manager.run():
             headers = (each for each in context.request.scope["headers"] if each[0] != _ACCEPT[0])
@@ -48,7 +49,7 @@ class McpTransport:
 
 
 async def gathered(app: AsgiApp, scope: Scope, body: bytes) -> HttpResponse:
-    """What an ASGI application answers to a request with this body."""
+    """The response of an ASGI application to a request with this body."""
     received = [{"type": "http.request", "body": body, "more_body": False}]
     status, answer = 500, b""
 
@@ -67,25 +68,30 @@ async def gathered(app: AsgiApp, scope: Scope, body: bytes) -> HttpResponse:
 
 
 def request_of(context: Context) -> Request:
-    """A message as the library got it."""
+    """A message as the library received it."""
     request = context.request
-    assert isinstance(request, Request), "all messages come by `McpTransport`"
+    assert isinstance(request, Request), "all messages come from `McpTransport`"
     return request
 
 
 def context_of(context: Context) -> RequestContext:
-    """The HTTP request that brought a message."""
+    """The HTTP request that contained a message."""
     request_context: RequestContext = request_of(context).scope[_CONTEXT]
     return request_context
 
 
 def text_result(text: str, *, is_error: bool = False) -> CallToolResult:
-    """What a tool says."""
+    """The result of a tool as text."""
     return CallToolResult(content=[TextContent(text=text)], is_error=is_error)
 
 
+def unknown_tool(name: str) -> str:
+    """The message of the error for a tool that does not exist."""
+    return f"Unknown tool {quoted(name)}. `tools/list` lists the tools."
+
+
 async def _contain(ctx: Context, call_next: CallNext) -> HandlerResult:
-    """Log what goes wrong here, and tell the client no more than that it did."""
+    """Log unexpected errors, and hide their details from the client."""
     try:
         return await call_next(ctx)
     except (MCPError, ValidationError):
