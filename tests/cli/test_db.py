@@ -142,7 +142,7 @@ def test_the_database_of_another_program_is_one_line(console: Console) -> None:
     connection.execute("create table t (x)")
     connection.close()
     for words in (["account", "list"], ["db", "migrate"], ["db", "status"], ["serve"]):
-        assert "some other program's SQLite database" in console.call(*words).refusal
+        assert "the SQLite database of another program" in console.call(*words).refusal
 
 
 def test_a_locked_file_is_one_line(console: Console) -> None:

@@ -197,7 +197,7 @@ def foreign_address(console: Console) -> None:
 
 DATABASES: dict[Callable[[Console], None], str] = {
     newer_schema: "opened by a newer ModelGates",
-    foreign_database: "some other program's SQLite database",
+    foreign_database: "the SQLite database of another program",
     no_database: "damaged or not a database",
     damaged_database: "damaged or not a database",
     no_folder: "no/such/folder does not exist",

@@ -184,5 +184,5 @@ def test_a_worker_that_cannot_start_ends_the_server_with_a_reason(tmp_path: Path
     assert last == "Error: A server process could not start. Find the reason in the log."
     events = [json.loads(line) for line in lines]
     (told,) = [event["reason"] for event in events if event["event"] == "cannot start"]
-    assert "some other program's SQLite database" in told
+    assert "the SQLite database of another program" in told
     assert "Traceback" not in log_path.read_text()

@@ -210,7 +210,7 @@ NOWHERE = {
     "generations without a hold": f"update generation set id = 'x' {OF_ACCOUNT} and id = 'h3'",
     "answers without a generation": f"update answer set generation_id = 'x' {OF_ACCOUNT}",
     "activity without an account": f"update activity set account_id = 'x' {OF_ACCOUNT}",
-    "price 'price-1' cannot be read": "update price set tiers = '[]'",
+    "The price 'price-1' cannot be read": "update price set tiers = '[]'",
 }
 # All that a check answers for; the other columns hold names, limits and the like.
 CHECKED = {

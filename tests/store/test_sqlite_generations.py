@@ -81,7 +81,7 @@ async def test_damaged_record_is_not_served(sqlite_path: Path) -> None:
         store.price("price-1"),
         store.prices(),
     ):
-        with pytest.raises(StoreUnavailable, match=r"cannot be read .*: restore the database"):
+        with pytest.raises(StoreUnavailable, match=r"cannot be read .*\. Restore the database"):
             await read
     await store.close()
 

@@ -240,7 +240,7 @@ async def test_database_of_version_0_1_is_migrated_with_all_its_rows(
                 f"insert into main.{table} ({names}) select {names} from filled.{table}"
             )
         connection.commit()
-    with pytest.raises(StoreUnavailable, match="has schema 1, this program needs "):
+    with pytest.raises(StoreUnavailable, match="has schema 1, but this program needs "):
         open_store(old)
     assert admin.status(old)["schema"] == 1
     admin.backup(old, tmp_path / "backup", lambda _, __: None)
@@ -323,8 +323,8 @@ def test_older_database_is_refused_until_it_is_migrated(
     with pytest.raises(StoreUnavailable) as refused:
         open_store(sqlite_path)
     assert str(refused.value) == (
-        f"the database has schema {known[-1][0]}, this program needs {later[0]}: back it up "
-        "(modelgates db backup FILE), then run modelgates db migrate"
+        f"The database has schema {known[-1][0]}, but this program needs {later[0]}. Back it up "
+        "(modelgates db backup FILE), then run modelgates db migrate."
     )
     assert described(sqlite_path) == before
     assert admin.migrate_file(sqlite_path) == [later[0]]

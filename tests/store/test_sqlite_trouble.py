@@ -40,8 +40,8 @@ os._exit(0)
 """
 
 LOCKED = (
-    "database {} is locked by another program; close whatever has it open "
-    "(an SQLite shell, a copy in progress) and try again"
+    "The database {} is locked by another program. Close the program that has it open "
+    "(an SQLite shell, a copy in progress), and retry."
 )
 
 
@@ -79,8 +79,8 @@ def test_newer_database_is_not_touched_by_an_older_program(sqlite_path: Path) ->
     edit(sqlite_path, "pragma user_version = 99")
     before = sqlite_path.read_bytes()
     assert refused_to_open(sqlite_path) == (
-        f"the database has schema 99, this program knows {newest_version()}: it was opened by a "
-        "newer ModelGates; upgrade this one"
+        f"The database has schema 99, but this program knows only {newest_version()}: a newer "
+        "ModelGates has migrated it. Upgrade this one."
     )
     assert sqlite_path.read_bytes() == before
 
@@ -103,7 +103,7 @@ def test_database_of_another_program_is_not_touched(sqlite_path: Path, foreign: 
     if not foreign.startswith("create"):
         edit(sqlite_path, foreign)
     before = sqlite_path.read_bytes()
-    assert "some other program's SQLite database" in refused_to_open(sqlite_path)
+    assert "the SQLite database of another program" in refused_to_open(sqlite_path)
     assert sqlite_path.read_bytes() == before
     assert [path.name for path in sqlite_path.parent.iterdir()] == [sqlite_path.name]
 
@@ -111,8 +111,8 @@ def test_database_of_another_program_is_not_touched(sqlite_path: Path, foreign: 
 def test_file_that_is_not_a_database_is_not_touched(sqlite_path: Path) -> None:
     sqlite_path.write_bytes(b"dear diary " * 999)
     assert refused_to_open(sqlite_path) == (
-        f"database {sqlite_path} is damaged or not a database: restore it from a backup "
-        "(file is not a database)"
+        f"The database {sqlite_path} is damaged or not a database (file is not a database). "
+        "Restore it from a backup."
     )
     assert sqlite_path.read_bytes() == b"dear diary " * 999
 
@@ -126,9 +126,9 @@ async def test_damaged_page_is_an_error_and_never_a_wrong_number(sqlite_path: Pa
         file.seek((page - 1) * 4096)
         file.write(b"\xff" * 4096)
     store = open_store(sqlite_path)
-    with pytest.raises(StoreUnavailable, match="is damaged or not a database: restore it"):
+    with pytest.raises(StoreUnavailable, match=r"is damaged or not a database \(.*\)\. Restore it"):
         await store.account(account_id)
-    with pytest.raises(StoreUnavailable, match="is damaged or not a database: restore it"):
+    with pytest.raises(StoreUnavailable, match=r"is damaged or not a database \(.*\)\. Restore it"):
         await store.execute(grant(account_id, 1, "more"))
     await store.close()
 
@@ -136,12 +136,12 @@ async def test_damaged_page_is_an_error_and_never_a_wrong_number(sqlite_path: Pa
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "modelgates.db"
     assert refused_to_open(path) == (
-        f"database {path} cannot be opened: the folder {path.parent} does not exist"
+        f"The database {path} cannot be opened: the folder {path.parent} does not exist."
     )
 
 
 def test_folder_in_place_of_the_file_is_reported(tmp_path: Path) -> None:
-    assert f"database {tmp_path} cannot be opened" in refused_to_open(tmp_path)
+    assert f"The database {tmp_path} cannot be opened" in refused_to_open(tmp_path)
 
 
 @pytest.fixture
@@ -163,14 +163,14 @@ def test_folder_or_file_without_write_permission_is_reported_at_start(
         return subprocess.check_output(command, text=True, timeout=DEADLINE_S).strip()
 
     public_folder.chmod(0o555)
-    hint = "check that its folder exists and is writable"
-    assert opened() == f"database {path} cannot be opened: {hint}"
+    hint = "Make sure that its folder is writable."
+    assert opened() == f"The database {path} cannot be opened. {hint}"
     assert not path.exists()
     public_folder.chmod(0o777)
     assert opened() == "open"
     path.chmod(0o444)
-    hint = "make the file and its folder writable"
-    assert opened() == f"database {path} cannot be written: {hint}"
+    hint = "Make the file and its folder writable."
+    assert opened() == f"The database {path} cannot be written. {hint}"
     path.chmod(0o666)
     public_folder.chmod(0o555)
     assert "writable" in opened()
@@ -213,13 +213,13 @@ async def test_replaced_database_file_is_never_written(sqlite_path: Path, way: s
     shutil.move(sqlite_path, elsewhere)
     if way == "replaced":
         shutil.move(copied, sqlite_path)
-    told = f"database {sqlite_path} was moved or replaced while in use"
+    message = f"The database {sqlite_path} was moved or replaced while in use"
     for number in range(2):
-        with pytest.raises(StoreUnavailable, match=told):
+        with pytest.raises(StoreUnavailable, match=message):
             await store.execute(grant(account_id, 1, f"lost {number}"))
-    with pytest.raises(StoreUnavailable, match=told):
+    with pytest.raises(StoreUnavailable, match=message):
         await make_key(store, account_id)
-    with pytest.raises(StoreUnavailable, match=told):
+    with pytest.raises(StoreUnavailable, match=message):
         await store.ping()
     await store.close()
 
@@ -252,7 +252,9 @@ async def test_full_disk_is_reported_and_loses_no_acknowledged_change(
     grants = [grant(account_id, 1, f"{number} {'x' * 240}") for number in range(1000)]
     results = [await asyncio.gather(store.execute(g), return_exceptions=True) for g in grants]
     refusals = {str(result) for (result,) in results if isinstance(result, StoreUnavailable)}
-    assert refusals == {f"database {sqlite_path} cannot grow: the disk is full"}
+    assert refusals == {
+        f"The database {sqlite_path} cannot grow because the disk is full. Free some space."
+    }
     acknowledged = sum(not isinstance(result, Exception) for (result,) in results)
     account = await store.account(account_id)
     assert account is not None

@@ -100,7 +100,7 @@ async def test_failure_before_the_commit_changes_nothing_and_can_be_retried(
     )
     assert {type(result) for result in results} == {StoreUnavailable}
     assert {str(result) for result in results} == {
-        f"database {sqlite_path} cannot be used: disk I/O error"
+        f"The database {sqlite_path} cannot be used: disk I/O error"
     }
     assert await credits_of(store, account_id) == 5
     receipts = await asyncio.gather(*(store.execute(command) for command in grants))
@@ -196,7 +196,7 @@ async def test_change_is_refused_when_ten_thousand_are_waiting(
     refused = [result for result in results if isinstance(result, Exception)]
     assert len(refused) == 100
     assert {str(refusal) for refusal in refused} == {
-        "too many changes are waiting for the disk; try again shortly"
+        "Too many changes are waiting for the disk. Retry shortly."
     }
     assert await credits_of(store, account_id) == 5 + 10_000
     await store.execute(grants[-1])

@@ -180,7 +180,7 @@ def explained(path: Path) -> Iterator[None]:
             raise
         raise StoreUnavailable(_explain(path, error)) from error
     except UnicodeDecodeError as error:  # SQLite quotes a damaged schema in its message
-        raise StoreUnavailable(_damaged(path)) from error
+        raise StoreUnavailable(_damaged(path, "its schema is not UTF-8")) from error
 
 
 def _explain(path: Path, error: sqlite3.Error) -> str:
@@ -197,14 +197,14 @@ def _explain(path: Path, error: sqlite3.Error) -> str:
     if "readonly" in text:
         return f"The database {path} cannot be written. Make the file and its folder writable."
     if "not a database" in text or "malformed" in text:
-        return f"{_damaged(path)} ({text})"
+        return _damaged(path, text)
     if "disk is full" in text:
         return f"The database {path} cannot grow because the disk is full. Free some space."
     return f"The database {path} cannot be used: {text}"
 
 
-def _damaged(path: Path) -> str:
-    return f"The database {path} is damaged or not a database. Restore it from a backup."
+def _damaged(path: Path, reason: str) -> str:
+    return f"The database {path} is damaged or not a database ({reason}). Restore it from a backup."
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
