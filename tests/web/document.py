@@ -1,4 +1,4 @@
-"""Our own description of the API, read as a client would, and answers held against it."""
+"""The OpenAPI document, read as a client reads it, and checks of responses against it."""
 
 from functools import cache
 from http import HTTPMethod
@@ -19,7 +19,7 @@ from modelgates_server.docsite.openapi import document_at
 SEED: dict[str, Any] = yaml.safe_load(
     Path(__file__).with_name("seed_get_credits.openapi.yaml").read_text("utf-8")
 )
-# The seed fixes the answers of /credits, so this one is told in the document's description.
+# The seed fixes the responses of /credits, so the document names this one in `info.description`.
 _ANYWHERE = {503: "ServiceUnavailable"}
 _VERBS = {verb.lower() for verb in HTTPMethod}
 
@@ -30,7 +30,7 @@ def our_document() -> dict[str, Any]:
 
 
 def operations_of(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
-    """Method, path from the root of the server, and description of every operation."""
+    """Method, path from the root of the server, and definition of every operation."""
     base = urlsplit(document["servers"][0]["url"]).path
     return [
         (verb.upper(), path if "servers" in item else base + path, operation)
@@ -41,17 +41,17 @@ def operations_of(document: dict[str, Any]) -> list[tuple[str, str, dict[str, An
 
 
 def referenced(document: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
-    """The value itself, or what its `$ref` stands for, with its siblings (as `docsite.schemas`)."""
+    """The value with its `$ref` resolved; its siblings override the target (as in `docsite`)."""
     while "$ref" in value:
-        found: Any = document
+        target: Any = document
         for step in value["$ref"].removeprefix("#/").split("/"):
-            found = found[step]
-        value = {**found, **{name: own for name, own in value.items() if name != "$ref"}}
+            target = target[step]
+        value = {**target, **{name: own for name, own in value.items() if name != "$ref"}}
     return value
 
 
 def validator(document: dict[str, Any], schema: dict[str, Any]) -> Validator:
-    """Checks values against one schema of a document. No number passes for an integer here."""
+    """Validates values against one schema of a document, formats included."""
     registry = Registry().with_resource(
         "urn:document", Resource.from_contents(document, default_specification=DRAFT202012)
     )
@@ -61,7 +61,7 @@ def validator(document: dict[str, Any], schema: dict[str, Any]) -> Validator:
 
 
 def check_answer(operation: dict[str, Any], answer: httpx.Response) -> None:
-    """Assert that the document foresees an answer of an operation: status, headers and body."""
+    """Asserts that the document describes a response: its status, headers and body."""
     document = our_document()
     described = operation["responses"].get(str(answer.status_code))
     if described is None:
@@ -82,7 +82,7 @@ def check_answer(operation: dict[str, Any], answer: httpx.Response) -> None:
 
 
 def _absolute(value: Any) -> Any:
-    """Let references to the document be followed from a schema that was taken out of it."""
+    """Makes the references of a schema absolute, so that they resolve outside of the document."""
     if isinstance(value, dict):
         return {
             name: f"urn:document{inner}" if name == "$ref" else _absolute(inner)
