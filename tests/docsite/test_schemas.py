@@ -11,15 +11,8 @@ from tests.web.document import our_document
 
 SUPPORTED = {"type", "title", "description", "properties", "required", "items", "enum", "const"}
 SUPPORTED |= {"default", "format", "pattern", "minimum", "maximum", "minLength", "maxLength"}
-SUPPORTED |= {
-    "minItems",
-    "maxItems",
-    "minProperties",
-    "maxProperties",
-    "deprecated",
-    "oneOf",
-    "$ref",
-}
+SUPPORTED |= {"minItems", "maxItems", "minProperties", "maxProperties", "deprecated"}
+SUPPORTED |= {"oneOf", "$ref"}
 SUPPORTED |= {"additionalProperties", "discriminator"}
 MONEY = {"title": "Money", "description": "An amount", "type": "string", "pattern": "^[0-9]+$"}
 DOCUMENT: dict[str, Any] = {
