@@ -1,4 +1,4 @@
-"""One server for all tests that need a running one and do not end it."""
+"""A server shared by all tests that need one running and do not stop it."""
 
 from collections.abc import Iterator
 
@@ -21,5 +21,5 @@ def customer(server: RunningServer) -> Customer:
 
 @pytest.fixture(scope="session")
 def owner(server: RunningServer) -> Customer:
-    """The same, shared by tests that do not mind what others did to it."""
+    """A shared account, for tests that do not depend on its state."""
     return open_customer_now(server.database_path)

@@ -1,8 +1,8 @@
-"""What the ledger promises (design, sections 3 and 4), told a second time and in another way.
+"""A second implementation of the ledger's promises (design, sections 3 and 4).
 
-Money is fractions of dollars. Nothing is counted along: what is held is the sum of the open holds,
-a window is a sum over dated charges. A refused request gets all reasons that stand against it, and
-the ledger may name any of them. Shares no rule with the ledger.
+It shares no rule with the ledger. Money is fractions of dollars. Nothing is cached: held is the sum
+of the open holds, and a window is a sum over dated charges. A refused command returns all reasons
+that apply to it, and the ledger can raise any of them.
 """
 
 from dataclasses import dataclass, field
@@ -62,7 +62,7 @@ class Account:
 
 @dataclass
 class KeyUse:
-    """A key, and every charge with the day it counts for."""
+    """A key, and its charges with the days that they count for."""
 
     row: Key
     charges: list[tuple[date, Fraction]] = field(default_factory=list)
@@ -72,7 +72,7 @@ class KeyUse:
         return sum((amount for _, amount in self.charges), Fraction(0))
 
     def today(self, at_ms: int) -> date:
-        """A clock that steps back does not bring a past window back."""
+        """The current day, but never before a charge: a past window does not come back."""
         return max([utc_day(at_ms), *(day for day, _ in self.charges)])
 
     def spent(self, reset: str | None, at_ms: int) -> Fraction:
@@ -86,17 +86,17 @@ class KeyUse:
 
 
 class Model:
-    """The books of several accounts."""
+    """The ledger of several accounts."""
 
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
         self.keys: dict[str, KeyUse] = {}
-        self.asked: dict[tuple[str, str], object] = {}
+        self.sent: dict[tuple[str, str], object] = {}
 
     def ask(self, command: c.Command) -> frozenset[str]:
-        """What may come of a command; the model changes when it is `DONE`."""
+        """The outcomes that a command can have; the model changes if they are `DONE`."""
         name = (command.account_id, command.reference)
-        asked = (
+        content = (
             type(command),
             {
                 member: getattr(command, member)
@@ -104,8 +104,8 @@ class Model:
                 if member not in TIMES
             },
         )
-        if name in self.asked:
-            return AGAIN if self.asked[name] == asked else frozenset({"ReferenceReused"})
+        if name in self.sent:
+            return AGAIN if self.sent[name] == content else frozenset({"ReferenceReused"})
         if isinstance(command, c.OpenAccount):
             reasons = {"AccountExists"} if command.account_id in self.accounts else set()
         elif command.account_id not in self.accounts:
@@ -114,20 +114,20 @@ class Model:
             reasons = self._reasons(self.accounts[command.account_id], command)
         if reasons:
             return frozenset(reasons)
-        self.asked[name] = asked
+        self.sent[name] = content
         self._do(command)
         return DONE
 
     def change_key(self, key_hash: str, change: KeyChange, at_ms: int) -> frozenset[str]:
-        """What may come of a change of a key that is not deleted."""
+        """The outcomes that a change can have, for a key that is not deleted."""
         row = self.keys[key_hash].row
         members = {name: getattr(row, name) for name in row.__struct_fields__}
-        asked = {name: getattr(change, name) for name in members if hasattr(change, name)}
-        asked = {name: value for name, value in asked.items() if value is not UNSET}
-        members |= asked | {"deleted_at_ms": at_ms if change.deleted else None}
-        if members["limit_pico"] is None and "limit_reset" not in asked:
+        changed = {name: getattr(change, name) for name in members if hasattr(change, name)}
+        changed = {name: value for name, value in changed.items() if value is not UNSET}
+        members |= changed | {"deleted_at_ms": at_ms if change.deleted else None}
+        if members["limit_pico"] is None and "limit_reset" not in changed:
             members["limit_reset"] = None
-        if asked.keys() & {"limit_pico", "limit_reset"}:
+        if changed.keys() & {"limit_pico", "limit_reset"}:
             if members["limit_pico"] is None and members["limit_reset"] is not None:
                 return frozenset({"InvalidInput"})
             if members["limit_pico"] is not None and row.kind is not KeyKind.INFERENCE:

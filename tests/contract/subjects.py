@@ -1,4 +1,4 @@
-"""What the state machine drives: the pure core, or a real store."""
+"""The subjects of the state machine: the pure core, or a real store."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ Result = CommandResult | GatewayError
 
 
 class Subject(Protocol):
-    """A ledger with keys. `run` gives all commands at once, their order is the subject's."""
+    """A ledger with keys. `run` starts all commands at once; the subject chooses their order."""
 
     def run(self, commands: Sequence[Command]) -> list[Result]: ...
     def create_key(self, key: Key) -> None: ...
@@ -62,7 +62,7 @@ class PureSubject:
 
 
 class StoreSubject:
-    """A store on a database that many examples share, each with accounts of its own."""
+    """A store on a database that many examples share, each with its own accounts."""
 
     def __init__(self, url: str, runner: asyncio.Runner) -> None:
         self._url = url
@@ -71,8 +71,8 @@ class StoreSubject:
 
     def run(self, commands: Sequence[Command]) -> list[Result]:
         async def all_at_once() -> list[CommandResult | BaseException]:
-            asked = (self._store.execute(command) for command in commands)
-            return await asyncio.gather(*asked, return_exceptions=True)
+            executions = (self._store.execute(command) for command in commands)
+            return await asyncio.gather(*executions, return_exceptions=True)
 
         results: list[Result] = []
         for result in self._runner.run(all_at_once()):

@@ -49,7 +49,7 @@ async def test_snapshot_has_every_row_of_one_account_in_order(store: Store) -> N
         assert holds == [("a", 2), ("b", 0)]
 
 
-async def test_snapshot_does_not_move_while_it_is_read(store: Store) -> None:
+async def test_snapshot_does_not_change_while_it_is_read(store: Store) -> None:
     account_id = await open_account(store, 5)
     _, key = await make_key(store, account_id)
     async with store.account_snapshot(account_id) as snapshot:
@@ -63,7 +63,7 @@ async def test_snapshot_does_not_move_while_it_is_read(store: Store) -> None:
     assert (account.credits_pico, account.last_seq) == (6, 4)
 
 
-async def test_long_snapshot_comes_in_pages_with_none_lost_at_their_edges(store: Store) -> None:
+async def test_long_snapshot_is_paged_without_losing_an_entry(store: Store) -> None:
     account_id = await open_account(store)
     await asyncio.gather(
         *(store.execute(grant(account_id, 1, str(number))) for number in range(1999))
@@ -75,13 +75,13 @@ async def test_long_snapshot_comes_in_pages_with_none_lost_at_their_edges(store:
         assert [e.seq for e in await read(snapshot.entries())] == list(range(1, 2001))
 
 
-async def test_snapshot_of_no_account_is_not_opened(store: Store) -> None:
+async def test_snapshot_of_unknown_account_is_rejected(store: Store) -> None:
     with pytest.raises(AccountNotFound):
         async with store.account_snapshot(new_account_id()):
             pytest.fail("opened")
 
 
-async def test_a_sound_database_reports_no_damage(store: Store) -> None:
+async def test_intact_database_reports_no_damage(store: Store) -> None:
     account_id = await open_account(store, 5)
     await make_key(store, account_id)
     await store.ping()

@@ -1,4 +1,4 @@
-"""A store that closes finishes what it accepted, and says `Stopping` to everything after."""
+"""A closing store finishes the commands it accepted, and raises `Stopping` for all later ones."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,18 +10,18 @@ from modelgates_server.core.keys import KeyChange
 from tests.support import T0_MS, grant, make_key, new_key, open_account, open_database
 
 
-async def test_closing_a_store_finishes_what_was_accepted_and_takes_no_more(
+async def test_closing_store_finishes_accepted_commands_and_rejects_new_ones(
     database_url: str,
 ) -> None:
     store = open_database(database_url)
     account_id = await open_account(store, 5)
     grants = [grant(account_id, 1, str(number)) for number in range(99)]
-    asked = [asyncio.ensure_future(store.execute(command)) for command in grants]
+    accepted = [asyncio.ensure_future(store.execute(command)) for command in grants]
     await asyncio.sleep(0)
     await store.close()
     with pytest.raises(Stopping, match="stopping"):
         await store.execute(grant(account_id, 1, "late"))
-    assert len(await asyncio.gather(*asked)) == 99
+    assert len(await asyncio.gather(*accepted)) == 99
     reopened = open_database(database_url)
     account = await reopened.account(account_id)
     assert account is not None
@@ -29,7 +29,7 @@ async def test_closing_a_store_finishes_what_was_accepted_and_takes_no_more(
     await reopened.close()
 
 
-async def test_closed_store_says_stopping_whatever_is_asked_of_it(database_url: str) -> None:
+async def test_closed_store_raises_stopping_for_every_operation(database_url: str) -> None:
     store = open_database(database_url)
     account_id = await open_account(store, 5)
     _, key = await make_key(store, account_id)

@@ -24,10 +24,10 @@ async def workers(database_url: str) -> AsyncIterator[list[Worker]]:
 
 
 async def spread(workers: list[Worker], job: Job) -> Counter[str]:
-    """The same job in every process at once, each with hold ids of its own."""
+    """Runs the same job in every process at once, each with its own hold ids."""
     jobs = [replace(job, prefix=f"{job.prefix}{number}.") for number in range(len(workers))]
     answers = await asyncio.gather(
-        *(worker.do(one) for worker, one in zip(workers, jobs, strict=True))
+        *(worker.do(each) for worker, each in zip(workers, jobs, strict=True))
     )
     return sum(answers, Counter())
 
@@ -39,7 +39,7 @@ async def whole_journal(store: Store, account_id: str) -> list[Entry]:
     return entries
 
 
-async def test_64_clients_get_exactly_the_holds_the_credits_afford(store: Store) -> None:
+async def test_64_clients_place_exactly_the_holds_that_credits_cover(store: Store) -> None:
     for affordable in [*range(0, CLIENTS, 5), CLIENTS]:
         account_id = await open_account(store, affordable * AMOUNT_PICO + AMOUNT_PICO - 1)
         _, key = await make_key(store, account_id)
@@ -51,7 +51,7 @@ async def test_64_clients_get_exactly_the_holds_the_credits_afford(store: Store)
         assert account.available_pico == AMOUNT_PICO - 1
 
 
-async def test_64_clients_get_exactly_the_holds_the_key_limit_affords(store: Store) -> None:
+async def test_64_clients_place_exactly_the_holds_that_key_limit_covers(store: Store) -> None:
     account_id = await open_account(store, 1000 * DOLLAR)
     for affordable in [*range(0, CLIENTS, 5), CLIENTS]:
         _, key = await make_key(store, account_id, limit_pico=(affordable + 1) * AMOUNT_PICO - 1)
@@ -60,7 +60,7 @@ async def test_64_clients_get_exactly_the_holds_the_key_limit_affords(store: Sto
         assert await work(store, job) == Counter(done=affordable, KeyLimitExceeded=refused)
 
 
-async def test_several_processes_get_exactly_the_holds_the_credits_afford(
+async def test_several_processes_place_exactly_the_holds_that_credits_cover(
     store: Store, workers: list[Worker]
 ) -> None:
     for affordable in (0, 1, 7, 33, 63, 64):
@@ -75,7 +75,7 @@ async def test_several_processes_get_exactly_the_holds_the_credits_afford(
         assert account.available_pico == AMOUNT_PICO - 1
 
 
-async def test_several_processes_get_exactly_the_holds_the_key_limit_affords(
+async def test_several_processes_place_exactly_the_holds_that_key_limit_covers(
     store: Store, workers: list[Worker]
 ) -> None:
     account_id = await open_account(store, 1000 * DOLLAR)
@@ -113,7 +113,7 @@ async def test_ten_thousand_parallel_captures_add_up_to_the_pico(store: Store) -
     assert -sum(e.amount_pico for e in entries if e.kind is EntryKind.USAGE) == account.usage_pico
 
 
-async def test_one_hot_key_in_several_processes_loses_no_update(
+async def test_updates_of_hot_key_by_several_processes_are_all_kept(
     store: Store, workers: list[Worker]
 ) -> None:
     calls = 250
@@ -130,7 +130,7 @@ async def test_one_hot_key_in_several_processes_loses_no_update(
     assert [entry.seq for entry in entries] == list(range(1, 2 * calls * PROCESSES + 3))
 
 
-async def test_no_process_starves_another_that_writes_to_the_same_database(
+async def test_two_writing_processes_progress_equally_on_one_database(
     store: Store, database_url: str
 ) -> None:
     calls = 6000
@@ -145,11 +145,11 @@ async def test_no_process_starves_another_that_writes_to_the_same_database(
         done[(entry.hold_id or "")[:2]] += 1
         if max(done.values()) == calls:
             break
-    # With SQLite's own way of waiting the slower one had mostly made fewer than 400 by then.
+    # With SQLite's own busy handler, the slower process had mostly made fewer than 400 by then.
     assert min(done["0."], done["1."]) >= calls // 2, done
 
 
-async def test_several_processes_may_open_an_empty_database_at_the_same_moment(
+async def test_empty_database_is_opened_by_several_processes_at_once(
     database_url: str,
 ) -> None:
     async with several(database_url, 6) as started:

@@ -1,4 +1,4 @@
-"""What is saved with a command stands with it, or not at all."""
+"""A generation and its answer are saved together with their command, or not at all."""
 
 import asyncio
 from collections import Counter
@@ -74,7 +74,7 @@ def answer_of(generation: Generation, at_ms: int = T0_MS) -> StoredAnswer:
     return StoredAnswer(generation.account_id, generation.id, b'{"id":"\xc3\xa9"}\x00', at_ms)
 
 
-async def test_what_is_not_there_is_nothing_and_no_error(store: Store) -> None:
+async def test_unknown_account_has_no_generations_answers_activity_or_holds(store: Store) -> None:
     nobody = new_account_id()
     assert await store.generation(nobody, "gen-1") is None
     assert await store.latest_by_idempotency_key(nobody, "digest") is None
@@ -85,7 +85,7 @@ async def test_what_is_not_there_is_nothing_and_no_error(store: Store) -> None:
     assert await store.all_open_holds() == OpenHolds(0, 0, None)
 
 
-async def test_no_member_of_a_generation_is_lost_or_changed(store: Store) -> None:
+async def test_generation_is_read_back_with_every_field(store: Store) -> None:
     account_id, key_hash = await account_with_key(store)
     whole = open_generation(
         account_id,
@@ -128,7 +128,7 @@ async def test_no_member_of_a_generation_is_lost_or_changed(store: Store) -> Non
     assert await store.latest_by_idempotency_key(account_id, "digest") == ended
 
 
-async def test_every_step_of_a_call_leaves_it_as_it_is_then(store: Store) -> None:
+async def test_generation_is_saved_at_every_step_of_a_call(store: Store) -> None:
     account_id, key_hash = await account_with_key(store)
     generation = await start(store, account_id, key_hash, "gen-1")
     checkpoint = replace(
@@ -145,7 +145,7 @@ async def test_every_step_of_a_call_leaves_it_as_it_is_then(store: Store) -> Non
     assert (await verify(store)).findings == []
 
 
-async def test_a_refused_command_saves_nothing_that_came_with_it(store: Store) -> None:
+async def test_refused_command_saves_neither_generation_nor_answer(store: Store) -> None:
     account_id, key_hash = await account_with_key(store, 10)
     with pytest.raises(InsufficientCredits):
         await start(store, account_id, key_hash, "gen-1", 11)
@@ -161,7 +161,7 @@ async def test_a_refused_command_saves_nothing_that_came_with_it(store: Store) -
     assert await activity(store, account_id) == [], "a voided call is none"
 
 
-async def test_a_replayed_command_changes_nothing(store: Store, database_url: str) -> None:
+async def test_replayed_command_changes_nothing(store: Store, database_url: str) -> None:
     account_id, key_hash = await account_with_key(store)
     generation = await start(store, account_id, key_hash, "gen-1")
     ended = await end(store, generation)
@@ -183,7 +183,7 @@ async def test_a_replayed_command_changes_nothing(store: Store, database_url: st
     assert [row.requests for row in before] == [1]
 
 
-async def test_a_call_ended_by_many_at_once_is_counted_once(store: Store) -> None:
+async def test_call_ended_many_times_at_once_is_counted_once(store: Store) -> None:
     account_id, key_hash = await account_with_key(store)
     ended = finished(await start(store, account_id, key_hash, "gen-1"), SMALL)
     many = (
@@ -196,7 +196,7 @@ async def test_a_call_ended_by_many_at_once_is_counted_once(store: Store) -> Non
     assert await store.answer(account_id, "gen-1") == answer_of(ended)
 
 
-async def test_a_step_saved_with_others_in_one_commit_is_not_lost(store: Store) -> None:
+async def test_steps_of_a_call_in_one_commit_are_all_saved(store: Store) -> None:
     account_id, key_hash = await account_with_key(store)
     generation = open_generation(account_id, key_hash, "gen-1", 10)
     ended = finished(generation, SMALL)
@@ -210,7 +210,7 @@ async def test_a_step_saved_with_others_in_one_commit_is_not_lost(store: Store) 
     assert [row.usage_pico for row in await activity(store, account_id)] == [7]
 
 
-async def test_two_accounts_may_have_generations_of_the_same_id(store: Store) -> None:
+async def test_generations_of_two_accounts_can_share_an_id(store: Store) -> None:
     one, other = await account_with_key(store), await account_with_key(store)
     first = await start(store, *one, "gen-1")
     second = await end(store, await start(store, *other, "gen-1"))
@@ -222,7 +222,7 @@ async def test_two_accounts_may_have_generations_of_the_same_id(store: Store) ->
     assert (await verify(store)).findings == []
 
 
-async def test_a_hold_may_have_no_generation(store: Store) -> None:
+async def test_hold_without_generation_is_captured_without_activity(store: Store) -> None:
     account_id, key_hash = await account_with_key(store)
     await store.execute(place(account_id, key_hash, "old", 10))
     await store.execute(capture(account_id, key_hash, "old", 7))
@@ -232,7 +232,7 @@ async def test_a_hold_may_have_no_generation(store: Store) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["id", "account_id"])
-async def test_a_generation_does_not_go_with_the_hold_of_another(store: Store, wrong: str) -> None:
+async def test_generation_of_another_hold_is_rejected(store: Store, wrong: str) -> None:
     account_id, key_hash = await account_with_key(store)
     generation = replace(
         open_generation(account_id, key_hash, "gen-1", 10), **{wrong: new_account_id()}
@@ -244,11 +244,11 @@ async def test_a_generation_does_not_go_with_the_hold_of_another(store: Store, w
     assert account.held_pico == 0
 
 
-async def test_the_latest_of_calls_under_one_key_is_the_last_that_was_made(store: Store) -> None:
+async def test_latest_call_by_idempotency_key_is_the_one_placed_last(store: Store) -> None:
     one, other = await account_with_key(store), await account_with_key(store)
     made: list[Generation] = []
     for account_id, key_hash in (one, other, one):
-        # Names fall while time goes on: the order is not that of ids.
+        # Ids descend as time passes, so the order is not that of the ids.
         for number in (2, 1):
             hold_id = f"gen-{number}-{len(made)}"
             generation = open_generation(account_id, key_hash, hold_id, 1, idempotency="digest")
@@ -262,7 +262,7 @@ async def test_the_latest_of_calls_under_one_key_is_the_last_that_was_made(store
     assert await store.latest_by_idempotency_key(one[0], "digest") == ended
 
 
-async def test_answers_are_kept_to_the_byte_and_forgotten_when_they_are_old(store: Store) -> None:
+async def test_answers_are_stored_byte_for_byte_and_forgotten_when_old(store: Store) -> None:
     account_id, key_hash = await account_with_key(store)
     kept = []
     for number in range(3):
@@ -279,7 +279,7 @@ async def test_answers_are_kept_to_the_byte_and_forgotten_when_they_are_old(stor
     assert (await verify(store)).findings == []
 
 
-async def test_no_more_than_50_answers_are_forgotten_in_one_commit(store: Store) -> None:
+async def test_at_most_50_answers_are_forgotten_per_commit(store: Store) -> None:
     account_id, key_hash = await account_with_key(store, 100_000)
 
     async def answered(number: int) -> None:
@@ -290,7 +290,7 @@ async def test_no_more_than_50_answers_are_forgotten_in_one_commit(store: Store)
     assert [await store.forget_answers(T0_MS + 1) for _ in range(3)] == [50, 1, 0]
 
 
-async def test_activity_of_concurrent_calls_adds_up_to_the_usage_of_the_account(
+async def test_activity_of_concurrent_calls_adds_up_to_account_usage(
     store: Store,
 ) -> None:
     account_id = await open_account(store, 100_000)
@@ -321,7 +321,7 @@ async def test_activity_of_concurrent_calls_adds_up_to_the_usage_of_the_account(
     assert (await verify(store)).findings == []
 
 
-async def test_activity_tells_days_keys_and_models_apart_newest_first(store: Store) -> None:
+async def test_activity_is_grouped_by_day_key_and_model_newest_first(store: Store) -> None:
     account_id = await open_account(store, 1000)
     hashes = sorted([(await make_key(store, account_id))[1].hash for _ in range(2)])
     for number, (day, key_hash, model) in enumerate(
@@ -343,7 +343,7 @@ async def test_activity_tells_days_keys_and_models_apart_newest_first(store: Sto
     assert await store.activity(account_id, from_day=TODAY + 3, to_day=TODAY + 9) == []
 
 
-async def test_two_stores_on_one_database_see_each_others_generations(
+async def test_stores_on_one_database_see_each_others_generations(
     store: Store, database_url: str
 ) -> None:
     other = open_database(database_url)

@@ -1,4 +1,4 @@
-"""Who gets what, on the running server: every row of the contract about callers of /credits."""
+"""Authentication on the running server: every row of the contract about callers of /credits."""
 
 import http.client
 import json
@@ -25,7 +25,7 @@ FORBIDDEN = (
 def request(
     server: RunningServer, method: str, path: str, authorization: list[str]
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
-    """One request, its header lines written as given, which clients with manners cannot do."""
+    """Sends one request with its header lines exactly as given, which other clients cannot do."""
     connection = http_connection(server.url)
     try:
         connection.putrequest(method, path)
@@ -60,7 +60,7 @@ def request(
         (["Bearer {viewer}"], None),
     ],
 )
-def test_what_a_header_gets(
+def test_authorization_header_gets_its_status_and_challenge(
     written: list[str],
     expected: tuple[int, str, str] | None,
     server: RunningServer,
@@ -87,7 +87,7 @@ def test_what_a_header_gets(
     ],
     ids=["deleted", "disabled"],
 )
-def test_a_key_that_was_ended_is_refused_by_the_very_next_request(
+def test_deleted_or_disabled_key_is_rejected_by_the_next_request(
     end: Callable[[httpx.Client, str], httpx.Response],
     message: str,
     server: RunningServer,
@@ -107,7 +107,9 @@ def test_a_key_that_was_ended_is_refused_by_the_very_next_request(
             assert (refused.status_code, refused.json()["error"]["message"]) == (401, message)
 
 
-def test_a_key_that_is_enabled_again_works_again(server: RunningServer, customer: Customer) -> None:
+def test_key_works_again_when_it_is_enabled_again(
+    server: RunningServer, customer: Customer
+) -> None:
     manager = http_client(
         base_url=server.api, headers={"Authorization": f"Bearer {customer.management}"}
     )
@@ -132,7 +134,7 @@ def test_a_key_that_is_enabled_again_works_again(server: RunningServer, customer
         ("DELETE", "/keys/" + "0" * 64, None),
     ],
 )
-def test_keys_that_do_not_manage_are_forbidden_to_administer_keys(
+def test_key_operations_are_forbidden_for_inference_and_viewer_keys(
     method: str, path: str, body: Any, server: RunningServer, customer: Customer
 ) -> None:
     for key in (customer.inference, customer.viewer):
@@ -142,7 +144,7 @@ def test_keys_that_do_not_manage_are_forbidden_to_administer_keys(
         assert answer.json()["user_id"] == customer.account_id
 
 
-def test_any_key_may_ask_about_itself(server: RunningServer, customer: Customer) -> None:
+def test_key_of_every_kind_can_read_itself(server: RunningServer, customer: Customer) -> None:
     for key in (customer.management, customer.inference, customer.viewer):
         for path in ("/key", "/auth/key", "/key/", "/auth/key/"):
             answer = http_request(

@@ -1,7 +1,7 @@
-"""Requests made up from our OpenAPI document, sent to the running server: it keeps what it says.
+"""Requests generated from the OpenAPI document, sent to the running server, which must conform.
 
-JSON Schema cannot say all of what a body must be (exact to 12 places, in the future, a limit only
-for some keys), so a well-formed body may be refused with a 400 that says why; nothing else may.
+JSON Schema cannot express every rule for a body (exact to 12 places, in the future, a limit only
+for some keys), so a well-formed body can be rejected with a 400. Nothing else can.
 """
 
 from copy import deepcopy
@@ -21,7 +21,7 @@ from tests.web.document import our_document
 
 
 def with_absolute_paths(document: dict[str, Any]) -> dict[str, Any]:
-    """The same document with one base for all operations, which the generator asks for."""
+    """The same document with one base path for all operations, as the generator needs it."""
     changed = deepcopy(document)
     base = urlsplit(changed.pop("servers")[0]["url"]).path
     changed["paths"] = {
@@ -53,9 +53,9 @@ CONFIG = schemathesis.Config.from_dict(
             for name, more in (
                 ("create-key", ["400", "422"]),
                 ("update-key", ["400"]),
-                # A date that is long ago.
+                # The date is too long ago.
                 ("get-activity", ["400"]),
-                # No such model, no text, one key for two requests.
+                # Unknown model, no text, one Idempotency-Key for two requests.
                 ("create-chat-completion", ["400", "402", "422"]),
                 ("create-completion", ["400", "402", "422"]),
                 ("create-embeddings", ["400", "402", "422"]),
@@ -73,21 +73,21 @@ def session() -> requests.Session:
 
 @pytest.fixture(scope="module")
 def spender(server: RunningServer) -> Customer:
-    """Whose inference key no operation of this file switches off."""
+    """An account whose inference key no operation of this file disables."""
     return open_customer_now(server.database_path)
 
 
 @schema.parametrize()
-def test_an_operation_keeps_to_its_description(
+def test_operation_conforms_to_its_description(
     case: Case,
     server: RunningServer,
     owner: Customer,
     spender: Customer,
     session: requests.Session,
 ) -> None:
-    hash_of_nothing = str(case.path_parameters.get("hash", ""))
-    if case.method in {"GET", "PATCH"} and KEY_HASH.fullmatch(hash_of_nothing):
-        # A key that is there, else no body would ever be looked at.
+    key_hash_in_path = str(case.path_parameters.get("hash", ""))
+    if case.method in {"GET", "PATCH"} and KEY_HASH.fullmatch(key_hash_in_path):
+        # A key that exists; otherwise no body would ever be read.
         case.path_parameters["hash"] = key_hash(owner.inference)
     kinds = case.operation.definition.raw["x-key-kinds"]
     key = spender.inference if kinds == ["inference"] else owner.management
@@ -95,14 +95,14 @@ def test_an_operation_keeps_to_its_description(
     case.call_and_validate(base_url=server.url, session=session, headers=headers)
 
 
-def test_operations_in_a_row_keep_to_their_descriptions(
+def test_sequences_of_operations_conform_to_their_descriptions(
     server: RunningServer, session: requests.Session
 ) -> None:
     seen = set()
 
     class Workflow(schema.as_state_machine()):  # type: ignore[misc]
         def setup(self) -> None:
-            # What an account has depends on nothing but the steps of this run.
+            # A new account, so that its state depends only on the steps of this run.
             self.owner = open_customer_now(server.database_path)
 
         def before_call(self, case: Case) -> None:
@@ -119,4 +119,4 @@ def test_operations_in_a_row_keep_to_their_descriptions(
     run_state_machine_as_test(Workflow, settings=few)
     one = "/api/v1/keys/{hash}"
     assert seen >= {("POST /api/v1/keys", 201), *((f"{verb} {one}", 200) for verb in VERBS)}
-    assert (f"GET {one}", 404) in seen, "nothing was asked for after its end"
+    assert (f"GET {one}", 404) in seen, "no deleted key was requested"

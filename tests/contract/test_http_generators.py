@@ -1,6 +1,6 @@
-"""What programs that write clients need of the document. `make test-generators` runs seven of them.
+"""Rules of the document for client generators; `make test-generators` runs seven of them.
 
-Each rule is there because one of them left a type out, refused the document or wrote code that does
+Each rule exists because one of them left a type out, rejected the document or wrote code that does
 not compile: see docs/decisions/0021.
 """
 
@@ -23,7 +23,7 @@ both = pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
 
 
 def schemas_in(value: Any, place: str = "") -> Iterator[tuple[str, Schema]]:
-    """Every schema below a value of the document, with its place; examples hold none."""
+    """Every schema below a value of the document, with its path; examples contain none."""
     if isinstance(value, list):
         for number, inner in enumerate(value):
             yield from schemas_in(inner, f"{place}/{number}")
@@ -47,61 +47,61 @@ def types_of(schema: Schema) -> list[str]:
 
 
 def properties_of(document: Schema) -> Iterator[tuple[str, str, Schema, Schema]]:
-    """Place, name, schema and holder of every member of an object."""
+    """Path, name, schema and parent of every property of an object."""
     for place, schema in all_schemas(document):
         for name, member in schema.get("properties", {}).items():
             yield f"{place}.{name}", name, member, schema
 
 
 @both
-def test_the_document_is_openapi_3_1(document: Schema) -> None:
+def test_document_is_valid_openapi_3_1(document: Schema) -> None:
     jsonschema_rs.validator_for(OPENAPI_31).validate(document)
 
 
 @both
-def test_no_member_is_of_type_null_alone(document: Schema) -> None:
+def test_no_property_has_type_null_alone(document: Schema) -> None:
     members = [*properties_of(document)]
     assert len(members) > 300
     assert not [place for place, _, member, _ in members if types_of(member) == ["null"]]
 
 
 @both
-def test_every_array_says_what_is_in_it(document: Schema) -> None:
+def test_every_array_describes_its_items(document: Schema) -> None:
     arrays = [(place, s) for place, s in all_schemas(document) if "array" in types_of(s)]
     assert len(arrays) > 30
     assert not [place for place, schema in arrays if not schema.get("items")]
 
 
 @both
-def test_a_schema_has_one_type_or_that_and_null_where_it_is_an_object_or_array(
+def test_object_and_array_schemas_have_no_other_type_than_null(
     document: Schema,
 ) -> None:
-    # OpenAPI Generator reads several types as alternatives, but not with these among them.
+    # OpenAPI Generator reads several types as alternatives, but not if these are among them.
     for place, schema in all_schemas(document):
         types = {*types_of(schema)} - {"null"}
         assert len(types) <= 1 or not types & {"object", "array"}, place
 
 
 @both
-def test_a_schema_that_others_refer_to_is_not_an_object_or_null(document: Schema) -> None:
-    # openapi-python-client takes it for no class, and leaves out all that refer to it.
+def test_referenced_schema_is_not_an_object_or_null(document: Schema) -> None:
+    # openapi-python-client makes no class of it, and leaves out all schemas that refer to it.
     for name, schema in document["components"]["schemas"].items():
         assert not {"object", "null"} <= {*types_of(schema)}, name
 
 
 @both
-def test_a_boolean_has_no_constant(document: Schema) -> None:
-    # OpenAPI Generator writes it into Java as text; openapi-python-client refuses an enumeration.
+def test_boolean_has_no_const_or_enum(document: Schema) -> None:
+    # OpenAPI Generator writes it into Java as a string; openapi-python-client rejects an enum.
     for place, schema in all_schemas(document):
         assert "boolean" not in types_of(schema) or not {"const", "enum"} & schema.keys(), place
 
 
 @both
-def test_a_member_with_a_default_is_optional_and_a_member_of_a_request_has_none(
+def test_properties_have_no_default_and_parameters_with_default_are_optional(
     document: Schema,
 ) -> None:
     for place, name, member, holder in properties_of(document):
-        # openapi-typescript demands whatever has a default, so descriptions say it in words.
+        # openapi-typescript requires every property with a default: descriptions name it instead.
         assert "default" not in member, place
         assert name not in holder.get("required", ()) or "default" not in member, place
     for method, path, operation in operations_of(document):
@@ -113,7 +113,7 @@ def test_a_member_with_a_default_is_optional_and_a_member_of_a_request_has_none(
 
 
 @both
-def test_servers_are_absolute(document: Schema) -> None:
+def test_server_urls_are_absolute(document: Schema) -> None:
     items = [document, *(item for item in document["paths"].values() if "servers" in item)]
     assert len(items) > 4
     for item in items:
@@ -122,40 +122,40 @@ def test_servers_are_absolute(document: Schema) -> None:
 
 
 @both
-def test_no_schema_is_called_as_the_constructor_of_another(document: Schema) -> None:
-    # In Go the constructor of Key is NewKey.
+def test_no_schema_has_the_name_of_a_go_constructor(document: Schema) -> None:
+    # In Go, the constructor of Key is NewKey.
     names = document["components"]["schemas"].keys()
     assert not {f"New{name}" for name in names} & names
 
 
 @both
-def test_the_metadata_of_a_shortfall_is_told_apart_by_its_reason(document: Schema) -> None:
+def test_shortfall_metadata_is_discriminated_by_reason(document: Schema) -> None:
     schemas = document["components"]["schemas"]
     shortfall = schemas["ShortfallMetadata"]
     alternatives = [one["$ref"] for one in shortfall["oneOf"]]
     discriminator = shortfall["discriminator"]
     assert discriminator["propertyName"] == "reason"
     assert {*discriminator["mapping"].values()} == {*alternatives}
-    found = {
+    mapping = {
         reason: alternative
         for alternative in alternatives
         for reason in reasons_of(document, schemas[alternative.rpartition("/")[2]])
     }
-    assert found == discriminator["mapping"]
+    assert mapping == discriminator["mapping"]
     assert schemas["KeyLimitMetadata"]["properties"]["reason"]["const"] == "key_limit_exceeded"
 
 
 def reasons_of(document: Schema, schema: Schema) -> list[str]:
-    """The values of `reason`, which it demands."""
+    """The values of `reason`, which the schema requires."""
     assert "reason" in schema["required"]
     reason = schema["properties"]["reason"]
-    # In Go only the values of a schema with a name are checked, and so tell alternatives apart.
+    # Go code checks only the values of a named schema, and so distinguishes the alternatives.
     assert "$ref" in reason
     return list(referenced(document, reason)["enum"])
 
 
 @both
-def test_groups_have_readable_names(document: Schema) -> None:
+def test_tags_have_readable_names(document: Schema) -> None:
     used = {tag for *_, operation in operations_of(document) for tag in operation["tags"]}
     assert used == {tag["name"] for tag in document["tags"]}
     for tag in document["tags"]:
@@ -165,13 +165,13 @@ def test_groups_have_readable_names(document: Schema) -> None:
         assert tag["description"]
 
 
-def test_only_the_group_that_the_seed_names_is_not_called_as_people_call_it() -> None:
+def test_only_tag_of_the_seed_has_an_unreadable_name() -> None:
     (tag,) = [tag for tag in DOCUMENTS["plain"]["tags"] if "_" in tag["name"]]
     assert [tag["name"]] == SEED["paths"]["/credits"]["get"]["tags"]
     assert not [tag for tag in DOCUMENTS["generators"]["tags"] if "_" in tag["name"]]
 
 
-def test_clients_are_asked_for_the_key_once() -> None:
+def test_key_is_requested_by_security_alone() -> None:
     names = {
         referenced(DOCUMENTS["generators"], parameter)["name"]
         for item in DOCUMENTS["generators"]["paths"].values()
@@ -186,7 +186,7 @@ def test_clients_are_asked_for_the_key_once() -> None:
         assert "security" not in document["paths"]["/credits"]["get"]
 
 
-def test_the_answer_of_credits_has_the_members_that_a_header_adds() -> None:
+def test_credits_response_describes_the_fields_that_a_header_adds() -> None:
     (schema,) = {
         content["schema"]["$ref"].rpartition("/")[2]
         for content in DOCUMENTS["generators"]["paths"]["/credits"]["get"]["responses"]["200"][
@@ -200,7 +200,7 @@ def test_the_answer_of_credits_has_the_members_that_a_header_adds() -> None:
     }
 
 
-def test_the_form_for_generators_differs_in_what_the_seed_fixes_alone() -> None:
+def test_generators_document_differs_only_where_the_seed_is_fixed() -> None:
     plain, ours = deepcopy(DOCUMENTS["plain"]), deepcopy(DOCUMENTS["generators"])
     for document in (plain, ours):
         operation = document["paths"]["/credits"]["get"]

@@ -1,4 +1,4 @@
-"""GET /credits against the specification it was given in: 200, 401, 403 and 500."""
+"""GET /credits conforms to the specification of the seed: 200, 401, 403 and 500."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ OPERATION: dict[str, Any] = SEED["paths"]["/credits"]["get"]
 
 
 def check(answer: httpx.Response, status: int) -> None:
-    """Assert that an answer is the one that the seed describes for a status, and no more."""
+    """Asserts that a response is the one that the seed describes for a status, and no more."""
     assert answer.status_code == status
     content = OPERATION["responses"][str(status)]["content"]
     assert [answer.headers["content-type"]] == list(content)
@@ -36,19 +36,19 @@ def ask(server: RunningServer, key: str | None) -> httpx.Response:
     return http_request("GET", f"{server.api}/credits", headers=headers)
 
 
-def test_a_management_key_gets_the_two_totals(server: RunningServer, customer: Customer) -> None:
+def test_management_key_gets_the_two_totals(server: RunningServer, customer: Customer) -> None:
     answer = ask(server, customer.management)
     check(answer, 200)
     assert answer.text == '{"data":{"total_credits":100,"total_usage":0}}'
 
 
-def test_no_key_is_unauthorized(server: RunningServer) -> None:
+def test_request_without_key_is_unauthorized(server: RunningServer) -> None:
     answer = ask(server, None)
     check(answer, 401)
     assert answer.text == '{"error":{"message":"Missing Authentication header","code":401}}'
 
 
-def test_an_inference_key_is_forbidden_and_never_shown_zeros(
+def test_inference_key_is_forbidden_and_gets_no_zeros(
     server: RunningServer, customer: Customer
 ) -> None:
     answer = ask(server, customer.inference)
@@ -59,7 +59,7 @@ def test_an_inference_key_is_forbidden_and_never_shown_zeros(
     )
 
 
-async def test_a_mistake_of_ours_is_an_internal_server_error(
+async def test_bug_is_an_internal_server_error_without_details(
     store: Store, clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = Api(store, clock, tmp_path / "spool")
@@ -76,7 +76,7 @@ async def test_a_mistake_of_ours_is_an_internal_server_error(
 
 
 @pytest.mark.parametrize("status", [200, 401, 403, 500])
-def test_the_seed_would_refuse_other_bodies(status: int) -> None:
+def test_seed_schemas_reject_other_bodies(status: int) -> None:
     schema = OPERATION["responses"][str(status)]["content"]["application/json"]["schema"]
     others: list[Any] = [
         {},

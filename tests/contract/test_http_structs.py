@@ -14,7 +14,7 @@ REQUESTS = {"CreateKeyRequest", "UpdateKeyRequest"}
 
 
 def alternatives(schema: dict[str, Any]) -> list[dict[str, Any]]:
-    """A schema, or the ones of which a value fits any."""
+    """The schemas of `oneOf`, or the schema itself."""
     schema = referenced(DOCUMENT, schema)
     several = schema.get("oneOf") or schema.get("anyOf")
     if several is None and len(schema.get("allOf", ())) == 1:
@@ -32,7 +32,7 @@ def may_be_null(kind: Any) -> bool:
 
 
 def within(kind: Any) -> type[msgspec.Struct] | None:
-    """The struct that a member is, or has in its list."""
+    """The struct that a field is, or has in its list."""
     for each in (kind, *get_args(kind)):
         inner = get_args(each)[0] if get_origin(each) in (list, tuple) else each
         if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
@@ -43,7 +43,7 @@ def within(kind: Any) -> type[msgspec.Struct] | None:
 def compare(
     struct: type[msgspec.Struct], schema: dict[str, Any], seen: set[str], *, is_request: bool
 ) -> None:
-    """Compare a struct, and those that stand within it, with a schema."""
+    """Compares a struct, and those within it, with a schema."""
     seen.add(struct.__name__)
     [described] = [each for each in alternatives(schema) if "properties" in each]
     fields = msgspec.structs.fields(struct)
@@ -57,7 +57,7 @@ def compare(
     assert described.get("required", []) == required
     for field in fields:
         member = described["properties"][field.encode_name]
-        # A number of a request is read by us: its type says neither null nor number.
+        # Numbers of a request are parsed by hand: their type shows neither null nor number.
         if not (is_request and msgspec.Raw in (field.type, *get_args(field.type))):
             omitted = struct.__struct_config__.omit_defaults and not field.required
             expected = may_be_null(field.type) and not omitted
@@ -68,12 +68,12 @@ def compare(
 
 
 @pytest.mark.parametrize("name", [name for name, each in STRUCTS.items() if schema_of(each)])
-def test_struct_has_the_members_of_its_schema_in_order(name: str) -> None:
+def test_struct_has_the_fields_of_its_schema_in_order(name: str) -> None:
     schema = SCHEMAS[schema_of(STRUCTS[name]) or ""]
     compare(STRUCTS[name], schema, set(), is_request=name in REQUESTS)
 
 
-def test_struct_without_a_schema_of_its_own_is_within_one_that_has() -> None:
+def test_struct_without_schema_is_within_a_struct_with_one() -> None:
     seen = set[str]()
     for struct in STRUCTS.values():
         if name := schema_of(struct):

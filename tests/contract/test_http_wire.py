@@ -1,4 +1,4 @@
-"""What only the real server shows: HEAD, connections, many clients at once, and what it stores."""
+"""Behavior that only the real server shows: HEAD, connections, concurrent clients, stored files."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +33,7 @@ def as_caller(key: str) -> dict[str, str]:
         ("/metrics", 404),
     ],
 )
-def test_head_is_get_without_its_body(
+def test_head_returns_the_headers_of_get_without_a_body(
     path: str, status: int, server: RunningServer, customer: Customer
 ) -> None:
     with http_client(base_url=server.url, headers=as_caller(customer.management)) as client:
@@ -46,11 +46,11 @@ def test_head_is_get_without_its_body(
             k: v for k, v in got.headers.items() if k not in changing
         }
         assert int(head.headers["content-length"]) == len(got.content)
-        # A body after HEAD would be read as the start of this answer.
+        # A body after HEAD would be read as the start of this response.
         assert client.get("/healthz").text == '{"status":"ok"}'
 
 
-def test_head_of_what_is_not_there_is_refused_like_get(
+def test_head_without_permission_is_rejected_like_get(
     server: RunningServer, customer: Customer
 ) -> None:
     assert http_request("HEAD", f"{server.api}/credits").status_code == 401
@@ -58,7 +58,7 @@ def test_head_of_what_is_not_there_is_refused_like_get(
     assert refused.status_code == 403
 
 
-def test_a_connection_is_kept_through_refusals(server: RunningServer, customer: Customer) -> None:
+def test_connection_stays_open_after_errors(server: RunningServer, customer: Customer) -> None:
     with http_client(base_url=server.api) as client:
         for _ in range(3):
             assert client.get("/credits").status_code == 401
@@ -70,7 +70,7 @@ def test_a_connection_is_kept_through_refusals(server: RunningServer, customer: 
             assert "connection" not in answer.headers
 
 
-def test_a_request_id_is_never_given_twice(server: RunningServer) -> None:
+def test_request_ids_are_unique(server: RunningServer) -> None:
     with ThreadPoolExecutor(8) as pool:
         ids = list(
             pool.map(
@@ -81,7 +81,7 @@ def test_a_request_id_is_never_given_twice(server: RunningServer) -> None:
     assert len(set(ids)) == 64
 
 
-def test_thirty_two_clients_that_repeat_one_request_get_one_key(
+def test_32_clients_that_repeat_one_request_get_one_key(
     server: RunningServer, customer: Customer
 ) -> None:
     def post(_: int) -> httpx.Response:
@@ -99,7 +99,7 @@ def test_thirty_two_clients_that_repeat_one_request_get_one_key(
     assert [row["name"] for row in listed.json()["data"]].count("new") == 1
 
 
-def test_no_file_and_no_log_line_holds_a_key(tmp_path: Path) -> None:
+def test_keys_are_in_no_file_and_no_log_line(tmp_path: Path) -> None:
     with running_server(tmp_path, MODELGATES_LOG_LEVEL="debug") as server:
         customer = open_customer_now(server.database_path)
         headers = {**as_caller(customer.management), "Idempotency-Key": "repeatable"}
@@ -123,14 +123,14 @@ def test_no_file_and_no_log_line_holds_a_key(tmp_path: Path) -> None:
     stored += b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert customer.account_id.encode() in stored
     for text in texts:
-        # The label shows three characters at each end; nothing of the rest is anywhere.
+        # The label shows three characters at each end; nothing else of the key is stored.
         secret = text.removeprefix("sk-mg-v1-")[3:-3]
         for length in (16, len(secret)):
             assert secret[:length].encode() not in stored
             assert secret[-length:].encode() not in stored
 
 
-def test_metrics_are_served_for_the_token_and_for_nobody_without_one(tmp_path: Path) -> None:
+def test_metrics_are_served_only_with_the_token(tmp_path: Path) -> None:
     with running_server(tmp_path, MODELGATES_METRICS_TOKEN=TOKEN) as server:
         for _ in range(3):
             http_request("GET", f"{server.api}/credits")
@@ -142,14 +142,14 @@ def test_metrics_are_served_for_the_token_and_for_nobody_without_one(tmp_path: P
             assert http_request("GET", f"{server.url}/metrics", headers=headers).status_code == 404
 
 
-def test_metrics_are_not_there_where_no_token_is_set(server: RunningServer) -> None:
+def test_metrics_are_not_found_when_server_has_no_token(server: RunningServer) -> None:
     for headers in ({}, as_caller(TOKEN)):
         answer = http_request("GET", f"{server.url}/metrics", headers=headers)
         assert answer.status_code == 404
         assert answer.text == '{"error":{"message":"Resource not found","code":404}}'
 
 
-def test_a_database_that_was_replaced_makes_the_server_unready(tmp_path: Path) -> None:
+def test_server_is_unready_while_its_database_file_is_moved(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
         assert http_request("GET", f"{server.url}/readyz").status_code == 200
         server.database_path.rename(tmp_path / "elsewhere.db")
@@ -162,7 +162,7 @@ def test_a_database_that_was_replaced_makes_the_server_unready(tmp_path: Path) -
         assert http_request("GET", f"{server.url}/readyz").status_code == 200
 
 
-def test_the_served_document_names_the_public_address(tmp_path: Path) -> None:
+def test_served_document_has_the_public_url(tmp_path: Path) -> None:
     with running_server(tmp_path, MODELGATES_PUBLIC_URL="https://credits.example") as server:
         document = http_request("GET", f"{server.url}/openapi.json").json()
         assert document["servers"] == [{"url": "https://credits.example/api/v1"}]

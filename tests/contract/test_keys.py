@@ -32,19 +32,19 @@ from tests.support import (
 DAY_MS = 86_400_000
 
 
-async def page(store: Store, account_id: str, **asked: object) -> list[Key]:
+async def page(store: Store, account_id: str, **options: object) -> list[Key]:
     everything = {"kinds": list(KeyKind), "include_disabled": True, "offset": 0, "limit": 100}
-    return await store.keys(account_id, **{**everything, **asked})  # type: ignore[arg-type]
+    return await store.keys(account_id, **{**everything, **options})  # type: ignore[arg-type]
 
 
-async def test_what_is_not_there_is_nothing_and_no_error(store: Store) -> None:
+async def test_unknown_key_is_none_and_lists_are_empty(store: Store) -> None:
     assert await store.key("0" * 64) is None
     assert await store.authenticated_key("0" * 64) is None
     assert await page(store, new_account_id()) == []
     assert await store.forget_key_creation_records(T0_MS) == 0
 
 
-async def test_a_key_is_read_as_it_was_saved(store: Store) -> None:
+async def test_key_is_read_back_as_saved(store: Store) -> None:
     account_id = await open_account(store)
     _, plain = await make_key(store, account_id)
     _, full = await make_key(
@@ -63,7 +63,7 @@ async def test_a_key_is_read_as_it_was_saved(store: Store) -> None:
     assert await store.key(full.hash) == full
 
 
-async def test_a_caller_is_told_with_the_figures_of_now(store: Store) -> None:
+async def test_authenticated_key_has_the_current_amounts_of_its_account(store: Store) -> None:
     account_id = await open_account(store, 10)
     _, key = await make_key(store, account_id, expires_at_ms=T0_MS + DAY_MS)
     await store.execute(place(account_id, key.hash, "spent", 3))
@@ -83,7 +83,7 @@ async def test_a_caller_is_told_with_the_figures_of_now(store: Store) -> None:
     )
 
 
-async def test_a_caller_is_told_though_revoked_so_that_it_can_be_refused(store: Store) -> None:
+async def test_authenticated_key_is_returned_when_disabled_deleted_or_closed(store: Store) -> None:
     account_id = await open_account(store)
     _, key = await make_key(store, account_id)
     await store.change_key(key.hash, KeyChange(disabled=True), T0_MS)
@@ -97,7 +97,7 @@ async def test_a_caller_is_told_though_revoked_so_that_it_can_be_refused(store: 
     assert (caller.deleted_at_ms, caller.closed_at_ms) == (T0_MS + 1, T0_MS)
 
 
-async def test_what_a_key_spent_is_read_back(store: Store) -> None:
+async def test_usage_of_key_is_read_back_by_window(store: Store) -> None:
     account_id = await open_account(store, 10 * DOLLAR)
     _, key = await make_key(store, account_id)
     await store.execute(place(account_id, key.hash, "a", DOLLAR))
@@ -118,7 +118,7 @@ async def test_what_a_key_spent_is_read_back(store: Store) -> None:
     )
 
 
-async def test_keys_are_listed_newest_first_and_paged(store: Store) -> None:
+async def test_keys_are_listed_newest_first_in_pages(store: Store) -> None:
     account_id, other = await open_account(store), await open_account(store)
     await make_key(store, other)
     made = [
@@ -134,7 +134,7 @@ async def test_keys_are_listed_newest_first_and_paged(store: Store) -> None:
     assert await page(store, account_id, limit=0) == []
 
 
-async def test_keys_are_listed_by_kind_without_deleted_and_on_wish_without_disabled_ones(
+async def test_keys_are_listed_by_kind_without_deleted_or_unwanted_disabled_ones(
     store: Store,
 ) -> None:
     account_id = await open_account(store)
@@ -151,7 +151,7 @@ async def test_keys_are_listed_by_kind_without_deleted_and_on_wish_without_disab
     assert await page(store, account_id, kinds=()) == []
 
 
-async def test_keys_are_listed_on_wish_without_expired_ones(store: Store) -> None:
+async def test_expired_keys_are_left_out_of_the_list_on_request(store: Store) -> None:
     account_id = await open_account(store)
     made = {
         (await make_key(store, account_id, expires_at_ms=expires_at_ms))[1].hash: expires_at_ms
@@ -166,7 +166,7 @@ async def test_keys_are_listed_on_wish_without_expired_ones(store: Store) -> Non
         }
 
 
-async def test_a_change_is_answered_as_it_is_read_back(store: Store) -> None:
+async def test_change_returns_the_key_as_it_is_read_back(store: Store) -> None:
     account_id = await open_account(store, 10)
     _, key = await make_key(store, account_id, limit_pico=5)
     await store.execute(place(account_id, key.hash, "h", 3))
@@ -189,7 +189,7 @@ async def test_a_change_is_answered_as_it_is_read_back(store: Store) -> None:
     )
 
 
-async def test_a_deleted_key_is_gone_and_cannot_be_changed_back(store: Store) -> None:
+async def test_deleted_key_is_not_found_and_cannot_be_restored(store: Store) -> None:
     account_id = await open_account(store)
     _, key = await make_key(store, account_id)
     await store.change_key(key.hash, KeyChange(deleted=True), T0_MS)
@@ -201,7 +201,7 @@ async def test_a_deleted_key_is_gone_and_cannot_be_changed_back(store: Store) ->
         await store.change_key("0" * 64, KeyChange(), T0_MS)
 
 
-async def test_a_changed_limit_and_a_charge_at_once_lose_neither(store: Store) -> None:
+async def test_concurrent_limit_changes_and_charges_are_all_kept(store: Store) -> None:
     account_id = await open_account(store, 100)
     _, key = await make_key(store, account_id)
     for number in range(30):
@@ -211,12 +211,12 @@ async def test_a_changed_limit_and_a_charge_at_once_lose_neither(store: Store) -
             store.change_key(key.hash, KeyChange(limit_pico=100 + number), T0_MS),
             store.execute(capture(account_id, key.hash, hold_id, 1)),
         )
-    found = await store.key(key.hash)
-    assert found is not None
-    assert (found.limit_pico, found.usage_pico, found.held_pico) == (129, 30, 0)
+    saved = await store.key(key.hash)
+    assert saved is not None
+    assert (saved.limit_pico, saved.usage_pico, saved.held_pico) == (129, 30, 0)
 
 
-async def test_a_changed_key_binds_the_very_next_hold(store: Store) -> None:
+async def test_change_of_key_applies_to_the_next_hold(store: Store) -> None:
     account_id = await open_account(store, 100)
     _, key = await make_key(store, account_id)
     await store.execute(place(account_id, key.hash, "first", 5))
@@ -232,7 +232,7 @@ async def test_a_changed_key_binds_the_very_next_hold(store: Store) -> None:
     await store.execute(capture(account_id, key.hash, "first", 5))
 
 
-async def test_no_key_is_made_for_an_account_that_is_not_open(store: Store) -> None:
+async def test_key_creation_is_refused_when_account_is_unknown_or_closed(store: Store) -> None:
     _, stray = new_key(new_account_id())
     with pytest.raises(AccountNotFound):
         await store.create_key(stray)
@@ -245,7 +245,7 @@ async def test_no_key_is_made_for_an_account_that_is_not_open(store: Store) -> N
     assert await store.key(late.hash) is None
 
 
-async def test_two_keys_with_one_hash_cannot_be(store: Store) -> None:
+async def test_second_key_with_the_same_hash_is_rejected(store: Store) -> None:
     account_id = await open_account(store)
     _, key = await make_key(store, account_id)
     with pytest.raises(Exception, match=r"(?i)unique"):
@@ -257,14 +257,14 @@ async def test_two_keys_with_one_hash_cannot_be(store: Store) -> None:
 async def create(
     store: Store, key: Key, reference: str = "r", digest: str = "d", nonce: bytes = b"\x00n"
 ) -> IssuedKey:
-    """Create a key by a request that may be repeated under its reference."""
+    """Creates a key by a request that can be repeated under its reference."""
     record = KeyCreationRecord(
         key.account_id, reference, digest, nonce, key.hash, key.created_at_ms
     )
     return await store.create_key(key, record)
 
 
-async def test_a_repeated_creation_gives_the_key_that_stands(store: Store) -> None:
+async def test_repeated_creation_returns_the_first_key(store: Store) -> None:
     account_id = await open_account(store)
     _, first = new_key(account_id)
     issued = await create(store, first, nonce=b"one")
@@ -276,16 +276,16 @@ async def test_a_repeated_creation_gives_the_key_that_stands(store: Store) -> No
     assert await page(store, account_id) == [first]
 
 
-async def test_a_creation_sent_many_times_at_once_makes_one_key(store: Store) -> None:
+async def test_creation_repeated_many_times_at_once_makes_one_key(store: Store) -> None:
     account_id = await open_account(store)
     issued = await asyncio.gather(
         *(create(store, new_key(account_id)[1], nonce=bytes([n])) for n in range(20))
     )
-    assert len({(one.key.hash, one.nonce) for one in issued}) == 1
+    assert len({(each.key.hash, each.nonce) for each in issued}) == 1
     assert [key.hash for key in await page(store, account_id)] == [issued[0].key.hash]
 
 
-async def test_a_creation_repeated_with_other_parameters_is_refused(store: Store) -> None:
+async def test_creation_repeated_with_other_parameters_is_refused(store: Store) -> None:
     account_id = await open_account(store)
     _, first = new_key(account_id)
     await create(store, first)
@@ -294,13 +294,13 @@ async def test_a_creation_repeated_with_other_parameters_is_refused(store: Store
     assert await page(store, account_id) == [first]
 
 
-async def test_key_creation_records_of_two_accounts_do_not_meet(store: Store) -> None:
+async def test_key_creation_records_of_two_accounts_are_separate(store: Store) -> None:
     for account_id in (await open_account(store), await open_account(store)):
         _, key = new_key(account_id)
         assert (await create(store, key)).key == key
 
 
-async def test_a_repeated_creation_tells_how_the_key_is_now(store: Store) -> None:
+async def test_repeated_creation_returns_the_current_state_of_the_key(store: Store) -> None:
     account_id = await open_account(store)
     _, first = new_key(account_id)
     await create(store, first)
@@ -323,7 +323,7 @@ async def test_repeated_creation_is_refused_when_the_key_was_deleted(store: Stor
     assert (await create(store, second, "new")).key == second
 
 
-async def test_repeated_creation_answers_when_the_key_was_disabled_or_expired(
+async def test_repeated_creation_returns_key_that_is_disabled_or_expired(
     store: Store,
 ) -> None:
     account_id = await open_account(store)
@@ -334,7 +334,7 @@ async def test_repeated_creation_answers_when_the_key_was_disabled_or_expired(
     assert (await create(store, again)).key == disabled
 
 
-async def test_creation_repeated_while_the_key_is_deleted_never_makes_a_second_one(
+async def test_creation_repeated_during_deletion_never_makes_a_second_key(
     store: Store,
 ) -> None:
     account_id = await open_account(store)
@@ -347,14 +347,14 @@ async def test_creation_repeated_while_the_key_is_deleted_never_makes_a_second_o
         *repeats[5:],
         return_exceptions=True,
     )
-    told = [result for result in results if isinstance(result, IssuedKey)]
+    returned = [result for result in results if isinstance(result, IssuedKey)]
     refused = [result for result in results if isinstance(result, Exception)]
-    assert {issued.key.hash for issued in told} <= {first.hash}
+    assert {issued.key.hash for issued in returned} <= {first.hash}
     assert {type(refusal) for refusal in refused} <= {CreatedKeyDeleted}
     assert await page(store, account_id) == []
 
 
-async def test_key_creation_records_are_forgotten_when_old_and_not_before(store: Store) -> None:
+async def test_key_creation_records_are_forgotten_only_when_old(store: Store) -> None:
     account_id = await open_account(store)
     _, old = new_key(account_id)
     _, young = new_key(account_id, created_at_ms=T0_MS + 1)
@@ -369,7 +369,7 @@ async def test_key_creation_records_are_forgotten_when_old_and_not_before(store:
     assert await store.key(old.hash) == old
 
 
-async def test_old_key_creation_records_are_forgotten_a_thousand_at_a_time(store: Store) -> None:
+async def test_old_key_creation_records_are_forgotten_1000_at_a_time(store: Store) -> None:
     account_id = await open_account(store)
     await asyncio.gather(*(create(store, new_key(account_id)[1], str(n)) for n in range(1001)))
     assert await store.forget_key_creation_records(T0_MS + 1) == 1000

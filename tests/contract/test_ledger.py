@@ -55,7 +55,7 @@ async def journal(store: Store, account_id: str) -> list[Entry]:
     return await store.entries(account_id, after_seq=0, limit=1000)
 
 
-async def test_what_is_not_there_is_nothing_and_no_error(store: Store) -> None:
+async def test_unknown_account_is_none_and_lists_are_empty(store: Store) -> None:
     nobody = new_account_id()
     assert await store.account(nobody) is None
     assert await journal(store, nobody) == []
@@ -63,7 +63,7 @@ async def test_what_is_not_there_is_nothing_and_no_error(store: Store) -> None:
     assert await store.expired_holds(T0_MS, 10) == []
 
 
-async def test_an_account_is_read_as_it_was_opened(store: Store) -> None:
+async def test_account_is_read_back_as_opened(store: Store) -> None:
     account_id = new_account_id()
     command = msgspec.structs.replace(opening(account_id, -5), name="Žofie 株式会社 🙂 '; --")
     receipt = await store.execute(command)
@@ -74,7 +74,7 @@ async def test_an_account_is_read_as_it_was_opened(store: Store) -> None:
     assert await journal(store, account_id) == [receipt.entry]
 
 
-async def test_every_kind_of_entry_is_read_as_it_was_answered(store: Store) -> None:
+async def test_every_kind_of_entry_is_read_back_as_returned(store: Store) -> None:
     account_id = await open_account(store, 10 * DOLLAR)
     _, key = await make_key(store, account_id)
     receipts = [
@@ -114,7 +114,7 @@ async def test_every_kind_of_entry_is_read_as_it_was_answered(store: Store) -> N
     )
 
 
-async def test_the_largest_amounts_are_kept_to_the_pico(store: Store) -> None:
+async def test_largest_amounts_are_exact_to_the_pico(store: Store) -> None:
     account_id = await open_account(store, ENTRY_MAX_PICO)
     _, key = await make_key(store, account_id)
     await store.execute(place(account_id, key.hash, "h", ENTRY_MAX_PICO))
@@ -124,7 +124,7 @@ async def test_the_largest_amounts_are_kept_to_the_pico(store: Store) -> None:
     assert await figures(store, account_id) == (ENTRY_MAX_PICO, ENTRY_MAX_PICO, 0)
 
 
-async def test_the_largest_overrun_is_kept_to_the_pico(store: Store) -> None:
+async def test_largest_overrun_is_exact_to_the_pico(store: Store) -> None:
     account_id = await open_account(store, 1)
     _, key = await make_key(store, account_id)
     await store.execute(place(account_id, key.hash, "h", 0))
@@ -133,7 +133,7 @@ async def test_the_largest_overrun_is_kept_to_the_pico(store: Store) -> None:
     assert (await journal(store, account_id))[-1] == receipt.entry
 
 
-async def test_a_write_is_seen_by_the_next_read_of_every_store(
+async def test_write_is_visible_to_the_next_read_of_every_store(
     store: Store, database_url: str
 ) -> None:
     other = open_database(database_url)
@@ -151,7 +151,7 @@ async def test_a_write_is_seen_by_the_next_read_of_every_store(
     await other.close()
 
 
-async def test_a_reference_is_known_for_ever_and_to_every_store(
+async def test_reference_is_remembered_permanently_by_every_store(
     store: Store, database_url: str
 ) -> None:
     account_id = await open_account(store, 5)
@@ -170,7 +170,7 @@ async def test_a_reference_is_known_for_ever_and_to_every_store(
     assert await figures(store, account_id) == (3, 0, 0)
 
 
-async def test_a_command_sent_many_times_at_once_is_done_once(store: Store) -> None:
+async def test_command_sent_many_times_at_once_is_posted_once(store: Store) -> None:
     account_id = await open_account(store, 5)
     receipts = await asyncio.gather(*(store.execute(grant(account_id, 7, "x")) for _ in range(50)))
     assert sum(not receipt.replayed for receipt in receipts) == 1
@@ -178,14 +178,14 @@ async def test_a_command_sent_many_times_at_once_is_done_once(store: Store) -> N
     assert await figures(store, account_id) == (12, 0, 0)
 
 
-async def test_an_account_opened_many_times_at_once_is_one_account(store: Store) -> None:
+async def test_account_opened_many_times_at_once_is_one_account(store: Store) -> None:
     account_id = new_account_id()
     receipts = await asyncio.gather(*(store.execute(opening(account_id)) for _ in range(50)))
     assert sum(not receipt.replayed for receipt in receipts) == 1
     assert len(await journal(store, account_id)) == 1
 
 
-async def test_refusals_come_through_as_the_core_raised_them(store: Store) -> None:
+async def test_refusals_of_the_core_are_raised_unchanged(store: Store) -> None:
     account_id = await open_account(store, 5)
     nobody = new_account_id()
     _, key = await make_key(store, account_id, limit_pico=3)
@@ -208,10 +208,10 @@ async def test_refusals_come_through_as_the_core_raised_them(store: Store) -> No
     assert await figures(store, account_id) == (5, 0, 0)
 
 
-async def test_a_refused_command_takes_nothing_from_those_it_came_with(store: Store) -> None:
+async def test_refused_command_does_not_affect_others_of_its_batch(store: Store) -> None:
     account_id = await open_account(store, 10)
     _, key = await make_key(store, account_id)
-    asked: list[c.Command] = [
+    commands: list[c.Command] = [
         place(account_id, key.hash, "good", 6),
         place(account_id, key.hash, "too much", 5),
         void(account_id, key.hash, "nothing"),
@@ -219,13 +219,13 @@ async def test_a_refused_command_takes_nothing_from_those_it_came_with(store: St
         place(account_id, key.hash, "good too", 4),
     ]
     results = await asyncio.gather(
-        *(store.execute(command) for command in asked), return_exceptions=True
+        *(store.execute(command) for command in commands), return_exceptions=True
     )
     assert [isinstance(result, Exception) for result in results] == [False, *[True] * 3, False]
     assert await figures(store, account_id) == (10, 0, 10)
 
 
-async def test_commands_of_one_caller_are_done_in_their_order(store: Store) -> None:
+async def test_commands_of_one_caller_are_posted_in_order(store: Store) -> None:
     account_id = await open_account(store, 10)
     _, key = await make_key(store, account_id)
     for number in range(20):
@@ -236,7 +236,7 @@ async def test_commands_of_one_caller_are_done_in_their_order(store: Store) -> N
         assert [r.entry.kind for r in results] == [EntryKind.HOLD, EntryKind.VOID]
 
 
-async def test_a_hold_ends_once_however_many_end_it_at_once(store: Store) -> None:
+async def test_hold_ends_once_when_many_end_it_at_once(store: Store) -> None:
     account_id = await open_account(store, 100)
     _, key = await make_key(store, account_id)
     for number in range(10):
@@ -259,7 +259,7 @@ async def test_a_hold_ends_once_however_many_end_it_at_once(store: Store) -> Non
     assert (await figures(store, account_id))[2] == 0
 
 
-async def test_entries_are_paged_without_gap_or_repeat(store: Store) -> None:
+async def test_entries_are_paged_without_gaps_or_repeats(store: Store) -> None:
     account_id = await open_account(store)
     await open_account(store, 5)
     for number in range(24):
@@ -275,17 +275,17 @@ async def test_entries_are_paged_without_gap_or_repeat(store: Store) -> None:
     assert {entry.account_id for page in pages for entry in page} == {account_id}
 
 
-async def test_accounts_are_paged_in_the_order_of_code_points(store: Store) -> None:
+async def test_accounts_are_paged_in_code_point_order(store: Store) -> None:
     ids = {"user_" + "0" * 21 + last for last in "019AZaz"}
     for account_id in ids:
         await open_account(store, account_id=account_id)
-    found: list[str] = []
-    while page := await store.accounts(after=found[-1] if found else "", limit=3):
-        found.extend(account.id for account in page)
-    assert found == sorted(ids)
+    listed: list[str] = []
+    while page := await store.accounts(after=listed[-1] if listed else "", limit=3):
+        listed.extend(account.id for account in page)
+    assert listed == sorted(ids)
 
 
-async def test_expired_holds_are_the_open_ones_past_their_time_oldest_first(store: Store) -> None:
+async def test_expired_holds_are_the_open_ones_past_expiry_oldest_first(store: Store) -> None:
     account_id = await open_account(store, 100)
     _, key = await make_key(store, account_id)
     for hold_id, minute in (("third", 3), ("first", 1), ("second", 2), ("late", 9), ("ended", 0)):
@@ -293,9 +293,9 @@ async def test_expired_holds_are_the_open_ones_past_their_time_oldest_first(stor
         await store.execute(place(account_id, key.hash, hold_id, 1, at_ms))
     await store.execute(void(account_id, key.hash, "ended"))
     last_ms = T0_MS + 3 * 60_000 + HOLD_MS
-    found = await store.expired_holds(last_ms, 10)
-    assert [hold.id for hold in found] == ["first", "second", "third"]
-    assert found[0] == Hold(
+    expired = await store.expired_holds(last_ms, 10)
+    assert [hold.id for hold in expired] == ["first", "second", "third"]
+    assert expired[0] == Hold(
         account_id=account_id,
         id="first",
         key_hash=key.hash,
@@ -308,11 +308,11 @@ async def test_expired_holds_are_the_open_ones_past_their_time_oldest_first(stor
     assert [hold.id for hold in await store.expired_holds(last_ms, 1)] == ["first"]
 
 
-async def test_a_caller_that_went_away_does_not_stop_what_it_asked(store: Store) -> None:
+async def test_commands_of_cancelled_caller_are_still_posted(store: Store) -> None:
     account_id = await open_account(store, 5)
     for number in range(20):
-        asked = asyncio.ensure_future(store.execute(grant(account_id, 1, str(number))))
+        running = asyncio.ensure_future(store.execute(grant(account_id, 1, str(number))))
         await asyncio.sleep(0)
-        asked.cancel()
+        running.cancel()
     await store.execute(grant(account_id, 1, "last"))
     assert await figures(store, account_id) == (26, 0, 0)

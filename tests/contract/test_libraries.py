@@ -1,7 +1,7 @@
-"""Parts of libraries that are not documented and that we depend on, each used in one folder.
+"""Undocumented parts of libraries that the gateway depends on, each used in one folder.
 
-A new version may change them without notice. The upper bounds in pyproject.toml keep it out until
-the bound is raised and this passes.
+A new version can change them without notice. The upper bounds in pyproject.toml keep it out until
+these tests pass with it and the bound is raised.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from uvicorn.supervisors.multiprocess import Process
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 IN = {"uvicorn": "src/modelgates_server/web/http", "aiohttp": "src/modelgates_server/providers"}
 IMPORTS = {"uvicorn": r"from uvicorn\.", "aiohttp": r"(?:from|import) aiohttp\b"}
-# The sandbox cuts connections off, which nothing documented can; it has no part in serving.
+# The sandbox cuts connections, which no documented function can. The gateway does not use it.
 EXCEPT = PYPROJECT.parent / "src/modelgates_server/providers/sandbox/server.py"
 
 USED: dict[str, dict[str, tuple[str, ...]]] = {
@@ -60,7 +60,7 @@ USED: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 def parts() -> dict[str, Any]:
-    """Each part by its name: an object where its attributes are set when it is made."""
+    """Each part by its name; an instance if its attributes are set on creation."""
     loop = asyncio.get_running_loop()
     config = uvicorn.Config("tests.contract.test_libraries:PYPROJECT", interface="asgi3")
     config.load()
@@ -88,7 +88,7 @@ def parts() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("library", USED)
-async def test_library_has_the_parts_that_we_use(library: str) -> None:
+async def test_library_has_the_undocumented_parts_in_use(library: str) -> None:
     made = parts()
     for name, attributes in USED[library].items():
         missing = [each for each in attributes if not hasattr(made[name], each)]
@@ -104,11 +104,11 @@ def test_library_has_an_upper_bound_below_its_next_minor_version(library: str) -
     [bounds] = [each for each in dependencies if re.match(rf"{library}\b", each)]
     major, minor = version(library).split(".")[:2]
     assert bounds.endswith(f"<{major}.{int(minor) + 1}"), (
-        f"{bounds} lets a version in that nobody has tried: its undocumented parts may be others"
+        f"{bounds} allows an untested version, whose undocumented parts may be different"
     )
 
 
-def test_undocumented_parts_are_used_in_one_folder_each() -> None:
+def test_undocumented_parts_of_each_library_are_used_in_one_folder() -> None:
     source = PYPROJECT.parent / "src"
     for library, folder in IN.items():
         users = [

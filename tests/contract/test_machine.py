@@ -1,4 +1,4 @@
-"""Random histories: the pure core and every store against an independent model of the promises."""
+"""Random histories of the pure core and of every store, compared with an independent model."""
 
 import asyncio
 import copy
@@ -53,7 +53,7 @@ KEYS: tuple[tuple[int, dict[str, object]], ...] = (
     (1, {}),
     (1, {"kind": KeyKind.MANAGEMENT}),
 )
-# A key of the other account or of the wrong kind is tried now and then.
+# Sometimes a key of the other account or of the wrong kind is tried.
 KEYS_OF = ((0, 1, 1, 2), (2, 2, 3, 0))
 # Explaining a failure takes minutes; the shrunken history speaks for itself.
 PHASES = (Phase.generate, Phase.shrink)
@@ -68,11 +68,11 @@ KINDS: tuple[Kind, ...] = (
 
 amounts = st.one_of(st.sampled_from([0, 1, DOLLAR, 3 * DOLLAR]), st.integers(0, 2 * DOLLAR))
 
-Asked = tuple[c.Command, Result]
+Sent = tuple[c.Command, Result]
 
 
 class Request(NamedTuple):
-    """Which command to send; `which` picks a hold and `key` a key, mostly ones that fit."""
+    """A command to send; `which` selects a hold and `key` a key, mostly matching ones."""
 
     kind: Kind
     account: int
@@ -224,30 +224,30 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def hold_id(self, account_id: str, which: int) -> str:
         holds = self.model.accounts[account_id].holds
-        wanted = [name for name, hold in holds.items() if hold.is_open == (which < 8)]
-        return wanted[which % len(wanted)] if wanted else "never placed"
+        matching = [name for name, hold in holds.items() if hold.is_open == (which < 8)]
+        return matching[which % len(matching)] if matching else "never placed"
 
     def owner(self, account_id: str, hold_id: str, request: Request) -> str | None:
-        """The key of a hold, except that a wrong one is sent now and then."""
+        """The key of a hold; sometimes None, so that a wrong key is sent."""
         hold = self.model.accounts[account_id].holds.get(hold_id)
         wrong = request.key == 3 and request.which % 2
         return None if hold is None or wrong else hold.key_hash
 
     def send(self, *commands: c.Command) -> None:
-        """Have commands done at once; the outcome must be that of one order of them."""
+        """Sends commands at once; their outcome must be that of one order of them."""
         results = self.subject.run(commands)
         self.sent.extend(commands)
-        asked = list(zip(commands, results, strict=True))
-        if not any(self.explained_by(order) for order in orders(asked)):
-            told = [(command, outcome(result)) for command, result in asked]
-            pytest.fail(f"no order explains {told}")
-        for command, result in asked:
+        sent = list(zip(commands, results, strict=True))
+        if not any(self.explained_by(order) for order in orders(sent)):
+            outcomes = [(command, outcome(result)) for command, result in sent]
+            pytest.fail(f"no order explains {outcomes}")
+        for command, result in sent:
             if not isinstance(result, Exception):
                 name = (command.account_id, command.reference)
                 assert self.first.setdefault(name, result.entry) == result.entry
 
-    def explained_by(self, order: Sequence[Asked]) -> bool:
-        """Whether the model allows these outcomes; if so, it goes on from there."""
+    def explained_by(self, order: Sequence[Sent]) -> bool:
+        """Whether the model allows these outcomes; if so, it continues from there."""
         model = copy.deepcopy(self.model) if len(order) > 1 else self.model
         if not all(outcome(result) in model.ask(command) for command, result in order):
             return False
@@ -306,8 +306,8 @@ class LedgerMachine(RuleBasedStateMachine):
             assert len(ended) == len(set(ended))
 
 
-def orders(asked: list[Asked]) -> list[list[Asked]]:
-    return [asked] if len(asked) == 1 else [asked, asked[::-1]]
+def orders(sent: list[Sent]) -> list[list[Sent]]:
+    return [sent] if len(sent) == 1 else [sent, sent[::-1]]
 
 
 def outcome(result: Result) -> str:
@@ -332,14 +332,14 @@ def machine_on(subject: Callable[[], Subject]) -> type[LedgerMachine]:
     return Machine
 
 
-def test_no_history_brings_the_pure_ledger_off_the_model() -> None:
+def test_random_histories_of_the_pure_ledger_match_the_model() -> None:
     run_state_machine_as_test(
         machine_on(PureSubject),
         settings=settings(max_examples=200, stateful_step_count=40, phases=PHASES),
     )
 
 
-def test_no_history_brings_a_store_off_the_model(store_subject: StoreSubject) -> None:
+def test_random_histories_of_a_store_match_the_model(store_subject: StoreSubject) -> None:
     run_state_machine_as_test(
         machine_on(lambda: store_subject),
         settings=settings(max_examples=80, stateful_step_count=40, phases=PHASES),

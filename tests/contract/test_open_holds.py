@@ -1,4 +1,4 @@
-"""The holds that are open, of one account and of all."""
+"""The open holds of one account, and of all accounts together."""
 
 from modelgates_server.core.ledger.records import Hold, HoldState
 from modelgates_server.service.ports import CallSummary, OpenHolds, Store
@@ -27,9 +27,9 @@ async def test_open_holds_are_those_of_the_account_oldest_first(store: Store) ->
     await store.execute(place(*other, "x", 5, T0_MS + 7))
     await store.execute(void(one[0], one[1], "ended"))
     await store.execute(extend(one[0], one[1], "c", "1", 4))
-    found = await store.open_holds(one[0], limit=10)
-    assert [hold.id for hold, _ in found] == ["a", "b", "c"]
-    assert found[0] == (
+    open_holds = await store.open_holds(one[0], limit=10)
+    assert [hold.id for hold, _ in open_holds] == ["a", "b", "c"]
+    assert open_holds[0] == (
         Hold(*(one[0], "a", one[1], HoldState.OPEN, 1, T0_MS + 60_000, T0_MS + 60_000 + HOLD_MS)),
         None,
     )
@@ -52,7 +52,7 @@ async def test_open_holds_come_with_their_calls(store: Store) -> None:
     ]
 
 
-async def test_all_accounts_together_may_hold_more_than_one_may(store: Store) -> None:
+async def test_holds_of_all_accounts_can_exceed_the_maximum_of_one(store: Store) -> None:
     for _ in range(3):
         account_id, key_hash = await account_with_key(store, 2**63 - 1)
         await store.execute(place(account_id, key_hash, "h", 2**63 - 1))

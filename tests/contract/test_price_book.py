@@ -29,23 +29,23 @@ TIERED = Price(
 )
 
 
-async def test_no_price_is_nothing_and_no_error(store: Store) -> None:
+async def test_unknown_price_is_none_and_list_is_empty(store: Store) -> None:
     await store.add_prices([])
     assert await store.prices() == []
     assert await store.price("price-1") is None
 
 
-async def test_a_price_is_read_back_to_the_last_digit(store: Store) -> None:
+async def test_price_is_read_back_to_the_last_digit(store: Store) -> None:
     await store.add_prices([PICO_PRICE, TIERED])
     assert await store.price("price-1") == PICO_PRICE
-    found = await store.price("price-2")
-    assert found == TIERED
-    for tier, other in zip(found.tiers, TIERED.tiers, strict=True):
+    saved = await store.price("price-2")
+    assert saved == TIERED
+    for tier, other in zip(saved.tiers, TIERED.tiers, strict=True):
         written = {meter: str(rate) for meter, rate in tier.rates.items()}
         assert written == {meter: str(rate) for meter, rate in other.rates.items()}
 
 
-async def test_a_known_price_is_left_as_it_is_and_the_new_ones_beside_it_are_added(
+async def test_known_price_is_kept_unchanged_when_new_ones_are_added(
     store: Store, database_url: str
 ) -> None:
     await store.add_prices([PICO_PRICE])

@@ -1,4 +1,4 @@
-"""One suite for the ways to the same models: within this process, and over HTTP to a server."""
+"""One suite for two providers of the same models: in this process, and over HTTP."""
 
 import asyncio
 import json
@@ -17,14 +17,14 @@ from tests.providers.sandbox import WITH_USAGE, events_of, running_sandbox, says
 from tests.support import ManualClock
 
 LIMIT_BYTES = 2**20
-FOR_EVER_MS = 600_000
+LONG_MS = 600_000
 COMPLETE = ["role", "lorem ", "ipsum ", "dolor ", "stop"]
 GARBAGE = '{"id":"chatcmpl-garbage","choices":[{"index":0,"del'
 BROKEN_OFF = "sandbox ended its answer before its end"
 
 
 class Received(NamedTuple):
-    """An answer to its end, or to where it broke off."""
+    """An answer up to its end, or up to the point where it broke off."""
 
     status: int
     retry_after_s: int | None
@@ -62,14 +62,14 @@ def chaos_body(members: dict[str, Any], **body: Any) -> bytes:
     return body_of(model="chaos", messages=wish(**members), **body)
 
 
-async def hear(provider: Provider, api: Api, body: bytes) -> Received:
+async def receive(provider: Provider, api: Api, body: bytes) -> Received:
     reply = await provider.send(api, body)
     head = (reply.status, reply.retry_after_s, reply.is_stream)
     pieces, error = [], None
     try:
         if reply.is_stream:
             async for data in reply.chunks():
-                pieces.append(data)  # noqa: PERF401 - what came before an error counts
+                pieces.append(data)  # noqa: PERF401 - data before an error counts
         else:
             pieces.append(await reply.read(LIMIT_BYTES))
     except ProviderUnavailable as unavailable:
@@ -78,15 +78,15 @@ async def hear(provider: Provider, api: Api, body: bytes) -> Received:
     return Received(*head, b"".join(pieces), error)
 
 
-async def hear_stream(provider: Provider, members: dict[str, Any]) -> list[Any]:
-    """The events of a stream of three tokens with usage, each in a word."""
+async def receive_stream(provider: Provider, members: dict[str, Any]) -> list[Any]:
+    """A summary of each event of a stream of three tokens with usage."""
     tokens = {} if "say" in members else {"tokens": 3}
-    heard = await hear(provider, Api.CHAT, chaos_body({**tokens, **members}, **WITH_USAGE))
-    assert (heard.status, heard.is_stream, heard.error) == (200, True, None)
-    return [in_a_word(event) for event in events_of(heard.body)]
+    received = await receive(provider, Api.CHAT, chaos_body({**tokens, **members}, **WITH_USAGE))
+    assert (received.status, received.is_stream, received.error) == (200, True, None)
+    return [summary_of(event) for event in events_of(received.body)]
 
 
-def in_a_word(event: Any) -> Any:
+def summary_of(event: Any) -> Any:
     if not isinstance(event, dict):
         return event
     if "error" in event:
@@ -108,31 +108,31 @@ def counts(usage: dict[str, Any]) -> tuple[Any, Any, Any]:
     return usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]
 
 
-async def test_a_plain_answer_comes_whole(provider: Provider) -> None:
+async def test_plain_answer_is_received_whole(provider: Provider) -> None:
     body = body_of(model="echo", messages=says("Hello there"))
-    heard = await hear(provider, Api.CHAT, body)
-    assert heard[:3] == (200, None, False)
-    answer = json.loads(heard.body)
+    received = await receive(provider, Api.CHAT, body)
+    assert received[:3] == (200, None, False)
+    answer = json.loads(received.body)
     assert answer["choices"][0]["message"]["content"] == "Hello there"
     assert counts(answer["usage"]) == (6, 2, 8)
 
 
-async def test_each_operation_is_found(provider: Provider) -> None:
-    prompted = await hear(provider, Api.COMPLETIONS, body_of(model="echo", prompt="Hello"))
+async def test_each_operation_is_routed_to_its_model(provider: Provider) -> None:
+    prompted = await receive(provider, Api.COMPLETIONS, body_of(model="echo", prompt="Hello"))
     assert json.loads(prompted.body)["choices"][0]["text"] == "Hello"
-    embedded = await hear(provider, Api.EMBEDDINGS, body_of(model="embed", input="Hello"))
+    embedded = await receive(provider, Api.EMBEDDINGS, body_of(model="embed", input="Hello"))
     assert len(json.loads(embedded.body)["data"][0]["embedding"]) == 8
 
 
-async def test_a_stream_comes_whole_and_in_order(provider: Provider) -> None:
-    *said, usage, done = await hear_stream(provider, {})
-    assert said == COMPLETE
+async def test_stream_is_received_whole_and_in_order(provider: Provider) -> None:
+    *summaries, usage, done = await receive_stream(provider, {})
+    assert summaries == COMPLETE
     assert (counts(usage), done) == ((5, 3, 8), "[DONE]")
 
 
-async def test_no_two_answers_have_one_id(provider: Provider) -> None:
+async def test_answers_have_unique_ids(provider: Provider) -> None:
     body = body_of(model="echo", messages=says("x"))
-    answers = [json.loads((await hear(provider, Api.CHAT, body)).body) for _ in range(3)]
+    answers = [json.loads((await receive(provider, Api.CHAT, body)).body) for _ in range(3)]
     assert len({answer["id"] for answer in answers}) == 3
 
 
@@ -146,23 +146,23 @@ async def test_no_two_answers_have_one_id(provider: Provider) -> None:
     ],
 )
 @pytest.mark.parametrize("stream", [True, False])
-async def test_an_error_has_its_status_and_asks_to_wait(
+async def test_error_has_its_status_and_retry_after(
     provider: Provider, status: int, kind: str, code: str | None, stream: bool
 ) -> None:
     body = chaos_body({"status": status, "retry_after": 7}, stream=stream)
-    heard = await hear(provider, Api.CHAT, body)
-    assert heard[:3] == (status, 7, False)
-    error = json.loads(heard.body)["error"]
+    received = await receive(provider, Api.CHAT, body)
+    assert received[:3] == (status, 7, False)
+    error = json.loads(received.body)["error"]
     assert (error["type"], error["code"], error["param"]) == (kind, code, None)
-    patient = await hear(provider, Api.CHAT, chaos_body({"status": status}, stream=stream))
+    patient = await receive(provider, Api.CHAT, chaos_body({"status": status}, stream=stream))
     assert patient[:3] == (status, None, False)
 
 
-async def test_a_refusal_is_an_answer_like_any_other(provider: Provider) -> None:
-    unknown = await hear(provider, Api.CHAT, body_of(model="gpt", messages=says("x")))
+async def test_refusal_is_returned_as_an_answer(provider: Provider) -> None:
+    unknown = await receive(provider, Api.CHAT, body_of(model="gpt", messages=says("x")))
     assert unknown[:3] == (404, None, False)
     assert json.loads(unknown.body)["error"]["code"] == "model_not_found"
-    assert (await hear(provider, Api.CHAT, b"{")).status == 400
+    assert (await receive(provider, Api.CHAT, b"{")).status == 400
 
 
 @pytest.mark.parametrize(
@@ -180,59 +180,59 @@ async def test_a_refusal_is_an_answer_like_any_other(provider: Provider) -> None
         ({"garbage_after": 99}, [*COMPLETE[:4], GARBAGE, *COMPLETE[4:]]),
     ],
 )
-async def test_a_strange_stream_is_strange_as_asked_and_ends_well(
+async def test_unusual_stream_has_the_requested_events_and_ends_normally(
     provider: Provider, members: dict[str, Any], events: list[Any]
 ) -> None:
-    *said, usage, done = await hear_stream(provider, members)
+    *summaries, usage, done = await receive_stream(provider, members)
     tokens = sum(event not in ("role", GARBAGE) for event in events) - 1
-    assert said == events
+    assert summaries == events
     assert (usage["completion_tokens"], done) == (tokens, "[DONE]")
 
 
 @pytest.mark.parametrize("after", [0, 2, 99])
-async def test_a_stream_fails_where_it_is_asked_to(provider: Provider, after: int) -> None:
-    said = await hear_stream(provider, {"error_after": after})
-    assert said == [*COMPLETE[: min(after, 3) + 1], "server_error"]
+async def test_stream_fails_after_the_requested_event(provider: Provider, after: int) -> None:
+    summaries = await receive_stream(provider, {"error_after": after})
+    assert summaries == [*COMPLETE[: min(after, 3) + 1], "server_error"]
 
 
-async def test_a_stream_may_end_without_saying_so(provider: Provider) -> None:
-    *said, usage = await hear_stream(provider, {"no_done": True})
-    assert said == COMPLETE
+async def test_stream_can_end_without_done(provider: Provider) -> None:
+    *summaries, usage = await receive_stream(provider, {"no_done": True})
+    assert summaries == COMPLETE
     assert counts(usage) == (5, 3, 8)
 
 
 @pytest.mark.parametrize("after", [0, 2, 99])
-async def test_a_cut_stream_is_never_taken_for_a_whole_one(provider: Provider, after: int) -> None:
+async def test_cut_stream_is_reported_as_broken_off(provider: Provider, after: int) -> None:
     body = chaos_body({"tokens": 3, "cut_after": after}, **WITH_USAGE)
-    heard = await hear(provider, Api.CHAT, body)
-    assert (heard.status, heard.is_stream, heard.error) == (200, True, BROKEN_OFF)
-    said = [in_a_word(event) for event in whole_events(heard.body)]
-    came = COMPLETE[: min(after, 3) + 1]
+    received = await receive(provider, Api.CHAT, body)
+    assert (received.status, received.is_stream, received.error) == (200, True, BROKEN_OFF)
+    summaries = [summary_of(event) for event in whole_events(received.body)]
+    sent = COMPLETE[: min(after, 3) + 1]
     if isinstance(provider, SandboxProvider):
-        assert said == came
+        assert summaries == sent
     else:
-        # aiohttp drops what it has read but not handed over when a connection breaks off.
-        assert said == came[: len(said)]
+        # When a connection breaks off, aiohttp drops data that it has read but not delivered.
+        assert summaries == sent[: len(summaries)]
 
 
 @pytest.mark.parametrize("chunk_ms", [0, 1])
-async def test_a_cut_plain_answer_is_never_taken_for_a_whole_one(
+async def test_cut_plain_answer_is_reported_as_broken_off(
     provider: Provider, chunk_ms: int
 ) -> None:
     body = chaos_body({"cut_after": 1, "chunk_ms": chunk_ms})
-    heard = await hear(provider, Api.CHAT, body)
-    assert heard == (200, None, False, b"", BROKEN_OFF)
+    received = await receive(provider, Api.CHAT, body)
+    assert received == (200, None, False, b"", BROKEN_OFF)
 
 
-async def test_a_plain_answer_may_be_an_error_or_half_of_one(provider: Provider) -> None:
-    failed = await hear(provider, Api.CHAT, chaos_body({"error_after": 1}))
+async def test_plain_answer_can_be_an_error_or_truncated(provider: Provider) -> None:
+    failed = await receive(provider, Api.CHAT, chaos_body({"error_after": 1}))
     assert failed[:3] == (200, None, False)
     assert json.loads(failed.body)["error"]["type"] == "server_error"
-    half = await hear(provider, Api.CHAT, chaos_body({"garbage_after": 1}))
+    half = await receive(provider, Api.CHAT, chaos_body({"garbage_after": 1}))
     assert half.error is None
     assert half.body.startswith(b'{"id":"chatcmpl-')
     assert not half.body.endswith(b"}")
-    slow = await hear(provider, Api.CHAT, chaos_body({"chunk_ms": 1, "say": "a"}))
+    slow = await receive(provider, Api.CHAT, chaos_body({"chunk_ms": 1, "say": "a"}))
     assert json.loads(slow.body)["choices"][0]["message"]["content"] == "a"
 
 
@@ -245,42 +245,42 @@ async def test_a_plain_answer_may_be_an_error_or_half_of_one(provider: Provider)
         ("huge", ("9" * 10_000,) * 3),
     ],
 )
-async def test_usage_is_as_wrong_as_asked(
+async def test_usage_is_wrong_as_requested(
     provider: Provider, usage: str, expected: tuple[Any, ...]
 ) -> None:
-    *said, reported, done = await hear_stream(provider, {"usage": usage})
-    assert (said, counts(reported), done) == (COMPLETE, expected, "[DONE]")
-    plain = await hear(provider, Api.CHAT, chaos_body({"tokens": 3, "usage": usage}))
+    *summaries, reported, done = await receive_stream(provider, {"usage": usage})
+    assert (summaries, counts(reported), done) == (COMPLETE, expected, "[DONE]")
+    plain = await receive(provider, Api.CHAT, chaos_body({"tokens": 3, "usage": usage}))
     assert counts(json.loads(plain.body)["usage"]) == expected
 
 
 @pytest.mark.parametrize("usage", [{}, {"prompt_tokens": 0, "x": [1]}, {"total_tokens": 1.5}])
 async def test_usage_is_reported_literally(provider: Provider, usage: dict[str, Any]) -> None:
-    assert (await hear_stream(provider, {"usage": usage}))[-2] == usage
-    plain = await hear(provider, Api.CHAT, chaos_body({"usage": usage}))
+    assert (await receive_stream(provider, {"usage": usage}))[-2] == usage
+    plain = await receive(provider, Api.CHAT, chaos_body({"usage": usage}))
     assert json.loads(plain.body)["usage"] == usage
 
 
-async def test_usage_may_be_missing_repeated_or_late(provider: Provider) -> None:
-    assert await hear_stream(provider, {"usage": "none"}) == [*COMPLETE, "[DONE]"]
-    *said, once, again, done = await hear_stream(provider, {"usage": "twice"})
-    assert (said, done) == (COMPLETE, "[DONE]")
+async def test_usage_can_be_missing_repeated_or_late(provider: Provider) -> None:
+    assert await receive_stream(provider, {"usage": "none"}) == [*COMPLETE, "[DONE]"]
+    *summaries, once, again, done = await receive_stream(provider, {"usage": "twice"})
+    assert (summaries, done) == (COMPLETE, "[DONE]")
     assert once == again
-    *said, done, late = await hear_stream(provider, {"usage": "late"})
-    assert (said, done) == (COMPLETE, "[DONE]")
+    *summaries, done, late = await receive_stream(provider, {"usage": "late"})
+    assert (summaries, done) == (COMPLETE, "[DONE]")
     assert late["completion_tokens"] == 3
-    plain = await hear(provider, Api.CHAT, chaos_body({"usage": "none"}))
+    plain = await receive(provider, Api.CHAT, chaos_body({"usage": "none"}))
     assert "usage" not in json.loads(plain.body)
 
 
 @pytest.mark.parametrize("members", [{}, {"status": 500}])
-async def test_a_late_head_holds_no_other_call_up(
+async def test_late_response_head_does_not_delay_other_calls(
     provider: Provider, members: dict[str, Any]
 ) -> None:
     late = asyncio.ensure_future(
-        provider.send(Api.CHAT, chaos_body({"first_byte_ms": FOR_EVER_MS, **members}))
+        provider.send(Api.CHAT, chaos_body({"first_byte_ms": LONG_MS, **members}))
     )
-    await hear(provider, Api.CHAT, body_of(model="echo", messages=says("x")))
+    await receive(provider, Api.CHAT, body_of(model="echo", messages=says("x")))
     assert not late.done()
     late.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -288,26 +288,24 @@ async def test_a_late_head_holds_no_other_call_up(
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_read_that_waits_ends_when_its_reply_is_closed(
-    provider: Provider, stream: bool
-) -> None:
-    reply = await provider.send(Api.CHAT, chaos_body({"chunk_ms": FOR_EVER_MS}, stream=stream))
+async def test_waiting_read_ends_when_its_reply_is_closed(provider: Provider, stream: bool) -> None:
+    reply = await provider.send(Api.CHAT, chaos_body({"chunk_ms": LONG_MS}, stream=stream))
     reading = asyncio.ensure_future(anext(reply.chunks()) if stream else reply.read(LIMIT_BYTES))
-    await hear(provider, Api.CHAT, body_of(model="echo", messages=says("x")))
+    await receive(provider, Api.CHAT, body_of(model="echo", messages=says("x")))
     assert not reading.done()
     reply.close()
     with pytest.raises(ProviderUnavailable):
         await reading
 
 
-async def test_a_closed_reply_gives_nothing_more(provider: Provider) -> None:
+async def test_closed_reply_cannot_be_read(provider: Provider) -> None:
     reply = await provider.send(Api.CHAT, body_of(model="echo", messages=says("x")))
     reply.close()
     with pytest.raises(ProviderUnavailable):
         await reply.read(LIMIT_BYTES)
 
 
-async def test_an_answer_above_the_limit_is_refused(provider: Provider) -> None:
+async def test_answer_above_the_size_limit_is_rejected(provider: Provider) -> None:
     body = body_of(model="echo", messages=says("x" * 1000))
     whole = await (await provider.send(Api.CHAT, body)).read(LIMIT_BYTES)
     assert await (await provider.send(Api.CHAT, body)).read(len(whole))

@@ -1,6 +1,6 @@
-"""Processes of their own on a test's database, driven over pipes: one JSON job a line, one answer.
+"""Separate processes on a test's database, driven over pipes: one line of JSON per job and result.
 
-A worker opens the database when it is told to, so that several can be told at the same moment.
+A worker opens the database on command, so that several can open it at the same moment.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Job(msgspec.Struct):
-    """So many calls, so many of them at once; without `used_pico` their holds stay open.
+    """`count` calls, `at_once` of them concurrently; without `used_pico` their holds stay open.
 
-    `prefix` begins the ids of the holds. With no key the account is opened instead.
+    The ids of the holds start with `prefix`. Without a key, the account is opened instead.
     """
 
     account_id: str
@@ -48,7 +48,7 @@ class Job(msgspec.Struct):
 
 
 async def work(store: Store, job: Job) -> Counter[str]:
-    """What came of the calls: `done`, `again`, or the name of a refusal."""
+    """Counts the outcomes of the calls: `done`, `again`, or the name of a refusal."""
     outcomes: Counter[str] = Counter()
     numbers = iter(range(job.count))
 
@@ -66,7 +66,7 @@ async def work(store: Store, job: Job) -> Counter[str]:
 
 
 class Worker:
-    """The near end of one process."""
+    """The test's end of one process."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -79,7 +79,7 @@ class Worker:
             return json.loads(await self._process.stdout.readline())
 
     async def open(self) -> str:
-        """`open`, or why not."""
+        """Returns `open`, or the reason for the failure."""
         answer: str = await self.ask("open")
         return answer
 
@@ -103,7 +103,7 @@ async def started(url: str) -> AsyncIterator[Worker]:
 
 @asynccontextmanager
 async def several(url: str, count: int) -> AsyncIterator[list[Worker]]:
-    """Workers that have not opened the database yet."""
+    """Starts workers that have not opened the database yet."""
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(started(url)) for _ in range(count)]
 

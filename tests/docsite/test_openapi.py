@@ -1,4 +1,4 @@
-"""The description of the API: valid, true to the seed, and nothing left out."""
+"""The OpenAPI document is valid, complete and contains the seed unchanged."""
 
 import re
 from collections.abc import Iterator
@@ -27,11 +27,11 @@ from tests.web.wire_structs import STRUCTS, schema_of
 DOCUMENT = our_document()
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 INFERENCE_BODIES = ("ChatRequest", "CompletionRequest", "EmbeddingsRequest")
-OURS_IN_SEED_OPERATION = {"x-key-kinds"}
+ADDED_TO_SEED_OPERATION = {"x-key-kinds"}
 
 
 def nodes(value: Any, place: str = "#") -> Iterator[tuple[str, Any]]:
-    """Every object and list of a document, with its place."""
+    """Every object and list of a document, with its path."""
     if isinstance(value, dict | list):
         yield place, value
         items = value.items() if isinstance(value, dict) else enumerate(value)
@@ -39,18 +39,18 @@ def nodes(value: Any, place: str = "#") -> Iterator[tuple[str, Any]]:
             yield from nodes(inner, f"{place}/{name}")
 
 
-def test_the_document_is_openapi_3_1() -> None:
+def test_document_is_valid_openapi_3_1() -> None:
     jsonschema_rs.validator_for(OPENAPI_31).validate(DOCUMENT)
 
 
-def test_schemas_are_json_schemas(subtests: pytest.Subtests) -> None:
+def test_schemas_are_valid_json_schemas(subtests: pytest.Subtests) -> None:
     for name, schema in DOCUMENT["components"]["schemas"].items():
         with subtests.test(name):
             Draft202012Validator.check_schema(schema)
             assert schema["title"] == name
 
 
-def test_references_lead_somewhere_and_nothing_lies_about_unused() -> None:
+def test_components_and_references_match_exactly() -> None:
     named = {
         f"#/components/{group}/{name}"
         for group, members in DOCUMENT["components"].items()
@@ -79,7 +79,7 @@ def test_examples_fit_their_schemas(subtests: pytest.Subtests) -> None:
     assert count > 40
 
 
-def test_the_key_in_the_examples_is_one_key() -> None:
+def test_key_hash_and_label_of_the_examples_match() -> None:
     content = DOCUMENT["paths"]["/keys"]["post"]["responses"]["201"]["content"]
     example = content["application/json"]["example"]
     text, row = example["key"], example["data"]
@@ -98,7 +98,7 @@ def test_every_body_has_a_schema_and_an_example(subtests: pytest.Subtests) -> No
                     assert ("example" in content) != bool(content.get("examples"))
 
 
-def test_every_refusal_has_causes_each_with_a_remedy(subtests: pytest.Subtests) -> None:
+def test_every_error_response_has_causes_with_remedies(subtests: pytest.Subtests) -> None:
     for method, path, operation in operations_of(DOCUMENT):
         for status, referring in operation["responses"].items():
             answer = referenced(DOCUMENT, referring)
@@ -117,7 +117,7 @@ def test_every_refusal_has_causes_each_with_a_remedy(subtests: pytest.Subtests) 
                     assert cause["value"]["error"]["message"]
 
 
-def test_an_example_of_a_refusal_has_its_status_as_code(subtests: pytest.Subtests) -> None:
+def test_error_examples_have_their_status_as_code(subtests: pytest.Subtests) -> None:
     for method, path, operation in operations_of(DOCUMENT):
         for status, answer in operation["responses"].items():
             content = referenced(DOCUMENT, answer).get("content", {}).get("application/json", {})
@@ -128,20 +128,20 @@ def test_an_example_of_a_refusal_has_its_status_as_code(subtests: pytest.Subtest
                     assert "error" not in value or value["error"]["code"] == int(status)
 
 
-def test_the_operation_of_the_seed_is_in_it_unchanged() -> None:
+def test_seed_operation_is_unchanged() -> None:
     seed, ours = deepcopy(SEED["paths"]["/credits"]), deepcopy(DOCUMENT["paths"]["/credits"])
     operation = ours.pop("get")
-    for name in OURS_IN_SEED_OPERATION:
+    for name in ADDED_TO_SEED_OPERATION:
         del operation[name]
     for answer in operation["responses"].values():
         del answer["content"]["application/json"]["examples"]
     assert operation == seed["get"]
-    # What is ours stands beside the operation and asks nothing of anybody.
+    # The additions are next to the operation, and all of them are optional.
     assert set(ours) == {"parameters"}
     assert not any(parameter["required"] for parameter in ours["parameters"])
 
 
-def test_the_components_of_the_seed_are_in_it_unchanged() -> None:
+def test_seed_components_are_unchanged() -> None:
     for group, members in SEED["components"].items():
         for name, member in members.items():
             assert DOCUMENT["components"][group][name] == member, name
@@ -150,20 +150,20 @@ def test_the_components_of_the_seed_are_in_it_unchanged() -> None:
     assert DOCUMENT["openapi"] == SEED["openapi"]
 
 
-def test_the_members_that_are_read_of_a_call_are_described() -> None:
+def test_parameters_that_the_gateway_reads_are_described() -> None:
     described = {name for schema in INFERENCE_BODIES for name in SCHEMAS[schema]["properties"]}
     read = {field.encode_name for field in msgspec.structs.fields(_Known)}
     assert described == read
     assert all(SCHEMAS[schema]["additionalProperties"] is True for schema in INFERENCE_BODIES)
 
 
-def test_every_member_of_provider_is_described() -> None:
+def test_every_provider_preference_is_described() -> None:
     preferences = SCHEMAS["ProviderPreferences"]
     assert preferences["properties"].keys() == _GRAMMAR.names
     assert preferences["properties"]["max_price"]["properties"].keys() == _PRICES.names
 
 
-def test_enumerations_in_the_document_and_in_the_code_are_the_same() -> None:
+def test_enums_match_the_code() -> None:
     assert SCHEMAS["LimitReset"]["enum"] == [*LimitReset, None]
     issued = set(SCHEMAS["CreateKeyRequest"]["properties"]["kind"]["enum"])
     assert issued == set(SCHEMAS["Key"]["properties"]["kind"]["enum"])
@@ -175,7 +175,7 @@ def test_enumerations_in_the_document_and_in_the_code_are_the_same() -> None:
     assert sort["schema"]["enum"] == list(SORTS)
 
 
-def test_the_receipt_in_the_examples_adds_up() -> None:
+def test_receipt_of_the_examples_adds_up() -> None:
     def example(path: str, verb: str = "get") -> Any:
         answer = DOCUMENT["paths"][path][verb]["responses"]["200"]
         return answer["content"]["application/json"]
@@ -191,7 +191,7 @@ def test_the_receipt_in_the_examples_adds_up() -> None:
     assert [str(Decimal(str(amount))) for amount in shown] == [cost] * 4
 
 
-def test_every_operation_and_member_is_told_in_words(subtests: pytest.Subtests) -> None:
+def test_every_operation_and_field_has_a_description(subtests: pytest.Subtests) -> None:
     assert list(DOCUMENT["x-key-kinds"]) == list(KeyKind)
     for method, path, operation in operations_of(DOCUMENT):
         with subtests.test(f"{method} {path}"):
@@ -203,15 +203,14 @@ def test_every_operation_and_member_is_told_in_words(subtests: pytest.Subtests) 
     for name in (*of_structs, *INFERENCE_BODIES, "Usage"):
         for member, schema in SCHEMAS[name]["properties"].items():
             with subtests.test(f"{name}.{member}"):
-                told = "description" in schema or referenced(DOCUMENT, schema).get("description")
-                assert told
+                assert referenced(DOCUMENT, schema).get("description")
     amounts = ("usage", "usage_daily", "limit_remaining", "byok_usage_monthly")
     for member in amounts:
         text = SCHEMAS["Key"]["properties"][member]["description"]
         assert text.startswith("US dollars"), "an amount without a unit"
 
 
-def test_every_amount_is_told_with_its_unit(subtests: pytest.Subtests) -> None:
+def test_every_amount_names_its_unit(subtests: pytest.Subtests) -> None:
     amounts = {f"#/components/schemas/{name}" for name in ("Dollars", "Rate", "ExactText")}
     for name, schema in SCHEMAS.items():
         for place, node in nodes(schema):
@@ -220,8 +219,8 @@ def test_every_amount_is_told_with_its_unit(subtests: pytest.Subtests) -> None:
                     assert node["description"].startswith("US dollars")
 
 
-def test_no_description_was_cut_at_a_comma(subtests: pytest.Subtests) -> None:
-    # In {description: one, two} the second half is a member without a value.
+def test_descriptions_are_not_cut_at_a_comma(subtests: pytest.Subtests) -> None:
+    # In {description: one, two} the second half is a name without a value.
     for place, node in nodes(DOCUMENT):
         if isinstance(node, dict) and "description" in node and "id" not in node:
             with subtests.test(place):

@@ -1,4 +1,4 @@
-"""The refusals in the description that a request can bring about are what the server answers."""
+"""The error examples that a request can provoke are the responses of the server."""
 
 import json
 from typing import Any
@@ -87,7 +87,7 @@ async def key_of(kind: str, api: Api, acme: Customer, other: Customer) -> str:
         ("GET /metrics 404 token", None, {}),
     ],
 )
-async def test_an_example_is_what_the_server_answers(
+async def test_error_example_is_the_response_of_the_server(
     place: str,
     kind: str | None,
     request_: dict[str, Any],
@@ -102,7 +102,7 @@ async def test_an_example_is_what_the_server_answers(
     answer = await api.call(method, at, key, **request_)
     described = DOCUMENT["paths"][path][method.lower()]["responses"][status]
     examples = referenced(DOCUMENT, described)["content"]["application/json"]["examples"]
-    wanted = referenced(DOCUMENT, examples[name])["value"]
+    expected = referenced(DOCUMENT, examples[name])["value"]
     account_id = other.account_id if kind == "other" else acme.account_id
     assert answer.status_code == int(status)
-    assert json.loads(answer.text.replace(account_id, ACCOUNT_ID)) == wanted
+    assert json.loads(answer.text.replace(account_id, ACCOUNT_ID)) == expected

@@ -1,4 +1,4 @@
-"""The refusals of calls in the description are, to the letter, what the server sends."""
+"""The error examples of calls are, to the letter, the bodies that the server sends."""
 
 import json
 from typing import Any
@@ -108,7 +108,9 @@ KEY_LIMIT = e.KeyLimitExceeded(
         ),
     ],
 )
-def test_an_example_is_what_is_sent(response: str, name: str, error: Exception) -> None:
+def test_example_is_the_response_body_of_its_error(
+    response: str, name: str, error: Exception
+) -> None:
     status, text, headers, metadata = ErrorResponses().describe(error)
     body = json.loads(OPENAI_CHAT.error_body(ErrorReport(status, text, metadata), ACCOUNT_ID))
     assert body == example(response, name)
@@ -116,7 +118,7 @@ def test_an_example_is_what_is_sent(response: str, name: str, error: Exception) 
     assert {header.decode() for header, _ in headers} <= described
 
 
-def test_every_case_of_a_402_is_described_by_its_reason() -> None:
+def test_every_reason_of_a_402_has_a_schema_and_an_example() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     examples = RESPONSES["PaymentRequired"]["content"]["application/json"]["examples"]
     metadata = [one["value"]["error"]["metadata"] for one in examples.values()]
@@ -129,7 +131,7 @@ def test_every_case_of_a_402_is_described_by_its_reason() -> None:
         assert sources == [source, source.replace("modelgates", "openrouter", 1)]
 
 
-def test_another_brand_in_limit_source_fits_the_description() -> None:
+def test_openrouter_limit_source_fits_the_description() -> None:
     for response, error in (("PaymentRequired", MAX_COST), ("InferenceForbidden", KEY_LIMIT)):
         status, text, _, metadata = ErrorResponses("openrouter").describe(error)
         body = json.loads(OPENAI_CHAT.error_body(ErrorReport(status, text, metadata), ACCOUNT_ID))
@@ -138,15 +140,15 @@ def test_another_brand_in_limit_source_fits_the_description() -> None:
         validator(DOCUMENT, content["schema"]).validate(body)
 
 
-OPERATORS_ALONE = {
+OPERATOR_ONLY = {
     *("account_not_found", "account_exists", "account_not_empty", "total_too_large"),
     *("hold_not_found", "hold_ended", "hold_not_expired"),
 }
 BASES = {"unauthenticated", "not_found", "conflict", "provider_error"}
-"""Of these only special cases are raised."""
+"""Base classes: only their subclasses are raised."""
 
 
-def test_every_error_that_a_client_can_meet_has_an_example_with_its_status() -> None:
+def test_every_client_error_has_an_example_with_its_status() -> None:
     examples = [
         referenced(DOCUMENT, example)
         for _, _, operation in operations_of(DOCUMENT)
@@ -159,11 +161,11 @@ def test_every_error_that_a_client_can_meet_has_an_example_with_its_status() -> 
         if "x-error-code" in one:
             status = one["value"]["error"]["code"]
             described.setdefault(one["x-error-code"], set()).add(status)
-    # One that says that it is overloaded is a 503.
+    # An overloaded provider is a 503.
     assert described["provider_unavailable"] == {502, 503}
     described["provider_unavailable"] -= {503}
     assert described == {
         error.code: {status_of(error)}
         for error in error_classes()
-        if error.code not in OPERATORS_ALONE | BASES
+        if error.code not in OPERATOR_ONLY | BASES
     }

@@ -1,4 +1,4 @@
-"""Clients that generators wrote out of the served document, run against the server."""
+"""Clients that generators write from the served document, run against the server."""
 
 import json
 import os
@@ -33,14 +33,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
-def test_everything_that_generators_need_is_here() -> None:
+def test_tools_of_all_generators_are_installed() -> None:
     assert not [tool for tool in TOOLS if shutil.which(tool) is None]
     assert tools.PYTHON_BIN.exists()
     assert tools.NODE_BIN.exists()
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_a_generated_client_reads_credits_and_makes_calls(
+def test_generated_client_reads_credits_and_makes_calls(
     name: str, server: RunningServer, tmp_path: Path
 ) -> None:
     customer = open_customer_now(server.database_path)
@@ -52,9 +52,9 @@ def test_a_generated_client_reads_credits_and_makes_calls(
         MANAGEMENT_KEY=customer.management,
         INFERENCE_KEY=customer.inference,
     )
-    told = json.loads(printed.stdout)
-    assert told.pop("cost") > 0
-    assert told == {
+    output = json.loads(printed.stdout)
+    assert output.pop("cost") > 0
+    assert output == {
         "credits": 100,
         "available": "100",
         "text": "Hello",

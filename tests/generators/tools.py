@@ -1,7 +1,7 @@
-"""Programs that write clients out of the served document, and how the clients are run.
+"""Client generators that read the served document, and how their clients are run.
 
-A generator takes an empty folder and the address of the document, writes and builds a client there
-that runs its program of `clients/`, and gives the command that starts it.
+A generator takes an empty folder and the URL of the document. It writes and builds a client there
+with its program from `clients/`, and returns the command that starts the program.
 """
 
 import json
@@ -24,7 +24,7 @@ Generator = Callable[[Path, str], Command]
 
 
 def run(command: Command, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; fails with all of its output."""
+    """Runs a command to its end; a failure shows all of its output."""
     done = subprocess.run(
         command,
         cwd=folder,
@@ -39,7 +39,7 @@ def run(command: Command, folder: Path, **environment: str) -> subprocess.Comple
 
 
 def openapi_python_client(folder: Path, url: str) -> Command:
-    """Fails where it leaves something of the document out, which it only warns of."""
+    """Fails if it leaves out a part of the document, for which it only prints a warning."""
     config = folder / "config.json"
     config.write_text(json.dumps({"post_hooks": [], "package_name_override": "generated"}))
     written = run(
@@ -49,27 +49,27 @@ def openapi_python_client(folder: Path, url: str) -> Command:
         ],
         folder,
     )
-    # Of the document itself as YAML it reads the answer as bytes.
-    told = written.stdout + written.stderr
-    warned = [line for line in told.splitlines() if line.startswith(("WARNING", "Unable"))]
-    assert warned == ["WARNING parsing GET /openapi.yaml within server."], told
+    # It reads the OpenAPI document in YAML as bytes.
+    output = written.stdout + written.stderr
+    warnings = [line for line in output.splitlines() if line.startswith(("WARNING", "Unable"))]
+    assert warnings == ["WARNING parsing GET /openapi.yaml within server."], output
     return [PYTHON_BIN / "python", shutil.copy(CLIENTS / "openapi_python_client.py", folder)]
 
 
 def generator_python(folder: Path, url: str) -> Command:
-    """`python` of OpenAPI Generator."""
+    """OpenAPI Generator's `python`."""
     _openapi_generator("python", folder, url)
     return [PYTHON_BIN / "python", shutil.copy(CLIENTS / "openapi_generator.py", folder)]
 
 
 def generator_typescript_fetch(folder: Path, url: str) -> Command:
-    """`typescript-fetch` of OpenAPI Generator."""
+    """OpenAPI Generator's `typescript-fetch`."""
     _openapi_generator("typescript-fetch", folder / "generated", url)
     return _compiled(folder, "typescript_fetch.ts")
 
 
 def generator_java(folder: Path, url: str) -> Command:
-    """`java` of OpenAPI Generator; Maven puts the libraries of its client into `target/lib`."""
+    """OpenAPI Generator's `java`; Maven copies the libraries of its client to `target/lib`."""
     _openapi_generator("java", folder, url)
     shutil.copy(CLIENTS / "Client.java", folder / "src" / "main" / "java")
     skipped = [f"-D{what}=true" for what in ("maven.test.skip", "maven.javadoc.skip")]
@@ -78,7 +78,7 @@ def generator_java(folder: Path, url: str) -> Command:
 
 
 def generator_go(folder: Path, url: str) -> Command:
-    """`go` of OpenAPI Generator."""
+    """OpenAPI Generator's `go`."""
     module = ("--git-host", "modelgates.example", "--git-user-id", "test")
     generated = folder / "generated"
     _openapi_generator("go", generated, url, *module, "--git-repo-id", "generated")
@@ -101,13 +101,13 @@ def openapi_typescript(folder: Path, url: str) -> Command:
 
 
 def _openapi_generator(name: str, folder: Path, url: str, *options: str) -> None:
-    program = PYTHON_BIN / "openapi-generator-cli"  # it brings the program in Java along
+    program = PYTHON_BIN / "openapi-generator-cli"  # The package includes the Java program.
     folder.mkdir(exist_ok=True)
     run([program, "generate", "-i", url, "-g", name, "-o", folder, *options], folder)
 
 
 def _compiled(folder: Path, program: str) -> Command:
-    """Checks the types of a program and of what it imports, too."""
+    """Checks the types of a program and of its imports, and compiles it."""
     (folder / "node_modules").symlink_to(HERE / "node_modules")
     source = Path(shutil.copy(CLIENTS / program, folder))
     options = ["--strict", "--target", "es2022", "--lib", "es2022,dom,dom.iterable"]

@@ -1,4 +1,4 @@
-"""Reads credits and makes calls with the package that OpenAPI Generator wrote, `openapi_client`."""
+"""Reads credits and makes calls with `openapi_client`, the package that OpenAPI Generator wrote."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from openapi_client.models import (
     PaymentRequiredResponse,
 )
 
-# Their server is that of the document, as nothing else is said.
+# The client uses the server of the document by default.
 MANAGEMENT = ApiClient(Configuration(access_token=os.environ["MANAGEMENT_KEY"]))
 INFERENCE = ApiClient(Configuration(access_token=os.environ["INFERENCE_KEY"]))
 MESSAGE = ChatRequestMessagesInner(role="user", content=ChatRequestMessagesInnerContent("Hello"))

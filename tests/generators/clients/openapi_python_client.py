@@ -1,4 +1,4 @@
-"""Reads credits and makes calls with the package that openapi-python-client wrote, `generated`."""
+"""Reads credits and makes calls with `generated`, which openapi-python-client wrote."""
 
 import json
 import os
