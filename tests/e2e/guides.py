@@ -216,7 +216,7 @@ def reading(folder: Path, url: str, **environment: str) -> Iterator[Reader]:
 
 
 def paste(text: str, folder: Path, port: int) -> str:
-    """What bash prints when a reader pastes a text at once, with the server on a port."""
+    """The output of bash for a text that is pasted at once; its server listens on the port."""
     for address in ADDRESSES:
         text = text.replace(address, f"http://127.0.0.1:{port}")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -38,7 +38,7 @@ PAGES = [
 ]
 TYPED = [page for page in PAGES if steps(page)]
 QUICK_START = "docs/guides/overview/quickstart.md"
-# These start a server. The others call the one of `page_server`, with a customer of their own.
+# These start a server. The others call the one of `page_server`, each with its own customer.
 STARTING = {README, QUICK_START}
 IN_ONE_GO = 5
 """How many steps of the quick start its first block repeats."""
