@@ -62,7 +62,7 @@ def instructions(name: str) -> list[str]:
     return re.findall(rf"^{name} (.*)$", CONTAINERFILE, re.MULTILINE)
 
 
-def test_unit_gives_a_server_enough_time_to_stop() -> None:
+def test_the_unit_gives_a_server_the_time_it_takes_to_end() -> None:
     unit = ConfigParser(strict=False, interpolation=None)
     unit.read_string(UNIT.read_text("utf-8"))
     grace_s = Settings.model_fields["shutdown_grace_s"].default
@@ -71,9 +71,9 @@ def test_unit_gives_a_server_enough_time_to_stop() -> None:
     assert int(unit["Service"]["LimitNOFILE"]) > Settings.model_fields["max_connections"].default
 
 
-def test_unit_is_valid_and_sandboxed_according_to_systemd(tmp_path: Path) -> None:
+def test_systemd_finds_the_unit_right_and_closed(tmp_path: Path) -> None:
     if not shutil.which("systemd-analyze"):
-        pytest.skip("this machine has no systemd")
+        pytest.skip("there is no systemd on this machine")
     here = tmp_path / UNIT.name
     text = UNIT.read_text("utf-8").replace("/opt/modelgates/.venv/bin/modelgates", str(MODELGATES))
     here.write_text(text, "utf-8")

@@ -94,7 +94,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         made.type("systemctl stop modelgates")
 
 
-def test_restored_backup_has_the_credits_of_its_day(machine: Machine) -> None:
+def test_a_restored_backup_is_the_gateway_of_that_day(machine: Machine) -> None:
     account = re.findall(r"user_\w{22}", machine.type_block(DEPLOYING, "gateway()"))[0]
     machine.type(f"gateway credits grant {account} 5 --ref before")
     machine.type("gateway db backup /var/backups/modelgates/2026-11-25.db")
@@ -114,7 +114,7 @@ def test_restored_backup_has_the_credits_of_its_day(machine: Machine) -> None:
     assert machine.total_credits(account) == "5"
 
 
-def test_upgrade_keeps_the_ledger_and_the_log_lists_calls(machine: Machine) -> None:
+def test_an_upgrade_keeps_the_books_and_the_log_tells_of_calls(machine: Machine) -> None:
     account = re.findall(r"user_\w{22}", machine.type_block(DEPLOYING, "gateway()"))[0]
     machine.type(f"gateway credits grant {account} 5")
     made = json.loads(
