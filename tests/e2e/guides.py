@@ -10,6 +10,7 @@ import json
 import os
 import re
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,6 +106,22 @@ def steps(page: str) -> list[Step]:
         for block, after in zip_longest(every, every[1:])
         if block.language in TYPED and block.text.strip() not in NOT_TYPED
     ]
+
+
+@cache
+def lacks_node() -> bool:
+    """Whether this machine has no Node, or one that is too old for the guides; never in CI."""
+    if os.environ.get("CI"):
+        return False
+    check = "process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)"
+    return not shutil.which("node") or bool(
+        subprocess.run(["node", "-e", check], check=False, timeout=DEADLINE_S).returncode
+    )
+
+
+def lacks_packages() -> bool:
+    """Whether the packages of `NODE_MODULES` are not installed; never in CI."""
+    return not NODE_MODULES.is_dir() and not os.environ.get("CI")
 
 
 def free_port() -> int:

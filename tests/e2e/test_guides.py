@@ -15,7 +15,6 @@ from tests.cli.console import Console
 from tests.e2e import guides
 from tests.e2e.guides import (
     DOCS,
-    NODE_MODULES,
     README,
     ROOT,
     Block,
@@ -108,7 +107,7 @@ def demand(page: str) -> None:
 def follow(typed: Sequence[Step], reader: Reader) -> None:
     """Type the steps of a page, and compare their output with what the page shows.
 
-    Without Node, or without the packages of `NODE_MODULES`, leaves out the programs that need
+    Without Node, or without the packages of its clients, leaves out the programs that need
     them, and the steps that use these programs.
     """
     left_out: list[str] = []
@@ -124,10 +123,10 @@ def follow(typed: Sequence[Step], reader: Reader) -> None:
 
 
 def is_out_of_reach(block: Block) -> bool:
-    """Whether a program needs Node or packages that this machine lacks; never in CI."""
-    if block.language != "js" or os.environ.get("CI"):
+    """Whether a program needs Node or packages that this machine lacks."""
+    if block.language != "js":
         return False
-    return not shutil.which("node") or (block.needs_packages and not NODE_MODULES.is_dir())
+    return guides.lacks_node() or (block.needs_packages and guides.lacks_packages())
 
 
 @pytest.mark.parametrize("page", [page for page in TYPED if page in STARTING])

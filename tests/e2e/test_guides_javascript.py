@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.deadlines import DEADLINE_S, http_request
-from tests.e2e.guides import ADDRESSES, NODE_MODULES, blocks
+from tests.e2e.guides import ADDRESSES, NODE_MODULES, blocks, lacks_node, lacks_packages
 from tests.server import Customer, RunningServer, open_customer_now
 from tests.support import DOLLAR
 
@@ -41,8 +40,7 @@ class App:
             path = (folder / str(block.file)).with_suffix(".mjs")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text.replace(ADDRESSES[0], server.url), "utf-8")
-        lacks_node = not shutil.which("node") or (needs_packages and not NODE_MODULES.is_dir())
-        if lacks_node and not os.environ.get("CI"):
+        if lacks_node() or (needs_packages and lacks_packages()):
             pytest.skip(
                 "this machine has no Node 20 or newer, or not its packages; CI demands both"
             )
