@@ -1,14 +1,16 @@
 """Pages of the documentation, and a reader who types their commands from top to bottom.
 
-In a block `sh`, `python` or `js` stand commands and programs. A block `json` or `text` after one is
-what it prints, where `…` stands for anything: in a text, as a line of its own, as the last item of
-a list, and as the name of members that are left out.
+A block `sh`, `python` or `js` contains commands or a program. A `js` block that begins with the
+name of a file, such as `// app.mjs`, is saved under that name and not run. A block `json` or `text`
+after a block that is run shows its output, where `…` stands for anything: in a text, as a whole
+line, as the last item of a list, and as the name of fields that are left out.
 """
 
 import json
 import os
 import re
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +18,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +36,9 @@ LANGCHAIN = Path(sys.prefix) / "sdks" / "langchain-openrouter-0.2.9"
 TYPED = ("sh", "python", "js")
 PRINTED = ("json", "text")
 ADDRESSES = ("https://modelgates.example", "http://127.0.0.1:8000")
-"""What stands in pages for the reader's own server."""
+"""Addresses that stand for the reader's own server."""
+APP = "http://127.0.0.1:3000"
+"""The address of an app that a guide builds; it listens on `PORT`."""
 
 NOT_TYPED = {
     "make demo": "tests/test_docs.py runs it",
@@ -43,15 +48,17 @@ NOT_TYPED = {
     ),
     'make setup && export PATH="$PWD/.venv/bin:$PATH"': "what the tests run is installed already",
 }
-"""Lines of blocks `sh` that a reader skips, and why."""
+"""Lines of `sh` blocks that a reader skips, and why."""
 
 _ANY = "…"
 _NUMBERS_OF_THIS_RUN = {"created", "duration_ms", "bytes"}
 _SERVE = re.compile(r"modelgates serve[^&\n]*$", re.MULTILINE)
+_FILE = re.compile(r"// (\S+\.m?js)\n")
+_PACKAGE = re.compile(r"""^import .*from "(?!node:|\.)""", re.MULTILINE)
 
 
 class Block(NamedTuple):
-    """A fenced block: its page below the repository, the line of its first line, what it is."""
+    """A fenced block: its page's path in the repository, its first line's number, its language."""
 
     page: str
     line: int
@@ -61,6 +68,17 @@ class Block(NamedTuple):
     @property
     def place(self) -> str:
         return f"{self.page}:{self.line}"
+
+    @property
+    def file(self) -> str | None:
+        """The name under which a program is saved; None if it is run."""
+        name = _FILE.match(self.text)
+        return name[1] if self.language == "js" and name else None
+
+    @property
+    def needs_packages(self) -> bool:
+        """Whether a program needs more than Node itself."""
+        return self.language == "js" and _PACKAGE.search(self.text) is not None
 
 
 class Step(NamedTuple):
@@ -81,13 +99,29 @@ def blocks(page: str) -> list[Block]:
 
 
 def steps(page: str) -> list[Step]:
-    """What is typed of a page, in order."""
-    found = blocks(page)
+    """The blocks of a page to type, in order, each with its output."""
+    every = blocks(page)
     return [
         Step(block, after if after is not None and after.language in PRINTED else None)
-        for block, after in zip_longest(found, found[1:])
+        for block, after in zip_longest(every, every[1:])
         if block.language in TYPED and block.text.strip() not in NOT_TYPED
     ]
+
+
+@cache
+def lacks_node() -> bool:
+    """Whether this machine has no Node, or one that is too old for the guides; never in CI."""
+    if os.environ.get("CI"):
+        return False
+    check = "process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)"
+    return not shutil.which("node") or bool(
+        subprocess.run(["node", "-e", check], check=False, timeout=DEADLINE_S).returncode
+    )
+
+
+def lacks_packages() -> bool:
+    """Whether the packages of `NODE_MODULES` are not installed; never in CI."""
+    return not NODE_MODULES.is_dir() and not os.environ.get("CI")
 
 
 def free_port() -> int:
@@ -97,25 +131,31 @@ def free_port() -> int:
 
 
 class Reader:
-    """One shell in one folder: what a command sets is there for the next."""
+    """One shell in one folder: a variable that a command sets exists for the next."""
 
-    def __init__(self, shell: subprocess.Popen[str], folder: Path, url: str) -> None:
+    def __init__(self, shell: subprocess.Popen[str], folder: Path, url: str, app: str) -> None:
         self._shell = shell
         self._folder = folder
         self._url = url
+        self._app = app
         self._account = ""
         self._keys: list[str] = []
         self._count = 0
 
     def addressed(self, text: str) -> str:
-        """A text with the server's address in the place of the pages'."""
+        """A text with the addresses of the reader's server and app."""
         for address in ADDRESSES:
             text = text.replace(address, self._url)
-        return text
+        return text.replace(APP, self._app)
 
     def type(self, block: Block) -> str:
-        """Do what a block says; returns what it prints."""
+        """Run a block, or save it; returns what it prints."""
         text = self.addressed(block.text)
+        if block.file is not None:
+            path = self._folder / block.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
+            return ""
         if block.language == "sh":
             commands = _commands(text)
             return "".join(self._run(command, block.place) for command in commands)
@@ -142,13 +182,13 @@ class Reader:
         printed = out.read_text("utf-8")
         ended = self._shell.stdout.readline()
         assert ended, f"{place} fails:\n{whole}\n{printed}\n{err.read_text('utf-8')}"
-        if "modelgates serve" in whole:
+        if begins:
             self._wait_for_the_server()
         self._learn(printed)
         return printed
 
     def _filled(self, command: str) -> str:
-        """Ids and keys that an earlier command has printed take the place of `…`."""
+        """A command with the ids and keys that earlier ones have printed in place of `…`."""
         command = command.replace("user_…", self._account)
         while "sk-mg-v1-…" in command:
             command = command.replace("sk-mg-v1-…", self._keys.pop(0), 1)
@@ -170,9 +210,9 @@ class Reader:
 
 @contextmanager
 def reading(folder: Path, url: str, **environment: str) -> Iterator[Reader]:
-    """A reader with our commands on their path, and in the end no process of theirs."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("MODELGATES_")}
+    """A reader with `modelgates` on the path; ends every process that the reader started."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    app_port = free_port()
     desk = folder / "desk"
     desk.mkdir()
     if NODE_MODULES.is_dir():
@@ -180,7 +220,7 @@ def reading(folder: Path, url: str, **environment: str) -> Iterator[Reader]:
     with subprocess.Popen(
         ["sh", "-e"],
         cwd=desk,
-        env={**inherited, "PATH": path, **environment},
+        env={**_inherited(), "PATH": path, "PORT": str(app_port), **environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -188,21 +228,51 @@ def reading(folder: Path, url: str, **environment: str) -> Iterator[Reader]:
         start_new_session=True,
     ) as shell:
         try:
-            yield Reader(shell, desk, url)
+            yield Reader(shell, desk, url, f"http://127.0.0.1:{app_port}")
         finally:
             os.killpg(shell.pid, signal.SIGTERM)
 
 
+def paste(text: str, folder: Path, port: int) -> str:
+    """The output of bash for a text that is pasted at once; its server listens on the port."""
+    for address in ADDRESSES:
+        text = text.replace(address, f"http://127.0.0.1:{port}")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    typed = "\n".join(line for line in text.splitlines() if line not in NOT_TYPED)
+    with subprocess.Popen(
+        ["bash"],
+        cwd=folder,
+        env={**_inherited(), "PATH": path, "MODELGATES_PORT": str(port)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        start_new_session=True,
+    ) as shell:
+        try:
+            printed, errors = shell.communicate(f"{typed}\n", timeout=DEADLINE_S)
+        finally:
+            os.killpg(shell.pid, signal.SIGTERM)
+    assert shell.returncode == 0, errors
+    return printed
+
+
+def _inherited() -> dict[str, str]:
+    """The environment without settings of the server."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("MODELGATES_")}
+
+
 def _commands(text: str) -> list[str]:
-    """One by one where a later one needs what an earlier one prints, or where a server stays."""
+    """One by one where a later one needs the output of an earlier one, or where a server stays."""
+    typed = [line for line in text.splitlines() if line not in NOT_TYPED]
     if _ANY not in text and not _SERVE.search(text):
-        return [text]
-    lines = text.replace("\\\n", "").splitlines()
-    return [line for line in lines if line not in NOT_TYPED]
+        return ["\n".join([*typed, ""])]
+    return "\n".join(typed).replace("\\\n", "").splitlines()
 
 
 def compare(text: str, printed: str, shown: Block) -> None:
-    """Fails where a page shows something else than was printed; `text` is the block, addressed.
+    """Fails if a page shows another output than was printed; `text` is the block, addressed.
 
     JSON may be the end of what was printed.
     """
@@ -224,20 +294,20 @@ def _pattern(text: str, anything: str = ".*?") -> str:
 def _values(text: str) -> list[Any]:
     """All JSON values of a text, exactly."""
     decoder = json.JSONDecoder(parse_float=Decimal)
-    values, place = [], 0
-    while text[place:].strip():
-        place += len(text[place:]) - len(text[place:].lstrip())
-        value, place = decoder.raw_decode(text, place)
+    values, position = [], 0
+    while text[position:].strip():
+        position += len(text[position:]) - len(text[position:].lstrip())
+        value, position = decoder.raw_decode(text, position)
         values.append(value)
     return values
 
 
 def _alike(shown: Any, printed: Any, where: str) -> None:
     if isinstance(shown, dict) and isinstance(printed, dict):
-        wanted = {name: value for name, value in shown.items() if name != _ANY}
-        assert set(wanted) <= set(printed), f"{where}: {set(wanted) - set(printed)} is missing"
-        assert _ANY in shown or len(wanted) == len(printed), f"{where}: has {list(printed)}"
-        for name, value in wanted.items():
+        expected = {name: value for name, value in shown.items() if name != _ANY}
+        assert set(expected) <= set(printed), f"{where}: {set(expected) - set(printed)} is missing"
+        assert _ANY in shown or len(expected) == len(printed), f"{where}: has {list(printed)}"
+        for name, value in expected.items():
             if name not in _NUMBERS_OF_THIS_RUN:
                 _alike(value, printed[name], f"{where}.{name}")
     elif isinstance(shown, list) and isinstance(printed, list):

@@ -1,9 +1,9 @@
-"""What the guides and the README say is true: their commands run, and print what they show."""
+"""The commands of the guides and the README run, and print what the pages show."""
 
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,11 +15,11 @@ from tests.cli.console import Console
 from tests.e2e import guides
 from tests.e2e.guides import (
     DOCS,
-    NODE_MODULES,
     README,
     ROOT,
     Block,
     Reader,
+    Step,
     blocks,
     reading,
     steps,
@@ -36,8 +36,11 @@ PAGES = [
     ),
 ]
 TYPED = [page for page in PAGES if steps(page)]
-# They start a server themselves. Others speak to one that has the customer of `page_server`.
-STARTING = {README, "docs/guides/overview/quickstart.md"}
+QUICK_START = "docs/guides/overview/quickstart.md"
+# These start a server. The others call the one of `page_server`, each with its own customer.
+STARTING = {README, QUICK_START}
+IN_ONE_GO = 5
+"""How many steps of the quick start its first block repeats."""
 METRICS_TOKEN = "correct-horse-battery"
 
 CHECKED = {
@@ -51,12 +54,15 @@ CHECKED = {
 }
 """Languages of blocks that are neither typed nor shown after one that is."""
 
-ON_THE_MACHINE = "test_guides_machine.py runs it on a machine that is made up"
+ON_THE_MACHINE = "test_guides_machine.py runs it on a simulated machine"
 NOT_RUN = {
-    ("docs/concepts/architecture.md", "   HTTP ──►"): "a picture",
+    ("docs/concepts/architecture.md", "   HTTP ──►"): "a diagram",
     ("docs/reference/cli.md", "$ modelgates"): "tests/cli/test_program_reference.py runs it",
-    ("docs/reference/cli.md", "generation     gen-"): "tests/cli/test_generation.py has its like",
-    ("docs/guides/overview/quickstart.md", "kill %1"): "it needs a key of OpenAI",
+    (
+        "docs/reference/cli.md",
+        "generation     gen-",
+    ): "tests/cli/test_generation.py has one like it",
+    (QUICK_START, "kill %1"): "it needs a key of OpenAI",
     ("docs/guides/mcp.md", "claude mcp add"): "it needs Claude Code",
     ("docs/guides/mcp.md", "code --add-mcp"): "it needs VS Code",
     ("docs/guides/deploying.md", "sudo useradd"): "it sets up a machine, as root",
@@ -78,7 +84,7 @@ def page_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSer
 
 
 async def customer_of_the_pages(server: RunningServer) -> Customer:
-    """With the credits and the usage that pages show."""
+    """A customer with the credits and the usage that pages show."""
     credits_pico, used_pico = 10050 * DOLLAR // 100, 2575 * DOLLAR // 100
     customer = await open_customer(server.database_path, credits_pico)
     settings = load_settings(database_url=f"sqlite:///{server.database_path}")
@@ -92,37 +98,64 @@ async def customer_of_the_pages(server: RunningServer) -> Customer:
 
 
 def demand(page: str) -> None:
-    """Skip where the commands of a page cannot be typed; CI has what they need."""
+    """Skip a page whose commands this machine lacks; CI has all of them."""
     text = "".join(step.block.text for step in steps(page))
     for program in ("curl", "jq"):
         if f"{program} " in text and not shutil.which(program) and not os.environ.get("CI"):
-            pytest.skip(f"there is no {program} on this machine; CI demands this")
+            pytest.skip(f"this machine has no {program}; CI demands it")
 
 
-def follow(page: str, reader: Reader) -> None:
-    """Type what a page says, and compare what is printed with what it shows."""
-    left_out = False
-    for block, shown in steps(page):
-        if block.language == "js" and not NODE_MODULES.is_dir() and not os.environ.get("CI"):
-            left_out = True
+def follow(typed: Sequence[Step], reader: Reader) -> None:
+    """Type the steps of a page, and compare their output with what the page shows.
+
+    Without Node, or without the packages of its clients, leaves out the programs that need
+    them, and the steps that use these programs.
+    """
+    left_out: list[str] = []
+    for block, shown in typed:
+        if is_out_of_reach(block) or any(name in block.text for name in left_out):
+            left_out.append(Path(block.file or block.place).name)
             continue
         printed = reader.type(block)
         if shown is not None:
             guides.compare(reader.addressed(shown.text), printed, shown)
     if left_out:
-        pytest.skip("there is no Node 20 or newer on this machine; CI demands these")
+        pytest.skip("this machine has no Node 20 or newer, or not its packages; CI demands both")
+
+
+def is_out_of_reach(block: Block) -> bool:
+    """Whether a program needs Node or packages that this machine lacks."""
+    if block.language != "js":
+        return False
+    return guides.lacks_node() or (block.needs_packages and guides.lacks_packages())
 
 
 @pytest.mark.parametrize("page", [page for page in TYPED if page in STARTING])
-def test_a_page_that_starts_a_server_does_what_it_says(page: str, tmp_path: Path) -> None:
+def test_page_that_starts_a_server_prints_what_it_shows(page: str, tmp_path: Path) -> None:
     demand(page)
     port = guides.free_port()
+    typed = steps(page)[1:] if page == QUICK_START else steps(page)
     with reading(tmp_path, f"http://127.0.0.1:{port}", MODELGATES_PORT=str(port)) as reader:
-        follow(page, reader)
+        follow(typed, reader)
+
+
+def test_quick_start_pasted_in_one_go_prints_the_balance(tmp_path: Path) -> None:
+    demand(QUICK_START)
+    if not shutil.which("bash"):
+        pytest.skip("this machine has no bash")
+    block, shown = steps(QUICK_START)[0]
+    assert shown is not None
+    printed = guides.paste(block.text, tmp_path, guides.free_port())
+    guides.compare(shown.text, printed.splitlines()[-1], shown)
+
+
+def test_quick_start_in_one_go_is_the_commands_of_its_steps() -> None:
+    whole, *parts = [step.block.text for step in steps(QUICK_START)]
+    assert whole == "".join(parts[:IN_ONE_GO])
 
 
 @pytest.mark.parametrize("page", [page for page in TYPED if page not in STARTING])
-async def test_the_commands_of_a_page_do_what_it_says(
+async def test_page_prints_what_it_shows(
     page: str, page_server: RunningServer, tmp_path: Path
 ) -> None:
     demand(page)
@@ -135,19 +168,19 @@ async def test_the_commands_of_a_page_do_what_it_says(
         "VIEWER_KEY": customer.viewer,
     }
     with reading(tmp_path, page_server.url, **environment) as reader:
-        follow(page, reader)
+        follow(steps(page), reader)
 
 
 def reason(block: Block) -> tuple[str, str] | None:
-    """The entry of NOT_RUN that speaks of a block."""
-    for place_of in NOT_RUN:
-        page, beginning = place_of
+    """The entry of NOT_RUN for a block."""
+    for entry in NOT_RUN:
+        page, beginning = entry
         if block.page == page and block.text.startswith(beginning):
-            return place_of
+            return entry
     return None
 
 
-def test_no_block_of_a_guide_is_left_untested(subtests: pytest.Subtests) -> None:
+def test_every_block_of_a_guide_is_tested_or_has_a_reason(subtests: pytest.Subtests) -> None:
     used = set()
     for page in PAGES:
         tested = {block.line for step in steps(page) for block in step if block is not None}
@@ -162,7 +195,7 @@ def test_no_block_of_a_guide_is_left_untested(subtests: pytest.Subtests) -> None
     assert used == set(NOT_RUN), "each reason is needed"
 
 
-def test_what_is_not_run_is_not_called_a_command(subtests: pytest.Subtests) -> None:
+def test_block_language_is_known_to_a_test(subtests: pytest.Subtests) -> None:
     for page in PAGES:
         for block in blocks(page):
             with subtests.test(block.place):
@@ -170,41 +203,39 @@ def test_what_is_not_run_is_not_called_a_command(subtests: pytest.Subtests) -> N
                 assert block.language in known, f"no test knows {block.language}"
 
 
-def standing_alone(*languages: str) -> list[Block]:
-    """Blocks that show no output."""
-    shown = {step.shown for page in PAGES for step in steps(page)}
-    found = [block for page in PAGES for block in blocks(page)]
-    return [block for block in found if block.language in languages and block not in shown]
+def unprinted(*languages: str) -> list[Block]:
+    """Blocks of these languages that are not the output of a step."""
+    printed = {step.shown for page in PAGES for step in steps(page)}
+    every = [block for page in PAGES for block in blocks(page)]
+    return [block for block in every if block.language in languages and block not in printed]
 
 
-def test_json_and_yaml_of_the_guides_can_be_read(subtests: pytest.Subtests) -> None:
-    found = standing_alone("json", "yaml")
-    assert found
-    for block in found:
+def test_json_and_yaml_of_guides_can_be_parsed(subtests: pytest.Subtests) -> None:
+    files = unprinted("json", "yaml")
+    assert files
+    for block in files:
         with subtests.test(block.place):
             assert isinstance(yaml.safe_load(block.text), dict | list)
 
 
-def test_configuration_files_of_the_guides_pass_the_check(
+def test_configuration_of_guides_passes_the_check(
     tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    found = standing_alone("toml")
-    assert found
+    files = unprinted("toml")
+    assert files
     console = Console(tmp_path)
-    for block in found:
+    for block in files:
         with subtests.test(block.place):
             (tmp_path / "modelgates.toml").write_text(block.text, "utf-8")
             checked = console.call("config", "check", "modelgates.toml", "--json").json
             assert checked["problems"] == []
 
 
-def test_a_file_that_a_guide_shows_is_the_one_in_the_repository(
-    subtests: pytest.Subtests,
-) -> None:
+def test_file_shown_in_a_guide_is_that_of_the_repository(subtests: pytest.Subtests) -> None:
     files = {path.read_text("utf-8") for path in (ROOT / "deploy").iterdir()}
     shown = [
         block
-        for block in standing_alone("ini", "nginx", "caddyfile", "dockerfile")
+        for block in unprinted("ini", "nginx", "caddyfile", "dockerfile")
         if not block.text.startswith("MODELGATES_")
     ]
     for block in shown:
@@ -213,10 +244,10 @@ def test_a_file_that_a_guide_shows_is_the_one_in_the_repository(
     assert {block.text for block in shown} == files, "all of deploy/ is shown"
 
 
-def test_settings_that_a_guide_shows_exist_and_are_right(subtests: pytest.Subtests) -> None:
-    found = [b for b in standing_alone("ini") if b.text.startswith("MODELGATES_")]
-    assert found
-    for block in found:
+def test_settings_shown_in_a_guide_exist_and_are_valid(subtests: pytest.Subtests) -> None:
+    shown = [b for b in unprinted("ini") if b.text.startswith("MODELGATES_")]
+    assert shown
+    for block in shown:
         with subtests.test(block.place):
             given = dict(line.split("=", 1) for line in block.text.splitlines())
             names = {name.removeprefix("MODELGATES_").lower(): name for name in given}

@@ -1,4 +1,4 @@
-"""The files of deploy/ do what the guide says: the unit, the image, and the proxies."""
+"""The unit, the image and the proxies of deploy/ work as the guide describes."""
 
 import json
 import os
@@ -29,7 +29,7 @@ CONTAINERFILE = (DEPLOY / "Containerfile").read_text("utf-8").replace("\\\n", ""
 TLS = Path(__file__).with_name("tls")
 PUBLIC_URL = "https://www.example.com/llm"
 SETTLING_S = 30
-"""How long a server that ends waits for the costs of its calls: service/calls/registry.py."""
+"""How long a stopping server waits for the costs of its calls: service/calls/registry.py."""
 
 Proxy = Callable[[str, str, Path], AbstractContextManager[str]]
 
@@ -110,16 +110,16 @@ def test_system_unit_is_rated_ok_by_systemd(tmp_path: Path) -> None:
         assert re.search(r"exposure level for modelgates.service: [\d.]+ OK", rated.stdout)
 
 
-def test_the_image_is_built_from_what_it_copies(tmp_path: Path) -> None:
+def test_image_builds_from_the_files_it_copies(tmp_path: Path) -> None:
     copied = [line.split() for line in instructions("COPY") if "--from" not in line]
     for *sources, target in copied:
         for source in sources:
-            place = tmp_path / target / Path(source).name
+            destination = tmp_path / target / Path(source).name
             if target == source:
-                place = tmp_path / target
-            place.parent.mkdir(parents=True, exist_ok=True)
-            found = ROOT / source
-            (shutil.copytree if found.is_dir() else shutil.copy)(found, place)
+                destination = tmp_path / target
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            path = ROOT / source
+            (shutil.copytree if path.is_dir() else shutil.copy)(path, destination)
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "wheels"]
     subprocess.run(build, cwd=tmp_path, check=True, capture_output=True, timeout=DEADLINE_S)
     [wheel] = (tmp_path / "wheels").iterdir()
@@ -129,7 +129,7 @@ def test_the_image_is_built_from_what_it_copies(tmp_path: Path) -> None:
     assert (tmp_path / "requirements" / "run.txt").exists()
 
 
-def test_the_image_starts_the_server_on_settings_that_exist() -> None:
+def test_image_starts_the_server_with_known_settings() -> None:
     names = re.findall(r"MODELGATES_(\w+)=", " ".join(instructions("ENV")))
     assert names
     assert {name.lower() for name in names} <= set(Settings.model_fields)
@@ -137,7 +137,7 @@ def test_the_image_starts_the_server_on_settings_that_exist() -> None:
     assert started == ["modelgates", "serve"]
 
 
-def test_the_image_knows_whether_its_server_is_well(server: RunningServer) -> None:
+def test_health_check_of_the_image_fails_without_a_server(server: RunningServer) -> None:
     _, *check = json.loads(instructions("HEALTHCHECK CMD")[0])
     here = [word.replace("http://127.0.0.1:8000", server.url) for word in check]
     away = [word.replace("127.0.0.1:8000", f"127.0.0.1:{free_port()}") for word in check]
@@ -151,10 +151,10 @@ def test_the_image_knows_whether_its_server_is_well(server: RunningServer) -> No
 
 
 def program(name: str) -> str:
-    """The proxy's program; skips where there is none."""
+    """The path of the proxy's program; skips if this machine lacks it."""
     path = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"
-    found = shutil.which(name, path=path)
-    return found or pytest.skip(f"there is no {name} on this machine")
+    executable = shutil.which(name, path=path)
+    return executable or pytest.skip(f"this machine has no {name}")
 
 
 @contextmanager
@@ -179,7 +179,7 @@ def nginx(file: str, upstream: str, folder: Path) -> Iterator[str]:
 
 @contextmanager
 def caddy(file: str, upstream: str, folder: Path) -> Iterator[str]:
-    """Caddy with a site of deploy/ on a free port; without TLS, as it would ask for a name."""
+    """Caddy with a site of deploy/ on a free port; without TLS, which needs a public name."""
     executable, port = program("caddy"), free_port()
     site = (DEPLOY / file).read_text("utf-8").replace("127.0.0.1:8000", upstream)
     site = re.sub(r"^\w+\.example\.com", f"http://127.0.0.1:{port}", site, flags=re.MULTILINE)
@@ -218,7 +218,7 @@ def running(command: list[str], port: int, folder: Path) -> Iterator[None]:
         (caddy, "Caddyfile-prefix", "/llm"),
     ],
 )
-def test_a_proxy_hands_a_stream_on_as_it_comes(
+def test_proxy_forwards_a_stream_without_buffering(
     proxy: Proxy, file: str, prefix: str, server: RunningServer, tmp_path: Path
 ) -> None:
     customer = open_customer_now(server.database_path)
@@ -241,7 +241,7 @@ def test_a_proxy_hands_a_stream_on_as_it_comes(
             holds = http_request("GET", f"{server.api}/credits/holds", headers=viewer).json()
             assert len(holds["data"]) == 1, "the first chunk came before the call had ended"
             assert [line for line in lines if line][-1] == "data: [DONE]"
-        # The gateway refuses a larger one before all of it is there; Caddy may call that a failure.
+        # The gateway rejects a larger body before its end; Caddy may report that as a failure.
         refused = {413} if proxy is nginx else {413, 502}
         for size, statuses in ((20 * 2**20, {400}), (20 * 2**20 + 1, refused)):
             large = client.post("/api/v1/chat/completions", content=bytes(size), headers=key)

@@ -40,14 +40,14 @@ LIMITS = [
     f"| size of a request | {default('max_body_mib')} MiB |",
     f"texts of a `prompt` | {CHOICES_MAX} each |",
     f"in a tool | {NAMES_MAX:,} each |",
-    f"| size of a plain answer | {ANSWER_MAX_BYTES // MIB} MiB |",
+    f"| size of a plain response | {ANSWER_MAX_BYTES // MIB} MiB |",
     f"`session_id` | {MODEL_MAX_CHARS} characters |",
     f"| length of an `Idempotency-Key` | {HEADER_MAX_CHARS} bytes |",
     f"| {ANSWER_KEPT_MS // 3_600_000} hours, up to {STORED_ANSWER_MAX_BYTES // MIB} MiB |",
-    f"| connecting to a provider | {PROVIDER.connect_timeout_s} s |",
+    f"| time to connect to a provider | {PROVIDER.connect_timeout_s} s |",
     f"| {FIRST_WHOLE} s | `first_byte_timeout_s` |",
-    f"| silence within an answer | {PROVIDER.idle_timeout_s} s |",
-    f"| a whole answer | {WHOLE} s |",
+    f"| silence within a response | {PROVIDER.idle_timeout_s} s |",
+    f"| time for a whole response | {WHOLE} s |",
     f"| {default('keep_alive_s')} s | `MODELGATES_KEEP_ALIVE_S` |",
     f"| {default('drain_s')} s | `MODELGATES_DRAIN_S` |",
     f"| time to send a request | {default('request_timeout_s')} s |",
@@ -55,21 +55,22 @@ LIMITS = [
     f"| {connection.HEAD_MAX_BYTES // KIB} KiB, {connection.HEADERS_MAX} headers |",
     f"| open connections | {default('max_connections'):,} for each process |",
     f"| requests waiting on one connection | {connection.PIPELINE_MAX} |",
-    f"| an idle connection | {connection.IDLE_MAX_S} s |",
-    f"that wait to be made | {executor.WAITING_MAX} for each process |",
+    f"| lifetime of an idle connection | {connection.IDLE_MAX_S} s |",
+    f"that wait to be rendered | {executor.WAITING_MAX} for each process |",
     f"| `GET /keys` | {PAGE} a page;",
     f"| all, or {PAGE_MAX:,} a page",
     f"| `GET /credits/holds` | {LISTED_MAX:,}, the oldest |",
     f"| `GET /activity` | {DAYS} whole UTC days",
     f"| {format_pico(Pico(1))} dollars;",
     f"| {LARGEST} dollars |",
-    f"| a price | up to {RATE_PLACES_MAX} places |",
+    f"| places of a price | up to {RATE_PLACES_MAX} |",
 ]
 OTHERS = {
     "guides/errors.md": [
         f"than {default('request_timeout_s')} seconds to arrive",
         f"than {default('max_body_mib')} MiB, or {body.BODY_MAX_BYTES // KIB} KiB for `/keys`",
-        f"{connection.HEAD_MAX_BYTES // KIB} KiB of headers, or more than {connection.HEADERS_MAX}",
+        f"larger than {connection.HEAD_MAX_BYTES // KIB} KiB, or there are more",
+        f"more than {connection.HEADERS_MAX} of them",
     ],
     "guides/streaming.md": [
         f"after {default('keep_alive_s')} seconds of silence",
@@ -85,7 +86,7 @@ OTHERS = {
 }
 
 
-def test_every_limit_is_the_one_of_the_code(subtests: pytest.Subtests) -> None:
+def test_limit_in_a_guide_is_the_one_of_the_code(subtests: pytest.Subtests) -> None:
     for page, figures in {"guides/limits.md": LIMITS, **OTHERS}.items():
         text = (DOCS / page).read_text("utf-8")
         for figure in figures:

@@ -1,4 +1,4 @@
-"""The commands for root in the guides, typed on a machine that is made up of one folder."""
+"""The guides' commands for root, typed on a machine that is simulated in one folder."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.e2e.guides import Block, Reader, blocks, reading
 OPERATING, DEPLOYING = "docs/guides/operating.md", "docs/guides/deploying.md"
 FOLDERS = ("etc/modelgates", "var/lib/modelgates", "var/backups/modelgates", "opt/modelgates")
 
-# What a machine has for the commands: `systemctl` starts and stops the real server.
+# Programs of the simulated machine: `systemctl` starts and stops the real server.
 COMMANDS = {
     "sudo": '[ "$1" = -u ] && shift 2\nexec "$@"',
     "systemctl": """cd "$DESK/etc/modelgates"
@@ -40,7 +40,7 @@ fi""",
 
 
 class Machine:
-    """What is typed, with the folder in the place of the root; `url` is the server's."""
+    """A shell in which a folder takes the place of `/`; `url` is the address of the server."""
 
     def __init__(self, reader: Reader, desk: Path, url: str) -> None:
         self._reader = reader
@@ -72,9 +72,9 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    """Set up as in the guide, with the server running."""
+    """A machine set up as in the guide, with the server running."""
     if not (shutil.which("curl") and shutil.which("jq")) and not os.environ.get("CI"):
-        pytest.skip("there is no curl or no jq on this machine; CI demands these")
+        pytest.skip("this machine lacks curl or jq; CI demands both")
     commands, desk = tmp_path / "commands", tmp_path / "desk"
     commands.mkdir()
     for name, text in COMMANDS.items():
@@ -94,7 +94,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         made.type("systemctl stop modelgates")
 
 
-def test_a_restored_backup_is_the_gateway_of_that_day(machine: Machine) -> None:
+def test_restored_backup_has_the_credits_of_its_day(machine: Machine) -> None:
     account = re.findall(r"user_\w{22}", machine.type_block(DEPLOYING, "sudo -u modelgates"))[0]
     machine.type(f"gateway credits grant {account} 5 --ref before")
     machine.type("gateway db backup /var/backups/modelgates/2026-11-25.db")
@@ -114,7 +114,7 @@ def test_a_restored_backup_is_the_gateway_of_that_day(machine: Machine) -> None:
     assert machine.total_credits(account) == "5"
 
 
-def test_an_upgrade_keeps_the_books_and_the_log_tells_of_calls(machine: Machine) -> None:
+def test_upgrade_keeps_the_ledger_and_the_log_lists_calls(machine: Machine) -> None:
     account = re.findall(r"user_\w{22}", machine.type_block(DEPLOYING, "sudo -u modelgates"))[0]
     machine.type(f"gateway credits grant {account} 5")
     made = json.loads(

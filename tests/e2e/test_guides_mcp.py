@@ -1,4 +1,4 @@
-"""The files that the guide gives to assistants lead to both servers, with the tools it names."""
+"""The configurations that the guide shows reach both MCP servers, with the tools it lists."""
 
 import json
 import re
@@ -21,16 +21,16 @@ SECRET = re.compile(r"\$\{[\w:-]+\}")
 
 
 def configurations() -> list[dict[str, Any]]:
-    """The servers of each assistant's file."""
+    """The servers in the configuration of each assistant."""
     files = [json.loads(block.text) for block in blocks(PAGE) if block.language == "json"]
     named = [file.get("mcpServers") or file.get("servers") for file in files]
     return [servers for servers in named if servers]
 
 
-async def tools_of(server: RunningServer, given: dict[str, Any], key: str) -> set[str]:
-    """What a client of the official library finds where a file sends it."""
-    url = given["url"].replace(ADDRESSES[0], server.url)
-    headers = {name: SECRET.sub(key, text) for name, text in given.get("headers", {}).items()}
+async def tools_of(server: RunningServer, configured: dict[str, Any], key: str) -> set[str]:
+    """The tools that a client of the official library gets from a configured server."""
+    url = configured["url"].replace(ADDRESSES[0], server.url)
+    headers = {name: SECRET.sub(key, text) for name, text in configured.get("headers", {}).items()}
     async with (
         create_mcp_http_client(headers=headers) as http,
         Client(
@@ -41,16 +41,17 @@ async def tools_of(server: RunningServer, given: dict[str, Any], key: str) -> se
 
 
 @pytest.mark.parametrize("servers", configurations(), ids=["claude", "cursor", "vscode"])
-async def test_the_file_of_an_assistant_opens_both_servers(
+async def test_configuration_of_an_assistant_reaches_both_servers(
     servers: dict[str, Any], server: RunningServer, customer: Customer
 ) -> None:
-    found = {
-        name: await tools_of(server, given, customer.viewer) for name, given in servers.items()
+    tools = {
+        name: await tools_of(server, configured, customer.viewer)
+        for name, configured in servers.items()
     }
-    assert found == {"modelgates-docs": DOCS_TOOLS, "modelgates": FOR_ALL}
+    assert tools == {"modelgates-docs": DOCS_TOOLS, "modelgates": FOR_ALL}
 
 
-async def test_the_guide_names_the_tools_there_are(
+async def test_guide_lists_every_tool_and_no_other(
     server: RunningServer, customer: Customer
 ) -> None:
     account = configurations()[0]["modelgates"]
