@@ -155,9 +155,9 @@ def test_a_change_cannot_touch_what_was_spent_or_is_held() -> None:
 @pytest.mark.parametrize(
     ("kind", "change", "told"),
     [
-        (KeyKind.INFERENCE, KeyChange(limit_reset=LimitReset.DAILY), "limit_reset needs a limit"),
+        (KeyKind.INFERENCE, KeyChange(limit_reset=LimitReset.DAILY), "there is no `limit`"),
         (KeyKind.VIEWER, KeyChange(limit_pico=5), "a viewer key spends nothing"),
-        (KeyKind.INFERENCE, KeyChange(limit_pico=-1), "may not be negative"),
+        (KeyKind.INFERENCE, KeyChange(limit_pico=-1), "`limit` is out of range: -0"),
     ],
 )
 def test_a_change_cannot_give_a_key_what_its_creation_refuses(

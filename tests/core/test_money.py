@@ -95,8 +95,8 @@ def test_what_is_no_plain_decimal_is_refused_by_name(text: str) -> None:
     with pytest.raises(InvalidAmount) as refusal:
         parse_pico(text)
     assert str(refusal.value) == (
-        f"{text.strip()!r} is not an exact decimal amount of dollars; write digits with at most "
-        "12 decimal places, for example 100.5"
+        f"{text.strip()!r} is not an exact decimal amount of dollars. Write digits with at most "
+        "12 decimal places, for example 100.5."
     )
 
 

@@ -199,7 +199,7 @@ async def test_a_stale_read_of_the_credits_does_not_stay_unseen(store: Store) ->
         Finding(
             "I8",
             account_id,
-            "the usage of the account in GET /credits is 0.999999999999, by the journal it is 1",
+            "usage of the account in GET /credits: 0.999999999999, but 1 according to the journal",
         )
     ]
 

@@ -210,7 +210,7 @@ def test_a_column_does_not_say_anything_else_than_its_record(
     what = name.removesuffix("_pico").replace("_", " ")
     of = value if name == "id" else row.id
     assert (
-        f"the {what} of generation {of!r} is {is_now}, by its record it is {should_be}"
+        f"{what} of generation {of!r}: {is_now}, but {should_be} according to its record"
         in messages(damaged.audit())
     )
 
@@ -237,7 +237,7 @@ def test_an_open_call_is_not_charged_more_than_its_hold(calls: Calls) -> None:
     lines = (ReceiptLine("input", 501, Decimal("1e-12"), Decimal("501e-12")),)
     damaged = calls.with_record(row, lines=lines, cost_pico=501, usage=Usage(input=501))
     assert messages(damaged.audit()) == [
-        "the cost of generation 'open-seen' is 0.000000000501, by the journal it is 0.0000000005"
+        "cost of generation 'open-seen': 0.000000000501, but 0.0000000005 according to the journal"
     ]
 
 
@@ -276,7 +276,7 @@ def test_no_line_of_a_receipt_is_lost_doubled_or_added_unseen(calls: Calls) -> N
 def test_the_receipt_of_a_captured_call_is_not_emptied_unseen(calls: Calls) -> None:
     row = calls.of("over")
     damaged = calls.with_record(row, lines=(), cost_pico=0, overrun_pico=0)
-    assert "the lines of generation 'over' are not those of its usage" in messages(damaged.audit())
+    assert "lines of generation 'over' do not match its usage" in messages(damaged.audit())
 
 
 def test_no_usage_is_changed_unseen(calls: Calls) -> None:
@@ -309,7 +309,7 @@ def test_no_pico_hides_in_the_overrun(calls: Calls) -> None:
     overrun = ReceiptLine("overrun", 1, pico * -300, pico * -300)
     damaged = calls.with_record(row, lines=(first, *row.record.lines[1:], overrun))
     assert messages(damaged.audit()) == [
-        f"the receipt of generation {row.id!r} lacks its overrun of 0"
+        f"receipt of generation {row.id!r} does not show its overrun of 0"
     ]
 
 
@@ -353,7 +353,7 @@ def test_no_activity_passes_to_another_day_key_or_model(calls: Calls, name: str)
         changed = replace(row, **{name: 5 if name == "day" else "x"})
         found = messages(calls.with_activity(row, changed).audit())
         assert len(found) == 2
-        assert found[0].endswith("is that of no generation")
+        assert found[0].endswith("has no generation")
         assert "is missing; its generations cost 0.00000000" in found[1]
 
 

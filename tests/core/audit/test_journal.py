@@ -217,7 +217,7 @@ def test_an_unknown_word_is_named(busy: Rows) -> None:
 def test_a_contradiction_is_told_in_dollars(busy: Rows) -> None:
     damaged = busy.with_changed(busy.account, credits_pico=9 * DOLLAR + 1)
     assert damaged.audit()[0].message == (
-        "the credits of the account is 9.000000000001, by the journal it is 9"
+        "credits of the account: 9.000000000001, but 9 according to the journal"
     )
 
 
@@ -240,8 +240,8 @@ def test_money_does_not_come_from_a_hold(busy: Rows) -> None:
     hold = ended(busy, EntryKind.HOLD)
     damaged = busy.with_changed(hold, amount_pico=DOLLAR, overrun_pico=-DOLLAR)
     assert (
-        f"entry {hold.seq} (hold) has nobody on its other side and moves 1, 0, -1, which its kind "
-        "cannot"
+        f"entry {hold.seq} (hold) has no account on its other side and moves 1, 0, -1, which is "
+        "impossible for its kind"
     ) in messages(damaged.audit())
 
 
@@ -262,7 +262,7 @@ def test_a_capture_does_not_pay_the_customer(books: OneAccount) -> None:
     books.run(capture(books.id, books.key_hash, "h", 0))
     rows = all_rows(books)
     damaged = rows.with_changed(rows.entries[-1], amount_pico=DOLLAR, platform_pico=-DOLLAR)
-    assert ("hold 'h' is charged -1 by entry 4 for a use of -1 with 1 held") in messages(
+    assert ("hold 'h' is charged -1 by entry 4 for usage of -1 with 1 held") in messages(
         damaged.audit()
     )
 
@@ -282,7 +282,7 @@ def test_an_account_is_not_opened_twice(books: OneAccount) -> None:
         rows.entries[-1], kind=EntryKind.OPEN, min_balance_pico=0, reason="test"
     )
     open_again = reopened.with_changed(reopened.account, closed_at_ms=None)
-    assert messages(open_again.audit()) == ["entry 4 is of kind open; `open` is first"]
+    assert messages(open_again.audit()) == ["entry 4 is of kind open; only entry 1 is `open`"]
 
 
 def test_a_closed_account_does_not_go_on_unseen(books: OneAccount) -> None:
@@ -306,9 +306,9 @@ def test_a_hold_without_entries_is_not_counted_in_silence(books: OneAccount) -> 
     rows = all_rows(books)
     rows.holds.append(replace(rows.holds[0], id="i"))
     assert rows.audit() == [
-        Finding("I6", books.id, "hold 'i' has a row with 1 and no entries"),
-        Finding("I2", books.id, "held of the account is 1, and its open holds sum to 2"),
-        Finding("I2", books.id, f"held of key {books.key_hash} is 1, and its open holds sum to 2"),
+        Finding("I6", books.id, "hold 'i' has a row with 1 but no entries"),
+        Finding("I2", books.id, "held of the account is 1, but its open holds sum to 2"),
+        Finding("I2", books.id, f"held of key {books.key_hash} is 1, but its open holds sum to 2"),
     ]
 
 

@@ -30,12 +30,12 @@ def test_a_call_may_cost_nothing() -> None:
 
 def test_posting_nothing_is_refused() -> None:
     for build in (lambda: grant(ID, 0), lambda: adjust(ID, 0)):
-        with pytest.raises(InvalidAmount, match="may not be zero"):
+        with pytest.raises(InvalidAmount, match=r"The amount 0 is zero\. Give 0\.000000000001 to"):
             build()
 
 
 def test_a_negative_grant_is_no_hidden_adjustment() -> None:
-    with pytest.raises(InvalidAmount, match="may not be negative"):
+    with pytest.raises(InvalidAmount, match=r"The amount -0\.000000000001 is negative"):
         grant(ID, -1)
 
 
@@ -46,7 +46,7 @@ def test_a_negative_amount_never_mints_credits() -> None:
         lambda: extend(ID, HASH, "h", "1", -1),
         lambda: expire(ID, HASH, "h", T0_MS, -1),
     ):
-        with pytest.raises(InvalidAmount, match="may not be negative"):
+        with pytest.raises(InvalidAmount, match=r"The amount -0\.000000000001 is negative"):
             build()
 
 
@@ -61,7 +61,7 @@ def test_an_amount_beyond_int64_is_refused(amount_pico: int) -> None:
         lambda: extend(ID, HASH, "h", "1", amount_pico),
         lambda: expire(ID, HASH, "h", T0_MS, amount_pico),
     ):
-        with pytest.raises(InvalidAmount, match="too large"):
+        with pytest.raises(InvalidAmount, match="is too large"):
             build()
 
 
@@ -103,7 +103,7 @@ def test_texts_of_people_are_taken(text: str) -> None:
 def test_a_floor_is_zero_or_negative() -> None:
     c.OpenAccount(**NAMED, name="x", min_balance_pico=-ENTRY_MAX_PICO)
     for floor in (1, -ENTRY_MAX_PICO - 1):
-        with pytest.raises(InvalidInput, match="a minimum balance is zero or negative"):
+        with pytest.raises(InvalidInput, match=r"minimum balance .* is out of range"):
             c.OpenAccount(**NAMED, name="x", min_balance_pico=floor)
 
 

@@ -128,8 +128,8 @@ def test_a_reference_that_comes_again_for_something_else_is_refused(
     command = msgspec.structs.replace(every_kind(books)[index], **other)
     message = str(books.refusal(command, ReferenceReused))
     assert message == (
-        f"reference {command.reference!r} was used before on account {books.id} with other "
-        "parameters; use a new reference for a new request"
+        f"Reference {command.reference!r} was used before on account `{books.id}` with different "
+        "parameters. Use a new reference for a new request."
     )
 
 

@@ -40,7 +40,7 @@ def test_an_account_starts_with_nothing() -> None:
 
 def test_an_account_is_not_opened_twice(books: OneAccount) -> None:
     message = str(books.refusal(opening(books.id, reference="again"), AccountExists))
-    assert message == f"account {books.id} exists already"
+    assert message == f"Account `{books.id}` exists already. Use another ID."
 
 
 def test_a_grant_comes_from_the_platform(books: OneAccount) -> None:
@@ -73,7 +73,8 @@ def test_an_adjustment_takes_nothing_that_is_held(books: OneAccount) -> None:
     books.run(place(books.id, books.key_hash, "h", 4 * DOLLAR))
     refused = books.refusal(adjust(books.id, -6 * DOLLAR - 1), InsufficientCredits)
     assert str(refused) == (
-        f"account {books.id} has 6 available (4 is held), which does not cover 6.000000000001"
+        f"Account `{books.id}` has 6 available (4 is held), which does not cover 6.000000000001. "
+        "Add credits."
     )
     books.run(adjust(books.id, -6 * DOLLAR))
 
@@ -166,7 +167,7 @@ def test_nothing_is_posted_to_an_account_that_does_not_exist() -> None:
         void(account_id, "0" * 64, "h"),
         expire(account_id, "0" * 64, "h", T0_MS),
     ):
-        with pytest.raises(AccountNotFound, match=f"there is no account {account_id}"):
+        with pytest.raises(AccountNotFound, match=f"Account `{account_id}` does not exist"):
             ledger.run(command)
     assert ledger.journal == []
 
@@ -175,7 +176,7 @@ def test_a_total_the_database_cannot_hold_is_refused_not_rounded() -> None:
     ledger, account_id = PureLedger(total_cap_pico=ENTRY_MAX_PICO), new_account_id()
     ledger.run(opening(account_id))
     ledger.run(grant(account_id, ENTRY_MAX_PICO - 1))
-    with pytest.raises(TotalTooLarge, match=r"would pass 9223372\.036854775807 dollars"):
+    with pytest.raises(TotalTooLarge, match=r"would exceed 9223372\.036854775807 dollars"):
         ledger.run(grant(account_id, 2, "more"))
     ledger.run(grant(account_id, 1, "rest"))
     with pytest.raises(TotalTooLarge):

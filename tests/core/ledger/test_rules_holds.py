@@ -68,7 +68,7 @@ def test_the_last_pico_can_be_held_and_no_pico_more(books: OneAccount) -> None:
     held(books, "first", 10 * DOLLAR - 1)
     refused = books.refusal(place(books.id, books.key_hash, "over", 2), InsufficientCredits)
     assert "has 0.000000000001 available" in str(refused)
-    assert str(refused).endswith("which does not cover 0.000000000002")
+    assert str(refused).endswith("which does not cover 0.000000000002. Add credits.")
     held(books, "last", 1)
     books.refusal(place(books.id, books.key_hash, "more", 1), InsufficientCredits)
 
@@ -134,7 +134,9 @@ def test_a_void_frees_all_and_charges_nothing(books: OneAccount) -> None:
 def test_a_hold_expires_at_its_time_and_not_a_millisecond_before(books: OneAccount) -> None:
     held(books, "h", 4)
     early = expire(books.id, books.key_hash, "h", T0_MS + HOLD_MS - 1)
-    assert str(books.refusal(early, HoldNotExpired)) == "hold h has not expired yet"
+    assert str(books.refusal(early, HoldNotExpired)) == (
+        "Hold `h` has not expired yet. Resolve it after its expiry."
+    )
     entry = books.at_first(expire(books.id, books.key_hash, "h", T0_MS + HOLD_MS))
     assert (entry.kind, entry.amount_pico, entry.held_pico) == (EntryKind.EXPIRE, 0, -4)
     assert books.holds[books.id, "h"].state is HoldState.EXPIRED
@@ -170,7 +172,7 @@ def test_a_hold_ends_once(books: OneAccount, first: str, then: str) -> None:
     books.run(msgspec.structs.replace(ways[first], reference="first"))
     message = str(books.refusal(msgspec.structs.replace(ways[then], reference="then"), HoldEnded))
     state = {"capture": "captured", "void": "voided", "expire": "expired"}[first]
-    assert message == f"hold h has ended already: {state}"
+    assert message == f"Hold `h` has ended already: it is {state}. A hold ends once."
 
 
 def test_a_hold_id_names_one_call_for_ever(books: OneAccount) -> None:
@@ -188,7 +190,8 @@ def test_a_hold_that_was_never_placed_cannot_end_or_grow(books: OneAccount) -> N
         expire(books.id, books.key_hash, "h", T0_MS + HOLD_MS),
         extend(books.id, books.key_hash, "h", "1", 1),
     ):
-        assert str(books.refusal(command, HoldNotFound)) == "there is no hold h"
+        message = str(books.refusal(command, HoldNotFound))
+        assert message == "Hold `h` does not exist. Check the ID."
 
 
 def test_holds_of_two_accounts_with_one_id_do_not_meet(books: OneAccount) -> None:
@@ -256,7 +259,7 @@ def test_a_key_spends_only_from_its_own_account(books: OneAccount) -> None:
     other = new_account_id()
     books.run(opening(other))
     for key_hash in (books.key_hash, "f" * 64):
-        with pytest.raises(KeyNotFound, match=f"account {other} has no such key"):
+        with pytest.raises(KeyNotFound, match=f"Account `{other}` does not have this key"):
             books.run(place(other, key_hash, "h", 0))
 
 
@@ -274,7 +277,7 @@ def test_hold_is_refused_to_a_command_with_the_hash_of_another_key(
         expire(books.id, key_hash, "h", late_ms),
     ):
         refused = books.refusal(command, HoldNotFound)
-        assert str(refused) == f"hold h is not one of key {key_hash}"
+        assert str(refused) == f"Hold `h` does not belong to key `{key_hash}`. Check both IDs."
     books.run(capture(books.id, books.key_hash, "h", 2))
     assert books.figures == (10 * DOLLAR, 2, 0)
 

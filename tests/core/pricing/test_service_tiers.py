@@ -50,12 +50,13 @@ def test_tier_without_a_price_is_refused_by_name(requested: str, of: Price) -> N
     with pytest.raises(InvalidInput) as refusal:
         held_pico(of, service_tier=requested)
     assert str(refusal.value) == (
-        f"service_tier {requested!r} has no price here: leave it out, or use one of auto, default"
+        f"`service_tier` {requested!r} has no price here. "
+        "Leave it out, or use one of auto, default."
     )
 
 
 def test_refusal_names_the_tiers_that_have_a_price() -> None:
-    with pytest.raises(InvalidInput, match=r"use one of auto, default, flex, priority$"):
+    with pytest.raises(InvalidInput, match=r"use one of auto, default, flex, priority\.$"):
         service_tiers_allowed(TIERED, "batch")
     with pytest.raises(InvalidInput) as refusal:
         service_tiers_allowed(TIERED, "x" * 255)
