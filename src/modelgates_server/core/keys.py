@@ -169,7 +169,7 @@ def key_limit_exceeded(key: Key, amount_pico: int, at_ms: int) -> KeyLimitExceed
 
 
 def charge_key(key: Key, *, charged_pico: int, released_pico: int, at_ms: int) -> Key:
-    """Adds a charge to all windows and release its hold.
+    """Adds a charge to all windows and releases its hold.
 
     A charge of 0 starts no new window: a free call made while the clock is wrong must not.
     """

@@ -239,8 +239,10 @@ def test_required_parameter_is_accepted_when_the_model_lists_its_older_name() ->
 def test_required_parameter_is_refused_when_the_model_does_not_list_it() -> None:
     parameters = {"temperature": "temperature", "top_p": "top_p"}
     request = calls.request(parameters=parameters, **preferring(require_parameters=True))
-    assert "acme/m1 does not support `top_p`, only: temperature" in refused(request, LISTED)
-    assert "`temperature`, only: none. " in refused(request, offered(parameters=()))
+    assert "acme/m1 does not list `top_p` (its parameters: temperature" in refused(request, LISTED)
+    assert "does not list `temperature` (its parameters: none)" in refused(
+        request, offered(parameters=())
+    )
     assert route(request, offered()).model.id == MODEL  # its parameters are not configured
     assert route(calls.request(parameters=parameters), LISTED).model.id == MODEL
 

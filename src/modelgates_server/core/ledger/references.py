@@ -1,7 +1,7 @@
 """References, which distinguish repeated commands from new ones.
 
 A reference is unique within its account forever. A command is a repeat if an entry with its
-reference exists. It returns that entry if its parameters are the same, and is rejected otherwise.
+reference exists. A repeat with the same parameters returns that entry; any other is rejected.
 """
 
 from unicodedata import is_normalized, normalize

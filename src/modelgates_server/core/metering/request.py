@@ -18,7 +18,7 @@ OUTPUT_MAX_TOKENS = 10**9
 
 TEXT = "text"
 OTHER = "other"
-"""The modality of a part of unknown type. It is never sent to a model that reads only text."""
+"""The modality of parts of unknown type, which are never sent to a model that reads only text."""
 
 _REQUEST_TOKENS = 768
 _TOOLS_TOKENS = 1024

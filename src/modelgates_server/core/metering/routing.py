@@ -153,8 +153,8 @@ def _check_parameters(model: Model, request: InferenceRequest) -> None:
         listed = ", ".join(model.parameters) or "none"
         raise NoEndpoint(
             "No endpoints found that can handle the requested parameters: "
-            f"`provider.require_parameters` is true, and {model.id} does not support "
-            f"`{name:.80}`, only: {listed}. Remove either, or choose another model."
+            f"`provider.require_parameters` is true, and {model.id} does not list `{name:.80}` "
+            f"(its parameters: {listed}). Remove one of the two, or choose another model."
         )
 
 

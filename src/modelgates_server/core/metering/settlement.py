@@ -144,7 +144,7 @@ def _usage(
 
 
 def _misses_output(meter: ResponseMeter, reading: UsageReading) -> bool:
-    """Whether a report lacks output that was relayed. Zero is right for less than one token."""
+    """Whether a report lacks output that was relayed. Zero is correct for less than one token."""
     if reading.trusted_output or not meter.has_output:
         return False
     output = meter.output

@@ -1,7 +1,7 @@
 """Sizing: the hold of a call, which is its worst-case cost or what its account and key can pay.
 
-If the client sets a limit of output tokens, the whole limit is held for or the call is rejected. If
-it sets none, the limit is what the model allows and the balance affords, and is sent upstream.
+If the client limits the output tokens, the hold covers its whole limit or the call is rejected. If
+it sets no limit, the gateway sends one upstream: what the model allows and the balance affords.
 """
 
 import msgspec
