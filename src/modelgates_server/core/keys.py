@@ -237,10 +237,7 @@ def issue_key(
     if prior is None:
         return IssuedKey(key, record.nonce, replayed=False)
     if prior.digest != record.digest:
-        raise ReferenceReused(
-            "This `Idempotency-Key` was used before with a different request. "
-            "Send a new `Idempotency-Key`."
-        )
+        raise ReferenceReused("This Idempotency-Key was used with another request. Use a new one.")
     assert prior_key is not None, "a key creation record references its key"
     if prior_key.deleted_at_ms is not None:
         raise CreatedKeyDeleted

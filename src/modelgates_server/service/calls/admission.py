@@ -144,8 +144,7 @@ class Admission:
             return _Identity(repeatable_id(scope.digest(), 0), reference, digest)
         if latest.request_digest != digest:
             raise ReferenceReused(
-                "This `Idempotency-Key` was used before with a different request. "
-                "Send a new `Idempotency-Key`."
+                "this Idempotency-Key was used before with another request; use a new one"
             )
         if not _cost_nothing(latest):
             return await self._stored_answer(latest)
