@@ -105,7 +105,7 @@ def activity_rows(generations: Sequence[Generation]) -> list[ActivityRow]:
     ]
 
 
-def made(ledger: OneAccount) -> list[Generation]:
+def make_generations(ledger: OneAccount) -> list[Generation]:
     """Makes calls that end in every way, on two keys and two days."""
     other = ledger.add_key()
     generations: list[Generation] = []
@@ -155,7 +155,7 @@ def made(ledger: OneAccount) -> list[Generation]:
 
 @pytest.fixture
 def calls(ledger: OneAccount) -> Calls:
-    generations = made(ledger)
+    generations = make_generations(ledger)
     return Calls(
         ledger.id, ledger.journal, [row_of(one) for one in generations], activity_rows(generations)
     )
@@ -394,5 +394,5 @@ def test_invalid_value_of_a_row_does_not_break_the_audit(calls: Calls, value: ob
 
 
 def test_holds_without_generations_have_no_findings(ledger: OneAccount) -> None:
-    made(ledger)
+    make_generations(ledger)
     assert Calls(ledger.id, ledger.journal, [], []).audit() == []

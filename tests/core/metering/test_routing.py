@@ -296,13 +296,13 @@ def test_max_price_of_a_completion_is_met_without_output() -> None:
     refused(calls.request(**limit))
 
 
-def several(*ids: str, **members: Any) -> Catalog:
+def catalog_of(*ids: str, **members: Any) -> Catalog:
     models = [replace(calls.model(**members), id=each) for each in ids]
     return Catalog(models, [TIERS])
 
 
 def test_first_model_that_exists_is_chosen() -> None:
-    catalog = several("b/b", "c/c")
+    catalog = catalog_of("b/b", "c/c")
     assert route(calls.request(models=(MODEL, "x/x", "c/c", "b/b")), catalog).model.id == "c/c"
     assert route(calls.request(models=("b/b", "c/c")), catalog).model.id == "b/b"
     with pytest.raises(UnknownModel, match="acme/m1 is not a valid model ID"):
