@@ -134,7 +134,7 @@ def test_what_a_key_spent_counts_against_its_limit(console: Console) -> None:
         (["--kind", "management", "--limit", "5"], "Only inference keys can have a limit"),
         (["--kind", "viewer", "--name", ""], "The name must have 1 to 255 characters"),
         (["--kind", "viewer", "--expires-at", "2020-01-01T00:00:00Z"], "lies in the past"),
-        (["--kind", "viewer", "--expires-at", "tomorrow"], "is not a time with an offset"),
+        (["--kind", "viewer", "--expires-at", "tomorrow"], "is not an ISO 8601 time"),
         (["--kind", "viewer", "--account", NOBODY], "does not exist"),
         (["--kind", "viewer", "--account", "Acme Lab"], "does not exist"),
     ],

@@ -117,7 +117,8 @@ def test_text_that_is_not_a_time_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(InvalidInput) as refusal:
         parse_instant(text)
     assert str(refusal.value) == (
-        f"{text[:64]!r} is not a time with an offset. Write it like 2030-01-01T00:00:00Z."
+        f"{text[:64]!r} is not an ISO 8601 time with a UTC offset. "
+        "Write it like 2030-01-01T00:00:00Z."
     )
 
 

@@ -66,7 +66,8 @@ def parse_instant(text: str) -> int:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise InvalidInput(
-            f"{text[:64]!r} is not a time with an offset. Write it like 2030-01-01T00:00:00Z."
+            f"{text[:64]!r} is not an ISO 8601 time with a UTC offset. "
+            "Write it like 2030-01-01T00:00:00Z."
         )
     at_ms = (moment - _EPOCH) // timedelta(milliseconds=1)
     if not 0 <= at_ms <= _LAST_MS:
