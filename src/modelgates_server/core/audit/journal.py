@@ -24,7 +24,7 @@ from modelgates_server.core.ledger.records import (
 from modelgates_server.core.money import format_pico
 
 MAY_OVERDRAW: frozenset[EntryKind] = frozenset()
-"""Kinds whose entries may reduce available below the account's floor: none so far."""
+"""Kinds of entries that may take the available amount below the floor: none so far."""
 
 OVERRUN = "overrun"
 """The platform's account for usage above a hold. `PlatformAccount` names the others."""

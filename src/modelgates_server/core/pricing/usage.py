@@ -41,7 +41,7 @@ _PART_OF: Mapping[Meter, Meter] = {
     Meter.OUTPUT_AUDIO: Meter.OUTPUT,
     Meter.OUTPUT_IMAGE: Meter.OUTPUT,
 }
-"""The class that contains each class. A class without a rate is charged at the containing one's."""
+"""The class that contains each class. Its rate applies to a class without a rate."""
 
 
 def containing_classes(meter: Meter) -> tuple[Meter, ...]:
