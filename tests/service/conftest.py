@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from modelgates_server.service.ports import Store
-from tests.books import check_books
 from tests.gateway import TIMEOUTS, CallHarness, open_harness
+from tests.ledger_checks import check_ledger
 from tests.support import ManualClock
 from tests.upstream import Upstream, answer, plain, running_upstream, usage
 
@@ -30,7 +30,7 @@ async def right_books(request: pytest.FixtureRequest, store: Store) -> AsyncIter
     mark = request.node.get_closest_marker("books")
     said = {} if mark is None else dict(mark.kwargs)
     if not said.pop("damaged", False):
-        await check_books(store, **said)
+        await check_ledger(store, **said)
 
 
 @pytest.fixture
