@@ -1,4 +1,4 @@
-"""Fixtures of all tests. What is not a fixture is in `tests.support`."""
+"""Fixtures of all tests. Other helpers are in `tests.support`."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.server import Customer, new_customer
 from tests.support import ManualClock, open_database
 from tests.web.harness import Api
 
-# The same cases on every run and machine: a red run can be repeated, a green one is not luck.
+# The same cases on every run and machine: failures can be repeated, and passing is not luck.
 settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
 settings.load_profile("fixed")
 
@@ -33,7 +33,7 @@ def sqlite_path(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["sqlite"])
 def database_url(request: pytest.FixtureRequest, sqlite_path: Path) -> str:
-    """An empty database of the test's own, one line per implementation; see `open_database`."""
+    """An empty database for one test, once for each implementation; see `open_database`."""
     urls = {"sqlite": f"sqlite:///{sqlite_path}"}
     return urls[request.param]
 
@@ -47,7 +47,7 @@ async def store(database_url: str) -> AsyncIterator[Store]:
 
 @pytest.fixture
 async def api(store: Store, clock: ManualClock, tmp_path: Path) -> AsyncIterator[Api]:
-    """The application, called in the test's own process."""
+    """The application, called in the test's process."""
     served = Api(store, clock, tmp_path / "spool")
     async with served.client:
         yield served
@@ -61,5 +61,5 @@ async def acme(api: Api) -> Customer:
 
 @pytest.fixture
 async def other(api: Api) -> Customer:
-    """The keys of another account."""
+    """Another account, with 100 dollars and a key of each kind."""
     return await new_customer(api.services)

@@ -1,7 +1,7 @@
-"""How many branches of the pure rooms the tests take: `python -m tests.coverage_floor` after a run.
+"""The branch coverage of the pure packages: run `python -m tests.coverage_floor` after the tests.
 
-A run that is started with `-p tests.coverage_floor` is measured, in each of its workers. So the
-suite is, which spares a second run of these rooms' tests.
+Tests that run with `-p tests.coverage_floor` are measured, in each of their workers. The whole
+suite runs with it, which saves a second run of the tests of these packages.
 """
 
 import json
@@ -21,7 +21,7 @@ _MEASURED = pytest.StashKey[coverage.Coverage]()
 
 
 class Branches(NamedTuple):
-    """Those of one room, and those that no test takes."""
+    """The number of branches of one package, and those that no test covers."""
 
     total: int
     missing: list[str]
@@ -32,7 +32,7 @@ class Branches(NamedTuple):
 
 
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Start before anything of ours is imported."""
+    """Starts to measure before the package is imported."""
     measured = coverage.Coverage()
     if "PYTEST_XDIST_WORKER" not in os.environ:
         measured.erase()
@@ -47,7 +47,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def branches(report: Any, room: str) -> Branches:
-    """Of `coverage`'s report in JSON."""
+    """Returns the branches of one package in `coverage`'s JSON report."""
     files = {
         path: file
         for path, file in report["files"].items()
@@ -55,13 +55,13 @@ def branches(report: Any, room: str) -> Branches:
     }
     return Branches(
         sum(file["summary"]["num_branches"] for file in files.values()),
-        [place for path, file in files.items() for place in _places(path, file)],
+        [branch for path, file in files.items() for branch in _missing(path, file)],
     )
 
 
-def _places(path: str, file: Any) -> Iterator[str]:
+def _missing(path: str, file: Any) -> Iterator[str]:
     for start, end in file["missing_branches"]:
-        yield f"{path}:{start}: never goes on to {f'line {end}' if end > 0 else 'its end'}"
+        yield f"{path}:{start}: never continues to {f'line {end}' if end > 0 else 'its end'}"
 
 
 def measured_report() -> Any:
@@ -74,12 +74,12 @@ def measured_report() -> Any:
 
 
 def main() -> int:
-    """Print each room's figure and what is missing; 1 if a room is below its floor."""
+    """Prints the coverage of each package and its missing branches; returns 1 below the floor."""
     report, below = measured_report(), []
     for room, floor in FLOORS_PERCENT.items():
         taken = branches(report, room)
         print(f"{room}: {taken.percent:.1f} % of {taken.total} branches, at least {floor} %")
-        print(*(f"  {place}" for place in taken.missing), sep="\n")
+        print(*(f"  {branch}" for branch in taken.missing), sep="\n")
         below += [room] if taken.percent < floor else []
     return 1 if below else 0
 

@@ -1,4 +1,4 @@
-"""Metered calls in this process: the real service over a real store, with the sandbox's models."""
+"""Metered calls in the test's process: the real service, a real store, the sandbox's models."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ def sandbox_catalog(
     prices: Iterable[Price] = (),
     account_markup_bp: Mapping[str, int] | None = None,
 ) -> Catalog:
-    """The sandbox's models and those of a test."""
+    """Returns the models of the sandbox and those of the test."""
     return Catalog([*sandbox_models(), *models], [*sandbox_prices(), *prices], account_markup_bp)
 
 
@@ -59,7 +59,7 @@ def metered(
     providers: Mapping[str, Provider] | None = None,
     timeouts: CallTimeouts | None = None,
 ) -> Services:
-    """The services of a server process; captures that wait for the database go to `folder`."""
+    """Returns the services of a server process; `folder` is the spool."""
     return compose(
         store,
         catalog=catalog or sandbox_catalog(),
@@ -80,7 +80,7 @@ ACME = Model(
     created_at_s=T0_MS // 1000,
     apis=frozenset(Api),
 )
-"""A model behind HTTP: a hundredth of a cent for each token read, a cent for each written."""
+"""A model behind HTTP: a hundredth of a cent for an input token, a cent for an output token."""
 
 ACME_PRICE = Price(
     id="price_acme_1",
@@ -101,10 +101,10 @@ def asking(
     max_cost_pico: int | None = None,
     **members: Any,
 ) -> CallRequest:
-    """A request; `key` is its `Idempotency-Key`."""
+    """Returns a request; `key` is its `Idempotency-Key`."""
     messages = {"messages": [{"role": "user", "content": text}]}
-    asked = messages if api is Api.CHAT else {"input": text}
-    body = json.dumps({"model": model, **asked, **members}).encode()
+    prompt = messages if api is Api.CHAT else {"input": text}
+    body = json.dumps({"model": model, **prompt, **members}).encode()
     return CallRequest(
         inference=parse_request(api, body),
         dialect=OPENAI_CHAT,
@@ -118,12 +118,12 @@ def asking(
 async def new_caller(
     store: Store, credits_pico: int = 100 * DOLLAR, **members: Any
 ) -> AuthenticatedKey:
-    """An inference key of a new account."""
+    """Returns an inference key of a new account."""
     return await key_of(store, await open_account(store, credits_pico), **members)
 
 
 async def key_of(store: Store, account_id: str, **members: Any) -> AuthenticatedKey:
-    """A further inference key of an account."""
+    """Returns another inference key of an account."""
     _, key = await make_key(store, account_id, **members)
     caller = await store.authenticated_key(key.hash)
     assert caller is not None
@@ -131,7 +131,7 @@ async def key_of(store: Store, account_id: str, **members: Any) -> Authenticated
 
 
 class FakeClient:
-    """A client that keeps what is written to it, and may leave."""
+    """A client that records what is written to it, and can disconnect."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
@@ -143,7 +143,7 @@ class FakeClient:
         self._wrote.set()
 
     async def until(self, text: str) -> None:
-        """Wait for it to be written."""
+        """Waits until a text is written."""
         async with within():
             while text not in self.text:
                 self._wrote.clear()
@@ -155,21 +155,21 @@ class FakeClient:
 
     @property
     def lines(self) -> list[str]:
-        """What stands between empty lines: events and comments."""
+        """The events and comments, which empty lines separate."""
         *lines, rest = self.text.split("\n\n")
-        assert rest == "", "it ends with an empty line"
+        assert rest == "", "the stream ends with an empty line"
         return lines
 
     @property
     def chunks(self) -> list[Any]:
-        """All events but the last, which is `[DONE]`; amounts are exact."""
+        """All events except the last, which is `[DONE]`, with exact amounts."""
         *payloads, last = [line.removeprefix("data: ") for line in self.lines if line[0] != ":"]
         assert last == "[DONE]"
         return [json.loads(payload, parse_float=Decimal) for payload in payloads]
 
 
 class CallHarness(NamedTuple):
-    """A caller with a hundred dollars, and what serves it."""
+    """A key with a hundred dollars, and the services that it calls."""
 
     store: Store
     clock: ManualClock
@@ -181,35 +181,35 @@ class CallHarness(NamedTuple):
         return self.metered.calls
 
     async def begin(self, request: CallRequest, client: FakeClient | None = None) -> Call:
-        """A new call; it is not the repeat of another."""
+        """Begins a call that is not a repeat of another."""
         call = await begin(self.calls, self.caller, request, client)
         assert isinstance(call, Call)
         return call
 
     async def answer(self, request: CallRequest) -> tuple[Any, Generation]:
-        """Make a plain call; what the client gets, and what is on the books of it."""
+        """Makes a plain call; returns its response and its stored generation."""
         call = await self.begin(request)
         body = json.loads(await take(call), parse_float=Decimal)
         return body, await self.saved(call)
 
     async def stream(self, request: CallRequest, heard: FakeClient | None = None) -> Generation:
-        """Make a streamed call; what is on the books of it."""
+        """Makes a streamed call; returns its stored generation."""
         client = heard or FakeClient()
         call = await self.begin(request, client)
         await relay(call, client)
         return await self.saved(call)
 
     async def saved(self, call: Call) -> Generation:
-        """The generation in the database, on books that are right."""
-        found = await self.store.generation(self.caller.account_id, call.generation.id)
-        assert found is not None
+        """Returns the stored generation, after verifying the ledger."""
+        generation = await self.store.generation(self.caller.account_id, call.generation.id)
+        assert generation is not None
         assert (await verify(self.store)).findings == []
-        return found
+        return generation
 
     async def account(self) -> Account:
-        found = await self.store.account(self.caller.account_id)
-        assert found is not None
-        return found
+        account = await self.store.account(self.caller.account_id)
+        assert account is not None
+        return account
 
 
 async def begin(
@@ -218,13 +218,13 @@ async def begin(
     request: CallRequest,
     client: FakeClient | None = None,
 ) -> Call | StoredAnswer:
-    """Enter a call whose scope is left by `take` or `relay`, or not at all, as a kill does."""
+    """Enters a call. `take` and `relay` leave its scope; without them it is lost as in a crash."""
     watched = client or FakeClient()
     return await calls.call(caller, request, lambda: watched.left).__aenter__()
 
 
 def scope_of(call: Call) -> CallScope:
-    """The rest of the scope of a call that was entered."""
+    """Returns a scope that leaves a call which was entered before."""
 
     async def entered() -> Call:
         return call
@@ -233,14 +233,14 @@ def scope_of(call: Call) -> CallScope:
 
 
 async def take(call: Call) -> bytes:
-    """Make a plain call to its end, as the server does."""
+    """Makes a plain call to its end, as the server does."""
     async with scope_of(call):
         await call.open()
         return await call.answer()
 
 
 async def relay(call: Call, client: FakeClient) -> None:
-    """Stream a call to its end, as the server does."""
+    """Streams a call to its end, as the server does."""
     has_begun = False
     try:
         async with scope_of(call):
@@ -258,7 +258,7 @@ async def relay(call: Call, client: FakeClient) -> None:
 async def open_harness(
     store: Store, clock: ManualClock, folder: Path, url: str, timeouts: CallTimeouts | None = None
 ) -> AsyncIterator[CallHarness]:
-    """A desk whose provider `acme` is at a URL."""
+    """Yields a harness whose provider `acme` is at a URL."""
     acme = HttpProvider(ProviderSettings(name="acme", base_url=url, api_key=None), clock)
     built = metered(
         store,
@@ -272,19 +272,19 @@ async def open_harness(
     await acme.close()
 
 
-async def until(so: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Let the others run until it is so."""
+async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Lets other tasks run until a condition is true."""
     async with within():
         while True:
-            found = so()
-            if found if isinstance(found, bool) else await found:
+            result = condition()
+            if result if isinstance(result, bool) else await result:
                 return
             await asyncio.sleep(0)
 
 
 @contextmanager
 def moved_away(path: Path) -> Iterator[None]:
-    """The database is gone as long as the block runs: nothing is written to a file that moved."""
+    """Moves the database away while the block runs: nothing is written to a file that moved."""
     elsewhere = path.with_name("elsewhere.db")
     path.rename(elsewhere)
     try:
@@ -294,6 +294,6 @@ def moved_away(path: Path) -> Iterator[None]:
 
 
 async def pending(spool: Spool) -> list[PendingSettlement]:
-    """All that a spool keeps."""
-    found = [await spool.load(generation_id) for generation_id in await spool.ids()]
-    return [settlement for settlement in found if settlement is not None]
+    """Returns all settlements in a spool."""
+    settlements = [await spool.load(generation_id) for generation_id in await spool.ids()]
+    return [settlement for settlement in settlements if settlement is not None]

@@ -1,4 +1,4 @@
-"""The real server, as a process of its own, and customers to call it."""
+"""The real server in a separate process, and customers to call it."""
 
 import asyncio
 import os
@@ -19,12 +19,12 @@ from tests.deadlines import DEADLINE_S
 from tests.support import DOLLAR
 
 MODELGATES = Path(sys.executable).with_name("modelgates")
-"""The command, as it is installed beside the Python that runs the tests."""
+"""The installed command, next to the Python that runs the tests."""
 
 
 @dataclass(frozen=True)
 class RunningServer:
-    """A server that accepts requests; what it logs goes to `log_path`."""
+    """A server that accepts requests and logs to `log_path`."""
 
     url: str
     process: subprocess.Popen[str]
@@ -33,7 +33,7 @@ class RunningServer:
 
     @property
     def api(self) -> str:
-        """The base URL that clients are given."""
+        """The base URL for clients."""
         return f"{self.url}/api/v1"
 
 
@@ -49,9 +49,9 @@ class Customer:
 
 @contextmanager
 def running_server(folder: Path, **environment: str) -> Iterator[RunningServer]:
-    """Serve the database in `folder` on a free port; ends with SIGTERM, which must end it well.
+    """Serves the database in `folder` on a free port. SIGTERM ends it, with exit code 0.
 
-    `environment` is for settings: `running_server(tmp_path, MODELGATES_WORKERS="2")`.
+    `environment` has settings: `running_server(tmp_path, MODELGATES_WORKERS="2")`.
     """
     database_path, log_path = folder / "modelgates.db", folder / "server.log"
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("MODELGATES_")}
@@ -68,7 +68,7 @@ def running_server(folder: Path, **environment: str) -> Iterator[RunningServer]:
         ) as process,
     ):
         try:
-            url = _told_url(process.stdout, log_path)
+            url = _printed_url(process.stdout, log_path)
             yield RunningServer(url, process, database_path, log_path)
             process.terminate()
             assert process.wait(DEADLINE_S) == 0, log_path.read_text()
@@ -77,19 +77,19 @@ def running_server(folder: Path, **environment: str) -> Iterator[RunningServer]:
 
 
 async def open_customer(database_path: Path, credits_pico: int = 100 * DOLLAR) -> Customer:
-    """Open an account with credits and keys, beside a server that may be running on the file."""
+    """Opens an account with credits and keys. A server may be running on the same file."""
     settings = load_settings(database_url=f"sqlite:///{database_path}")
     async with open_gateway(settings) as services:
         return await new_customer(services, credits_pico)
 
 
 def open_customer_now(database_path: Path, credits_pico: int = 100 * DOLLAR) -> Customer:
-    """The same, for fixtures and tests that are not async."""
+    """Does the same for fixtures and tests that are not async."""
     return asyncio.run(open_customer(database_path, credits_pico))
 
 
 async def new_customer(services: LedgerServices, credits_pico: int = 100 * DOLLAR) -> Customer:
-    """The same over services that are open already."""
+    """Does the same with services that are open already."""
     account = await services.accounts.open("Acme Lab")
     if credits_pico:
         await services.credits.grant(account.id, credits_pico, "test")
@@ -99,11 +99,11 @@ async def new_customer(services: LedgerServices, credits_pico: int = 100 * DOLLA
     return Customer(account.id, **texts)
 
 
-def _told_url(stdout: IO[str] | None, log_path: Path) -> str:
+def _printed_url(stdout: IO[str] | None, log_path: Path) -> str:
     assert stdout is not None
     with selectors.DefaultSelector() as selector:
         selector.register(stdout, selectors.EVENT_READ)
-        assert selector.select(DEADLINE_S), f"no address after {DEADLINE_S} s"
-    found = re.search(r"https?://\S+", stdout.readline())
-    assert found, f"it ended before it listened: {log_path.read_text()}"
-    return found.group()
+        assert selector.select(DEADLINE_S), f"the server printed no address within {DEADLINE_S} s"
+    match = re.search(r"https?://\S+", stdout.readline())
+    assert match, f"the server ended before it listened: {log_path.read_text()}"
+    return match.group()

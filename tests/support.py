@@ -1,4 +1,4 @@
-"""What most tests need to say in one word. Times and amounts are plain numbers in picos and ms."""
+"""Helpers that most tests need. Times are integers in ms, amounts integers in picos."""
 
 import os
 from decimal import Decimal
@@ -28,16 +28,16 @@ HOLD_MS = 600_000
 
 
 def error_classes() -> list[type[GatewayError]]:
-    """All classes of errors, every base before its special cases."""
+    """Returns all error classes, each base class before its subclasses."""
 
     def tree(base: type[GatewayError]) -> list[type[GatewayError]]:
-        return [base, *(error for special in base.__subclasses__() for error in tree(special))]
+        return [base, *(error for subclass in base.__subclasses__() for error in tree(subclass))]
 
     return tree(GatewayError)
 
 
 class ManualClock:
-    """A clock that only a test moves; call it for the time in ms."""
+    """A clock that only the test moves. Calling it returns the time in ms."""
 
     def __init__(self, now_ms: int = T0_MS) -> None:
         self.now_ms = now_ms
@@ -50,9 +50,9 @@ class ManualClock:
 
 
 def open_database(url: str) -> Store:
-    """Open a test's database; opening it again gives a second store on the same one."""
-    scheme, _, place = url.partition(":///")
-    opens = {"sqlite": lambda: open_store(Path(place))}
+    """Opens a test's database. A second call returns a second store on the same database."""
+    scheme, _, path = url.partition(":///")
+    opens = {"sqlite": lambda: open_store(Path(path))}
     return opens[scheme]()
 
 
@@ -61,7 +61,7 @@ def new_account_id() -> str:
 
 
 def new_key(account_id: str, **members: Any) -> tuple[str, Key]:
-    """A key's text and its row, not saved yet."""
+    """Returns the text of a new key and its row, without saving it."""
     text = key_text(os.urandom(SECRET_BYTES))
     defaults = {"kind": KeyKind.INFERENCE, "name": "test", "created_at_ms": T0_MS}
     named = {"hash": key_hash(text), "account_id": account_id, "label": key_label(text)}
@@ -69,7 +69,7 @@ def new_key(account_id: str, **members: Any) -> tuple[str, Key]:
 
 
 def opening(account_id: str, min_balance_pico: int = 0, reference: str = "open") -> c.OpenAccount:
-    """The start of an account named `test`."""
+    """Opens an account named `test`."""
     return c.OpenAccount(
         account_id=account_id,
         reference=reference,
@@ -80,12 +80,12 @@ def opening(account_id: str, min_balance_pico: int = 0, reference: str = "open")
 
 
 def closing(account_id: str, reference: str = "close") -> c.CloseAccount:
-    """The end of an account."""
+    """Closes an account."""
     return c.CloseAccount(account_id=account_id, reference=reference, at_ms=T0_MS)
 
 
 def grant(account_id: str, amount_pico: int, reference: str = "grant") -> c.Grant:
-    """Credits for the reason `test`."""
+    """Grants credits for the reason `test`."""
     return c.Grant(
         account_id=account_id,
         reference=reference,
@@ -96,7 +96,7 @@ def grant(account_id: str, amount_pico: int, reference: str = "grant") -> c.Gran
 
 
 def adjust(account_id: str, amount_pico: int, reference: str = "adjust") -> c.Adjust:
-    """A correction for the reason `test`."""
+    """Adjusts credits for the reason `test`."""
     return c.Adjust(
         account_id=account_id,
         reference=reference,
@@ -109,7 +109,7 @@ def adjust(account_id: str, amount_pico: int, reference: str = "adjust") -> c.Ad
 async def open_account(
     store: Ledger, credits_pico: int = 0, *, account_id: str = "", min_balance_pico: int = 0
 ) -> str:
-    """Open an account with credits; uses the references `open` and `grant`. Returns its id."""
+    """Opens an account with credits and returns its id; uses the references `open` and `grant`."""
     name = account_id or new_account_id()
     await store.execute(opening(name, min_balance_pico))
     if credits_pico:
@@ -118,7 +118,7 @@ async def open_account(
 
 
 async def make_key(store: Keys, account_id: str, **members: Any) -> tuple[str, Key]:
-    """Save a new key, inference unless `kind` says otherwise; returns its text and its row."""
+    """Saves a new key, an inference key by default; returns its text and its row."""
     text, key = new_key(account_id, **members)
     await store.create_key(key)
     return text, key
@@ -127,7 +127,7 @@ async def make_key(store: Keys, account_id: str, **members: Any) -> tuple[str, K
 def place(
     account_id: str, key_hash: str, hold_id: str, amount_pico: int, at_ms: int = T0_MS
 ) -> c.PlaceHold:
-    """A hold of ten minutes under the reference `hold:ID`."""
+    """Places a hold for ten minutes, with the reference `hold:ID`."""
     return c.PlaceHold(
         account_id=account_id,
         reference=f"hold:{hold_id}",
@@ -142,7 +142,7 @@ def place(
 def extend(
     account_id: str, key_hash: str, hold_id: str, step: str, amount_pico: int, at_ms: int = T0_MS
 ) -> c.ExtendHold:
-    """More for a hold and ten minutes from `at_ms`, under the reference `extend:ID:STEP`."""
+    """Extends a hold to ten minutes from `at_ms`, with the reference `extend:ID:STEP`."""
     return c.ExtendHold(
         account_id=account_id,
         reference=f"extend:{hold_id}:{step}",
@@ -157,7 +157,7 @@ def extend(
 def capture(
     account_id: str, key_hash: str, hold_id: str, amount_pico: int, at_ms: int = T0_MS
 ) -> c.CaptureHold:
-    """The end of a hold under the reference `end:ID`."""
+    """Captures a hold, with the reference `end:ID`."""
     return c.CaptureHold(
         account_id=account_id,
         reference=f"end:{hold_id}",
@@ -169,7 +169,7 @@ def capture(
 
 
 def void(account_id: str, key_hash: str, hold_id: str, at_ms: int = T0_MS) -> c.VoidHold:
-    """The end of a hold under the reference `end:ID`."""
+    """Voids a hold, with the reference `end:ID`."""
     return c.VoidHold(
         account_id=account_id,
         reference=f"end:{hold_id}",
@@ -182,7 +182,7 @@ def void(account_id: str, key_hash: str, hold_id: str, at_ms: int = T0_MS) -> c.
 def expire(
     account_id: str, key_hash: str, hold_id: str, at_ms: int, amount_pico: int = 0
 ) -> c.ExpireHold:
-    """The end of a hold under the reference `end:ID`."""
+    """Expires a hold, with the reference `end:ID`."""
     return c.ExpireHold(
         account_id=account_id,
         reference=f"end:{hold_id}",
@@ -200,7 +200,7 @@ PICO_PRICE = Price(
     source="test",
     tiers=(Tier(0, {Meter.INPUT: Decimal("1e-12"), Meter.OUTPUT: Decimal("2e-12")}),),
 )
-"""A token read costs a pico, a token written two."""
+"""An input token costs one pico, an output token two."""
 
 
 def open_generation(
@@ -211,7 +211,7 @@ def open_generation(
     at_ms: int = T0_MS,
     **members: Any,
 ) -> Generation:
-    """The call that a hold of `place` pays for, at `PICO_PRICE`."""
+    """The generation of a call whose hold was placed with `place`, at `PICO_PRICE`."""
     values: dict[str, Any] = {
         "id": hold_id,
         "account_id": account_id,
@@ -235,7 +235,7 @@ def open_generation(
 def finished(
     generation: Generation, usage: Usage, at_ms: int = T0_MS, state: HoldState = HoldState.CAPTURED
 ) -> Generation:
-    """The call at its end, with the receipt that `PICO_PRICE` gives."""
+    """The generation at its end, with a receipt at `PICO_PRICE`."""
     charge = charge_for(PICO_PRICE, usage, generation.markup_bp, generation.hold_pico)
     return msgspec.structs.replace(
         generation,
@@ -249,10 +249,10 @@ def finished(
 
 
 def voided_generation(generation: Generation, at_ms: int = T0_MS) -> Generation:
-    """The call at an end that costs nothing."""
+    """The generation at an end without a charge."""
     return msgspec.structs.replace(generation, state=HoldState.VOIDED, ended_at_ms=at_ms)
 
 
 def has_true_checksum(text: str) -> bool:
-    """What SECURITY.md tells scanners to check."""
+    """Whether a key passes the check that SECURITY.md recommends to scanners."""
     return ids.checksum(text[: -ids.CHECKSUM_CHARS]) == text[-ids.CHECKSUM_CHARS :]

@@ -66,7 +66,7 @@ def test_old_name_of_a_setting_is_refused_when_the_new_one_is_set_as_well(
 ) -> None:
     monkeypatch.setenv("MODELGATES_MAX_BODY_MB", "5")
     monkeypatch.setenv("MODELGATES_MAX_BODY_MIB", "5")
-    with pytest.raises(InvalidInput, match=r"both set: remove MODELGATES_MAX_BODY_MB$"):
+    with pytest.raises(InvalidInput, match=r"both set\. Remove `MODELGATES_MAX_BODY_MB`\.$"):
         load_settings()
 
 

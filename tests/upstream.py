@@ -1,4 +1,4 @@
-"""A provider by hand: an HTTP server on loopback that says what a test wants, and counts."""
+"""A fake provider: an HTTP server on loopback that sends replies of a test and counts requests."""
 
 import json
 import threading
@@ -15,9 +15,9 @@ _LOOK_EVERY_S = 0.02
 
 
 class UpstreamReply(NamedTuple):
-    """One answer. Its pieces are sent as they come; an iterator of a test may wait in between.
+    """One reply. Each piece is sent at once; an iterator may wait between two of them.
 
-    `cut`: the connection ends where the end of the body would be announced.
+    `cut`: the connection closes before the end of the body is announced.
     """
 
     pieces: Iterable[bytes]
@@ -28,9 +28,9 @@ class UpstreamReply(NamedTuple):
 
 
 class Upstream:
-    """Answers every request with what `say` gives for its body; `asked` has all bodies so far.
+    """Replies to every request with what `say` returns for its body.
 
-    `sent` has the path and the bytes of each.
+    `asked` has the bodies of all requests, and `sent` their paths and bytes.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Upstream:
 
     @property
     def url(self) -> str:
-        """The base URL, as a provider is configured."""
+        """The base URL to configure for the provider."""
         host, port = self._server.server_address[:2]
         return f"http://{host!s}:{port}/v1"
 
@@ -64,7 +64,7 @@ class _Server(ThreadingHTTPServer):
     upstream: Upstream
 
     def handle_error(self, *_: Any) -> None:
-        """Keep quiet: clients reset connections in many of these tests."""
+        """Prints nothing: clients reset connections in many of these tests."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, *_: Any) -> None:
-        """Keep quiet."""
+        """Prints nothing."""
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def running_upstream() -> Iterator[Upstream]:
 
 
 def usage(prompt: int, completion: int, **more: Any) -> dict[str, Any]:
-    """What OpenAI reports."""
+    """A usage object as OpenAI reports it."""
     total = prompt + completion
     return {
         "prompt_tokens": prompt,
@@ -127,7 +127,7 @@ def usage(prompt: int, completion: int, **more: Any) -> dict[str, Any]:
 
 
 def answer(text: str, tokens: Any = ..., **more: Any) -> dict[str, Any]:
-    """A plain answer, with a usage of 3 and 2 tokens if none is given."""
+    """A response without streaming, with a usage of 3 and 2 tokens by default."""
     message = {"role": "assistant", "content": text}
     return {
         "id": "chatcmpl-1",
@@ -141,7 +141,7 @@ def answer(text: str, tokens: Any = ..., **more: Any) -> dict[str, Any]:
 
 
 def plain(body: Any, status: int = 200, **headers: str) -> UpstreamReply:
-    """A whole JSON answer."""
+    """A complete JSON reply."""
     return UpstreamReply([json.dumps(body).encode()], status, "application/json", headers)
 
 
@@ -150,7 +150,7 @@ def event(body: Any) -> bytes:
 
 
 def chunk(text: str | None = None, finish: str | None = None, **more: Any) -> bytes:
-    """A chunk of a stream with one choice; without text an empty delta."""
+    """A chunk of a stream with one choice. Without text, its delta is empty."""
     delta = {} if text is None else {"content": text}
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
     return event(
@@ -166,18 +166,18 @@ def chunk(text: str | None = None, finish: str | None = None, **more: Any) -> by
 
 
 def used(tokens: Any) -> bytes:
-    """The chunk that has nothing but a usage."""
+    """The chunk with only a usage."""
     return event({"id": "chatcmpl-1", "choices": [], "usage": tokens})
 
 
 def story(tokens: Any = ...) -> list[bytes]:
-    """A whole good stream of five tokens."""
+    """A complete stream of five tokens."""
     texts = [chunk(f"word{number} ") for number in range(5)]
     return [*texts, chunk(finish="stop"), used(usage(3, 5) if tokens is ... else tokens), DONE]
 
 
 class Gate:
-    """A place in an answer where the upstream waits for the test; another may come after it."""
+    """A point in a reply where the upstream waits for the test. Another gate may follow."""
 
     def __init__(self, before: list[bytes], after: "list[bytes] | Gate") -> None:
         self._before = before
@@ -186,5 +186,5 @@ class Gate:
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._before
-        assert self.go.wait(DEADLINE_S), "nobody told the upstream to go on"
+        assert self.go.wait(DEADLINE_S), "the test never opened the gate"
         yield from self._after

@@ -1,4 +1,4 @@
-"""All settings, read by `bootstrap` alone. docs/settings.md documents each; a test compares."""
+"""All settings. Only `bootstrap` reads them. A test checks that docs/settings.md has each."""
 
 import os
 from pathlib import Path
@@ -13,79 +13,85 @@ PREFIX = "MODELGATES_"
 
 
 class Settings(BaseSettings):
-    """Environment variables `MODELGATES_*`, files named by `…_FILE`, or a `.env` file."""
+    """Settings from environment variables `MODELGATES_*`, files that `…_FILE` names, or `.env`."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_file=".env", env_file_encoding="utf-8", extra="ignore"
     )
 
     database_url: str = Field(
-        default="sqlite:///modelgates.db", description="where the ledger lives"
+        default="sqlite:///modelgates.db", description="database of the ledger"
     )
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(
-        default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one"
+        default=8000, ge=0, le=65535, description="port to listen on; 0 chooses a free one"
     )
-    workers: int = Field(default=1, ge=1, le=64, description="server processes")
+    workers: int = Field(default=1, ge=1, le=64, description="number of server processes")
     tls_cert: Path | None = Field(default=None, description="certificate file (PEM)")
     tls_key: Path | None = Field(default=None, description="private key file (PEM)")
     public_url: str = Field(
-        default="", description="where clients reach the server, for links and the API description"
+        default="",
+        description="URL of the server for clients, used in links and the API description",
     )
     metrics_token: SecretStr | None = Field(
-        default=None, min_length=16, description="bearer token that opens /metrics; without it, 404"
+        default=None,
+        min_length=16,
+        description="bearer token for /metrics; without it, /metrics is 404",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="least important log lines to write"
+        default="info", description="lowest level of log lines to write"
     )
     shutdown_grace_s: int = Field(
-        default=30, ge=0, description="seconds that running requests get to end after SIGTERM"
+        default=30, ge=0, description="seconds that running requests have to finish after SIGTERM"
     )
     request_timeout_s: int = Field(
-        default=30, ge=1, description="seconds a client has to send a request whole"
+        default=30, ge=1, description="seconds that a client has to send a whole request"
     )
     max_connections: int = Field(
-        default=4096, ge=1, description="open connections per process; more are refused with 503"
+        default=4096, ge=1, description="open connections per process; more are rejected with 503"
     )
     config: Path | None = Field(
         default=None, description="file with providers, models and prices (modelgates.toml)"
     )
     max_body_mib: int = Field(
-        default=20, ge=1, le=1024, description="size of an inference request, in MiB"
+        default=20, ge=1, le=1024, description="maximum size of an inference request, in MiB"
     )
     max_body_mb: str | None = Field(default=None, exclude=True, deprecated="max_body_mib")
     allow_unknown_key_members: bool = Field(
-        default=False, description="take members of POST and PATCH /keys that are not known"
+        default=False,
+        description="accept unknown parameters of POST and PATCH /keys, and ignore them",
     )
     hold_ttl_s: int = Field(
         default=120, ge=3, description="seconds after which the hold of a lost call is resolved"
     )
     keep_alive_s: int = Field(
-        default=3, ge=1, description="seconds of silence after which a client gets a sign of life"
+        default=3, ge=1, description="seconds of silence after which a client is sent a keep-alive"
     )
     plain_keep_alive: Literal["auto", "on", "off"] = Field(
-        default="auto", description="which plain calls get white space as signs of life"
+        default="auto", description="non-streaming calls that are sent white space as a keep-alive"
     )
     drain_s: int = Field(
-        default=60, ge=0, description="seconds to read on for the usage when a client has left"
+        default=60,
+        ge=0,
+        description="seconds to keep reading for the usage after a client has disconnected",
     )
     spool_dir: Path | None = Field(
         default=None, description="folder for captures that wait for the database"
     )
     limit_source_prefix: Literal["modelgates", "openrouter"] = Field(
-        default="modelgates", description="brand in the `limit_source` of refusals"
+        default="modelgates", description="prefix of `limit_source` in errors"
     )
 
     @model_validator(mode="before")
     @classmethod
     def _take_old_names(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """What is given under the name of an earlier version is the setting of today's name."""
+        """Replaces setting names of earlier versions by their current names."""
         for old, new in OLD_NAMES.items():
             if old in given:
                 if new in given:
                     raise InvalidInput(
-                        f"{variable(new)} and its old name, {variable(old)}, are both set: remove "
-                        f"{variable(old)}"
+                        f"`{variable(new)}` and its old name, `{variable(old)}`, are both set. "
+                        f"Remove `{variable(old)}`."
                     )
                 given[new] = given.pop(old)
         return given
@@ -99,7 +105,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """See pydantic-settings; files are named one by one instead of sharing a folder."""
+        """See pydantic-settings. Each file has its own variable; there is no shared folder."""
         del file_secret_settings
         return init_settings, env_settings, _NamedFiles(settings_cls), dotenv_settings
 
@@ -109,16 +115,16 @@ OLD_NAMES = {
     for name, field in Settings.model_fields.items()
     if field.deprecation_message is not None
 }
-"""Names of an earlier version, which work for one release, and today's."""
+"""The names of earlier versions, which work for one release, and the current ones."""
 
 
 def variable(name: str) -> str:
-    """The environment variable of a setting."""
+    """Returns the environment variable of a setting."""
     return f"{PREFIX}{name.upper()}"
 
 
 class _NamedFiles(PydanticBaseSettingsSource):
-    """Settings in files, as container platforms mount secrets: `MODELGATES_<NAME>_FILE`."""
+    """Reads settings from files that `MODELGATES_<NAME>_FILE` names, such as mounted secrets."""
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         """See pydantic-settings."""
@@ -128,7 +134,7 @@ class _NamedFiles(PydanticBaseSettingsSource):
         return value, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        """The settings for which a file is named."""
+        """Returns the settings that have a file."""
         values = {
             name: self.get_field_value(field, name)[0]
             for name, field in self.settings_cls.model_fields.items()

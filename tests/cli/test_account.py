@@ -104,10 +104,10 @@ def test_nothing_is_closed_without_a_yes(console: Console) -> None:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["account", "create", ""], "the name must have 1 to 255 characters"),
-        (["account", "create", "x" * 256], "the name must have 1 to 255 characters"),
+        (["account", "create", ""], "The name must have 1 to 255 characters"),
+        (["account", "create", "x" * 256], "The name must have 1 to 255 characters"),
         (["account", "create", "red \x1b[31m"], "control or other unprintable character"),
-        (["account", "create", "Acme", "--min-balance", "1"], "zero or negative"),
+        (["account", "create", "Acme", "--min-balance", "1"], "minimum balance 1 is out of range"),
         (["account", "create", "Acme", "--min-balance", "NaN"], "'NaN' is not an exact decimal"),
         (["account", "show", "user_unknown"], "there is no account 'user_unknown'"),
         (["account", "show", "' or 1=1 --"], "there is no account"),

@@ -1,4 +1,4 @@
-"""Calls for tests of the pure core: prices, models, requests, and the strategies that draw them."""
+"""Calls for tests of the pure core: prices, models and requests, and strategies for them."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -41,12 +41,12 @@ def price(*tiers: tuple[int, Mapping[str, str]], **service_tiers: Mapping[str, s
 
 
 def flat(**each: str) -> Price:
-    """One tier; what is left out of input and output is free."""
+    """A price with one tier. Input and output are free unless a rate is given."""
     return price((0, {"input": "0", "output": "0", **each}))
 
 
 def model(**members: Any) -> Model:
-    """A model of 1000 tokens of context, of which an answer may have 100."""
+    """A model with a context of 1000 tokens and an output of at most 100."""
     defaults = {
         "name": "M1",
         "endpoint": endpoint(),
@@ -114,7 +114,7 @@ def request(api: Api = Api.CHAT, **members: Any) -> InferenceRequest:
 
 
 class SampleMeter(ResponseMeter, kw_only=True):
-    """A meter of no wire format: the test says what was reported."""
+    """A meter without a wire format. The test sets the report."""
 
     usage_reading: UsageReading = UsageReading()
     report: dict[str, Any] | None = None
@@ -138,7 +138,7 @@ def meter(
     reason: FinishReason | None = FinishReason.STOP,
     **members: Any,
 ) -> SampleMeter:
-    """An answer that put out text and ended; a usage is believed on both sides."""
+    """The meter of a response with text that has ended. A usage is trusted on both sides."""
     reading = UsageReading(usage=usage, trusted_input=bool(usage), trusted_output=bool(usage))
     endings = {} if reason is None else {0: Ending(reason.value, reason)}
     defaults = {
@@ -157,7 +157,7 @@ def priced(
     return PricedRequest(at or model(), of, request, markup_bp)
 
 
-def begun(quote: HoldQuote, priced: PricedRequest, **members: Any) -> Generation:
+def open_generation(quote: HoldQuote, priced: PricedRequest, **members: Any) -> Generation:
     """The generation of a call whose hold is placed."""
     defaults = {
         "id": "gen-1",
@@ -181,11 +181,13 @@ def begun(quote: HoldQuote, priced: PricedRequest, **members: Any) -> Generation
 
 
 def held(priced: PricedRequest) -> Generation:
-    """The generation of a call that a rich account makes."""
-    return begun(quote_hold(priced, account=account(10**18), key=key(), at_ms=T0_MS), priced)
+    """The generation of a call by an account with plenty of credits."""
+    return open_generation(
+        quote_hold(priced, account=account(10**18), key=key(), at_ms=T0_MS), priced
+    )
 
 
-# In picos: up to a tenth of a cent a token; the last are far below one.
+# In picos: up to a tenth of a cent for a token. The last rates are far below one pico.
 rates = st.one_of(
     st.integers(1, 10**9).map(lambda pico: Decimal(pico).scaleb(-12)),
     st.integers(1, 10**9).map(lambda pico: Decimal(pico).scaleb(-12)),
@@ -196,13 +198,13 @@ markups = st.sampled_from([0, 550, 1, -2500, 1_000_000])
 
 @st.composite
 def paid(draw: st.DrawFn) -> Price:
-    """Up to three tiers of up to three service tiers, with any classes beside input and output."""
+    """Up to three tiers for up to three service tiers, with any additional classes."""
     must = {Meter.INPUT: rates, Meter.OUTPUT: rates}
     may = {meter: rates for meter in Meter if meter not in must}
-    # In every tier or in none, as audio has to be.
-    there = {meter: may[meter] for meter in draw(st.sets(st.sampled_from(sorted(may))))}
+    # In every tier or in none, as is required for audio.
+    optional = {meter: may[meter] for meter in draw(st.sets(st.sampled_from(sorted(may))))}
     tiers = [
-        Tier(above, draw(st.fixed_dictionaries({**must, **there})), service_tier)
+        Tier(above, draw(st.fixed_dictionaries({**must, **optional})), service_tier)
         for service_tier in (None, *draw(st.sets(st.sampled_from(["flex", "priority"]))))
         for above in [0, *sorted(draw(st.sets(st.integers(1, 3000), max_size=2)))]
     ]

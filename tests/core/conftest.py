@@ -27,13 +27,13 @@ class OneAccount(PureLedger):
         return account.credits_pico, account.usage_pico, account.held_pico
 
     def at_first(self, command: c.Command) -> Entry:
-        """The entry of a command that has not come before."""
-        receipt = self.run(command)
-        assert not receipt.replayed
-        return receipt.entry
+        """Runs a new command and returns its entry."""
+        result = self.run(command)
+        assert not result.replayed
+        return result.entry
 
     def refusal(self, command: c.Command, kind: type[E]) -> E:
-        """The refusal of a command, which leaves no trace."""
+        """Returns the error of a command, after checking that it changed nothing."""
         before = self.figures, dict(self.keys), dict(self.holds), list(self.journal)
         with pytest.raises(kind) as refused:
             self.run(command)
@@ -47,5 +47,5 @@ class OneAccount(PureLedger):
 
 
 @pytest.fixture
-def books() -> OneAccount:
+def ledger() -> OneAccount:
     return OneAccount()

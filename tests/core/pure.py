@@ -1,4 +1,4 @@
-"""The pure ledger over dictionaries: every rule, no database."""
+"""A ledger in dictionaries: all rules, no database."""
 
 from modelgates_server.core.keys import Key, KeyChange, change_key
 from modelgates_server.core.ledger import commands as c
@@ -8,7 +8,7 @@ from modelgates_server.core.ledger.rules import State, apply
 
 
 class PureLedger:
-    """Loads the state of a command, applies it, keeps what changed."""
+    """Loads the state that a command needs, applies the command and saves the change."""
 
     def __init__(self, total_cap_pico: int | None = None) -> None:
         self.cap = total_cap_pico

@@ -1,4 +1,4 @@
-"""Calls at a price that is easy to reckon with, and the holds that they get."""
+"""Calls at a price that is easy to calculate with, and their holds."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from modelgates_server.core.pricing.prices import Price
 from tests.core import calls
 from tests.support import T0_MS
 
-# A thousandth of a dollar to read a token, two to write one.
+# A thousandth of a dollar for an input token, two for an output token.
 PRICE = calls.flat(input="0.001", output="0.002")
 READ = 10**9
 WRITE = 2 * 10**9
@@ -56,7 +56,7 @@ def refused(of: PricedRequest, left_pico: int = RICH, **members: Any) -> Insuffi
 
 
 def cost(of: PricedRequest, tokens: int) -> int:
-    """The worst case of so many tokens a choice."""
+    """The worst-case cost with `tokens` output tokens for each choice."""
     return of.quote(tokens, lowered=False).amount_pico
 
 

@@ -5,7 +5,7 @@ from modelgates_server.core.metering.generations import CALL_LOST
 from tests.support import error_classes
 
 
-def test_every_error_class_has_a_code_of_its_own() -> None:
+def test_every_error_class_has_a_unique_code() -> None:
     counts = Counter([CALL_LOST, *(error.code for error in error_classes())])
     assert [code for code, count in counts.items() if count > 1] == []
 

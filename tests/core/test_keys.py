@@ -27,13 +27,13 @@ TEXT = key_text(SECRET)
 CHARACTERS = string.digits + string.ascii_letters
 
 
-def test_a_key_reads_the_same_for_ever() -> None:
-    # Issued keys must stay valid: a change of this line locks every customer out.
+def test_key_text_of_a_secret_never_changes() -> None:
+    # Issued keys must stay valid: a change of this line would lock out every customer.
     assert TEXT == "sk-mg-v1-003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf1HsE7v"
 
 
 @given(st.binary(min_size=32, max_size=32))
-def test_every_secret_gives_a_whole_key(secret: bytes) -> None:
+def test_key_text_of_every_secret_is_complete(secret: bytes) -> None:
     text = key_text(secret)
     assert len(text) == KEY_TEXT_CHARS
     assert is_key_shaped(text)
@@ -41,26 +41,26 @@ def test_every_secret_gives_a_whole_key(secret: bytes) -> None:
 
 
 @given(st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))
-def test_two_secrets_never_give_one_key(one: bytes, other: bytes) -> None:
-    assert (key_text(one) == key_text(other)) == (one == other)
+def test_key_texts_differ_when_their_secrets_differ(first: bytes, other: bytes) -> None:
+    assert (key_text(first) == key_text(other)) == (first == other)
 
 
 @pytest.mark.parametrize("secret", [b"", bytes(31), bytes(33)])
-def test_a_key_is_not_made_from_fewer_or_more_bits(secret: bytes) -> None:
+def test_key_text_needs_exactly_32_random_bytes(secret: bytes) -> None:
     with pytest.raises(AssertionError):
         key_text(secret)
 
 
-def test_no_typo_of_one_character_passes_the_checksum() -> None:
-    for place in range(len("sk-mg-v1-"), len(TEXT)):
+def test_checksum_fails_when_one_character_is_mistyped() -> None:
+    for index in range(len("sk-mg-v1-"), len(TEXT)):
         for character in CHARACTERS:
-            mistyped = TEXT[:place] + character + TEXT[place + 1 :]
+            mistyped = TEXT[:index] + character + TEXT[index + 1 :]
             assert has_true_checksum(mistyped) == (mistyped == TEXT), mistyped
 
 
-def test_no_two_neighbours_swapped_pass_the_checksum() -> None:
-    for place in range(len("sk-mg-v1-"), len(TEXT) - 1):
-        swapped = TEXT[:place] + TEXT[place + 1] + TEXT[place] + TEXT[place + 2 :]
+def test_checksum_fails_when_two_neighbors_are_swapped() -> None:
+    for index in range(len("sk-mg-v1-"), len(TEXT) - 1):
+        swapped = TEXT[:index] + TEXT[index + 1] + TEXT[index] + TEXT[index + 2 :]
         assert has_true_checksum(swapped) == (swapped == TEXT), swapped
 
 
@@ -71,16 +71,16 @@ def test_no_two_neighbours_swapped_pass_the_checksum() -> None:
         TEXT[:-1] + "-", TEXT[:-1] + "\n", TEXT[:-1] + "٣", TEXT[:-1] + "é", "x" * KEY_TEXT_CHARS,
     ],
 )  # fmt: skip
-def test_what_only_looks_like_a_key_is_none(text: str) -> None:
+def test_malformed_text_is_not_key_shaped(text: str) -> None:
     assert not is_key_shaped(text)
 
 
-def test_a_key_is_named_by_the_sha256_of_its_whole_text() -> None:
+def test_key_hash_is_the_sha256_of_the_whole_text() -> None:
     assert key_hash(TEXT) == hashlib.sha256(TEXT.encode()).hexdigest()
     assert KEY_HASH.fullmatch(key_hash(TEXT))
 
 
-def test_a_label_shows_six_characters_of_the_secret_part_and_no_more() -> None:
+def test_key_label_shows_only_six_characters_of_the_secret() -> None:
     assert key_label(TEXT) == "sk-mg-v1-003...E7v"
 
 
@@ -89,23 +89,23 @@ def usable(**members: object) -> None:
     check_usable(**{**good, "at_ms": T0_MS, **members})  # type: ignore[arg-type]
 
 
-def test_a_good_key_is_let_in() -> None:
+def test_valid_key_is_usable() -> None:
     usable()
     usable(expires_at_ms=T0_MS + 1)
 
 
-def test_a_key_is_refused_from_the_millisecond_it_expires() -> None:
+def test_key_is_refused_from_the_millisecond_it_expires() -> None:
     with pytest.raises(KeyExpired):
         usable(expires_at_ms=T0_MS)
 
 
 @pytest.mark.parametrize("member", ["disabled", "closed"])
-def test_a_key_switched_off_or_of_a_closed_account_is_refused(member: str) -> None:
+def test_key_is_refused_when_it_is_disabled_or_its_account_is_closed(member: str) -> None:
     with pytest.raises(KeyDisabled):
         usable(**{member: True})
 
 
-def test_a_deleted_key_is_not_told_from_one_that_never_was() -> None:
+def test_deleted_key_is_refused_like_an_unknown_one() -> None:
     with pytest.raises(UnknownKey, match=r"^User not found\.$"):
         usable(deleted=True, disabled=True, closed=True, expires_at_ms=0)
 
@@ -113,19 +113,19 @@ def test_a_deleted_key_is_not_told_from_one_that_never_was() -> None:
 _, KEY = new_key(new_account_id(), limit_pico=5, limit_reset=LimitReset.DAILY, usage_pico=3)
 
 
-def test_an_empty_change_sets_nothing_but_its_time() -> None:
+def test_empty_change_sets_only_the_time() -> None:
     assert change_key(KEY, KeyChange(), T0_MS + 1) == msgspec.structs.replace(
         KEY, updated_at_ms=T0_MS + 1
     )
 
 
-def test_null_takes_a_limit_away_and_leaving_it_out_does_not() -> None:
+def test_limit_is_removed_by_null_and_kept_when_left_out() -> None:
     assert change_key(KEY, KeyChange(name="x"), T0_MS).limit_pico == 5
     changed = change_key(KEY, KeyChange(limit_pico=None, limit_reset=None), T0_MS)
     assert (changed.limit_pico, changed.limit_reset) == (None, None)
 
 
-def test_a_change_sets_every_member_it_names() -> None:
+def test_change_sets_every_field_that_it_has() -> None:
     change = KeyChange(
         name="other",
         disabled=True,
@@ -146,27 +146,27 @@ def test_a_change_sets_every_member_it_names() -> None:
     )
 
 
-def test_a_change_cannot_touch_what_was_spent_or_is_held() -> None:
+def test_change_has_no_fields_for_usage_or_held_amounts() -> None:
     money = {name for name in KEY.__struct_fields__ if name.startswith(("usage", "held"))}
     assert money
     assert not money & set(KeyChange.__struct_fields__)
 
 
 @pytest.mark.parametrize(
-    ("kind", "change", "told"),
+    ("kind", "change", "expected"),
     [
-        (KeyKind.INFERENCE, KeyChange(limit_reset=LimitReset.DAILY), "limit_reset needs a limit"),
+        (KeyKind.INFERENCE, KeyChange(limit_reset=LimitReset.DAILY), "there is no `limit`"),
         (KeyKind.VIEWER, KeyChange(limit_pico=5), "a viewer key spends nothing"),
-        (KeyKind.INFERENCE, KeyChange(limit_pico=-1), "may not be negative"),
+        (KeyKind.INFERENCE, KeyChange(limit_pico=-1), "`limit` is out of range: -0"),
     ],
 )
-def test_a_change_cannot_give_a_key_what_its_creation_refuses(
-    kind: KeyKind, change: KeyChange, told: str
+def test_change_is_refused_when_it_sets_an_invalid_limit(
+    kind: KeyKind, change: KeyChange, expected: str
 ) -> None:
     _, key = new_key("user_0123456789abcdefghijKL", kind=kind)
-    with pytest.raises(InvalidInput, match=told):
+    with pytest.raises(InvalidInput, match=expected):
         change_key(key, change, T0_MS)
 
 
-def test_a_reset_does_not_outlive_its_limit() -> None:
+def test_reset_is_removed_with_its_limit() -> None:
     assert change_key(KEY, KeyChange(limit_pico=None), T0_MS).limit_reset is None

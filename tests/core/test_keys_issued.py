@@ -36,11 +36,11 @@ def test_key_is_new_when_its_request_cannot_be_repeated() -> None:
     assert issued() == IssuedKey(KEY, None, replayed=False)
 
 
-def test_key_is_new_when_its_request_comes_first() -> None:
+def test_key_is_new_when_its_request_is_the_first() -> None:
     assert issued(of=record(KEY)) == IssuedKey(KEY, b"now", replayed=False)
 
 
-def test_key_is_the_first_one_when_its_request_comes_again() -> None:
+def test_key_is_the_first_one_when_its_request_is_repeated() -> None:
     again = issued(of=record(KEY), prior=PRIOR, prior_key=PRIOR_KEY)
     assert again == IssuedKey(PRIOR_KEY, b"then", replayed=True)
 
@@ -56,7 +56,7 @@ def test_key_is_refused_when_the_first_one_was_deleted() -> None:
         issued(of=record(KEY), prior=PRIOR, prior_key=deleted)
 
 
-def test_key_is_refused_when_there_is_no_account() -> None:
+def test_key_is_refused_when_its_account_does_not_exist() -> None:
     with pytest.raises(AccountNotFound):
         issued(account=None)
 

@@ -17,9 +17,9 @@ from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.pricing.prices import dollars, total_of
 from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite.store import open_store
-from tests.books import figures_of
 from tests.cli.console import Console
 from tests.deadlines import http_client, within
+from tests.ledger_checks import figures_of
 from tests.server import Customer, RunningServer, running_server
 from tests.upstream import Upstream, running_upstream
 

@@ -200,7 +200,13 @@ def test_keys_that_administer_or_look_cannot_spend(session: Session, ask: str) -
     ("body", "message"),
     [
         (asked("hi", "acme/none"), "acme/none is not a valid model ID"),
-        (asked("hi", "sandbox/embed"), "sandbox/embed cannot be called at /chat/completions"),
+        (
+            asked("hi", "sandbox/embed"),
+            (
+                "sandbox/embed cannot be called at /chat/completions. Choose another model; "
+                "this one is for /embeddings."
+            ),
+        ),
         ({"model": ECHO}, 'Input required: specify "prompt" or "messages"'),
     ],
 )

@@ -61,7 +61,7 @@ def run_call(call: Call, rng: Random) -> str:
     ledger.accounts[call.account.id] = call.account
     ledger.keys[call.key.hash] = call.key
     ledger.run(place(call.account.id, call.key.hash, "gen-1", quote.amount_pico))
-    started = calls.begun(quote, call.priced)
+    started = calls.open_generation(quote, call.priced)
     api, endpoint = call.priced.request.api, call.priced.model.endpoint
     sent = json.loads(
         upstream_body(

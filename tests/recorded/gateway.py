@@ -29,8 +29,8 @@ from modelgates_server.store.sqlite.store import open_store
 from modelgates_server.web.app import App
 from modelgates_server.web.http import server
 from modelgates_server.web.services import Services, WebOptions
-from tests.books import check_books
 from tests.deadlines import within
+from tests.ledger_checks import check_ledger
 
 T0_MS = 1_795_439_520_000
 """2026-11-23T13:12:00Z, a Monday."""
@@ -211,7 +211,7 @@ class Gateway:
 
     async def check_books(self) -> None:
         """They are right, and all calls have ended."""
-        await check_books(self._services.store)
+        await check_ledger(self._services.store)
 
 
 @asynccontextmanager

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from modelgates_server.service.ports import Store
-from tests.books import check_books
 from tests.gateway import TIMEOUTS, CallHarness, open_harness
+from tests.ledger_checks import check_ledger
 from tests.support import ManualClock
 from tests.upstream import Upstream, answer, plain, running_upstream, usage
 
@@ -30,7 +30,7 @@ async def verified_ledger(request: pytest.FixtureRequest, store: Store) -> Async
     mark = request.node.get_closest_marker("ledger")
     exceptions = {} if mark is None else dict(mark.kwargs)
     if not exceptions.pop("damaged", False):
-        await check_books(store, **exceptions)
+        await check_ledger(store, **exceptions)
 
 
 @pytest.fixture

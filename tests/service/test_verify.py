@@ -201,7 +201,7 @@ async def test_stale_read_of_credits_is_found(store: Store) -> None:
         Finding(
             "I8",
             account_id,
-            "the usage of the account in GET /credits is 0.999999999999, by the journal it is 1",
+            "usage of the account in GET /credits: 0.999999999999, but 1 according to the journal",
         )
     ]
 

@@ -1,1 +1,1 @@
-"""Rules. Pure: no I/O, no clock, no randomness, no framework; time and ids come in as arguments."""
+"""The rules. Pure: no I/O, clock, randomness or framework. Times and ids are arguments."""

@@ -1,8 +1,8 @@
-"""Everything the gateway refuses, in one tree of classes: a subclass is a special case of its base.
+"""All errors of the gateway, in one class tree: a subclass is a special case of its base.
 
-Each class has a `code` of its own: the word that is stored with failed calls, counted, logged and
-documented in `docs/guides/errors.md`. A released code never changes, whatever its class is renamed
-to. `web.errors` has the HTTP status of each code; a code without one there has that of its base.
+Each class has its own `code`, which is stored with failed calls, counted, logged and documented in
+`docs/guides/errors.md`. A released code never changes, even if its class is renamed. `web.errors`
+maps codes to HTTP statuses; a code that is not listed there has the status of its base class.
 """
 
 from typing import ClassVar
@@ -11,10 +11,10 @@ import msgspec
 
 
 class GatewayError(Exception):
-    """A refusal its reader can act on: `str()` of it is fit for a user and holds no secret.
+    """An error that its reader can act on. Its text is written for users and contains no secret.
 
-    `generation_id` is set where it ended a call that had its hold, `retry_after_s` where it is
-    known when to try again.
+    `generation_id` is set if the error ended a call whose hold was placed. `retry_after_s` is set
+    if the time to try again is known.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -31,132 +31,132 @@ class InvalidInput(GatewayError, code="invalid_input"):
 
 
 class InvalidAmount(InvalidInput, code="invalid_amount"):
-    """An amount that is not an exact decimal with at most 12 places, or is out of range."""
+    """An amount is not an exact decimal with at most 12 places, or is out of range."""
 
 
 class ReferenceReused(InvalidInput, code="reference_reused"):
-    """The same reference with other parameters; references are kept for ever."""
+    """A reference was used before with different parameters. References never expire."""
 
 
 class UnknownModel(InvalidInput, code="unknown_model"):
-    """No model of this name, or none that can be called so."""
+    """No model has this name, or the model cannot be called through this API."""
 
 
 class Unauthenticated(GatewayError, code="unauthenticated"):
-    """No key that opens anything came with the request."""
+    """The request has no valid key."""
 
 
 class MissingKey(Unauthenticated, code="missing_key"):
-    """No `Authorization: Bearer` header with a key-shaped token."""
+    """The request has no `Authorization: Bearer` header with a token in the form of a key."""
 
     def __init__(self) -> None:
         super().__init__("Missing Authentication header")
 
 
 class UnknownKey(Unauthenticated, code="unknown_key"):
-    """Never issued, mistyped or deleted: the three are not told apart, so nobody can probe."""
+    """The key was never issued, is mistyped or was deleted. The error does not say which."""
 
     def __init__(self) -> None:
         super().__init__("User not found.")
 
 
 class KeyDisabled(Unauthenticated, code="key_disabled"):
-    """Switched off, or its account is closed."""
+    """The key is disabled, or its account is closed."""
 
     def __init__(self) -> None:
         super().__init__("API key is disabled.")
 
 
 class KeyExpired(Unauthenticated, code="key_expired"):
-    """Past its `expires_at`."""
+    """The key's `expires_at` has passed."""
 
     def __init__(self) -> None:
         super().__init__("API key has expired.")
 
 
 class NotPermitted(GatewayError, code="not_permitted"):
-    """The key is good, but its kind may not do this."""
+    """The key is valid, but keys of its kind may not do this."""
 
 
 class NotFound(GatewayError, code="not_found"):
-    """What the request names does not exist for this caller."""
+    """The thing that the request names does not exist, or belongs to another account."""
 
 
 class AccountNotFound(NotFound, code="account_not_found"):
-    """No account with this id."""
+    """No account has this id."""
 
 
 class KeyNotFound(NotFound, code="key_not_found"):
-    """No key with this hash on the account."""
+    """The account has no key with this hash."""
 
 
 class HoldNotFound(NotFound, code="hold_not_found"):
-    """No hold with this id on the account."""
+    """The account has no hold with this id."""
 
 
 class GenerationNotFound(NotFound, code="generation_not_found"):
-    """No generation with this id on the account."""
+    """The account has no generation with this id."""
 
 
 class ModelNotFound(NotFound, code="model_not_found"):
-    """No model of this name to be shown."""
+    """No model has this name, so there is nothing to show."""
 
 
 class NoEndpoint(NotFound, code="no_endpoint"):
-    """No endpoint of the model meets what the request demands of one."""
+    """No endpoint of the model meets the requirements of the request."""
 
 
 class Conflict(GatewayError, code="conflict"):
-    """The request is well formed, but the recorded state does not allow it."""
+    """The request is well formed, but the current state does not allow it."""
 
 
 class AccountExists(Conflict, code="account_exists"):
-    """An account with this id was opened under another reference."""
+    """An account with this id was opened before, under another reference."""
 
 
 class AccountClosed(Conflict, code="account_closed"):
-    """Closed accounts take no credits and no holds."""
+    """The account is closed: it accepts no credits and no holds."""
 
 
 class AccountNotEmpty(Conflict, code="account_not_empty"):
-    """An account with a balance or open holds cannot be closed."""
+    """The account cannot be closed: it has a balance or open holds."""
 
 
 class HoldEnded(Conflict, code="hold_ended"):
-    """A hold ends exactly once."""
+    """The hold has ended already. A hold ends exactly once."""
 
 
 class HoldNotExpired(Conflict, code="hold_not_expired"):
-    """A hold may be resolved by maintenance only after its time."""
+    """The hold has not expired yet, so maintenance may not resolve it."""
 
 
 class TotalTooLarge(Conflict, code="total_too_large"):
-    """A lifetime total would pass what the database can hold exactly."""
+    """A lifetime total would exceed the largest number that the database stores exactly."""
 
 
 class CallInProgress(Conflict, code="call_in_progress"):
-    """A call with this idempotency key is running: ask again shortly."""
+    """A call with this idempotency key is still running. Repeat the request shortly."""
 
 
 class CallEnded(Conflict, code="call_ended"):
-    """A call with this idempotency key has ended and its answer is not kept."""
+    """A call with this idempotency key has ended, and its response is not stored."""
 
 
 class CreatedKeyDeleted(Conflict, code="created_key_deleted"):
-    """A repeated creation of a key that was deleted: answering with it would give a dead key."""
+    """The creation of a key was repeated after the key was deleted. Its text would be useless."""
 
     def __init__(self) -> None:
         super().__init__(
-            "The key created under this Idempotency-Key was deleted; use a new one to create "
-            "another key"
+            "The key created with this `Idempotency-Key` was deleted. "
+            "Send a new `Idempotency-Key` to create another key."
         )
 
 
 class Shortfall(msgspec.Struct, frozen=True):
-    """The arithmetic of a call that cannot be paid for: amounts in picos, tokens of output.
+    """The arithmetic of a call that cannot be paid for, in picos and output tokens.
 
-    Tokens are those of each choice, in the unit of `max_tokens`: a call that asks for
-    `affordable_tokens` works, if that is not 0.
+    Tokens are counted for each choice, as `max_tokens` counts them. Unless `affordable_tokens`
+    is 0, a call with that many `max_tokens` is accepted.
     """
 
     asked_pico: int
@@ -170,9 +170,9 @@ class Shortfall(msgspec.Struct, frozen=True):
 class InsufficientCredits(GatewayError, code="insufficient_credits"):
     """The available credits do not cover the amount.
 
-    `reason` is stable, for programs; `retry_after_s` is there when open holds are all that stands
-    against it; `shortfall` where the amount was that of a call. Texts are those that OpenRouter's
-    clients know.
+    `reason` is stable, for programs. `retry_after_s` is set if the credits would be enough without
+    the open holds, and `shortfall` if the amount is that of a call. The messages start with the
+    texts that OpenRouter's clients know.
     """
 
     def __init__(
@@ -190,7 +190,7 @@ class InsufficientCredits(GatewayError, code="insufficient_credits"):
 
     @classmethod
     def in_flight(cls, shortfall: Shortfall, retry_after_s: int) -> "InsufficientCredits":
-        """It would be enough, but for the calls that are running."""
+        """Returns the error of a call that is affordable once the running calls have ended."""
         return cls(
             "This request would exceed your available credits given your current in-flight "
             "requests. Retry after in-flight requests settle, or add credits.",
@@ -201,7 +201,7 @@ class InsufficientCredits(GatewayError, code="insufficient_credits"):
 
     @classmethod
     def empty(cls, shortfall: Shortfall, *, purchased: bool) -> "InsufficientCredits":
-        """There is nothing left, or never was."""
+        """Returns the error of a call on an account whose credits are spent or never existed."""
         if purchased:
             return cls("Insufficient credits. Add more credits.", shortfall=shortfall)
         return cls(
@@ -213,12 +213,12 @@ class InsufficientCredits(GatewayError, code="insufficient_credits"):
 
     @classmethod
     def fewer_tokens(cls, shortfall: Shortfall) -> "InsufficientCredits":
-        """Shorter answers, or fewer of them, could be paid for."""
+        """Returns the error of a call whose prompt is affordable and whose output is not."""
         several = f" for each of {shortfall.choices} choices" if shortfall.choices > 1 else ""
         if shortfall.affordable_tokens:
             remedy = "lower max_tokens"
         else:
-            remedy = "ask for fewer choices (n)" if several else "shorten the prompt"
+            remedy = "request fewer choices (n)" if several else "shorten the prompt"
         return cls(
             "This request requires more credits, or fewer max_tokens. You requested up to "
             f"{shortfall.requested_tokens} tokens, but can only afford "
@@ -229,7 +229,7 @@ class InsufficientCredits(GatewayError, code="insufficient_credits"):
 
     @classmethod
     def shorter_prompt(cls, shortfall: Shortfall, asked: int, most: int) -> "InsufficientCredits":
-        """The prompt alone is too dear; token counts are upper bounds."""
+        """Returns the error of a call whose prompt is too expensive. Counts are upper bounds."""
         return cls(
             f"Prompt tokens limit exceeded: {asked} > {most} (worst case: each byte of the request "
             "may be a token). Add credits, or shorten the prompt.",
@@ -239,7 +239,7 @@ class InsufficientCredits(GatewayError, code="insufficient_credits"):
 
 
 class MaxCostExceeded(GatewayError, code="max_cost_exceeded"):
-    """The worst case of the call is above what its request allows it to cost."""
+    """The worst-case cost of the call exceeds the maximum that its request sets."""
 
     def __init__(self, message: str, shortfall: Shortfall) -> None:
         super().__init__(message)
@@ -247,9 +247,9 @@ class MaxCostExceeded(GatewayError, code="max_cost_exceeded"):
 
 
 class KeyLimitExceeded(GatewayError, code="key_limit_exceeded"):
-    """The key's own limit for the current window does not cover the amount.
+    """The limit of the key does not cover the amount in the current window.
 
-    `resets_at_ms` is when the window ends, None for a lifetime limit.
+    `resets_at_ms` is the end of the window; None for a lifetime limit.
     """
 
     def __init__(
@@ -271,9 +271,10 @@ class KeyLimitExceeded(GatewayError, code="key_limit_exceeded"):
 
 
 class ProviderError(GatewayError, code="provider_error"):
-    """What a provider answered instead of a completion. `raw` is its own text, cut short.
+    """A provider failed, or returned an error instead of a completion.
 
-    `status` is its HTTP status where there was one, `provider_code` its own word for the error.
+    `raw` is the provider's own text, truncated. `status` is its HTTP status if there was one, and
+    `provider_code` its own code for the error.
     """
 
     def __init__(
@@ -295,31 +296,31 @@ class ProviderError(GatewayError, code="provider_error"):
 
 
 class ProviderRefused(ProviderError, code="provider_refused"):
-    """The provider finds fault with the request: repeating it will not help."""
+    """The provider rejected the request. Repeating it does not help."""
 
 
 class ProviderRateLimited(ProviderError, code="provider_rate_limited"):
-    """The provider's own limit, shared by all who call through this gateway."""
+    """The provider's rate limit was reached. All clients of this gateway share it."""
 
 
 class ProviderUnavailable(ProviderError, code="provider_unavailable"):
-    """The provider cannot be reached, failed, or sent what is no answer."""
+    """The provider cannot be reached, failed, or sent an invalid response."""
 
 
 class ProviderTimedOut(ProviderError, code="provider_timed_out"):
-    """The provider did not answer in time."""
+    """The provider did not respond in time."""
 
 
 class PriceNotFound(GatewayError, code="price_not_found"):
-    """The model has no price that is in force, so a call cannot be charged."""
+    """The model has no price in force, so a call cannot be charged."""
 
 
 class Stopping(GatewayError, code="server_stopping"):
-    """The server is about to end and takes no new calls."""
+    """The server is shutting down and accepts no new calls."""
 
 
 class StoreUnavailable(GatewayError, code="database_unavailable"):
-    """The database cannot be used just now; nothing was acknowledged.
+    """The database is unavailable. Nothing was acknowledged.
 
-    Repeating a command under its reference is safe, whether or not it was saved.
+    It is safe to repeat a command with the same reference, whether or not it was saved.
     """

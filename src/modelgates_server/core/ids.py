@@ -1,4 +1,4 @@
-"""Public identifiers. The randomness is the caller's; here is only how it is written."""
+"""Public identifiers: how random bytes, which the caller supplies, are written as text."""
 
 import re
 import zlib
@@ -6,7 +6,7 @@ import zlib
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TOGETHER = 2
 _SEVERAL = [a + b for a in _ALPHABET for b in _ALPHABET]
-"""Two digits at a time: half the divisions of a large number."""
+"""All pairs of digits. Writing two at a time halves the divisions of a large number."""
 
 ACCOUNT_ID = re.compile(r"user_[0-9A-Za-z]{22}", re.ASCII)
 ACCOUNT_ID_BYTES = 16
@@ -15,7 +15,7 @@ REFERENCE_MAX_CHARS = 255
 
 
 def base62(number: int, width: int) -> str:
-    """Write a number in base 62 with leading zeros; the width must hold it."""
+    """Writes a number in base 62 with leading zeros. It must fit into the width."""
     digits = []
     for _ in range(0, width, _TOGETHER):
         number, several = divmod(number, len(_SEVERAL))
@@ -28,11 +28,11 @@ def base62(number: int, width: int) -> str:
 
 
 def account_id(random: bytes) -> str:
-    """`user_` and 22 base62 characters from 16 random bytes."""
+    """Returns an account id: `user_` and 22 base62 characters, from 16 random bytes."""
     assert len(random) == ACCOUNT_ID_BYTES
     return f"user_{base62(int.from_bytes(random), 22)}"
 
 
 def checksum(text: str) -> str:
-    """Six base62 characters of CRC-32: tells a typo from a secret, as GitHub's tokens do."""
+    """Returns six base62 characters of CRC-32, which reveal typos, as in GitHub's tokens."""
     return base62(zlib.crc32(text.encode()), CHECKSUM_CHARS)

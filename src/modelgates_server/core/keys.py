@@ -1,7 +1,7 @@
-"""Keys: their text form, how they are issued and changed, and how a key's limit counts.
+"""Keys: their text, how they are issued and changed, and how their limits are counted.
 
 Text: `sk-mg-v1-` + 43 base62 characters of 256 random bits + 6 of checksum. Only the SHA-256 of the
-whole text is stored; the text is shown once, when the key is created.
+whole text is stored. The text is shown once, when the key is created.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from modelgates_server.core.errors import (
 )
 from modelgates_server.core.ids import CHECKSUM_CHARS, base62, checksum
 from modelgates_server.core.ledger.records import Account
-from modelgates_server.core.money import ENTRY_MAX_PICO
+from modelgates_server.core.money import ENTRY_MAX_PICO, format_pico
 from modelgates_server.core.times import LimitReset, day_of, month_of, resets_at_ms, week_of
 
 PREFIX = "sk-mg-v1-"
@@ -38,7 +38,7 @@ KEY_HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class KeyKind(StrEnum):
-    """What a key is for. A viewer reads credits and usage and can do nothing else."""
+    """The purpose of a key. A viewer key reads credits and usage and can do nothing else."""
 
     MANAGEMENT = "management"
     INFERENCE = "inference"
@@ -46,10 +46,10 @@ class KeyKind(StrEnum):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """One key as stored: never its text. Instants in ms; `usage_day` is the day of the last charge.
+    """A stored key, without its text. Instants in ms; `usage_day` is the day of the last charge.
 
-    `held_pico` is the sum of its open holds. The three window figures are true for the windows that
-    contain `usage_day`; `windows_at` tells what is left of them at another time.
+    `held_pico` is the sum of the key's open holds. The daily, weekly and monthly usage are those of
+    the windows that contain `usage_day`; `windows_at` converts them to another time.
     """
 
     hash: str
@@ -76,7 +76,7 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class WindowUsage(msgspec.Struct, frozen=True):
-    """What a key has spent in the UTC day, week and month of one instant."""
+    """The usage of a key in the UTC day, week and month of one instant."""
 
     daily_pico: int
     weekly_pico: int
@@ -84,31 +84,31 @@ class WindowUsage(msgspec.Struct, frozen=True):
 
 
 def key_text(secret: bytes) -> str:
-    """Write 256 random bits as a key."""
+    """Writes 256 random bits as a key."""
     assert len(secret) == SECRET_BYTES
     body = PREFIX + base62(int.from_bytes(secret), _SECRET_CHARS)
     return body + checksum(body)
 
 
 def is_key_shaped(text: str) -> bool:
-    """Whether the text has the form of a key; says nothing about whether it was ever issued."""
+    """Whether the text has the form of a key. It need not be one that was issued."""
     return _SHAPE.fullmatch(text) is not None
 
 
 def key_hash(text: str) -> str:
-    """SHA-256 of the whole text, 64 hex digits: the key's public name."""
+    """Returns the SHA-256 of the whole text in 64 hex digits: the public name of the key."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def key_label(text: str) -> str:
-    """What may be shown of a key: `sk-mg-v1-abc...123`."""
+    """Returns the part of a key that may be shown: `sk-mg-v1-abc...123`."""
     return f"{text[: len(PREFIX) + 3]}...{text[-3:]}"
 
 
 def check_usable(
     *, disabled: bool, deleted: bool, expires_at_ms: int | None, closed: bool, at_ms: int
 ) -> None:
-    """Raise `UnknownKey`, `KeyDisabled` or `KeyExpired` when the key opens nothing at `at_ms`."""
+    """Raises `UnknownKey`, `KeyDisabled` or `KeyExpired` if the key is not valid at `at_ms`."""
     if deleted:
         raise UnknownKey
     if disabled or closed:
@@ -118,9 +118,9 @@ def check_usable(
 
 
 def windows_at(key: Key, at_ms: int) -> WindowUsage:
-    """The key's window figures at an instant.
+    """Returns the key's usage in the windows of an instant.
 
-    A clock that steps back never reopens a window: the day counted is never before the last charge.
+    A clock that steps back never reopens a window: no day before the last charge is considered.
     """
     day = day_of(at_ms)
     if day <= key.usage_day:
@@ -133,7 +133,10 @@ def windows_at(key: Key, at_ms: int) -> WindowUsage:
 
 
 def spent_pico(key: Key, at_ms: int) -> int:
-    """What counts against the key's limit at an instant: its window, or its whole life."""
+    """Returns the usage that counts against the key's limit at an instant.
+
+    It is that of the current window, or of the key's lifetime if the limit never resets.
+    """
     if key.limit_reset is None:
         return key.usage_pico
     windows = windows_at(key, at_ms)
@@ -145,14 +148,14 @@ def spent_pico(key: Key, at_ms: int) -> int:
 
 
 def limit_resets_at_ms(key: Key, at_ms: int) -> int | None:
-    """When the key's limit starts afresh; None for a lifetime limit."""
+    """Returns the time when the key's limit resets; None for a lifetime limit."""
     if key.limit_reset is None:
         return None
     return resets_at_ms(key.limit_reset, max(key.usage_day, day_of(at_ms)))
 
 
 def key_limit_exceeded(key: Key, amount_pico: int, at_ms: int) -> KeyLimitExceeded:
-    """The refusal of an amount that a key's limit does not cover."""
+    """Returns the error of an amount that the key's limit does not cover."""
     assert key.limit_pico is not None
     window = "total" if key.limit_reset is None else key.limit_reset.value
     return KeyLimitExceeded(
@@ -166,9 +169,9 @@ def key_limit_exceeded(key: Key, amount_pico: int, at_ms: int) -> KeyLimitExceed
 
 
 def charge_key(key: Key, *, charged_pico: int, released_pico: int, at_ms: int) -> Key:
-    """Count a charge in all windows and free what was held for it.
+    """Adds a charge to all windows and releases its hold.
 
-    A charge of 0 moves no window: a call made while the clock was wrong must not.
+    A charge of 0 starts no new window: a free call made while the clock is wrong must not.
     """
     if charged_pico == 0:
         return msgspec.structs.replace(key, held_pico=key.held_pico - released_pico)
@@ -185,10 +188,10 @@ def charge_key(key: Key, *, charged_pico: int, released_pico: int, at_ms: int) -
 
 
 class KeyCreationRecord(msgspec.Struct, frozen=True):
-    """What makes the creation of a key repeatable for a day: see `service.keys`.
+    """The record that makes the creation of a key repeatable for a day; see `service.keys`.
 
-    `reference` names the request among those of the account, `digest` its parameters, and `nonce`
-    is the random part of the text of the key that was created.
+    `reference` identifies the request within the account, and `digest` identifies its parameters.
+    `nonce` is the random part of the text of the key that was created.
     """
 
     account_id: str
@@ -200,9 +203,9 @@ class KeyCreationRecord(msgspec.Struct, frozen=True):
 
 
 class IssuedKey(msgspec.Struct, frozen=True):
-    """The key that a request created, now or when it first came, and the nonce of that time.
+    """The key that a request creates, or created when it was first sent, and the nonce used then.
 
-    `replayed`: it was there before, and there is nothing to save.
+    `replayed`: the key existed before, so there is nothing to save.
     """
 
     key: Key
@@ -218,24 +221,23 @@ def issue_key(
     prior: KeyCreationRecord | None,
     prior_key: Key | None,
 ) -> IssuedKey:
-    """Give the key to save, or the one that the same request created before.
+    """Returns the key to save, or the key that the same request created before.
 
-    `record` is that of a request that may be repeated, `prior` the one stored under its reference
-    and `prior_key` the key of that. Raises `AccountNotFound`, `AccountClosed`, and for a repeat
-    `ReferenceReused` when its parameters differ or `CreatedKeyDeleted` when its key is gone.
+    `record` belongs to a request that can be repeated. `prior` is the record stored under its
+    reference, and `prior_key` is that record's key. Raises `AccountNotFound` or `AccountClosed`.
+    For a repeat, raises `ReferenceReused` if its parameters differ, and `CreatedKeyDeleted` if its
+    key was deleted.
     """
     if account is None:
-        raise AccountNotFound(f"there is no account {key.account_id}")
+        raise AccountNotFound(f"Account `{key.account_id}` does not exist. Check the ID.")
     if account.closed_at_ms is not None:
-        raise AccountClosed(f"account {account.id} is closed")
+        raise AccountClosed(f"Account `{account.id}` is closed. Use another account.")
     if record is None:
         return IssuedKey(key, None, replayed=False)
     if prior is None:
         return IssuedKey(key, record.nonce, replayed=False)
     if prior.digest != record.digest:
-        raise ReferenceReused(
-            "this Idempotency-Key was used before with another request; use a new one"
-        )
+        raise ReferenceReused("This Idempotency-Key was used with another request. Use a new one.")
     assert prior_key is not None, "a key creation record references its key"
     if prior_key.deleted_at_ms is not None:
         raise CreatedKeyDeleted
@@ -243,10 +245,10 @@ def issue_key(
 
 
 class NewKey(msgspec.Struct, frozen=True, kw_only=True):
-    """The members of a new key, named as those of `Key`; `expires_at` is kept as it was written.
+    """The fields of a new key, named as in `Key`. `expires_at` keeps the text that was sent.
 
-    The digest of a repeatable request is that of these members. One added after 0.3.0 is UNSET by
-    default: requests without it then have the digest that they had before.
+    The digest of a repeatable request is computed from these fields. A field added after 0.3.0 must
+    be UNSET by default, so that requests without it keep the digest that they had before.
     """
 
     kind: KeyKind
@@ -258,7 +260,7 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What a change sets; members left out stay as they are. `deleted` cannot be undone."""
+    """The fields to change; fields left out keep their values. `deleted` cannot be undone."""
 
     name: str | msgspec.UnsetType = msgspec.UNSET
     disabled: bool | msgspec.UnsetType = msgspec.UNSET
@@ -269,15 +271,16 @@ class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def given_members(members: NewKey | KeyChange) -> dict[str, Any]:
-    """Those that are given a value, by name."""
+    """Returns the fields that have a value, by name."""
     every = msgspec.structs.asdict(members)
     return {name: value for name, value in every.items() if value is not msgspec.UNSET}
 
 
 def change_key(key: Key | None, change: KeyChange, at_ms: int) -> Key:
-    """The key after a change; raises `KeyNotFound` for none or a deleted one, and as `check_limit`.
+    """Returns the key after a change.
 
-    Taking the limit away takes its reset along. What a key spent and holds is never part of one.
+    Removing the limit removes its reset as well. A change never sets usage or held amounts. Raises
+    `KeyNotFound` if there is no key or it is deleted, and the errors of `check_limit`.
     """
     if key is None or key.deleted_at_ms is not None:
         raise KeyNotFound("API key not found")
@@ -294,11 +297,19 @@ def change_key(key: Key | None, change: KeyChange, at_ms: int) -> Key:
 
 
 def check_limit(kind: KeyKind, limit_pico: int | None, reset: LimitReset | None) -> None:
-    """Raise `InvalidInput` or `InvalidAmount` for a limit that a key cannot have."""
+    """Raises `InvalidInput` or `InvalidAmount` if a key cannot have this limit."""
     if limit_pico is None:
         if reset is not None:
-            raise InvalidInput("limit_reset needs a limit")
+            raise InvalidInput(
+                f"`limit_reset` is `{reset}`, but there is no `limit` to reset. "
+                "Set `limit`, or leave out `limit_reset`."
+            )
     elif kind is not KeyKind.INFERENCE:
-        raise InvalidInput(f"a limit is for inference keys; a {kind} key spends nothing")
+        raise InvalidInput(
+            f"Only inference keys can have a limit: a {kind} key spends nothing. Leave out `limit`."
+        )
     elif not 0 <= limit_pico <= ENTRY_MAX_PICO:
-        raise InvalidAmount("a limit may not be negative or larger than one entry can be")
+        raise InvalidAmount(
+            f"`limit` is out of range: {format_pico(limit_pico)} dollars. "
+            f"Give an amount from 0 to {format_pico(ENTRY_MAX_PICO)}."
+        )

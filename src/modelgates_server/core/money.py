@@ -1,4 +1,4 @@
-"""Money is integers of pico-dollars. Text becomes picos here, exactly, or is refused."""
+"""Money: integers of pico-dollars. Text is converted to picos exactly, or rejected."""
 
 import re
 from decimal import Context, Decimal, Inexact, InvalidOperation
@@ -18,38 +18,41 @@ _PLAIN_DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)", re.ASCII)
 _TEXT_MAX = 64
 _ONE_PICO = Decimal("1e-12")
 _EXACT = Context(prec=40, traps=[Inexact, InvalidOperation])
-_TOO_LARGE = "the amount is larger than 9223372.036854775807 dollars, the most one entry can hold"
+_TOO_LARGE = (
+    "The amount is larger than 9223372.036854775807 dollars, the maximum of one entry. "
+    "Give a smaller amount."
+)
 
 
 def parse_pico(text: str) -> Pico:
-    """Read dollars written as a plain decimal, such as `100.5` or `-0.000000000001`.
+    """Parses dollars written as a plain decimal, such as `100.5` or `-0.000000000001`.
 
-    Raises `InvalidAmount` for exponents, separators, NaN, infinities, more than 12 decimal places
-    and amounts beyond int64 picos: nothing is ever rounded on the way in.
+    Input is never rounded. Raises `InvalidAmount` for exponents, separators, NaN, infinities, more
+    than 12 decimal places and amounts beyond int64 picos.
     """
     stripped = text.strip()
     if len(stripped) > _TEXT_MAX or not _PLAIN_DECIMAL.fullmatch(stripped):
         shown = stripped if len(stripped) <= _TEXT_MAX else f"{stripped[:_TEXT_MAX]}…"
         raise InvalidAmount(
-            f"{shown!r} is not an exact decimal amount of dollars; write digits with at most "
-            f"{PLACES} decimal places, for example 100.5"
+            f"{shown!r} is not an exact decimal amount of dollars. Write digits with at most "
+            f"{PLACES} decimal places, for example 100.5."
         )
     return pico_of(Decimal(stripped))
 
 
 def pico_of(dollars: Decimal) -> Pico:
-    """Convert an exact decimal of dollars; raises `InvalidAmount` where that is not possible."""
+    """Converts a decimal of dollars exactly; raises `InvalidAmount` if that is impossible."""
     if not dollars.is_finite():
-        raise InvalidAmount(f"{dollars} is not an amount of money")
+        raise InvalidAmount(f"{dollars} is not an amount of money. Give a number of dollars.")
     if dollars and dollars.adjusted() >= PLACES:
-        # Refused before the conversion: 1e999999 would fill the memory with digits.
+        # Rejected before the conversion: 1e999999 would fill the memory with digits.
         raise InvalidAmount(_TOO_LARGE)
     try:
         pico = int(dollars.quantize(_ONE_PICO, context=_EXACT).scaleb(PLACES, context=_EXACT))
     except Inexact:
         raise InvalidAmount(
-            f"the amount has more than {PLACES} decimal places; amounts are exact to one "
-            "pico-dollar and are never rounded"
+            f"The amount has more than {PLACES} decimal places. Amounts are never rounded: "
+            f"give at most {PLACES} decimal places."
         ) from None
     if abs(pico) > ENTRY_MAX_PICO:
         raise InvalidAmount(_TOO_LARGE)
@@ -57,7 +60,7 @@ def pico_of(dollars: Decimal) -> Pico:
 
 
 def format_pico(pico: int) -> str:
-    """Dollars as the shortest exact plain decimal: `25.75`, `0.000000123456`, `5`, `-1.5`."""
+    """Returns dollars as the shortest exact decimal: `25.75`, `0.000000123456`, `5`, `-1.5`."""
     digits = f"{pico:013d}" if pico >= 0 else f"{pico:014d}"
     fraction = digits[-PLACES:].rstrip("0")
     return f"{digits[:-PLACES]}.{fraction}" if fraction else digits[:-PLACES]

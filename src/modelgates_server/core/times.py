@@ -12,7 +12,10 @@ _LAST_MS = (date(9999, 12, 31).toordinal() + 1 - _EPOCH_ORDINAL) * MS_PER_DAY - 
 
 
 class LimitReset(StrEnum):
-    """How often a key's limit starts afresh: 00:00 UTC, Mondays, the 1st (OpenRouter's rule)."""
+    """How often a key's limit resets: at 00:00 UTC daily, on Mondays or on the 1st.
+
+    OpenRouter uses the same windows.
+    """
 
     DAILY = "daily"
     WEEKLY = "weekly"
@@ -20,23 +23,23 @@ class LimitReset(StrEnum):
 
 
 def day_of(at_ms: int) -> int:
-    """Days since the epoch, UTC."""
+    """Returns the number of UTC days since the epoch."""
     return at_ms // MS_PER_DAY
 
 
 def week_of(day: int) -> int:
-    """Number of the week that starts on a Monday; 1970-01-01 was a Thursday."""
+    """Returns the number of the week. Weeks start on Mondays; 1970-01-01 was a Thursday."""
     return (day + 3) // 7
 
 
 def month_of(day: int) -> int:
-    """Number of the calendar month."""
+    """Returns the number of the calendar month, counted from year 0."""
     moment = date.fromordinal(day + _EPOCH_ORDINAL)
     return moment.year * 12 + moment.month - 1
 
 
 def resets_at_ms(reset: LimitReset, day: int) -> int:
-    """The first instant after the window that `day` lies in."""
+    """Returns the first instant after the window that contains `day`."""
     if reset is LimitReset.DAILY:
         return (day + 1) * MS_PER_DAY
     if reset is LimitReset.WEEKLY:
@@ -46,23 +49,27 @@ def resets_at_ms(reset: LimitReset, day: int) -> int:
 
 
 def format_instant(at_ms: int) -> str:
-    """ISO 8601 with milliseconds and `Z`: `2026-11-23T13:12:00.123Z`."""
+    """Returns ISO 8601 with milliseconds and `Z`: `2026-11-23T13:12:00.123Z`."""
     moment = _EPOCH + timedelta(milliseconds=at_ms)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
 
 
 def parse_instant(text: str) -> int:
-    """Read an ISO 8601 date and time with an offset, such as `2030-01-01T00:00:00Z`.
+    """Parses an ISO 8601 date and time with an offset, such as `2030-01-01T00:00:00Z`.
 
-    Raises `InvalidInput` when it is no such text, has no offset, or lies outside 1970 to 9999.
+    Raises `InvalidInput` for other texts, for times without an offset, and for times before 1970
+    or after 9999.
     """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise InvalidInput(f"{text[:64]!r} is not a UTC time like 2030-01-01T00:00:00Z")
+        raise InvalidInput(
+            f"{text[:64]!r} is not an ISO 8601 time with a UTC offset. "
+            "Write it like 2030-01-01T00:00:00Z."
+        )
     at_ms = (moment - _EPOCH) // timedelta(milliseconds=1)
     if not 0 <= at_ms <= _LAST_MS:
-        raise InvalidInput(f"{text[:64]!r} lies outside the years 1970 to 9999")
+        raise InvalidInput(f"{text[:64]!r} is out of range. Give a time from 1970 to 9999.")
     return at_ms

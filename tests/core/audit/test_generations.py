@@ -42,7 +42,7 @@ SUMS = (
 
 
 class Calls(msgspec.Struct):
-    """All that an audit of generations reads of one account."""
+    """The rows of one account that an audit of generations reads."""
 
     account_id: str
     entries: list[Entry]
@@ -63,16 +63,18 @@ class Calls(msgspec.Struct):
         return findings.noted
 
     def with_record(self, row: GenerationRow, **members: object) -> "Calls":
-        """A record that says something else, and the columns with it."""
+        """Changes a record, and its columns accordingly."""
         record = replace(row.record, **members)
         changed = row_of(record) if isinstance(record.state, HoldState) else row
         return self.with_row(row, changed)
 
     def with_row(self, row: GenerationRow, changed: GenerationRow) -> "Calls":
-        return replace(self, rows=[changed if one is row else one for one in self.rows])
+        return replace(self, rows=[changed if other is row else other for other in self.rows])
 
     def with_activity(self, row: ActivityRow, changed: ActivityRow) -> "Calls":
-        return replace(self, activity=[changed if one is row else one for one in self.activity])
+        return replace(
+            self, activity=[changed if other is row else other for other in self.activity]
+        )
 
     def of(self, generation_id: str) -> GenerationRow:
         return next(row for row in self.rows if row.id == generation_id)
@@ -91,7 +93,7 @@ def row_of(record: Generation) -> GenerationRow:
 
 
 def activity_rows(generations: Sequence[Generation]) -> list[ActivityRow]:
-    """The sums, in another way than that of the audit."""
+    """Calculates the sums in a different way from the audit."""
 
     def name(row: ActivityRow) -> list[object]:
         return [row.day, row.key_hash, row.endpoint_id, row.model]
@@ -103,59 +105,59 @@ def activity_rows(generations: Sequence[Generation]) -> list[ActivityRow]:
     ]
 
 
-def made(books: OneAccount) -> list[Generation]:
-    """Every way in which a call goes, on two keys and two days."""
-    other = books.add_key()
+def make_generations(ledger: OneAccount) -> list[Generation]:
+    """Makes calls that end in every way, on two keys and two days."""
+    other = ledger.add_key()
     generations: list[Generation] = []
 
     def call(hold_id: str, end: Command, ended: Generation) -> None:
-        books.run(place(books.id, ended.key_hash, hold_id, 400))
-        books.run(extend(books.id, ended.key_hash, hold_id, "1", ended.hold_pico - 400))
-        books.run(end)
+        ledger.run(place(ledger.id, ended.key_hash, hold_id, 400))
+        ledger.run(extend(ledger.id, ended.key_hash, hold_id, "1", ended.hold_pico - 400))
+        ledger.run(end)
         generations.append(ended)
 
     for day in (0, 1):
-        for key_hash in (books.key_hash, other):
+        for key_hash in (ledger.key_hash, other):
             for number in range(2):
                 hold_id, at_ms = f"paid-{day}{key_hash[:4]}{number}", T0_MS + day * MS_PER_DAY
-                ended = finished(open_generation(books.id, key_hash, hold_id, 500), SOME, at_ms)
+                ended = finished(open_generation(ledger.id, key_hash, hold_id, 500), SOME, at_ms)
                 call(
                     hold_id,
-                    capture(books.id, key_hash, hold_id, ended.cost_pico, at_ms),
+                    capture(ledger.id, key_hash, hold_id, ended.cost_pico, at_ms),
                     ended,
                 )
-    over = open_generation(books.id, other, "over", 400, markup_bp=5000)
+    over = open_generation(ledger.id, other, "over", 400, markup_bp=5000)
     ended = finished(over, SOME)
     assert {line.meter for line in ended.lines} >= {"rounding", "overrun"}
     call(
         "over",
-        capture(books.id, other, "over", ended.cost_pico + ended.overrun_pico),
+        capture(ledger.id, other, "over", ended.cost_pico + ended.overrun_pico),
         ended,
     )
-    ended = voided_generation(open_generation(books.id, other, "void", 500))
-    call("void", void(books.id, other, "void"), ended)
+    ended = voided_generation(open_generation(ledger.id, other, "void", 500))
+    call("void", void(ledger.id, other, "void"), ended)
     seen = finished(
-        open_generation(books.id, other, "lost", 500), SOME, T0_MS + HOLD_MS, HoldState.EXPIRED
+        open_generation(ledger.id, other, "lost", 500), SOME, T0_MS + HOLD_MS, HoldState.EXPIRED
     )
-    call("lost", expire(books.id, other, "lost", T0_MS + HOLD_MS, seen.cost_pico), seen)
+    call("lost", expire(ledger.id, other, "lost", T0_MS + HOLD_MS, seen.cost_pico), seen)
     unseen = replace(
-        voided_generation(open_generation(books.id, other, "unseen", 500)), state=HoldState.EXPIRED
+        voided_generation(open_generation(ledger.id, other, "unseen", 500)), state=HoldState.EXPIRED
     )
     unseen = replace(unseen, ended_at_ms=T0_MS + HOLD_MS)
-    call("unseen", expire(books.id, other, "unseen", T0_MS + HOLD_MS), unseen)
+    call("unseen", expire(ledger.id, other, "unseen", T0_MS + HOLD_MS), unseen)
     for hold_id in ("open", "open-seen", "nameless"):
-        books.run(place(books.id, books.key_hash, hold_id, 500))
-    generations.append(open_generation(books.id, books.key_hash, "open", 500))
-    running = open_generation(books.id, books.key_hash, "open-seen", 500)
+        ledger.run(place(ledger.id, ledger.key_hash, hold_id, 500))
+    generations.append(open_generation(ledger.id, ledger.key_hash, "open", 500))
+    running = open_generation(ledger.id, ledger.key_hash, "open-seen", 500)
     checkpoint = replace(finished(running, SOME), state=HoldState.OPEN, ended_at_ms=None)
     return [*generations, checkpoint]
 
 
 @pytest.fixture
-def calls(books: OneAccount) -> Calls:
-    generations = made(books)
+def calls(ledger: OneAccount) -> Calls:
+    generations = make_generations(ledger)
     return Calls(
-        books.id, books.journal, [row_of(one) for one in generations], activity_rows(generations)
+        ledger.id, ledger.journal, [row_of(one) for one in generations], activity_rows(generations)
     )
 
 
@@ -167,7 +169,7 @@ def messages(found: Sequence[Finding]) -> list[str]:
     return [finding.message for finding in found]
 
 
-def test_sound_generations_are_not_accused(calls: Calls) -> None:
+def test_valid_generations_have_no_findings(calls: Calls) -> None:
     assert {row.state for row in calls.rows} == set(HoldState)
     assert len(calls.activity) == 4
     assert calls.audit() == []
@@ -177,14 +179,14 @@ def test_sound_generations_are_not_accused(calls: Calls) -> None:
 @pytest.mark.parametrize(
     "name", ["cost_pico", "overrun_pico", "hold_pico", "created_at_ms", "ended_at_ms"]
 )
-def test_no_figure_is_wrong_by_one_unseen(calls: Calls, name: str, step: int) -> None:
+def test_amount_off_by_one_is_found(calls: Calls, name: str, step: int) -> None:
     for row in calls.rows:
         now = getattr(row.record, name)
         damaged = calls.with_record(row, **{name: step if now is None else now + step})
         assert "I6" in invariants(damaged.audit()), row
 
 
-def test_no_state_passes_for_another(calls: Calls) -> None:
+def test_wrong_state_is_found(calls: Calls) -> None:
     for row in calls.rows:
         for state in set(HoldState) - {row.state}:
             assert "I6" in invariants(calls.with_record(row, state=state).audit()), f"{row} {state}"
@@ -200,44 +202,42 @@ def test_no_state_passes_for_another(calls: Calls) -> None:
         ("idempotency", "x"),
     ],
 )
-def test_a_column_does_not_say_anything_else_than_its_record(
+def test_column_that_differs_from_its_record_is_found(
     calls: Calls, name: str, value: object
 ) -> None:
     row = calls.of("over")
     damaged = calls.with_row(row, replace(row, **{name: value}))
     is_now = "0.000000000001" if name == "cost_pico" else value
     should_be = "0.0000000004" if name == "cost_pico" else getattr(row, name)
-    what = name.removesuffix("_pico").replace("_", " ")
-    of = value if name == "id" else row.id
-    assert (
-        f"the {what} of generation {of!r} is {is_now}, by its record it is {should_be}"
-        in messages(damaged.audit())
-    )
+    figure = name.removesuffix("_pico").replace("_", " ")
+    generation_id = value if name == "id" else row.id
+    message = f"{figure} of generation {generation_id!r}: {is_now}, but {should_be} according to "
+    assert message + "its record" in messages(damaged.audit())
 
 
-def test_a_call_does_not_pass_to_another_key(calls: Calls) -> None:
+def test_generation_on_another_key_is_found(calls: Calls) -> None:
     for row in calls.rows:
         assert "I6" in invariants(calls.with_record(row, key_hash="x").audit()), row
 
 
-def test_a_generation_without_a_hold_does_not_stay_unseen(calls: Calls) -> None:
+def test_generation_without_a_hold_is_found(calls: Calls) -> None:
     stray = row_of(replace(calls.of("open").record, id="nowhere"))
     found = replace(calls, rows=[*calls.rows, stray]).audit()
     assert found == [Finding("I6", calls.account_id, "generation 'nowhere' has no hold")]
 
 
-def test_no_charged_generation_is_lost_unseen(calls: Calls) -> None:
+def test_missing_generation_is_found_when_it_was_charged(calls: Calls) -> None:
     for row in calls.rows:
-        kept = replace(calls, rows=[one for one in calls.rows if one is not row])
+        kept = replace(calls, rows=[other for other in calls.rows if other is not row])
         assert ("I1" in invariants(kept.audit())) == (activity_of(row.record) is not None), row
 
 
-def test_an_open_call_is_not_charged_more_than_its_hold(calls: Calls) -> None:
+def test_open_call_that_costs_more_than_its_hold_is_found(calls: Calls) -> None:
     row = calls.of("open-seen")
     lines = (ReceiptLine("input", 501, Decimal("1e-12"), Decimal("501e-12")),)
     damaged = calls.with_record(row, lines=lines, cost_pico=501, usage=Usage(input=501))
     assert messages(damaged.audit()) == [
-        "the cost of generation 'open-seen' is 0.000000000501, by the journal it is 0.0000000005"
+        "cost of generation 'open-seen': 0.000000000501, but 0.0000000005 according to the journal"
     ]
 
 
@@ -252,34 +252,34 @@ def test_an_open_call_is_not_charged_more_than_its_hold(calls: Calls) -> None:
         ("meter", "nonsense"),
     ],
 )
-def test_no_line_of_a_receipt_is_changed_unseen(calls: Calls, name: str, value: object) -> None:
+def test_changed_receipt_line_is_found(calls: Calls, name: str, value: object) -> None:
     for row in calls.rows:
-        for place_, line in enumerate(row.record.lines):
+        for index, line in enumerate(row.record.lines):
             lines = [*row.record.lines]
-            lines[place_] = replace(line, **{name: value})
+            lines[index] = replace(line, **{name: value})
             damaged = calls.with_record(row, lines=tuple(lines))
             assert "I6" in invariants(damaged.audit()), f"{line} of {row.id}"
 
 
-def test_no_line_of_a_receipt_is_lost_doubled_or_added_unseen(calls: Calls) -> None:
+def test_missing_doubled_or_added_receipt_line_is_found(calls: Calls) -> None:
     free = ReceiptLine("output_audio", 5, Decimal(0), Decimal(0))
     for row in calls.rows:
         lines = row.record.lines
         others = [(*lines, free)]
-        for place_, line in enumerate(lines):
-            others += [lines[:place_] + lines[place_ + 1 :], (*lines, line)]
+        for index, line in enumerate(lines):
+            others += [lines[:index] + lines[index + 1 :], (*lines, line)]
         for changed in others:
             damaged = calls.with_record(row, lines=changed)
             assert "I6" in invariants(damaged.audit()), f"{changed} of {row.id}"
 
 
-def test_the_receipt_of_a_captured_call_is_not_emptied_unseen(calls: Calls) -> None:
+def test_emptied_receipt_of_a_captured_call_is_found(calls: Calls) -> None:
     row = calls.of("over")
     damaged = calls.with_record(row, lines=(), cost_pico=0, overrun_pico=0)
-    assert "the lines of generation 'over' are not those of its usage" in messages(damaged.audit())
+    assert "lines of generation 'over' do not match its usage" in messages(damaged.audit())
 
 
-def test_no_usage_is_changed_unseen(calls: Calls) -> None:
+def test_changed_usage_is_found(calls: Calls) -> None:
     for row in calls.rows:
         if row.record.usage is None:
             continue
@@ -290,7 +290,7 @@ def test_no_usage_is_changed_unseen(calls: Calls) -> None:
         assert "I6" in invariants(calls.with_record(row, usage=None).audit()), row
 
 
-def test_no_pico_hides_in_the_rounding(calls: Calls) -> None:
+def test_rounding_above_half_a_pico_is_found(calls: Calls) -> None:
     row = calls.rows[0]
     pico = Decimal("1e-12")
     first = replace(row.record.lines[0], rate=pico * 2, amount=row.record.lines[0].amount * 2)
@@ -302,24 +302,24 @@ def test_no_pico_hides_in_the_rounding(calls: Calls) -> None:
     ]
 
 
-def test_no_pico_hides_in_the_overrun(calls: Calls) -> None:
+def test_overrun_line_without_an_overrun_is_found(calls: Calls) -> None:
     row = calls.rows[0]
     pico = Decimal("1e-12")
     first = replace(row.record.lines[0], rate=pico * 2, amount=row.record.lines[0].amount * 2)
     overrun = ReceiptLine("overrun", 1, pico * -300, pico * -300)
     damaged = calls.with_record(row, lines=(first, *row.record.lines[1:], overrun))
     assert messages(damaged.audit()) == [
-        f"the receipt of generation {row.id!r} lacks its overrun of 0"
+        f"receipt of generation {row.id!r} does not show its overrun of 0"
     ]
 
 
-def test_a_use_larger_than_an_entry_can_hold_is_not_accused(books: OneAccount) -> None:
+def test_usage_above_the_maximum_of_an_entry_has_no_findings(ledger: OneAccount) -> None:
     usage = Usage(output=ENTRY_MAX_PICO)
-    ended = finished(open_generation(books.id, books.key_hash, "h", 5), usage)
+    ended = finished(open_generation(ledger.id, ledger.key_hash, "h", 5), usage)
     assert ended.cost_pico + ended.overrun_pico == ENTRY_MAX_PICO
-    books.run(place(books.id, books.key_hash, "h", 5))
-    books.run(capture(books.id, books.key_hash, "h", ENTRY_MAX_PICO))
-    calls = Calls(books.id, books.journal, [row_of(ended)], activity_rows([ended]))
+    ledger.run(place(ledger.id, ledger.key_hash, "h", 5))
+    ledger.run(capture(ledger.id, ledger.key_hash, "h", ENTRY_MAX_PICO))
+    calls = Calls(ledger.id, ledger.journal, [row_of(ended)], activity_rows([ended]))
     assert calls.audit() == []
 
 
@@ -327,20 +327,20 @@ def test_a_use_larger_than_an_entry_can_hold_is_not_accused(books: OneAccount) -
     "value", ["NaN", "sNaN", "Infinity", "-Infinity", "1e999999", "1e-999999", "9" * 200], ids=str
 )
 @pytest.mark.parametrize("name", ["rate", "amount"])
-def test_a_number_that_is_no_amount_neither_breaks_the_audit_nor_stays_unseen(
+def test_invalid_amount_is_found_and_does_not_break_the_audit(
     calls: Calls, name: str, value: str
 ) -> None:
     row = calls.of("over")
-    for place_, line in enumerate(row.record.lines):
+    for index, line in enumerate(row.record.lines):
         lines = [*row.record.lines]
-        lines[place_] = replace(line, **{name: Decimal(value)})
+        lines[index] = replace(line, **{name: Decimal(value)})
         found = calls.with_record(row, lines=tuple(lines)).audit()
         assert "I6" in invariants(found)
         assert max(map(len, messages(found))) < 300
 
 
 @pytest.mark.parametrize("name", SUMS)
-def test_no_sum_of_the_activity_is_wrong_by_one_unseen(calls: Calls, name: str) -> None:
+def test_activity_sum_off_by_one_is_found(calls: Calls, name: str) -> None:
     for row in calls.activity:
         for step in (1, -1):
             changed = replace(row, **{name: getattr(row, name) + step})
@@ -348,27 +348,27 @@ def test_no_sum_of_the_activity_is_wrong_by_one_unseen(calls: Calls, name: str) 
 
 
 @pytest.mark.parametrize("name", ["day", "key_hash", "model", "endpoint_id", "provider"])
-def test_no_activity_passes_to_another_day_key_or_model(calls: Calls, name: str) -> None:
+def test_activity_on_another_day_key_or_model_is_found(calls: Calls, name: str) -> None:
     for row in calls.activity:
         changed = replace(row, **{name: 5 if name == "day" else "x"})
         found = messages(calls.with_activity(row, changed).audit())
         assert len(found) == 2
-        assert found[0].endswith("is that of no generation")
+        assert found[0].endswith("has no generation")
         assert "is missing; its generations cost 0.00000000" in found[1]
 
 
-def test_no_activity_is_lost_unseen(calls: Calls) -> None:
+def test_missing_activity_is_found(calls: Calls) -> None:
     for row in calls.activity:
-        kept = replace(calls, activity=[one for one in calls.activity if one is not row])
+        kept = replace(calls, activity=[other for other in calls.activity if other is not row])
         assert invariants(kept.audit()) == {"I1"}
 
 
-def test_activity_on_an_account_without_a_call_does_not_stay_unseen(calls: Calls) -> None:
+def test_activity_of_an_account_without_calls_is_found(calls: Calls) -> None:
     alone = Calls(calls.account_id, [], [], calls.activity)
     assert len(alone.audit()) == 4
 
 
-def test_a_record_that_cannot_be_read_is_named(calls: Calls) -> None:
+def test_unreadable_record_is_found_by_name(calls: Calls) -> None:
     row = calls.of("over")
     damaged = calls.with_row(row, replace(row, record='{"id":'))
     assert damaged.audit()[0] == Finding(
@@ -379,20 +379,20 @@ def test_a_record_that_cannot_be_read_is_named(calls: Calls) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 1.5, "x", b"x", True, 2**70, -(2**70)], ids=repr)
-def test_no_value_of_a_row_breaks_the_audit(calls: Calls, value: object) -> None:
+def test_invalid_value_of_a_row_does_not_break_the_audit(calls: Calls, value: object) -> None:
     for row in calls.rows:
         for name in GenerationRow.__struct_fields__:
             calls.with_row(row, replace(row, **{name: value})).audit()
     for day in calls.activity:
         for name in ActivityRow.__struct_fields__:
             calls.with_activity(day, replace(day, **{name: value})).audit()
-    for place_, entry in enumerate(calls.entries):
+    for index, entry in enumerate(calls.entries):
         for name in Entry.__struct_fields__:
             entries = [*calls.entries]
-            entries[place_] = replace(entry, **{name: value})
+            entries[index] = replace(entry, **{name: value})
             replace(calls, entries=entries).audit()
 
 
-def test_holds_without_a_generation_are_not_accused(books: OneAccount) -> None:
-    made(books)
-    assert Calls(books.id, books.journal, [], []).audit() == []
+def test_holds_without_generations_have_no_findings(ledger: OneAccount) -> None:
+    make_generations(ledger)
+    assert Calls(ledger.id, ledger.journal, [], []).audit() == []

@@ -50,7 +50,7 @@ FIGURES = {
 
 
 class Rows(msgspec.Struct):
-    """All rows of one account; an audit of them gives what is found."""
+    """All rows of one account, and the audit of them."""
 
     account: Account
     keys: list[Key]
@@ -61,8 +61,8 @@ class Rows(msgspec.Struct):
         return iter([self.account, *self.keys, *self.entries, *self.holds])
 
     def with_changed(self, row: Row, **members: object) -> "Rows":
-        def changed(one: Any) -> Any:
-            return replace(one, **members) if one is row else one
+        def changed(other: Any) -> Any:
+            return replace(other, **members) if other is row else other
 
         return Rows(
             changed(self.account),
@@ -93,47 +93,47 @@ class Rows(msgspec.Struct):
 
 
 def _hold_order(row: Entry | Hold) -> tuple[str, bool]:
-    """By hold, its entries in the order of the journal, then its row."""
+    """Orders rows by hold: its entries in the order of the journal, then its row."""
     return (str(row.id), True) if isinstance(row, Hold) else (str(row.hold_id), False)
 
 
-def all_rows(books: OneAccount) -> Rows:
+def all_rows(ledger: OneAccount) -> Rows:
     return Rows(
-        books.accounts[books.id],
-        list(books.keys.values()),
-        books.entries(books.id),
-        list(books.holds.values()),
+        ledger.accounts[ledger.id],
+        list(ledger.keys.values()),
+        ledger.entries(ledger.id),
+        list(ledger.holds.values()),
     )
 
 
-def keep_busy(books: OneAccount) -> None:
-    """Every kind of entry, over five weeks, with a clock that steps back."""
-    other = books.add_key()
+def keep_busy(ledger: OneAccount) -> None:
+    """Posts every kind of entry, over five weeks, with a clock that steps back."""
+    other = ledger.add_key()
     for number in range(12):
         at_ms = T0_MS + number * 3 * MS_PER_DAY
         hold_id = f"gen-{number:02}"
-        key_hash = other if number % 4 == 1 else books.key_hash
-        books.run(place(books.id, key_hash, hold_id, DOLLAR // 2, at_ms))
-        books.run(extend(books.id, key_hash, hold_id, "1", DOLLAR // 8 + number, at_ms))
+        key_hash = other if number % 4 == 1 else ledger.key_hash
+        ledger.run(place(ledger.id, key_hash, hold_id, DOLLAR // 2, at_ms))
+        ledger.run(extend(ledger.id, key_hash, hold_id, "1", DOLLAR // 8 + number, at_ms))
         if number % 4 == 0:
-            books.run(
-                capture(books.id, key_hash, hold_id, DOLLAR // 10 + number, at_ms - MS_PER_DAY)
+            ledger.run(
+                capture(ledger.id, key_hash, hold_id, DOLLAR // 10 + number, at_ms - MS_PER_DAY)
             )
         elif number % 4 == 1:
-            books.run(capture(books.id, key_hash, hold_id, DOLLAR, at_ms))
+            ledger.run(capture(ledger.id, key_hash, hold_id, DOLLAR, at_ms))
         elif number % 4 == 2:
-            books.run(void(books.id, key_hash, hold_id, at_ms))
+            ledger.run(void(ledger.id, key_hash, hold_id, at_ms))
         else:
-            books.run(expire(books.id, key_hash, hold_id, at_ms + HOLD_MS, DOLLAR // 100))
-    books.run(adjust(books.id, -DOLLAR))
-    books.run(place(books.id, books.key_hash, "open", DOLLAR // 4))
-    books.run(place(books.id, other, "open-and-free", 0))
+            ledger.run(expire(ledger.id, key_hash, hold_id, at_ms + HOLD_MS, DOLLAR // 100))
+    ledger.run(adjust(ledger.id, -DOLLAR))
+    ledger.run(place(ledger.id, ledger.key_hash, "open", DOLLAR // 4))
+    ledger.run(place(ledger.id, other, "open-and-free", 0))
 
 
 @pytest.fixture
-def busy(books: OneAccount) -> Rows:
-    keep_busy(books)
-    return all_rows(books)
+def busy(ledger: OneAccount) -> Rows:
+    keep_busy(ledger)
+    return all_rows(ledger)
 
 
 def invariants(found: Sequence[Finding]) -> set[str]:
@@ -149,21 +149,21 @@ def ended(rows: Rows, kind: EntryKind) -> Entry:
 
 
 @pytest.mark.parametrize("page", [1, 7, 1000])
-def test_sound_books_are_not_accused(busy: Rows, page: int) -> None:
+def test_valid_ledger_has_no_findings(busy: Rows, page: int) -> None:
     assert set(EntryKind) - {entry.kind for entry in busy.entries} == {EntryKind.CLOSE}
     assert busy.audit(page) == []
 
 
-def test_an_account_that_closed_during_a_free_call_is_not_accused(books: OneAccount) -> None:
-    books.run(place(books.id, books.key_hash, "free", 0))
-    books.run(adjust(books.id, -10 * DOLLAR))
-    books.run(closing(books.id))
-    books.run(void(books.id, books.key_hash, "free"))
-    assert all_rows(books).audit() == []
+def test_account_closed_during_a_free_call_has_no_findings(ledger: OneAccount) -> None:
+    ledger.run(place(ledger.id, ledger.key_hash, "free", 0))
+    ledger.run(adjust(ledger.id, -10 * DOLLAR))
+    ledger.run(closing(ledger.id))
+    ledger.run(void(ledger.id, ledger.key_hash, "free"))
+    assert all_rows(ledger).audit() == []
 
 
 @pytest.mark.parametrize("step", [1, -1])
-def test_no_figure_is_wrong_by_a_pico_unseen(busy: Rows, step: int) -> None:
+def test_amount_off_by_one_pico_is_found(busy: Rows, step: int) -> None:
     for row in busy:
         for name in FIGURES[type(row)]:
             now = getattr(row, name)
@@ -171,34 +171,34 @@ def test_no_figure_is_wrong_by_a_pico_unseen(busy: Rows, step: int) -> None:
             assert damaged.audit(), f"{name} of {row}"
 
 
-def test_no_entry_is_lost_unseen(busy: Rows) -> None:
+def test_missing_entry_is_found(busy: Rows) -> None:
     for entry in busy.entries:
         kept = [other for other in busy.entries if other is not entry]
         lost = Rows(busy.account, busy.keys, kept, busy.holds)
         assert "I4" in invariants(lost.audit()), entry
 
 
-def test_no_hold_is_lost_unseen(busy: Rows) -> None:
+def test_missing_hold_is_found(busy: Rows) -> None:
     for hold in busy.holds:
         kept = [other for other in busy.holds if other is not hold]
         lost = Rows(busy.account, busy.keys, busy.entries, kept)
         assert "I6" in invariants(lost.audit()), hold
 
 
-def test_no_kind_of_entry_passes_for_another(busy: Rows) -> None:
+def test_wrong_kind_of_entry_is_found(busy: Rows) -> None:
     for entry in busy.entries:
         for kind in set(EntryKind) - {entry.kind}:
             assert busy.with_changed(entry, kind=kind).audit(), f"{entry} as {kind}"
 
 
 @pytest.mark.parametrize("value", [None, 1.5, "x", b"x", True, 2**70, -(2**70)], ids=repr)
-def test_no_value_of_a_row_breaks_the_audit(busy: Rows, value: object) -> None:
+def test_invalid_value_of_a_row_does_not_break_the_audit(busy: Rows, value: object) -> None:
     for row in busy:
         for name in type(row).__struct_fields__:
             busy.with_changed(row, **{name: value}).audit()
 
 
-def test_a_fraction_is_not_taken_for_an_integer(busy: Rows) -> None:
+def test_float_in_place_of_an_integer_is_found(busy: Rows) -> None:
     grant = busy.entries[1]
     damaged = busy.with_changed(grant, amount_pico=float(grant.amount_pico))
     assert (
@@ -206,7 +206,7 @@ def test_a_fraction_is_not_taken_for_an_integer(busy: Rows) -> None:
     )
 
 
-def test_an_unknown_word_is_named(busy: Rows) -> None:
+def test_unknown_kind_is_found_by_name(busy: Rows) -> None:
     damaged = busy.with_changed(busy.entries[1], kind="nonsense")
     first = damaged.audit()[0]
     assert first == Finding(
@@ -214,20 +214,20 @@ def test_an_unknown_word_is_named(busy: Rows) -> None:
     )
 
 
-def test_a_contradiction_is_told_in_dollars(busy: Rows) -> None:
+def test_finding_shows_amounts_in_dollars(busy: Rows) -> None:
     damaged = busy.with_changed(busy.account, credits_pico=9 * DOLLAR + 1)
     assert damaged.audit()[0].message == (
-        "the credits of the account is 9.000000000001, by the journal it is 9"
+        "credits of the account: 9.000000000001, but 9 according to the journal"
     )
 
 
-def test_one_damage_does_not_fill_the_report(busy: Rows) -> None:
+def test_findings_of_one_invariant_are_limited_to_five(busy: Rows) -> None:
     shifted = [replace(entry, seq=entry.seq * 2) for entry in busy.entries]
     found = Rows(busy.account, busy.keys, shifted, busy.holds).audit()
     assert len([finding for finding in found if finding.invariant == "I4"]) == 5
 
 
-def test_money_is_not_taken_below_the_floor_unseen(busy: Rows) -> None:
+def test_available_below_the_floor_is_found(busy: Rows) -> None:
     lowest = min(e.balance_after_pico - e.held_after_pico for e in busy.entries[1:])
     at_floor = busy.with_changed(busy.account, min_balance_pico=0)
     assert lowest > 0
@@ -236,82 +236,84 @@ def test_money_is_not_taken_below_the_floor_unseen(busy: Rows) -> None:
     assert invariants(above.audit()) == {"I3"}
 
 
-def test_money_does_not_come_from_a_hold(busy: Rows) -> None:
+def test_hold_that_moves_money_is_found(busy: Rows) -> None:
     hold = ended(busy, EntryKind.HOLD)
     damaged = busy.with_changed(hold, amount_pico=DOLLAR, overrun_pico=-DOLLAR)
     assert (
-        f"entry {hold.seq} (hold) has nobody on its other side and moves 1, 0, -1, which its kind "
-        "cannot"
+        f"entry {hold.seq} (hold) has no account on its other side and moves 1, 0, -1, which is "
+        "impossible for its kind"
     ) in messages(damaged.audit())
 
 
-def test_an_overrun_does_not_come_from_a_grant(busy: Rows) -> None:
+def test_grant_with_an_overrun_is_found(busy: Rows) -> None:
     given = busy.entries[1]
     damaged = busy.with_changed(given, platform_pico=given.platform_pico + 5, overrun_pico=-5)
     assert invariants(damaged.audit()) == {"I7"}
 
 
-def test_use_above_a_hold_is_not_charged_to_the_platform_too_early(busy: Rows) -> None:
+def test_overrun_within_the_hold_is_found(busy: Rows) -> None:
     usage = ended(busy, EntryKind.USAGE)
     damaged = busy.with_changed(usage, platform_pico=usage.platform_pico + 5, overrun_pico=-5)
     assert invariants(damaged.audit()) == {"I6"}
 
 
-def test_a_capture_does_not_pay_the_customer(books: OneAccount) -> None:
-    books.run(place(books.id, books.key_hash, "h", DOLLAR))
-    books.run(capture(books.id, books.key_hash, "h", 0))
-    rows = all_rows(books)
+def test_capture_that_pays_the_customer_is_found(ledger: OneAccount) -> None:
+    ledger.run(place(ledger.id, ledger.key_hash, "h", DOLLAR))
+    ledger.run(capture(ledger.id, ledger.key_hash, "h", 0))
+    rows = all_rows(ledger)
     damaged = rows.with_changed(rows.entries[-1], amount_pico=DOLLAR, platform_pico=-DOLLAR)
-    assert ("hold 'h' is charged -1 by entry 4 for a use of -1 with 1 held") in messages(
+    assert ("hold 'h' is charged -1 by entry 4 for usage of -1 with 1 held") in messages(
         damaged.audit()
     )
 
 
-def test_a_charge_does_not_pass_to_another_key(busy: Rows) -> None:
+def test_charge_on_another_key_is_found(busy: Rows) -> None:
     usage = ended(busy, EntryKind.USAGE)
     other = next(key.hash for key in busy.keys if key.hash != usage.key_hash)
     found = invariants(busy.with_changed(usage, key_hash=other).audit())
     assert found == {"I1", "I2", "I6"}
 
 
-def test_an_account_is_not_opened_twice(books: OneAccount) -> None:
-    books.run(adjust(books.id, -10 * DOLLAR))
-    books.run(closing(books.id))
-    rows = all_rows(books)
+def test_second_opening_of_an_account_is_found(ledger: OneAccount) -> None:
+    ledger.run(adjust(ledger.id, -10 * DOLLAR))
+    ledger.run(closing(ledger.id))
+    rows = all_rows(ledger)
     reopened = rows.with_changed(
         rows.entries[-1], kind=EntryKind.OPEN, min_balance_pico=0, reason="test"
     )
     open_again = reopened.with_changed(reopened.account, closed_at_ms=None)
-    assert messages(open_again.audit()) == ["entry 4 is of kind open; `open` is first"]
+    assert messages(open_again.audit()) == ["entry 4 is of kind open; only entry 1 is `open`"]
 
 
-def test_a_closed_account_does_not_go_on_unseen(books: OneAccount) -> None:
-    books.run(adjust(books.id, -10 * DOLLAR))
-    books.run(closing(books.id))
-    rows = all_rows(books).with_changed(books.accounts[books.id], last_seq=5)
+def test_entry_after_the_closing_of_the_account_is_found(ledger: OneAccount) -> None:
+    ledger.run(adjust(ledger.id, -10 * DOLLAR))
+    ledger.run(closing(ledger.id))
+    rows = all_rows(ledger).with_changed(ledger.accounts[ledger.id], last_seq=5)
     rows.entries.append(replace(rows.entries[-1], seq=5))
     assert messages(rows.audit()) == ["entry 5 (close) comes after the account was closed"]
 
 
-def test_a_hold_is_not_charged_twice(books: OneAccount) -> None:
-    books.run(place(books.id, books.key_hash, "h", DOLLAR))
-    books.run(capture(books.id, books.key_hash, "h", 0))
-    rows = all_rows(books).with_changed(books.accounts[books.id], last_seq=5)
+def test_second_charge_of_a_hold_is_found(ledger: OneAccount) -> None:
+    ledger.run(place(ledger.id, ledger.key_hash, "h", DOLLAR))
+    ledger.run(capture(ledger.id, ledger.key_hash, "h", 0))
+    rows = all_rows(ledger).with_changed(ledger.accounts[ledger.id], last_seq=5)
     rows.entries.append(replace(rows.entries[-1], seq=5))
     assert "hold 'h' is charged a second time by entry 5" in messages(rows.audit())
 
 
-def test_a_hold_without_entries_is_not_counted_in_silence(books: OneAccount) -> None:
-    books.run(place(books.id, books.key_hash, "h", DOLLAR))
-    rows = all_rows(books)
+def test_hold_without_entries_is_found(ledger: OneAccount) -> None:
+    ledger.run(place(ledger.id, ledger.key_hash, "h", DOLLAR))
+    rows = all_rows(ledger)
     rows.holds.append(replace(rows.holds[0], id="i"))
     assert rows.audit() == [
-        Finding("I6", books.id, "hold 'i' has a row with 1 and no entries"),
-        Finding("I2", books.id, "held of the account is 1, and its open holds sum to 2"),
-        Finding("I2", books.id, f"held of key {books.key_hash} is 1, and its open holds sum to 2"),
+        Finding("I6", ledger.id, "hold 'i' has a row with 1 but no entries"),
+        Finding("I2", ledger.id, "held of the account is 1, but its open holds sum to 2"),
+        Finding(
+            "I2", ledger.id, f"held of key {ledger.key_hash} is 1, but its open holds sum to 2"
+        ),
     ]
 
 
-def test_a_truth_value_is_not_taken_for_an_amount(busy: Rows) -> None:
+def test_bool_in_place_of_an_amount_is_found(busy: Rows) -> None:
     found = busy.with_changed(busy.entries[1], held_pico=False).audit()
     assert found[0].message == "entry 2 cannot be read: held_pico holds False"

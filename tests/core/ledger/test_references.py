@@ -1,4 +1,4 @@
-"""A repeated command is answered as at first; one that asks for something else is refused."""
+"""A repeated command returns the first entry; a reused reference is refused."""
 
 import unicodedata
 from collections.abc import Callable
@@ -35,28 +35,28 @@ COMPOSED, DECOMPOSED = "Rechnung f\u00fcr M\u00e4rz", "Rechnung fu\u0308r Ma\u03
 
 
 @pytest.mark.parametrize("reference", [DECOMPOSED, "Rechnung f\u00fcr Ma\u0308rz", "1 \u212b"])
-def test_new_reference_is_refused_when_it_is_not_in_nfc(books: OneAccount, reference: str) -> None:
+def test_new_reference_is_refused_when_it_is_not_in_nfc(ledger: OneAccount, reference: str) -> None:
     for command in (
-        grant(books.id, 5, reference),
-        adjust(books.id, 5, reference),
-        closing(books.id, reference),
+        grant(ledger.id, 5, reference),
+        adjust(ledger.id, 5, reference),
+        closing(ledger.id, reference),
         opening(new_account_id(), reference=reference),
     ):
-        message = str(books.refusal(command, InvalidInput))
+        message = str(ledger.refusal(command, InvalidInput))
         assert unicodedata.normalize("NFC", reference) in message
         assert ascii(unicodedata.normalize("NFC", reference)) in message
 
 
-def test_new_reference_is_taken_when_it_is_in_nfc(books: OneAccount) -> None:
+def test_new_reference_is_accepted_when_it_is_in_nfc(ledger: OneAccount) -> None:
     for reference in (COMPOSED, "株式会社 🙂", "Ж", "\ufb01"):
-        assert not books.run(grant(books.id, 5, reference)).replayed
-        assert books.run(grant(books.id, 5, reference)).replayed
+        assert not ledger.run(grant(ledger.id, 5, reference)).replayed
+        assert ledger.run(grant(ledger.id, 5, reference)).replayed
 
 
-def test_hold_placed_under_any_id_can_end(books: OneAccount) -> None:
+def test_hold_placed_under_any_id_can_end(ledger: OneAccount) -> None:
     hold_id = f"call {DECOMPOSED}"
-    books.at_first(place(books.id, books.key_hash, hold_id, 3))
-    books.at_first(capture(books.id, books.key_hash, hold_id, 2))
+    ledger.at_first(place(ledger.id, ledger.key_hash, hold_id, 3))
+    ledger.at_first(capture(ledger.id, ledger.key_hash, hold_id, 2))
 
 
 REPEATED: list[Callable[[OneAccount], c.Command]] = [
@@ -72,29 +72,29 @@ REPEATED: list[Callable[[OneAccount], c.Command]] = [
 ]
 
 
-def every_kind(books: OneAccount) -> list[c.Command]:
-    """One command of each kind, in an order in which all are taken."""
+def every_kind(ledger: OneAccount) -> list[c.Command]:
+    """Runs one command of each kind, in an order in which all are accepted."""
     for hold_id in ("v", "e"):
-        books.run(place(books.id, books.key_hash, hold_id, 1))
-    commands = [build(books) for build in REPEATED]
+        ledger.run(place(ledger.id, ledger.key_hash, hold_id, 1))
+    commands = [build(ledger) for build in REPEATED]
     for command in commands[:-1]:
-        books.run(command)
-    left = books.accounts[books.id].balance_pico
-    books.run(adjust(books.id, -left, "empty"))
-    books.run(commands[-1])
+        ledger.run(command)
+    left = ledger.accounts[ledger.id].balance_pico
+    ledger.run(adjust(ledger.id, -left, "empty"))
+    ledger.run(commands[-1])
     return commands
 
 
-def test_a_repeated_command_changes_nothing_and_answers_as_at_first(books: OneAccount) -> None:
-    commands = every_kind(books)
-    assert {entry.kind for entry in books.journal} == set(EntryKind)
-    figures, journal = books.figures, list(books.journal)
+def test_repeated_command_changes_nothing_and_returns_the_first_entry(ledger: OneAccount) -> None:
+    commands = every_kind(ledger)
+    assert {entry.kind for entry in ledger.journal} == set(EntryKind)
+    figures, journal = ledger.figures, list(ledger.journal)
     for command in commands:
-        receipt = books.run(msgspec.structs.replace(command, at_ms=T0_MS + 999_999))
-        assert receipt.replayed
-        assert receipt.entry in journal
-        assert receipt.entry.reference == command.reference
-    assert (books.figures, books.journal) == (figures, journal)
+        result = ledger.run(msgspec.structs.replace(command, at_ms=T0_MS + 999_999))
+        assert result.replayed
+        assert result.entry in journal
+        assert result.entry.reference == command.reference
+    assert (ledger.figures, ledger.journal) == (figures, journal)
 
 
 @pytest.mark.parametrize(
@@ -122,45 +122,45 @@ def test_a_repeated_command_changes_nothing_and_answers_as_at_first(books: OneAc
         (7, {"key_hash": "f" * 64}),
     ],
 )
-def test_a_reference_that_comes_again_for_something_else_is_refused(
-    books: OneAccount, index: int, other: dict[str, object]
+def test_reference_is_refused_when_it_is_reused_with_other_parameters(
+    ledger: OneAccount, index: int, other: dict[str, object]
 ) -> None:
-    command = msgspec.structs.replace(every_kind(books)[index], **other)
-    message = str(books.refusal(command, ReferenceReused))
+    command = msgspec.structs.replace(every_kind(ledger)[index], **other)
+    message = str(ledger.refusal(command, ReferenceReused))
     assert message == (
-        f"reference {command.reference!r} was used before on account {books.id} with other "
-        "parameters; use a new reference for a new request"
+        f"Reference {command.reference!r} was used before on account `{ledger.id}` with different "
+        "parameters. Use a new reference for a new request."
     )
 
 
-def test_a_reference_that_comes_again_for_another_kind_is_refused(books: OneAccount) -> None:
-    commands = every_kind(books)
+def test_reference_is_refused_when_it_is_reused_for_another_kind(ledger: OneAccount) -> None:
+    commands = every_kind(ledger)
     for first in commands:
         for other in commands:
             if type(first) is not type(other):
                 changed = msgspec.structs.replace(other, reference=first.reference)
-                books.refusal(changed, ReferenceReused)
+                ledger.refusal(changed, ReferenceReused)
 
 
-def test_overrun_is_part_of_what_was_asked(books: OneAccount) -> None:
-    books.run(place(books.id, books.key_hash, "h", 5))
-    books.run(capture(books.id, books.key_hash, "h", 9))
-    books.refusal(capture(books.id, books.key_hash, "h", 5), ReferenceReused)
-    assert books.run(capture(books.id, books.key_hash, "h", 9)).replayed
+def test_overrun_is_one_of_the_parameters_of_a_capture(ledger: OneAccount) -> None:
+    ledger.run(place(ledger.id, ledger.key_hash, "h", 5))
+    ledger.run(capture(ledger.id, ledger.key_hash, "h", 9))
+    ledger.refusal(capture(ledger.id, ledger.key_hash, "h", 5), ReferenceReused)
+    assert ledger.run(capture(ledger.id, ledger.key_hash, "h", 9)).replayed
 
 
-def test_a_refused_command_leaves_its_reference_free(books: OneAccount) -> None:
-    books.refusal(adjust(books.id, -11 * DOLLAR, "r"), InsufficientCredits)
-    books.refusal(void(books.id, books.key_hash, "none"), HoldNotFound)
-    books.at_first(adjust(books.id, -10 * DOLLAR, "r"))
+def test_reference_stays_unused_when_its_command_is_refused(ledger: OneAccount) -> None:
+    ledger.refusal(adjust(ledger.id, -11 * DOLLAR, "r"), InsufficientCredits)
+    ledger.refusal(void(ledger.id, ledger.key_hash, "none"), HoldNotFound)
+    ledger.at_first(adjust(ledger.id, -10 * DOLLAR, "r"))
 
 
-def test_references_of_two_accounts_do_not_meet(books: OneAccount) -> None:
+def test_references_of_two_accounts_are_independent(ledger: OneAccount) -> None:
     other = new_account_id()
-    books.run(opening(other))
-    books.at_first(grant(other, 1))
-    assert books.figures == (10 * DOLLAR, 0, 0)
-    assert books.accounts[other].credits_pico == 1
+    ledger.run(opening(other))
+    ledger.at_first(grant(other, 1))
+    assert ledger.figures == (10 * DOLLAR, 0, 0)
+    assert ledger.accounts[other].credits_pico == 1
 
 
 @pytest.mark.parametrize(

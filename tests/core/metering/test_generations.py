@@ -27,7 +27,7 @@ STORED_UP_TO_0_3 = (
     *("GatewayError", "Stopping", "lost with its process"),
     *("ProviderRateLimited", "ProviderRefused", "ProviderTimedOut", "ProviderUnavailable"),
 )
-"""All that could end a call, as versions 0.2 and 0.3 stored it."""
+"""Every error that could end a call, as versions 0.2 and 0.3 stored it."""
 
 USAGE = Usage(input=1, cache_read=2, input_audio=4, output=8, reasoning=16)
 
@@ -39,7 +39,7 @@ def ended(state: HoldState, cost_pico: int = 0, **members: object) -> Generation
     )
 
 
-def test_an_id_looks_like_openrouter_s_and_tells_its_second() -> None:
+def test_generation_id_has_the_form_of_openrouter_and_its_second() -> None:
     made = generation_id(b"\xff" * ID_BYTES, T0_MS + 999)
     assert made == "gen-1795439520-" + made[-21:]
     assert generation_id(bytes(ID_BYTES), 0) == "gen-0-" + "0" * 21
@@ -48,25 +48,25 @@ def test_an_id_looks_like_openrouter_s_and_tells_its_second() -> None:
 @given(
     st.binary(min_size=ID_BYTES, max_size=ID_BYTES), st.binary(min_size=ID_BYTES, max_size=ID_BYTES)
 )
-def test_ids_differ_where_their_randomness_does(one: bytes, other: bytes) -> None:
+def test_generation_ids_differ_when_their_random_bytes_differ(one: bytes, other: bytes) -> None:
     assert (generation_id(one, T0_MS) == generation_id(other, T0_MS)) == (one == other)
-    # `capture:` and the like come before it in the references of the ledger.
+    # References of the ledger have a prefix such as `capture:` before the id.
     assert len(generation_id(one, 10**15)) + 20 < REFERENCE_MAX_CHARS
 
 
-def test_a_repeated_call_has_the_same_id_until_it_was_void() -> None:
+def test_repeatable_id_depends_only_on_digest_and_repeat() -> None:
     digest = hashlib.sha256(b"key").digest()
     assert repeatable_id(digest, 0) == repeatable_id(digest, 0)
     assert [repeat_number_of(repeatable_id(digest, repeat)) for repeat in range(20)] == [*range(20)]
     assert repeatable_id(digest, 0) != repeatable_id(hashlib.sha256(b"other").digest(), 0)
 
 
-def test_a_repeatable_id_is_no_other_call_s() -> None:
+def test_repeatable_id_differs_from_every_random_id() -> None:
     digest = hashlib.sha256(b"key").digest()
     assert repeatable_id(digest, 0) != generation_id(digest[:ID_BYTES], T0_MS)
 
 
-def test_a_charged_call_counts_once_on_the_day_of_its_charge() -> None:
+def test_activity_counts_a_call_on_the_day_of_its_charge() -> None:
     late = ended(HoldState.CAPTURED, 5, usage=USAGE, ended_at_ms=T0_MS + MS_PER_DAY)
     assert activity_of(late) == ActivityRow(
         day=T0_MS // MS_PER_DAY + 1,
@@ -93,7 +93,7 @@ def test_a_charged_call_counts_once_on_the_day_of_its_charge() -> None:
         (HoldState.VOIDED, 0, False),
     ],
 )
-def test_activity_is_what_was_charged_and_what_was_free_but_not_what_failed(
+def test_activity_counts_charged_and_free_calls_but_not_failed_ones(
     state: HoldState, cost_pico: int, counts: bool
 ) -> None:
     row = activity_of(ended(state, cost_pico))
@@ -102,7 +102,7 @@ def test_activity_is_what_was_charged_and_what_was_free_but_not_what_failed(
         assert (row.usage_pico, row.prompt_tokens) == (cost_pico, 0)
 
 
-def test_a_running_call_is_no_activity_even_with_a_checkpoint() -> None:
+def test_activity_does_not_count_a_running_call_with_a_checkpoint() -> None:
     assert activity_of(ended(HoldState.OPEN, 5, usage=USAGE, ended_at_ms=None)) is None
 
 
@@ -121,16 +121,16 @@ def test_stored_error_of_an_old_version_is_read_as_a_code(stored: str) -> None:
     assert read == failed(read.error, read.error)
 
 
-def test_stored_error_is_read_as_the_code_that_its_class_has_today() -> None:
+def test_stored_class_name_is_read_as_the_current_code_of_the_class() -> None:
     assert with_error_codes(failed("Stopping")).error == "server_stopping"
     assert with_error_codes(failed("lost with its process")).error == "call_lost"
 
 
-def test_old_error_of_an_attempt_is_read_as_a_code_where_another_attempt_answered() -> None:
+def test_stored_error_of_an_attempt_is_read_as_a_code_when_another_succeeded() -> None:
     read = with_error_codes(failed(None, "ProviderTimedOut", None))
     assert read == failed(None, "provider_timed_out", None)
 
 
 @pytest.mark.parametrize("error", [None, CALL_LOST, "provider_unavailable", "one_of_later"])
-def test_stored_generation_is_read_unchanged_where_it_has_codes(error: str | None) -> None:
+def test_stored_generation_is_read_unchanged_when_it_has_codes(error: str | None) -> None:
     assert with_error_codes(failed(error, error)) == failed(error, error)

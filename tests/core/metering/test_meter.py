@@ -14,7 +14,7 @@ FAILED = Ending("overloaded", FinishReason.ERROR)
 UNKNOWN = Ending("fin", None)
 
 
-def test_meter_that_has_observed_nothing_knows_nothing() -> None:
+def test_new_meter_has_no_output_end_or_reading() -> None:
     meter = ResponseMeter()
     assert (meter.has_output, meter.has_ended, meter.finish_reason) == (False, False, None)
     assert (meter.reading(), meter.reported, meter.reported_cost_pico) == (
@@ -28,7 +28,7 @@ def test_meter_that_has_observed_nothing_knows_nothing() -> None:
     "output",
     [Output(text_bytes=1), Output(pictures={(0, 0)}), Output(sounds={0})],
 )
-def test_text_a_picture_or_a_sound_is_output(output: Output) -> None:
+def test_meter_has_output_after_text_an_image_or_audio(output: Output) -> None:
     assert ResponseMeter(output=output).has_output
 
 
@@ -42,7 +42,7 @@ def test_text_a_picture_or_a_sound_is_output(output: Output) -> None:
         ({0: STOP, 1: Ending("len", FinishReason.LENGTH)}, FinishReason.LENGTH, "len"),
     ],
 )
-def test_finish_reason_is_that_of_the_last_choice_to_end_well(
+def test_finish_reason_is_that_of_the_last_choice_without_an_error(
     endings: dict[int, Ending], reason: FinishReason, native: str
 ) -> None:
     meter = ResponseMeter(endings=endings)
@@ -56,7 +56,7 @@ def test_unknown_finish_reason_is_a_good_end_only_after_output() -> None:
     assert reason_or_default(FinishReason.LENGTH, has_output=False) is FinishReason.LENGTH
 
 
-def test_answer_has_ended_when_every_choice_that_began_has() -> None:
+def test_response_has_ended_when_every_choice_that_began_has_ended() -> None:
     meter = ResponseMeter(choices={0, 1}, endings={0: STOP})
     assert not meter.has_ended
     meter.endings[1] = FAILED
@@ -71,5 +71,5 @@ def test_answer_has_ended_when_every_choice_that_began_has() -> None:
         (Output(media_bytes=21), True),
     ],
 )
-def test_answer_is_beyond_its_limit_when_text_or_media_are(output: Output, is_beyond: bool) -> None:
+def test_response_exceeds_its_limit_when_text_or_media_do(output: Output, is_beyond: bool) -> None:
     assert ResponseMeter(output=output).is_beyond(10, 20) is is_beyond

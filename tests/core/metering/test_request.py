@@ -9,7 +9,7 @@ from tests.core import calls
 CORE = Path(core.__file__).parent
 
 
-def test_wire_object_is_read_by_no_rule_of_the_core() -> None:
+def test_core_never_reads_the_wire_object() -> None:
     reads = [
         f"{path.name}:{node.lineno}"
         for path in CORE.rglob("*.py")
@@ -20,7 +20,7 @@ def test_wire_object_is_read_by_no_rule_of_the_core() -> None:
 
 
 @pytest.mark.parametrize("texts", [1, 3])
-def test_input_is_never_more_than_a_context_for_each_text(texts: int) -> None:
+def test_input_tokens_never_exceed_one_context_for_each_text(texts: int) -> None:
     long = calls.request(text_bytes=10**6, texts=texts)
     assert long.input_tokens(context_tokens=1000, media_tokens=None) == texts * 1000
 

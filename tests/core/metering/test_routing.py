@@ -28,7 +28,7 @@ def endpoint(**members: Any) -> Any:
 
 
 def offered(price: Price = TIERS, markup_bp: int = 0, **members: Any) -> Catalog:
-    """One model, at a provider called acme."""
+    """A catalog with one model, at the provider `acme`."""
     model = calls.model(context_tokens=100_000, markup_bp=markup_bp, **members)
     return Catalog([model], [price])
 
@@ -81,29 +81,29 @@ ALIASED = offered(endpoint=endpoint(aliases=("Acme Cloud", "acme/turbo")))
         {"zdr": False, "data_collection": "allow", "require_parameters": False},
     ],
 )
-def test_endpoint_that_meets_the_demands_is_taken(provider: dict[str, Any]) -> None:
+def test_endpoint_is_chosen_when_it_meets_the_requirements(provider: dict[str, Any]) -> None:
     assert route(requesting(**provider), ALIASED).model.id == MODEL
 
 
 @pytest.mark.parametrize(
     ("provider", "expected"),
     [
-        ({"only": ("other",)}, "provider.only does not name"),
-        ({"only": ("acme/fp8",)}, "provider.only does not name"),
-        ({"only": ("acm",)}, "provider.only does not name"),
-        ({"ignore": ("ACME",)}, "provider.ignore names ACME"),
-        ({"ignore": ("Acme Cloud",)}, "provider.ignore names Acme Cloud"),
-        ({"ignore": ("acme/fp8",)}, "provider.ignore names acme/fp8"),
-        ({"order": ("other",), "allow_fallbacks": False}, "provider.allow_fallbacks is false"),
-        ({"only": ("acme",), "ignore": ("acme",)}, "provider.ignore names acme"),
+        ({"only": ("other",)}, "`provider.only` does not list it"),
+        ({"only": ("acme/fp8",)}, "`provider.only` does not list it"),
+        ({"only": ("acm",)}, "`provider.only` does not list it"),
+        ({"ignore": ("ACME",)}, "`provider.ignore` lists `ACME`"),
+        ({"ignore": ("Acme Cloud",)}, "`provider.ignore` lists `Acme Cloud`"),
+        ({"ignore": ("acme/fp8",)}, "`provider.ignore` lists `acme/fp8`"),
+        ({"order": ("other",), "allow_fallbacks": False}, "`provider.allow_fallbacks` is false"),
+        ({"only": ("acme",), "ignore": ("acme",)}, "`provider.ignore` lists `acme`"),
     ],
 )
-def test_provider_that_the_request_does_not_want_is_refused(
+def test_provider_that_the_request_excludes_is_refused(
     provider: dict[str, Any], expected: str
 ) -> None:
     message = refused(requesting(**provider), ALIASED)
     assert expected in message
-    assert "acme/m1 is served by acme alone (also called Acme Cloud, acme/turbo)" in message
+    assert "only acme serves acme/m1 (also called Acme Cloud, acme/turbo)" in message
 
 
 @pytest.mark.parametrize(
@@ -113,16 +113,19 @@ def test_provider_that_the_request_does_not_want_is_refused(
         ({"data_collection": "deny"}, "data_collection", 'data_collection = "deny"'),
     ],
 )
-def test_privacy_is_promised_only_where_the_operator_says_so(
+def test_privacy_requirement_is_refused_unless_the_operator_configured_it(
     provider: dict[str, Any], name: str, setting: str
 ) -> None:
     message = invalid(requesting(**provider))
-    assert message.startswith("No endpoints found matching your data policy: provider." + name)
-    assert f"{setting} in [providers.acme]" in message
+    assert message.startswith(
+        f"No endpoints found matching your data policy: acme is not configured to honor "
+        f"`provider.{name}`. "
+    )
+    assert f"`{setting}` in `[providers.acme]`" in message
     promised = offered(endpoint=endpoint(zdr=True, denies_data_collection=True))
     assert route(requesting(**provider), promised).model.id == MODEL
     other = offered(endpoint=endpoint(zdr=name != "zdr", denies_data_collection=name == "zdr"))
-    assert "cannot be promised" in invalid(requesting(**provider), other)
+    assert "is not configured to honor" in invalid(requesting(**provider), other)
 
 
 @pytest.mark.parametrize(
@@ -135,34 +138,34 @@ def test_privacy_is_promised_only_where_the_operator_says_so(
         ({"prompt": "0"}, False),
     ],
 )
-def test_max_price_is_compared_with_what_is_charged(limit: dict[str, str], is_met: bool) -> None:
+def test_max_price_is_compared_with_the_charged_price(limit: dict[str, str], is_met: bool) -> None:
     request = requesting(max_price=limit)
     if is_met:
         assert route(request).model.id == MODEL
     else:
-        assert "No endpoints found that satisfy provider.max_price." in refused(request)
+        assert "No endpoints found that satisfy `provider.max_price." in refused(request)
 
 
-def test_max_price_covers_the_dearest_tier_that_a_prompt_may_reach() -> None:
+def test_max_price_covers_the_most_expensive_tier_that_a_prompt_may_reach() -> None:
     def long(**max_price: str) -> InferenceRequest:
         return calls.request(text_bytes=5000, **preferring(max_price))
 
     message = refused(long(prompt="3.9", completion="7.9"))
-    assert "max_price.prompt of 3.9 dollars: acme/m1 may cost 4." in message
-    assert "max_price.completion of 7.9" in refused(long(prompt="4", completion="7.9"))
+    assert "max_price.prompt` of 3.9 dollars: acme/m1 can cost 4." in message
+    assert "max_price.completion` of 7.9" in refused(long(prompt="4", completion="7.9"))
     assert route(long(prompt="4", completion="8")).model.id == MODEL
 
 
 def test_max_price_covers_the_markup() -> None:
     limit = {"prompt": "1.05", "completion": "2.1"}
     assert route(requesting(max_price=limit), offered(markup_bp=500)).markup_bp == 500
-    assert "may cost 1.0501" in refused(requesting(max_price=limit), offered(markup_bp=501))
+    assert "can cost 1.0501" in refused(requesting(max_price=limit), offered(markup_bp=501))
 
 
 @example(10**24 - 1, 9_999, -1)
 @given(st.integers(1, 10**24), st.integers(-9_999, 10_000), st.integers(-1, 1))
 def test_max_price_is_exact_to_the_last_digit(rate: int, markup_bp: int, more: int) -> None:
-    """A rate in 1e-24 dollars a token has with its markup at most 22 places for a million."""
+    """The price of a million tokens has at most 22 places if the rate has 24, markup included."""
     price = calls.flat(input=f"{Decimal(rate).scaleb(-24):f}")
     charged = rate * (10_000 + markup_bp)
     limit = f"{(charged + more) // 10**22}.{(charged + more) % 10**22:022}"
@@ -174,8 +177,8 @@ def test_max_price_is_exact_to_the_last_digit(rate: int, markup_bp: int, more: i
         assert route(request, catalog).price is price
 
 
-SEES: dict[str, Any] = {"input_modalities": ("text", "image")}
-HEARING = calls.flat(input="0.000001", input_audio="0.000001")
+READS_IMAGES: dict[str, Any] = {"input_modalities": ("text", "image")}
+AUDIO_PRICE = calls.flat(input="0.000001", input_audio="0.000001")
 
 
 def with_part(kind: str, modality: str, **members: Any) -> InferenceRequest:
@@ -184,24 +187,26 @@ def with_part(kind: str, modality: str, **members: Any) -> InferenceRequest:
     return calls.request(media=1, parts={kind: modality}, unlike_text=unlike_text, **members)
 
 
-def with_picture(**members: Any) -> InferenceRequest:
+def with_image(**members: Any) -> InferenceRequest:
     return with_part("image_url", "image", **members)
 
 
 def test_max_price_of_an_image_covers_its_tokens() -> None:
-    catalog = offered(media_tokens=1000, **SEES)
-    dear = with_picture(**preferring({"image": "0.0009"}))
-    assert "max_price.image of 0.0009 dollars: acme/m1 may cost 0.001" in refused(dear, catalog)
-    right = with_picture(**preferring({"image": "0.001"}))
+    catalog = offered(media_tokens=1000, **READS_IMAGES)
+    expensive = with_image(**preferring({"image": "0.0009"}))
+    assert "max_price.image` of 0.0009 dollars: acme/m1 can cost 0.001" in refused(
+        expensive, catalog
+    )
+    right = with_image(**preferring({"image": "0.001"}))
     assert route(right, catalog).model.id == MODEL
     assert route(requesting(max_price={"image": "0"}), catalog).model.id == MODEL
 
 
-def test_max_price_of_sound_is_refused_where_there_is_sound() -> None:
-    hears = offered(HEARING, input_modalities=("text", "audio"))
+def test_max_price_of_audio_is_refused_when_the_request_has_audio() -> None:
+    hears = offered(AUDIO_PRICE, input_modalities=("text", "audio"))
     limit = {"audio": "1"}
     message = invalid(with_part("input_audio", "audio", **preferring(limit)), hears)
-    assert "provider.max_price.audio cannot be obeyed" in message
+    assert "`provider.max_price.audio` is not supported" in message
     assert route(requesting(max_price=limit), hears).model.id == MODEL
 
 
@@ -216,12 +221,14 @@ LISTED = offered(parameters=("temperature", "tools", "tool_choice", "reasoning")
         {"functions": "tools", "reasoning_effort": "reasoning"},
     ],
 )
-def test_required_parameters_that_the_model_lists_pass(parameters: dict[str, str]) -> None:
+def test_required_parameters_are_accepted_when_the_model_lists_them(
+    parameters: dict[str, str],
+) -> None:
     request = calls.request(parameters=parameters, **preferring(require_parameters=True))
     assert route(request, LISTED).model.id == MODEL
 
 
-def test_required_parameter_that_the_model_lists_under_the_older_name_passes() -> None:
+def test_required_parameter_is_accepted_when_the_model_lists_its_older_name() -> None:
     older = offered(parameters=("functions",))
     request = calls.request(
         parameters={"functions": "tools"}, **preferring(require_parameters=True)
@@ -229,78 +236,80 @@ def test_required_parameter_that_the_model_lists_under_the_older_name_passes() -
     assert route(request, older).model.id == MODEL
 
 
-def test_required_parameter_that_the_model_does_not_list_is_refused() -> None:
+def test_required_parameter_is_refused_when_the_model_does_not_list_it() -> None:
     parameters = {"temperature": "temperature", "top_p": "top_p"}
     request = calls.request(parameters=parameters, **preferring(require_parameters=True))
-    assert "acme/m1 does not list top_p (its parameters: temperature" in refused(request, LISTED)
-    assert "(its parameters: none)" in refused(request, offered(parameters=()))
-    assert route(request, offered()).model.id == MODEL  # nobody has said what it reads
+    assert "acme/m1 does not list `top_p` (its parameters: temperature" in refused(request, LISTED)
+    assert "does not list `temperature` (its parameters: none)" in refused(
+        request, offered(parameters=())
+    )
+    assert route(request, offered()).model.id == MODEL  # its parameters are not configured
     assert route(calls.request(parameters=parameters), LISTED).model.id == MODEL
 
 
 @pytest.mark.parametrize("modality", ["image", "audio", "file", "video"])
-def test_part_that_the_model_does_not_read_is_refused(modality: str) -> None:
+def test_part_is_refused_when_the_model_does_not_read_its_modality(modality: str) -> None:
     request = with_part("some_part", modality)
     message = invalid(request)
     assert message.startswith(
         f"No endpoints found that support {modality} input: acme/m1 reads text"
     )
-    assert "the request has some_part" in message
-    assert f'its operator adds "{modality}" to input_modalities' in message
-    reads = offered(HEARING, input_modalities=("text", modality))
+    assert "the request has `some_part`" in message
+    assert f'add "{modality}" to the model\'s `input_modalities`' in message
+    reads = offered(AUDIO_PRICE, input_modalities=("text", modality))
     assert route(request, reads).model.id == MODEL
     others = {"image", "audio", "file", "video"} - {modality}
     invalid(request, offered(input_modalities=("text", *others)))
 
 
-def test_part_of_a_type_that_nobody_knows_is_refused_where_only_text_is_read() -> None:
+def test_part_of_unknown_type_is_refused_when_the_model_reads_only_text() -> None:
     request = with_part("hologram", OTHER)
-    assert "the request has hologram" in invalid(request)
-    assert route(request, offered(**SEES)).model.id == MODEL
+    assert "the request has `hologram`" in invalid(request)
+    assert route(request, offered(**READS_IMAGES)).model.id == MODEL
 
 
-def test_part_that_is_text_always_passes() -> None:
+def test_text_part_is_always_accepted() -> None:
     assert route(with_part("thinking", TEXT)).model.id == MODEL
 
 
-def test_what_the_model_drew_before_comes_back_to_it() -> None:
+def test_image_of_an_earlier_response_is_accepted_when_the_model_makes_images() -> None:
     drawn = with_part("images", "image", returned_parts=frozenset({"images"}))
     draws = offered(output_modalities=("text", "image"))
-    assert "the request has images" in invalid(drawn)
+    assert "the request has `images`" in invalid(drawn)
     assert route(drawn, draws).model.id == MODEL
-    assert "the request has image_url" in invalid(with_picture(), draws)
+    assert "the request has `image_url`" in invalid(with_image(), draws)
 
 
-def test_max_price_covers_writes_to_a_cache_when_the_request_asks_for_them() -> None:
+def test_max_price_covers_cache_writes_when_the_request_has_them() -> None:
     price = calls.flat(input="0.000001", cache_read="0", cache_write_1h="0.000002")
     limit = preferring({"prompt": "1.5"})
     caching = calls.request(asks_for_caches=True, **limit)
-    assert "max_price.prompt of 1.5 dollars: acme/m1 may cost 2." in refused(
+    assert "max_price.prompt` of 1.5 dollars: acme/m1 can cost 2." in refused(
         caching, offered(price)
     )
     assert route(calls.request(**limit), offered(price)).model.id == MODEL
 
 
-def test_max_price_of_a_completion_is_met_where_nothing_is_written() -> None:
+def test_max_price_of_a_completion_is_met_without_output() -> None:
     limit = preferring({"completion": "0"})
     assert route(calls.request(Api.EMBEDDINGS, **limit)).model.id == MODEL
     refused(calls.request(**limit))
 
 
-def several(*ids: str, **members: Any) -> Catalog:
+def catalog_of(*ids: str, **members: Any) -> Catalog:
     models = [replace(calls.model(**members), id=each) for each in ids]
     return Catalog(models, [TIERS])
 
 
-def test_first_model_that_is_here_is_taken() -> None:
-    catalog = several("b/b", "c/c")
+def test_first_model_that_exists_is_chosen() -> None:
+    catalog = catalog_of("b/b", "c/c")
     assert route(calls.request(models=(MODEL, "x/x", "c/c", "b/b")), catalog).model.id == "c/c"
     assert route(calls.request(models=("b/b", "c/c")), catalog).model.id == "b/b"
     with pytest.raises(UnknownModel, match="acme/m1 is not a valid model ID"):
         route(calls.request(models=(MODEL, "x/x")), catalog)
 
 
-def test_model_that_the_operation_cannot_call_is_passed_over() -> None:
+def test_model_is_skipped_when_it_lacks_the_api() -> None:
     embeds = replace(calls.model(apis=frozenset({Api.EMBEDDINGS})), id="b/embeds")
     catalog = Catalog([embeds, replace(calls.model(), id="c/c")], [TIERS])
     assert route(calls.request(models=("b/embeds", "c/c")), catalog).model.id == "c/c"
@@ -308,25 +317,25 @@ def test_model_that_the_operation_cannot_call_is_passed_over() -> None:
         route(calls.request(models=("b/embeds",)), catalog)
 
 
-def test_model_that_may_not_serve_the_request_is_passed_over() -> None:
+def test_model_is_skipped_when_it_may_not_serve_the_request() -> None:
     blind: Model = replace(calls.model(), id="b/blind")
-    catalog = Catalog([blind, replace(calls.model(**SEES), id="c/sees")], [TIERS])
-    assert route(with_picture(models=("b/blind", "c/sees")), catalog).model.id == "c/sees"
+    catalog = Catalog([blind, replace(calls.model(**READS_IMAGES), id="c/sees")], [TIERS])
+    assert route(with_image(models=("b/blind", "c/sees")), catalog).model.id == "c/sees"
     only = preferring(only=("other",))
     message = refused(calls.request(models=("b/blind", "c/sees"), **only), catalog)
-    assert "b/blind is served by acme alone" in message, "the first is the one that was wanted"
+    assert "only acme serves b/blind" in message, "the first model is the preferred one"
 
 
-def test_model_without_a_price_is_not_passed_over_for_a_dearer_one() -> None:
+def test_model_without_a_price_is_not_skipped_for_a_more_expensive_one() -> None:
     unpriced = replace(calls.model(endpoint=endpoint(id="acme:other")), id="a/unpriced")
     catalog = Catalog([unpriced, calls.model()], [TIERS])
     with pytest.raises(PriceNotFound):
         route(calls.request(models=("a/unpriced", MODEL)), catalog)
 
 
-def test_model_without_a_price_for_the_request_is_passed_over() -> None:
+def test_model_is_skipped_when_it_has_no_price_for_the_request() -> None:
     fast = calls.price((0, {"input": "1", "output": "1"}), flex={"input": "1", "output": "1"})
-    hearing = replace(HEARING, endpoint_id="acme:hears")
+    hearing = replace(AUDIO_PRICE, endpoint_id="acme:hears")
     fast = replace(fast, endpoint_id="acme:fast")
     hears = {"input_modalities": ("text", "audio")}
     deaf: Model = replace(calls.model(**hears), id="a/unpriced")
@@ -345,14 +354,16 @@ def test_model_without_a_price_for_the_request_is_passed_over() -> None:
     assert "'flex' has no price here" in invalid(only_first, catalog)
 
 
-def test_slug_of_a_provider_means_all_of_its_variants() -> None:
+def test_slug_of_a_provider_includes_all_of_its_variants() -> None:
     turbo = offered(endpoint=endpoint(provider="behind", aliases=("deepinfra/turbo",)))
     for only in ("deepinfra", "deepinfra/turbo", "behind"):
         assert route(requesting(only=(only,)), turbo).model.id == MODEL
     refused(requesting(only=("deepinfra/fp8",)), turbo)
-    assert "provider.ignore names deepinfra" in refused(requesting(ignore=("deepinfra",)), turbo)
+    assert "`provider.ignore` lists `deepinfra`" in refused(
+        requesting(ignore=("deepinfra",)), turbo
+    )
 
 
-def test_rate_of_an_account_counts_in_max_price() -> None:
+def test_max_price_covers_the_markup_of_the_account() -> None:
     catalog = Catalog([calls.model()], [calls.flat(input="0.000001")], {calls.ACCOUNT: 10_000})
-    assert "may cost 2." in refused(requesting(max_price={"prompt": "1.5"}), catalog)
+    assert "can cost 2." in refused(requesting(max_price={"prompt": "1.5"}), catalog)

@@ -1,6 +1,6 @@
-"""The rules of an end, on meters of no wire format.
+"""The rules of settlement, on meters without a wire format.
 
-Bodies and chunks are held for and settled in tests/dialects.
+tests/dialects covers the holds and the settlement of real bodies and chunks.
 """
 
 from typing import Any
@@ -20,12 +20,12 @@ from tests.support import T0_MS
 
 MILLI = 10**9
 CENT = 10**10
-# A thousandth of a dollar to read a token, two to write one, and a cent to ask at all.
+# A thousandth of a dollar for an input token, two for an output token, a cent for a request.
 PRICE = calls.flat(input="0.001", output="0.002", request="0.01")
 USAGE = Usage(input=9, output=2)
 COST = 9 * MILLI + 2 * 2 * MILLI + CENT
 ESTIMATED_INPUT = 100 // 4 + 4
-"""Of a request of a hundred bytes in one message."""
+"""The estimate for a request with a hundred bytes in one message."""
 
 
 def ended(
@@ -71,7 +71,7 @@ def test_echoed_prompt_is_not_counted_as_output() -> None:
     assert usage.output == 11
 
 
-def test_pictures_and_sounds_are_estimated_as_media_tokens() -> None:
+def test_images_and_audio_are_estimated_as_media_tokens() -> None:
     request = calls.request(media=3, sounds=1)
     meter = calls.meter(output=Output(pictures={(0, 0), (0, 1)}, sounds={0}))
     usage = usage_of(ended(meter, request, media_tokens=10))
@@ -79,7 +79,7 @@ def test_pictures_and_sounds_are_estimated_as_media_tokens() -> None:
     assert (usage.output_audio, usage.output_image) == (10, 20)
 
 
-def test_side_that_is_not_trusted_is_estimated() -> None:
+def test_side_of_a_report_is_estimated_when_it_is_not_trusted() -> None:
     no_input = calls.meter(8, usage_reading=reading(usage=USAGE, trusted_input=False))
     no_input.text_bytes_at_usage = 8
     generation = ended(no_input)
@@ -89,13 +89,13 @@ def test_side_that_is_not_trusted_is_estimated() -> None:
     assert usage_of(ended(no_output)) == Usage(input=9, output=10, estimated=True)
 
 
-def test_zero_output_that_is_reported_is_believed_below_a_token_of_text() -> None:
+def test_reported_zero_output_is_accepted_below_a_token_of_text() -> None:
     zero = reading(usage=Usage(input=9), trusted_output=False, says_zero_output=True)
     assert usage_of(ended(calls.meter(3, usage_reading=zero))) == Usage(input=9)
     assert usage_of(ended(calls.meter(4, usage_reading=zero))).output == 1
 
 
-def test_total_without_sides_is_split_by_what_was_put_out() -> None:
+def test_unsplit_total_is_split_by_the_relayed_output() -> None:
     total = calls.meter(40, usage_reading=UsageReading(unsplit_tokens=25))
     assert usage_of(ended(total)) == Usage(input=15, output=10, estimated=True)
 
@@ -103,12 +103,12 @@ def test_total_without_sides_is_split_by_what_was_put_out() -> None:
 @pytest.mark.parametrize(
     ("reason", "text_bytes", "output"),
     [
-        (None, 8 + 8, 4),  # cut: what came after the report is added
-        (FinishReason.STOP, 8 + 8, 2),  # a good end: the report stands
-        (FinishReason.STOP, 8 + 4000, 1002),  # but not if it came before nearly all of the text
+        (None, 8 + 8, 4),  # cut off: text after the report is added
+        (FinishReason.STOP, 8 + 8, 2),  # a good end: the report is used
+        (FinishReason.STOP, 8 + 4000, 1002),  # unless nearly all of the text followed it
     ],
 )
-def test_text_after_the_last_report_is_added_when_the_report_cannot_cover_it(
+def test_text_after_the_last_report_is_added_when_the_report_lacks_it(
     reason: FinishReason | None, text_bytes: int, output: int
 ) -> None:
     meter = calls.meter(text_bytes, USAGE, reason, text_bytes_at_usage=8)
@@ -124,7 +124,7 @@ def test_text_after_the_last_report_is_added_when_the_report_cannot_cover_it(
         (calls.meter(usage=USAGE), "provider_unavailable"),
     ],
 )
-def test_answer_of_nothing_is_not_charged_when_it_failed_or_has_no_good_end(
+def test_empty_response_is_free_when_it_failed_or_has_no_good_end(
     meter: ResponseMeter, failure: str | None
 ) -> None:
     generation = ended(meter, failure=failure)
@@ -132,17 +132,17 @@ def test_answer_of_nothing_is_not_charged_when_it_failed_or_has_no_good_end(
     assert (generation.lines, generation.usage, generation.error) == ((), None, failure)
 
 
-def test_answer_of_nothing_is_charged_when_it_ended_well_or_was_reasoned_for() -> None:
+def test_empty_response_is_charged_when_it_ended_well_or_used_reasoning() -> None:
     assert ended(calls.meter(usage=Usage(input=9))).cost_pico == 9 * MILLI + CENT
     assert ended(calls.meter(usage=USAGE, reason=None)).cost_pico == COST
 
 
-def test_call_is_charged_when_draining_is_stopped_before_anything_came() -> None:
+def test_call_is_charged_when_draining_stops_before_any_output() -> None:
     generation = ended(ResponseMeter(), drain_stopped=True)
     assert (generation.state, usage_of(generation).input) == (HoldState.CAPTURED, ESTIMATED_INPUT)
 
 
-def test_request_without_output_is_charged_for_all_that_is_reported_as_input() -> None:
+def test_request_without_output_is_charged_for_all_reported_tokens_as_input() -> None:
     request = calls.request(Api.EMBEDDINGS)
     meter = calls.meter(usage=Usage(input=3, output=5), reason=None)
     assert usage_of(ended(meter, request)) == Usage(input=8)
@@ -152,7 +152,7 @@ def test_request_without_output_is_charged_for_all_that_is_reported_as_input() -
     assert ended(meter, request, failure="provider_unavailable").state is HoldState.VOIDED
 
 
-def test_use_above_the_hold_is_charged_up_to_it_and_recorded_whole() -> None:
+def test_usage_above_the_hold_is_recorded_and_charged_up_to_the_hold() -> None:
     generation = ended(calls.meter(8, Usage(input=9, output=10**6)))
     assert generation.cost_pico == generation.hold_pico
     used_pico = 9 * MILLI + 10**6 * 2 * MILLI + CENT
@@ -167,14 +167,14 @@ def test_report_with_refused_counts_or_unpriced_units_is_marked() -> None:
     )
 
 
-def test_cost_that_the_provider_reports_is_kept_and_marked_when_it_differs() -> None:
+def test_reported_cost_is_stored_and_marked_when_it_differs() -> None:
     same = ended(calls.meter(8, USAGE, cost_pico=COST))
     assert (same.upstream_cost_pico, same.usage_warnings) == (COST, ())
     other = ended(calls.meter(8, USAGE, cost_pico=2 * COST))
     assert other.usage_warnings == (UsageWarning.COST_DIFFERS,)
 
 
-def test_checkpoint_costs_what_was_put_out_so_far_and_a_lost_call_costs_the_same() -> None:
+def test_lost_call_costs_the_output_up_to_its_checkpoint() -> None:
     priced = calls.priced(PRICE, calls.request())
     started = calls.held(priced)
     assert checkpoint(started, PRICE, priced.request, ResponseMeter()) == started
@@ -196,7 +196,7 @@ def test_checkpoint_costs_what_was_put_out_so_far_and_a_lost_call_costs_the_same
         (1000 * CENT, 989 * CENT, True),
     ],
 )
-def test_costs_differ_when_more_than_a_percent_and_a_hundredth_of_a_cent_apart(
+def test_costs_differ_when_both_thresholds_are_exceeded(
     reported: int, charged: int, *, differ: bool
 ) -> None:
     assert costs_differ(Pico(reported), Pico(charged)) is differ

@@ -32,42 +32,40 @@ from tests.core.sized import (
 from tests.support import DOLLAR, place
 
 
-def test_without_a_cap_the_hold_covers_what_the_model_may_put_out() -> None:
+def test_hold_covers_the_output_limit_of_the_model_without_a_cap() -> None:
     priced = priced_request()
     quote = size(priced)
     assert quote.amount_pico == input_pico(priced) + 100 * WRITE
-    assert quote.cap_tokens == 100, "a server with another maximum would pass the hold"
+    assert quote.cap_tokens == 100, "a server with another maximum could exceed the hold"
     assert quote.bounds.output_tokens == 100
 
 
-def test_without_a_cap_an_answer_is_never_longer_than_the_context() -> None:
+def test_output_is_limited_to_the_context_without_a_cap() -> None:
     priced = priced_request(model={"context_tokens": 1000, "output_tokens": 4000})
     assert size(priced).bounds.output_tokens == 1000
 
 
-def test_a_client_s_own_cap_is_held_for_and_sent_as_it_is() -> None:
+def test_cap_of_the_client_is_held_for_and_sent_unchanged() -> None:
     priced = priced_request(cap_tokens=7)
     quote = size(priced)
     assert quote.amount_pico == input_pico(priced) + 7 * WRITE
     assert quote.cap_tokens is None
 
 
-def test_a_client_s_cap_above_the_model_s_maximum_is_lowered_to_it() -> None:
+def test_cap_above_the_maximum_of_the_model_is_lowered_to_it() -> None:
     quote = size(priced_request(cap_tokens=5000))
     assert quote.bounds.output_tokens == 100
     assert quote.cap_tokens == 100
 
 
-def test_each_choice_may_be_as_long_as_the_cap() -> None:
+def test_hold_covers_the_cap_for_each_choice() -> None:
     priced = priced_request(cap_tokens=7, choices=3)
     assert size(priced).amount_pico == input_pico(priced) + 21 * WRITE
 
 
 @pytest.mark.parametrize("limit", ["account", "key", "header"])
 @pytest.mark.parametrize("n", [1, 3])
-def test_without_a_cap_it_is_lowered_to_exactly_what_the_tightest_limit_affords(
-    limit: str, n: int
-) -> None:
+def test_default_cap_is_lowered_to_what_the_tightest_limit_affords(limit: str, n: int) -> None:
     priced = priced_request(choices=n)
     for spare_pico in (0, WRITE * n - 1):
         left_pico = input_pico(priced) + 42 * n * WRITE + spare_pico
@@ -82,7 +80,7 @@ def test_without_a_cap_it_is_lowered_to_exactly_what_the_tightest_limit_affords(
 
 
 @given(calls.prices, calls.markups, st.integers(1, 3), st.integers(0, 120), st.integers(0, 10**12))
-def test_whatever_the_price_one_token_more_than_the_lowered_cap_does_not_fit(
+def test_lowered_cap_is_the_largest_affordable_one_at_any_price(
     price: Price, markup_bp: int, n: int, percent: int, more_pico: int
 ) -> None:
     priced = calls.priced(price, calls.request(choices=n), markup_bp=markup_bp)
@@ -94,7 +92,7 @@ def test_whatever_the_price_one_token_more_than_the_lowered_cap_does_not_fit(
         return
     assert quote.amount_pico <= left_pico
     if quote.cap_tokens is None:
-        assert quote.amount_pico == cost(priced, 100) == 0, "nothing depends on its length"
+        assert quote.amount_pico == cost(priced, 100) == 0, "the cost does not depend on the length"
         return
     assert quote.amount_pico == cost(priced, quote.cap_tokens)
     if quote.cap_tokens < 100:
@@ -102,14 +100,14 @@ def test_whatever_the_price_one_token_more_than_the_lowered_cap_does_not_fit(
 
 
 @pytest.mark.parametrize("of", [PRICE, calls.flat(input="0.001", output="0.002", request="0.03")])
-def test_the_last_pico_is_enough_and_one_less_is_not(of: Price) -> None:
+def test_balance_suffices_to_the_last_pico(of: Price) -> None:
     priced = priced_request(of=of, cap_tokens=10)
     need_pico = cost(priced, 10)
     assert size(priced, need_pico).amount_pico == need_pico
     assert refused(priced, need_pico - 1).shortfall is not None
 
 
-def test_a_cap_that_cannot_be_afforded_is_refused_with_the_arithmetic() -> None:
+def test_unaffordable_cap_is_refused_with_the_arithmetic() -> None:
     priced = priced_request(cap_tokens=80, choices=2)
     left_pico = input_pico(priced) + 2 * 30 * WRITE + 5
     error = refused(priced, left_pico)
@@ -126,7 +124,7 @@ def test_a_cap_that_cannot_be_afforded_is_refused_with_the_arithmetic() -> None:
     assert size(priced_request(cap_tokens=30, choices=2), left_pico)
 
 
-def test_a_prompt_that_cannot_be_afforded_is_refused_with_the_length_that_can() -> None:
+def test_unaffordable_prompt_is_refused_with_the_affordable_length() -> None:
     priced = priced_request()
     asked_tokens = priced.bounds(0).input_tokens
     error = refused(priced, 400 * READ + WRITE + 5)
@@ -138,21 +136,21 @@ def test_a_prompt_that_cannot_be_afforded_is_refused_with_the_length_that_can() 
 
 
 @pytest.mark.parametrize("members", [{}, {"cap_tokens": 5}, {"choices": 2}])
-def test_a_prompt_that_can_be_afforded_is_not_said_to_be_too_long(members: dict[str, Any]) -> None:
+def test_affordable_prompt_is_never_called_too_long(members: dict[str, Any]) -> None:
     priced = priced_request(**members)
     error = refused(priced, input_pico(priced))
     assert error.reason == "max_tokens_unaffordable"
     assert "can only afford 0 (" in str(error)
 
 
-def test_a_fee_that_cannot_be_paid_is_no_matter_of_the_prompt() -> None:
+def test_unaffordable_request_fee_is_not_blamed_on_the_prompt() -> None:
     priced = priced_request(of=calls.flat(output="0.001", request="1"))
     error = refused(priced, DOLLAR - 1)
     assert error.reason == "insufficient_credits"
 
 
 @pytest.mark.parametrize("members", [{}, {"cap_tokens": 5}])
-def test_what_running_calls_hold_is_worth_waiting_for(members: dict[str, Any]) -> None:
+def test_retry_is_advised_when_running_calls_hold_enough(members: dict[str, Any]) -> None:
     priced = priced_request(**members)
     need_pico = cost(priced, 5 if members else 1)
     account = calls.account(need_pico, held_pico=1)
@@ -161,7 +159,7 @@ def test_what_running_calls_hold_is_worth_waiting_for(members: dict[str, Any]) -
     assert error.retry_after_s is not None
     assert error.shortfall is not None
     assert error.shortfall.held_pico == 1
-    # Without those calls it would not be enough either.
+    # Here the balance would not suffice even without those calls.
     poorer = refused(priced, account=calls.account(need_pico - 1, held_pico=1))
     assert poorer.retry_after_s is None
 
@@ -174,7 +172,7 @@ def test_what_running_calls_hold_is_worth_waiting_for(members: dict[str, Any]) -
         (DOLLAR, 2 * DOLLAR, "insufficient_credits"),
     ],
 )
-def test_an_empty_account_is_told_whether_it_ever_had_credits(
+def test_refusal_of_an_empty_account_depends_on_earlier_credits(
     credits_pico: int, used_pico: int, reason: str
 ) -> None:
     error = refused(priced_request(), account=calls.account(credits_pico, usage_pico=used_pico))
@@ -184,7 +182,7 @@ def test_an_empty_account_is_told_whether_it_ever_had_credits(
     assert error.shortfall.affordable_tokens == 0
 
 
-def test_a_negative_floor_is_money_that_can_be_spent() -> None:
+def test_account_can_spend_down_to_a_negative_floor() -> None:
     priced = priced_request(cap_tokens=1)
     account = calls.account(0, min_balance_pico=-cost(priced, 1))
     assert size(priced, account=account).amount_pico == cost(priced, 1)
@@ -196,7 +194,7 @@ def key_refusal(priced: PricedRequest, left_pico: int, key: Key) -> GatewayError
     return refusal.value
 
 
-def test_the_tightest_limit_is_the_one_that_is_named() -> None:
+def test_refusal_names_the_tightest_limit() -> None:
     priced = priced_request(cap_tokens=10)
     need_pico = cost(priced, 10)
     spent = calls.key(limit_pico=need_pico, usage_pico=1, held_pico=1)
@@ -213,7 +211,7 @@ def test_the_tightest_limit_is_the_one_that_is_named() -> None:
     assert by_header.value.shortfall.available_pico == need_pico - 3
 
 
-def test_a_key_s_limit_counts_in_the_window_of_the_call() -> None:
+def test_key_limit_counts_in_the_window_of_the_call() -> None:
     priced = priced_request(cap_tokens=10)
     need_pico = cost(priced, 10)
     yesterday = calls.key(
@@ -226,12 +224,12 @@ def test_a_key_s_limit_counts_in_the_window_of_the_call() -> None:
 
 
 @pytest.mark.parametrize("max_cost_pico", [0, 1, 10**9])
-def test_a_call_of_which_not_a_token_fits_its_own_limit_is_refused(max_cost_pico: int) -> None:
+def test_call_is_refused_when_not_one_token_fits_its_max_cost(max_cost_pico: int) -> None:
     with pytest.raises(MaxCostExceeded):
         size(priced_request(), max_cost_pico=max_cost_pico)
 
 
-def test_a_free_model_holds_nothing_and_asks_no_limit() -> None:
+def test_free_model_holds_nothing_and_ignores_limits() -> None:
     priced = priced_request(of=calls.flat(), cap_tokens=10, choices=2)
     empty = calls.account(0)
     quote = size(priced, account=empty, key=calls.key(limit_pico=0), max_cost_pico=0)
@@ -239,7 +237,7 @@ def test_a_free_model_holds_nothing_and_asks_no_limit() -> None:
     assert quote.bounds.output_tokens == 20
 
 
-def test_an_account_in_debt_gets_no_free_call_either() -> None:
+def test_free_call_is_refused_when_the_account_is_in_debt() -> None:
     ledger, key = PureLedger(), calls.key()
     ledger.keys[key.hash] = key
     ledger.accounts[calls.ACCOUNT] = in_debt = calls.account(0, usage_pico=1)
@@ -251,19 +249,19 @@ def test_an_account_in_debt_gets_no_free_call_either() -> None:
     assert ledger.run(command)
 
 
-def test_a_free_prompt_is_no_reason_to_lower_the_cap_of_a_paid_answer_to_nothing() -> None:
+def test_cap_is_not_lowered_to_zero_when_only_the_prompt_is_free() -> None:
     priced = priced_request(of=calls.flat(output="0.002"))
     assert size(priced, 3 * WRITE).cap_tokens == 3
     assert refused(priced, WRITE - 1).reason == "max_tokens_unaffordable"
 
 
-def test_a_free_answer_to_a_paid_prompt_keeps_its_whole_length() -> None:
+def test_cap_is_not_lowered_when_output_is_free() -> None:
     priced = priced_request(of=calls.flat(input="0.001"))
     assert size(priced, input_pico(priced)).cap_tokens == 100
     assert refused(priced, input_pico(priced) - 1).reason == "prompt_unaffordable"
 
 
-def test_an_embedding_is_held_for_without_output_and_without_a_cap() -> None:
+def test_hold_of_an_embedding_has_no_output_and_no_cap() -> None:
     priced = embedding()
     quote = size(priced)
     assert quote.amount_pico == input_pico(priced)
@@ -271,29 +269,29 @@ def test_an_embedding_is_held_for_without_output_and_without_a_cap() -> None:
     assert refused(priced, input_pico(priced) - 1).reason == "prompt_unaffordable"
 
 
-def test_many_texts_to_embed_are_held_for_beyond_one_context() -> None:
-    """Providers take up to 2048 of them, each as long as the context."""
+def test_hold_of_many_embedded_texts_exceeds_one_context() -> None:
+    """Providers accept up to 2048 texts, each as long as the context."""
     priced = embedding(texts=50, text_bytes=50 * 900)
     assert priced.bounds(0).input_tokens > 50 * 900
 
 
-def test_a_hold_stands_on_the_tier_that_the_prompt_may_reach_and_the_dearest_class() -> None:
-    dear = calls.price(
+def test_hold_covers_the_most_expensive_tier_and_class_in_reach() -> None:
+    tiered = calls.price(
         (0, {"input": "0.001", "output": "0.002", "cache_write": "0.00125"}),
         (500, {"input": "0.002", "output": "0.003", "reasoning": "0.004"}),
         (999_999, {"input": "1", "output": "1"}),
     )
-    priced = priced_request(of=dear, cap_tokens=10)
+    priced = priced_request(of=tiered, cap_tokens=10)
     assert size(priced).amount_pico == priced.bounds(0).input_tokens * 2 * READ + 10 * 4 * 10**9
 
 
-def test_a_markup_is_held_for() -> None:
-    plain, dearer = priced_request(), calls.priced(PRICE, calls.request(), markup_bp=550)
-    assert size(dearer).amount_pico * 1000 == size(plain).amount_pico * 1055
+def test_hold_includes_the_markup() -> None:
+    plain, marked_up = priced_request(), calls.priced(PRICE, calls.request(), markup_bp=550)
+    assert size(marked_up).amount_pico * 1000 == size(plain).amount_pico * 1055
 
 
 @pytest.mark.parametrize("meter", [Meter.OUTPUT_AUDIO, Meter.OUTPUT_IMAGE, Meter.INPUT_AUDIO])
-def test_audio_and_images_are_not_sold_at_the_price_of_text(meter: Meter) -> None:
+def test_audio_and_images_are_refused_without_a_price(meter: Meter) -> None:
     unlike_text = frozenset({meter})
     with pytest.raises(InvalidInput, match=f"no price for {meter.replace('_', ' ')}"):
         size(priced_request(unlike_text=unlike_text))
@@ -306,7 +304,7 @@ def test_audio_and_images_are_not_sold_at_the_price_of_text(meter: Meter) -> Non
 
 
 @pytest.mark.parametrize(("media_tokens", "input_tokens"), [(None, 1000), (30, 960)])
-def test_an_image_is_held_for_as_the_largest_there_is(
+def test_hold_covers_the_largest_possible_image(
     media_tokens: int | None, input_tokens: int
 ) -> None:
     assert priced_request().bounds(0).input_tokens == 900
@@ -321,12 +319,12 @@ def test_an_image_is_held_for_as_the_largest_there_is(
     assert quote.amount_pico == input_tokens * 3 * READ
 
 
-def test_a_file_is_held_for_as_the_context_however_large_an_image_is() -> None:
+def test_hold_covers_the_whole_context_for_a_file() -> None:
     with_file = priced_request(model={"media_tokens": 30}, media=1, has_files=True)
     assert with_file.bounds(0).input_tokens == 1000
 
 
-def test_tools_and_what_a_template_escapes_are_held_for() -> None:
+def test_hold_covers_tools_and_escaped_bytes() -> None:
     long = {"context_tokens": 10_000}
     plain = priced_request(model=long).bounds(0).input_tokens
     assert priced_request(model=long, has_tools=True).bounds(0).input_tokens == plain + 1024

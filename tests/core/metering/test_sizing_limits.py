@@ -9,7 +9,7 @@ from tests.core.sized import (
 )
 
 
-def test_hold_covers_the_context_when_no_cap_is_sent_because_it_may_not_fit() -> None:
+def test_hold_covers_the_context_when_the_cap_may_not_fit() -> None:
     tight = priced_request(model={"context_tokens": 700, "output_tokens": 100}, choices=2)
     assert tight.bounds(0).input_tokens + 100 > 700
     quote = size(tight)
@@ -18,7 +18,7 @@ def test_hold_covers_the_context_when_no_cap_is_sent_because_it_may_not_fit() ->
     assert quote.amount_pico == input_pico(tight) + 700 * 2 * WRITE
 
 
-def test_cap_that_the_balance_affords_is_sent_when_the_context_cannot_be_paid_for() -> None:
+def test_affordable_cap_is_sent_when_the_context_is_unaffordable() -> None:
     tight = priced_request(model={"context_tokens": 700, "output_tokens": 100})
     assert size(tight, input_pico(tight) + 50 * WRITE).cap_tokens == 50
     assert size(tight, input_pico(tight) + 600 * WRITE).cap_tokens == 100, "the model's maximum"
@@ -34,11 +34,11 @@ def test_default_limit_is_sent_and_held_for_when_the_client_sets_none(
     assert quote.amount_pico == input_pico(priced) + cap * WRITE
 
 
-def test_client_s_own_limit_overrides_the_default() -> None:
+def test_limit_of_the_client_overrides_the_default() -> None:
     quote = size(priced_request(model={"default_output_tokens": 40}, cap_tokens=80))
     assert (quote.cap_tokens, quote.bounds.output_tokens) == (None, 80)
 
 
-def test_free_model_gets_a_limit_like_any_other() -> None:
+def test_free_model_has_the_same_limit_as_any_other() -> None:
     quote = size(priced_request(of=calls.flat(input="0")))
     assert (quote.amount_pico, quote.cap_tokens, quote.bounds.output_tokens) == (0, 100, 100)

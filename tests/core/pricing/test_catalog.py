@@ -33,14 +33,14 @@ def test_models_are_listed_in_the_order_of_their_ids() -> None:
 
 
 @pytest.mark.parametrize("name", ["acme/m2", "ACME/M1", "m1", "acme/m1 ", "", "acme/m1:free"])
-def test_a_model_is_found_by_its_exact_id_alone(name: str) -> None:
+def test_model_is_found_only_by_its_exact_id(name: str) -> None:
     catalog = Catalog([model()], [])
     assert catalog.model("acme/m1", Api.CHAT).id == "acme/m1"
     with pytest.raises(UnknownModel, match="is not a valid model ID"):
         catalog.model(name, Api.CHAT)
 
 
-def test_a_model_cannot_be_called_through_an_api_it_does_not_speak() -> None:
+def test_model_cannot_be_called_through_an_api_that_it_lacks() -> None:
     catalog = Catalog([model(), model("acme/embed", apis=frozenset({Api.EMBEDDINGS}))], [])
     assert catalog.model("acme/embed", Api.EMBEDDINGS)
     assert catalog.model("acme/m1", Api.COMPLETIONS)
@@ -49,7 +49,7 @@ def test_a_model_cannot_be_called_through_an_api_it_does_not_speak() -> None:
             catalog.model(name, api)
 
 
-def test_the_newest_price_that_has_begun_is_in_force() -> None:
+def test_newest_price_that_has_begun_is_in_force() -> None:
     catalog = Catalog(
         [model()], [price("new", T0_MS), price("old", 0), price("next", T0_MS + 1000)]
     )
@@ -60,16 +60,16 @@ def test_the_newest_price_that_has_begun_is_in_force() -> None:
     assert catalog.price(ENDPOINT.id, T0_MS + 1000).id == "next"
 
 
-def test_a_model_without_a_price_is_refused_and_not_free() -> None:
+def test_model_without_a_price_is_refused_and_not_free() -> None:
     catalog = Catalog([model()], [price("other", 0, "acme:m2"), price("later", T0_MS)])
     for endpoint_id, at_ms in [(ENDPOINT.id, T0_MS - 1), ("acme:m3", T0_MS)]:
         with pytest.raises(PriceNotFound, match="no price"):
             catalog.price(endpoint_id, at_ms)
 
 
-def test_the_markup_of_an_account_stands_over_that_of_a_model_even_when_it_is_zero() -> None:
-    dear = model(markup_bp=500)
-    catalog = Catalog([dear], [], {"user_a": 0, "user_b": -100})
-    assert catalog.markup_bp(dear, "user_a") == 0
-    assert catalog.markup_bp(dear, "user_b") == -100
-    assert catalog.markup_bp(dear, "user_c") == 500
+def test_markup_of_an_account_overrides_that_of_a_model_even_when_it_is_zero() -> None:
+    marked_up = model(markup_bp=500)
+    catalog = Catalog([marked_up], [], {"user_a": 0, "user_b": -100})
+    assert catalog.markup_bp(marked_up, "user_a") == 0
+    assert catalog.markup_bp(marked_up, "user_b") == -100
+    assert catalog.markup_bp(marked_up, "user_c") == 500

@@ -80,7 +80,7 @@ def prices(draw: st.DrawFn) -> Price:
 
 @st.composite
 def split(draw: st.DrawFn, whole: int, meters: tuple[Meter, ...]) -> dict[Meter, int]:
-    """A whole in any mix of classes."""
+    """Draws a mix of classes with a given sum."""
     cuts = sorted(
         draw(st.lists(st.integers(0, whole), min_size=len(meters) - 1, max_size=len(meters) - 1))
     )
@@ -90,7 +90,7 @@ def split(draw: st.DrawFn, whole: int, meters: tuple[Meter, ...]) -> dict[Meter,
 
 @st.composite
 def usages(draw: st.DrawFn, bounds: Bounds) -> Usage:
-    """Any use that keeps to its bounds."""
+    """Draws a usage within its bounds."""
     read = draw(st.integers(0, bounds.input_tokens))
     written = draw(st.integers(0, bounds.output_tokens))
     inputs = draw(split(read, INPUTS if bounds.media else TEXT_INPUTS))
@@ -107,7 +107,7 @@ bounds = st.builds(
 
 
 @pytest.mark.parametrize("vector", [pytest.param(each, id=each["name"]) for each in GOLDEN])
-def test_a_documented_usage_costs_what_was_worked_out_by_hand(vector: dict[str, Any]) -> None:
+def test_documented_usage_costs_the_amount_calculated_by_hand(vector: dict[str, Any]) -> None:
     assert "https://" in vector["source"]
     rules = msgspec.convert(vector.get("rules", {}), UsageRules)
     usage = read_usage(vector["usage"], rules).usage
@@ -118,7 +118,7 @@ def test_a_documented_usage_costs_what_was_worked_out_by_hand(vector: dict[str, 
     assert {line.meter: line.quantity for line in charge.lines} == vector["quantities"]
 
 
-def test_golden_vectors_speak_for_every_kind_of_provider() -> None:
+def test_golden_vectors_cover_every_kind_of_provider() -> None:
     names = {vector["name"].split()[0] for vector in GOLDEN}
     assert names >= {
         "openai", "azure", "mistral", "groq", "deepseek", "together", "xai", "gemini", "moonshot",
@@ -127,7 +127,7 @@ def test_golden_vectors_speak_for_every_kind_of_provider() -> None:
 
 
 @given(prices(), st.data(), markups, st.integers(0, 10**18))
-def test_a_charge_is_its_lines_and_never_above_the_hold(
+def test_charge_is_the_sum_of_its_lines_and_never_above_the_hold(
     price: Price, data: st.DataObject, markup_bp: int, held_pico: int
 ) -> None:
     usage = data.draw(usages(Bounds(10**6, 10**6, media=True)))
@@ -148,7 +148,7 @@ def test_a_charge_is_its_lines_and_never_above_the_hold(
 
 
 def exact_picos(price: Price, usage: Usage, markup_bp: int, service_tier: str | None) -> Fraction:
-    """The same in fractions, without the module's help but for the choice of a rate."""
+    """Calculates the charge in fractions; only the rates come from the module."""
     tier = [
         tier
         for tier in price.tiers
@@ -161,7 +161,7 @@ def exact_picos(price: Price, usage: Usage, markup_bp: int, service_tier: str | 
 
 
 @given(prices(), bounds, st.data(), markups)
-def test_no_use_within_its_bounds_costs_more_than_the_worst_case(
+def test_usage_within_its_bounds_never_exceeds_the_worst_case_cost(
     price: Price, bounds: Bounds, data: st.DataObject, markup_bp: int
 ) -> None:
     held_pico = worst_case_pico(price, bounds, markup_bp)
@@ -173,28 +173,28 @@ def test_no_use_within_its_bounds_costs_more_than_the_worst_case(
     assert charge == charge_for(price, usage, markup_bp, NO_LIMIT_PICO, service_tier)
 
 
-@pytest.mark.parametrize("dearest", [*INPUTS, *OUTPUTS])
-def test_any_class_may_be_the_dearest_and_the_hold_covers_it(dearest: Meter) -> None:
-    dear = flat(**{**{str(meter): "0.001" for meter in Meter}, dearest: "1"})
-    use = used({dearest: 10})
+@pytest.mark.parametrize("most_expensive", [*INPUTS, *OUTPUTS])
+def test_worst_case_cost_covers_the_most_expensive_class(most_expensive: Meter) -> None:
+    price = flat(**{**{str(meter): "0.001" for meter in Meter}, most_expensive: "1"})
+    use = used({most_expensive: 10})
     read = Bounds(use.prompt_tokens, use.completion_tokens, media=True)
-    assert charge_for(dear, use, 0, NO_LIMIT_PICO).amount_pico == 10 * DOLLAR + DOLLAR // 1000
-    assert worst_case_pico(dear, read, 0) == 10 * DOLLAR + DOLLAR // 1000
+    assert charge_for(price, use, 0, NO_LIMIT_PICO).amount_pico == 10 * DOLLAR + DOLLAR // 1000
+    assert worst_case_pico(price, read, 0) == 10 * DOLLAR + DOLLAR // 1000
 
 
-def test_a_text_call_is_not_held_at_the_rate_of_audio() -> None:
-    dear = flat(input="0.001", input_audio="1", input_image="1")
-    assert worst_case_pico(dear, Bounds(10, 0, media=False), 0) == DOLLAR // 100
+def test_worst_case_cost_of_a_text_call_ignores_the_rate_of_audio() -> None:
+    price = flat(input="0.001", input_audio="1", input_image="1")
+    assert worst_case_pico(price, Bounds(10, 0, media=False), 0) == DOLLAR // 100
 
 
-def test_free_output_does_not_make_an_unaffordable_prompt_affordable() -> None:
+def test_prompt_stays_unaffordable_when_output_is_free() -> None:
     bounds = Bounds(10, 0, media=False)
     assert affordable_tokens(flat(input="1"), bounds, 0, 10 * DOLLAR) is None
     assert affordable_tokens(flat(input="1"), bounds, 0, 10 * DOLLAR - 1) == -1
 
 
 @given(prices(), prompts, st.booleans(), markups, st.integers(0, 10**20))
-def test_what_a_budget_affords_fits_it_and_one_token_more_does_not(
+def test_affordable_tokens_are_the_most_that_fit_the_budget(
     price: Price, prompt: int, media: bool, markup_bp: int, budget_pico: int
 ) -> None:
     def cost_pico(tokens: int) -> int:
@@ -210,7 +210,7 @@ def test_what_a_budget_affords_fits_it_and_one_token_more_does_not(
 
 
 @given(prices(), prompts, st.integers(0, 3), markups, st.integers(0, 10**20))
-def test_a_prompt_of_the_affordable_length_fits_the_budget(
+def test_prompt_of_the_affordable_length_fits_the_budget(
     price: Price, prompt: int, output: int, markup_bp: int, budget_pico: int
 ) -> None:
     bounds = Bounds(prompt, output, media=False)
@@ -225,14 +225,14 @@ def test_a_prompt_of_the_affordable_length_fits_the_budget(
 @given(markups, st.integers(0, 10**9))
 @example(-BASIS_POINTS, 10**9)
 @example(1, 1)
-def test_a_markup_is_exact(markup_bp: int, tokens: int) -> None:
+def test_markup_is_exact(markup_bp: int, tokens: int) -> None:
     charge = charge_for(flat(input="0.00000015"), Usage(input=tokens), markup_bp, NO_LIMIT_PICO)
-    # 0.15 micro-dollars are 150,000 picos: a basis point of them is 15, so nothing is rounded.
+    # 0.15 micro-dollars are 150,000 picos. A basis point of them is 15, so nothing is rounded.
     assert charge.amount_pico == tokens * 15 * (BASIS_POINTS + markup_bp)
     assert "rounding" not in {line.meter for line in charge.lines}
 
 
-def test_a_million_tokens_of_a_tenth_of_a_micro_dollar_cost_ten_cents_exactly() -> None:
+def test_million_tokens_at_a_tenth_of_a_micro_dollar_cost_ten_cents() -> None:
     charge = charge_for(flat(input="0.0000001"), Usage(input=1_000_000), 0, DOLLAR)
     assert format_pico(charge.amount_pico) == "0.1"
     assert charge.lines == (ReceiptLine("input", 1_000_000, Decimal("0.0000001"), Decimal("0.1")),)
@@ -249,25 +249,25 @@ def test_a_million_tokens_of_a_tenth_of_a_micro_dollar_cost_ten_cents_exactly() 
         ("0.0000000000025000000001", 3),
     ],
 )
-def test_half_a_pico_goes_to_the_even_side_and_the_receipt_says_so(rate: str, pico: int) -> None:
+def test_half_a_pico_is_rounded_to_even_and_shown_on_the_receipt(rate: str, pico: int) -> None:
     charge = charge_for(flat(output=rate), Usage(output=1), 0, DOLLAR)
     assert charge.amount_pico == pico
     assert [line.meter for line in charge.lines] == ["output", "rounding"]
     assert worst_case_pico(flat(output=rate), Bounds(0, 1, media=False), 0) >= pico
 
 
-def test_a_call_is_rounded_once_and_not_by_line() -> None:
+def test_call_is_rounded_once_and_not_by_line() -> None:
     third = flat(input="0.0000000000004", output="0.0000000000004", request="0.0000000000004")
     assert charge_for(third, Usage(input=1, output=1), 0, DOLLAR).amount_pico == 1
 
 
-def test_a_worst_case_is_rounded_up() -> None:
+def test_worst_case_cost_is_rounded_up() -> None:
     tiny = flat(input="0.000000000000000000000001")
     assert worst_case_pico(tiny, Bounds(1, 0, media=False), 0) == 1
     assert worst_case_pico(tiny, Bounds(0, 0, media=False), 0) == 0
 
 
-def test_what_a_provider_reports_above_the_hold_is_the_platform_s_loss() -> None:
+def test_usage_above_the_hold_becomes_an_overrun_line() -> None:
     charge = charge_for(flat(output="0.01"), Usage(output=500), 0, 3 * DOLLAR)
     assert charge.amount_pico == 3 * DOLLAR
     assert charge.lines[-1] == ReceiptLine("overrun", 1, Decimal(-2), Decimal(-2))
@@ -275,17 +275,17 @@ def test_what_a_provider_reports_above_the_hold_is_the_platform_s_loss() -> None
     assert whole_pico(charge.lines, {Meter.OUTPUT}) == 5 * DOLLAR
 
 
-def test_absurd_use_stays_within_what_an_entry_can_hold() -> None:
+def test_used_amount_never_exceeds_the_maximum_of_an_entry() -> None:
     charge = charge_for(flat(output="1000"), Usage(output=10**9), MARKUP_MAX_BP, DOLLAR)
     assert (charge.amount_pico, used_pico(charge)) == (DOLLAR, ENTRY_MAX_PICO)
 
 
-def test_lines_that_do_not_add_up_are_no_charge() -> None:
+def test_charge_cannot_be_built_when_its_lines_do_not_add_up() -> None:
     with pytest.raises(AssertionError, match="add up"):
         Charge((ReceiptLine("input", 1, Decimal(1), Decimal(1)),), 1)
 
 
-def test_a_tier_is_a_cliff_that_starts_above_its_number_and_counts_cached_tokens() -> None:
+def test_tier_applies_to_the_whole_call_above_its_number_with_cached_tokens() -> None:
     gemini = price(
         (0, {"input": "0.00000125", "cache_read": "0.000000125", "output": "0.00001"}),
         (200_000, {"input": "0.0000025", "cache_read": "0.00000025", "output": "0.000015"}),
@@ -296,7 +296,7 @@ def test_a_tier_is_a_cliff_that_starts_above_its_number_and_counts_cached_tokens
     assert format_pico(above.amount_pico) == "0.2900025"
 
 
-def test_a_hold_stands_on_the_dearest_tier_that_the_prompt_may_reach() -> None:
+def test_worst_case_cost_covers_the_most_expensive_tier_in_reach() -> None:
     cheaper_above = price(
         (0, {"input": "0.000002", "output": "0.000004"}),
         (1000, {"input": "0.000001", "output": "0.000009"}),
@@ -320,7 +320,7 @@ def test_a_hold_stands_on_the_dearest_tier_that_the_prompt_may_reach() -> None:
         ("output_image", "output"),
     ],
 )
-def test_a_class_without_a_rate_is_charged_like_the_class_around_it_and_not_free(
+def test_class_without_a_rate_is_charged_like_the_containing_class(
     missing: str, stands_in: str
 ) -> None:
     every = {str(meter): f"0.{place:02d}" for place, meter in enumerate(Meter, start=1)}
@@ -329,13 +329,13 @@ def test_a_class_without_a_rate_is_charged_like_the_class_around_it_and_not_free
     assert charge.lines[0].rate == Decimal(every[stands_in]) / BASIS_POINTS
 
 
-def test_a_request_has_a_fee_only_where_one_is_given() -> None:
+def test_request_fee_is_charged_only_when_it_has_a_rate() -> None:
     assert charge_for(flat(), Usage(), 0, DOLLAR).lines == ()
     [line] = charge_for(flat(request="0.005"), Usage(), 0, DOLLAR).lines
     assert line == ReceiptLine("request", 1, Decimal("0.005"), Decimal("0.005"))
 
 
-def test_a_price_is_free_only_if_every_rate_of_every_tier_is_zero() -> None:
+def test_price_is_free_only_if_every_rate_of_every_tier_is_zero() -> None:
     assert flat().is_free
     assert not flat(request="0.000000000000000000000001").is_free
     zero = {"input": "0", "output": "0"}
@@ -350,7 +350,7 @@ def test_a_price_is_free_only_if_every_rate_of_every_tier_is_zero() -> None:
         "0." + "0" * 24 + "1", "1" * 100_000,
     ],
 )  # fmt: skip
-def test_what_is_no_price_is_refused_with_an_example(text: str) -> None:
+def test_invalid_rate_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(InvalidAmount, match=r'for example "0\.00000015"') as refusal:
         read_rate(text)
     assert len(str(refusal.value)) < 250
@@ -358,7 +358,7 @@ def test_what_is_no_price_is_refused_with_an_example(text: str) -> None:
 
 @given(st.text(max_size=40))
 @example("-1")
-def test_no_text_is_read_as_a_negative_or_endless_price(text: str) -> None:
+def test_rate_is_never_negative_or_infinite(text: str) -> None:
     try:
         rate = read_rate(text)
     except InvalidAmount:
@@ -377,6 +377,6 @@ def test_no_text_is_read_as_a_negative_or_endless_price(text: str) -> None:
         (Tier(0, {Meter.INPUT: Decimal(1), Meter.OUTPUT: Decimal(1)}),) * 2,
     ],
 )
-def test_a_price_with_a_gap_cannot_be_built(tiers: tuple[Tier, ...]) -> None:
+def test_price_with_a_gap_cannot_be_built(tiers: tuple[Tier, ...]) -> None:
     with pytest.raises(AssertionError):
         Price("price_test", "test:model", 0, "test", tiers)

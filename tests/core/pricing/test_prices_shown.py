@@ -5,7 +5,7 @@ from modelgates_server.core.pricing.usage import Meter
 from tests.core.pricing.test_prices import price
 
 
-def test_shown_tier_has_the_rates_of_those_below_it_when_it_states_none() -> None:
+def test_shown_tier_repeats_the_rates_that_only_lower_tiers_set() -> None:
     below = {"input": "1", "output": "2", "cache_read": "0.5"}
     stated = price((0, below), (10, {"input": "3", "output": "2"}))
     first, second = shown_tiers(stated, BASIS_POINTS)

@@ -14,7 +14,8 @@ from modelgates_server.core.pricing.usage import Usage
 from tests.core import calls
 from tests.support import T0_MS
 
-# A thousandth of a dollar to read a token, two to write one; half of it, and twice as much.
+# A thousandth of a dollar for an input token, two for an output token. Flex costs half of that,
+# priority twice as much.
 STANDARD = {"input": "0.001", "output": "0.002"}
 TIERED = calls.price(
     (0, STANDARD),
@@ -25,12 +26,12 @@ PLAIN = calls.flat(**STANDARD)
 FREE = calls.flat()
 READ, WRITE = 10**9, 2 * 10**9
 USAGE = Usage(input=10, output=5)
-"""Twenty thousandths of a dollar at the standard tier."""
 COST = 20 * 10**9
+"""Of `USAGE` at the standard tier: twenty thousandths of a dollar."""
 
 
 def held_pico(of: Price, **members: Any) -> tuple[int, int]:
-    """The hold of a call with a cap of 10 tokens, and the tokens that it may read."""
+    """The hold of a call with a cap of 10 tokens, and the input tokens that it covers."""
     priced = calls.priced(of, calls.request(cap_tokens=10, **members))
     quote = quote_hold(priced, account=calls.account(10**18), key=calls.key(), at_ms=T0_MS)
     return quote.amount_pico, quote.bounds.input_tokens
@@ -50,12 +51,13 @@ def test_tier_without_a_price_is_refused_by_name(requested: str, of: Price) -> N
     with pytest.raises(InvalidInput) as refusal:
         held_pico(of, service_tier=requested)
     assert str(refusal.value) == (
-        f"service_tier {requested!r} has no price here: leave it out, or use one of auto, default"
+        f"`service_tier` {requested!r} has no price here. "
+        "Leave it out, or use one of auto, default."
     )
 
 
 def test_refusal_names_the_tiers_that_have_a_price() -> None:
-    with pytest.raises(InvalidInput, match=r"use one of auto, default, flex, priority$"):
+    with pytest.raises(InvalidInput, match=r"use one of auto, default, flex, priority\.$"):
         service_tiers_allowed(TIERED, "batch")
     with pytest.raises(InvalidInput) as refusal:
         service_tiers_allowed(TIERED, "x" * 255)
@@ -74,14 +76,14 @@ def test_refusal_names_the_tiers_that_have_a_price() -> None:
         ({"service_tier": "standard_only"}, 1),
     ],
 )
-def test_hold_covers_the_dearest_tier_that_may_serve(
+def test_hold_covers_the_most_expensive_tier_that_may_serve(
     requested: dict[str, Any], factor: int
 ) -> None:
     amount_pico, tokens = held_pico(TIERED, **requested)
     assert amount_pico == factor * (tokens * READ + 10 * WRITE)
 
 
-def test_lowered_cap_is_affordable_at_the_dearest_tier() -> None:
+def test_lowered_cap_is_affordable_at_the_most_expensive_tier() -> None:
     priced = calls.priced(TIERED, calls.request())
     prompt_pico = priced.bounds(0).input_tokens * 2 * READ
     account = calls.account(prompt_pico + 7 * 2 * WRITE + 1)
@@ -104,7 +106,7 @@ def test_lowered_cap_is_affordable_at_the_dearest_tier() -> None:
         ),
     ],
 )
-def test_standard_tier_leaves_under_the_word_of_the_provider_when_it_is_asked_for(
+def test_requested_standard_tier_is_sent_as_the_word_of_the_provider(
     of: Price, requested: str | None, sent: str | None
 ) -> None:
     assert service_tier_to_send(of, requested, "standard-word") == sent
@@ -124,7 +126,7 @@ def test_standard_tier_leaves_under_the_word_of_the_provider_when_it_is_asked_fo
         (None, "Priority", 4, "priority"),
         (None, "on_demand", 2, None),
         (None, None, 2, None),
-        # Cheaper than what was asked for is passed on; dearer is not the customer's to pay.
+        # A cheaper tier than requested is charged; a more expensive one is not.
         ("default", "flex", 1, "flex"),
         ("default", "priority", 2, None),
         ("flex", "priority", 2, None),
@@ -145,7 +147,7 @@ def test_served_tier_is_charged(
     assert (uncharged_service_tier(generation) is None) == (served in other)
 
 
-def test_tier_above_a_length_of_prompt_is_charged_from_there() -> None:
+def test_tier_above_a_prompt_length_is_charged_from_that_length() -> None:
     of = calls.price((0, STANDARD), (8, {"input": "0.002", "output": "0.004"}))
     tiers = (*of.tiers, *(tier for tier in TIERED.tiers if tier.service_tier == "flex"))
     long_flex = calls.replace(tiers[-1], above=9, rates={**of.tiers[1].rates})
@@ -153,12 +155,12 @@ def test_tier_above_a_length_of_prompt_is_charged_from_there() -> None:
     assert settled(of, USAGE, requested="flex", served="flex").cost_pico == 2 * COST
     shorter = calls.replace(USAGE, input=9)
     assert settled(of, shorter, requested="flex", served="flex").cost_pico * 2 == COST - READ
-    # The standard tier has its own step, one token earlier.
+    # The standard tier has its own tier boundary, one token earlier.
     standard = settled(of, shorter, requested="flex", served="default")
     assert standard.cost_pico == 2 * (COST - READ)
 
 
-def test_checkpoint_is_charged_at_the_tier_that_was_said_so_far() -> None:
+def test_checkpoint_is_charged_at_the_tier_reported_so_far() -> None:
     priced = calls.priced(TIERED, calls.request(service_tier="auto"))
     running, plain = (
         checkpoint(calls.held(priced), TIERED, priced.request, calls.meter(40, service_tier=served))
@@ -170,7 +172,7 @@ def test_checkpoint_is_charged_at_the_tier_that_was_said_so_far() -> None:
     assert uncharged_service_tier(running) is None
 
 
-def test_call_that_is_not_charged_has_no_uncharged_tier() -> None:
+def test_free_call_has_no_uncharged_tier() -> None:
     priced = calls.priced(PLAIN, calls.request())
     meter = calls.meter(service_tier="priority")
     voided = settle(
@@ -196,11 +198,11 @@ def test_price_with_a_gap_in_a_service_tier_cannot_be_built(above: list[int]) ->
         calls.replace(PLAIN, tiers=(calls.replace(standard, service_tier="flex"),))
 
 
-def test_two_prices_of_one_id_are_not_mixed_up_by_what_is_remembered() -> None:
-    """Rates are remembered by price; the hash of one is its id alone."""
-    dearer = calls.price((0, STANDARD), flex={"input": "1", "output": "1"})
-    assert (dearer.id, hash(dearer)) == (TIERED.id, hash(TIERED))
-    both = (TIERED, dearer)
+def test_two_prices_with_one_id_are_not_confused_by_the_rate_cache() -> None:
+    """The rate cache is keyed by price, whose hash depends only on its id."""
+    expensive = calls.price((0, STANDARD), flex={"input": "1", "output": "1"})
+    assert (expensive.id, hash(expensive)) == (TIERED.id, hash(TIERED))
+    both = (TIERED, expensive)
     costs = [settled(of, USAGE, requested="flex", served="flex").cost_pico for of in both * 2]
     assert costs == [COST // 2, 15 * 10**12] * 2
-    assert Decimal(1) in dearer.tiers[1].rates.values()
+    assert Decimal(1) in expensive.tiers[1].rates.values()

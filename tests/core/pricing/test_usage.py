@@ -18,27 +18,27 @@ def test_negative_count_cannot_be_built() -> None:
 
 
 @given(st.integers(0, 10**9), st.integers(0, 1000), st.integers(0, 10**9))
-def test_local_count_is_marked_and_rounds_up(text: int, messages: int, output: int) -> None:
+def test_estimate_is_marked_and_rounded_up(text: int, messages: int, output: int) -> None:
     usage = estimate_usage(text_bytes=text, messages=messages, output_bytes=output)
     assert usage.estimated
     assert 4 * (usage.input - 4 * messages) - text in range(4)
     assert 4 * usage.output - output in range(4)
 
 
-def test_every_meter_of_tokens_is_a_class_of_usage_on_one_side() -> None:
+def test_every_token_meter_is_a_field_of_usage_on_one_side() -> None:
     assert {*INPUTS, *OUTPUTS} == {*Meter} - {Meter.REQUEST}
     assert {*INPUTS, *OUTPUTS, "estimated"} == {*Usage.__struct_fields__}
     assert len(INPUTS) + len(OUTPUTS) == len({*INPUTS, *OUTPUTS})
 
 
-def test_class_of_tokens_is_part_of_those_whose_rate_it_has_without_its_own() -> None:
+def test_class_never_contains_itself() -> None:
     assert containing_classes(Meter.INPUT) == ()
     assert containing_classes(Meter.CACHE_WRITE_1H)[-1] is Meter.INPUT
     for meter in Meter:
         assert meter not in containing_classes(meter)
 
 
-def test_totals_are_those_of_their_side_whatever_the_order_of_the_classes() -> None:
+def test_totals_sum_the_classes_of_their_side() -> None:
     counts = {str(meter): 10**number for number, meter in enumerate((*OUTPUTS, *INPUTS))}
     usage = Usage(**counts)
     assert usage.prompt_tokens == sum(counts[meter] for meter in INPUTS)

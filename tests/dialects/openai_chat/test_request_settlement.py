@@ -95,7 +95,7 @@ def placed(draw: st.DrawFn) -> Placed | None:
         cap_tokens=quote.cap_tokens,
         service_tier=service_tier_to_send(priced.price, priced.request.service_tier, "default"),
     )
-    return Placed(priced, calls.begun(quote, priced), json.loads(sent), ledger)
+    return Placed(priced, calls.open_generation(quote, priced), json.loads(sent), ledger)
 
 
 def most_read(api: Api, sent: dict[str, Any], at: Model) -> int:

@@ -126,8 +126,8 @@ async def test_repeat_is_refused_when_its_key_was_deleted(
     again = await post(api, acme.management)
     assert again.status_code == 409
     assert again.json()["error"]["message"] == (
-        "The key created under this Idempotency-Key was deleted; use a new one to create "
-        "another key"
+        "The key created with this `Idempotency-Key` was deleted. "
+        "Send a new `Idempotency-Key` to create another key."
     )
     assert again.headers["x-should-retry"] == "false", "otherwise clients retry forever"
     assert "sk-mg" not in again.text

@@ -1,4 +1,4 @@
-"""Audits: whether one account's journal, holds and generations obey the invariants I1 to I7.
+"""Audits: whether the journal, holds and generations of one account obey the invariants I1 to I7.
 
-I8, that `GET /credits` equals the journal, is about a read: `service.verify`.
+I8, that `GET /credits` equals the journal, concerns a read; `service.verify` checks it.
 """

@@ -1,4 +1,4 @@
-"""What an audit finds. Nothing in a row is believed, not even its types: see `oddity`."""
+"""The findings of an audit. It trusts nothing in a row, not even the types; see `oddity`."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,11 +15,11 @@ from modelgates_server.core.metering.generations import ActivityRow, Generation
 from modelgates_server.core.money import format_pico
 
 UNREADABLE = "file"
-"""Names no invariant: a row or the file itself holds what the gateway never wrote."""
+"""Stands in for an invariant if a row, or the file itself, contains data that was never written."""
 
 
 class GenerationRow(msgspec.Struct, frozen=True):
-    """A generation as a database has it: `record` is all of it, the rest some of its members."""
+    """A generation in a database: `record` is the whole, the other fields repeat some of it."""
 
     account_id: str
     id: str
@@ -31,7 +31,7 @@ class GenerationRow(msgspec.Struct, frozen=True):
 
 Row = Account | Entry | Hold | Key | GenerationRow | ActivityRow
 
-_FOUND_MAX = 5  # of one invariant on one account: damage shows on every line after it
+_FOUND_MAX = 5  # for each invariant and account: one damaged line affects all later ones
 _SHOWN_CHARS = 80
 _YEAR_10000_MS = 253_402_300_800_000
 
@@ -39,7 +39,7 @@ _YEAR_10000_MS = 253_402_300_800_000
 class Finding(msgspec.Struct, frozen=True):
     """One contradiction. `invariant` is I1 to I8 or `UNREADABLE`.
 
-    `account_id` is None for damage that lies below the accounts.
+    `account_id` is None for damage to the database itself.
     """
 
     invariant: str
@@ -48,7 +48,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Findings:
-    """What is found about one account, the first few of each invariant."""
+    """Collects the findings about one account, but only the first few of each invariant."""
 
     def __init__(self, account_id: str) -> None:
         self.account_id = account_id
@@ -56,13 +56,13 @@ class Findings:
         self._counts: Counter[str] = Counter()
 
     def add(self, invariant: str, message: str) -> None:
-        """Note a contradiction."""
+        """Adds a contradiction."""
         self._counts[invariant] += 1
         if self._counts[invariant] <= _FOUND_MAX:
             self.noted.append(Finding(invariant, self.account_id, message))
 
     def can_read(self, subject: str, name: object, row: Row) -> bool:
-        """Whether a row is fit to reckon with; notes why where it is not."""
+        """Whether a row is fit for calculations. If it is not, adds the reason."""
         odd = oddity(row)
         if odd is not None:
             self.add(UNREADABLE, f"{subject} {name!r} cannot be read: {odd}")
@@ -77,14 +77,14 @@ class Findings:
         *,
         by: str = "the journal",
     ) -> None:
-        """Note where a row differs from what is expected; `figures` has the invariants."""
+        """Adds each difference between a row and what is expected; `figures` has the invariants."""
         for name, invariant in figures.items():
             is_now, should_be = getattr(row, name), getattr(expected, name)
             if is_now != should_be:
                 self.add(
                     invariant,
-                    f"the {name.removesuffix('_pico').replace('_', ' ')} of {subject} is "
-                    f"{_shown(name, is_now)}, by {by} it is {_shown(name, should_be)}",
+                    f"{name.removesuffix('_pico').replace('_', ' ')} of {subject}: "
+                    f"{_shown(name, is_now)}, but {_shown(name, should_be)} according to {by}",
                 )
 
 
@@ -94,19 +94,19 @@ def _shown(name: str, value: Any) -> str:
 
 @cache
 def _sound_types(row: type[Row]) -> frozenset[tuple[type, ...]]:
-    """The types that the members of a good row have, in every combination of absent members."""
+    """Returns the types of a valid row's fields, in every combination of absent fields."""
     return frozenset(product(*(get_args(hint) or (hint,) for hint in get_type_hints(row).values())))
 
 
 def oddity(row: Row) -> str | None:
-    """Why a row is not fit to reckon with, such as a member of the wrong type; None if it is."""
+    """Returns why a row is unfit for calculations, such as a wrong type; None if it is fit."""
     values = msgspec.structs.astuple(row)
     if tuple(map(type, values)) not in _sound_types(type(row)):
         for (name, hint), value in zip(get_type_hints(type(row)).items(), values, strict=True):
             if not _may_hold(get_args(hint) or (hint,), value):
                 return f"{name} holds {value!r:.{_SHOWN_CHARS}}"
     if isinstance(row, Entry) and not 0 <= row.at_ms < _YEAR_10000_MS:
-        return f"at_ms holds {row.at_ms}, which is no time"
+        return f"at_ms holds {row.at_ms}, which is not a valid time"
     return None
 
 

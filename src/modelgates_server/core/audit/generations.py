@@ -1,7 +1,7 @@
-"""Checks one account's generations against its journal, and its activity against them.
+"""Checks one account's generations against its journal, and its activity against its generations.
 
 I1 the activity of an account is the sum of its generations
-I6 a generation says what the journal says of its hold, and its lines add up to its cost
+I6 a generation agrees with the journal about its hold, and its lines add up to its cost
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _EXACT = Context(prec=100, traps=[Inexact])
 _HALF_PICO = Decimal("5e-13")
 _NOTHING = Decimal(0)
 _ONCE = (Meter.REQUEST.value, "rounding", "overrun")
-"""What stands at most once on a receipt, after the tokens."""
+"""The lines that a receipt has at most once, after the tokens."""
 
 _COLUMNS = {name: "I6" for name in GenerationRow.__struct_fields__ if name != "record"}
 _ACTIVITY_NAMES = ("day", "key_hash", "model", "endpoint_id", "provider")
@@ -31,7 +31,7 @@ _ACTIVITY_FIGURES = dict.fromkeys(_ACTIVITY_SUMS, "I1")
 
 
 class _RecordedUse(msgspec.Struct, frozen=True):
-    """What the entries of a hold say about its generation."""
+    """The facts about a generation that the entries of its hold record."""
 
     id: str
     key_hash: str
@@ -49,8 +49,8 @@ _FIGURES = {name: "I6" for name in _RecordedUse.__struct_fields__ if name != "id
 class GenerationsAudit:
     """Folds holds in the order of their ids: each hold's entries by `seq`, then its generation.
 
-    Give it `entry` and `row` in that order, then `close`. A hold need not have a generation: those
-    of version 0.1 have none.
+    Call `entry` and `row` in that order, then `close`. A hold may lack a generation: holds of
+    version 0.1 have none.
     """
 
     def __init__(self, findings: Findings) -> None:
@@ -60,7 +60,7 @@ class GenerationsAudit:
         self._activity: dict[tuple[object, ...], ActivityRow] = {}
 
     def entry(self, entry: Entry) -> None:
-        """Fold the next entry that concerns a hold."""
+        """Folds the next entry that concerns a hold."""
         if entry.hold_id is None or entry.key_hash is None or oddity(entry) is not None:
             return
         recorded = self._recorded
@@ -78,7 +78,7 @@ class GenerationsAudit:
             self._recorded = replace(recorded, hold_pico=recorded.hold_pico + entry.held_pico)
 
     def row(self, row: GenerationRow) -> None:
-        """Check a generation against the entries of its hold, and against itself."""
+        """Checks a generation against the entries of its hold, and for consistency."""
         self.generations += 1
         if not self._findings.can_read("generation", row.id, row):
             return
@@ -91,7 +91,7 @@ class GenerationsAudit:
         self._add(generation)
 
     def close(self, activity: Sequence[ActivityRow]) -> None:
-        """Compare the account's activity with the sums of its generations."""
+        """Compares the account's activity with the sums of its generations."""
         for row in activity:
             name = f"activity of day {row.day!r}"
             if not self._findings.can_read(name, row.model, row):
@@ -99,15 +99,15 @@ class GenerationsAudit:
             subject = f"{name} with {row.model!r} by key {row.key_hash}"
             folded = self._activity.pop(_names(row), None)
             if folded is None:
-                self._findings.add("I1", f"the {subject} is that of no generation")
+                self._findings.add("I1", f"{subject} has no generation")
             else:
                 self._findings.compare(
-                    f"the {subject}", row, folded, _ACTIVITY_FIGURES, by="the generations"
+                    subject, row, folded, _ACTIVITY_FIGURES, by="the generations"
                 )
         for folded in self._activity.values():
             self._findings.add(
                 "I1",
-                f"the activity of day {folded.day} with {folded.model!r} by key {folded.key_hash} "
+                f"activity of day {folded.day} with {folded.model!r} by key {folded.key_hash} "
                 f"is missing; its generations cost {format_pico(folded.usage_pico)}",
             )
 
@@ -117,42 +117,42 @@ class GenerationsAudit:
             self._findings.add("I6", f"{name} has no hold")
             return
         if recorded.state is HoldState.OPEN:
-            # Its cost is that of its last checkpoint: not charged yet, and within the hold.
+            # The cost is that of the last checkpoint: not charged yet, and within the hold.
             recorded = replace(recorded, cost_pico=min(generation.cost_pico, recorded.hold_pico))
         self._findings.compare(name, generation, recorded, _FIGURES)
 
     def _check_lines(self, name: str, generation: Generation) -> None:
-        """The lines of the receipt: each by itself, and all together."""
+        """Checks the lines of the receipt: each by itself, and their sum."""
         try:
             for line in generation.lines:
                 if _EXACT.multiply(Decimal(line.quantity), line.rate) != line.amount:
                     self._findings.add(
-                        "I6", f"the line {line.meter!r} of {name} is not its quantity x rate"
+                        "I6", f"line {line.meter!r} of {name} is not its quantity x rate"
                     )
             total = total_of(generation.lines)
             if total != dollars(generation.cost_pico):
                 self._findings.add(
                     "I6",
-                    f"the lines of {name} add up to {total}, "
-                    f"and it cost {format_pico(generation.cost_pico)}",
+                    f"lines of {name} add up to {total}, "
+                    f"but it cost {format_pico(generation.cost_pico)}",
                 )
             self._check_last_lines(name, generation)
         except ArithmeticError:
-            self._findings.add("I6", f"{name} has lines that are no amounts of money")
+            self._findings.add("I6", f"{name} has lines that are not amounts of money")
 
     def _check_last_lines(self, name: str, generation: Generation) -> None:
-        """Nothing hides in what is neither price nor use."""
+        """Checks the lines for rounding and overrun, where money could hide."""
         amounts = {line.meter: line.amount for line in generation.lines}
         if abs(amounts.get("rounding", _HALF_PICO)) > _HALF_PICO:
             self._findings.add("I6", f"{name} is rounded by more than half a pico")
         overrun_pico = generation.overrun_pico
         if generation.state is not HoldState.CAPTURED:
-            return  # a checkpoint has none yet
+            return  # a checkpoint has no such lines yet
         if generation.cost_pico + overrun_pico >= ENTRY_MAX_PICO:
-            return  # its entry holds no more, its receipt may
+            return  # the entry is capped at this amount, the receipt is not
         if amounts.get("overrun", _NOTHING) != dollars(-overrun_pico):
             self._findings.add(
-                "I6", f"the receipt of {name} lacks its overrun of {format_pico(overrun_pico)}"
+                "I6", f"receipt of {name} does not show its overrun of {format_pico(overrun_pico)}"
             )
 
     def _check_quantities(self, name: str, generation: Generation) -> None:
@@ -161,7 +161,7 @@ class GenerationsAudit:
         used = [(meter.value, quantity) for meter, quantity in usage.quantities() if quantity]
         once = [(meter, 1) for meter in _ONCE if (meter, 1) in charged]
         if charged != used + once:
-            self._findings.add("I6", f"the lines of {name} are not those of its usage")
+            self._findings.add("I6", f"lines of {name} do not match its usage")
 
     def _add(self, generation: Generation) -> None:
         added = activity_of(generation)

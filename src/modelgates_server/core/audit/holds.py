@@ -1,8 +1,8 @@
 """Checks one account's holds against its journal.
 
-I2 what is held is the sum of the open holds
+I2 the held amount is the sum of the open holds
 I5 a hold starts once and ends at most once
-I6 a hold is charged at most once, and its row says what the journal says
+I6 a hold is charged at most once, and its row agrees with the journal
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ from modelgates_server.core.money import format_pico
 replace = msgspec.structs.replace
 
 _NOT_COMPARED = {"account_id", "id", "expires_at_ms"}
-"""What names a hold, and what no entry has."""
+"""The names of a hold, and a field that no entry has."""
 
 _HOLD_FIGURES = {name: "I6" for name in Hold.__struct_fields__ if name not in _NOT_COMPARED}
 
@@ -33,8 +33,8 @@ _HOLD_FIGURES = {name: "I6" for name in Hold.__struct_fields__ if name not in _N
 class HoldsAudit:
     """Folds holds in the order of their ids: each hold's entries by `seq`, then its row.
 
-    Give it `entry` and `row` in that order, then `close`. Entries that cannot be read are left to
-    `JournalAudit` to name.
+    Call `entry` and `row` in that order, then `close`. Unreadable entries are skipped, because
+    `JournalAudit` reports them.
     """
 
     def __init__(self, account: Account, keys: Sequence[Key], findings: Findings) -> None:
@@ -46,7 +46,7 @@ class HoldsAudit:
         self._open_pico: Counter[str] = Counter()
 
     def entry(self, entry: Entry) -> None:
-        """Fold the next entry that concerns a hold."""
+        """Folds the next entry that concerns a hold."""
         if entry.hold_id is None or entry.key_hash is None or oddity(entry) is not None:
             return
         folded = self._folded
@@ -66,15 +66,15 @@ class HoldsAudit:
         elif entry.kind is EntryKind.HOLD:
             self._add("I5", folded, f"is placed again by entry {entry.seq}")
         if folded.state is not HoldState.OPEN:
-            self._add("I5", folded, f"has ended, yet entry {entry.seq} ({entry.kind}) follows")
+            self._add("I5", folded, f"has ended, but entry {entry.seq} ({entry.kind}) follows")
             if entry.kind is EntryKind.USAGE and folded.state is HoldState.CAPTURED:
                 self._add("I6", folded, f"is charged a second time by entry {entry.seq}")
         if entry.key_hash != folded.key_hash:
-            self._add("I6", folded, f"passes to key {entry.key_hash} with entry {entry.seq}")
+            self._add("I6", folded, f"moves to key {entry.key_hash} with entry {entry.seq}")
         self._folded = self._after(folded, entry)
 
     def row(self, hold: Hold) -> None:
-        """Check a hold's row against its entries."""
+        """Checks a hold's row against its entries."""
         self.holds += 1
         if not self._findings.can_read("hold", hold.id, hold):
             self._folded = None
@@ -83,13 +83,13 @@ class HoldsAudit:
             self._findings.compare(f"hold {hold.id!r}", hold, self._folded, _HOLD_FIGURES)
         else:
             self._check_row_came()
-            self._add("I6", hold, f"has a row with {format_pico(hold.amount_pico)} and no entries")
+            self._add("I6", hold, f"has a row with {format_pico(hold.amount_pico)} but no entries")
         self._folded = None
         if hold.state is HoldState.OPEN:
             self._open_pico[hold.key_hash] += hold.amount_pico
 
     def close(self) -> None:
-        """Compare what account and keys hold with the sums of the open holds."""
+        """Compares the held amounts of account and keys with the sums of the open holds."""
         self._check_row_came()
         self._check_sum("the account", self._account.held_pico, self._open_pico.total())
         for key in self._keys:
@@ -101,12 +101,12 @@ class HoldsAudit:
         charged, used = -entry.amount_pico, entry.platform_pico
         if entry.held_pico != -folded.amount_pico:
             freed, held = format_pico(-entry.held_pico), format_pico(folded.amount_pico)
-            self._add("I2", folded, f"frees {freed} with entry {entry.seq}, and {held} was held")
+            self._add("I2", folded, f"releases {freed} with entry {entry.seq}, but {held} was held")
         if not 0 <= charged == min(used, folded.amount_pico):
             self._add(
                 "I6",
                 folded,
-                f"is charged {format_pico(charged)} by entry {entry.seq} for a use of "
+                f"is charged {format_pico(charged)} by entry {entry.seq} for usage of "
                 f"{format_pico(used)} with {format_pico(folded.amount_pico)} held",
             )
         return replace(
@@ -115,14 +115,14 @@ class HoldsAudit:
 
     def _check_row_came(self) -> None:
         if self._folded is not None:
-            self._add("I6", self._folded, "has entries and no row")
+            self._add("I6", self._folded, "has entries but no row")
 
     def _check_sum(self, subject: str, held_pico: int, sum_pico: int) -> None:
         if held_pico != sum_pico:
             self._findings.add(
                 "I2",
                 f"held of {subject} is {format_pico(held_pico)}, "
-                f"and its open holds sum to {format_pico(sum_pico)}",
+                f"but its open holds sum to {format_pico(sum_pico)}",
             )
 
     def _add(self, invariant: str, hold: Hold, message: str) -> None:

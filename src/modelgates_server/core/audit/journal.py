@@ -1,11 +1,11 @@
-"""Checks one account's journal; memory does not grow with the entries.
+"""Checks one account's journal, in constant memory.
 
-I1 credits, usage and balance are the sums of the entries, and so are the figures of keys
-I2 the entries' running figure of what is held is their sum
+I1 credits, usage and balance are the sums of the entries, and so is the usage of keys
+I2 the running held amount of the entries is the sum of their held amounts
 I3 available is never below the account's floor
 I4 `seq` has no gap
-I5 an entry names a hold and a key if its kind is about one
-I7 what the customer's side gains, the platform's side loses
+I5 an entry names a hold and a key exactly if its kind concerns one
+I7 the customer's side gains what the platform's side loses
 """
 
 from collections.abc import Sequence
@@ -24,10 +24,10 @@ from modelgates_server.core.ledger.records import (
 from modelgates_server.core.money import format_pico
 
 MAY_OVERDRAW: frozenset[EntryKind] = frozenset()
-"""Kinds whose entries may take available below the account's floor: none yet."""
+"""Kinds of entries that may take the available amount below the floor: none so far."""
 
 OVERRUN = "overrun"
-"""The platform's account for use above a hold; the others are named by `PlatformAccount`."""
+"""The platform's account for usage above a hold. `PlatformAccount` names the others."""
 
 replace = msgspec.structs.replace
 
@@ -60,14 +60,14 @@ _KEY_FIGURES = {
 
 
 def no_platform_pico() -> dict[str, int]:
-    """Nothing on every platform account."""
+    """Returns 0 for every platform account."""
     return dict.fromkeys((*(account.value for account in PlatformAccount), OVERRUN), 0)
 
 
 class JournalAudit:
-    """Folds an account's entries in the order of `seq`: `take` every page, then `close`.
+    """Folds an account's entries in the order of `seq`: call `take` for every page, then `close`.
 
-    `platform_pico` has what the account's entries moved on each platform account.
+    `platform_pico` has the sum of the account's entries for each platform account.
     """
 
     def __init__(self, account: Account, keys: Sequence[Key], findings: Findings) -> None:
@@ -83,7 +83,7 @@ class JournalAudit:
         self._findings = findings
 
     def take(self, page: Sequence[Entry]) -> None:
-        """Fold the next entries."""
+        """Folds the next entries."""
         for entry in page:
             self.entries += 1
             self._number(entry)
@@ -94,7 +94,7 @@ class JournalAudit:
                 self._add(entry)
 
     def close(self) -> None:
-        """Compare what the entries add up to with the rows of the account and its keys."""
+        """Compares the sums of the entries with the rows of the account and its keys."""
         folded = replace(
             self._account,
             last_seq=self._seq,
@@ -103,7 +103,7 @@ class JournalAudit:
             held_pico=self.held_pico,
             closed_at_ms=self._closed_at_ms,
         )
-        if self._open is not None:  # I4 names its absence
+        if self._open is not None:  # its absence breaks I4
             folded = replace(
                 folded,
                 name=self._open.reason,
@@ -115,7 +115,7 @@ class JournalAudit:
         if platform != -self._account.balance_pico:
             self._findings.add(
                 "I7",
-                f"the platform's side of the account is {format_pico(platform)}, which does not "
+                f"platform's side of the account is {format_pico(platform)}, which does not "
                 f"mirror the balance of {format_pico(self._account.balance_pico)}",
             )
         for key in self._key_rows:
@@ -129,14 +129,16 @@ class JournalAudit:
 
     def _check_order(self, entry: Entry) -> None:
         if (entry.kind is EntryKind.OPEN) != (entry.seq == 1):
-            self._findings.add("I4", f"entry {entry.seq} is of kind {entry.kind}; `open` is first")
+            self._findings.add(
+                "I4", f"entry {entry.seq} is of kind {entry.kind}; only entry 1 is `open`"
+            )
         if self._closed_at_ms is not None and entry.kind not in ENDS_AS:
             self._findings.add(
                 "I4", f"entry {entry.seq} ({entry.kind}) comes after the account was closed"
             )
 
     def _check_line(self, entry: Entry) -> None:
-        """The two `after` figures against those of the line before, and the floor."""
+        """Checks the two `after` amounts against those of the previous entry, and the floor."""
         balance = self._balance_after_pico + entry.amount_pico
         held = self._held_after_pico + entry.held_pico
         self._balance_after_pico = entry.balance_after_pico
@@ -145,38 +147,38 @@ class JournalAudit:
         if entry.balance_after_pico != balance:
             self._findings.add(
                 "I1",
-                f"the balance after entry {entry.seq} is {format_pico(entry.balance_after_pico)}, "
-                f"by the entry before and its amount it is {format_pico(balance)}",
+                f"balance after entry {entry.seq}: {format_pico(entry.balance_after_pico)}, but "
+                f"{format_pico(balance)} according to the previous entry and its amount",
             )
         if entry.held_after_pico != held:
             self._findings.add(
                 "I2",
-                f"held after entry {entry.seq} is {format_pico(entry.held_after_pico)}, "
-                f"by the entry before and its hold it is {format_pico(held)}",
+                f"held after entry {entry.seq}: {format_pico(entry.held_after_pico)}, but "
+                f"{format_pico(held)} according to the previous entry and its hold",
             )
         if available < self._account.min_balance_pico and entry.kind not in MAY_OVERDRAW:
             self._findings.add(
                 "I3",
                 f"available after entry {entry.seq} ({entry.kind}) is {format_pico(available)}, "
-                f"and the floor is {format_pico(self._account.min_balance_pico)}",
+                f"below the floor of {format_pico(self._account.min_balance_pico)}",
             )
 
     def _check_sides(self, entry: Entry) -> None:
         money = (entry.amount_pico, entry.platform_pico, entry.overrun_pico)
         if sum(money):
             self._findings.add(
-                "I7", f"the amounts of entry {entry.seq} do not sum to 0: {_listed(money)}"
+                "I7", f"amounts of entry {entry.seq} do not sum to 0: {_listed(money)}"
             )
         side = _OTHER_SIDE.get(entry.kind)
-        # With nobody on the other side no money moves, and only use runs over a hold.
+        # No money moves without a platform account, and only usage can exceed a hold.
         wrongly_moved = (
             any(money) if side is None else side is not PlatformAccount.REVENUE and money[2]
         )
         if entry.platform is not side or wrongly_moved:
             self._findings.add(
                 "I7",
-                f"entry {entry.seq} ({entry.kind}) has {entry.platform or 'nobody'} on its other "
-                f"side and moves {_listed(money)}, which its kind cannot",
+                f"entry {entry.seq} ({entry.kind}) has {entry.platform or 'no account'} on its "
+                f"other side and moves {_listed(money)}, which is impossible for its kind",
             )
 
     def _add(self, entry: Entry) -> None:
@@ -194,7 +196,7 @@ class JournalAudit:
             self._closed_at_ms = entry.at_ms
         of_hold = entry.kind in _HOLDING or entry.kind in ENDS_AS
         if (entry.hold_id is not None, entry.key_hash is not None) != (of_hold, of_hold):
-            wrong = "lacks the hold or key" if of_hold else "names a hold or key and may not"
+            wrong = "lacks its hold or key" if of_hold else "names a hold or key but may not"
             self._findings.add("I5", f"entry {entry.seq} ({entry.kind}) {wrong}")
         elif entry.key_hash is not None:
             self._add_to_key(entry, entry.key_hash)
@@ -203,7 +205,7 @@ class JournalAudit:
         if key_hash not in self._keys:
             self._keys[key_hash] = None
             self._findings.add(
-                "I1", f"entry {entry.seq} is on key {key_hash!r}, which is not among the account's"
+                "I1", f"entry {entry.seq} is on key {key_hash!r}, which the account does not have"
             )
         key = self._keys[key_hash]
         if key is None:

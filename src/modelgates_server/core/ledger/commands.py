@@ -1,7 +1,7 @@
-"""The commands of the ledger. Each is checked when it is built, so every command is well formed.
+"""The commands of the ledger. A command checks itself when it is built, so all are well formed.
 
-Each carries the account, a reference (unique per account for ever, see `ledger.references`) and the
-time of the request. Amounts are picos.
+Each has an account, a reference (unique within the account forever, see `ledger.references`) and
+the time of the request. Amounts are picos.
 """
 
 from typing import ClassVar, Protocol
@@ -11,16 +11,16 @@ import msgspec
 from modelgates_server.core.errors import InvalidAmount, InvalidInput
 from modelgates_server.core.ids import ACCOUNT_ID, REFERENCE_MAX_CHARS
 from modelgates_server.core.ledger.records import Entry, EntryKind
-from modelgates_server.core.money import ENTRY_MAX_PICO
+from modelgates_server.core.money import ENTRY_MAX_PICO, format_pico
 
 TEXT_MAX_CHARS = 255
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """The members all commands share.
+    """The base of all commands.
 
-    `kind` is that of the entry a command becomes. `idempotency_fields` names the members that a
-    repeat must have alike; times are not among them: retries come later.
+    `kind` is that of the resulting entry. `idempotency_fields` names the fields that must be equal
+    in a repeat. Times are never among them, because repeats come later.
     """
 
     kind: ClassVar[EntryKind]
@@ -33,11 +33,13 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         assert ACCOUNT_ID.fullmatch(self.account_id), self.account_id
         check_text("reference", self.reference, REFERENCE_MAX_CHARS)
         if self.reference[0] == " " or self.reference[-1] == " ":
-            raise InvalidInput("the reference starts or ends with a space")
+            raise InvalidInput(
+                f"The reference {self.reference!r} starts or ends with a space. Remove the space."
+            )
 
 
 class OpenAccount(Command, frozen=True, kw_only=True):
-    """Start an account. `min_balance_pico` is zero or the negative floor it may be overdrawn to."""
+    """Opens an account. `min_balance_pico` is 0, or the negative floor of its balance."""
 
     kind = EntryKind.OPEN
     idempotency_fields = ("name", "min_balance_pico")
@@ -48,17 +50,20 @@ class OpenAccount(Command, frozen=True, kw_only=True):
         super().__post_init__()
         check_text("name", self.name, TEXT_MAX_CHARS)
         if not -ENTRY_MAX_PICO <= self.min_balance_pico <= 0:
-            raise InvalidInput("a minimum balance is zero or negative")
+            raise InvalidInput(
+                f"The minimum balance {format_pico(self.min_balance_pico)} is out of range. "
+                "Give 0, or the negative balance that the account may be overdrawn to."
+            )
 
 
 class CloseAccount(Command, frozen=True, kw_only=True):
-    """End an account that has no balance and no open holds."""
+    """Closes an account that has no balance and no open holds."""
 
     kind = EntryKind.CLOSE
 
 
 class Grant(Command, frozen=True, kw_only=True):
-    """Give credits."""
+    """Gives credits."""
 
     kind = EntryKind.GRANT
     idempotency_fields = ("amount_pico", "reason")
@@ -72,7 +77,7 @@ class Grant(Command, frozen=True, kw_only=True):
 
 
 class Adjust(Command, frozen=True, kw_only=True):
-    """Correct credits up or down; never below the account's floor."""
+    """Corrects credits up or down, but never below the account's floor."""
 
     kind = EntryKind.ADJUSTMENT
     idempotency_fields = ("amount_pico", "reason")
@@ -87,10 +92,10 @@ class Adjust(Command, frozen=True, kw_only=True):
 
 
 class HoldCommand(Command, frozen=True, kw_only=True):
-    """The commands on one hold; its id names the call it was placed for.
+    """The base of the commands on one hold, whose id is that of its call.
 
-    `key_hash` is the key that the hold counts against: so it is known which rows a command concerns
-    before any is read.
+    `key_hash` is the key whose limit the hold counts against. With it, a command names all rows
+    that it concerns, so they are known before any row is read.
     """
 
     idempotency_fields: ClassVar[tuple[str, ...]] = ("hold_id", "key_hash")
@@ -103,7 +108,7 @@ class HoldCommand(Command, frozen=True, kw_only=True):
 
 
 class PlaceHold(HoldCommand, frozen=True, kw_only=True):
-    """Set the worst case of one call aside, for one key."""
+    """Sets aside the worst-case cost of one call, for one key."""
 
     kind = EntryKind.HOLD
     idempotency_fields = ("hold_id", "key_hash", "amount_pico")
@@ -116,7 +121,7 @@ class PlaceHold(HoldCommand, frozen=True, kw_only=True):
 
 
 class ExtendHold(HoldCommand, frozen=True, kw_only=True):
-    """Add to an open hold. `amount_pico` is what comes on top; the expiry may only move later."""
+    """Adds `amount_pico` to an open hold. The expiry can only move later."""
 
     kind = EntryKind.EXTEND
     idempotency_fields = ("hold_id", "key_hash", "amount_pico")
@@ -129,7 +134,7 @@ class ExtendHold(HoldCommand, frozen=True, kw_only=True):
 
 
 class CaptureHold(HoldCommand, frozen=True, kw_only=True):
-    """Charge what was used and free the rest. Use above the hold becomes the platform's overrun."""
+    """Charges the usage and releases the rest. The platform pays an overrun above the hold."""
 
     kind = EntryKind.USAGE
     idempotency_fields = ("hold_id", "key_hash", "amount_pico")
@@ -141,13 +146,13 @@ class CaptureHold(HoldCommand, frozen=True, kw_only=True):
 
 
 class VoidHold(HoldCommand, frozen=True, kw_only=True):
-    """Free all of a hold."""
+    """Releases all of a hold."""
 
     kind = EntryKind.VOID
 
 
 class ExpireHold(HoldCommand, frozen=True, kw_only=True):
-    """Resolve a hold whose time is over; `amount_pico` is what is known to have been used."""
+    """Resolves a hold that has expired; `amount_pico` is the usage that is known."""
 
     kind = EntryKind.EXPIRE
     idempotency_fields = ("hold_id", "key_hash", "amount_pico")
@@ -159,29 +164,36 @@ class ExpireHold(HoldCommand, frozen=True, kw_only=True):
 
 
 class CommandResult(msgspec.Struct, frozen=True):
-    """The answer to a command. `replayed`: the entry was there before, and nothing changed now."""
+    """The result of a command. `replayed`: the entry existed before, and nothing has changed."""
 
     entry: Entry
     replayed: bool
 
 
 class Attachment(Protocol):
-    """What is saved in the commit of an accepted command, or not at all."""
+    """Something that is saved in the commit of an accepted command, or not at all."""
 
     def check_command(self, command: Command) -> None:
-        """Assert that this belongs to the command it is attached to."""
+        """Asserts that this belongs to the command it is attached to."""
 
 
 def check_text(name: str, text: str, most: int) -> None:
-    """Refuse texts that are empty, too long, or hold characters that terminals act on."""
+    """Rejects texts that are empty, too long, or contain characters that terminals act on."""
     if not text or len(text) > most:
-        raise InvalidInput(f"the {name} must have 1 to {most} characters")
+        raise InvalidInput(
+            f"The {name} must have 1 to {most} characters. This one has {len(text)}."
+        )
     if not text.isprintable():
-        raise InvalidInput(f"the {name} has a control or other unprintable character")
+        raise InvalidInput(
+            f"The {name} has a control or other unprintable character: {text!a:.80}. Remove it."
+        )
 
 
 def _check_amount(amount_pico: int, *, least: int) -> None:
     assert type(amount_pico) is int, "money is integers"
     if not least <= amount_pico <= ENTRY_MAX_PICO:
         word = "negative" if amount_pico < 0 else "zero" if amount_pico == 0 else "too large"
-        raise InvalidAmount(f"the amount may not be {word}")
+        raise InvalidAmount(
+            f"The amount {format_pico(amount_pico)} is {word}. "
+            f"Give {format_pico(least)} to {format_pico(ENTRY_MAX_PICO)} dollars."
+        )

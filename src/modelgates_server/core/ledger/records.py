@@ -1,4 +1,4 @@
-"""The values of the ledger: accounts, holds, entries. How they change is in `rules`."""
+"""The records of the ledger: accounts, holds and entries. `rules` defines how they change."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class EntryKind(StrEnum):
-    """What an entry records. `usage` is a capture; `expire` may charge like one."""
+    """The event that an entry records. `usage` is a capture; `expire` may charge like one."""
 
     OPEN = "open"
     CLOSE = "close"
@@ -20,7 +20,7 @@ class EntryKind(StrEnum):
 
 
 class PlatformAccount(StrEnum):
-    """The platform's accounts, the other side of every customer entry."""
+    """The platform's accounts: the other side of every entry of a customer."""
 
     GRANTS = "grants"
     ADJUSTMENTS = "adjustments"
@@ -28,7 +28,7 @@ class PlatformAccount(StrEnum):
 
 
 class HoldState(StrEnum):
-    """An open hold ends once, in one of the other states."""
+    """The state of a hold. An open hold ends once, in one of the other states."""
 
     OPEN = "open"
     CAPTURED = "captured"
@@ -41,11 +41,11 @@ ENDS_AS = {
     EntryKind.VOID: HoldState.VOIDED,
     EntryKind.EXPIRE: HoldState.EXPIRED,
 }
-"""The entries that end a hold, and what it is then."""
+"""The kinds of entries that end a hold, and its state then."""
 
 
 class Account(msgspec.Struct, frozen=True):
-    """Who owns credits. Figures in picos; `last_seq` is the number of its newest entry."""
+    """An owner of credits. Amounts in picos; `last_seq` is the number of the newest entry."""
 
     id: str
     name: str
@@ -59,17 +59,17 @@ class Account(msgspec.Struct, frozen=True):
 
     @property
     def balance_pico(self) -> int:
-        """Everything that came in less everything used."""
+        """Credits minus usage."""
         return self.credits_pico - self.usage_pico
 
     @property
     def available_pico(self) -> int:
-        """What new holds may take."""
+        """Balance minus held."""
         return self.credits_pico - self.usage_pico - self.held_pico
 
 
 class Hold(msgspec.Struct, frozen=True):
-    """The worst case of one call. `charged_pico` and `ended_at_ms` are set when it ends."""
+    """The worst-case cost of one call. `charged_pico` and `ended_at_ms` are set at its end."""
 
     account_id: str
     id: str
@@ -85,10 +85,10 @@ class Hold(msgspec.Struct, frozen=True):
 class Entry(msgspec.Struct, frozen=True):
     """One immutable line of an account's journal; `seq` counts from 1 without a gap.
 
-    `amount_pico` moves the balance and `held_pico` what is held, both signed. `platform_pico` goes
-    to the account named by `platform`, `overrun_pico` to the platform's overrun expense; the three
-    amounts of money sum to zero. The `after` figures are the account's once the entry stands.
-    The first entry of an account bears its floor.
+    `amount_pico` is added to the balance and `held_pico` to the held amount; both are signed.
+    `platform_pico` is added to the platform account that `platform` names, and `overrun_pico` to
+    its overrun expense. The three amounts of money sum to zero. The `after` fields are those of the
+    account after this entry. The first entry of an account records its floor.
     """
 
     account_id: str

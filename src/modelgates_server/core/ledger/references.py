@@ -1,7 +1,7 @@
-"""References: what tells a repeated command from a new one.
+"""References, which distinguish repeated commands from new ones.
 
-A reference is unique on its account for ever. A command whose reference bears an entry already is a
-repeat: it is answered with that entry if it asks the same, and refused if it does not.
+A reference is unique within its account forever. A command is a repeat if an entry with its
+reference exists. A repeat with the same parameters returns that entry; any other is rejected.
 """
 
 from unicodedata import is_normalized, normalize
@@ -12,26 +12,26 @@ from modelgates_server.core.ledger.records import Entry, EntryKind
 
 
 def check_new_reference(command: Command) -> None:
-    """Refuse a reference that people could write in a second way, so that it would post twice.
+    """Rejects a reference with a second spelling in Unicode, under which it could post twice.
 
-    Only for commands that are new: a stored reference replays as it was stored. The references of
-    holds are ours.
+    Call it for new commands only: a repeat may have any spelling that was stored. References of
+    holds are not checked, because the gateway makes them itself.
     """
     reference = command.reference
     if reference.isascii() or isinstance(command, HoldCommand) or is_normalized("NFC", reference):
         return
     composed = normalize("NFC", reference)
     raise InvalidInput(
-        f"the reference is not in Unicode NFC, and its other spelling would count as another "
-        f"reference; send it as {composed!r}, in escapes {composed!a}"
+        f"The reference {reference!a} is not in Unicode NFC, so its NFC form would be another "
+        f"reference. Send {composed!r} instead, in escapes {composed!a}."
     )
 
 
 def stored_spellings(reference: str) -> tuple[str, ...]:
-    """The texts under which a reference may be stored, the one that came first.
+    """Returns the spellings under which a reference may be stored, the given one first.
 
-    References of before the rule of `check_new_reference` may be decomposed, as macOS writes file
-    names.
+    References that were stored before `check_new_reference` existed may be decomposed, as file
+    names are on macOS.
     """
     if reference.isascii():
         return (reference,)
@@ -42,21 +42,21 @@ def stored_spellings(reference: str) -> tuple[str, ...]:
 
 
 def replay(prior: Entry, command: Command) -> CommandResult:
-    """Answer a command with the entry that bears its reference, if it asks the same.
+    """Returns the stored entry with the reference of a command as the command's result.
 
-    Raises `ReferenceReused` if it does not.
+    Raises `ReferenceReused` if their parameters differ.
     """
     request = (command.kind, *(getattr(command, name) for name in command.idempotency_fields))
     if request != _recorded_request(prior):
         raise ReferenceReused(
-            f"reference {command.reference!r} was used before on account {command.account_id} with "
-            "other parameters; use a new reference for a new request"
+            f"Reference {command.reference!r} was used before on account `{command.account_id}` "
+            "with different parameters. Use a new reference for a new request."
         )
     return CommandResult(prior, replayed=True)
 
 
 def _recorded_request(entry: Entry) -> tuple[object, ...]:
-    """Kind and `idempotency_fields` of the command that became the entry."""
+    """Returns kind and `idempotency_fields` of the command that became the entry."""
     match entry.kind:
         case EntryKind.OPEN:
             return entry.kind, entry.reason, entry.min_balance_pico

@@ -1,8 +1,8 @@
-"""The rules of money: `apply(state, command)` gives the change to save, or raises why not.
+"""The rules of money: `apply(state, command)` returns the change to save, or raises an error.
 
-The journal is complete: every accepted command becomes one entry, money or not, and an account's
-figures are the fold of its entries. Each entry balances by itself: what the customer's side
-gains, the platform's side loses. Nothing here reads a clock, a database or a random number.
+The journal is complete: every accepted command becomes one entry, even if it moves no money, and
+the amounts of an account are the sums of its entries. Each entry balances by itself: the customer's
+side gains what the platform's side loses. No rule reads a clock, a database or a random number.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ replace = msgspec.structs.replace
 
 
 class State(msgspec.Struct, frozen=True):
-    """The rows one command concerns, as they were before it."""
+    """The rows that one command concerns, before it is applied."""
 
     account: Account | None = None
     key: Key | None = None
@@ -56,7 +56,7 @@ class State(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What to save: the entry and the rows as they are after it."""
+    """The data to save: the new entry, and the rows after it."""
 
     entry: Entry
     account: Account
@@ -65,20 +65,20 @@ class Change(msgspec.Struct, frozen=True):
 
 
 def apply(state: State, command: c.Command, total_cap_pico: int | None = None) -> Change:
-    """Give the change that a command makes, or raise the refusal; the state is not touched.
+    """Returns the change that a command makes, or raises a `GatewayError`.
 
-    `total_cap_pico` bounds lifetime totals where the database cannot hold larger ones. A command
-    whose reference has an entry must go to `references.replay` instead.
+    `total_cap_pico` limits lifetime totals for a database that cannot store larger ones. For a
+    command whose reference has an entry already, call `references.replay` instead.
     """
     check_new_reference(command)
     account = state.account
     if isinstance(command, c.OpenAccount):
         return _open(account, command)
     if account is None:
-        raise AccountNotFound(f"there is no account {command.account_id}")
-    # A free call may outlive its account: its hold of 0 does not stand against closing.
+        raise AccountNotFound(f"Account `{command.account_id}` does not exist. Check the ID.")
+    # A free call may outlive its account, because its hold of 0 does not prevent closing.
     if account.closed_at_ms is not None and command.kind not in ENDS_AS:
-        raise AccountClosed(f"account {account.id} is closed")
+        raise AccountClosed(f"Account `{account.id}` is closed. Use another account.")
     change = _RULES[type(command)](state, account, command)
     _check_totals(change.account, total_cap_pico)
     return change
@@ -86,7 +86,7 @@ def apply(state: State, command: c.Command, total_cap_pico: int | None = None) -
 
 def _open(account: Account | None, command: c.OpenAccount) -> Change:
     if account is not None:
-        raise AccountExists(f"account {account.id} exists already")
+        raise AccountExists(f"Account `{account.id}` exists already. Use another ID.")
     opened = Account(
         id=command.account_id,
         name=command.name,
@@ -99,8 +99,9 @@ def _open(account: Account | None, command: c.OpenAccount) -> Change:
 def _close(_: State, account: Account, command: c.CloseAccount) -> Change:
     if account.balance_pico or account.held_pico:
         raise AccountNotEmpty(
-            f"account {account.id} has a balance of {format_pico(account.balance_pico)} and "
-            f"{format_pico(account.held_pico)} held; let its calls end and adjust the balance to 0"
+            f"Account `{account.id}` has a balance of {format_pico(account.balance_pico)} and "
+            f"{format_pico(account.held_pico)} held. Wait until its calls have ended, and adjust "
+            "its balance to 0."
         )
     return _post(replace(account, closed_at_ms=command.at_ms), command)
 
@@ -131,10 +132,12 @@ def _adjust(_: State, account: Account, command: c.Adjust) -> Change:
 
 def _hold(state: State, account: Account, command: c.PlaceHold) -> Change:
     if state.hold is not None:
-        raise HoldEnded(f"hold {command.hold_id} was placed before under another reference")
+        raise HoldEnded(
+            f"Hold `{command.hold_id}` was placed before under another reference. Use a new ID."
+        )
     key = _key_of(state, account)
     if key.kind is not KeyKind.INFERENCE:
-        raise NotPermitted(f"a {key.kind} key cannot spend; create an inference key")
+        raise NotPermitted(f"{key.kind.capitalize()} keys cannot spend. Create an inference key.")
     check_usable(
         disabled=key.disabled,
         deleted=key.deleted_at_ms is not None,
@@ -162,7 +165,7 @@ def _extend(state: State, account: Account, command: c.ExtendHold) -> Change:
 def _hold_more(
     account: Account, key: Key, hold: Hold, command: c.PlaceHold | c.ExtendHold
 ) -> Change:
-    """Set `amount_pico` aside; account and key limit are checked in the step that changes them."""
+    """Sets `amount_pico` aside, after checking the account and the key's limit in the same step."""
     amount = command.amount_pico
     _check_available(account, amount)
     _check_key_limit(key, amount, command.at_ms)
@@ -192,14 +195,14 @@ def _void(state: State, account: Account, command: c.VoidHold) -> Change:
 def _expire(state: State, account: Account, command: c.ExpireHold) -> Change:
     hold = _open_hold(state, command)
     if command.at_ms < hold.expires_at_ms:
-        raise HoldNotExpired(f"hold {hold.id} has not expired yet")
+        raise HoldNotExpired(f"Hold `{hold.id}` has not expired yet. Resolve it after its expiry.")
     return _end(state, account, hold, command, command.amount_pico)
 
 
 def _end(  # one mechanism for all three endings
     state: State, account: Account, hold: Hold, command: c.Command, used_pico: int
 ) -> Change:
-    """End a hold: the customer pays at most what was held, the rest of the use is our overrun."""
+    """Ends a hold. The account pays at most the held amount, and the platform any overrun."""
     charged = min(used_pico, hold.amount_pico)
     key = charge_key(
         _key_of(state, account),
@@ -247,22 +250,22 @@ def _post(
         **members,
     )
     assert entry.amount_pico + entry.platform_pico + entry.overrun_pico == 0, "entries balance"
-    assert account.held_pico >= 0, "no more is freed than was held"
+    assert account.held_pico >= 0, "no more is released than was held"
     return Change(entry, replace(account, last_seq=entry.seq), key, hold)
 
 
 def _check_available(account: Account, amount_pico: int) -> None:
-    """Also with an amount of 0: an account in debt gets nothing, free models included."""
+    """Rejects even an amount of 0 for an account in debt: it cannot call free models either."""
     if account.available_pico - amount_pico < account.min_balance_pico:
         raise InsufficientCredits(
-            f"account {account.id} has {format_pico(account.available_pico)} available "
+            f"Account `{account.id}` has {format_pico(account.available_pico)} available "
             f"({format_pico(account.held_pico)} is held), which does not cover "
-            f"{format_pico(amount_pico)}"
+            f"{format_pico(amount_pico)}. Add credits."
         )
 
 
 def _check_key_limit(key: Key, amount_pico: int, at_ms: int) -> None:
-    """A free call spends nothing, so no limit stands against it."""
+    """Accepts every free call: it spends nothing, so no limit applies."""
     if key.limit_pico is None or amount_pico == 0:
         return
     if spent_pico(key, at_ms) + key.held_pico + amount_pico > key.limit_pico:
@@ -270,28 +273,34 @@ def _check_key_limit(key: Key, amount_pico: int, at_ms: int) -> None:
 
 
 def _check_totals(account: Account, cap_pico: int | None) -> None:
-    # The floor counts too: usage may reach credits - floor and must still fit.
+    # The floor counts as well: usage may reach credits - floor, which must fit.
     if cap_pico is not None and account.credits_pico - account.min_balance_pico > cap_pico:
         raise TotalTooLarge(
-            f"account {account.id} would pass {format_pico(cap_pico)} dollars of lifetime credits, "
-            "the most this database holds exactly; open a further account"
+            f"Account `{account.id}` would exceed {format_pico(cap_pico)} dollars of lifetime "
+            "credits, the most that this database stores exactly. Open another account."
         )
 
 
 def _key_of(state: State, account: Account) -> Key:
     if state.key is None or state.key.account_id != account.id:
-        raise KeyNotFound(f"account {account.id} has no such key")
+        raise KeyNotFound(
+            f"Account `{account.id}` does not have this key. Use a key of the account."
+        )
     return state.key
 
 
 def _open_hold(state: State, command: c.HoldCommand) -> Hold:
     hold = state.hold
     if hold is None:
-        raise HoldNotFound(f"there is no hold {command.hold_id}")
+        raise HoldNotFound(f"Hold `{command.hold_id}` does not exist. Check the ID.")
     if hold.key_hash != command.key_hash:
-        raise HoldNotFound(f"hold {command.hold_id} is not one of key {command.key_hash}")
+        raise HoldNotFound(
+            f"Hold `{command.hold_id}` does not belong to key `{command.key_hash}`. Check both IDs."
+        )
     if hold.state is not HoldState.OPEN:
-        raise HoldEnded(f"hold {command.hold_id} has ended already: {hold.state}")
+        raise HoldEnded(
+            f"Hold `{command.hold_id}` has ended already: it is {hold.state}. A hold ends once."
+        )
     return hold
 
 

@@ -1,1 +1,1 @@
-"""Metering: what a call asks for, holds, uses and costs."""
+"""Metering: the request of a call, its hold, its usage and its cost."""

@@ -1,4 +1,4 @@
-"""A generation: one metered call, from the hold that was placed for it to its receipt."""
+"""Generations: the record of one metered call, from its hold to its receipt."""
 
 from enum import StrEnum
 from typing import Any
@@ -20,7 +20,7 @@ _ID_CHARS = 21
 HEADER_MAX_CHARS = 255
 
 CALL_LOST = "call_lost"
-"""The error of a call whose process died: nothing was left that could raise one."""
+"""The error code of a call whose process died, so that no exception could name one."""
 
 _ERROR_CODES = {
     "GatewayError": "internal_error",
@@ -31,11 +31,11 @@ _ERROR_CODES = {
     "Stopping": "server_stopping",
     "lost with its process": CALL_LOST,
 }
-"""What versions up to 0.3 stored as an error, and its code."""
+"""The errors that versions up to 0.3 stored, and their codes."""
 
 
 class UsageWarning(StrEnum):
-    """What is odd in a provider's usage report; counted in a metric, and kept for the operator."""
+    """An oddity in a provider's usage report, counted in a metric and stored for the operator."""
 
     COUNT_REFUSED = "count_refused"
     ZERO_ESTIMATED = "zero_estimated"
@@ -44,9 +44,9 @@ class UsageWarning(StrEnum):
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who called, as the request says: recorded, never trusted.
+    """The caller, as the request describes it: recorded, never trusted.
 
-    `user` is the caller's end user, `title` and `referer` the app (OpenRouter's attribution).
+    `user` is the caller's end user; `title` and `referer` are the app (OpenRouter's attribution).
     """
 
     request_id: str
@@ -60,7 +60,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One request to one endpoint. Instants in ms; `status` is its HTTP status.
 
-    `error` is the code of what went wrong, see `core.errors`.
+    `error` is an error code; see `core.errors`.
     """
 
     provider: str
@@ -74,17 +74,18 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All that is kept of a call. No prompt, no answer: those are the customer's.
+    """The record of a call. It never contains the prompt or the response.
 
-    `state` is that of its hold. `hold_pico` was set aside, `cost_pico` charged; the amounts of
-    `lines` add up to it. `prompt_tokens_max` and `completion_tokens_max` are the bounds the hold
-    stands on. `reported` is the provider's own usage object, `served_model` the model that it says
-    it took, `upstream_cost_pico` what it says the call cost; `native_finish_reason` is its own word
-    for `finish_reason`. A call with an `Idempotency-Key` has the digests of that key and of its
-    body. `error` is the code of what went wrong: that of a class of `core.errors`, or `CALL_LOST`.
+    `state` is that of the hold. `hold_pico` was set aside and `cost_pico` charged; the amounts of
+    `lines` add up to `cost_pico`. `prompt_tokens_max` and `completion_tokens_max` are the bounds
+    that the hold is based on. A call with an `Idempotency-Key` has the digests of that key and of
+    its body. `error` is the code of a class of `core.errors`, or `CALL_LOST`.
 
-    `service_tier` is what the provider says it served at, `requested_service_tier` what the client
-    asked for; the lines have the rates of `charged_service_tier` (None: the standard one).
+    The provider reports `reported` (its usage object), `served_model`, `upstream_cost_pico` and
+    `native_finish_reason` (its own word for `finish_reason`).
+
+    `service_tier` is the tier that the provider reports, and `requested_service_tier` the one that
+    the client requested. The lines have the rates of `charged_service_tier` (None: standard).
     """
 
     id: str
@@ -125,14 +126,14 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def check_command(self, command: Command) -> None:
         """See `Attachment.check_command`."""
-        assert isinstance(command, HoldCommand), "a generation goes with its hold"
-        assert self.id == command.hold_id, "a generation goes with its own hold"
-        assert self.account_id == command.account_id, "a generation goes with its own account"
-        assert self.key_hash == command.key_hash, "a generation goes with its own key"
+        assert isinstance(command, HoldCommand), "a generation belongs to a hold"
+        assert self.id == command.hold_id, "a generation belongs to its own hold"
+        assert self.account_id == command.account_id, "a generation belongs to its own account"
+        assert self.key_hash == command.key_hash, "a generation belongs to its own key"
 
 
 class StoredAnswer(msgspec.Struct, frozen=True):
-    """The whole answer of a call that came with an `Idempotency-Key`, kept for a day."""
+    """The whole response of a call with an `Idempotency-Key`, stored for a day."""
 
     account_id: str
     generation_id: str
@@ -140,16 +141,16 @@ class StoredAnswer(msgspec.Struct, frozen=True):
     at_ms: int
 
     def check_command(self, command: Command) -> None:
-        """See `Attachment.check_command`. That its generation is there, the store checks."""
-        assert isinstance(command, HoldCommand), "an answer goes with the hold of its generation"
-        assert self.generation_id == command.hold_id, "an answer goes with its own generation"
-        assert self.account_id == command.account_id, "an answer goes with its own account"
+        """See `Attachment.check_command`. The store checks that the generation exists."""
+        assert isinstance(command, HoldCommand), "an answer belongs to the hold of its generation"
+        assert self.generation_id == command.hold_id, "an answer belongs to its own generation"
+        assert self.account_id == command.account_id, "an answer belongs to its own account"
 
 
 class ActivityRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What one key spent on one endpoint of a model in one UTC day (`day` since 1970).
+    """The usage of one key at one endpoint of a model on one UTC day (`day` since 1970).
 
-    A call counts on the day it was charged, so that the rows of an account add up to its usage.
+    A call counts on the day when it is charged, so the rows of an account add up to its usage.
     """
 
     day: int
@@ -166,27 +167,27 @@ class ActivityRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def generation_id(random: bytes, at_ms: int) -> str:
-    """`gen-` + the time in seconds + 21 base62 characters, as OpenRouter's ids look."""
+    """Returns an id in OpenRouter's form: `gen-`, the time in seconds, 21 base62 characters."""
     assert len(random) == ID_BYTES
     return f"gen-{at_ms // 1000}-{base62(int.from_bytes(random), _ID_CHARS)}"
 
 
 def repeatable_id(digest: bytes, repeat: int) -> str:
-    """The id that a call with an `Idempotency-Key` has, whoever of two processes gets it first.
+    """Returns the id of a call with an `Idempotency-Key`, the same in every process.
 
-    `repeat` counts the calls under this key that were voided before: they cost nothing, and may
-    be made again.
+    `repeat` counts the earlier calls with this key that were voided. A voided call costs nothing
+    and can be made again.
     """
     return f"gen-{repeat}-{base62(int.from_bytes(digest[:ID_BYTES]), _ID_CHARS)}"
 
 
 def repeat_number_of(repeatable: str) -> int:
-    """The number of the repeat that a `repeatable_id` was made with."""
+    """Returns the `repeat` that a `repeatable_id` was made with."""
     return int(repeatable.split("-")[1])
 
 
 def with_error_codes(stored: Generation) -> Generation:
-    """A generation as it was stored, with codes where a version up to 0.3 stored other words."""
+    """Returns a stored generation with error codes in place of the words of versions up to 0.3."""
     if stored.error is None and all(attempt.error is None for attempt in stored.attempts):
         return stored
     replace = msgspec.structs.replace
@@ -204,9 +205,9 @@ def _error_code(stored: str | None) -> str | None:
 
 
 def activity_of(generation: Generation) -> ActivityRow | None:
-    """What an ended call adds to its account's activity; None where it adds nothing.
+    """Returns the row that an ended call adds to its account's activity, if any.
 
-    Voided calls, and lost ones that were not charged, are no activity.
+    Voided calls and lost calls without a charge add none.
     """
     charged = generation.state is HoldState.CAPTURED or generation.cost_pico > 0
     if generation.ended_at_ms is None or not charged:
@@ -228,7 +229,7 @@ def activity_of(generation: Generation) -> ActivityRow | None:
 
 
 def uncharged_service_tier(generation: Generation) -> str | None:
-    """The tier that served a charged call at other rates than its own, if that was so."""
+    """Returns the tier that served a charged call, if the call was charged at other rates."""
     if generation.state is not HoldState.CAPTURED:
         return None
     served = service_tier_named(generation.service_tier)

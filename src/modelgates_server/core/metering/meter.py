@@ -1,4 +1,4 @@
-"""What goes by of one answer: how much was put out, what was reported, how it ended."""
+"""The meter of one response: how much output passed, what was reported, how it ended."""
 
 from enum import StrEnum
 from typing import Any
@@ -10,11 +10,11 @@ from modelgates_server.core.pricing.usage import UsageReading
 
 
 class InvalidAnswer(ValueError):
-    """What a provider sent is not an answer of the API that was called."""
+    """The provider sent something that is not a response of the called API."""
 
 
 class FinishReason(StrEnum):
-    """How an answer ended, in OpenRouter's five words. `ERROR`: there is no good answer."""
+    """Why a response ended, in OpenRouter's five words. `ERROR`: there is no good response."""
 
     STOP = "stop"
     LENGTH = "length"
@@ -24,16 +24,17 @@ class FinishReason(StrEnum):
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """The provider's word for the end of a choice, and what it means; None: nobody knows."""
+    """The provider's word for the end of a choice, and its meaning; None if it is unknown."""
 
     native: str
     reason: FinishReason | None
 
 
 class Output(msgspec.Struct):
-    """What an answer has put out. `text_bytes` are UTF-8; `media_bytes` say nothing about tokens.
+    """The output of a response so far.
 
-    `pictures` and `sounds` identify pieces, so that a piece counts once.
+    `text_bytes` are UTF-8. `media_bytes` allow no estimate of tokens. `pictures` and `sounds`
+    identify the images and audio recordings, so that each counts once.
     """
 
     text_bytes: int = 0
@@ -43,18 +44,20 @@ class Output(msgspec.Struct):
 
     @property
     def has_output(self) -> bool:
-        """Whether the model said, drew or spoke anything."""
+        """Whether the model has put out any text, image or audio."""
         return bool(self.text_bytes or self.pictures or self.sounds)
 
 
 class ResponseMeter(msgspec.Struct, kw_only=True):
-    """What is known of one answer so far, in no wire format; this one has seen nothing.
+    """The facts about one response so far, in no wire format. This base class observes nothing.
 
-    A dialect's own meter observes the answer, keeps these members and overrides what reads reports.
+    A dialect's subclass observes the response, updates these fields and overrides the methods that
+    read the provider's reports.
 
-    `choices` are those that have begun, `endings` how some of them ended. `text_bytes_at_usage` is
-    how much text the newest report covers. `service_tier` is the provider's word for the class it
-    served. `error` is the provider's error, in whatever form it sent one; None: there is none.
+    `choices` are the choices that have begun, and `endings` describes those that have ended.
+    `text_bytes_at_usage` is the amount of text that the newest usage report covers. `service_tier`
+    is the provider's word for the tier that served the call. `error` is the provider's error, in
+    the form in which it was sent; None if there is none.
     """
 
     upstream_id: str | None = None
@@ -67,22 +70,22 @@ class ResponseMeter(msgspec.Struct, kw_only=True):
     error: Any = None
 
     def reading(self) -> UsageReading:
-        """What the provider's reports say was used."""
+        """Returns the usage that the provider reported."""
         return UsageReading()
 
     @property
     def reported(self) -> dict[str, Any] | None:
-        """The provider's own words for that, to be kept; None where it reported nothing."""
+        """The usage object to store, in the provider's own words; None if it reported nothing."""
         return None
 
     @property
     def reported_cost_pico(self) -> Pico | None:
-        """What the provider says that the call cost; None where it does not."""
+        """The cost of the call that the provider reported; None if it reported none."""
         return None
 
     @property
     def has_output(self) -> bool:
-        """Whether the model said, drew or spoke anything."""
+        """Whether the model has put out any text, image or audio."""
         return self.output.has_output
 
     def is_beyond(self, text_max_bytes: int, media_max_bytes: int) -> bool:
@@ -92,17 +95,17 @@ class ResponseMeter(msgspec.Struct, kw_only=True):
 
     @property
     def has_ended(self) -> bool:
-        """Whether every choice that said something has come to its end."""
+        """Whether every choice that has begun has ended."""
         return bool(self.choices) and self.choices <= self.endings.keys()
 
     @property
     def native_finish_reason(self) -> str | None:
-        """The provider's word for the end; of several choices, that of the last one to end well."""
+        """The provider's word for the end; of several choices, the last one without an error."""
         return self._end()[1]
 
     @property
     def finish_reason(self) -> FinishReason | None:
-        """The end in the words that clients know; None while no choice has ended."""
+        """The finish reason in the words that clients know; None while no choice has ended."""
         return self._end()[0]
 
     def _end(self) -> tuple[FinishReason | None, str | None]:
@@ -116,5 +119,5 @@ class ResponseMeter(msgspec.Struct, kw_only=True):
 
 
 def reason_or_default(reason: FinishReason | None, *, has_output: bool) -> FinishReason:
-    """A finish reason; an unknown one is a good end where there was output."""
+    """Returns a finish reason. An unknown one is a good end if there was output."""
     return reason or (FinishReason.STOP if has_output else FinishReason.ERROR)

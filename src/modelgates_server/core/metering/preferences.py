@@ -1,4 +1,4 @@
-"""What a request demands of the endpoint that serves it: which it may be, and at which price."""
+"""The requirements of a request for the endpoint that serves it, such as a maximum price."""
 
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ _Names = Annotated[tuple[str, ...], msgspec.Meta(max_length=NAMES_MAX)]
 
 
 class MaxPrice(msgspec.Struct, frozen=True, kw_only=True):
-    """Dollars: for a million tokens of prompt or completion, for a request, for an image."""
+    """Maximum prices in dollars: per million prompt or completion tokens, request, image."""
 
     prompt: Decimal | None = None
     completion: Decimal | None = None
@@ -20,7 +20,7 @@ class MaxPrice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Preferences(msgspec.Struct, frozen=True, kw_only=True):
-    """The demands, under OpenRouter's names. An empty list demands nothing."""
+    """The requirements, under OpenRouter's names. An empty list requires nothing."""
 
     only: _Names | None = None
     ignore: _Names | None = None

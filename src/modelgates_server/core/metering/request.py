@@ -1,6 +1,6 @@
-"""What an inference request wants, as far as money and routing are concerned, in no wire format.
+"""An inference request, as far as money and routing are concerned, in no wire format.
 
-A dialect reads it from a client's request; the request itself goes along for the dialects alone.
+A dialect parses a client's request into it. The client's JSON is carried along for dialects only.
 """
 
 from collections.abc import Mapping
@@ -18,38 +18,39 @@ OUTPUT_MAX_TOKENS = 10**9
 
 TEXT = "text"
 OTHER = "other"
-"""The modality of an unknown kind of part; a model that reads only text is not sent one."""
+"""The modality of parts of unknown type, which are never sent to a model that reads only text."""
 
 _REQUEST_TOKENS = 768
 _TOOLS_TOKENS = 1024
 _MESSAGE_TOKENS = 16
-"""More than providers put before a request (grok-4's own takes about 700), add to a list of tools
-and put around a message."""
+"""Upper bounds of the tokens that providers put before a request (about 700 for grok-4), add to a
+list of tools and put around a message."""
 
 
 class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One request for inference.
 
-    `models` are those it may go to, in its order. `has_output` is false for embeddings: they are
-    read, and nothing is written. `choices` are the answers it asks for, `cap_tokens` is its own
-    limit for the output of each.
+    `models` are the models that may serve it, the preferred one first. `has_output` is false for
+    embeddings, which have no output tokens. `choices` is the number of completions requested, and
+    `cap_tokens` the client's limit for the output of each.
 
-    `text_bytes` bounds its text from above; there are `texts` of them, each read in a context of
-    its own. `escape_bytes` is what a template may add to the JSON of its tools and calls,
-    `echo_bytes` what an answer repeats of the prompts. `media` counts parts that are not text,
-    `sounds` those of them to be heard; with `has_files` some are neither one image nor one
-    recording. `parts` are the types of what is not text, with the modality a model must read for
-    each; `returned_parts` are those that a model's own earlier answer may have had. `unlike_text`
-    are the classes it asks for that are not charged like text.
+    `text_bytes` is an upper bound of the text. It consists of `texts` separate texts, each with a
+    full context for itself. `escape_bytes` is the most that a template adds to the JSON of tools
+    and tool calls. `echo_bytes` is the part of the prompts that the response repeats.
 
-    `parameters` are those it sets for the model, by the client's names, each with the name that
-    models list it under; they are read only where `preferences` require them. `asks_for_caches`:
-    some of the prompt is to be written to a cache, which is looked for only where `preferences`
-    bound the price of the prompt. `service_tier` is the client's word; only a price says what it
-    means.
+    `media` counts the parts that are not text, and `sounds` those of them that are audio. With
+    `has_files`, some of these are not a single image or recording. `parts` maps the type of
+    each part that is not text to the modality that a model must read. `returned_parts` are the
+    types that a model's own earlier response may contain. `unlike_text` are the classes in the
+    request that are not charged like text.
 
-    `wire` is the client's JSON object, value by value as it was sent. It belongs to the dialect
-    that read it; nothing in the core looks into it.
+    `parameters` maps each parameter that the client sets for the model to the name that models
+    list; it is filled only if `preferences` require it. `asks_for_caches` says that part of the
+    prompt is to be written to a cache; it is determined only if `preferences` bound the price of
+    the prompt. `service_tier` is the client's word; its meaning depends on the price.
+
+    `wire` is the client's JSON object, each value as it was sent. Only the dialect that parsed it
+    reads it, never the core.
     """
 
     api: Api
@@ -79,12 +80,12 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     wire: dict[str, msgspec.Raw]
 
     def input_tokens(self, *, context_tokens: int, media_tokens: int | None) -> int:
-        """A true upper bound of what the model can read.
+        """Returns a true upper bound of the tokens that the model can read.
 
-        A byte-level tokenizer makes at most one token of a byte, templates add a few to each
+        A byte-level tokenizer makes at most one token of a byte, templates add a few tokens to each
         message and may escape tools, and no text is longer than the context. An image or a
-        recording may be as large as the context, unless it is known that one takes at most
-        `media_tokens`; a file always may.
+        recording may fill the context, unless the model takes at most `media_tokens` for one. A
+        file may always fill the context.
         """
         most = self.texts * context_tokens
         if self.has_files or (self.media and media_tokens is None):
@@ -98,7 +99,7 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     def bounds(
         self, *, context_tokens: int, media_tokens: int | None, output_tokens: int
     ) -> Bounds:
-        """The most this request can use, if each choice puts out at most so many tokens."""
+        """Returns the most that this request can use with `output_tokens` for each choice."""
         return Bounds(
             input_tokens=self.input_tokens(
                 context_tokens=context_tokens, media_tokens=media_tokens

@@ -1,7 +1,7 @@
-"""Which model a request gets: the first of those it names that may serve it.
+"""Routing: the first model that a request names and that may serve it.
 
-There is one endpoint for each model, so what a request demands of endpoints is obeyed by taking
-that one or none. Nothing that limits price, privacy or scope is passed over.
+Each model has one endpoint, which either meets the requirements of the request or rules the model
+out. No requirement on price, privacy or scope is ignored.
 """
 
 from decimal import Context, Decimal, Inexact
@@ -24,7 +24,7 @@ _CACHES = (Meter.CACHE_READ, Meter.CACHE_WRITE, Meter.CACHE_WRITE_1H)
 
 
 class ModelChoice(msgspec.Struct, frozen=True):
-    """The model that serves a request, and its price."""
+    """The model that serves a request, with its price and markup."""
 
     model: Model
     price: Price
@@ -34,10 +34,10 @@ class ModelChoice(msgspec.Struct, frozen=True):
 def choose_model(
     catalog: Catalog, request: InferenceRequest, account_id: str, at_ms: int
 ) -> ModelChoice:
-    """The first model of `model` and `models` that is here and may serve the request.
+    """Returns the first model of `model` and `models` that exists and may serve the request.
 
-    Raises `UnknownModel` where none is here, `NoEndpoint` or `InvalidInput` where none may serve
-    it, which says why the first may not, and `PriceNotFound`.
+    Raises `UnknownModel` if none exists and `PriceNotFound` if a model has no price. If none may
+    serve the request, raises the `NoEndpoint` or `InvalidInput` that rules out the first.
     """
     refusal: InvalidInput | NoEndpoint | None = None
     for model in _known(catalog, request):
@@ -49,7 +49,7 @@ def choose_model(
             refusal = refusal or error
         else:
             return choice
-    assert refusal is not None, "there is a model, and it may not serve this"
+    assert refusal is not None, "a model exists, and may not serve the request"
     raise refusal
 
 
@@ -82,42 +82,42 @@ def _check(choice: ModelChoice, request: InferenceRequest) -> None:
 def _check_modalities(model: Model, request: InferenceRequest) -> None:
     reads = model.input_modalities
     for kind, modality in request.parts.items():
-        # What the model itself drew or said in an earlier answer comes back to it.
+        # Images and audio of the model's own earlier responses may return to it.
         came_back = kind in request.returned_parts and modality in model.output_modalities
         reads_more = modality == OTHER and reads != (TEXT,)
         if modality in (TEXT, *reads) or came_back or reads_more:
             continue
         input_name = f"{modality} input" if modality != OTHER else "this input"
-        setting = f'"{modality}"' if modality != OTHER else "what it is"
+        setting = f'"{modality}"' if modality != OTHER else "its modality"
         raise InvalidInput(
             f"No endpoints found that support {input_name}: {model.id} reads {', '.join(reads)}, "
-            f"and the request has {kind:.80}. Choose another model; if this one reads it, its "
-            f"operator adds {setting} to input_modalities of the model in modelgates.toml."
+            f"and the request has `{kind:.80}`. Choose another model. If this one reads it, ask "
+            f"the operator to add {setting} to the model's `input_modalities` in modelgates.toml."
         )
 
 
 def _check_names(model: Model, preferences: Preferences) -> None:
     endpoint = model.endpoint
     slugs = {_slug(name) for name in (endpoint.provider, *endpoint.aliases)}
-    bases = {slug.partition("/")[0] for slug in slugs}  # deepinfra means all of its variants
-    served = f"{model.id} is served by {endpoint.provider} alone"
+    bases = {slug.partition("/")[0] for slug in slugs}  # "deepinfra" includes all variants
+    served = f"only {endpoint.provider} serves {model.id}"
     if endpoint.aliases:
         served += f" (also called {', '.join(endpoint.aliases)})"
     ordered = preferences.order if preferences.allow_fallbacks is False else None
     for member, names in (("only", preferences.only), ("order", ordered)):
         if names and (slugs | bases).isdisjoint(map(_slug, names)):
-            without = " and provider.allow_fallbacks is false" if member == "order" else ""
+            without = " while `provider.allow_fallbacks` is false" if member == "order" else ""
             raise NoEndpoint(
-                f"No allowed providers are available for the selected model: {served}, which "
-                f"provider.{member} does not name{without}. Name it, or choose another model."
+                f"No allowed providers are available for the selected model: {served}, and "
+                f"`provider.{member}` does not list it{without}. List it, or choose another model."
             )
     for name in preferences.ignore or ():
-        # A variant such as deepinfra/turbo may be the one that is behind our name.
+        # A variant such as deepinfra/turbo may be what the configured name refers to.
         slug = _slug(name)
         if slug in slugs | bases or slug.partition("/")[0] in slugs:
             raise NoEndpoint(
-                f"All providers have been ignored: {served}, and provider.ignore names "
-                f"{name:.80}. Leave that out, or choose another model."
+                f"All providers have been ignored: {served}, and `provider.ignore` lists "
+                f"`{name:.80}`. Remove it from the list, or choose another model."
             )
 
 
@@ -137,23 +137,24 @@ def _check_privacy(endpoint: Endpoint, preferences: Preferences) -> None:
     ):
         if is_required and not is_promised:
             raise InvalidInput(
-                f"No endpoints found matching your data policy: provider.{member} cannot be "
-                f"promised for {endpoint.provider}. Where its contract promises it, the operator "
-                f"writes {setting} in [providers.{endpoint.provider}] of modelgates.toml."
+                f"No endpoints found matching your data policy: {endpoint.provider} is not "
+                f"configured to honor `provider.{member}`. Choose another model. If the provider's "
+                f"contract promises it, ask the operator to set `{setting}` in "
+                f"`[providers.{endpoint.provider}]` of modelgates.toml."
             )
 
 
 def _check_parameters(model: Model, request: InferenceRequest) -> None:
     if model.parameters is None:
-        return  # its operator has not said which it reads
+        return  # the operator has not listed the parameters
     for name, parameter in request.parameters.items():
         if name in model.parameters or parameter in model.parameters:
             continue
         listed = ", ".join(model.parameters) or "none"
         raise NoEndpoint(
-            "No endpoints found that can handle the requested parameters: provider."
-            f"require_parameters is true, and {model.id} does not list {name:.80} (its parameters: "
-            f"{listed}). Leave one of the two out, or choose another model."
+            "No endpoints found that can handle the requested parameters: "
+            f"`provider.require_parameters` is true, and {model.id} does not list `{name:.80}` "
+            f"(its parameters: {listed}). Remove one of the two, or choose another model."
         )
 
 
@@ -162,21 +163,21 @@ def _check_price(choice: ModelChoice, request: InferenceRequest) -> None:
     for member, limit, price in _limited_prices(choice, request, limits):
         if limit is not None and price > limit:
             raise NoEndpoint(
-                f"No endpoints found that satisfy provider.max_price.{member} of {plain(limit)} "
-                f"dollars: {choice.model.id} may cost {plain(price)}. Raise it, or choose another "
-                "model."
+                f"No endpoints found that satisfy `provider.max_price.{member}` of {plain(limit)} "
+                f"dollars: {choice.model.id} can cost {plain(price)}. Raise the maximum, or choose "
+                "another model."
             )
     if limits.audio is not None and (request.unlike_text & {Meter.INPUT_AUDIO, Meter.OUTPUT_AUDIO}):
         raise InvalidInput(
-            "provider.max_price.audio cannot be obeyed: sound has its price by tokens here. Leave "
-            "it out, and bound the whole call with the header X-ModelGates-Max-Cost."
+            "`provider.max_price.audio` is not supported: audio is priced by tokens here. Leave it "
+            "out, and limit the cost of the call with the `X-ModelGates-Max-Cost` header."
         )
 
 
 def _limited_prices(
     choice: ModelChoice, request: InferenceRequest, limits: MaxPrice
 ) -> tuple[tuple[str, Decimal | None, Decimal], ...]:
-    """What a request limits, and the most that may be charged of it, in the dearest tier."""
+    """Returns each limited price, its limit and the highest price in any tier that may apply."""
     model = choice.model
     bounds = request.bounds(
         context_tokens=model.context_tokens, media_tokens=model.media_tokens, output_tokens=0

@@ -1,9 +1,8 @@
-"""How a call ends: what it used, what is charged for it, and when it costs nothing.
+"""Settlement: the usage and the charge of a call that has ended, or why it is free.
 
-What a provider reports is taken where it can be believed. Where it reports nothing, or a zero for
-what demonstrably went by, that is counted here and marked. A call that failed before anything was
-said, or that said nothing and has no good end, is not charged (OpenRouter's zero-completion
-insurance).
+A provider's report is used if it is plausible. If it reports nothing, or zero for output that was
+relayed, the usage is estimated here and marked as estimated. A call is free if it failed before any
+output, or has neither output nor a good end (OpenRouter's zero-completion insurance).
 """
 
 from typing import Any
@@ -28,7 +27,7 @@ from modelgates_server.core.pricing.usage import (
 
 REPORTED_MAX_BYTES = 4096
 _REPORTED_MAX_PARTS = 64
-"""So it is nowhere too deep to be written or read again, whatever calls that."""
+"""Bounds the nesting as well, so the object can be encoded and decoded at any stack depth."""
 
 _LATE_TOKENS_MIN = 16
 
@@ -49,11 +48,12 @@ def settle(
     at_ms: int,
     drain_stopped: bool = False,
 ) -> Generation:
-    """The generation at its end, captured or voided. `failure` is the code of what went wrong.
+    """Returns the generation at its end, captured or voided. `failure` is an error code.
 
-    `media_tokens` is what a picture or a recording counts where the provider counted none.
-    `drain_stopped`: the client had left and we stopped reading. The provider bills us for it, so
-    what it read is charged even where nothing had come: else leaving early would be free.
+    `media_tokens` is the estimate for an image or a recording that the provider did not count.
+    `drain_stopped`: the client disconnected, and the gateway stopped reading the rest. The provider
+    bills such a call, so its input is charged even without output. Otherwise disconnecting early
+    would be free.
     """
     reading = meter.reading()
     ended = replace(
@@ -82,7 +82,7 @@ def checkpoint(
     meter: ResponseMeter,
     media_tokens: int | None = None,
 ) -> Generation:
-    """A running call with the cost of what it has put out so far: charged if it is lost."""
+    """Returns a running call with its cost so far, which is charged if the call is lost."""
     if not meter.has_output:
         return generation
     usage = _usage(generation, request, meter, meter.reading(), media_tokens or 0)
@@ -91,7 +91,7 @@ def checkpoint(
 
 
 def lost(generation: Generation, at_ms: int) -> Generation:
-    """A call whose process died: it costs what its last checkpoint saw, or nothing."""
+    """Returns a call whose process died. It costs what its last checkpoint recorded, if any."""
     return replace(generation, state=HoldState.EXPIRED, ended_at_ms=at_ms, error=CALL_LOST)
 
 
@@ -122,7 +122,7 @@ def _usage(
     reading: UsageReading,
     media_tokens: int,
 ) -> Usage:
-    """What was reported; what was not, although it went by, is estimated."""
+    """Returns the reported usage, with estimates for everything that the report lacks."""
     if not request.has_output:
         return _embedded(generation, request, reading)
     estimate = _estimated(generation, request, meter, media_tokens)
@@ -135,8 +135,8 @@ def _usage(
         return _with(usage, OUTPUTS, estimate) if _misses_output(meter, reading) else usage
     late_bytes = meter.output.text_bytes - max(meter.text_bytes_at_usage, request.echo_bytes)
     late = estimate_usage(text_bytes=0, messages=0, output_bytes=max(0, late_bytes)).output
-    # After a good end a report stands, unless most of the answer came after it: some servers report
-    # at the start, with one token of output.
+    # After a good end a report is used, unless most of the response followed it: some servers
+    # report at the start, with one token of output.
     is_cut = meter.finish_reason is None
     if late_bytes > 0 and (is_cut or late > max(usage.completion_tokens, _LATE_TOKENS_MIN)):
         return replace(usage, output=usage.output + late, estimated=True)
@@ -144,7 +144,7 @@ def _usage(
 
 
 def _misses_output(meter: ResponseMeter, reading: UsageReading) -> bool:
-    """Whether a report lacks output that went by. What is less than a token may be zero of them."""
+    """Whether a report lacks output that was relayed. Zero is correct for less than one token."""
     if reading.trusted_output or not meter.has_output:
         return False
     output = meter.output
@@ -153,12 +153,12 @@ def _misses_output(meter: ResponseMeter, reading: UsageReading) -> bool:
 
 
 def _with(usage: Usage, names: tuple[str, ...], estimate: Usage) -> Usage:
-    """A usage with one of its sides estimated."""
+    """Returns a usage with the classes of one side replaced by estimates."""
     return replace(usage, estimated=True, **{str(name): getattr(estimate, name) for name in names})
 
 
 def _split(total: int, estimate: Usage) -> Usage:
-    """A total that says nothing of its sides: the output is what went by, the prompt the rest."""
+    """Returns a total that is not split: output as it was relayed, and the rest as the prompt."""
     if not total:
         return estimate
     inputs = {str(name): 0 for name in INPUTS}
@@ -166,7 +166,7 @@ def _split(total: int, estimate: Usage) -> Usage:
 
 
 def _embedded(generation: Generation, request: InferenceRequest, reading: UsageReading) -> Usage:
-    """Embeddings have no output. Voyage reports their total alone."""
+    """Returns the usage of embeddings, which have no output. Voyage reports only their total."""
     usage = reading.usage or Usage()
     read = usage.prompt_tokens + usage.completion_tokens or reading.unsplit_tokens
     if not read and not reading.trusted_input:
@@ -178,7 +178,7 @@ def _embedded(generation: Generation, request: InferenceRequest, reading: UsageR
 def _estimated(
     generation: Generation, request: InferenceRequest, meter: ResponseMeter, media_tokens: int
 ) -> Usage:
-    """What went by. The prompt cannot have been more than the bound that the hold is based on."""
+    """Returns estimates. The prompt cannot exceed the bound that the hold is based on."""
     counted = estimate_usage(
         text_bytes=request.text_bytes,
         messages=request.messages,
@@ -222,7 +222,7 @@ def _warnings(
     if reading.unpriced:
         warnings.append(UsageWarning.UNITS_UNPRICED)
     if ended.upstream_cost_pico is not None:
-        # Compared with what we think the provider takes: what was used, without our markup.
+        # Compared with what the provider should charge: the usage without markup.
         expected_pico = Pico(0)
         if ended.usage is not None:
             charge, _ = charge_as_served(
@@ -240,7 +240,7 @@ def _warnings(
 
 
 def _storable(reported: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The provider's own words, for disputes; an absurdly large or deep object is not kept."""
+    """Returns the report to store for disputes; None if it is absurdly large or deep."""
     if reported is None:
         return None
     try:
@@ -252,7 +252,7 @@ def _storable(reported: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def costs_differ(reported_pico: Pico, charged_pico: Pico) -> bool:
-    """Whether two costs are more than 1 % and more than 0.0001 dollars apart."""
+    """Whether two costs differ by more than 1 % and by more than 0.0001 dollars."""
     apart = abs(reported_pico - charged_pico)
     return apart > _COSTS_DIFFER_MIN_PICO and apart * 100 > _COSTS_DIFFER_PERCENT * max(
         reported_pico, charged_pico

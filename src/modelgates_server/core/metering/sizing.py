@@ -1,7 +1,7 @@
-"""How much is held for a call: its worst case, or as much as its account and key can pay for.
+"""Sizing: the hold of a call, which is its worst-case cost or what its account and key can pay.
 
-A client that sets its own limit gets it or is refused. One that sets none gets what the model
-allows and the balance affords, and the request goes upstream with that cap.
+If the client limits the output tokens, the hold covers its whole limit or the call is rejected. If
+it sets no limit, the gateway sends one upstream: what the model allows and the balance affords.
 """
 
 import msgspec
@@ -31,7 +31,7 @@ _RETRY_AFTER_S = 2
 
 
 class HoldQuote(msgspec.Struct, frozen=True):
-    """What to hold, the bounds it stands on, and the cap to send upstream where we set it."""
+    """The amount to hold, its bounds, and the cap to send upstream if the gateway sets one."""
 
     amount_pico: int
     bounds: Bounds
@@ -39,7 +39,7 @@ class HoldQuote(msgspec.Struct, frozen=True):
 
 
 class PricedRequest(msgspec.Struct, frozen=True):
-    """One request at one price."""
+    """One request to one model, at one price."""
 
     model: Model
     price: Price
@@ -48,19 +48,19 @@ class PricedRequest(msgspec.Struct, frozen=True):
 
     @property
     def output_max(self) -> int:
-        """The most output of one choice that may go upstream as its limit."""
+        """The highest limit for the output of one choice that may be sent upstream."""
         return min(self.model.output_tokens, self.model.context_tokens)
 
     @property
     def cap_tokens(self) -> int | None:
-        """The client's own limit for each choice; there is none where nothing is put out."""
+        """The client's limit for the output of each choice; None if there is none."""
         return self.request.cap_tokens
 
     @property
     def default_cap(self) -> int | None:
-        """The limit that is sent where the client sets none, because the hold depends on it.
+        """The limit to send if the client sets none, because the hold depends on it.
 
-        Not where it and the prompt may not fit into the context together: providers refuse that.
+        None if the prompt and this limit might exceed the context, which providers reject.
         """
         if not self.request.has_output:
             return None
@@ -70,7 +70,7 @@ class PricedRequest(msgspec.Struct, frozen=True):
 
     @property
     def output_tokens(self) -> int:
-        """The most output of one choice: the limit that goes upstream, or the context."""
+        """The maximum output of one choice: the limit that is sent upstream, or the context."""
         if not self.request.has_output:
             return 0
         if self.cap_tokens is not None:
@@ -79,12 +79,12 @@ class PricedRequest(msgspec.Struct, frozen=True):
 
     @property
     def needs_cap(self) -> bool:
-        """Whether we set the limit that goes upstream: the client did not, or set it too high."""
+        """Whether the gateway sets the limit: the client set none, or one that is too high."""
         cap = self.cap_tokens
         return self.default_cap is not None if cap is None else cap > self.output_max
 
     def bounds(self, output_tokens: int) -> Bounds:
-        """The most the call can use with so many output tokens a choice."""
+        """Returns the most that the call can use with `output_tokens` for each choice."""
         bounds = self.request.bounds(
             context_tokens=self.model.context_tokens,
             media_tokens=self.model.media_tokens,
@@ -94,23 +94,26 @@ class PricedRequest(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(bounds, service_tiers=service_tiers)
 
     def quote(self, output_tokens: int, *, lowered: bool) -> HoldQuote:
-        """The hold for so many output tokens a choice."""
+        """Returns the hold for `output_tokens` for each choice."""
         bounds = self.bounds(output_tokens)
         amount_pico = worst_case_pico(self.price, bounds, self.markup_bp)
         return HoldQuote(amount_pico, bounds, output_tokens if lowered else None)
 
     def affordable_tokens(self, budget_pico: int) -> int:
-        """Output tokens a choice that a budget pays for; negative where it misses the input."""
+        """Returns the output tokens for each choice that a budget covers.
+
+        It is negative if the budget does not cover the input.
+        """
         tokens = affordable_tokens(self.price, self.bounds(0), self.markup_bp, budget_pico)
         return self.output_tokens if tokens is None else tokens // self.request.choices
 
 
 class _Budget(msgspec.Struct, frozen=True):
-    """A limit on a call: what it leaves now, and how much of it open holds take."""
+    """A limit on the cost of a call: the amount left now, and the amount that open holds take."""
 
     left_pico: int
     held_pico: int
-    source: Account | Key | None  # None: the request's own header
+    source: Account | Key | None  # None: a header of the request
 
 
 def quote_hold(
@@ -121,12 +124,11 @@ def quote_hold(
     at_ms: int,
     max_cost_pico: int | None = None,
 ) -> HoldQuote:
-    """Size the hold of a call against what its account, its key and its own header allow.
+    """Returns the hold of a call, within the limits of its account, its key and its header.
 
     Raises `InsufficientCredits`, `KeyLimitExceeded` or `MaxCostExceeded` with the arithmetic, and
-    `InvalidInput` for audio, images and service tiers that have no price: at the rates of plain
-    text we would lose.
-    The ledger checks account and key again when the hold is placed.
+    `InvalidInput` for audio, images and service tiers without a price: charging the rates of text
+    would lose money. The ledger checks account and key again when the hold is placed.
     """
     refuse_unpriced(priced.model, priced.price, priced.request)
     output_tokens, cap = priced.output_tokens, priced.cap_tokens
@@ -144,13 +146,16 @@ def quote_hold(
 
 
 def refuse_unpriced(model: Model, price: Price, request: InferenceRequest) -> None:
-    """Raises `InvalidInput` for audio, images and service tiers that have no price."""
+    """Raises `InvalidInput` for audio, images and service tiers without a price."""
     service_tiers_allowed(price, request.service_tier)
     if price.is_free:
         return
     for meter in sorted(request.unlike_text):
         if not all(meter in tier.rates for tier in price.tiers):
-            raise InvalidInput(f"{model.id} has no price for {meter.replace('_', ' ')}")
+            raise InvalidInput(
+                f"{model.id} has no price for {meter.replace('_', ' ')}. Choose another model, or "
+                "ask the operator of this server to add the price."
+            )
 
 
 def _tightest(account: Account, key: Key, at_ms: int, max_cost_pico: int | None) -> _Budget:
@@ -165,7 +170,7 @@ def _tightest(account: Account, key: Key, at_ms: int, max_cost_pico: int | None)
 
 
 def _refusal(priced: PricedRequest, tight: _Budget, needed_pico: int, at_ms: int) -> GatewayError:
-    """Why a call cannot be held for, in the words OpenRouter's clients know."""
+    """Returns why no hold can be placed, in the words that OpenRouter's clients know."""
     source, left_pico = tight.source, tight.left_pico
     if isinstance(source, Key):
         return key_limit_exceeded(source, needed_pico, at_ms)
@@ -181,17 +186,17 @@ def _refusal(priced: PricedRequest, tight: _Budget, needed_pico: int, at_ms: int
         choices=priced.request.choices,
     )
     if source is None:
-        remedy = "Lower max_tokens" if shortfall.affordable_tokens else "Shorten the prompt"
+        remedy = "Lower `max_tokens`" if shortfall.affordable_tokens else "Shorten the prompt"
         return MaxCostExceeded(
-            f"This request may cost up to {format_pico(needed_pico)} dollars, more than its "
-            f"X-ModelGates-Max-Cost of {format_pico(left_pico)}. {remedy} or raise it.",
+            f"This request can cost up to {format_pico(needed_pico)} dollars, more than its "
+            f"`X-ModelGates-Max-Cost` of {format_pico(left_pico)}. {remedy}, or raise the header.",
             shortfall,
         )
     if needed_pico <= left_pico + tight.held_pico:
         return InsufficientCredits.in_flight(shortfall, _RETRY_AFTER_S)
     if left_pico > 0 and affordable >= 0:
         return InsufficientCredits.fewer_tokens(shortfall)
-    bounds = priced.bounds(min(1, priced.output_tokens))  # leave room for an answer of one token
+    bounds = priced.bounds(min(1, priced.output_tokens))  # leave room for one output token
     most = affordable_input_tokens(priced.price, bounds, priced.markup_bp, left_pico)
     if most:
         return InsufficientCredits.shorter_prompt(shortfall, bounds.input_tokens, most)

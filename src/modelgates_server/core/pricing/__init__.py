@@ -1,1 +1,1 @@
-"""Pricing: models, what they cost, and the classes of usage that a price multiplies."""
+"""Pricing: models, their prices, and the classes of usage that prices apply to."""

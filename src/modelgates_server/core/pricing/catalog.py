@@ -1,4 +1,4 @@
-"""What can be called: models, the endpoint that serves each, and the price in force."""
+"""The catalog: models, the endpoint that serves each, and the price in force."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -11,7 +11,7 @@ from modelgates_server.core.pricing.usage import UsageRules
 
 
 class Api(StrEnum):
-    """The inference operations, as generations store them."""
+    """The inference APIs, under the names that generations store."""
 
     CHAT = "chat/completions"
     COMPLETIONS = "completions"
@@ -19,7 +19,7 @@ class Api(StrEnum):
 
 
 class CapParameter(StrEnum):
-    """How an endpoint calls the limit of its output."""
+    """An endpoint's name for the parameter that limits output tokens."""
 
     MAX_TOKENS = "max_tokens"
     MAX_COMPLETION_TOKENS = "max_completion_tokens"
@@ -28,11 +28,10 @@ class CapParameter(StrEnum):
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A provider's offer of a model. `id` is `provider:upstream_model`; prices belong to it.
 
-    `usage_rules` is what is known of how the provider counts.
-    `aliases` are other names of the provider that requests may use. `zdr` (it retains no prompts)
-    and `denies_data_collection` are what its contract promises, as far as the operator says so.
-    `standard_service_tier` is the provider's word for a request that asks for no other tier,
-    `dialect` the name of the wire format that is spoken with it.
+    `usage_rules` describe how the provider counts tokens. `aliases` are other names of the provider
+    that requests may use. `zdr` (no retention of prompts) and `denies_data_collection` are promises
+    of the provider's contract, as configured by the operator. `standard_service_tier` is the
+    provider's name for the standard tier. `dialect` names the wire format of the endpoint.
     """
 
     id: str
@@ -48,11 +47,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """What clients name. Token counts are true maxima: holds stand on them.
+    """A model under the id that clients use. Its token counts are true maxima: holds rely on them.
 
-    `media_tokens` is the most that one image or recording takes, where that is known.
-    `default_output_tokens` is the limit that is sent where a client sets none.
-    `parameters` are those of requests that it reads; None where that is not said.
+    `media_tokens` is the most tokens that one image or recording takes, if that is known.
+    `default_output_tokens` is the limit that is sent if a client sets none. `parameters` are the
+    request parameters that the model supports; None if they are not configured.
     """
 
     id: str
@@ -72,9 +71,9 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Catalog:
-    """Models by id, in order of their ids, with all prices of their endpoints.
+    """All models, sorted by id, with all prices of their endpoints.
 
-    `account_markup_bp` stands over the markup of a model.
+    `account_markup_bp` overrides the markup of a model.
     """
 
     def __init__(
@@ -90,21 +89,27 @@ class Catalog:
             self._prices.setdefault(price.endpoint_id, []).append(price)
 
     def model(self, model_id: str, api: Api) -> Model:
-        """The model a client names; raises `UnknownModel`, also where this API cannot call it."""
+        """Returns a model by id; raises `UnknownModel` if it does not exist or lacks the API."""
         model = self.models.get(model_id)
         if model is None:
             raise UnknownModel(f"{model_id} is not a valid model ID")
         if api not in model.apis:
-            raise UnknownModel(f"{model_id} cannot be called at /{api}")
+            raise UnknownModel(
+                f"{model_id} cannot be called at /{api}. Choose another model; "
+                f"this one is for {', '.join(f'/{each}' for each in sorted(model.apis))}."
+            )
         return model
 
     def price(self, endpoint_id: str, at_ms: int) -> Price:
-        """The newest price in force; raises `PriceNotFound`: nothing is free by accident."""
+        """Returns the newest price in force; raises `PriceNotFound`. No price means no call."""
         for price in self._prices.get(endpoint_id, ()):
             if price.from_ms <= at_ms:
                 return price
-        raise PriceNotFound("this model has no price yet; it cannot be called")
+        raise PriceNotFound(
+            "This model has no price in force, so it cannot be called. "
+            "Choose another model, or ask the operator of this server to add the price."
+        )
 
     def markup_bp(self, model: Model, account_id: str) -> int:
-        """What is added to the price, in hundredths of a percent."""
+        """Returns the markup on the price of a model, in hundredths of a percent."""
         return self._account_markup_bp.get(account_id, model.markup_bp)

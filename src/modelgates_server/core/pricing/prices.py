@@ -1,7 +1,7 @@
-"""Prices: dated rates per unit, and the one place where a use of them becomes an amount.
+"""Prices: dated rates per unit, and the only code that converts usage to amounts.
 
 Rates are exact decimals of dollars per token or request. A charge is the exact sum of its lines,
-rounded once, half to even, to a pico-dollar; worst cases are rounded up.
+rounded once to a pico-dollar, half to even. Worst-case costs are rounded up.
 """
 
 import re
@@ -40,9 +40,9 @@ Rates = Mapping[Meter, Decimal]
 
 
 class Tier(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The rates for calls that read more than `above` tokens: they hold for the whole call.
+    """The rates for calls with more than `above` prompt tokens. They apply to the whole call.
 
-    `service_tier` is the provider's tier that they are for; None: the standard one.
+    `service_tier` is the provider's service tier that they apply to; None for the standard one.
     """
 
     above: int
@@ -50,7 +50,7 @@ class Tier(msgspec.Struct, frozen=True, omit_defaults=True):
     service_tier: str | None = None
 
     def rate(self, meter: Meter) -> Decimal:
-        """Dollars per unit; a request costs nothing of its own where no rate is given."""
+        """Returns dollars per unit. Requests cost 0 unless there is a rate for them."""
         for each in (meter, *containing_classes(meter)):
             if each in self.rates:
                 return self.rates[each]
@@ -59,10 +59,11 @@ class Tier(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Price(msgspec.Struct, frozen=True):
-    """What an endpoint costs from an instant on. Never changed: a new price is a new row.
+    """The price of an endpoint from an instant on. It never changes: a new price is a new row.
 
-    `tiers` start with the one above 0 and rise, those of the standard service tier first, then
-    those of each other in the same way; `source` says where the rates come from.
+    `tiers` has the tiers of the standard service tier first, then those of each other service tier.
+    Within a service tier they start with the one above 0, in rising order. `source` says where the
+    rates come from.
     """
 
     id: str
@@ -72,39 +73,39 @@ class Price(msgspec.Struct, frozen=True):
     tiers: tuple[Tier, ...]
 
     def __hash__(self) -> int:
-        # Rates are looked up by price for every call; two of one id are told apart by equality.
+        # Every call looks up rates by price. Equality distinguishes two prices with the same id.
         return hash(self.id)
 
     def __post_init__(self) -> None:
         for service_tier in (None, *self.service_tiers):
             above = [tier.above for tier in self.tiers_of(service_tier)]
-            assert above[:1] == [0], "the first tier is for all calls"
+            assert above[:1] == [0], "the first tier applies to all calls"
             assert above == sorted(set(above)), "tiers rise"
         assert all({Meter.INPUT, Meter.OUTPUT} <= tier.rates.keys() for tier in self.tiers)
 
     @property
     def service_tiers(self) -> tuple[str, ...]:
-        """The service tiers that are priced in addition to the standard one."""
+        """The service tiers with a price, except the standard one."""
         return tuple(dict.fromkeys(tier.service_tier for tier in self.tiers if tier.service_tier))
 
     def tiers_of(self, service_tier: str | None) -> list[Tier]:
-        """The tiers of one service tier, rising; empty where it has no price."""
+        """Returns the tiers of one service tier in rising order; empty if it has no price."""
         return [tier for tier in self.tiers if tier.service_tier == service_tier]
 
     def reach(self, prompt_tokens: int) -> int:
-        """The highest `above` that a call of so many tokens has passed."""
+        """Returns the highest `above` that a call with this many prompt tokens exceeds."""
         return max(tier.above for tier in self.tiers if tier.above < max(prompt_tokens, 1))
 
     @property
     def is_free(self) -> bool:
-        """Whether no call can cost anything."""
+        """Whether every call is free."""
         return not any(rate for tier in self.tiers for rate in tier.rates.values())
 
 
 class ReceiptLine(msgspec.Struct, frozen=True):
     """One line of a receipt: quantity x rate = amount, in exact dollars.
 
-    `meter` is a `Meter`, or `rounding` (to a pico), or `overrun` (use above the hold, which the
+    `meter` is a `Meter`, or `rounding` (to a pico), or `overrun` (usage above the hold, which the
     platform pays). It is stored and shown as `what`.
     """
 
@@ -126,32 +127,32 @@ class Charge(msgspec.Struct, frozen=True):
 
 
 def read_rate(text: str) -> Decimal:
-    """Dollars per unit, written as a plain decimal from 0 to 1000.
+    """Parses dollars per unit, written as a plain decimal from 0 to 1000.
 
-    Raises `InvalidAmount` for signs, exponents, NaN and anything that is no such text: a price of
-    -1 once minted 31,348 dollars in another gateway.
+    Raises `InvalidAmount` for anything else, including signs, exponents and NaN: in another
+    gateway, a price of -1 once created 31,348 dollars.
     """
     if not _RATE.fullmatch(text) or (rate := Decimal(text)) > RATE_MAX:
         raise InvalidAmount(
-            f"{text[:64]!r} is not a price in dollars per unit; write a plain decimal from 0 to "
-            f'{RATE_MAX} in quotes, for example "0.00000015"'
+            f"{text[:64]!r} is not a price in dollars per unit. Write a plain decimal from 0 to "
+            f'{RATE_MAX} in quotes, for example "0.00000015".'
         )
     return rate
 
 
 def plain(value: Decimal) -> str:
-    """A decimal as its shortest digits, without exponent or padding: `0.00000015`, `5`."""
+    """Returns a decimal in its shortest form, without an exponent: `0.00000015`, `5`."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def dollars(amount_pico: int) -> Decimal:
-    """Picos as an exact decimal of dollars."""
+    """Converts picos to an exact decimal of dollars."""
     return Decimal(amount_pico).scaleb(-PLACES, _EXACT)
 
 
 def total_of(lines: Iterable[ReceiptLine]) -> Decimal:
-    """The exact sum of receipt lines."""
+    """Returns the exact sum of receipt lines."""
     total = _ZERO
     for line in lines:
         total = _EXACT.add(total, line.amount)
@@ -159,7 +160,7 @@ def total_of(lines: Iterable[ReceiptLine]) -> Decimal:
 
 
 def whole_pico(lines: Iterable[ReceiptLine], meters: Container[str]) -> Pico:
-    """What the lines of some meters come to, in whole picos, rounded down: for a split to show."""
+    """Returns the sum of the lines of some meters, rounded down to picos, for display."""
     return _picos(total_of(line for line in lines if line.meter in meters), ROUND_FLOOR)
 
 
@@ -170,9 +171,9 @@ def charge_for(
     held_pico: int,
     service_tier: str | None = None,
 ) -> Charge:
-    """What a call costs its account at a priced service tier: never more than was held for it.
+    """Returns the charge of a call at a priced service tier, which never exceeds its hold.
 
-    What a provider reports above the hold stands as a line of its own, paid by the platform.
+    Usage above the hold becomes a separate line, which the platform pays.
     """
     rates = _rates(price, price.reach(usage.prompt_tokens), service_tier, markup_bp)
     lines = [
@@ -190,15 +191,16 @@ def charge_for(
 
 
 def used_pico(charge: Charge) -> int:
-    """What was used, whoever pays: charge and overrun, bounded by what an entry can hold."""
+    """Returns charge plus overrun, but at most the maximum of an entry."""
     overrun = next((line.amount for line in charge.lines if line.meter == "overrun"), _ZERO)
     return min(charge.amount_pico + _picos(-overrun, ROUND_HALF_EVEN), ENTRY_MAX_PICO)
 
 
 def shown_tiers(price: Price, markup_bp: int, service_tier: str | None = None) -> list[Tier]:
-    """What a customer pays at a service tier: the rates that are stated, with the markup.
+    """Returns the rates of a service tier that have been set, with the markup of a customer.
 
-    A tier states what those below it state, too: readers take what is missing from the first.
+    A tier repeats every rate that a lower tier sets, because clients take missing ones from the
+    first tier.
     """
     shown = []
     meters: dict[Meter, None] = {}
@@ -210,9 +212,9 @@ def shown_tiers(price: Price, markup_bp: int, service_tier: str | None = None) -
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """The most one call can use. `media`: some of what it reads is not text.
+    """The most that one call can use. `media`: part of its input is not text.
 
-    `service_tiers` are those that may serve it in addition to the standard one.
+    `service_tiers` are those that may serve the call in addition to the standard one.
     """
 
     input_tokens: int
@@ -222,7 +224,7 @@ class Bounds(msgspec.Struct, frozen=True):
 
 
 def worst_case_pico(price: Price, bounds: Bounds, markup_bp: int) -> Pico:
-    """A true upper bound of a call's cost, at the dearest class and tiers that may apply."""
+    """Returns a true upper bound of a call's cost, at the highest rates that may apply."""
     exact = _EXACT.add(
         _fixed(price, bounds, markup_bp),
         _EXACT.multiply(bounds.output_tokens, _output_rate(price, bounds, markup_bp)),
@@ -231,9 +233,9 @@ def worst_case_pico(price: Price, bounds: Bounds, markup_bp: int) -> Pico:
 
 
 def affordable_tokens(price: Price, bounds: Bounds, markup_bp: int, budget_pico: int) -> int | None:
-    """How many output tokens a budget pays for beside the input; negative: not even the input.
+    """Returns how many output tokens a budget covers in addition to the input.
 
-    None when output costs nothing and the input is covered: there is no end to it.
+    Negative if it does not cover the input. None if it does and output is free.
     """
     left = _EXACT.subtract(dollars(budget_pico), _fixed(price, bounds, markup_bp))
     rate = _output_rate(price, bounds, markup_bp)
@@ -247,7 +249,7 @@ def affordable_tokens(price: Price, bounds: Bounds, markup_bp: int, budget_pico:
 
 
 def affordable_input_tokens(price: Price, bounds: Bounds, markup_bp: int, budget_pico: int) -> int:
-    """How many input tokens a budget covers in addition to the output of the bounds."""
+    """Returns how many input tokens a budget covers in addition to the output of the bounds."""
     rate = _input_rate(price, bounds, markup_bp)
     left = _EXACT.subtract(dollars(max(budget_pico, 0)), _request_rate(price, bounds, markup_bp))
     written = _EXACT.multiply(bounds.output_tokens, _output_rate(price, bounds, markup_bp))
@@ -259,7 +261,7 @@ def affordable_input_tokens(price: Price, bounds: Bounds, markup_bp: int, budget
 
 
 def _fixed(price: Price, bounds: Bounds, markup_bp: int) -> Decimal:
-    """The part of a worst case that does not depend on the output."""
+    """Returns the part of a worst-case cost that does not depend on the output."""
     return _EXACT.add(
         _EXACT.multiply(bounds.input_tokens, _input_rate(price, bounds, markup_bp)),
         _request_rate(price, bounds, markup_bp),
@@ -281,7 +283,7 @@ def _request_rate(price: Price, bounds: Bounds, markup_bp: int) -> Decimal:
 def dearest_rate(
     price: Price, bounds: Bounds, meters: tuple[Meter, ...], markup_bp: int
 ) -> Decimal:
-    """The most that a unit of any of some meters may cost a call, in dollars, with the markup."""
+    """Returns the highest rate of some meters that a call may pay, in dollars with the markup."""
     reach = price.reach(bounds.input_tokens)
     return _dearest_rate(price, reach, bounds.service_tiers, meters, markup_bp)
 
@@ -294,7 +296,7 @@ def _dearest_rate(
     meters: tuple[Meter, ...],
     markup_bp: int,
 ) -> Decimal:
-    """The dearest rate of some meters in all tiers up to a reach, the standard ones among them."""
+    """Returns the highest rate of some meters in all tiers up to a reach, including standard."""
     tiers = [
         tier
         for tier in price.tiers
@@ -307,7 +309,7 @@ def _dearest_rate(
 def _rates(
     price: Price, reach: int, service_tier: str | None, markup_bp: int
 ) -> Mapping[Meter, Decimal]:
-    """What a unit of each meter costs in the last tier up to a reach."""
+    """Returns the rate of each meter in the last tier up to a reach."""
     tier = [tier for tier in price.tiers_of(service_tier) if tier.above <= reach][-1]
     return {meter: _marked_up(tier.rate(meter), markup_bp) for meter in Meter}
 
@@ -321,5 +323,5 @@ def _line(meter: str, quantity: int, rate: Decimal) -> ReceiptLine:
 
 
 def _picos(exact: Decimal, rounding: str) -> Pico:
-    """Dollars to picos: the one place where money is rounded."""
+    """Converts dollars to picos: the only place where money is rounded."""
     return Pico(int(exact.scaleb(PLACES, _EXACT).quantize(_ONE, rounding=rounding, context=_WIDE)))

@@ -1,9 +1,10 @@
 """Service tiers: the classes of speed and price in which providers sell the same model.
 
-What may be asked for, what leaves for the provider, and which rates a served call is charged at.
-Words: OpenAI and Azure know auto, default, flex, priority and scale; Groq auto, on_demand, flex and
-performance; Anthropic asks for auto or standard_only and serves standard, priority or batch; Gemini
-knows standard, flex and priority. Reasons: docs/decisions/0018-the-served-tier-is-charged.md.
+These rules decide which tiers a client may request, what is sent to the provider, and which rates
+are charged. OpenAI and Azure have auto, default, flex, priority and scale. Groq has auto,
+on_demand, flex and performance. Gemini has standard, flex and priority. Anthropic accepts auto and
+standard_only, and reports standard, priority or batch.
+Reasons: docs/decisions/0018-the-served-tier-is-charged.md.
 """
 
 from typing import Any
@@ -13,20 +14,20 @@ from modelgates_server.core.pricing.prices import Charge, Price, charge_for, use
 from modelgates_server.core.pricing.usage import Usage
 
 STANDARD = frozenset({"default", "standard", "standard_only", "on_demand"})
-"""Other words for the tier that every price has rates for."""
+"""The names of the standard tier, for which every price has rates."""
 
 AUTO = "auto"
-"""A wish, never what was served: whatever the project is set to at the provider."""
+"""A request for the tier that the provider's project is set to. No call is served at `auto`."""
 
 _TEXT_MAX_CHARS = 255
 
 
 def service_tiers_allowed(price: Price, requested: str | None) -> tuple[str, ...]:
-    """The service tiers other than the standard one that may serve a request; the hold covers them.
+    """Returns the tiers that may serve a request in addition to the standard one.
 
-    The standard one always may: a tier without room left hands over to it. A request that names
-    none gets what the project is set to, which is what `auto` means. Raises `InvalidInput` for a
-    tier without a price.
+    The hold covers them. The standard tier can always serve: providers fall back to it if a tier
+    has no capacity. A request without a tier is served at the tier that the provider's project is
+    set to, like `auto`. Raises `InvalidInput` for a tier without a price.
     """
     if requested is None or requested == AUTO:
         return price.service_tiers
@@ -36,22 +37,23 @@ def service_tiers_allowed(price: Price, requested: str | None) -> tuple[str, ...
         return (requested,)
     known = ", ".join((AUTO, "default", *price.service_tiers))
     raise InvalidInput(
-        f"service_tier {requested!r:.80} has no price here: leave it out, or use one of {known}"
+        f"`service_tier` {requested!r:.80} has no price here. Leave it out, or use one of {known}."
     )
 
 
 def service_tier_to_send(price: Price, requested: str | None, standard: str) -> str | None:
-    """What replaces the client's word on the way to the provider; None: it stays as it is.
+    """Returns the tier to send in place of the client's word; None leaves it unchanged.
 
-    The standard tier leaves under the provider's word `standard`, as each refuses those of others.
-    So does `auto` where no other tier has a price: the provider would choose one without.
+    The standard tier is sent as `standard`, the provider's own word, because providers reject each
+    other's words. `auto` is sent as `standard` as well if no other tier has a price: otherwise the
+    provider might choose a tier without a price.
     """
     is_standard = requested in STANDARD or (requested == AUTO and not price.service_tiers)
     return standard if is_standard else None
 
 
 def reported_service_tier(*reported: Any) -> str | None:
-    """The first of some members of an answer that says which tier served it."""
+    """Returns the first of some fields of a response that names the tier that served it."""
     for word in reported:
         if isinstance(word, str) and word and word != AUTO:
             return word[:_TEXT_MAX_CHARS]
@@ -67,10 +69,10 @@ def charge_as_served(
     requested: str | None,
     served: str | None,
 ) -> tuple[Charge, str | None]:
-    """What a call costs, and the service tier whose rates those are (None: the standard one).
+    """Returns the charge of a call, and the service tier of its rates (None: the standard one).
 
-    The tier that served is charged, and the requested one where the provider does not say. One
-    without a price is charged as standard, and so is a dearer one that was not asked for.
+    The tier that served the call is charged, or the requested one if the provider names none. A
+    tier without a price is charged as standard. So is a more expensive one that was not requested.
     """
     service_tier = service_tier_named(requested if served is None else served)
     standard = charge_for(price, usage, markup_bp, held_pico)
@@ -84,6 +86,6 @@ def charge_as_served(
 
 
 def service_tier_named(word: str | None) -> str | None:
-    """A tier by its name in prices; None: the standard one."""
+    """Returns the name of a tier in prices; None for the standard one."""
     name = None if word is None else word.casefold()
     return None if name in STANDARD or name == AUTO else name

@@ -1,4 +1,4 @@
-"""What a call used, in classes that do not overlap, and what a provider's report says of it."""
+"""The usage of a call in disjoint classes, and how a provider's report of it is read."""
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -7,16 +7,16 @@ from operator import attrgetter
 import msgspec
 
 COUNT_MAX = 10**9
-"""A count above this is no count: no model reads or writes so much in one call."""
+"""Higher counts are invalid: no model reads or writes this many tokens in one call."""
 
 BYTES_PER_TOKEN = 4
-"""What a token is taken for where nobody counted: OpenAI's rule of thumb for English text."""
+"""The size of a token in estimates: OpenAI's rule of thumb for English text."""
 
 MESSAGE_TOKENS = 4
 
 
 class Meter(StrEnum):
-    """What is counted and priced. The classes are disjoint: a token is in exactly one."""
+    """A unit that is counted and priced. The classes are disjoint: a token is in exactly one."""
 
     INPUT = "input"
     CACHE_READ = "cache_read"
@@ -41,11 +41,11 @@ _PART_OF: Mapping[Meter, Meter] = {
     Meter.OUTPUT_AUDIO: Meter.OUTPUT,
     Meter.OUTPUT_IMAGE: Meter.OUTPUT,
 }
-"""A class without a rate of its own is charged like the class it is part of."""
+"""The class that contains each class. Its rate applies to a class without a rate."""
 
 
 def containing_classes(meter: Meter) -> tuple[Meter, ...]:
-    """The classes that a class is part of, nearest first."""
+    """Returns the classes that contain a class, the nearest first."""
     nearest = _PART_OF.get(meter)
     return () if nearest is None else (nearest, *containing_classes(nearest))
 
@@ -65,9 +65,9 @@ _output_counts = attrgetter(*OUTPUTS)
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tokens of one call by class; members are named as the meters are.
+    """The tokens of one call by class. The fields have the names of the meters.
 
-    `estimated`: the provider did not say, so we counted what went by.
+    `estimated`: the provider did not report all counts, so the gateway estimated them.
     """
 
     input: int = 0
@@ -86,29 +86,29 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         assert min(msgspec.structs.astuple(self)) >= 0, self
 
     def quantities(self) -> Iterator[tuple[Meter, int]]:
-        """Every token class with its count, zeros included."""
+        """Returns every token class with its count, zeros included."""
         return ((meter, getattr(self, meter)) for meter in _CLASSES)
 
     @property
     def prompt_tokens(self) -> int:
-        """All that was read."""
+        """All input tokens."""
         return sum(_input_counts(self))
 
     @property
     def completion_tokens(self) -> int:
-        """All that was written, reasoning included."""
+        """All output tokens, including reasoning."""
         return sum(_output_counts(self))
 
 
 class CacheTokens(StrEnum):
-    """Where a provider counts what it reads from a cache and writes to it."""
+    """Whether a provider counts cache tokens inside its prompt tokens or separately (`BESIDE`)."""
 
     INSIDE = "inside"
     BESIDE = "beside"
 
 
 class ReasoningTokens(StrEnum):
-    """Where a provider counts reasoning: inside or beside the completion, or in the total alone."""
+    """Whether a provider counts reasoning in the completion, separately, or only in the total."""
 
     INSIDE = "inside"
     BESIDE = "beside"
@@ -116,11 +116,11 @@ class ReasoningTokens(StrEnum):
 
 
 class UsageRules(msgspec.Struct, frozen=True, kw_only=True):
-    """How a provider counts; it decides only where arithmetic cannot.
+    """How a provider counts. The rules apply only if arithmetic leaves the question open.
 
-    `cache` and `reasoning` are settings. `known_cache` and `known_reasoning` are known of the host,
-    and apply to counts at the top of a report: counts in the details of another count are part of
-    it. `trust_zero`: an explicit zero is believed even for what demonstrably went by.
+    `cache` and `reasoning` are settings. `known_cache` and `known_reasoning` are known facts about
+    the host. They apply to top-level counts of a report; a count in the details of another count is
+    always part of that one. `trust_zero`: an explicit zero is accepted even for relayed output.
     """
 
     cache: CacheTokens | None = None
@@ -131,13 +131,13 @@ class UsageRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsageReading(msgspec.Struct, frozen=True, kw_only=True):
-    """What a report says.
+    """The contents of a provider's usage report.
 
-    `usage` is None where no total can be believed. `unsplit_tokens` is the total of a report that
-    names neither prompt nor completion. `trusted_input` and `trusted_output` say that the figure
-    of that side, zero included, stands as reported; `says_zero_output` that there is one, and it is
-    zero. `refused` counts members that were no counts; `unpriced` names units that were used and
-    that no price covers.
+    `usage` is None if no total is plausible. `unsplit_tokens` is the total of a report that names
+    neither prompt nor completion. `trusted_input` and `trusted_output` say that the count of that
+    side is used as reported, even if it is zero. `says_zero_output` says that the report has an
+    output count of zero. `refused` is the number of fields with invalid counts. `unpriced` names
+    units that were used but have no price.
     """
 
     usage: Usage | None = None
@@ -149,7 +149,7 @@ class UsageReading(msgspec.Struct, frozen=True, kw_only=True):
     unpriced: tuple[str, ...] = ()
 
     def filled_from(self, other: "UsageReading") -> "UsageReading":
-        """The same, with the other reading's figures for a side that this one has none of."""
+        """Returns this reading, with the other one's counts for a side that this one lacks."""
         replace = msgspec.structs.replace
         usage, other_usage = self.usage or Usage(), other.usage or Usage()
         for is_trusted, names in ((self.trusted_input, INPUTS), (self.trusted_output, OUTPUTS)):
@@ -167,7 +167,7 @@ class UsageReading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def estimate_usage(*, text_bytes: int, messages: int, output_bytes: int) -> Usage:
-    """Count locally what the provider did not: about four bytes of text are a token."""
+    """Estimates usage that the provider did not report, with about four bytes for each token."""
     return Usage(
         input=-(-text_bytes // BYTES_PER_TOKEN) + MESSAGE_TOKENS * messages,
         output=-(-output_bytes // BYTES_PER_TOKEN),

@@ -1,4 +1,4 @@
-"""How the books of every account must be when a test of calls has ended."""
+"""The state that the ledger must be in when a test of calls has ended."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from modelgates_server.service.ports import Store
 from modelgates_server.service.verify import verify
 
 
-async def check_books(store: Store, *, holds_open: bool = False) -> None:
-    """`ledger verify` passes, costs add up to the usage to the pico, and no hold is open.
+async def check_ledger(store: Store, *, holds_open: bool = False) -> None:
+    """Asserts that the ledger is valid, costs add up to the usage and no hold is open.
 
-    `holds_open`: a test may leave calls that run, or were lost; their costs are not charged yet.
+    `holds_open`: calls may still run or be lost, so that their costs are not charged yet.
     """
     assert (await verify(store)).findings == []
     async for account in every_account(store):
@@ -21,14 +21,14 @@ async def check_books(store: Store, *, holds_open: bool = False) -> None:
 
 
 async def figures_of(store: Store, account_id: str) -> dict[str, Any]:
-    """An account's own figures, and what its generations come to, as of one moment."""
+    """Returns the amounts of an account and the sums of its generations at one moment."""
     async with store.account_snapshot(account_id) as snapshot:
         records = [row.record async for page in snapshot.generations() for row in page]
-        ended = [one for one in records if one.state is not HoldState.OPEN]
+        ended = [record for record in records if record.state is not HoldState.OPEN]
         return {
             "account": account_id,
             "usage_pico": snapshot.account.usage_pico,
             "held_pico": snapshot.account.held_pico,
-            "costs_pico": sum(one.cost_pico for one in ended),
-            "open": [one.id for one in records if one.state is HoldState.OPEN],
+            "costs_pico": sum(record.cost_pico for record in ended),
+            "open": [record.id for record in records if record.state is HoldState.OPEN],
         }
