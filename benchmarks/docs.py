@@ -1,4 +1,4 @@
-"""The first byte of a page of the documentation against that of /healthz."""
+"""The time to the first byte of a documentation page, against that of /healthz."""
 
 import statistics
 from tempfile import TemporaryDirectory
@@ -18,11 +18,11 @@ PAGES = {
 
 def report() -> None:
     """Measure and print."""
-    print("documentation: first byte of a page, one connection, as a browser asks")
+    print("documentation: time to the first byte of a page, one connection, a browser's headers")
     with TemporaryDirectory() as folder, modelgates(f"sqlite:///{folder}/docs.db") as server:
         for path in PAGES.values():
             _first_byte_ms(server, path, 1)
-        # In turns, so that what else the machine does meets all alike.
+        # In turns, so that other load of the machine affects all alike.
         rounds = [
             {path: _first_byte_ms(server, path, REQUESTS) for path in (HEALTH, *PAGES.values())}
             for _ in range(ROUNDS)

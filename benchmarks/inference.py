@@ -1,7 +1,7 @@
-"""What a metered call costs in time, and how many a gateway does in a second.
+"""The time that a metered call adds, and the number of calls per second.
 
-Direct to the sandbox process, through ModelGates with a ledger file at `synchronous=FULL`, and
-through Portkey, which does not meter.
+Calls go directly to the sandbox process, through ModelGates with a ledger file at
+`synchronous=FULL`, and through Portkey, which does not meter.
 """
 
 import statistics
@@ -20,20 +20,20 @@ Rounds = list[dict[str, Load]]
 
 def report() -> None:
     """Measure and print."""
-    print("metered calls: POST /chat/completions, the sandbox as a process of its own behind it")
+    print("metered calls: POST /chat/completions, with the sandbox as a separate process")
     with sides() as these:
         if PORTKEY not in these.by_name:
-            print("  no Portkey to compare with: it needs Node 20 or newer")
+            print("  Portkey is not installed: it needs Node 20 or newer.")
         these.warm(PLAIN, STREAM)
         _alone(these, STREAM, "100-chunk streams, 1 client: time to the first byte")
-        _alone(these, PLAIN, "plain calls, 1 client: time to the answer")
+        _alone(these, PLAIN, "plain calls, 1 client: time to the response")
         _together(these, PLAIN, 100, f"plain calls, {CLIENTS} clients", "calls")
         _together(these, STREAM, 25, f"100-chunk streams, {CLIENTS} clients", "streams")
-        these.check_books()
+        these.check_ledger()
 
 
 def _alone(these: Sides, shape: Shape, title: str) -> None:
-    """How much later the first byte of the body comes than without a gateway."""
+    """Print how much time a gateway adds before the first byte of the body."""
     rounds = these.rounds(shape, clients=1, count=200, rounds=ROUNDS)
     print(f"  {title}")
     for name in these.by_name:
@@ -50,12 +50,12 @@ def _remark(name: str, shape: Shape) -> str:
     if name == OURS and shape.stream:
         return " (bar: 1.5)"
     if name == PORTKEY and shape.stream:
-        return " (25 of them it waits on purpose)"
+        return " (of which it waits 25 ms on purpose)"
     return ""
 
 
 def _together(these: Sides, shape: Shape, count: int, title: str, unit: str) -> None:
-    """Rates, and the CPU time of the gateway's process, with many clients at once."""
+    """Print the rates and the CPU time of the gateway's process with many clients at once."""
     rounds = these.rounds(shape, clients=CLIENTS, count=count, rounds=ROUNDS)
     print(f"  {title}")
     for name in these.by_name:

@@ -27,7 +27,7 @@ def test_drawn_calls_never_exceed_their_hold_and_are_never_rejected_wrongly() ->
     assert set(ways) == {
         "answered",
         "answered without a limit",
-        "refused by the provider",
+        "rejected by the provider",
         "unpaid",
         "unpriced",
     }
