@@ -156,11 +156,14 @@ def test_rejection_is_short_when_the_quoted_value_is_long(member: dict[str, Any]
         (b'"messages":["x"]', "expected `object`, got `str` at `$.messages[0]`."),
         (
             b'"messages":[{"content":"a \\ud83d b"}]',
-            "unpaired surrogate `\\ud83d`: send both halves",
+            "`\\ud83d` is half of a surrogate pair",
         ),
-        (b'"messages":[{"content":"a \\ud83d"}]', "unpaired surrogate `\\ud83d`: send both halves"),
-        (b'"messages":[{"content":"\\ud83d\\ude00 \\ude01 b"}]', "unpaired surrogate `\\ude01`"),
-        (b'"user":"\\ud83d","messages":[]', "unpaired surrogate `\\ud83d`"),
+        (b'"messages":[{"content":"a \\ud83d"}]', "`\\ud83d` is half of a surrogate pair"),
+        (
+            b'"messages":[{"content":"\\ud83d\\ude00 \\ude01 b"}]',
+            "`\\ude01` is half of a surrogate pair",
+        ),
+        (b'"user":"\\ud83d","messages":[]', "`\\ud83d` is half of a surrogate pair"),
         (b'"messages":[{"content":"a', "Invalid request body: input data was truncated."),
     ],
 )

@@ -109,7 +109,7 @@ def refuse_too_many_values(body: bytes) -> None:
     if strings > STRINGS_MAX or not _are_few(2 * strings, outside):
         raise InvalidInput(
             f"The request body has more than {STRINGS_MAX:,} strings, or more than {GROUPS_MAX:,} "
-            "objects and lists. Split it into smaller requests."
+            "objects and lists. Send a smaller request."
         )
 
 
@@ -149,14 +149,15 @@ def misfit(error: msgspec.DecodeError, path: str = "", body: bytes = b"") -> Inv
     if any(words in reason for words in _OF_HALVES):
         half = _HIGH_HALF.search(body) or _LOW_HALF.search(body)
     if half:
-        reason = f"unpaired surrogate `{half[1].decode()}`: send both halves of the character"
+        reason = f"`{half[1].decode()}` is half of a surrogate pair"
     where = f".{path}{inner}" if path else inner
     location = f" at `${where.removesuffix('`')[:_QUOTED_CHARS]}`" if where else ""
     return InvalidInput(f"Invalid request body: {within_sentence(cut(reason))}{location}.")
 
 
 def within_sentence(reason: str) -> str:
-    """A message of msgspec without its capital letter, unless it starts with an acronym (JSON)."""
+    """A message of msgspec as the end of a sentence; acronyms (JSON) keep their capitals."""
+    reason = reason.removeprefix("Object ") if reason.startswith("Object missing") else reason
     return reason[:1].lower() + reason[1:] if reason[1:2].islower() else reason
 
 

@@ -38,9 +38,12 @@ LATER = "a response that arrives later cannot be metered. Leave it out."
         ({"deferred_tools": {"version": 1}}, "Send them in `tools`."),
         ({"stop_server_tools_when": [{"type": "max_cost"}]}, "X-ModelGates-Max-Cost"),
         ({"max_cost": 0.1}, "X-ModelGates-Max-Cost"),
-        ({"providerOptions": {"gateway": {"only": ["a"]}}}, "routing preferences in `provider`"),
+        (
+            {"providerOptions": {"gateway": {"only": ["a"]}}},
+            "routing preferences belong in `provider`",
+        ),
         ({"max_price": {"prompt": 1}}, "`provider.max_price`"),
-        ({"zdr": True}, "`zdr` is not supported: send it as `provider.zdr`."),
+        ({"zdr": True}, "it belongs in `provider`. Send it as `provider.zdr`."),
         ({"data_collection": "deny"}, "`provider.data_collection`"),
     ],
 )

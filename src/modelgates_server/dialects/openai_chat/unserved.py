@@ -37,20 +37,20 @@ _REASONS = {
     "previous_response_id": _ELSEWHERE,
     "conversation": _ELSEWHERE,
     "context_id": _ELSEWHERE,
-    "store": "the provider would keep the conversation in this server's account. Leave it out.",
+    "store": "the provider would keep the conversation in the operator's account. Leave it out.",
     # OpenRouter's.
     "transforms": 'prompts are not transformed. Leave it out, or send `[]` or `["middle-out"]`.',
     "extra_body": "send its fields as top-level parameters.",
     "preset": "this server has no presets. Send the preset's parameters in the request.",
     "external": "this server calls no external services. Leave it out.",
     "deferred_tools": "this server does not search for tools. Send them in `tools`.",
-    "stop_server_tools_when": f"this server has no server tools. To stop by cost, {_COST}",
+    "stop_server_tools_when": f"this server has no server tools. Instead, {_COST}",
     "guardrails": "this server has no guardrails. Leave it out.",
     # Of other gateways.
-    "provider_options": "send routing preferences in `provider`.",
+    "provider_options": "routing preferences belong in `provider`. Send them there.",
     "max_cost": _COST,
     "max_budget": _COST,
-    **{name: f"send it as `provider.{name}`." for name in LIMITING},
+    **{name: f"it belongs in `provider`. Send it as `provider.{name}`." for name in LIMITING},
 }
 _BY_SPELLING = {spelling(name): reason for name, reason in _REASONS.items()}
 
