@@ -53,14 +53,18 @@ def _round(servers: dict[str, Server], request: bytes) -> dict[str, Load]:
 
 def _print(rounds: list[dict[str, Load]]) -> None:
     for name in rounds[0]:
-        load = _median([one[name] for one in rounds])
+        load = _median([measured[name] for measured in rounds])
         print(
             f"  {name:26} {load.requests_s:8,.0f} requests/s  CPU {load.cpu_us:5.1f} us/request  "
             f"p50 {load.p50_ms:.2f} ms  p99 {load.p99_ms:.2f} ms"
         )
     for name in rounds[0].keys() - {OURS}:
-        rate = statistics.median(one[OURS].requests_s / one[name].requests_s for one in rounds)
-        cpu = statistics.median(one[name].cpu_us / one[OURS].cpu_us for one in rounds)
+        rate = statistics.median(
+            measured[OURS].requests_s / measured[name].requests_s for measured in rounds
+        )
+        cpu = statistics.median(
+            measured[name].cpu_us / measured[OURS].cpu_us for measured in rounds
+        )
         bar = " (bar: 0.65)" if name == BARE else ""
         print(f"  ratio to {name}: {rate:.2f} by rate, {cpu:.2f} by CPU{bar}")
 

@@ -27,11 +27,11 @@ def report() -> None:
             {path: _first_byte_ms(server, path, REQUESTS) for path in (HEALTH, *PAGES.values())}
             for _ in range(ROUNDS)
         ]
-    health_ms = statistics.median(one[HEALTH] for one in rounds)
+    health_ms = statistics.median(measured[HEALTH] for measured in rounds)
     print(f"  {'/healthz':26} {health_ms:.3f} ms")
     for name, path in PAGES.items():
-        took_ms = statistics.median(one[path] for one in rounds)
-        ratio = statistics.median(one[path] / one[HEALTH] for one in rounds)
+        took_ms = statistics.median(measured[path] for measured in rounds)
+        ratio = statistics.median(measured[path] / measured[HEALTH] for measured in rounds)
         print(f"  {name:26} {took_ms:.3f} ms, ratio {ratio:.2f} (bar: 3)")
 
 

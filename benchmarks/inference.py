@@ -41,7 +41,9 @@ def _alone(these: Sides, shape: Shape, title: str) -> None:
         p99_ms = _median(rounds, name, lambda load: load.first_p99_ms)
         line = f"    {name:12} p50 {p50_ms:6.2f} ms  p99 {p99_ms:6.2f} ms"
         if name != DIRECT:
-            added = [one[name].first_p50_ms - one[DIRECT].first_p50_ms for one in rounds]
+            added = [
+                measured[name].first_p50_ms - measured[DIRECT].first_p50_ms for measured in rounds
+            ]
             line += f"  added {statistics.median(added):5.2f} ms"
         print(line + _remark(name, shape))
 
@@ -68,8 +70,8 @@ def _together(these: Sides, shape: Shape, count: int, title: str, unit: str) -> 
             f"p50 {p50_ms:6.2f} ms  p99 {p99_ms:6.2f} ms"
         )
     if PORTKEY in these.by_name:
-        by_rate = [one[OURS].requests_s / one[PORTKEY].requests_s for one in rounds]
-        by_cpu = [one[PORTKEY].cpu_us / one[OURS].cpu_us for one in rounds]
+        by_rate = [measured[OURS].requests_s / measured[PORTKEY].requests_s for measured in rounds]
+        by_cpu = [measured[PORTKEY].cpu_us / measured[OURS].cpu_us for measured in rounds]
         bar = "" if shape.stream else " (bar: 3)"
         print(
             f"    ratio to {PORTKEY}: {statistics.median(by_rate):.2f} by rate{bar}, "
@@ -78,4 +80,4 @@ def _together(these: Sides, shape: Shape, count: int, title: str, unit: str) -> 
 
 
 def _median(rounds: Rounds, name: str, figure: Callable[[Load], float]) -> float:
-    return statistics.median(figure(one[name]) for one in rounds)
+    return statistics.median(figure(measured[name]) for measured in rounds)

@@ -111,8 +111,8 @@ class Sides:
             {name: self.burst(name, shape, clients=clients, count=count) for name in self.by_name}
             for _ in range(rounds)
         ]
-        for one in measured:
-            assert not any(load.errors for load in one.values()), one
+        for each in measured:
+            assert not any(load.errors for load in each.values()), each
         return measured
 
     def check_ledger(self) -> None:

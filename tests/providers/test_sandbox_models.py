@@ -236,13 +236,13 @@ def test_embeddings_are_unit_vectors_that_depend_only_on_the_text() -> None:
     assert [(row["object"], row["index"]) for row in answer["data"]] == [
         ("embedding", 0), ("embedding", 1), ("embedding", 2),
     ]  # fmt: skip
-    one, other, again = (row["embedding"] for row in answer["data"])
-    assert one == again != other
-    assert len(one) == 8
-    for vector in (one, other):
+    first, other, repeated = (row["embedding"] for row in answer["data"])
+    assert first == repeated != other
+    assert len(first) == 8
+    for vector in (first, other):
         assert math.isclose(math.hypot(*vector), 1, rel_tol=1e-6)
     # Must never change: stored vectors are compared with those of later versions.
-    assert one[:2] == [-0.19930902123451233, 0.10117058455944061]
+    assert first[:2] == [-0.19930902123451233, 0.10117058455944061]
 
 
 def test_base64_embedding_is_the_same_vector() -> None:

@@ -97,7 +97,9 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
     def _check_headers(self) -> None:
         for header in (*self.headers, self.api_key_header):
             if not _HEADER_NAME.fullmatch(header) or header.lower() in _FIXED_HEADERS:
-                raise InvalidInput(f"{self.name}: the header {header!r} cannot be set.")
+                raise InvalidInput(
+                    f"{self.name}: the header {header!r} cannot be set. Choose another."
+                )
         for header, value in self.headers.items():
             if self.api_key is not None and header.lower() == self.api_key_header.lower():
                 raise InvalidInput(

@@ -38,14 +38,14 @@ class CallObserver:
             )
         if generation.overrun_pico:
             log.warning(
-                "The provider reports usage above the hold. The operator pays the overrun.",
+                "Usage is above the hold. The operator pays the overrun.",
                 id=generation.id,
                 endpoint_id=generation.endpoint_id,
                 overrun=format_pico(generation.overrun_pico),
             )
         if uncharged_service_tier(generation) is not None:
             log.warning(
-                "The service tier was not requested or has no price. Charged as standard.",
+                "Service tier not requested or without a price. The call is charged as standard.",
                 id=generation.id,
                 endpoint_id=generation.endpoint_id,
                 requested=generation.requested_service_tier,
@@ -69,7 +69,7 @@ class CallObserver:
 
     def maintenance_failed(self, error: Exception) -> None:
         """See `Observer.maintenance_failed`."""
-        log.error("The maintenance of running calls failed.", exc_info=error)
+        log.error("Maintenance of running calls failed.", exc_info=error)
 
     def spooled(self, generation: Generation, error: Exception) -> None:
         """See `Observer.spooled`."""

@@ -141,8 +141,8 @@ def test_token_bound_covers_a_prompt_in_token_numbers(tokens: list[list[int]]) -
         assert several.texts == len(tokens)
         assert most_input(several) >= sum(len(each) + 3 for each in tokens)
         assert most_input(several, context_tokens=2) == 2 * len(tokens)
-        one = chat.request(api, **{name: tokens[0]})
-        assert one.texts == 1
+        single = chat.request(api, **{name: tokens[0]})
+        assert single.texts == 1
 
 
 def test_token_bound_covers_the_template_of_empty_messages() -> None:

@@ -102,8 +102,8 @@ def most_read(api: Api, sent: dict[str, Any], at: Model) -> int:
     """The tokens that a byte-level tokenizer without merges finds in the provider's request."""
     if api is not Api.CHAT:
         given = sent["input" if api is Api.EMBEDDINGS else "prompt"]
-        one = isinstance(given, str) or isinstance(given[0], int)
-        each = [given] if one else given
+        is_single = isinstance(given, str) or isinstance(given[0], int)
+        each = [given] if is_single else given
         lengths = [len(x.encode() if isinstance(x, str) else x) + 2 for x in each]
         return sum(min(length, at.context_tokens) for length in lengths)
     tokens = HIDDEN_PROMPT_TOKENS

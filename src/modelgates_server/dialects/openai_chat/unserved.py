@@ -66,10 +66,10 @@ UNPRICED = frozenset(
 )
 """Parameters that raise the provider's bill without a trace in the usage, so no one would pay.
 
-Searches of OpenAI, Kimi, Qwen, xAI, Perplexity, Hunyuan and Cohere, and of Azure, which make the
-prompt longer; code that Qwen runs; Anthropic's more expensive speed and location. A prediction's
-rejected tokens are billed as output beyond `max_tokens`. A client's chat template can make a prompt
-of any length from its request, and prompt embeddings can be longer than their bytes suggest.
+Searches of OpenAI, Kimi, Qwen, xAI, Perplexity, Hunyuan and Cohere; those of Azure, which also make
+the prompt longer; code that Qwen runs; Anthropic's more expensive speed and location. The rejected
+tokens of a prediction are billed as output beyond `max_tokens`. A client's chat template can make a
+prompt of any length from its request, and prompt embeddings can exceed what their bytes suggest.
 """
 
 _ON_WHEN_EMPTY = ("web_search_options", "search_parameters")

@@ -267,7 +267,7 @@ def _beside(counts: _Counts, rules: UsageRules, prompt: int, rest: int) -> _Besi
         if options:
 
             def surprise(option: _Beside) -> int:
-                """The number of arguments against an explanation; the first of the least wins."""
+                """The number of arguments against an explanation; the first lowest one wins."""
                 is_inside = option.reasoning_tokens < reasoning
                 return sum(
                     (
