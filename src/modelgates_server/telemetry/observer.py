@@ -29,7 +29,7 @@ class CallObserver:
         write_line("generation", _summary(generation, capture_lag_ms))
         if UsageWarning.COST_DIFFERS in generation.usage_warnings:
             log.warning(
-                "The provider reports a different cost.",
+                "provider reports a different cost",
                 id=generation.id,
                 endpoint_id=generation.endpoint_id,
                 reported_cost=format_pico(generation.upstream_cost_pico or 0),
@@ -38,14 +38,14 @@ class CallObserver:
             )
         if generation.overrun_pico:
             log.warning(
-                "Usage is above the hold. The operator pays the overrun.",
+                "usage above the hold: the operator pays the overrun",
                 id=generation.id,
                 endpoint_id=generation.endpoint_id,
                 overrun=format_pico(generation.overrun_pico),
             )
         if uncharged_service_tier(generation) is not None:
             log.warning(
-                "Service tier not requested or without a price. The call is charged as standard.",
+                "service tier not requested or without a price: charged as standard",
                 id=generation.id,
                 endpoint_id=generation.endpoint_id,
                 requested=generation.requested_service_tier,
@@ -57,7 +57,7 @@ class CallObserver:
         """See `Observer.capture_after_expiry`."""
         self._metrics.count_capture_after_expiry(generation)
         log.error(
-            "The capture arrived after its hold was resolved. It is not charged.",
+            "capture after its hold was resolved: not charged",
             id=generation.id,
             account_id=generation.account_id,
             cost=format_pico(generation.cost_pico),
@@ -65,17 +65,17 @@ class CallObserver:
 
     def heartbeat_failed(self, generation: Generation, error: Exception) -> None:
         """See `Observer.heartbeat_failed`."""
-        log.warning("The hold was not extended.", id=generation.id, reason=str(error))
+        log.warning("hold not extended", id=generation.id, reason=str(error))
 
     def maintenance_failed(self, error: Exception) -> None:
         """See `Observer.maintenance_failed`."""
-        log.error("Maintenance of running calls failed.", exc_info=error)
+        log.error("maintenance of calls failed", exc_info=error)
 
     def spooled(self, generation: Generation, error: Exception) -> None:
         """See `Observer.spooled`."""
         self._metrics.count_spooled(generation)
         log.error(
-            "The end of the call waits for the database.",
+            "capture waits for the database",
             id=generation.id,
             account_id=generation.account_id,
             state=generation.state.value,

@@ -100,7 +100,7 @@ async def test_an_extension_that_could_not_be_saved_is_made_by_the_next_heartbea
     await client.until("word1")
     with moved_away(sqlite_path), capture_logs() as logged:
         harness.clock.forward(TIMEOUTS.hold_ttl_s * 500)
-        await until(lambda: any(line["event"] == "The hold was not extended." for line in logged))
+        await until(lambda: any(line["event"] == "hold not extended" for line in logged))
 
     async def extended() -> bool:
         later_ms = harness.clock() + TIMEOUTS.hold_ttl_s * 1000 - 1
