@@ -1,1 +1,1 @@
-"""Benchmarks that compare within one run and print ratios: `make bench`."""
+"""Benchmarks that compare servers within one run and print ratios: `make bench`."""

@@ -1,4 +1,4 @@
-"""Runs every benchmark. Ratios are what counts: both sides of each are measured in the same run."""
+"""Run every benchmark. Look at the ratios: both sides of each are measured in the same run."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ parser.add_argument(
     "--calls",
     type=int,
     default=memory.CALLS,
-    help="calls that the memory is watched over; fewer for a quick look",
+    help="number of calls of the memory benchmark; fewer for a quick look",
 )
 given = parser.parse_args()
 

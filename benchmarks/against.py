@@ -1,9 +1,9 @@
 """CPU time per call of the working tree's server against a commit's: `make bench-against REF=…`.
 
-Both servers run throughout and are loaded alternately for a quarter of a second: old, new, new,
-old. Most of what else the machine does then meets both alike and cancels out in the ratio of a
-turn, which is several seconds of that. With 18 turns the quartiles of the ratios are about the
-95 % confidence interval of their median.
+Both servers run all the time and are loaded alternately for a quarter of a second each: old, new,
+new, old. Other load of the machine then affects both alike, and mostly cancels out in the ratio of
+a turn, which lasts several seconds. With 18 turns, the quartiles of the ratios are about the 95 %
+confidence interval of their median.
 """
 
 import argparse
@@ -28,9 +28,9 @@ from benchmarks.sides import Shape, Side, configured
 CLIENTS = 32
 TURNS = 18
 TURN_S = 5.2
-"""How long a workload has in a turn; all turns together take about six minutes."""
+"""Time of a workload in a turn; all turns together take about six minutes."""
 SLICE_S = 0.25
-"""How long one server is loaded before it is the other's turn."""
+"""Time that one server is loaded before the other."""
 WARM_S = 3
 BAR = 0.95
 
@@ -38,7 +38,7 @@ _HERE = Path(__file__).resolve().parents[1]
 
 
 class Contender(NamedTuple):
-    """The server of one tree, and how it is called."""
+    """The server of one tree, and how to call it."""
 
     chat: Side
     management_key: str
@@ -118,7 +118,7 @@ def _print(name: str, pairs: list[Pair]) -> None:
 
 
 def _turn(workload: Workload, old: Contender, new: Contender, count: int) -> Pair:
-    """Old, new, new, old: a machine that speeds up or slows down favours neither."""
+    """Old, new, new, old: a machine that speeds up or slows down favors neither."""
     old_us: list[float] = []
     new_us: list[float] = []
     until = time.monotonic() + TURN_S
@@ -129,7 +129,7 @@ def _turn(workload: Workload, old: Contender, new: Contender, count: int) -> Pai
 
 
 def _warm(workload: Workload, *contenders: Contender) -> int:
-    """Fill caches; the number of calls per connection that takes `SLICE_S`, the same for both."""
+    """Fill caches, and return the number of calls per connection that takes `SLICE_S`."""
     rates = []
     for contender in contenders:
         until = time.monotonic() + WARM_S
@@ -156,7 +156,7 @@ def _burst(contender: Contender, request: bytes, count: int) -> Load:
 
 @contextmanager
 def _contender(tree: Path, folder: Path, base_url: str) -> Iterator[Contender]:
-    """The server of a tree, on a ledger filled by the tree's own commands."""
+    """The server of a tree, with a ledger filled by the tree's own commands."""
     folder.mkdir()
     url = f"sqlite:///{folder}/calls.db"
     variables = environment(url, tree)
@@ -178,7 +178,7 @@ def _contender(tree: Path, folder: Path, base_url: str) -> Iterator[Contender]:
 
 
 def _check_source(tree: Path, variables: dict[str, str]) -> None:
-    """Make sure that it is the tree's source that runs, and not the installed one on both sides."""
+    """Check that the tree's source runs, and not the installed one on both sides."""
     program = "import modelgates_server; print(modelgates_server.__file__)"
     command = [sys.executable, "-P", "-c", program]
     source = subprocess.run(command, env=variables, stdout=subprocess.PIPE, text=True, check=True)
@@ -207,5 +207,5 @@ if __name__ == "__main__":
     )
     given = parser.parse_args()
     if given.turns < 2:
-        parser.error("it takes 2 turns to see how much they differ")
+        parser.error("--turns must be at least 2: the quartiles need two ratios.")
     report(given.ref, given.turns)

@@ -1,4 +1,4 @@
-"""The yardstick: a bare ASGI application on the same server that returns given bytes."""
+"""The baseline: a bare ASGI application on the same server that returns given bytes."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ import uvicorn
 
 
 def application(headers: list[tuple[bytes, bytes]], body: bytes) -> Any:
-    """Answer every request with the same headers and body."""
+    """Respond to every request with the same headers and body."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":

@@ -1,4 +1,4 @@
-"""GET /credits with a valid key and a fresh read, against a bare app with the same answer."""
+"""GET /credits with a valid key and a fresh read, against a bare app with the same response."""
 
 import http.client
 import json
@@ -20,7 +20,7 @@ BARE, OURS = "bare uvicorn, same bytes", "ModelGates"
 
 def report() -> None:
     """Measure and print."""
-    print(f"GET /credits: valid key, fresh read, {CLIENTS} connections")
+    print(f"GET /credits: valid key, uncached read, {CLIENTS} connections")
     with TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/credits.db"
         key_text = uvloop.run(fill(url))
@@ -37,7 +37,7 @@ def report() -> None:
 
 
 def credits_request(key_text: str) -> bytes:
-    """GET /credits with a key, as it goes over the wire."""
+    """The bytes of GET /credits with a key."""
     return (
         "GET /api/v1/credits HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n"
         f"Authorization: Bearer {key_text}\r\nX-Request-Id: bench-1\r\n\r\n"
@@ -53,14 +53,18 @@ def _round(servers: dict[str, Server], request: bytes) -> dict[str, Load]:
 
 def _print(rounds: list[dict[str, Load]]) -> None:
     for name in rounds[0]:
-        load = _median([one[name] for one in rounds])
+        load = _median([measured[name] for measured in rounds])
         print(
             f"  {name:26} {load.requests_s:8,.0f} requests/s  CPU {load.cpu_us:5.1f} us/request  "
             f"p50 {load.p50_ms:.2f} ms  p99 {load.p99_ms:.2f} ms"
         )
     for name in rounds[0].keys() - {OURS}:
-        rate = statistics.median(one[OURS].requests_s / one[name].requests_s for one in rounds)
-        cpu = statistics.median(one[name].cpu_us / one[OURS].cpu_us for one in rounds)
+        rate = statistics.median(
+            measured[OURS].requests_s / measured[name].requests_s for measured in rounds
+        )
+        cpu = statistics.median(
+            measured[name].cpu_us / measured[OURS].cpu_us for measured in rounds
+        )
         bar = " (bar: 0.65)" if name == BARE else ""
         print(f"  ratio to {name}: {rate:.2f} by rate, {cpu:.2f} by CPU{bar}")
 
@@ -70,7 +74,7 @@ def _median(loads: list[Load]) -> Load:
 
 
 def _answer(port: int, key_text: str) -> str:
-    """Our answer, for the bare application to repeat."""
+    """The response of ModelGates, for the bare application to repeat."""
     connection = http.client.HTTPConnection(HOST, port)
     headers = {"Authorization": f"Bearer {key_text}", "X-Request-Id": "bench-1"}
     connection.request("GET", "/api/v1/credits", headers=headers)

@@ -1,4 +1,4 @@
-"""The first byte of a page of the documentation against that of /healthz."""
+"""The time to the first byte of a documentation page, against that of /healthz."""
 
 import statistics
 from tempfile import TemporaryDirectory
@@ -18,20 +18,20 @@ PAGES = {
 
 def report() -> None:
     """Measure and print."""
-    print("documentation: first byte of a page, one connection, as a browser asks")
+    print("documentation: time to the first byte of a page, one connection, a browser's headers")
     with TemporaryDirectory() as folder, modelgates(f"sqlite:///{folder}/docs.db") as server:
         for path in PAGES.values():
             _first_byte_ms(server, path, 1)
-        # In turns, so that what else the machine does meets all alike.
+        # In turns, so that other load of the machine affects all alike.
         rounds = [
             {path: _first_byte_ms(server, path, REQUESTS) for path in (HEALTH, *PAGES.values())}
             for _ in range(ROUNDS)
         ]
-    health_ms = statistics.median(one[HEALTH] for one in rounds)
+    health_ms = statistics.median(measured[HEALTH] for measured in rounds)
     print(f"  {'/healthz':26} {health_ms:.3f} ms")
     for name, path in PAGES.items():
-        took_ms = statistics.median(one[path] for one in rounds)
-        ratio = statistics.median(one[path] / one[HEALTH] for one in rounds)
+        took_ms = statistics.median(measured[path] for measured in rounds)
+        ratio = statistics.median(measured[path] / measured[HEALTH] for measured in rounds)
         print(f"  {name:26} {took_ms:.3f} ms, ratio {ratio:.2f} (bar: 3)")
 
 

@@ -1,7 +1,7 @@
-"""What a metered call costs in time, and how many a gateway does in a second.
+"""The time that a metered call adds, and the number of calls per second.
 
-Direct to the sandbox process, through ModelGates with a ledger file at `synchronous=FULL`, and
-through Portkey, which does not meter.
+Calls go directly to the sandbox process, through ModelGates with a ledger file at
+`synchronous=FULL`, and through Portkey, which does not meter.
 """
 
 import statistics
@@ -20,20 +20,20 @@ Rounds = list[dict[str, Load]]
 
 def report() -> None:
     """Measure and print."""
-    print("metered calls: POST /chat/completions, the sandbox as a process of its own behind it")
+    print("metered calls: POST /chat/completions, with the sandbox as a separate process")
     with sides() as these:
         if PORTKEY not in these.by_name:
-            print("  no Portkey to compare with: it needs Node 20 or newer")
+            print("  Portkey is not installed: it needs Node 20 or newer.")
         these.warm(PLAIN, STREAM)
         _alone(these, STREAM, "100-chunk streams, 1 client: time to the first byte")
-        _alone(these, PLAIN, "plain calls, 1 client: time to the answer")
+        _alone(these, PLAIN, "plain calls, 1 client: time to the response")
         _together(these, PLAIN, 100, f"plain calls, {CLIENTS} clients", "calls")
         _together(these, STREAM, 25, f"100-chunk streams, {CLIENTS} clients", "streams")
-        these.check_books()
+        these.check_ledger()
 
 
 def _alone(these: Sides, shape: Shape, title: str) -> None:
-    """How much later the first byte of the body comes than without a gateway."""
+    """Print how much time a gateway adds before the first byte of the body."""
     rounds = these.rounds(shape, clients=1, count=200, rounds=ROUNDS)
     print(f"  {title}")
     for name in these.by_name:
@@ -41,7 +41,9 @@ def _alone(these: Sides, shape: Shape, title: str) -> None:
         p99_ms = _median(rounds, name, lambda load: load.first_p99_ms)
         line = f"    {name:12} p50 {p50_ms:6.2f} ms  p99 {p99_ms:6.2f} ms"
         if name != DIRECT:
-            added = [one[name].first_p50_ms - one[DIRECT].first_p50_ms for one in rounds]
+            added = [
+                measured[name].first_p50_ms - measured[DIRECT].first_p50_ms for measured in rounds
+            ]
             line += f"  added {statistics.median(added):5.2f} ms"
         print(line + _remark(name, shape))
 
@@ -50,12 +52,12 @@ def _remark(name: str, shape: Shape) -> str:
     if name == OURS and shape.stream:
         return " (bar: 1.5)"
     if name == PORTKEY and shape.stream:
-        return " (25 of them it waits on purpose)"
+        return " (of which it waits 25 ms on purpose)"
     return ""
 
 
 def _together(these: Sides, shape: Shape, count: int, title: str, unit: str) -> None:
-    """Rates, and the CPU time of the gateway's process, with many clients at once."""
+    """Print the rates and the CPU time of the gateway's process with many clients at once."""
     rounds = these.rounds(shape, clients=CLIENTS, count=count, rounds=ROUNDS)
     print(f"  {title}")
     for name in these.by_name:
@@ -68,8 +70,8 @@ def _together(these: Sides, shape: Shape, count: int, title: str, unit: str) -> 
             f"p50 {p50_ms:6.2f} ms  p99 {p99_ms:6.2f} ms"
         )
     if PORTKEY in these.by_name:
-        by_rate = [one[OURS].requests_s / one[PORTKEY].requests_s for one in rounds]
-        by_cpu = [one[PORTKEY].cpu_us / one[OURS].cpu_us for one in rounds]
+        by_rate = [measured[OURS].requests_s / measured[PORTKEY].requests_s for measured in rounds]
+        by_cpu = [measured[PORTKEY].cpu_us / measured[OURS].cpu_us for measured in rounds]
         bar = "" if shape.stream else " (bar: 3)"
         print(
             f"    ratio to {PORTKEY}: {statistics.median(by_rate):.2f} by rate{bar}, "
@@ -78,4 +80,4 @@ def _together(these: Sides, shape: Shape, count: int, title: str, unit: str) -> 
 
 
 def _median(rounds: Rounds, name: str, figure: Callable[[Load], float]) -> float:
-    return statistics.median(figure(one[name]) for one in rounds)
+    return statistics.median(figure(measured[name]) for measured in rounds)

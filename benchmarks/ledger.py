@@ -1,7 +1,7 @@
-"""How many holds and captures a second the ledger makes durable.
+"""The number of holds and captures per second that the ledger makes durable.
 
-Compared in one run on the same store with the same clients, at `synchronous=FULL`: each operation
-in a transaction of its own, and all that wait in one.
+Compares, in one run on the same store with the same clients at `synchronous=FULL`, one transaction
+per operation with one transaction for all waiting operations.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class Spender(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """What one measurement gave. Latencies are per operation."""
+    """The results of one measurement. Latencies are per operation."""
 
     pairs_s: float
     cpu_us: float

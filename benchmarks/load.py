@@ -1,4 +1,4 @@
-"""A load client: keep-alive connections that ask for one thing and count the answers."""
+"""A load client: keep-alive connections that repeat one request and count the responses."""
 
 import asyncio
 import re
@@ -14,10 +14,10 @@ _WHOLE_STREAM = b"data: [DONE]\n\n" + _LAST_CHUNK
 
 
 class Load(NamedTuple):
-    """What one burst gave; `cpu_us` is the server's CPU time for each request.
+    """The results of one burst; `cpu_us` is the server's CPU time per request.
 
-    `first_p50_ms` and `first_p99_ms` tell when the first byte of the body was there. Errors are
-    answers of another status than 200, or with an error in them, and streams without their end.
+    `first_p50_ms` and `first_p99_ms` are times to the first byte of the body. Errors are responses
+    with a status other than 200, responses with an error inside, and streams without their end.
     """
 
     requests_s: float
@@ -30,7 +30,7 @@ class Load(NamedTuple):
 
 
 class _Client(asyncio.Protocol):
-    """One connection: the next request leaves when the answer to the last is whole."""
+    """One connection: the next request is sent when the last response is complete."""
 
     def __init__(self, request: bytes, count: int) -> None:
         self.done = asyncio.get_running_loop().create_future()
@@ -42,7 +42,7 @@ class _Client(asyncio.Protocol):
         self._sent = self._first = 0.0
         self._head = self._tail = b""
         self._in_body = self._is_stream = self._failed = False
-        self._missing: int | None = None  # of the body; None in one that ends with its last chunk
+        self._missing: int | None = None  # bytes of the body; None if it ends with its last chunk
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -80,7 +80,7 @@ class _Client(asyncio.Protocol):
         self._transport.write(self._request)
 
     def _read_head(self, data: bytes) -> bytes:
-        """What has come of the body."""
+        """The bytes of the body that have arrived with the headers."""
         self._head += data
         head, end, body = self._head.partition(b"\r\n\r\n")
         if not end:
@@ -121,7 +121,7 @@ async def _burst(host: str, port: int, pid: int, request: bytes, clients: int, c
     took, spent = time.perf_counter() - started, _cpu_s(pid) - cpu
     latencies = sorted(latency for _, client in pairs for latency in client.latencies)
     firsts = sorted(first for _, client in pairs for first in client.firsts)
-    assert latencies, "not one answer came whole"
+    assert latencies, "no response was complete"
     return Load(
         clients * count / took,
         spent / (clients * count) * 1e6,

@@ -1,4 +1,4 @@
-"""Whether the memory of the gateway stays flat over very many calls."""
+"""Whether the memory of the gateway stays constant over many calls."""
 
 import sys
 from statistics import linear_regression
@@ -10,13 +10,13 @@ from benchmarks.sides import OURS, sides
 CALLS = 200_000
 _STEPS = 100
 _WARM_UP = 0.1
-"""The share of the calls that fills caches, pools and the allocator."""
+"""The share of the calls that fill caches, pools and the allocator."""
 
 
 def report(calls: int) -> None:
     """Measure and print; takes minutes."""
     step = calls // _STEPS // CLIENTS * CLIENTS
-    assert step, f"fewer than {_STEPS * CLIENTS} calls show nothing"
+    assert step, f"at least {_STEPS * CLIENTS} calls are needed"
     with sides(with_portkey=False) as these:
         made, kib = [0], [resident_kib(these.ours.pid)]
         while made[-1] < calls:
@@ -34,4 +34,4 @@ def report(calls: int) -> None:
             f"{made[first]:,}, {kib[-1] / 1024:.1f} at the end: "
             f"{slope_kib:+.3f} KiB per 1,000 calls"
         )
-        these.check_books()
+        these.check_ledger()

@@ -1,4 +1,4 @@
-"""Server processes to measure, and accounts for them to answer about."""
+"""Server processes to measure, and accounts for their requests."""
 
 import os
 import socket
@@ -40,13 +40,13 @@ class Server(NamedTuple):
 
 
 async def fill(url: str) -> str:
-    """An account with credits; the text of its management key."""
+    """Open an account with credits; returns the text of its management key."""
     [text] = await open_account(url, 100 * PICOS_PER_DOLLAR + 5 * 10**11, KeyKind.MANAGEMENT)
     return text
 
 
 async def open_account(url: str, credits_pico: int, *kinds: KeyKind) -> list[str]:
-    """An account with credits; the texts of its keys, one of each kind."""
+    """Open an account with credits; returns the texts of its keys, one of each kind."""
     async with open_gateway(load_settings(database_url=url)) as gateway:
         account = await gateway.accounts.open("bench")
         await gateway.credits.grant(account.id, credits_pico, "bench")
@@ -57,7 +57,7 @@ async def open_account(url: str, credits_pico: int, *kinds: KeyKind) -> list[str
 
 
 def environment(url: str, tree: Path | None = None) -> dict[str, str]:
-    """Environment variables of the command `modelgates`: its database, and whose source it runs.
+    """Environment variables of the command `modelgates`: its database and its source tree.
 
     `tree` is the root of a checkout; without it, the installed source runs.
     """
@@ -68,7 +68,7 @@ def environment(url: str, tree: Path | None = None) -> dict[str, str]:
 
 
 def run(arguments: list[str], variables: dict[str, str]) -> str:
-    """What a command of `modelgates` prints; raises when it fails."""
+    """Run a command of `modelgates` and return its output; raises if it fails."""
     return subprocess.run(
         [_MODELGATES, *arguments],
         env=variables,
@@ -81,7 +81,7 @@ def run(arguments: list[str], variables: dict[str, str]) -> str:
 
 @contextmanager
 def modelgates(url: str, config: Path | None = None, tree: Path | None = None) -> Iterator[Server]:
-    """ModelGates on a database, with the providers of a configuration file."""
+    """ModelGates with a database and the providers of a configuration file."""
     variables = environment(url, tree)
     if config is not None:
         variables["MODELGATES_CONFIG"] = str(config)
@@ -91,7 +91,7 @@ def modelgates(url: str, config: Path | None = None, tree: Path | None = None) -
 
 @contextmanager
 def sandbox() -> Iterator[Server]:
-    """The sandbox's models as a provider of its own, which everything else is put before."""
+    """The sandbox's models as a separate provider, the upstream of all others."""
     command = [_MODELGATES, "sandbox", "serve", "--port", "0"]
     with _started(command, dict(os.environ)) as (process, line):
         yield Server(process.pid, _port_of(line))
@@ -99,10 +99,10 @@ def sandbox() -> Iterator[Server]:
 
 @contextmanager
 def portkey() -> Iterator[Server | None]:
-    """Portkey's gateway; None where `make bench` found no Node to install it with.
+    """Portkey's gateway; None if `make bench` found no Node to install it with.
 
-    `portkey/package.json` pins the adapter it serves HTTP with. With the newest one that Portkey
-    1.15.2 allows, every stream is answered with 500.
+    `portkey/package.json` pins its HTTP adapter. With the newest version that Portkey 1.15.2
+    allows, every stream gets a 500.
     """
     if not _PORTKEY.exists():
         yield None
@@ -121,7 +121,7 @@ def portkey() -> Iterator[Server | None]:
 
 @contextmanager
 def bare(answer: str) -> Iterator[Server]:
-    """The yardstick; `answer` is JSON with headers and body."""
+    """The baseline; `answer` is JSON with headers and body."""
     command = [sys.executable, "-m", "benchmarks.bare", answer]
     with _started(command, dict(os.environ)) as (process, line):
         yield Server(process.pid, int(line))
@@ -143,17 +143,17 @@ def nginx(body: str) -> Iterator[Server]:
 
 
 def verify(url: str) -> str:
-    """What `modelgates ledger verify` says of a database; raises when the books are not right."""
+    """The output of `modelgates ledger verify` for a database; raises if it finds an error."""
     return run(["ledger", "verify"], environment(url))
 
 
 def resident_kib(pid: int) -> int:
-    """The memory of a process that is in RAM now (Linux)."""
+    """The resident memory of a process now (Linux)."""
     return _memory_kib(pid, "VmRSS")
 
 
 def peak_kib(pid: int) -> int:
-    """The most memory of a process that ever was in RAM (Linux)."""
+    """The peak resident memory of a process (Linux)."""
     return _memory_kib(pid, "VmHWM")
 
 
@@ -190,7 +190,7 @@ def _await_listener(port: int) -> None:
 def _started(
     command: list[str], environment: dict[str, str]
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A process that prints one line when it is ready; ended with the block."""
+    """A process that prints one line when it is ready; it is stopped at the end of the block."""
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:

@@ -1,4 +1,4 @@
-"""The sides of a comparison: the sandbox process, and what calls are sent through to reach it."""
+"""The sides of a comparison: the sandbox process, directly and through each gateway."""
 
 import http.client
 import json
@@ -27,7 +27,7 @@ _CREDITS_PICO = 100_000 * PICOS_PER_DOLLAR
 
 
 class Shape(NamedTuple):
-    """A request, whatever it is sent through; `model` is the sandbox's name."""
+    """A request, whichever side it is sent through; `model` is the sandbox's name."""
 
     model: str
     message: str
@@ -42,13 +42,13 @@ class Shape(NamedTuple):
             "max_tokens": self.max_tokens,
         }
         if self.stream:
-            # ModelGates asks for the usage anyhow; so all sides hand on the same chunks.
+            # ModelGates always requests the usage; with this, all sides relay the same chunks.
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         return body
 
 
 class Side(NamedTuple):
-    """A server, and how it is asked for a model of the sandbox."""
+    """A server, and how to call a model of the sandbox through it."""
 
     server: Server
     path: str
@@ -56,7 +56,7 @@ class Side(NamedTuple):
     headers: dict[str, str]
 
     def request(self, shape: Shape) -> bytes:
-        """The whole request as it goes over the wire."""
+        """The bytes of the whole request."""
         body = json.dumps(shape.body(self.before_model + shape.model)).encode()
         headers = {
             "Host": f"{HOST}:{self.server.port}",
@@ -70,9 +70,9 @@ class Side(NamedTuple):
 
 
 class Sides:
-    """All sides, by name; Portkey is one of them where it is installed.
+    """All sides, by name; Portkey is one of them if it is installed.
 
-    `check_books` compares what ModelGates has charged with what the sandbox says was used.
+    `check_ledger` compares the charges of ModelGates with the usage that the sandbox reports.
     """
 
     def __init__(self, by_name: dict[str, Side], url: str, management_key: str) -> None:
@@ -96,7 +96,7 @@ class Sides:
         return burst(HOST, server.port, server.pid, request, clients=clients, count=count)
 
     def warm(self, *shapes: Shape) -> None:
-        """Make each side do for some seconds what will be measured."""
+        """Send each side the requests to be measured for a few seconds."""
         for name in self.by_name:
             until = time.monotonic() + WARM_S
             while time.monotonic() < until:
@@ -106,27 +106,27 @@ class Sides:
     def rounds(
         self, shape: Shape, *, clients: int, count: int, rounds: int
     ) -> list[dict[str, Load]]:
-        """Measure all sides in turns; every answer has to be a good one."""
+        """Measure all sides in turns; raises if a response failed."""
         measured = [
             {name: self.burst(name, shape, clients=clients, count=count) for name in self.by_name}
             for _ in range(rounds)
         ]
-        for one in measured:
-            assert not any(load.errors for load in one.values()), one
+        for each in measured:
+            assert not any(load.errors for load in each.values()), each
         return measured
 
-    def check_books(self) -> None:
-        """`GET /credits` is the sum of all calls to the pico-dollar, and the books are right."""
+    def check_ledger(self) -> None:
+        """Check `GET /credits` against the sum of all calls, exactly, and verify the ledger."""
         due = sum((self._cost(shape) * calls for shape, calls in self._made.items()), Decimal(0))
         headers = {"Authorization": f"Bearer {self._management_key}"}
         answer = _ask(self.ours, "GET", "/api/v1/credits", headers)
         used = answer["data"]["total_usage"]
-        assert used == due, f"{used} was charged for what costs {due}"
+        assert used == due, f"{used} was charged for calls that cost {due}"
         calls, verdict = self._made.total(), verify(self._url)
-        print(f"  books: {calls:,} calls cost {due} dollars, as GET /credits says. {verdict}")
+        print(f"  ledger: {calls:,} calls cost {due} dollars, equal to GET /credits. {verdict}")
 
     def _cost(self, shape: Shape) -> Decimal:
-        """What a call costs, by the usage that the sandbox reports to those who ask it directly."""
+        """The cost of a call, from the usage that the sandbox reports when called directly."""
         side = self.by_name[DIRECT]
         answer = _ask(
             side.server,
@@ -141,7 +141,7 @@ class Sides:
 
 @contextmanager
 def sides(*, with_portkey: bool = True) -> Iterator[Sides]:
-    """Start everything, with an empty ledger in a file."""
+    """Start all servers, with an empty ledger in a file."""
     with TemporaryDirectory() as folder, ExitStack() as stack:
         url = f"sqlite:///{folder}/calls.db"
         management_key, inference_key = uvloop.run(
@@ -182,7 +182,7 @@ def configured(folder: Path, base_url: str) -> Path:
 def _ask(
     server: Server, method: str, path: str, headers: dict[str, str], body: Any = None
 ) -> dict[str, Any]:
-    """One request; numbers come as exact decimals."""
+    """Send one request and return the body, with numbers as exact decimals."""
     connection = http.client.HTTPConnection(HOST, server.port)
     try:
         payload = None if body is None else json.dumps(body)

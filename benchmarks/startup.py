@@ -1,4 +1,4 @@
-"""The time to the first 200, the memory it takes, and reads of a long journal."""
+"""The time and memory until the first 200, and reads of an account with a long journal."""
 
 import http.client
 import sqlite3
@@ -24,7 +24,7 @@ def report() -> None:
         url = f"sqlite:///{folder}/startup.db"
         uvloop.run(fill(url))
         starts = [_start(url) for _ in range(STARTS)]
-    print("start: process to first 200 of /healthz, and resident memory then")
+    print("start: time from process to first 200 of /healthz, and resident memory then")
     print(
         f"  {statistics.median(ms for ms, _ in starts):.0f} ms, "
         f"{statistics.median(mib for _, mib in starts):.0f} MiB"
@@ -56,7 +56,7 @@ def _read_us(entries: int) -> float:
 
 
 def _lengthen(path: Path, entries: int) -> None:
-    """Give the one account so many more entries; only their number matters here."""
+    """Add this many entries to the only account; only their number matters here."""
     connection = sqlite3.connect(path)
     connection.execute(
         """
@@ -73,12 +73,12 @@ def _lengthen(path: Path, entries: int) -> None:
     connection.close()
 
 
-async def _time_reads(url: str, wanted: str) -> float:
+async def _time_reads(url: str, hashed: str) -> float:
     async with open_gateway(load_settings(database_url=url)) as gateway:
         times = []
         for _ in range(READS):
             before = time.perf_counter()
-            caller = await gateway.store.authenticated_key(wanted)
+            caller = await gateway.store.authenticated_key(hashed)
             times.append(time.perf_counter() - before)
             assert caller is not None
         return statistics.median(times) * 1e6

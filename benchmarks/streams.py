@@ -1,4 +1,4 @@
-"""A thousand slow streams at once, at the pace at which models write."""
+"""A thousand slow streams at once, at the pace at which models generate text."""
 
 import json
 import statistics
@@ -27,7 +27,7 @@ def report() -> None:
                 loads[name].append(these.burst(name, SLOW, clients=STREAMS, count=1))
         for name, pid in pids.items():
             _print(name, loads[name], before_kib[name], peak_kib(pid))
-        these.check_books()
+        these.check_ledger()
 
 
 def _print(name: str, loads: list[Load], before_kib: int, peak_kib: int) -> None:

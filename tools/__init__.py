@@ -1,1 +1,1 @@
-"""What writes files of the project that a person would get wrong."""
+"""Programs that write files of the project."""

@@ -1,7 +1,7 @@
 """Write bootstrap/price_seeds.json from the pinned genai-prices: `python -m tools.price_seeds`.
 
-Read is only what names a model exactly and what a price of one plain call is; all else is refused
-with the reason, which docs/decisions/0010-prices-from-exact-ids.md explains.
+Takes only exact model names and prices that apply to one plain call. All other data is refused with
+a reason; docs/decisions/0010-prices-from-exact-ids.md explains the reasons.
 """
 
 import json
@@ -33,7 +33,7 @@ PROVIDERS = (
     "voyageai", "x-ai", "zai",
 )  # fmt: skip
 
-# Which meter a key of genai-prices is, and for how many units its figure stands (a power of ten).
+# The meter for each key of genai-prices, and the power of ten of the units that its price is for.
 METERS = {
     "input_mtok": ("input", 6),
     "cache_read_mtok": ("cache_read", 6),
@@ -47,9 +47,9 @@ METERS = {
     "output_image_mtok": ("output_image", 6),
     "requests_kcount": ("request", 3),
 }
-# Fees for what a request asks for beside the completion; the gateway refuses such requests.
+# Fees for searches that a request can add to a completion; the gateway rejects such requests.
 BY_REQUEST = {"web_searches_kcount", "storage_searches_kcount"}
-# No provider says in its usage how much of what was cached is sound; it is charged as text.
+# No provider reports how many cached tokens are audio, so they are charged as text.
 CACHED_AUDIO = "cache_audio_read_mtok"
 
 SEARCHING = {"search", "sonar", "online", "research", "perplexity"}
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def text() -> str:
-    """The whole file, one model on each line, so that a change of prices can be read."""
+    """The whole file, with one model per line so that diffs of prices are readable."""
     prices: dict[str, Any] = {}
     refused: dict[str, list[str]] = {}
     for provider in sorted(providers, key=lambda provider: provider.id):
@@ -90,30 +90,30 @@ def text() -> str:
 
 
 def notice() -> str:
-    """The licence that the data comes under, which asks to be kept with it."""
+    """The license of the data, which has to be kept with it."""
     [path] = [path for path in distribution("genai-prices").files or () if path.name == "LICENSE"]
     return f"The prices are taken from genai-prices.\n\n{path.read_text(encoding='utf-8')}"
 
 
 def refusal(provider_id: str, model: ModelInfo) -> str | None:
-    """Why the data of a model is no price of one plain call, in words that end a sentence."""
+    """Why the data of a model is not a price of one plain call, as the end of a sentence."""
     rows = [rates(row) for row in rows_of(model)]
     keys = {key for row in rows for key in row}
     unknown = sorted(keys - METERS.keys() - BY_REQUEST - {CACHED_AUDIO})
     if not all(rows) or not all("input_mtok" in row for row in rows):
-        return "without a price of what it reads"
+        return "without a price for its input"
     if any(isinstance(row.constraint, TimeOfDateConstraint) for row in rows_of(model)):
         return "with a price that depends on the time of day"
     if unknown:
-        return f"priced by units that a call's usage does not show ({', '.join(unknown)})"
+        return f"with prices for units that usage does not report ({', '.join(unknown)})"
     if searches(model.id):
-        return "without the fee for the searches that it may make"
+        return "without the fee for its web searches"
     if provider_id == "openrouter" and "/" not in model.id:
         return "under a name that OpenRouter does not know"
     if model.id.endswith(":batch"):
-        return "as a batch, at a price that single calls do not have"
+        return "at the price of batches, which does not apply to single calls"
     if any(writes_are_extra(row) for row in rows):
-        return "with a price of cache writes that comes on top of another"
+        return "with a price for cache writes that is added to another price"
     return None
 
 
@@ -123,13 +123,13 @@ def searches(name: str) -> bool:
 
 
 def writes_are_extra(row: dict[str, Any]) -> bool:
-    """Whether writing costs less than reading: then it is a fee beside it, and no rate."""
+    """Whether cache writes cost less than input: then they are a fee on top of it, not a rate."""
     write = row.get("cache_write_mtok")
     return write is not None and at(write, 0) < at(row["input_mtok"], 0)
 
 
 def seed(model: ModelInfo) -> dict[str, Any]:
-    """What the file says of one model."""
+    """The entry of one model in the file."""
     rows: list[Row] = []
     for row in rows_of(model):
         tiers = tiers_of(row)
@@ -148,12 +148,12 @@ def rows_of(model: ModelInfo) -> list[ConditionalPrice]:
 
 
 def rates(row: ConditionalPrice) -> dict[str, Any]:
-    """The figures that a price really has: it answers None for all that could be priced."""
+    """The figures that a price has; everything else that could have one is None."""
     return {key: value for key, value in vars(row.prices).items() if value is not None}
 
 
 def start(row: ConditionalPrice) -> str | None:
-    """The day from whose first moment (UTC) a price holds; None: since ever."""
+    """The day (UTC) from whose start a price applies; None if it has always applied."""
     if isinstance(row.constraint, StartDateConstraint):
         return row.constraint.start_date.isoformat()
     assert row.constraint is None
@@ -161,7 +161,7 @@ def start(row: ConditionalPrice) -> str | None:
 
 
 def tiers_of(row: ConditionalPrice) -> list[Tier]:
-    """The rates by length of the prompt. A key that has no tiers keeps its rate in all of them."""
+    """The rates by length of the prompt. A key without tiers has the same rate in all of them."""
     figures = {key: value for key, value in rates(row).items() if key in METERS}
     starts = {
         tier.start
@@ -183,14 +183,14 @@ def tiers_of(row: ConditionalPrice) -> list[Tier]:
 
 
 def at(value: Decimal | TieredPrices, above: int) -> Decimal:
-    """The figure for prompts of more tokens than that."""
+    """The figure for prompts with more than `above` tokens."""
     if not isinstance(value, TieredPrices):
         return value
     return next((tier.price for tier in reversed(value.tiers) if tier.start <= above), value.base)
 
 
 def rate(figure: Decimal, places: int) -> str:
-    """Dollars per unit, in plain digits: the point moves, and nothing is rounded."""
+    """Dollars per unit in plain digits, without rounding."""
     assert figure.is_finite()
     assert figure > 0
     plain = f"{figure.scaleb(-places, _EXACT):f}"
@@ -198,9 +198,9 @@ def rate(figure: Decimal, places: int) -> str:
 
 
 def aliases(model: ModelInfo) -> Iterator[str]:
-    """Other exact names of a model; what only looks like its name is none.
+    """Other exact names of a model; similar names do not count.
 
-    A variant (`:thinking`) and a model with sound or a search are other offers than the plain one.
+    A variant (`:thinking`) and a model with audio or search differ from the plain model.
     """
     clauses = model.match.or_ if isinstance(model.match, ClauseOr) else [model.match]
     for clause in clauses:
@@ -216,11 +216,11 @@ def _check_names(prices: dict[str, Any]) -> None:
     for name, value in prices.items():
         author = name.partition("/")[0]
         names += [f"{author}/{alias}" for alias in value.get("also", ())]
-    assert len(names) == len(set(names)), "a name stands for one model"
+    assert len(names) == len(set(names)), "a name belongs to two models"
 
 
 def _object(members: dict[str, str]) -> str:
-    """Members that are JSON already, each on its line."""
+    """An object whose values are JSON already, one per line."""
     return "{\n" + ",\n".join(f"{_json(name)}:{value}" for name, value in members.items()) + "\n}"
 
 

@@ -217,9 +217,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     ("lines", "expected"),
     [
         ("", "base_url is missing: write, for example, base_url = "),
-        ('base_url = "api.openai.com"', ": base_url must be like https://host/v1"),
-        ('base_url = "http://[::1"', ": base_url must be like https://host/v1"),
-        ('base_url = "https://key@host/v1"', ": base_url must be like https://host/v1"),
+        ('base_url = "api.openai.com"', ": `base_url` must be a URL such as https://host/v1"),
+        ('base_url = "http://[::1"', ": `base_url` must be a URL such as https://host/v1"),
+        ('base_url = "https://key@host/v1"', ": `base_url` must be a URL such as https://host/v1"),
         (
             'base_url = "https://a/v1"\nprice_list = "openay"',
             "price_list: there is none of 'openay', only",

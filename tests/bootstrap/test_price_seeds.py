@@ -144,13 +144,13 @@ def test_other_exact_names_of_a_model_have_its_price() -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("openai/moderation", "without a price of what it reads"),
+        ("openai/moderation", "without a price for its input"),
         ("deepseek/deepseek-chat", "with a price that depends on the time of day"),
-        ("openai/gpt-image-1", "priced by units that a call's usage does not show"),
-        ("openai/o3-deep-research", "without the fee for the searches that it may make"),
-        ("openrouter/perplexity/sonar", "without the fee for the searches that it may make"),
-        ("openrouter/openai/gpt-4o-mini:batch", "as a batch"),
-        ("openrouter/google/gemini-2.5-pro", "with a price of cache writes that comes on top"),
+        ("openai/gpt-image-1", "with prices for units that usage does not report"),
+        ("openai/o3-deep-research", "without the fee for its web searches"),
+        ("openrouter/perplexity/sonar", "without the fee for its web searches"),
+        ("openrouter/openai/gpt-4o-mini:batch", "at the price of batches"),
+        ("openrouter/google/gemini-2.5-pro", "with a price for cache writes that is added"),
     ],
 )
 def test_what_is_no_price_of_one_plain_call_is_refused_with_its_reason(

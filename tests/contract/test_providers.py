@@ -20,7 +20,7 @@ LIMIT_BYTES = 2**20
 LONG_MS = 600_000
 COMPLETE = ["role", "lorem ", "ipsum ", "dolor ", "stop"]
 GARBAGE = '{"id":"chatcmpl-garbage","choices":[{"index":0,"del'
-BROKEN_OFF = "sandbox ended its answer before its end"
+BROKEN_OFF = "The provider `sandbox` ended its response before it was complete."
 
 
 class Received(NamedTuple):

@@ -15,7 +15,7 @@ from tests.core import calls
 from tests.dialects.openai_chat import chat
 
 HOLE = "@@hole@@"
-"""Stands where a test puts a member into an object."""
+"""Marks the place in an object where a test inserts a field."""
 
 MESSAGE = {"role": "user", "content": "hi"}
 FUNCTION = {"name": "f", "description": "d", "parameters": {"type": "object"}}
@@ -41,15 +41,15 @@ GUARDED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"messages": [{"role": "user", "content": [{"type": "text", "text": "a", HOLE: 0}]}]},
         ["type", "text", "image_url"],
     ),
-    "picture part": (with_part("image_url", {"url": "u"}, **{HOLE: 0}), ["type", "image_url"]),
+    "image part": (with_part("image_url", {"url": "u"}, **{HOLE: 0}), ["type", "image_url"]),
     "url": (with_part("image_url", {"url": "u", HOLE: 0}), ["url", "detail"]),
-    "sound": (
+    "audio": (
         with_part("input_audio", {"data": "d", "format": "wav", HOLE: 0}),
         ["data", "format"],
     ),
     "file": (with_part("file", {"file_data": "d", HOLE: 0}), ["file_data", "file_id", "filename"]),
-    "earlier sound": ({"messages": [{**MESSAGE, "audio": {"id": "a", HOLE: 0}}]}, ["id"]),
-    "earlier picture": (
+    "earlier audio": ({"messages": [{**MESSAGE, "audio": {"id": "a", HOLE: 0}}]}, ["id"]),
+    "earlier image": (
         {"messages": [{**MESSAGE, "images": [{"type": "image_url", "image_url": {HOLE: 0}}]}]},
         ["url"],
     ),
@@ -101,13 +101,13 @@ folds: list[Callable[[str], str]] = [
 
 
 def escaped(name: str, at: int) -> str:
-    """A name as JSON may write it: one of its letters as a number."""
+    """A name in JSON with one of its letters as a Unicode escape."""
     at %= len(name)
     return json.dumps(name[:at])[:-1] + f"\\u{ord(name[at]):04x}" + json.dumps(name[at + 1 :])[1:]
 
 
 def body_with(members: dict[str, Any], inserted: str, separators: tuple[str, str]) -> bytes:
-    """A body with text in the place of the hole's member."""
+    """A body with `inserted` instead of the placeholder field."""
     whole = {"model": calls.MODEL, "messages": [MESSAGE], **members}
     text = json.dumps(whole, separators=separators)
     hole = f'"{HOLE}"{separators[1]}0'
@@ -115,10 +115,10 @@ def body_with(members: dict[str, Any], inserted: str, separators: tuple[str, str
     return text.replace(hole, inserted).encode()
 
 
-def refusal(body: bytes) -> str:
-    with pytest.raises(InvalidInput) as refused:
+def rejection(body: bytes) -> str:
+    with pytest.raises(InvalidInput) as caught:
         parse_request(Api.CHAT, body)
-    return str(refused.value)
+    return str(caught.value)
 
 
 places = st.sampled_from(sorted(GUARDED))
@@ -127,50 +127,50 @@ values = st.sampled_from(["null", "1", '"x"', "[]", '{"a":1}'])
 
 
 @given(places, st.data(), styles, values)
-def test_member_under_another_spelling_is_refused_by_name(
+def test_alternative_spelling_of_a_name_is_rejected_by_name(
     place: str, data: st.DataObject, style: tuple[str, str], value: str
 ) -> None:
     members, names = GUARDED[place]
     name = data.draw(st.sampled_from(names))
-    spelt = data.draw(st.sampled_from(folds))(name)
-    if spelt == name:
+    spelled = data.draw(st.sampled_from(folds))(name)
+    if spelled == name:
         return
-    told = refusal(body_with(members, f"{json.dumps(spelt)}:{value}", style))
-    assert f"write {name} instead of {spelt}" in told
+    message = rejection(body_with(members, f"{json.dumps(spelled)}:{value}", style))
+    assert f"Use `{name}` instead of `{spelled}`" in message
 
 
 @given(places, st.data(), styles, values, st.integers(0, 20))
-def test_member_that_comes_twice_is_refused_by_name(
+def test_field_given_twice_is_rejected_by_name(
     place: str, data: st.DataObject, style: tuple[str, str], value: str, at: int
 ) -> None:
     members, names = GUARDED[place]
     name = data.draw(st.sampled_from([*names, "x_new"]))
     again = escaped(name, at) if data.draw(st.booleans()) else json.dumps(name)
     pair = [f"{json.dumps(name)}:{value}", f"{again}:{data.draw(values)}"]
-    told = refusal(body_with(members, ",".join(data.draw(st.permutations(pair))), style))
-    assert f"{name} is given twice" in told
+    message = rejection(body_with(members, ",".join(data.draw(st.permutations(pair))), style))
+    assert f"`{name}` is given twice" in message
 
 
 @given(st.integers(0, 1999), styles, st.booleans())
-def test_one_doubled_member_among_thousands_is_found(
+def test_duplicate_field_among_thousands_of_objects_is_rejected(
     at: int, style: tuple[str, str], in_parts: bool
 ) -> None:
     many: list[dict[str, Any]] = [{"type": "text", "text": f"word {n}"} for n in range(2000)]
     many[at][HOLE] = 0
     messages = [{"role": "user", "content": many}] if in_parts else many
-    told = refusal(body_with({"messages": messages}, '"text":"x"', style))
-    assert "text is given twice" in told
+    message = rejection(body_with({"messages": messages}, '"text":"x"', style))
+    assert "`text` is given twice" in message
 
 
 @given(st.sampled_from(sorted(FREE)), st.data(), styles)
-def test_what_is_inside_of_schemas_and_maps_of_the_client_passes_byte_for_byte(
+def test_contents_of_schemas_and_client_maps_are_forwarded_byte_for_byte(
     place: str, data: st.DataObject, style: tuple[str, str]
 ) -> None:
     member, members = FREE[place]
     name = data.draw(st.sampled_from(["type", "max_tokens", "content", "stream", "url"]))
     twice = f"{json.dumps(name)}:1,{escaped(name, 1)}: 2"
-    spelt = json.dumps(data.draw(st.sampled_from(folds))(name))
-    body = body_with(members, data.draw(st.sampled_from([twice, f"{spelt} :3"])), style)
+    spelled = json.dumps(data.draw(st.sampled_from(folds))(name))
+    body = body_with(members, data.draw(st.sampled_from([twice, f"{spelled} :3"])), style)
     sent = upstream_body(
         parse_request(Api.CHAT, body), "m1", cap_parameter="max_tokens", cap_tokens=None
     )
@@ -179,7 +179,7 @@ def test_what_is_inside_of_schemas_and_maps_of_the_client_passes_byte_for_byte(
 
 
 @given(st.text(max_size=200))
-def test_any_other_name_passes(name: str) -> None:
+def test_unknown_name_is_accepted(name: str) -> None:
     known = [each for _, names in GUARDED.values() for each in names]
     if spelling(name) in {spelling(each) for each in known} or not name.isascii():
         return
@@ -190,50 +190,53 @@ def test_any_other_name_passes(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "expected"),
     [
-        (b'{"model":"a","model":"a","messages":[{"content":"x"}]}', "model is given twice"),
+        (
+            b'{"model":"a","model":"a","messages":[{"content":"x"}]}',
+            "`model` is given twice. Send it once.",
+        ),
         (
             b'{"model":"a","max_tokens":1,"max\\u005ftokens":9,"messages":[{"content":"x"}]}',
-            "max_tokens is given twice; send it once",
+            "`max_tokens` is given twice. Send it once.",
         ),
         (
             b'{"model":"a","messages":[{"content":"x","Content":[{"type":"file"}]}]}',
-            "write content instead of Content in messages",
+            "Use `content` instead of `Content` in `messages`.",
         ),
         (
             b'{"model":"a","messages":[{"content":"x"}],"tools":[{"type":"function","Type":"web"}]}',
-            "write type instead of Type in tools",
+            "Use `type` instead of `Type` in `tools`.",
         ),
         (
             b'{"model":"a","messages":[{"content":"x"}],"stream_options":{"Include_Usage":false}}',
-            "write include_usage instead of Include_Usage in stream_options",
+            "Use `include_usage` instead of `Include_Usage` in `stream_options`.",
         ),
     ],
 )
-def test_refusal_says_which_member_and_where(body: bytes, told: str) -> None:
-    assert refusal(body).startswith(told)
+def test_rejection_names_the_field_and_its_location(body: bytes, expected: str) -> None:
+    assert rejection(body).startswith(expected)
 
 
 @pytest.mark.parametrize("place", ["root", "message", "text part", "function", "url"])
-def test_object_with_more_names_than_can_be_looked_at_is_refused(place: str) -> None:
+def test_object_with_too_many_names_is_rejected(place: str) -> None:
     members, _ = GUARDED[place]
 
     def body(count: int) -> bytes:
         return body_with(members, ",".join(f'"x{n}":1' for n in range(count)), (",", ":"))
 
-    assert "there are more than 1000 members" in refusal(body(1001))
+    assert "There are more than 1,000 field names in" in rejection(body(1001))
     assert parse_request(Api.CHAT, body(900)).choices == 1
 
 
-def test_name_of_any_length_costs_no_more_than_its_bytes() -> None:
+def test_very_long_name_takes_no_longer_than_its_bytes() -> None:
     members: dict[str, Any] = {"\u017f" * 10**6: 1}
     body = chat.body_of(**members)
     assert parse_request(Api.CHAT, body).choices == 1
 
 
 @pytest.mark.parametrize(
-    ("name", "ours"),
+    ("name", "known"),
     [
         ("N", "n"),
         ("Max_Tokens", "max_tokens"),
@@ -246,6 +249,6 @@ def test_name_of_any_length_costs_no_more_than_its_bytes() -> None:
         ("Stream_Options", "stream_options"),
     ],
 )
-def test_a_name_that_some_server_reads_like_one_of_ours_is_refused(name: str, ours: str) -> None:
+def test_name_that_some_server_reads_as_a_known_one_is_rejected(name: str, known: str) -> None:
     members: dict[str, Any] = {"max_tokens": 1, name: 128}
-    assert refusal(chat.body_of(**members)) == f"write {ours} instead of {name}"
+    assert rejection(chat.body_of(**members)) == f"Use `{known}` instead of `{name}`."

@@ -1,4 +1,4 @@
-"""Bodies of the greatest size that are made to cost more than their bytes."""
+"""Bodies of the largest size, built to cost more than their bytes."""
 
 import json
 from typing import Any
@@ -16,50 +16,53 @@ SIZE = 20 * 1024 * 1024
 ONE = b'{"role":"user","content":"x"}'
 
 
-def refusal(body: bytes, api: Api = Api.CHAT) -> str:
-    with pytest.raises(InvalidInput) as refused:
+def rejection(body: bytes, api: Api = Api.CHAT) -> str:
+    with pytest.raises(InvalidInput) as caught:
         parse_request(api, body)
-    return str(refused.value)
+    return str(caught.value)
 
 
 def filled(start: bytes, unit: bytes, end: bytes) -> bytes:
-    """A body with one unit again and again."""
+    """A body that repeats one unit up to the largest size."""
     return start + unit * ((SIZE - len(start) - len(end)) // len(unit)) + end
 
 
 MESSAGES = b'{"model":"a/b","messages":['
-BESIDE = MESSAGES + ONE + b"],"
+CONTINUED = MESSAGES + ONE + b"],"
 FLOODS = {
     "empty messages": filled(MESSAGES + b"{}", b",{}", b"]}"),
     "messages": filled(MESSAGES + ONE, b"," + ONE, b"]}"),
-    "a doubled name": filled(MESSAGES + b'{"role":"u","role":"x"}', b"," + ONE, b"]}"),
-    "an escaped name": filled(MESSAGES + b'{"\\u0072ole":"u"}', b',{"a":1}', b"]}"),
+    "duplicate name": filled(MESSAGES + b'{"role":"u","role":"x"}', b"," + ONE, b"]}"),
+    "escaped name": filled(MESSAGES + b'{"\\u0072ole":"u"}', b',{"a":1}', b"]}"),
     "white space": filled(MESSAGES + ONE, b', {"a" :1}', b"]}"),
     "parts": filled(MESSAGES + b'{"content":[{"type":"a"}', b',{"type":"b"}', b"]}]}"),
-    "pictures": filled(MESSAGES + b'{"content":"x","images":[{}', b",{}", b"]}]}"),
-    "tools": filled(BESIDE + b'"tools":[{"type":"function"}', b",{}", b"]}"),
-    "models": filled(BESIDE + b'"models":["a"', b',"a"', b"]}"),
-    "only": filled(BESIDE + b'"provider":{"only":["a"', b',"a"', b"]}}"),
-    "names": filled(BESIDE + b'"a":1', b',"\\\\":1', b"}"),
-    "lists": BESIDE + b'"a":' + b"[" * 9_000_000 + b"]" * 9_000_000 + b"}",
+    "images": filled(MESSAGES + b'{"content":"x","images":[{}', b",{}", b"]}]}"),
+    "tools": filled(CONTINUED + b'"tools":[{"type":"function"}', b",{}", b"]}"),
+    "models": filled(CONTINUED + b'"models":["a"', b',"a"', b"]}"),
+    "only": filled(CONTINUED + b'"provider":{"only":["a"', b',"a"', b"]}}"),
+    "names": filled(CONTINUED + b'"a":1', b',"\\\\":1', b"}"),
+    "lists": CONTINUED + b'"a":' + b"[" * 9_000_000 + b"]" * 9_000_000 + b"}",
 }
 
 
 @pytest.mark.parametrize("kind", FLOODS)
-def test_body_is_refused_before_it_is_read_when_it_has_too_many_values(
+def test_body_with_too_many_values_is_rejected_before_it_is_decoded(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(json_object, "_whole_object")  # would take seconds
+    monkeypatch.delattr(json_object, "_whole_object")  # decoding would take seconds
     monkeypatch.delattr(json_object, "_objects")
-    assert refusal(FLOODS[kind]).startswith("the body has more than 250000 strings, or more than")
+    expected = (
+        "The request body has more than 250,000 strings, or more than 50,000 objects and lists."
+    )
+    assert rejection(FLOODS[kind]).startswith(expected)
 
 
-def test_body_passes_when_what_looks_like_values_is_text() -> None:
+def test_body_is_accepted_when_its_value_signs_are_within_strings() -> None:
     text = '{"a":"b\\\\"},[]' * 1_000_000
     assert chat.request(messages=[{"role": "user", "content": text}]).messages == 1
 
 
-def test_body_passes_when_it_has_nearly_as_many_values_as_are_read() -> None:
+def test_body_is_accepted_when_its_values_are_just_below_the_limit() -> None:
     messages = [{"role": "user", "content": "word " * 8}] * 49_000
     for separators in ((",", ":"), (", ", ": ")):
         body = json.dumps({"model": calls.MODEL, "messages": messages}, separators=separators)
@@ -67,54 +70,55 @@ def test_body_passes_when_it_has_nearly_as_many_values_as_are_read() -> None:
 
 
 @pytest.mark.parametrize("flood", [b",1", b",-1", b",null", b',1,"b"', b",[1]", b",[[]]"], ids=str)
-def test_embeddings_are_refused_when_they_are_of_too_many_texts(flood: bytes) -> None:
+def test_embeddings_request_with_too_many_texts_is_rejected(flood: bytes) -> None:
     body = filled(b'{"model":"a/b","input":["a"', flood, b"]}")
-    assert "10000" in refusal(body, Api.EMBEDDINGS) or "250000" in refusal(body, Api.EMBEDDINGS)
+    message = rejection(body, Api.EMBEDDINGS)
+    assert "10,000" in message or "250,000" in message
 
 
 @pytest.mark.parametrize("number", [b",1", b", 12", b",-1"])
-def test_embedding_of_a_text_in_tokens_is_one_text_of_any_length(number: bytes) -> None:
+def test_embeddings_input_in_tokens_is_one_text_of_any_length(number: bytes) -> None:
     body = filled(b'{"model":"a/b","input":[1', number, b"]}")
     assert parse_request(Api.EMBEDDINGS, body).texts == 1
     lists = b'{"model":"a/b","input":[%b]}' % b",".join([b"[%b]" % b"1,2,3,4"] * 2000)
     assert parse_request(Api.EMBEDDINGS, lists).texts == 2000
 
 
-def test_request_is_refused_when_it_names_too_many_models_or_types_of_parts() -> None:
-    told = refusal(chat.body_of(models=["a"] * 101))
-    assert told == "the body does not fit: Expected `array` of length <= 100 - at `$.models`"
+def test_request_with_too_many_models_or_part_types_is_rejected() -> None:
+    message = rejection(chat.body_of(models=["a"] * 101))
+    assert message == "Invalid request body: expected `array` of length <= 100 at `$.models`."
     for name in ("only", "order", "ignore"):
-        told = refusal(chat.body_of(provider={name: ["a"] * 101}))
-        assert "length <= 100" in told
-        assert f"provider.{name}" in told
+        message = rejection(chat.body_of(provider={name: ["a"] * 101}))
+        assert "length <= 100" in message
+        assert f"`provider.{name}`" in message
     parts = [{"type": f"type {number}"} for number in range(101)]
-    told = refusal(chat.body_of(messages=[{"role": "user", "content": parts}]))
-    assert told == "there are more than 100 types of parts in messages"
+    message = rejection(chat.body_of(messages=[{"role": "user", "content": parts}]))
+    assert message == ("`messages` has more than 100 types of content parts. Use fewer types.")
 
 
-def test_names_are_looked_at_only_in_those_objects_that_differ(
+def test_names_are_checked_only_in_objects_that_differ(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    looked_at: list[str] = []
+    checked: list[str] = []
     refuse_too_many = json_object._refuse_too_many
 
-    def look(count: int, path: str) -> None:
-        looked_at.append(path)
+    def check(count: int, path: str) -> None:
+        checked.append(path)
         refuse_too_many(count, path)
 
-    monkeypatch.setattr(json_object, "_refuse_too_many", look)
+    monkeypatch.setattr(json_object, "_refuse_too_many", check)
     odd = b'{"r\\u006fle":"user","content":"x"}'
     body = MESSAGES + b",".join([ONE] * 500 + [odd] + [ONE] * 500) + b"]}"
     assert parse_request(Api.CHAT, body).messages == 1001
-    assert looked_at.count("messages") == 2  # the names of all together, and those of one
-    looked_at.clear()
+    assert checked.count("messages") == 2  # the names of all objects together, and those of one
+    checked.clear()
     tool = {"type": "function", "function": {"name": "f", "description": "d" * 2000}}
     body = json.dumps(
         {"model": "a/b", "messages": [{"content": "x"}], "tools": [tool] * 90},
         separators=(",", ":"),
     ).encode()
     assert parse_request(Api.CHAT, body).has_tools
-    assert looked_at.count("tools") == looked_at.count("function of tools") == 1
+    assert checked.count("tools") == checked.count("`function` of `tools`") == 1
 
 
 @pytest.mark.parametrize(
@@ -130,32 +134,38 @@ def test_names_are_looked_at_only_in_those_objects_that_differ(
         {"x": {}, "service_tier": "x" * 10**6},
     ],
 )
-def test_refusal_is_short_however_long_the_member_is(member: dict[str, Any]) -> None:
-    assert len(refusal(chat.body_of(**member))) < 600
+def test_rejection_is_short_when_the_quoted_value_is_long(member: dict[str, Any]) -> None:
+    assert len(rejection(chat.body_of(**member))) < 600
 
 
 @pytest.mark.parametrize(
-    ("member", "told"),
+    ("member", "expected"),
     [
         (
             b'"messages":"hi"',
-            "the body does not fit: Expected `array`, got `str` - at `$.messages`",
+            "Invalid request body: expected `array`, got `str` at `$.messages`.",
         ),
         (
             b'"messages":[{"content":"x"}],"stream_options":"x"',
-            "the body does not fit: Expected `object`, got `str` - at `$.stream_options`",
+            "Invalid request body: expected `object`, got `str` at `$.stream_options`.",
         ),
         (
             b'"messages":[{"content":"x"}],"tools":[{"type":1}]',
-            "the body does not fit: Expected `str`, got `int` - at `$.tools[0].type`",
+            "Invalid request body: expected `str`, got `int` at `$.tools[0].type`.",
         ),
-        (b'"messages":["x"]', "Expected `object`, got `str` - at `$.messages[0]`"),
-        (b'"messages":[{"content":"a \\ud83d b"}]', "half a character (\\ud83d): a surrogate"),
-        (b'"messages":[{"content":"a \\ud83d"}]', "half a character (\\ud83d): a surrogate"),
-        (b'"messages":[{"content":"\\ud83d\\ude00 \\ude01 b"}]', "half a character (\\ude01)"),
-        (b'"user":"\\ud83d","messages":[]', "half a character (\\ud83d)"),
-        (b'"messages":[{"content":"a', "the body does not fit: Input data was truncated"),
+        (b'"messages":["x"]', "expected `object`, got `str` at `$.messages[0]`."),
+        (
+            b'"messages":[{"content":"a \\ud83d b"}]',
+            "`\\ud83d` is half of a surrogate pair",
+        ),
+        (b'"messages":[{"content":"a \\ud83d"}]', "`\\ud83d` is half of a surrogate pair"),
+        (
+            b'"messages":[{"content":"\\ud83d\\ude00 \\ude01 b"}]',
+            "`\\ude01` is half of a surrogate pair",
+        ),
+        (b'"user":"\\ud83d","messages":[]', "`\\ud83d` is half of a surrogate pair"),
+        (b'"messages":[{"content":"a', "Invalid request body: input data was truncated."),
     ],
 )
-def test_refusal_says_what_does_not_fit_and_where(member: bytes, told: str) -> None:
-    assert told in refusal(b'{"model":"a/b",%b}' % member)
+def test_rejection_names_the_invalid_value_and_its_location(member: bytes, expected: str) -> None:
+    assert expected in rejection(b'{"model":"a/b",%b}' % member)

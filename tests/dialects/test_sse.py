@@ -16,7 +16,7 @@ PROVIDER = b"data: " + HELLO + b"\n\ndata: " + USAGE + b"\n\ndata: [DONE]\n\n"
 EVENTS = [HELLO, USAGE, b"[DONE]"]
 AMPLE = 10_000
 
-# What a stream may be made of, and what must not be taken for a line end, a mark or a data line.
+# Pieces of streams, and bytes that must not be read as a line end, a mark or a data line.
 PARTS = [
     b"data", b"data:", b"data: ", b"data:  ", b"data: {}\n\n", b"data: [DONE]\r\n\r\n", b"Data: ",
     b"datas:", b" data:", b"event: error", b"id: 1", b"retry: 10", b": OPENROUTER PROCESSING\n\n",
@@ -31,10 +31,11 @@ places = st.lists(st.integers(0, 300), max_size=12)
 
 
 class Standard:
-    """The standard's algorithm, a character at a time, over a whole stream without its mark.
+    """The standard's algorithm, character by character, for a whole stream without its mark.
 
-    `events` are those dispatched, `last` is the one that only misses its blank line, and `too_long`
-    is our limit. As in a browser, `text` is the decoded stream; as Latin-1 it is the bytes.
+    `events` are those dispatched, `last` is the one that lacks only its blank line, and `too_long`
+    is the reader's own limit. As in a browser, `text` is the decoded stream; decoded as Latin-1 it
+    is the bytes.
     """
 
     def __init__(self, text: str, limit: int = AMPLE) -> None:
@@ -98,7 +99,7 @@ def byte_by_byte(stream: bytes) -> list[bytes]:
 
 
 def outcome(pieces: Iterable[bytes], limit: int = AMPLE) -> tuple[list[bytes], bool]:
-    """All events to the end of the stream, and whether it was refused then."""
+    """All events of a stream, and whether the reader rejected it in the end."""
     reader = SseReader(event_max_bytes=limit)
     events: list[bytes] = []
     try:
@@ -111,7 +112,7 @@ def outcome(pieces: Iterable[bytes], limit: int = AMPLE) -> tuple[list[bytes], b
 
 
 def events_of(stream: bytes) -> list[bytes]:
-    """The events of a stream that comes whole; byte by byte it must read the same."""
+    """The events of a stream fed as a whole; fed byte by byte, they must be the same."""
     reader = SseReader()
     events = reader.feed(stream)
     slow = SseReader()
@@ -132,7 +133,7 @@ def ways_to_cut(pieces: list[bytes], cuts: list[int]) -> Iterator[list[bytes]]:
 @example([PROVIDER], [])
 @example([BOM, PROVIDER], [1, 2])
 @example([b"data: a\r", b"\ndata: b\r\n\r\n"], [])
-def test_no_stream_reads_otherwise_than_the_standard_however_it_is_cut(
+def test_every_stream_is_read_per_the_standard_however_it_is_cut(
     pieces: list[bytes], cuts: list[int]
 ) -> None:
     expected = standard(b"".join(pieces))
@@ -141,10 +142,10 @@ def test_no_stream_reads_otherwise_than_the_standard_however_it_is_cut(
 
 
 @settings(max_examples=500)
-@given(streams, places, st.integers(len(BOM), 90))  # half a mark is kept back, and not counted
+@given(streams, places, st.integers(len(BOM), 90))  # half a mark is buffered and does not count
 @example([PROVIDER], [], len(USAGE) + 6)
 @example([PROVIDER], [], len(USAGE) + 5)
-def test_a_limit_is_the_same_however_the_stream_is_cut(
+def test_limit_is_the_same_however_the_stream_is_cut(
     pieces: list[bytes], cuts: list[int], limit: int
 ) -> None:
     expected = standard(b"".join(pieces), limit)
@@ -156,42 +157,42 @@ def test_a_limit_is_the_same_however_the_stream_is_cut(
 @settings(max_examples=500)
 @given(streams)
 @example([b"data: a\r\r", b"data: b\r\n\r", b"\n"])
-def test_no_event_is_held_back_or_handed_over_early(pieces: list[bytes]) -> None:
-    reader, come, events = SseReader(), b"", []
+def test_event_is_returned_as_soon_as_it_is_complete(pieces: list[bytes]) -> None:
+    reader, received, events = SseReader(), b"", []
     for piece in pieces:
-        come += piece
+        received += piece
         events += reader.feed(piece)
-        assert events == as_bytes(standard(come).events)
+        assert events == as_bytes(standard(received).events)
 
 
 @given(streams)
-def test_bad_utf8_moves_no_line_end(pieces: list[bytes]) -> None:
-    # The standard decodes first. We cut the bytes, and must find the same places.
+def test_invalid_utf8_does_not_move_line_ends(pieces: list[bytes]) -> None:
+    # The standard decodes first. The reader splits the bytes and must find the same line ends.
     expected = Standard(b"".join(pieces).removeprefix(BOM).decode(errors="replace"))
     events, _ = outcome(pieces)
     assert [event.decode(errors="replace") for event in events] == expected.events + expected.last
 
 
-def test_the_events_of_a_provider_are_exactly_its_payloads() -> None:
+def test_events_of_a_provider_are_exactly_its_payloads() -> None:
     assert events_of(PROVIDER) == EVENTS
     assert events_of(PROVIDER.replace(b"data: ", b"data:")) == EVENTS
     assert events_of(PROVIDER.replace(b"\n", b"\r\n")) == EVENTS
     assert events_of(PROVIDER.replace(b"\n", b"\r")) == EVENTS
 
 
-def test_a_keep_alive_comment_is_never_taken_for_data() -> None:
+def test_keep_alive_comment_is_never_read_as_data() -> None:
     comment = b": OPENROUTER PROCESSING\n\n"
     assert events_of(comment * 3 + PROVIDER.replace(b"data: ", comment + b"data: ")) == EVENTS
     assert events_of(b":\n\n:data: x\n\n" + PROVIDER) == EVENTS
     assert events_of(b"data: a\n: ping\ndata: b\n\n") == [b"a\nb"]
 
 
-def test_a_named_event_is_not_lost() -> None:
+def test_named_event_is_not_lost() -> None:
     assert events_of(b'event: error\ndata: {"error":{}}\nid: 7\nretry: 1\n\n') == [b'{"error":{}}']
     assert events_of(b"event: ping\n\nid: 7\n\n" + PROVIDER) == EVENTS
 
 
-def test_the_halves_of_a_crlf_do_not_make_a_blank_line() -> None:
+def test_halves_of_a_crlf_do_not_make_a_blank_line() -> None:
     reader = SseReader()
     assert reader.feed(b"data: a\r") == []
     assert reader.feed(b"") == []
@@ -201,23 +202,23 @@ def test_the_halves_of_a_crlf_do_not_make_a_blank_line() -> None:
     assert reader.feed(b"\ndata: c\n\n") == [b"c"]
 
 
-def test_an_event_without_data_is_none_and_one_with_empty_data_is_one() -> None:
+def test_event_without_data_is_dropped_and_one_with_empty_data_is_not() -> None:
     assert events_of(b"\n\n\nevent: x\n\n") == []
     assert events_of(b"data\n\ndata\ndata\n\ndata: \n\ndata:") == [b"", b"\n", b""]
 
 
-def test_one_space_is_removed_and_no_other_byte() -> None:
+def test_only_one_leading_space_is_removed() -> None:
     assert events_of(b"data:a\n\ndata: a\n\ndata:  a \n\ndata::\n\ndata:\ta\n\n") == [
         b"a", b"a", b" a ", b":", b"\ta",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["Data", "DATA", "data ", " data", "datas", "dat", "\ufeffdata"])
-def test_no_other_field_is_taken_for_data(name: str) -> None:
+def test_other_fields_are_never_read_as_data(name: str) -> None:
     assert events_of(f": first\n{name}: x\n\n{name}\n\n".encode()) == []
 
 
-def test_a_mark_is_dropped_at_the_start_and_nowhere_else() -> None:
+def test_byte_order_mark_is_dropped_only_at_the_start() -> None:
     assert events_of(BOM + PROVIDER) == EVENTS
     assert events_of(BOM + b"\n" + PROVIDER) == EVENTS
     assert events_of(BOM + BOM + PROVIDER) == EVENTS[1:]
@@ -227,12 +228,12 @@ def test_a_mark_is_dropped_at_the_start_and_nowhere_else() -> None:
 
 
 @pytest.mark.parametrize("odd", [b"\xff\xfe", b"\xc3", b"\x00", b"\x0b", b"\x0c", b"\x1c", b"\x85"])
-def test_an_odd_byte_is_passed_on_as_it_is(odd: bytes) -> None:
+def test_odd_byte_is_returned_unchanged(odd: bytes) -> None:
     assert events_of(b"data: a" + odd + b"b\n\ndata: c\n\n") == [b"a" + odd + b"b", b"c"]
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
-def test_usage_is_not_lost_where_the_last_blank_line_is(end: bytes) -> None:
+def test_usage_is_read_when_the_last_blank_line_is_missing(end: bytes) -> None:
     reader = SseReader()
     assert reader.feed(b"data: " + USAGE + end) == []
     assert reader.close() == [USAGE]
@@ -242,7 +243,7 @@ def test_usage_is_not_lost_where_the_last_blank_line_is(end: bytes) -> None:
 @pytest.mark.parametrize(
     "cut", [b"data: {", b"data: a\ndata: b", b"data: a\nd", b"\xef", b"da", b""]
 )
-def test_what_breaks_off_within_a_line_is_not_passed_off_as_an_event(cut: bytes) -> None:
+def test_incomplete_line_at_the_end_is_not_read_as_an_event(cut: bytes) -> None:
     reader = SseReader()
     assert reader.feed(PROVIDER) == EVENTS
     assert reader.feed(cut) == []
@@ -251,7 +252,7 @@ def test_what_breaks_off_within_a_line_is_not_passed_off_as_an_event(cut: bytes)
 
 @pytest.mark.parametrize("begin", [b"data: ", b"data", b": ", b"", b"id: ", BOM, b"data: a\n\n:"])
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_an_endless_line_is_refused_at_the_limit_and_not_before(begin: bytes, size: int) -> None:
+def test_endless_line_is_rejected_exactly_above_the_limit(begin: bytes, size: int) -> None:
     limit = 300
     line = begin.removeprefix(BOM).rpartition(b"\n")[2]
     longest = begin + b"x" * (limit - len(line))
@@ -262,7 +263,7 @@ def test_an_endless_line_is_refused_at_the_limit_and_not_before(begin: bytes, si
         reader.feed(b"x")
 
 
-def test_a_whole_event_over_the_limit_is_refused_and_one_at_the_limit_is_not() -> None:
+def test_complete_event_is_rejected_only_above_the_limit() -> None:
     event = b"data: " + b"x" * 94 + b"\n\n"
     assert SseReader(event_max_bytes=100).feed(event) == [b"x" * 94]
     assert SseReader(event_max_bytes=100).feed(event * 50) == [b"x" * 94] * 50
@@ -270,9 +271,9 @@ def test_a_whole_event_over_the_limit_is_refused_and_one_at_the_limit_is_not() -
         SseReader(event_max_bytes=99).feed(event)
 
 
-def test_an_event_of_endless_lines_is_refused() -> None:
+def test_event_with_endless_lines_is_rejected() -> None:
     reader = SseReader(event_max_bytes=30)
-    assert reader.feed(b"data: 123456789\n" * 2) == []  # keeps 20 bytes
+    assert reader.feed(b"data: 123456789\n" * 2) == []  # buffers 20 bytes
     assert reader.feed(b"data: 6789") == []
     with pytest.raises(SseTooLong):
         reader.feed(b"0")
@@ -280,14 +281,14 @@ def test_an_event_of_endless_lines_is_refused() -> None:
         SseReader(event_max_bytes=30).feed(b"data\n" * 28)
 
 
-def test_a_long_wait_full_of_comments_is_no_long_event() -> None:
+def test_comments_of_a_long_wait_do_not_count_towards_the_limit() -> None:
     reader = SseReader(event_max_bytes=100)
     for _ in range(100):
         assert reader.feed(b": OPENROUTER PROCESSING\n") == []
     assert reader.feed(b"data: a\n\n") == [b"a"]
 
 
-def test_a_breach_takes_no_event_before_it_along() -> None:
+def test_events_before_a_too_long_one_are_returned() -> None:
     reader = SseReader(event_max_bytes=len(USAGE) + 6)
     endless = b"data: " + USAGE + b"\n\n: " + b"x" * 1000
     assert reader.feed(endless + b"\n\ndata: after\n\n") == [USAGE]
@@ -299,14 +300,14 @@ def test_a_breach_takes_no_event_before_it_along() -> None:
         reader.close()
 
 
-def test_a_stream_that_ends_in_a_breach_does_not_close_as_if_it_were_good() -> None:
+def test_stream_that_ends_in_a_too_long_event_does_not_close_silently() -> None:
     reader = SseReader(event_max_bytes=100)
     assert reader.feed(b"data: a\n\ndata: b\n:" + b"x" * 100) == [b"a"]
     with pytest.raises(SseTooLong):
         reader.close()
 
 
-def test_a_large_image_fits() -> None:
+def test_event_with_a_large_image_is_accepted() -> None:
     image = b"data: " + b"A" * (EVENT_MAX_BYTES - 6) + b"\n\n"
     assert SseReader().feed(image) == [image[6:-2]]
 
@@ -316,7 +317,7 @@ def trickled(stream: bytes) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("junk", [b"x", b": keep-alive\n", b"data: x\n\n", b"id: 1\r\n\r\n"])
-def test_memory_does_not_grow_with_the_stream(junk: bytes) -> None:
+def test_memory_does_not_grow_with_the_length_of_the_stream(junk: bytes) -> None:
     limit = 20_000
     reader = SseReader(event_max_bytes=limit)
     stream = junk * (limit // len(junk))
@@ -328,17 +329,17 @@ def test_memory_does_not_grow_with_the_stream(junk: bytes) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # A list of the pieces would be twenty times the limit.
+    # A list of the pieces would take twenty times the limit.
     assert peak < 3 * limit
 
 
 @pytest.mark.parametrize(
     "pieces", [[b"xx"] * 2**19, [b"data: %b\n" % (b"x" * 58)] * 2**16], ids=["line", "lines"]
 )
-def test_a_long_event_is_not_copied_at_each_of_its_pieces(pieces: list[bytes]) -> None:
+def test_long_event_is_not_copied_for_each_of_its_pieces(pieces: list[bytes]) -> None:
     reader = SseReader()
     used = time.process_time()
     for piece in pieces:
         reader.feed(piece)
-    # That would be 10**11 bytes: this bound is not one of speed.
+    # Copying would move 10**11 bytes; this limit does not test speed.
     assert time.process_time() - used < 5

@@ -104,7 +104,7 @@ KEY_LIMIT = e.KeyLimitExceeded(
         (
             "GatewayTimeout",
             "late",
-            e.ProviderTimedOut("openai did not answer in time", provider="openai"),
+            e.ProviderTimedOut("The provider `openai` did not respond in time.", provider="openai"),
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a provider sends back: one answer or the chunks of a stream, with usage where it puts it."""
+"""The provider's responses, plain or streamed, with usage in the provider's place."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _replace = msgspec.structs.replace
 def observe(
     api: Api, body: dict[str, Any], spent: Spent, rng: Random
 ) -> tuple[ChatResponseMeter, Usage]:
-    """What is known after the answer, and what was used in truth as far as the report tells."""
+    """The meter after the response, and the true usage in the classes that the report has."""
     usage = classes(spent, rng)
     way: Callable[[Usage], Counted] = rng.choice(WAYS)
     if api is Api.EMBEDDINGS:
@@ -44,7 +44,7 @@ def _plain(api: Api, spent: Spent, reported: Usage, report: Report, rng: Random)
     if api is Api.EMBEDDINGS:
         return {"object": "list", "data": [{"index": 0, "embedding": [0.5]}], "usage": report}
     choices = [
-        {"index": index, **_said(api, reported, "message"), "finish_reason": "stop"}
+        {"index": index, **_choice(api, reported, "message"), "finish_reason": "stop"}
         for index in range(spent.choices)
     ]
     if len(choices) == 1 and rng.random() < 0.1:
@@ -55,9 +55,9 @@ def _plain(api: Api, spent: Spent, reported: Usage, report: Report, rng: Random)
 def _stream(
     api: Api, spent: Spent, reported: Usage, report: Report, earlier: Report, rng: Random
 ) -> tuple[list[Report], Report | None]:
-    """The chunks, and one after the end of the stream, where there is one."""
-    said: list[Report] = [
-        {"id": "up-1", "choices": [{"index": index, **_said(api, reported, "delta")}]}
+    """The chunks, and the one after the end of the stream, if any."""
+    opening: list[Report] = [
+        {"id": "up-1", "choices": [{"index": index, **_choice(api, reported, "delta")}]}
         for index in range(spent.choices)
     ]
     ends: list[Report] = [
@@ -72,25 +72,25 @@ def _stream(
         case "choice" if spent.choices == 1:  # Moonshot
             ends = [{"id": "up-1", "choices": [{**ends[0]["choices"][0], "usage": report}]}]
         case "running":  # vLLM with `continuous_usage_stats`
-            said[0]["usage"] = earlier
+            opening[0]["usage"] = earlier
             ends.append({"choices": [], "usage": report})
-        case "parts":  # Anthropic: the prompt at the start, the answer at the end
+        case "parts":  # Anthropic: the prompt at the start, the output at the end
             names = [name for name in report if "completion" not in name and "output" not in name]
-            said[0]["usage"] = {name: report[name] for name in names}
+            opening[0]["usage"] = {name: report[name] for name in names}
             rest = {name: value for name, value in report.items() if name not in names}
             ends.append({"choices": [], "usage": rest})
         case "zeros":
             ends.append({"choices": [], "usage": report})
             ends.append({"choices": [], "usage": dict.fromkeys(report, 0)})
         case "late":
-            return said + ends, {"choices": [], "usage": report}
+            return opening + ends, {"choices": [], "usage": report}
         case _:  # OpenAI
             ends.append({"choices": [], "usage": report})
-    return said + ends, None
+    return opening + ends, None
 
 
-def _said(api: Api, reported: Usage, part: str) -> dict[str, Any]:
-    """A choice with text where something was said; its length is none of the report's business."""
+def _choice(api: Api, reported: Usage, part: str) -> dict[str, Any]:
+    """A choice with text if there is output; the text's length is unrelated to the report."""
     text = "and so on " if reported.output else ""
     if api is Api.COMPLETIONS:
         return {"text": text}
@@ -99,12 +99,12 @@ def _said(api: Api, reported: Usage, part: str) -> dict[str, Any]:
 
 
 def _halved(usage: Usage) -> Usage:
-    """What a running report says on the way: all of the prompt, some of the answer."""
+    """The usage of a running report: all of the prompt, some of the output."""
     return _replace(usage, output=usage.output // 2, reasoning=usage.reasoning // 2, output_audio=0)
 
 
 def _writer(rng: Random) -> Callable[[Any], Any]:
-    """How numbers are written: whole floats and texts of digits are seen, too."""
+    """Writes numbers as integers, whole floats or strings of digits: providers send all of them."""
     kind = rng.choice((int, int, int, int, float, str))
 
     def write(value: Any) -> Any:

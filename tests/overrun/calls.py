@@ -1,4 +1,4 @@
-"""Draws calls for the model of a provider: requests, models and their providers, prices, money."""
+"""Draws random calls: requests, models and their providers, prices, and budgets."""
 
 import json
 from decimal import Decimal
@@ -20,24 +20,24 @@ from tests.overrun.model import Upstream
 from tests.support import DOLLAR
 
 HIDDEN_TOKENS = 750
-"""The longest prompt of a provider's own that is known: grok-4's published one of 3,504 letters."""
+"""The longest known hidden prompt of a provider: that of grok-4, published, 3,504 characters."""
 
 TEMPLATE_TOKENS = 36
-"""The most that a template adds to a message, beside its role and text: Alpaca's headings, which a
-tokenizer without merges spells out, take 33; special tokens take 3 to 8."""
+"""The most that a template adds to a message, in addition to role and text: Alpaca's headings take
+33 tokens with a tokenizer without merges; special tokens take 3 to 8."""
 
 TOOLS_TOKENS = 800
-"""Anthropic documents up to 530 for its tools; open templates have up to 300."""
+"""Anthropic documents up to 530 tokens for tools; open templates have up to 300."""
 
 _ALPHABETS = ("abc xyz", "0123456789", "éüñ", "漢字かな", "😀🎉", '"\\\n\t<>&{}', "\x00\x1f\u2028")
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that somebody tries to make, and the provider that it is for.
+    """A call that a client tries to make, and its provider.
 
-    `style` is how its JSON is written. `is_rich`: the account, the key and the client's own limit
-    pay for all that is wanted.
+    `style` is the formatting of its JSON. `is_rich`: the account, the key and the client's own
+    limit allow the call's worst-case cost.
     """
 
     priced: PricedRequest
@@ -51,7 +51,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def draw_call(rng: Random, number: int) -> Call:
-    """One call of very many; the number makes its price's id its own."""
+    """One call of many; its number makes the id of its price unique."""
     api = rng.choice((Api.CHAT, Api.CHAT, Api.CHAT, Api.COMPLETIONS, Api.EMBEDDINGS))
     body = {"model": calls.MODEL, **_BODIES[api](rng)}
     style: dict[str, Any] = {
@@ -71,7 +71,7 @@ def draw_call(rng: Random, number: int) -> Call:
 
 
 def _draw_money(priced: PricedRequest, rng: Random) -> dict[str, Any]:
-    """Budgets about as large as what the call may cost; some have no end."""
+    """Budgets close to the worst-case cost of the call; some are unlimited."""
     whole = min(priced.quote(priced.output_tokens, lowered=False).amount_pico, ENTRY_MAX_PICO)
     left, limit, most = (
         min(whole * rng.choice((100, 100, 100, 101, 300, 99, 60, 20)) // 100, ENTRY_MAX_PICO)
@@ -93,7 +93,7 @@ def _draw_money(priced: PricedRequest, rng: Random) -> dict[str, Any]:
 
 
 def _draw_model(rng: Random) -> tuple[Model, Upstream]:
-    """What the operator configured, and the provider of which that is true."""
+    """A model as configured by the operator, and a provider that matches the configuration."""
     context = _log_uniform(rng, rng.choice((1, 2000)), 200_000)
     output = _log_uniform(rng, 1, 20_000)
     cap_parameter = rng.choice(tuple(CapParameter))
@@ -108,7 +108,7 @@ def _draw_model(rng: Random) -> tuple[Model, Upstream]:
     upstream = Upstream(
         cap_parameter=cap_parameter.value,
         context_tokens=context,
-        # Operators sell less than there is.
+        # Operators may configure less than the provider allows.
         output_tokens=rng.choice((output, output * 3, 10**9)),
         media_tokens=media,
         hidden_tokens=rng.choice((0, 70, HIDDEN_TOKENS, HIDDEN_TOKENS)),
@@ -125,12 +125,12 @@ def _draw_model(rng: Random) -> tuple[Model, Upstream]:
 
 
 def _draw_price(rng: Random, number: int) -> Price:
-    """Up to three tiers, dearer or cheaper; a class has its rate in all of them or in none."""
+    """Up to three tiers, rising or falling; a meter has a rate in all of them or in none."""
     above = sorted(_log_uniform(rng, 1, 200_000) for _ in range(rng.choice((0, 0, 1, 2))))
     extra = [meter for meter in Meter if rng.random() < 0.4]
     meters = {Meter.INPUT, Meter.OUTPUT, *extra}
     if rng.random() < 0.7:
-        meters.add(Meter.INPUT_AUDIO)  # without it, what may be sound is refused
+        meters.add(Meter.INPUT_AUDIO)  # without it, possible audio is rejected
     tiers = tuple(
         Tier(each, {meter: _draw_rate(rng) for meter in sorted(meters)})
         for each in sorted({0, *above})
@@ -140,7 +140,7 @@ def _draw_price(rng: Random, number: int) -> Price:
 
 
 def _draw_rate(rng: Random) -> Decimal:
-    """Free, up to a tenth of a cent, or far below a pico."""
+    """A rate that is zero, up to a tenth of a cent, or far below a pico."""
     places = rng.choice((12, 12, 24))
     return Decimal(rng.choice((0, _log_uniform(rng, 1, 10**9), 1))).scaleb(-places)
 
@@ -149,7 +149,7 @@ def _draw_chat(rng: Random) -> dict[str, Any]:
     body: dict[str, Any] = {
         "messages": [_draw_message(rng) for _ in range(rng.choice((1, 1, 2, 5, 30)))]
     }
-    if rng.random() < 0.1:  # nothing but headings
+    if rng.random() < 0.1:  # hardly more than the template
         body["messages"] = [{"role": rng.choice(_ROLES), "content": "é"}] * 300
     if rng.random() < 0.2:
         body["tools"] = [_draw_tool(rng) for _ in range(rng.randint(0, 3))]
@@ -183,7 +183,7 @@ def _draw_message(rng: Random) -> dict[str, Any]:
 
 
 def _assistant_members(rng: Random) -> tuple[dict[str, Any], ...]:
-    """What an answer of before may have: calls, thoughts, a recording."""
+    """Fields of an earlier response: tool calls, reasoning, audio."""
     function = {"name": _text(rng), "arguments": _text(rng)}
     return (
         {},
@@ -237,7 +237,7 @@ def _prompts(rng: Random) -> Any:
 
 
 def _limits(rng: Random) -> dict[str, Any]:
-    """Members that say how much is written and how it comes."""
+    """Parameters that limit the output and select streaming."""
     body: dict[str, Any] = {}
     for name in ("max_tokens", "max_completion_tokens"):
         if rng.random() < 0.3:
@@ -252,7 +252,7 @@ def _limits(rng: Random) -> dict[str, Any]:
 
 
 def _text(rng: Random) -> str:
-    """Characters of one to four bytes and those that JSON escapes; some texts are long."""
+    """A text with characters of one to four bytes and some that JSON escapes; some are long."""
     alphabet = rng.choice(_ALPHABETS)
     length = rng.choice((0, 0, 1, 5, 40, 300))
     return "".join(rng.choices(alphabet, k=min(length, 40))) * max(1, length // 40)

@@ -1,19 +1,19 @@
-r"""A provider, from public knowledge of how OpenAI-compatible servers read, cap and write.
+r"""A model of a provider, from public knowledge of how OpenAI-compatible servers work.
 
-It is written apart from the way holds are sized, to test that: it knows the body it gets and its
-own configuration, nothing else. Where servers differ, the one that uses more is modelled:
+The model is independent of how holds are sized, so that it can test them: it knows only the request
+body and its own configuration. Where servers differ, the model behaves like the one that uses more:
 
-- The tokenizer makes a token of every byte; the template adds tokens to every message; a system
-  prompt that nobody sent (gpt-oss, Qwen, Grok) and the instructions for tools are read as well.
-- One name of the output limit is obeyed; OpenAI's reasoning models refuse the other one, Mistral
-  even where it is null. text-generation-webui forgets the limit for `auto_max_new_tokens`.
-- Without a limit it writes up to its own maximum or the end of the context, whichever is first.
-- OpenAI and vLLM refuse a prompt and a limit that exceed the context together; Ollama and TEI cut a
-  long prompt; llama.cpp shifts the context and writes up to the limit, past the context's end.
-- Tools are put in as JSON. A space after a comma and an indentation are one token with what they
-  stand beside; but Ollama (Go) and TGI (minijinja) write `<`, `>`, `&` as `\u003c`, and Jinja's own
-  filter does it with all that is not ASCII.
-- vLLM reads `best_of` of chats, too; every candidate is counted, whether it is returned or not.
+- The tokenizer turns every byte into a token, and the template adds tokens to every message. A
+  hidden system prompt (gpt-oss, Qwen, Grok) and the instructions for tools are read as well.
+- One name of the output limit is read. OpenAI's reasoning models reject the other name, Mistral
+  even if it is null. text-generation-webui ignores the limit for `auto_max_new_tokens`.
+- Without a limit, the output ends at the provider's maximum or at the end of the context.
+- OpenAI and vLLM reject a prompt and a limit that exceed the context together. Ollama and TEI cut a
+  long prompt. llama.cpp shifts the context and writes up to the limit, past the context's end.
+- Tools are inserted as JSON. A space after a comma and an indentation form one token with their
+  neighbors. Ollama (Go) and TGI (minijinja) write `<`, `>`, `&` as `\u003c`, and Jinja's own filter
+  escapes everything that is not ASCII.
+- vLLM also reads `best_of` in chats; every candidate counts, even if it is not returned.
 """
 
 import json
@@ -25,11 +25,11 @@ import msgspec
 from modelgates_server.core.pricing.catalog import Api
 
 _SPECIAL_TOKENS = 2
-"""The start and the end of a text; a prefix and a suffix take one more."""
+"""The start and the end of a text; a suffix adds one more."""
 
 
 class Refusal(Exception):
-    """The provider finds the request wrong; `over_cap` where a smaller limit would do."""
+    """The provider rejects the request; `over_cap` if a smaller limit would help."""
 
     def __init__(self, message: str, *, over_cap: bool = False) -> None:
         super().__init__(message)
@@ -37,20 +37,20 @@ class Refusal(Exception):
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a call truly used, in classes that do not overlap.
+    """The true usage of a call, in classes that do not overlap.
 
-    `written` has the tokens of each sequence: `choices` of them are returned for each prompt.
+    `written` has the tokens of each sequence; `choices` sequences are returned per prompt.
     """
 
     text: int
     images: int
-    sound: int
+    audio: int
     written: tuple[int, ...]
     choices: int
 
 
 class Upstream(msgspec.Struct, frozen=True, kw_only=True):
-    """How one provider is built and configured; token counts are what one call adds at most."""
+    """One provider and its configuration; token counts are the most that one call adds."""
 
     cap_parameter: str
     context_tokens: int
@@ -67,13 +67,13 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     usage_on_request: bool = False
 
     def spend(self, api: Api, body: dict[str, Any], rng: Random) -> Spent:
-        """Read a request and write an answer; raises `Refusal`."""
+        """Read a request and write a response; raises `Refusal`."""
         cap = self._cap(api, body)
         reads = self.reads(api, body)
         if not self.cuts_prompts and any(sum(read) > self.context_tokens for read in reads):
             raise Refusal("the prompt is longer than the context")
         cut = [self._cut(*read) for read in reads]
-        text, images, sound = (sum(each) for each in zip(*cut, strict=True))
+        text, images, audio = (sum(each) for each in zip(*cut, strict=True))
         written: list[int] = []
         if api is not Api.EMBEDDINGS:
             sequences = max(body.get("n") or 1, body.get("best_of") or 1)
@@ -82,10 +82,10 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
                 most = self._most(cap, sum(read))
                 written += [most if is_lavish else rng.randint(0, most) for _ in range(sequences)]
         choices = body.get("n") or 1
-        return Spent(text=text, images=images, sound=sound, written=tuple(written), choices=choices)
+        return Spent(text=text, images=images, audio=audio, written=tuple(written), choices=choices)
 
     def _cap(self, api: Api, body: dict[str, Any]) -> int | None:
-        """The limit that is obeyed. The old API of completions knows one name only."""
+        """The limit that applies. The older `completions` API has only one name for it."""
         if api is Api.EMBEDDINGS:
             return None
         name = "max_tokens" if api is Api.COMPLETIONS else self.cap_parameter
@@ -98,7 +98,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
         return cap
 
     def _most(self, cap: int | None, read: int) -> int:
-        """The most tokens that one sequence gets."""
+        """The most output tokens of one sequence."""
         room = self.context_tokens - read
         if cap is None:
             return min(self.output_tokens, room)
@@ -106,14 +106,14 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
             raise Refusal("prompt and limit exceed the context", over_cap=True)
         return min(cap, self.output_tokens, cap if self.shifts_context else room)
 
-    def _cut(self, text: int, images: int, sound: int) -> tuple[int, int, int]:
-        """What of a prompt fits into the context: media first, text in what is left."""
+    def _cut(self, text: int, images: int, audio: int) -> tuple[int, int, int]:
+        """The part of a prompt that fits into the context: media first, then text."""
         images = min(images, self.context_tokens)
-        sound = min(sound, self.context_tokens - images)
-        return min(text, self.context_tokens - images - sound), images, sound
+        audio = min(audio, self.context_tokens - images)
+        return min(text, self.context_tokens - images - audio), images, audio
 
     def reads(self, api: Api, body: dict[str, Any]) -> list[tuple[int, int, int]]:
-        """Tokens of text, images and sound of each prompt."""
+        """Tokens of text, images and audio of each prompt."""
         if api is Api.CHAT:
             return [self._read_chat(body)]
         given = body["input" if api is Api.EMBEDDINGS else "prompt"]
@@ -122,7 +122,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
         if suffix := body.get("suffix"):
             extra += 1 + _size(suffix)
         prompts = [given] if is_one else given
-        # A token id stands for one token.
+        # A token id is one token.
         return [
             (extra + (_size(each) if isinstance(each, str) else len(each)), 0, 0)
             for each in prompts
@@ -138,14 +138,14 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("tools", "functions"):
             if body.get(name):
                 reads.append((self.tools_tokens + self._rendered(body[name]), 0, 0))
-        # Schemas are shown to the model; documents are put before the question.
+        # The model reads schemas, and documents before the question.
         for name in ("response_format", "tool_choice", "documents"):
             reads.append((_size(body.get(name)), 0, 0))
-        text, images, sound = (sum(each) for each in zip(*reads, strict=True))
-        return text, images, sound
+        text, images, audio = (sum(each) for each in zip(*reads, strict=True))
+        return text, images, audio
 
     def _read_member(self, name: str, value: Any) -> tuple[int, int, int]:
-        """What one member of a message takes, parts of the content left out."""
+        """Tokens of one field of a message, without the parts of its content."""
         match name:
             case "content" if isinstance(value, list):
                 return 0, 0, 0
@@ -164,13 +164,13 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
                 return 0, self._media(), 0
             case "input_audio":
                 return 0, 0, self._media()
-            case "video_url":  # frames and a sound track, as long as it may be
+            case "video_url":  # frames and an audio track of the largest length
                 return 0, self.context_tokens // 2, self.context_tokens - self.context_tokens // 2
-            case _:  # a document: its text and a picture of every page
+            case _:  # a document: its text and an image of every page
                 return self.context_tokens // 2, self.context_tokens, 0
 
     def _rendered(self, tools: Any) -> int:
-        """Tools and calls as the template writes them. Where that is HTML-safe, a sign is six."""
+        """The size of tools and calls in the template; HTML-safe JSON takes six bytes per sign."""
         text = json.dumps(tools, ensure_ascii=self.escapes_tools, separators=(",", ":"))
         if self.escapes_tools:
             for sign in "<>&'":
@@ -182,7 +182,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _size(value: Any) -> int:
-    """What a tokenizer without a merge makes of a text, or of a value that is put in as JSON."""
+    """Tokens of a text, or of a value inserted as JSON, with a tokenizer without merges."""
     if value is None:
         return 0
     if not isinstance(value, str):

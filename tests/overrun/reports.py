@@ -1,7 +1,7 @@
-"""How providers report what a call used: names, places, relations, and parts of a stream.
+"""How providers report usage: names, places, relations, and parts of a stream.
 
-A way to count takes the true figures apart and says what a reader has to find. Sources are the API
-references of the providers that the functions are named after.
+Each function writes a report of the true usage and returns what a reader has to find in it. The
+sources are the API references of the providers that the functions are named after.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Report = dict[str, Any]
 
 
 class Counted(NamedTuple):
-    """A report, what it means, and what is known of the provider that makes it."""
+    """A report, the usage that it means, and the rules known for its provider."""
 
     report: Report
     usage: Usage
@@ -23,20 +23,20 @@ class Counted(NamedTuple):
 
 
 def classes(spent: Spent, rng: Random) -> Usage:
-    """The classes that the tokens of a call are in: text may be cached, answers may be thought."""
+    """The usage by class: text may be cached, output may be reasoning or audio."""
     cached, fresh = _cut(spent.text, rng)
     written, text = _cut(fresh, rng)
     hour, short = _cut(written, rng)
     thought, rest = _cut(sum(spent.written), rng)
-    spoken, said = _cut(rest, rng)
+    spoken, text_output = _cut(rest, rng)
     return Usage(
         input=text,
         cache_read=cached,
         cache_write=short,
         cache_write_1h=hour,
-        input_audio=spent.sound,
+        input_audio=spent.audio,
         input_image=spent.images,
-        output=said,
+        output=text_output,
         reasoning=thought,
         output_audio=spoken,
     )
@@ -48,7 +48,7 @@ def _cut(whole: int, rng: Random) -> tuple[int, int]:
 
 
 def openai(usage: Usage) -> Counted:
-    """All is inside the totals; a cache is written for one time only."""
+    """All classes are part of the totals; caches have a single time to live."""
     usage = _merged(usage, cache_write=("cache_write_1h",))
     report = {
         "prompt_tokens": usage.prompt_tokens,
@@ -69,7 +69,7 @@ def openai(usage: Usage) -> Counted:
 
 
 def responses(usage: Usage) -> Counted:
-    """OpenAI's newer names, which gateways pass on."""
+    """OpenAI's newer names, which gateways forward."""
     report, usage, rules = openai(usage)
     renamed = {
         name.replace("prompt", "input").replace("completion", "output"): value
@@ -79,7 +79,7 @@ def responses(usage: Usage) -> Counted:
 
 
 def anthropic(usage: Usage) -> Counted:
-    """Caches are beside the prompt; there is no total and no detail of the answer."""
+    """Caches are separate from the prompt; there is no total and no detail of the output."""
     usage = _merged(
         usage, input=("input_audio", "input_image"), output=("reasoning", "output_audio")
     )
@@ -97,7 +97,7 @@ def anthropic(usage: Usage) -> Counted:
 
 
 def bedrock(usage: Usage) -> Counted:
-    """Caches are beside the prompt, and inside the total."""
+    """Caches are separate from the prompt, and part of the total."""
     usage = _merged(anthropic(usage).usage, cache_write=("cache_write_1h",))
     report = {
         "inputTokens": usage.input,
@@ -110,7 +110,7 @@ def bedrock(usage: Usage) -> Counted:
 
 
 def deepseek(usage: Usage) -> Counted:
-    """What was in the cache and what was not add up to the prompt."""
+    """Cached and uncached tokens add up to the prompt."""
     usage = _reads_cached_text(usage)
     report = {
         **_totals(usage),
@@ -122,7 +122,7 @@ def deepseek(usage: Usage) -> Counted:
 
 
 def moonshot(usage: Usage) -> Counted:
-    """What was cached stands at the top; so does reasoning at SGLang, inside the completion."""
+    """Cached tokens are a top-level count; so is reasoning at SGLang, part of the completion."""
     usage = _reads_cached_text(usage)
     report = {
         **_totals(usage),
@@ -133,7 +133,7 @@ def moonshot(usage: Usage) -> Counted:
 
 
 def xai(usage: Usage) -> Counted:
-    """Reasoning is beside the completion, and inside the total."""
+    """Reasoning is separate from the completion, and part of the total."""
     usage = _reads_cached_text(usage)
     report = {
         **_totals(usage),
@@ -146,7 +146,7 @@ def xai(usage: Usage) -> Counted:
 
 
 def gemini(usage: Usage) -> Counted:
-    """Reasoning is in the total alone."""
+    """Reasoning is only part of the total."""
     usage = _reads_cached_text(usage)
     report = {
         **_totals(usage),
@@ -158,7 +158,7 @@ def gemini(usage: Usage) -> Counted:
 
 
 def perplexity(usage: Usage) -> Counted:
-    """Reasoning stands at the top, beside all totals."""
+    """Reasoning is a top-level count, separate from all totals."""
     usage = _merged(_reads_cached_text(usage), input=("cache_read",))
     report = {
         "prompt_tokens": usage.prompt_tokens,
@@ -170,13 +170,13 @@ def perplexity(usage: Usage) -> Counted:
 
 
 def plain(usage: Usage) -> Counted:
-    """Ollama and llama.cpp: the totals and nothing else."""
+    """Ollama and llama.cpp: only the totals."""
     usage = _merged(_reads_cached_text(usage), input=("cache_read",), output=("reasoning",))
     return Counted(_totals(usage), usage, UsageRules())
 
 
 def embedded(usage: Usage, *, total_alone: bool) -> Counted:
-    """OpenAI names the prompt and the total, Voyage the total alone."""
+    """OpenAI reports the prompt and the total, Voyage only the total."""
     usage = Usage(input=usage.prompt_tokens)
     report = {"total_tokens": usage.input}
     if not total_alone:
@@ -199,7 +199,7 @@ WAYS: tuple[Callable[[Usage], Counted], ...] = (
 
 
 def _merged(usage: Usage, **into: tuple[str, ...]) -> Usage:
-    """The same with some classes added to another: what a report does not tell apart."""
+    """The usage with some classes added to others that the report does not distinguish."""
     counts: dict[str, Any] = {str(meter): count for meter, count in usage.quantities()}
     for name, parts in into.items():
         for part in parts:
@@ -209,7 +209,7 @@ def _merged(usage: Usage, **into: tuple[str, ...]) -> Usage:
 
 
 def _reads_cached_text(usage: Usage) -> Usage:
-    """Only cached text and reasoning are told from the rest."""
+    """The usage with only cached text and reasoning as separate classes."""
     inputs = ("cache_write", "cache_write_1h", "input_audio", "input_image")
     return _merged(usage, input=inputs, output=("output_audio",))
 

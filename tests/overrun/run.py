@@ -1,9 +1,9 @@
 """Sends drawn calls to a model of a provider and counts overruns: `make overrun`.
 
-Every call is read, gets its hold, and goes to the provider as the body that would be sent; what the
-provider reports is settled and put on the books. Nothing may be used above a hold, and nothing that
-can be paid for may be refused. A call is drawn from the seed and its number: one that fails is made
-again with `python -m tests.overrun.run --seed 0 --only 4711`.
+Each call is parsed, gets its hold, and is sent to the provider with the body that the gateway would
+send. The usage that the provider reports is settled and posted to the ledger. No call may use more
+than its hold, and no call that can be paid for may be rejected. The seed and the call's number
+determine the call: repeat a failed one with `python -m tests.overrun.run --seed 0 --only 4711`.
 """
 
 import argparse
@@ -45,14 +45,14 @@ replace = msgspec.structs.replace
 
 
 def attempt(seed: int, number: int) -> str:
-    """Make one call and check all that must hold; says how it went."""
+    """Make one call and check its invariants; returns the outcome."""
     rng = Random(f"{seed}:{number}")
     return run_call(draw_call(rng, number), rng)
 
 
 def run_call(call: Call, rng: Random) -> str:
-    """The life of one call, from its hold to the books."""
-    quote = _sized(call)
+    """Run one call, from its hold to its entry in the ledger."""
+    quote = _quote_or_outcome(call)
     if isinstance(quote, str):
         return quote
     most = call.max_cost_pico
@@ -76,20 +76,24 @@ def run_call(call: Call, rng: Random) -> str:
     try:
         spent = call.upstream.spend(api, sent, rng)
     except Refusal as refusal:
-        is_ours = refusal.over_cap and not any(call.body.get(name) for name in _LIMITS)
-        assert not (is_ours and call.is_rich), "our own limit made the provider refuse"
+        is_gateway_cap = refusal.over_cap and not any(call.body.get(name) for name in _LIMITS)
+        assert not (is_gateway_cap and call.is_rich), "the provider rejects the gateway's limit"
         _end(call, started, ledger, ChatResponseMeter(), None)
-        return "refused by the provider"
-    read, written = spent.text + spent.images + spent.sound, sum(spent.written)
-    assert read <= quote.bounds.input_tokens, f"{read} tokens read, held for {quote.bounds}"
-    assert written <= quote.bounds.output_tokens, f"{written} written, held for {quote.bounds}"
+        return "rejected by the provider"
+    read, written = spent.text + spent.images + spent.audio, sum(spent.written)
+    assert read <= quote.bounds.input_tokens, (
+        f"{read} input tokens, but the hold covers {quote.bounds}"
+    )
+    assert written <= quote.bounds.output_tokens, (
+        f"{written} output tokens, but the hold covers {quote.bounds}"
+    )
     meter, usage = observe(api, sent, spent, rng)
     _end(call, started, ledger, meter, usage)
     is_capped = any(sent.get(name) for name in _LIMITS)
     return "answered" if is_capped else "answered without a limit"
 
 
-def _size(call: Call) -> HoldQuote:
+def _quote(call: Call) -> HoldQuote:
     return quote_hold(
         call.priced,
         account=call.account,
@@ -99,23 +103,23 @@ def _size(call: Call) -> HoldQuote:
     )
 
 
-def _sized(call: Call) -> HoldQuote | str:
-    """The hold of a call, or why there is none; a wrong refusal goes on."""
+def _quote_or_outcome(call: Call) -> HoldQuote | str:
+    """The hold of a call, or why it has none; a wrong rejection is raised."""
     try:
-        return _size(call)
+        return _quote(call)
     except _UNPAID as refusal:
         if call.is_rich:
             raise
-        _follow(call, refusal)
+        _check_affordable(call, refusal)
         return "unpaid"
     except InvalidInput:
-        if not _hears_for_nothing(call):
+        if not _has_unpriced_audio(call):
             raise
         return "unpriced"
 
 
-def _follow(call: Call, refusal: GatewayError) -> None:
-    """A call that asks for what the refusal says it can pay for has to work."""
+def _check_affordable(call: Call, refusal: GatewayError) -> None:
+    """Check that the call is accepted with the limit that the rejection names as affordable."""
     shortfall = getattr(refusal, "shortfall", None)
     if shortfall is None or not shortfall.affordable_tokens:
         return
@@ -126,11 +130,11 @@ def _follow(call: Call, refusal: GatewayError) -> None:
     }
     body = json.dumps({**call.body, **lower}, **call.style).encode()
     request = parse_request(call.priced.request.api, body)
-    _size(replace(call, priced=replace(call.priced, request=request)))
+    _quote(replace(call, priced=replace(call.priced, request=request)))
 
 
-def _hears_for_nothing(call: Call) -> bool:
-    """Whether a call sends what may be sound to a model that has no price for that."""
+def _has_unpriced_audio(call: Call) -> bool:
+    """Whether a call may send audio to a model that has no price for audio."""
     has_price = Meter.INPUT_AUDIO in call.priced.price.tiers[0].rates
     return not has_price and any(
         message.get("audio") or isinstance(message["content"], list)
@@ -145,7 +149,7 @@ def _end(
     meter: ChatResponseMeter,
     usage: Usage | None,
 ) -> None:
-    """Settle a call and close its hold; `usage` is the truth, None where it was refused."""
+    """Settle a call and close its hold; `usage` is the true one, None if it was rejected."""
     ended = settle(
         started,
         call.priced.price,
@@ -172,7 +176,7 @@ def _end(
 
 
 def _cost_pico(price: Price, usage: Usage, markup_bp: int) -> int:
-    """The charge in fractions, rounded once."""
+    """The charge, calculated with fractions and rounded once."""
     tier = [tier for tier in price.tiers if tier.above == 0 or usage.prompt_tokens > tier.above][-1]
     exact = sum(
         (Fraction(tier.rate(meter)) * count for meter, count in usage.quantities()),
@@ -182,11 +186,11 @@ def _cost_pico(price: Price, usage: Usage, markup_bp: int) -> int:
 
 
 def main() -> int:
-    """Counts how the calls went; 1 where one failed."""
+    """Count the outcomes of the calls; returns 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--calls", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", type=int, help="one number, to see how it fails")
+    parser.add_argument("--only", type=int, help="run only the call with this number")
     options = parser.parse_args()
     if options.only is not None:
         print(attempt(options.seed, options.only))
@@ -200,7 +204,7 @@ def main() -> int:
             if failed <= 10:
                 print(f"call {number}: {type(problem).__name__} {problem}")
     seconds = time.monotonic() - began
-    print(f"calls {options.calls}, failed {failed}, {seconds:.0f} s")
+    print(f"{options.calls} calls, {failed} failed, {seconds:.0f} s")
     print(", ".join(f"{way} {count}" for way, count in ways.most_common()))
     return bool(failed)
 

@@ -1,4 +1,4 @@
-"""One call to `https://HOST:PORT`, in a process of its own: it prints the answer or the error."""
+"""Calls `https://HOST:PORT` in a separate process and prints the response or the error."""
 
 import asyncio
 import sys

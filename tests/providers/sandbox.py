@@ -1,4 +1,4 @@
-"""The sandbox's models: asked in this process, and as the server that `modelgates` runs."""
+"""Calls the sandbox's models in this process, and runs them as a server."""
 
 import json
 import os
@@ -21,12 +21,12 @@ WITH_USAGE: Mapping[str, Any] = {"stream": True, "stream_options": {"include_usa
 
 
 def says(text: Any) -> list[dict[str, Any]]:
-    """A conversation of one message."""
+    """A conversation with one message."""
     return [{"role": "user", "content": text}]
 
 
 def wish(**members: Any) -> list[dict[str, Any]]:
-    """What chaos is to do, in one word."""
+    """A conversation that instructs `chaos`; the instructions are one token."""
     return says(json.dumps(members, separators=(",", ":")))
 
 
@@ -35,7 +35,7 @@ def script_for(api: Api, **members: Any) -> Script:
 
 
 def plain(api: Api, **members: Any) -> Any:
-    """The body of a good answer."""
+    """The body of a successful response."""
     script = script_for(api, **members)
     body = b"".join(script.writes())
     assert (script.status, script.is_stream) == (200, False), body
@@ -43,7 +43,7 @@ def plain(api: Api, **members: Any) -> Any:
 
 
 def refusal(api: Api, **members: Any) -> tuple[int, Any]:
-    """Status and error of one that is none."""
+    """Status and error of an error response."""
     script = script_for(api, **members)
     error = json.loads(b"".join(script.writes()))["error"]
     assert list(error) == ["message", "type", "param", "code"]
@@ -51,14 +51,14 @@ def refusal(api: Api, **members: Any) -> tuple[int, Any]:
 
 
 def stream(api: Api, **members: Any) -> list[Any]:
-    """The events of a streamed answer."""
+    """The events of a streamed response."""
     script = script_for(api, stream=True, **members)
     assert (script.status, script.is_stream) == (200, True)
     return events_of(b"".join(script.writes()))
 
 
 def events_of(body: bytes) -> list[Any]:
-    """What is no JSON stays text."""
+    """The events of a body, decoded; events that are not JSON stay text."""
     reader = SseReader()
     return [_read(event) for event in [*reader.feed(body), *reader.close()]]
 
@@ -72,7 +72,7 @@ def _read(event: bytes) -> Any:
 
 @contextmanager
 def running_sandbox() -> Iterator[str]:
-    """The address of a server on a free port; ends with SIGTERM, which must end it well."""
+    """The address of a server on a free port, which must exit cleanly on SIGTERM."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MODELGATES_")}
     with subprocess.Popen(
         [MODELGATES, "sandbox", "serve", "--port", "0"],

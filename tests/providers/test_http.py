@@ -1,4 +1,4 @@
-"""What goes to a provider and what comes back, over HTTP on the loopback."""
+"""Requests to a provider and its responses, over HTTP on the loopback interface."""
 
 import asyncio
 import gzip
@@ -25,7 +25,7 @@ from tests.providers.upstream import (
 DONE = b"data: [DONE]\n\n"
 
 
-async def test_the_provider_is_sent_no_more_than_it_needs() -> None:
+async def test_request_has_only_the_necessary_headers() -> None:
     async with serving(always(answer())) as upstream, asking(upstream.port) as acme:
         reply = await acme.send(Api.CHAT, b'{"model": "m"}')
         assert await reply.read(LIMIT) == b"{}"
@@ -56,7 +56,7 @@ async def test_the_provider_is_sent_no_more_than_it_needs() -> None:
         ),
     ],
 )
-async def test_the_path_comes_below_the_base_url(path: str, api: Api, target: str) -> None:
+async def test_path_is_relative_to_the_base_url(path: str, api: Api, target: str) -> None:
     async with serving(always(answer())) as upstream, asking(upstream.port, path) as acme:
         await acme.send(api, b"{}")
     assert upstream.requests[0].line == f"POST {target} HTTP/1.1"
@@ -77,7 +77,7 @@ async def test_the_path_comes_below_the_base_url(path: str, api: Api, target: st
         ),
     ],
 )
-async def test_the_key_goes_where_the_provider_looks_for_it(
+async def test_key_is_sent_in_the_configured_header(
     settings: dict[str, Any], sent: dict[str, str | None]
 ) -> None:
     async with serving(always(answer())) as upstream, asking(upstream.port, **settings) as acme:
@@ -86,7 +86,7 @@ async def test_the_key_goes_where_the_provider_looks_for_it(
     assert {name: headers.get(name) for name in sent} == sent
 
 
-async def test_a_netrc_of_the_machine_is_not_sent(
+async def test_netrc_credentials_are_not_sent(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
@@ -100,7 +100,7 @@ async def test_a_netrc_of_the_machine_is_not_sent(
     assert "authorization" not in upstream.requests[0].headers
 
 
-async def test_a_body_with_large_images_arrives_whole() -> None:
+async def test_large_body_arrives_complete() -> None:
     body = bytes(3 * 1024 * 1024) + b"end"
     async with serving(always(answer())) as upstream, asking(upstream.port) as acme:
         await (await acme.send(Api.CHAT, body)).read(LIMIT)
@@ -108,7 +108,7 @@ async def test_a_body_with_large_images_arrives_whole() -> None:
 
 
 @pytest.mark.parametrize("status", [201, 400, 401, 404, 429, 500, 503, 529])
-async def test_an_error_of_the_provider_is_a_reply(status: int) -> None:
+async def test_error_status_of_the_provider_is_a_reply(status: int) -> None:
     whole = answer(b'{"error": {}}', f"{status} Something", "Content-Type: application/json")
     async with serving(always(whole)) as upstream, asking(upstream.port) as acme:
         reply = await acme.send(Api.CHAT, b"{}")
@@ -129,20 +129,20 @@ async def test_an_error_of_the_provider_is_a_reply(status: int) -> None:
         (b"HTTP/1.1 200 OK\r\nContent-Security-Policy: " + b"x" * 8000 + b"\r\n\r\n", False, b"ok"),
     ],
 )
-async def test_an_unusual_head_is_read(head: bytes, is_stream: bool, body: bytes) -> None:
+async def test_unusual_headers_are_read(head: bytes, is_stream: bool, body: bytes) -> None:
     async with serving(once(head + body)) as upstream, asking(upstream.port) as acme:
         reply = await acme.send(Api.CHAT, b"{}")
         assert reply.is_stream is is_stream
         assert await reply.read(LIMIT) == body
 
 
-async def test_a_body_that_is_compressed_unasked_is_read() -> None:
+async def test_unrequested_compression_is_decoded() -> None:
     whole = answer(gzip.compress(b"{}"), "200 OK", "Content-Encoding: gzip")
     async with serving(always(whole)) as upstream, asking(upstream.port) as acme:
         assert await (await acme.send(Api.CHAT, b"{}")).read(LIMIT) == b"{}"
 
 
-async def test_a_piece_is_handed_on_before_the_next_one_is_there() -> None:
+async def test_piece_is_returned_before_the_next_one_arrives() -> None:
     taken = asyncio.Semaphore(0)
 
     async def play(connection: Connection) -> None:
@@ -163,7 +163,7 @@ async def test_a_piece_is_handed_on_before_the_next_one_is_there() -> None:
     assert pieces == [b"data: 1\n\n", b"data: 2\n\n", DONE]
 
 
-async def test_streams_that_are_read_to_their_end_share_a_connection() -> None:
+async def test_streams_read_to_their_end_share_a_connection() -> None:
     whole = STREAM + chunk(b"data: 1\n\n") + chunk(DONE) + END
     async with serving(always(whole)) as upstream, asking(upstream.port) as acme:
         for _ in range(5):
@@ -173,7 +173,7 @@ async def test_streams_that_are_read_to_their_end_share_a_connection() -> None:
     assert (upstream.connections, len(upstream.requests)) == (1, 5)
 
 
-async def test_a_stream_that_is_left_is_not_reused() -> None:
+async def test_connection_of_an_abandoned_stream_is_not_reused() -> None:
     async with (
         serving(always(STREAM + chunk(b"data: 1\n\n"))) as upstream,
         asking(upstream.port) as acme,
@@ -186,7 +186,7 @@ async def test_a_stream_that_is_left_is_not_reused() -> None:
     assert upstream.connections == 3
 
 
-async def test_many_slow_streams_run_at_once() -> None:
+async def test_many_slow_streams_run_concurrently() -> None:
     streams = 150
     async with serving(always(STREAM)) as upstream, asking(upstream.port) as acme:
         replies = await asyncio.gather(*(acme.send(Api.CHAT, b"{}") for _ in range(streams)))
@@ -196,7 +196,7 @@ async def test_many_slow_streams_run_at_once() -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_takes_the_key_to_no_other_host(status: int) -> None:
+async def test_redirect_is_not_followed_to_another_host(status: int) -> None:
     async with serving(always(answer())) as other:
         there = f"Location: http://127.0.0.1:{other.port}/v1/chat/completions"
         moved = answer(b"moved", f"{status} Moved", there)
@@ -216,6 +216,6 @@ async def test_cookies_of_one_call_are_not_sent_with_the_next() -> None:
     assert [request.headers.get("cookie") for request in upstream.requests] == [None, None]
 
 
-async def test_a_provider_that_was_never_called_closes() -> None:
+async def test_provider_that_was_never_called_closes() -> None:
     async with asking(1):
         pass

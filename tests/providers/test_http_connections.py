@@ -1,4 +1,4 @@
-"""Connections end when they should, whoever ends them, and leave nothing behind."""
+"""Connections end when they should, whoever closes them, and leave nothing behind."""
 
 import asyncio
 import gc
@@ -32,7 +32,7 @@ from tests.providers.upstream import (
 
 @reading
 @pytest.mark.parametrize("sent", [STREAM, STREAM + chunk(PIECE)])
-async def test_a_running_read_ends_when_its_reply_is_closed(sent: bytes, read: Reading) -> None:
+async def test_running_read_ends_when_its_reply_is_closed(sent: bytes, read: Reading) -> None:
     async with serving(silent_after(sent)) as upstream, asking(upstream.port) as acme:
         errors = []
         for _ in range(2):
@@ -43,10 +43,12 @@ async def test_a_running_read_ends_when_its_reply_is_closed(sent: bytes, read: R
             errors.append(await running)
         await upstream.ended()
     assert [type(error) for error in errors] == [ProviderUnavailable] * 2
-    assert errors[0].__context__ is not errors[1].__context__, "a shared one would grow for ever"
+    assert errors[0].__context__ is not errors[1].__context__, (
+        "a shared one would grow without limit"
+    )
 
 
-async def test_a_closed_reply_gives_no_more_pieces() -> None:
+async def test_closed_reply_returns_no_more_pieces() -> None:
     async with (
         serving(silent_after(STREAM + chunk(PIECE))) as upstream,
         asking(upstream.port) as acme,
@@ -60,21 +62,21 @@ async def test_a_closed_reply_gives_no_more_pieces() -> None:
 
 
 async def test_all_calls_end_when_the_provider_is_closed() -> None:
-    asked = asyncio.Semaphore(0)
+    received = asyncio.Semaphore(0)
 
     async def play(connection: Connection) -> None:
         request = await connection.request()
         if request is not None and request.body == b"stream":
             await connection.send(STREAM + chunk(PIECE))
-        asked.release()
+        received.release()
         await connection.gone()
 
     async with serving(play) as upstream, asking(upstream.port) as acme:
         reply = await acme.send(Api.CHAT, b"stream")
         streaming = asyncio.create_task(broken(reply, piecewise))
         waiting = asyncio.create_task(refused(acme))
-        await asked.acquire()
-        await asked.acquire()
+        await received.acquire()
+        await received.acquire()
         await acme.close()
         errors = [await streaming, await waiting]
         await upstream.ended()
@@ -82,7 +84,7 @@ async def test_all_calls_end_when_the_provider_is_closed() -> None:
 
 
 @pytest.mark.parametrize("steps", range(5))
-async def test_a_read_that_begins_while_the_connection_goes_ends(steps: int) -> None:
+async def test_read_that_starts_while_the_connection_closes_ends(steps: int) -> None:
     async with serving(silent_after(STREAM)) as upstream, asking(upstream.port) as acme:
         reply = await acme.send(Api.CHAT, b"{}")
         closing = asyncio.create_task(acme.close())
@@ -93,19 +95,19 @@ async def test_a_read_that_begins_while_the_connection_goes_ends(steps: int) -> 
 
 
 @pytest.fixture
-async def no_complaints() -> AsyncIterator[None]:
-    """asyncio complains of errors that nobody asked for when they are collected."""
-    complaints: list[dict[str, Any]] = []
+async def no_unretrieved_errors() -> AsyncIterator[None]:
+    """Fails if asyncio reports an error that was never retrieved."""
+    errors: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, told: complaints.append(told))
+    loop.set_exception_handler(lambda _, details: errors.append(details))
     yield
     gc.collect()
     loop.set_exception_handler(None)
-    assert complaints == []
+    assert errors == []
 
 
-@pytest.mark.usefixtures("no_complaints")
-async def test_an_idle_connection_that_is_reset_is_not_complained_of() -> None:
+@pytest.mark.usefixtures("no_unretrieved_errors")
+async def test_reset_of_an_idle_connection_is_not_logged() -> None:
     begun, idle = asyncio.Event(), asyncio.Event()
 
     async def play(connection: Connection) -> None:
@@ -128,8 +130,8 @@ async def test_an_idle_connection_that_is_reset_is_not_complained_of() -> None:
         assert upstream.connections == 2
 
 
-@pytest.mark.usefixtures("no_complaints")
-async def test_a_connection_that_is_reset_in_use_is_told_to_its_reader_alone() -> None:
+@pytest.mark.usefixtures("no_unretrieved_errors")
+async def test_reset_of_a_connection_in_use_is_reported_only_to_its_reader() -> None:
     begun = asyncio.Event()
 
     async def play(connection: Connection) -> None:
@@ -144,7 +146,7 @@ async def test_a_connection_that_is_reset_in_use_is_told_to_its_reader_alone() -
         assert type(await broken(reply, whole)) is ProviderUnavailable
 
 
-async def test_a_connection_does_not_remember_its_calls() -> None:
+async def test_connection_does_not_accumulate_callbacks() -> None:
     begun = asyncio.Semaphore(0)
 
     async def play(connection: Connection) -> None:
@@ -163,15 +165,15 @@ async def test_a_connection_does_not_remember_its_calls() -> None:
 
 
 def pooled(acme: HttpProvider) -> Any:
-    """The future of the end of the one connection in the pool."""
+    """The future that ends with the only connection in the pool."""
     assert acme._session is not None
     assert acme._session.connector is not None
     ((protocol, _),) = next(iter(acme._session.connector._conns.values()))
     return protocol.closed
 
 
-async def test_an_early_refusal_of_a_long_body_is_read() -> None:
-    """A server that does not want the rest answers before it has read it."""
+async def test_early_error_response_to_a_long_body_is_read() -> None:
+    """A server that rejects a body responds before it has read all of it."""
 
     async def play(connection: Connection) -> None:
         await connection.reader.readuntil(b"\r\n\r\n")
@@ -185,15 +187,15 @@ async def test_an_early_refusal_of_a_long_body_is_read() -> None:
         await upstream.ended()
 
 
-async def test_a_connection_that_the_provider_gives_up_is_not_reused() -> None:
-    given_up = answer(b"{}", "200 OK", "Connection: close")
-    async with serving(once(given_up)) as upstream, asking(upstream.port) as acme:
+async def test_connection_that_the_provider_closes_is_not_reused() -> None:
+    closing = answer(b"{}", "200 OK", "Connection: close")
+    async with serving(once(closing)) as upstream, asking(upstream.port) as acme:
         for _ in range(2):
             await whole(await acme.send(Api.CHAT, b"{}"))
     assert upstream.connections == 2
 
 
-async def test_a_body_without_a_length_is_whole_when_its_connection_ends() -> None:
+async def test_body_without_a_length_is_complete_when_its_connection_ends() -> None:
     begun = asyncio.Event()
 
     async def play(connection: Connection) -> None:
@@ -210,7 +212,7 @@ async def test_a_body_without_a_length_is_whole_when_its_connection_ends() -> No
         assert await whole(reply) == b"{}"
 
 
-async def test_a_connection_that_went_before_it_was_watched_does_not_hang_the_reader() -> None:
+async def test_connection_lost_before_it_was_watched_does_not_hang_the_reader() -> None:
     begun = asyncio.Event()
 
     async def play(connection: Connection) -> None:
@@ -229,7 +231,7 @@ async def test_a_connection_that_went_before_it_was_watched_does_not_hang_the_re
 
 
 def end_of(reply: HttpReply) -> asyncio.Event:
-    """Set once the connection is lost and all who wait for that have heard of it."""
+    """An event that is set once the connection is lost and all its callbacks have run."""
     lost = asyncio.Event()
     connection = reply._response.connection
     assert connection is not None

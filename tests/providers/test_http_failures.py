@@ -1,4 +1,4 @@
-"""A provider that fails becomes one of two errors, and its connection is not used again."""
+"""A failing provider causes one of two errors, and its connection is not reused."""
 
 import asyncio
 
@@ -24,19 +24,19 @@ from tests.providers.upstream import (
 )
 
 
-async def test_a_port_where_nobody_listens_is_unavailable() -> None:
+async def test_provider_is_unavailable_when_its_port_is_closed() -> None:
     async with serving(always(b"")) as upstream:
         pass
     async with asking(upstream.port) as acme:
         error = await refused(acme)
     assert type(error) is ProviderUnavailable
-    assert str(error) == "acme cannot be reached"
+    assert str(error) == "The provider `acme` cannot be reached."
 
 
-async def test_a_name_that_is_not_known_is_unavailable() -> None:
-    # Longer than a name can be, so that no server is asked for it.
+async def test_provider_is_unavailable_when_its_host_name_is_unknown() -> None:
+    # Longer than a name can be, so no name server is asked.
     async with asking(80, base_url="http://" + "a." * 140 + "a/v1") as acme:
-        assert str(await refused(acme)) == "acme cannot be reached"
+        assert str(await refused(acme)) == "The provider `acme` cannot be reached."
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,9 @@ async def test_a_name_that_is_not_known_is_unavailable() -> None:
     ],
 )
 @pytest.mark.parametrize("reset", [False, True])
-async def test_an_answer_without_a_sound_head_is_unavailable(sent: bytes, reset: bool) -> None:
+async def test_provider_is_unavailable_when_its_headers_are_invalid(
+    sent: bytes, reset: bool
+) -> None:
     async def play(connection: Connection) -> None:
         await connection.request()
         await connection.send(sent)
@@ -61,11 +63,11 @@ async def test_an_answer_without_a_sound_head_is_unavailable(sent: bytes, reset:
     async with serving(play) as upstream, asking(upstream.port) as acme:
         error = await refused(acme)
     assert type(error) is ProviderUnavailable
-    assert str(error) == "acme closed the connection before it answered"
+    assert str(error) == "The provider `acme` closed the connection before it responded."
 
 
-async def test_a_request_is_not_sent_again_when_its_connection_was_closed() -> None:
-    """The provider may have begun to work on it, and would be paid twice."""
+async def test_request_is_not_sent_again_when_its_connection_was_closed() -> None:
+    """The provider may have started work, which would then be paid twice."""
 
     async def play(connection: Connection) -> None:
         await connection.request()
@@ -93,9 +95,7 @@ async def test_a_request_is_not_sent_again_when_its_connection_was_closed() -> N
         b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nContent-Encoding: gzip\r\n\r\nno gzip ",
     ],
 )
-async def test_a_body_that_is_cut_is_not_taken_for_whole(
-    sent: bytes, reset: bool, read: Reading
-) -> None:
+async def test_cut_body_is_an_error(sent: bytes, reset: bool, read: Reading) -> None:
     seen = asyncio.Event()
 
     async def play(connection: Connection) -> None:
@@ -110,32 +110,32 @@ async def test_a_body_that_is_cut_is_not_taken_for_whole(
         seen.set()
         error = await broken(reply, read)
     assert type(error) is ProviderUnavailable
-    assert str(error) == "acme ended its answer before its end"
+    assert str(error) == "The provider `acme` ended its response before it was complete."
     assert error.status == 200
 
 
 @reading
 @pytest.mark.parametrize("rest", [b"zz\r\nfoo\r\n", b"3\r\nabcdef\r\n", b"\x00\x01\x02"])
-async def test_a_malformed_chunk_does_not_hang_the_reader(rest: bytes, read: Reading) -> None:
+async def test_malformed_chunk_does_not_hang_the_reader(rest: bytes, read: Reading) -> None:
     """aiohttp 3.14 would wait until the total timeout."""
-    read_on = asyncio.Event()
+    reading_started = asyncio.Event()
 
     async def play(connection: Connection) -> None:
         await connection.request()
         await connection.send(STREAM + chunk(PIECE))
-        await read_on.wait()
+        await reading_started.wait()
         await connection.send(rest)
         await connection.gone()
 
     async with serving(play) as upstream, asking(upstream.port) as acme:
         reply = await acme.send(Api.CHAT, b"{}")
-        read_on.set()
+        reading_started.set()
         error = await broken(reply, read)
         await upstream.ended()
     assert type(error) is ProviderUnavailable
 
 
-async def test_a_body_larger_than_the_limit_is_refused_and_left() -> None:
+async def test_body_larger_than_the_limit_is_rejected_and_closed() -> None:
     async def play(connection: Connection) -> None:
         await connection.request()
         await connection.send(STREAM)
@@ -147,19 +147,21 @@ async def test_a_body_larger_than_the_limit_is_refused_and_left() -> None:
 
     async with serving(play) as upstream, asking(upstream.port) as acme:
         reply = await acme.send(Api.CHAT, b"{}")
-        with pytest.raises(ProviderUnavailable, match="acme sent an answer of more than 5000 byte"):
+        with pytest.raises(
+            ProviderUnavailable, match="`acme` sent a response of more than 5000 bytes"
+        ):
             await reply.read(5000)
         await upstream.ended()
 
 
-async def test_a_body_as_large_as_the_limit_is_read() -> None:
+async def test_body_of_the_size_limit_is_read() -> None:
     async with serving(always(answer(bytes(5000)))) as upstream, asking(upstream.port) as acme:
         assert len(await (await acme.send(Api.CHAT, b"{}")).read(5000)) == 5000
         with pytest.raises(ProviderUnavailable):
             await (await acme.send(Api.CHAT, b"{}")).read(4999)
 
 
-async def test_a_handshake_without_an_end_times_out() -> None:
+async def test_endless_handshake_times_out() -> None:
     async def play(connection: Connection) -> None:
         while await connection.reader.read(1000):
             pass
@@ -170,11 +172,11 @@ async def test_a_handshake_without_an_end_times_out() -> None:
             error = await refused(acme)
         await upstream.ended()
     assert type(error) is ProviderTimedOut
-    assert str(error) == "acme did not answer in time"
+    assert str(error) == "The provider `acme` did not respond in time."
 
 
 @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\nContent-Type: te"])
-async def test_a_head_that_does_not_come_times_out(sent: bytes) -> None:
+async def test_missing_headers_time_out(sent: bytes) -> None:
     async with (
         serving(silent_after(sent)) as upstream,
         asking(upstream.port, first_byte_timeout_s=0.1) as acme,
@@ -185,7 +187,7 @@ async def test_a_head_that_does_not_come_times_out(sent: bytes) -> None:
 
 @reading
 @pytest.mark.parametrize("sent", [STREAM, STREAM + chunk(PIECE)])
-async def test_a_body_that_does_not_go_on_times_out(sent: bytes, read: Reading) -> None:
+async def test_stalled_body_times_out(sent: bytes, read: Reading) -> None:
     async with (
         serving(silent_after(sent)) as upstream,
         asking(upstream.port, idle_timeout_s=0.1) as acme,
@@ -193,28 +195,28 @@ async def test_a_body_that_does_not_go_on_times_out(sent: bytes, read: Reading) 
         error = await broken(await acme.send(Api.CHAT, b"{}"), read)
         await upstream.ended()
     assert type(error) is ProviderTimedOut
-    assert str(error) == "acme did not answer in time"
+    assert str(error) == "The provider `acme` did not respond in time."
 
 
 @reading
-async def test_a_call_that_takes_too_long_times_out(read: Reading) -> None:
+async def test_call_that_takes_too_long_times_out(read: Reading) -> None:
     async with (
         serving(silent_after(STREAM + chunk(PIECE))) as upstream,
         asking(upstream.port, total_timeout_s=0.3) as acme,
     ):
-        with pytest.raises(ProviderTimedOut, match="acme did not answer in time"):
+        with pytest.raises(ProviderTimedOut, match="The provider `acme` did not respond in time"):
             await read(await acme.send(Api.CHAT, b"{}"))
         await upstream.ended()
 
 
-async def test_waiting_for_the_head_is_not_idle() -> None:
-    """A model that thinks before it answers may think for longer than between two pieces."""
-    slow_is_there, other_timed_out = asyncio.Event(), asyncio.Event()
+async def test_idle_timeout_does_not_apply_before_the_headers() -> None:
+    """A model may think longer before its first byte than between two pieces."""
+    slow_arrived, other_timed_out = asyncio.Event(), asyncio.Event()
 
     async def play(connection: Connection) -> None:
         request = await connection.request()
         if request is not None and request.body == b"slow":
-            slow_is_there.set()
+            slow_arrived.set()
             await other_timed_out.wait()
             await connection.send(answer())
         else:
@@ -223,7 +225,7 @@ async def test_waiting_for_the_head_is_not_idle() -> None:
 
     async with serving(play) as upstream, asking(upstream.port, idle_timeout_s=0.05) as acme:
         slow = asyncio.create_task(acme.send(Api.CHAT, b"slow"))
-        await slow_is_there.wait()
+        await slow_arrived.wait()
         assert type(await broken(await acme.send(Api.CHAT, b"{}"), whole)) is ProviderTimedOut
         other_timed_out.set()
         assert await whole(await slow) == b"{}"

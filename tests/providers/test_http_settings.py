@@ -1,4 +1,4 @@
-"""Settings that cannot work are refused, and nothing that is shown or told holds a secret."""
+"""Invalid settings are rejected, and no text that is shown or raised contains a secret."""
 
 import traceback
 from typing import Any
@@ -49,20 +49,20 @@ SECRET = "s3cret"
         {"total_timeout_s": -1},
     ],
 )
-def test_what_cannot_work_is_refused_without_its_value(wrong: dict[str, Any]) -> None:
+def test_invalid_setting_is_rejected_without_showing_its_value(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput) as caught:
         ProviderSettings(**{**GOOD, **wrong})
     assert str(caught.value).startswith("acme: ")
     assert SECRET not in str(caught.value)
 
 
-def test_a_settings_file_needs_no_more_than_it_says() -> None:
+def test_settings_have_defaults_for_everything_optional() -> None:
     read = msgspec.convert(GOOD, ProviderSettings)
     assert read == ProviderSettings(**GOOD)
     assert read.headers == {}
 
 
-def test_settings_show_their_name_alone() -> None:
+def test_settings_show_only_their_name() -> None:
     settings = ProviderSettings(**GOOD, headers={"X-Y": SECRET})
     for shown in (repr(settings), str(settings), f"{[settings]}", repr(settings.__rich_repr__())):
         assert "acme" in shown
@@ -78,7 +78,7 @@ def test_settings_show_their_name_alone() -> None:
         (answer(bytes(2000)), 1000),
     ],
 )
-async def test_no_error_shows_the_key_or_the_way(sent: bytes, limit: int) -> None:
+async def test_errors_show_neither_the_key_nor_the_address(sent: bytes, limit: int) -> None:
     async with serving(once(sent)) as upstream, asking(upstream.port) as acme:
         with pytest.raises(ProviderError) as caught:
             await (await acme.send(Api.CHAT, b"{}")).read(limit)
@@ -89,7 +89,7 @@ async def test_no_error_shows_the_key_or_the_way(sent: bytes, limit: int) -> Non
     assert KEY not in repr(error.__cause__)
 
 
-async def test_neither_a_provider_nor_its_reply_shows_the_key() -> None:
+async def test_providers_and_replies_do_not_show_the_key() -> None:
     async with serving(always(answer())) as upstream, asking(upstream.port) as acme:
         reply = await acme.send(Api.CHAT, b"{}")
         assert KEY not in f"{acme!r} {acme} {reply!r} {reply}"
@@ -123,7 +123,7 @@ async def test_neither_a_provider_nor_its_reply_shows_the_key() -> None:
         ("", "Mon, 23 Nov 2026 13:12:30 +9999999", None),
     ],
 )
-def test_what_a_provider_asks_to_wait_is_read_or_left(
+def test_retry_time_is_read_or_ignored_when_invalid(
     milliseconds: str, seconds_or_date: str, wait_s: int | None
 ) -> None:
     assert retry_after_s(milliseconds, seconds_or_date, T0_MS) == wait_s
@@ -131,12 +131,14 @@ def test_what_a_provider_asks_to_wait_is_read_or_left(
 
 @given(st.text(), st.text() | st.from_regex(r"\A[ -~]{0,9}, ?\d+ [A-Z][a-z]{2} \d+ [0-9:]+ ?.*\Z"))
 @example("", "Mon, 23 Nov 2026 13:12:30 +99999999999999999999")
-def test_no_time_to_wait_breaks_the_call(milliseconds: str, seconds_or_date: str) -> None:
+def test_arbitrary_retry_times_do_not_fail_the_call(
+    milliseconds: str, seconds_or_date: str
+) -> None:
     wait_s = retry_after_s(milliseconds, seconds_or_date, T0_MS)
     assert wait_s is None or 0 <= wait_s <= 3600
 
 
-async def test_the_time_to_wait_comes_from_the_head() -> None:
+async def test_retry_time_is_read_from_the_headers() -> None:
     for header, wait_s in [("retry-after: 7 ", 7), ("Retry-After-Ms: 7001", 8), ("X: 1", None)]:
         busy = answer(b"{}", "429 Too Many Requests", header)
         async with serving(always(busy)) as upstream, asking(upstream.port) as acme:

@@ -1,4 +1,4 @@
-"""The way to a provider: certificates that are checked, and HTTP proxies of the environment."""
+"""The connection to a provider: checked certificates, and HTTP proxies of the environment."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ from tests.providers.upstream import (
 ROOT = Path(__file__).resolve().parents[2]
 TLS = ROOT / "tests" / "e2e" / "tls"
 CERT = TLS / "cert.pem"
-REFUSED = "ProviderUnavailable: acme cannot be reached"
+UNREACHABLE = "ProviderUnavailable: The provider `acme` cannot be reached."
 
 
 def certified() -> ssl.SSLContext:
@@ -33,7 +33,7 @@ def certified() -> ssl.SSLContext:
 
 
 async def called(url: str, **environment: str) -> str:
-    """What a fresh process gets: aiohttp reads the certificates when it is imported."""
+    """The output of a call in a fresh process: aiohttp reads certificates when it is imported."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SSL_")}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.providers.caller", url),
@@ -46,7 +46,7 @@ async def called(url: str, **environment: str) -> str:
 
 
 def tunnel(port: int) -> Play:
-    """A proxy that lets each `CONNECT` through to one port of the loopback."""
+    """A proxy that connects each `CONNECT` to one port of the loopback interface."""
 
     async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
@@ -65,31 +65,31 @@ def tunnel(port: int) -> Play:
     return play
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused() -> None:
+async def test_untrusted_certificate_is_rejected() -> None:
     async with serving(always(answer()), certified()) as upstream:
-        told = await called(f"https://localhost:{upstream.port}")
-    assert told.startswith(REFUSED)
-    assert "CERTIFICATE_VERIFY_FAILED" in told
+        output = await called(f"https://localhost:{upstream.port}")
+    assert output.startswith(UNREACHABLE)
+    assert "CERTIFICATE_VERIFY_FAILED" in output
     assert upstream.requests == []
 
 
-async def test_a_certificate_of_an_own_authority_is_accepted() -> None:
+async def test_certificate_of_a_configured_authority_is_accepted() -> None:
     async with serving(always(answer()), certified()) as upstream:
-        told = await called(f"https://localhost:{upstream.port}", SSL_CERT_FILE=str(CERT))
-    assert told == "{}"
+        output = await called(f"https://localhost:{upstream.port}", SSL_CERT_FILE=str(CERT))
+    assert output == "{}"
 
 
-async def test_a_tunnel_through_a_proxy_sees_neither_key_nor_call() -> None:
+async def test_proxy_tunnel_sees_neither_key_nor_request() -> None:
     async with (
         serving(always(answer()), certified()) as upstream,
         serving(tunnel(upstream.port)) as proxy,
     ):
-        told = await called(
+        output = await called(
             f"https://localhost:{upstream.port}",
             SSL_CERT_FILE=str(CERT),
             HTTPS_PROXY=f"http://me:mine@127.0.0.1:{proxy.port}",
         )
-    assert told == "{}"
+    assert output == "{}"
     assert upstream.requests[0].headers["authorization"] == f"Bearer {KEY}"
     (connect,) = proxy.requests
     assert connect.line == f"CONNECT localhost:{upstream.port} HTTP/1.1"
@@ -98,23 +98,23 @@ async def test_a_tunnel_through_a_proxy_sees_neither_key_nor_call() -> None:
     assert "proxy-authorization" not in upstream.requests[0].headers
 
 
-async def test_a_certificate_of_another_host_is_refused() -> None:
+async def test_certificate_of_another_host_is_rejected() -> None:
     async with (
         serving(always(answer()), certified()) as upstream,
         serving(tunnel(upstream.port)) as proxy,
     ):
-        told = await called(
+        output = await called(
             "https://elsewhere.test",
             SSL_CERT_FILE=str(CERT),
             HTTPS_PROXY=f"http://127.0.0.1:{proxy.port}",
         )
-    assert told.startswith(REFUSED)
+    assert output.startswith(UNREACHABLE)
     assert proxy.requests[0].line == "CONNECT elsewhere.test:443 HTTP/1.1"
     assert upstream.requests == []
 
 
 @pytest.mark.parametrize("scheme", ["http://", ""])
-async def test_a_proxy_of_the_environment_is_used(
+async def test_proxy_of_the_environment_is_used(
     scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(always(answer())) as proxy:
@@ -131,7 +131,7 @@ async def test_a_proxy_of_the_environment_is_used(
 
 
 @pytest.mark.parametrize("excepted", ["127.0.0.1", "other.test,127.0.0.1:{port}", "*"])
-async def test_a_host_that_the_environment_excepts_is_called_directly(
+async def test_host_in_no_proxy_is_called_directly(
     excepted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(always(answer())) as proxy, serving(always(answer())) as upstream:
@@ -142,7 +142,7 @@ async def test_a_host_that_the_environment_excepts_is_called_directly(
     assert (proxy.connections, upstream.connections) == (0, 1)
 
 
-async def test_a_proxy_for_the_other_scheme_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxy_for_the_other_scheme_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(always(answer())) as proxy, serving(always(answer())) as upstream:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
         async with asking(upstream.port) as acme:
@@ -151,22 +151,24 @@ async def test_a_proxy_for_the_other_scheme_is_not_used(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("status", ["403 Forbidden", "407 Proxy Authentication Required"])
-async def test_a_proxy_that_refuses_makes_the_provider_unavailable(
+async def test_provider_is_unavailable_when_the_proxy_rejects_the_call(
     status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(always(answer(b"no", status))) as proxy:
         monkeypatch.setenv("https_proxy", f"http://me:mine@127.0.0.1:{proxy.port}")
         async with asking(0, base_url="https://elsewhere.test/v1") as acme:
-            with pytest.raises(ProviderUnavailable, match="acme cannot be reached") as caught:
+            with pytest.raises(
+                ProviderUnavailable, match="The provider `acme` cannot be reached"
+            ) as caught:
                 await acme.send(Api.CHAT, b"{}")
     assert str(caught.value.__cause__) == f"ClientHttpProxyError: {status}"
 
 
 @pytest.mark.parametrize("proxy", ["socks5://h:1", "https://h:1", "http://", "http://h:port"])
-async def test_a_proxy_that_cannot_be_used_is_told_at_the_start(
+async def test_unsupported_proxy_is_rejected_at_startup(
     proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", proxy)
-    with pytest.raises(InvalidInput, match="HTTP_PROXY must be like http://host:port"):
+    with pytest.raises(InvalidInput, match="HTTP_PROXY must be a URL such as http://host:port"):
         async with asking(1):
             pass

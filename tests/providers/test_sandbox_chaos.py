@@ -29,25 +29,25 @@ def body_of(members: dict[str, Any], **body: Any) -> bytes:
         ('{"chunk_ms": 600001}', "$.chunk_ms"),
         ('{"usage": "odd"}', "$.usage"),
         ('{"usage": [1]}', "$.usage"),
-        ('{"cut_after": 1, "error_after": 1}', "`cut_after` and `error_after` exclude each other"),
-        ('{"say": "x", "tokens": 1}', "`say` and `tokens` exclude each other"),
+        ('{"cut_after": 1, "error_after": 1}', "`cut_after` and `error_after` cannot be combined"),
+        ('{"say": "x", "tokens": 1}', "`say` and `tokens` cannot be combined"),
     ],
 )
-def test_a_misspelt_wish_is_refused_and_not_passed_over(text: str, reason: str) -> None:
+def test_invalid_instructions_are_rejected(text: str, reason: str) -> None:
     status, error = refusal(Api.CHAT, model="chaos", messages=says(text))
     assert status == 400
-    assert "chaos takes a JSON object as the last user message" in error["message"]
+    assert "Send `chaos` a JSON object as the last user message" in error["message"]
     assert reason in error["message"]
 
 
-def test_chaos_takes_its_wish_from_a_prompt_too() -> None:
+def test_instructions_are_read_from_a_prompt_too() -> None:
     answer = plain(Api.COMPLETIONS, model="chaos", prompt='{"say": "a b"}', n=2)
     assert [choice["text"] for choice in answer["choices"]] == ["a b", "a b"]
     status, error = refusal(Api.COMPLETIONS, model="chaos", prompt=["{}", "{}"])
     assert (status, error["param"]) == (400, "prompt")
 
 
-def test_only_what_it_is_told_to_say_passes_its_limit() -> None:
+def test_only_explicit_output_ignores_the_limit() -> None:
     def count(members: dict[str, Any]) -> int:
         script = chaos(members, max_tokens=3)
         used: int = json.loads(b"".join(script.writes()))["usage"]["completion_tokens"]
@@ -58,7 +58,7 @@ def test_only_what_it_is_told_to_say_passes_its_limit() -> None:
     assert count({"say": "a b c d"}) == 4
 
 
-def test_lines_end_as_they_are_asked_to() -> None:
+def test_line_ends_and_comments_follow_the_instructions() -> None:
     members = {"say": "a", "comments": True, "crlf": True}
     *events, rest = body_of(members, **WITH_USAGE).split(b"\r\n\r\n")
     assert rest == b""
@@ -68,7 +68,7 @@ def test_lines_end_as_they_are_asked_to() -> None:
     assert b"\r" not in body_of({"say": "a"}, **WITH_USAGE)
 
 
-def test_a_pace_parts_what_else_is_written_at_once() -> None:
+def test_pace_splits_the_body_into_pieces() -> None:
     events = body_of({"say": "a b"}, stream=True)
     assert list(chaos({"say": "a b"}, stream=True).writes()) == [events]
     paced = chaos({"say": "a b", "chunk_ms": 3, "first_byte_ms": 2}, stream=True)
@@ -80,7 +80,7 @@ def test_a_pace_parts_what_else_is_written_at_once() -> None:
     assert {len(piece) for piece in pieces[:-1]} == {32}
 
 
-def test_a_long_stream_is_not_gathered_whole() -> None:
+def test_long_stream_is_written_in_parts() -> None:
     writes = list(chaos({"tokens": 16_384}, stream=True).writes())
     assert len(writes) > 10
     assert all(len(data) < 70_000 for data in writes)

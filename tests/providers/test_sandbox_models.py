@@ -38,12 +38,12 @@ def usage(prompt: int, completion: int) -> dict[str, Any]:
 
 
 def echo(text: Any, **members: Any) -> Any:
-    """The one choice of an answer."""
+    """The only choice of the response."""
     return plain(Api.CHAT, model="echo", messages=says(text), **members)["choices"][0]
 
 
 def lorem(text: str, **members: Any) -> tuple[int, str]:
-    """How many tokens it said, and why it ended."""
+    """The number of tokens, and the finish reason."""
     answer = plain(Api.CHAT, model="lorem", messages=says(text), **members)
     choice = answer["choices"][0]
     count = len(tokens_of(choice["message"]["content"]))
@@ -51,7 +51,7 @@ def lorem(text: str, **members: Any) -> tuple[int, str]:
     return count, choice["finish_reason"]
 
 
-def test_a_plain_answer_has_the_shape_and_the_counts_of_openai() -> None:
+def test_plain_response_has_the_shape_of_openai() -> None:
     assert plain(Api.CHAT, model="echo", messages=says("Hello there, you.")) == {
         **HEAD,
         "object": "chat.completion",
@@ -71,7 +71,7 @@ def test_a_plain_answer_has_the_shape_and_the_counts_of_openai() -> None:
     }
 
 
-def test_a_stream_has_a_role_first_a_chunk_per_word_and_its_usage_last() -> None:
+def test_stream_starts_with_a_role_and_ends_with_its_usage() -> None:
     def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         return {**HEAD, "object": "chat.completion.chunk", "choices": [choice]}
@@ -86,13 +86,13 @@ def test_a_stream_has_a_role_first_a_chunk_per_word_and_its_usage_last() -> None
     assert stream(Api.CHAT, **body) == [*chunks, DONE]
     last = {**HEAD, "object": "chat.completion.chunk", "choices": [], "usage": usage(6, 2)}
     assert stream(Api.CHAT, **body, stream_options={"include_usage": True}) == [
-        *({**one, "usage": None} for one in chunks),
+        *({**each, "usage": None} for each in chunks),
         last,
         DONE,
     ]
 
 
-def test_prompts_are_continued_each_in_its_own_choices() -> None:
+def test_each_prompt_has_its_own_choices() -> None:
     answer = plain(Api.COMPLETIONS, model="echo", prompt=["a b", "c"], n=2)
     head = {**HEAD, "id": ID.replace("chatcmpl", "cmpl"), "object": "text_completion"}
     choices = [
@@ -101,8 +101,8 @@ def test_prompts_are_continued_each_in_its_own_choices() -> None:
     ]
     assert answer == {**head, "choices": choices, "usage": usage(3, 6)}
     streamed = stream(Api.COMPLETIONS, model="echo", prompt="a b")
-    said = [[*one["choices"][0].values()][:2] for one in streamed[:-1]]
-    assert said == [[0, "a "], [0, "b"], [0, ""]]
+    contents = [[*each["choices"][0].values()][:2] for each in streamed[:-1]]
+    assert contents == [[0, "a "], [0, "b"], [0, ""]]
     assert all(chunk.keys() == head.keys() | {"choices"} for chunk in streamed[:-1])
 
 
@@ -110,13 +110,13 @@ def test_prompts_are_continued_each_in_its_own_choices() -> None:
     ("prompt", "texts"),
     [([5, 7], ["5 7"]), ([[5, 7], [9]], ["5 7", "9"]), (["a", [5]], ["a", "5"])],
 )
-def test_a_prompt_in_token_numbers_counts_one_for_each(prompt: Any, texts: list[str]) -> None:
+def test_token_numbers_of_a_prompt_count_one_each(prompt: Any, texts: list[str]) -> None:
     answer = plain(Api.COMPLETIONS, model="echo", prompt=prompt)
     assert [choice["text"] for choice in answer["choices"]] == texts
     assert answer["usage"]["prompt_tokens"] == sum(len(text.split()) for text in texts)
 
 
-def test_echo_answers_the_user_and_nobody_else() -> None:
+def test_echo_repeats_only_the_user() -> None:
     parts = [
         {"type": "text", "text": "one "},
         {"type": "image_url", "text": "no"},
@@ -132,7 +132,7 @@ def test_echo_answers_the_user_and_nobody_else() -> None:
 
 
 @pytest.mark.parametrize("cap", ["max_tokens", "max_completion_tokens"])
-def test_no_choice_is_longer_than_its_limit(cap: str) -> None:
+def test_choice_is_cut_at_its_limit(cap: str) -> None:
     assert echo("a b c", **{cap: 3})["finish_reason"] == "stop"
     short = echo("a b c", **{cap: 2})
     assert (short["message"]["content"], short["finish_reason"]) == ("a b ", "length")
@@ -143,17 +143,17 @@ def test_no_choice_is_longer_than_its_limit(cap: str) -> None:
     assert call["finish_reason"] == "length"
 
 
-def test_choices_are_alike_and_all_counted() -> None:
+def test_choices_are_equal_and_all_counted() -> None:
     answer = plain(Api.CHAT, model="echo", messages=says("a b"), n=3)
-    said = [(choice["index"], choice["message"]["content"]) for choice in answer["choices"]]
-    assert said == [(0, "a b"), (1, "a b"), (2, "a b")]
+    contents = [(choice["index"], choice["message"]["content"]) for choice in answer["choices"]]
+    assert contents == [(0, "a b"), (1, "a b"), (2, "a b")]
     assert answer["usage"] == usage(6, 6)
     chunks = stream(Api.CHAT, model="echo", messages=says("a b"), n=2)
     places = [choice["index"] for chunk in chunks[:-1] for choice in chunk["choices"]]
     assert places == [0, 1] * 4
 
 
-def test_a_tool_is_called_when_the_user_spells_it_out() -> None:
+def test_tool_is_called_when_the_user_spells_out_the_call() -> None:
     choice = echo(CALL, tools=WEATHER)
     assert choice["finish_reason"] == "tool_calls"
     call = {
@@ -185,18 +185,18 @@ def test_a_tool_is_called_when_the_user_spells_it_out() -> None:
         (f"please {CALL}", WEATHER),
     ],
 )
-def test_nothing_else_calls_a_tool(text: str, tools: Any) -> None:
+def test_other_texts_do_not_call_a_tool(text: str, tools: Any) -> None:
     choice = echo(text, tools=tools)
     assert (choice["message"]["content"], choice["finish_reason"]) == (text, "stop")
     assert "tool_calls" not in choice["message"]
 
 
-def test_a_prompt_calls_no_tool() -> None:
+def test_prompt_does_not_call_a_tool() -> None:
     choice = plain(Api.COMPLETIONS, model="echo", prompt=CALL, tools=WEATHER)["choices"][0]
     assert (choice["text"], choice["finish_reason"]) == (CALL, "stop")
 
 
-def test_what_shall_be_json_is_json() -> None:
+def test_response_is_json_when_json_is_requested() -> None:
     schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}
     for form in (JSON_MODE, schema):
         assert json.loads(echo('say "hi"', response_format=form)["message"]["content"]) == {
@@ -207,11 +207,13 @@ def test_what_shall_be_json_is_json() -> None:
     assert echo(CALL, tools=WEATHER, response_format=JSON_MODE)["finish_reason"] == "tool_calls"
 
 
-def test_lorem_is_as_long_as_it_is_asked_to_be() -> None:
+def test_lorem_has_the_requested_length() -> None:
     assert lorem("Tell me") == (100, "stop")
     assert lorem("Tell me", max_tokens=7) == (7, "length")
     assert lorem("Tell me", max_tokens=OUTPUT_TOKENS - 1) == (OUTPUT_TOKENS - 1, "length")
-    assert lorem("Tell me", max_tokens=OUTPUT_TOKENS) == (100, "stop"), "the maximum is no wish"
+    assert lorem("Tell me", max_tokens=OUTPUT_TOKENS) == (100, "stop"), (
+        "the maximum is not a option"
+    )
     assert lorem("12") == (12, "stop")
     assert lorem(" 12\n", max_tokens=12) == (12, "stop")
     assert lorem("12", max_completion_tokens=5) == (5, "length")
@@ -221,29 +223,29 @@ def test_lorem_is_as_long_as_it_is_asked_to_be() -> None:
 
 def test_lorem_streams_one_chunk_for_each_token() -> None:
     chunks = stream(Api.CHAT, model="lorem", messages=says("150"))
-    said = [chunk["choices"][0]["delta"].get("content") for chunk in chunks[1:-2]]
+    contents = [chunk["choices"][0]["delta"].get("content") for chunk in chunks[1:-2]]
     whole = plain(Api.CHAT, model="lorem", messages=says("150"))
-    assert len(said) == 150
-    assert "".join(said) == whole["choices"][0]["message"]["content"]
+    assert len(contents) == 150
+    assert "".join(contents) == whole["choices"][0]["message"]["content"]
 
 
-def test_embeddings_are_unit_vectors_that_depend_on_the_text_alone() -> None:
+def test_embeddings_are_unit_vectors_that_depend_only_on_the_text() -> None:
     answer = plain(Api.EMBEDDINGS, model="embed", input=["one text", "another", "one text"])
     assert answer["usage"] == {"prompt_tokens": 5, "total_tokens": 5}
     assert (answer["object"], answer["model"]) == ("list", "embed")
     assert [(row["object"], row["index"]) for row in answer["data"]] == [
         ("embedding", 0), ("embedding", 1), ("embedding", 2),
     ]  # fmt: skip
-    one, other, again = (row["embedding"] for row in answer["data"])
-    assert one == again != other
-    assert len(one) == 8
-    for vector in (one, other):
+    first, other, repeated = (row["embedding"] for row in answer["data"])
+    assert first == repeated != other
+    assert len(first) == 8
+    for vector in (first, other):
         assert math.isclose(math.hypot(*vector), 1, rel_tol=1e-6)
-    # Fixed for ever: who stores vectors compares them with those of later versions.
-    assert one[:2] == [-0.19930902123451233, 0.10117058455944061]
+    # Must never change: stored vectors are compared with those of later versions.
+    assert first[:2] == [-0.19930902123451233, 0.10117058455944061]
 
 
-def test_an_embedding_in_base64_is_the_same_vector() -> None:
+def test_base64_embedding_is_the_same_vector() -> None:
     body: Any = {"model": "embed", "input": "text", "dimensions": 1024}
     numbers = plain(Api.EMBEDDINGS, **body)["data"][0]["embedding"]
     packed = plain(Api.EMBEDDINGS, **body, encoding_format="base64")["data"][0]["embedding"]
@@ -272,7 +274,7 @@ def test_an_embedding_in_base64_is_the_same_vector() -> None:
         (Api.EMBEDDINGS, {"model": "embed", "input": "x", "encoding_format": "x"}, 400, None, None),
     ],
 )
-def test_a_wrong_request_is_refused_as_openai_does(
+def test_invalid_request_is_rejected_as_by_openai(
     api: Api, members: dict[str, Any], status: int, code: str | None, param: str | None
 ) -> None:
     given_status, error = refusal(api, **members)
@@ -281,13 +283,13 @@ def test_a_wrong_request_is_refused_as_openai_does(
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'"\\ud800"', b"[" * 100_000])
-def test_what_is_no_json_is_refused(body: bytes) -> None:
+def test_invalid_json_is_rejected(body: bytes) -> None:
     script = respond(Api.CHAT, body, at_ms=T0_MS, number=0)
     assert script.status == 400
-    assert b"The body does not fit" in b"".join(script.writes())
+    assert b"Invalid request body" in b"".join(script.writes())
 
 
-def test_no_answer_fills_the_memory() -> None:
+def test_too_large_response_is_rejected() -> None:
     body: Any = {"model": "echo", "messages": says("x" * 2**20)}
     assert script_for(Api.CHAT, **body, n=32).status == 200
     assert refusal(Api.CHAT, **body, n=33)[1]["param"] == "n"
@@ -297,7 +299,7 @@ def test_no_answer_fills_the_memory() -> None:
 
 
 @pytest.mark.parametrize("model", NAMES)
-def test_more_than_the_context_is_refused_and_not_read_for_less_than_its_price(model: str) -> None:
+def test_input_above_the_context_is_rejected(model: str) -> None:
     text = "x " * CONTEXT_TOKENS
     body: Any = {"messages": says(text), "input": [text[:-2], "x"], "model": model}
     api = Api.EMBEDDINGS if model == "embed" else Api.CHAT
@@ -336,7 +338,7 @@ requests = st.one_of(
     st.tuples(st.just(Api.COMPLETIONS), st.fixed_dictionaries({"prompt": prompts})),
     st.tuples(st.just(Api.EMBEDDINGS), st.fixed_dictionaries({"input": prompts})),
 )
-wishes = st.fixed_dictionaries(
+options = st.fixed_dictionaries(
     {},
     optional={
         "max_tokens": st.integers(1, 20),
@@ -348,20 +350,20 @@ wishes = st.fixed_dictionaries(
 )
 
 
-@given(requests, wishes, st.sampled_from(["echo", "lorem"]), st.booleans())
-def test_no_honest_model_uses_more_than_the_gateway_holds_for(
-    request: tuple[Api, dict[str, Any]], wish: dict[str, Any], model: str, tight: bool
+@given(requests, options, st.sampled_from(["echo", "lorem"]), st.booleans())
+def test_sandbox_usage_never_exceeds_the_hold(
+    request: tuple[Api, dict[str, Any]], option: dict[str, Any], model: str, tight: bool
 ) -> None:
     api, members = request
     offer = OFFERS["embed" if api is Api.EMBEDDINGS else model]
-    body = json.dumps({**members, **wish, "model": offer.id}, ensure_ascii=tight).encode()
-    demand = parse_request(api, body)
-    cap = min(demand.cap_tokens or OUTPUT_TOKENS, offer.output_tokens)
-    bounds = demand.bounds(
+    body = json.dumps({**members, **option, "model": offer.id}, ensure_ascii=tight).encode()
+    parsed = parse_request(api, body)
+    cap = min(parsed.cap_tokens or OUTPUT_TOKENS, offer.output_tokens)
+    bounds = parsed.bounds(
         context_tokens=offer.context_tokens, media_tokens=None, output_tokens=cap
     )
     sent = upstream_body(
-        demand,
+        parsed,
         offer.endpoint.upstream_model,
         cap_parameter=offer.endpoint.cap_parameter,
         cap_tokens=cap if tight and api is not Api.EMBEDDINGS else None,
@@ -377,12 +379,12 @@ def test_no_honest_model_uses_more_than_the_gateway_holds_for(
     assert used is not None
     assert used.prompt_tokens <= bounds.input_tokens
     assert used.completion_tokens <= bounds.output_tokens
-    assert len(json.loads(answer).get("choices", [])) in (0, demand.choices)
-    assert demand.choices <= 4 * 3 < CHOICES_MAX
+    assert len(json.loads(answer).get("choices", [])) in (0, parsed.choices)
+    assert parsed.choices <= 4 * 3 < CHOICES_MAX
 
 
 @given(texts)
-def test_tokens_are_the_text_cut_and_never_more_than_its_bytes(text: str) -> None:
+def test_tokens_joined_are_the_text_and_at_most_its_bytes(text: str) -> None:
     assert "".join(tokens_of(text)) == text
     assert len(tokens_of(text)) <= len(text.encode())
     assert len(tokens_of(text.lstrip())) == len(text.split())

@@ -10,7 +10,7 @@ CATALOG = Catalog(sandbox_models(), sandbox_prices())
 API_OF = {name: Api.EMBEDDINGS if name == "embed" else Api.CHAT for name in NAMES}
 
 
-def test_every_model_is_on_offer_and_none_is_free() -> None:
+def test_every_sandbox_model_is_in_the_catalog_and_has_a_price() -> None:
     assert list(CATALOG.models) == sorted(f"sandbox/{name}" for name in NAMES)
     for name, api in API_OF.items():
         model = CATALOG.model(f"sandbox/{name}", api)
@@ -20,7 +20,7 @@ def test_every_model_is_on_offer_and_none_is_free() -> None:
         assert not price.is_free
 
 
-def test_a_call_costs_what_the_price_list_says() -> None:
+def test_call_is_charged_at_the_listed_price() -> None:
     def cost(name: str, usage: Usage) -> int:
         price = CATALOG.price(f"sandbox:{name}", at_ms=0)
         return charge_for(price, usage, markup_bp=0, held_pico=10**12).amount_pico

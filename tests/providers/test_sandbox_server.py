@@ -12,7 +12,7 @@ from tests.deadlines import http_connection, within
 from tests.providers.sandbox import WITH_USAGE, events_of, running_sandbox, says, wish
 from tests.support import ManualClock
 
-FOR_EVER_MS = 600_000
+VERY_LONG_MS = 600_000
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def chaos(members: dict[str, Any], **body: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("prefix", ["", "/v1"])
-def test_a_base_url_works_with_and_without_its_version(server: str, prefix: str) -> None:
+def test_base_url_works_with_and_without_its_version(server: str, prefix: str) -> None:
     with connected(server) as connection:
         response, body = ask(connection, f"{prefix}/chat/completions", echo("Hello"))
         assert (response.status, response.headers["content-type"]) == (200, "application/json")
@@ -67,14 +67,14 @@ def test_a_base_url_works_with_and_without_its_version(server: str, prefix: str)
         assert {row["object"] for row in rows} == {"model"}
 
 
-def test_any_key_will_do_and_none_too(server: str) -> None:
+def test_any_key_or_none_is_accepted(server: str) -> None:
     with connected(server) as connection:
         for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": "nonsense"}):
             response, _ = ask(connection, "/v1/chat/completions", echo("x"), **headers)
             assert response.status == 200
 
 
-def test_a_stream_is_one_of_events(server: str) -> None:
+def test_stream_is_sent_as_events(server: str) -> None:
     with connected(server) as connection:
         body = echo("Hello there", **WITH_USAGE)
         response, data = ask(connection, "/v1/chat/completions", body)
@@ -88,14 +88,16 @@ def test_a_stream_is_one_of_events(server: str) -> None:
     ("method", "path"),
     [("GET", "/v1/chat/completions"), ("POST", "/v1/models"), ("GET", "/"), ("POST", "/v1/nope")],
 )
-def test_what_is_not_there_is_said_in_the_error_shape(server: str, method: str, path: str) -> None:
+def test_unknown_operation_is_an_error_in_openai_s_shape(
+    server: str, method: str, path: str
+) -> None:
     with connected(server) as connection:
         response, body = ask(connection, path, {} if method == "POST" else None, method)
         assert response.status == 404
-        assert json.loads(body)["error"]["message"] == f"There is no {method} {path!r}."
+        assert json.loads(body)["error"]["message"] == f"Unknown operation: {method} {path!r}."
 
 
-def test_no_body_is_read_without_end(server: str) -> None:
+def test_body_above_the_limit_is_rejected(server: str) -> None:
     with connected(server) as connection:
         fits = echo("x")
         fits["pad"] = "x" * (BODY_MAX_BYTES - len(json.dumps(fits)) - len(', "pad": ""'))
@@ -108,7 +110,7 @@ def test_no_body_is_read_without_end(server: str) -> None:
 
 @pytest.mark.parametrize("members", [{}, {"chunk_ms": 1}, {"first_byte_ms": 1}])
 @pytest.mark.parametrize("options", [{}, WITH_USAGE])
-def test_a_cut_is_one_on_the_wire(
+def test_cut_breaks_the_connection_off(
     server: str, members: dict[str, Any], options: dict[str, Any]
 ) -> None:
     with connected(server) as connection:
@@ -123,9 +125,9 @@ def test_a_cut_is_one_on_the_wire(
             assert len(events_of(cut.value.partial)) == 3
 
 
-async def test_nobody_is_written_to_who_has_left(clock: ManualClock) -> None:
+async def test_response_stops_when_the_client_disconnects(clock: ManualClock) -> None:
     left = asyncio.Event()
-    body = json.dumps(chaos({"chunk_ms": FOR_EVER_MS}, stream=True)).encode()
+    body = json.dumps(chaos({"chunk_ms": VERY_LONG_MS}, stream=True)).encode()
     messages = iter([{"type": "http.request", "body": body, "more_body": False}])
     sent: list[str] = []
 
@@ -145,7 +147,7 @@ async def test_nobody_is_written_to_who_has_left(clock: ManualClock) -> None:
     assert sent == ["http.response.start"]
 
 
-async def test_half_a_request_is_not_answered(clock: ManualClock) -> None:
+async def test_incomplete_request_gets_no_response(clock: ManualClock) -> None:
     messages: Iterator[dict[str, Any]] = iter(
         [
             {"type": "http.request", "body": b'{"model"', "more_body": True},
@@ -157,14 +159,14 @@ async def test_half_a_request_is_not_answered(clock: ManualClock) -> None:
         return next(messages)
 
     async def send(_: Any) -> None:
-        raise AssertionError("nobody is there")
+        raise AssertionError("the client has disconnected")
 
     scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions"}
     await SandboxApp(clock)(scope, receive, send)
 
 
-def test_a_running_stream_does_not_keep_the_server_from_its_end() -> None:
-    body = json.dumps(chaos({"chunk_ms": FOR_EVER_MS}, stream=True))
+def test_running_stream_does_not_keep_the_server_from_stopping() -> None:
+    body = json.dumps(chaos({"chunk_ms": VERY_LONG_MS}, stream=True))
     with running_sandbox() as url:
         connection = http_connection(url)
         connection.request("POST", "/v1/chat/completions", body)

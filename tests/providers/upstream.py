@@ -1,4 +1,4 @@
-"""A server that a test plays byte by byte, and a provider that is sent to it."""
+"""A server that a test scripts byte by byte, and a provider that calls it."""
 
 import asyncio
 import socket
@@ -31,13 +31,13 @@ def chunk(data: bytes) -> bytes:
 
 
 def answer(body: bytes = b"{}", status: str = "200 OK", *headers: str) -> bytes:
-    """A whole answer of known length."""
+    """A complete response with its length."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One request as it arrived; names of headers are lower case."""
+    """One request as it arrived; header names are in lower case."""
 
     line: str
     headers: dict[str, str]
@@ -55,7 +55,7 @@ class Connection:
         self.writer = writer
 
     async def request(self) -> Request | None:
-        """The next request, None when the client is gone."""
+        """The next request; None once the client has disconnected."""
         try:
             head = await self.reader.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, ConnectionResetError):
@@ -77,7 +77,7 @@ class Connection:
             assert await self.reader.read(1) == b"", "the client sent more"
 
     def reset(self) -> None:
-        """End it with a TCP reset."""
+        """End the connection with a TCP reset."""
         raw: socket.socket = self.writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_ONCE)
         self.writer.transport.abort()
@@ -87,7 +87,7 @@ Play = Callable[[Connection], Awaitable[None]]
 
 
 class Upstream:
-    """Runs `play` for each connection, and closes the connection when it returns."""
+    """Runs `play` for each connection and closes the connection when it returns."""
 
     def __init__(self, play: Play) -> None:
         self._play = play
@@ -108,11 +108,11 @@ class Upstream:
             connection.writer.close()
 
     async def ended(self) -> None:
-        """Wait until all connections have been played to their end."""
+        """Wait until `play` has returned for all connections."""
         await asyncio.gather(*self._tasks)
 
     async def stop(self) -> None:
-        """End what waits for ever; raises what went wrong on the server's side."""
+        """Cancel what still waits; raises errors of the server's side."""
         for task in self._tasks:
             task.cancel()
         for result in await asyncio.gather(*self._tasks, return_exceptions=True):
@@ -122,7 +122,7 @@ class Upstream:
 
 @asynccontextmanager
 async def serving(play: Play, tls: ssl.SSLContext | None = None) -> AsyncIterator[Upstream]:
-    """Serve on a free port of the loopback."""
+    """Serve on a free port of the loopback interface."""
     upstream = Upstream(play)
     server = await asyncio.start_server(upstream.accept, "127.0.0.1", 0, ssl=tls)
     upstream.port = server.sockets[0].getsockname()[1]
@@ -136,7 +136,7 @@ async def serving(play: Play, tls: ssl.SSLContext | None = None) -> AsyncIterato
 
 @asynccontextmanager
 async def asking(port: int, path: str = "/v1", **settings: Any) -> AsyncIterator[HttpProvider]:
-    """A provider `acme` with a key on a port of the loopback."""
+    """A provider `acme` with a key, which calls a port of the loopback interface."""
     named = {"name": "acme", "base_url": f"http://127.0.0.1:{port}{path}", "api_key": KEY}
     provider = HttpProvider(ProviderSettings(**{**named, **settings}), ManualClock())
     try:
@@ -146,7 +146,7 @@ async def asking(port: int, path: str = "/v1", **settings: Any) -> AsyncIterator
 
 
 def always(data: bytes) -> Play:
-    """Answer every request with the same bytes."""
+    """Respond to every request with the same bytes."""
 
     async def play(connection: Connection) -> None:
         while await connection.request() is not None:
@@ -156,7 +156,7 @@ def always(data: bytes) -> Play:
 
 
 def once(data: bytes) -> Play:
-    """Answer one request, then close the connection."""
+    """Respond to one request, then close the connection."""
 
     async def play(connection: Connection) -> None:
         await connection.request()
@@ -180,7 +180,7 @@ reading = pytest.mark.parametrize("read", [whole, piecewise])
 
 
 def silent_after(data: bytes) -> Play:
-    """Send this, and then nothing until the client has left."""
+    """Send this, and then nothing until the client has disconnected."""
 
     async def play(connection: Connection) -> None:
         if await connection.request() is not None:

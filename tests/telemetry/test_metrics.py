@@ -25,7 +25,7 @@ NOT_FOUND = '{"error":{"message":"Resource not found","code":404}}'
         "Bearer ключ",
     ],
 )
-async def test_figures_are_not_there_for_who_has_no_token(
+async def test_metrics_are_not_found_without_a_valid_token(
     authorization: str | None, api: Api
 ) -> None:
     headers = {} if authorization is None else {b"Authorization": authorization.encode()}
@@ -33,9 +33,7 @@ async def test_figures_are_not_there_for_who_has_no_token(
     assert (answer.status_code, answer.text) == (404, NOT_FOUND)
 
 
-async def test_figures_count_answers_and_name_no_account_and_no_key(
-    api: Api, acme: Customer
-) -> None:
+async def test_metrics_count_responses_and_name_no_account_or_key(api: Api, acme: Customer) -> None:
     for key in (acme.viewer, acme.viewer, acme.inference, None):
         await api.call("GET", "/api/v1/credits", key)
     await api.call("GET", f"/api/v1/{acme.account_id}")
@@ -53,7 +51,7 @@ async def test_figures_count_answers_and_name_no_account_and_no_key(
     assert "sk-mg" not in answer.text
 
 
-async def test_failed_attempt_is_counted_under_the_code_of_its_error(
+async def test_failed_attempt_is_counted_by_its_error_code(
     store: Store, clock: ManualClock
 ) -> None:
     code = "provider_timed_out"
@@ -61,6 +59,6 @@ async def test_failed_attempt_is_counted_under_the_code_of_its_error(
     call = voided_generation(open_generation("user_1", "a" * 64, "gen-1", 5))
     metrics = Metrics(store, clock)
     metrics.count_ended(msgspec.structs.replace(call, attempts=(attempt,), error=code), 0)
-    figures = (await metrics.exposition()).decode()
+    exposition = (await metrics.exposition()).decode()
     labels = f'endpoint="{call.endpoint_id}",error="{code}"'
-    assert f"modelgates_upstream_errors_total{{{labels}}} 1.0" in figures
+    assert f"modelgates_upstream_errors_total{{{labels}}} 1.0" in exposition

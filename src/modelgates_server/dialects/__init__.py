@@ -1,1 +1,1 @@
-"""Wire formats of inference, pure: bytes become the values that the core knows, and back."""
+"""Wire formats of inference: pure translation between bytes and the values that the core knows."""

@@ -1,7 +1,7 @@
-"""What a wire format of inference consists of: the seam between calls and the formats they speak.
+"""The protocols that separate calls from the wire formats of inference.
 
-A route speaks one dialect with its clients, an endpoint one with its provider. A call meets both
-only through the protocols here; dialects are pure, and HTTP belongs to `web` and `providers`.
+A route has a dialect for its clients, and an endpoint has one for its provider. A call uses both
+only through the protocols in this module. Dialects are pure; HTTP belongs to `web` and `providers`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from modelgates_server.core.pricing.catalog import Api, Endpoint, Model
 
 
 class ErrorReport(msgspec.Struct, frozen=True):
-    """An error as reported to a client: its HTTP status, text and what programs read of it."""
+    """An error as a client sees it: HTTP status, message, and `metadata` for programs."""
 
     status: int
     message: str
@@ -26,72 +26,73 @@ class ErrorReport(msgspec.Struct, frozen=True):
 
 
 class ResponseAdapter(Protocol):
-    """The answer of one attempt: takes the provider's bytes, meters them, gives the client's."""
+    """Meters the response of one attempt and rewrites the provider's bytes for the client."""
 
     @property
     def meter(self) -> ResponseMeter:
-        """What went by so far."""
+        """The meter of everything received so far."""
 
     def read_answer(self, payload: bytes) -> ProviderError | None:
-        """Meter a whole plain answer; raises `ProviderError` where it is none.
+        """Meter a whole plain response; raises `ProviderError` if it is invalid.
 
-        Gives the failure that the provider reports of an answer which is handed on all the same.
+        Returns the failure that the provider reports inside a response that is still forwarded.
         """
 
     def answer(self, generation: Generation) -> bytes:
-        """The plain answer for the client, with what the settled generation cost."""
+        """The plain response for the client, with the cost of the settled generation."""
 
     def unstreamed_error(self, payload: bytes) -> ProviderError:
-        """The error of a plain body that came in place of a stream."""
+        """The error of a plain body that arrived instead of a stream."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What the client gets of the next bytes of a stream, event by event.
+        """The client's version of the next bytes of a stream, event by event.
 
-        An event is metered when it is taken. Raises `ProviderError` where one is too long.
+        An event is metered when it is taken from the iterator. Raises `ProviderError` if an event
+        is too long.
         """
 
     def finish(self) -> Iterator[bytes]:
-        """What the client gets of a stream that the provider has ended without saying so."""
+        """The client's version of the rest, when the provider closes a stream without its end."""
 
     @property
     def is_over(self) -> bool:
-        """Whether a stream has said its end, or nothing good can follow."""
+        """Whether the stream has sent its end, or has failed so that the rest is useless."""
 
     @property
     def is_done(self) -> bool:
-        """Whether a stream has said its end."""
+        """Whether the stream has sent its end."""
 
     @property
     def awaits_usage(self) -> bool:
-        """Whether what follows the end of a stream may bring the usage that is missing."""
+        """Whether the missing usage may still arrive after the end of the stream."""
 
     def check_end(self) -> None:
-        """Raises `ProviderError` where a stream that was read as far as it goes is not whole."""
+        """Raises `ProviderError` if a stream that was read to its last byte is incomplete."""
 
     def end(self, generation: Generation) -> bytes:
-        """The last bytes of a stream, with what the settled generation cost."""
+        """The last bytes of a stream, with the cost of the settled generation."""
 
     def error_end(self, generation: Generation, error: ErrorReport) -> bytes:
-        """The last bytes of a stream that failed, with what it cost all the same."""
+        """The last bytes of a stream that failed, with the error and the cost."""
 
 
 class Dialect(Protocol):
-    """One wire format, as clients and as providers speak it."""
+    """One wire format, on the client's side and on the provider's."""
 
     name: str
-    """As an endpoint names it."""
+    """The name that an endpoint's configuration uses."""
 
     stream_keep_alive: bytes
-    """What shows the client of a stream that its call lives, and is no part of the answer."""
+    """Bytes that keep a stream's connection alive and are not part of the response."""
 
     plain_keep_alive: bytes
-    """The same before a plain answer."""
+    """The same, before a plain response."""
 
     def parse_request(self, api: Api, body: bytes) -> InferenceRequest:
-        """Read a client's request; raises `InvalidInput` that names the member at fault."""
+        """Read a client's request; raises `InvalidInput` that names the invalid parameter."""
 
     def path(self, api: Api) -> str:
-        """Where an operation is, below a provider's base URL."""
+        """The path of an operation, relative to a provider's base URL."""
 
     def upstream_body(
         self,
@@ -101,7 +102,7 @@ class Dialect(Protocol):
         cap_tokens: int | None,
         service_tier: str | None,
     ) -> bytes:
-        """The request for a provider; a cap or a tier that is given takes the client's place."""
+        """The request for a provider; a given cap or service tier replaces the client's."""
 
     def response(
         self,
@@ -112,15 +113,15 @@ class Dialect(Protocol):
         text_max_bytes: int,
         media_max_bytes: int,
     ) -> ResponseAdapter:
-        """An adapter for one answer, which is cut where it is longer than that."""
+        """An adapter for one response; a longer response is cut off at these limits."""
 
     def provider_error(
         self, provider: str, status: int, body: bytes, retry_after_s: int | None
     ) -> ProviderError:
-        """The error of a provider's answer whose status is not 200."""
+        """The error of a provider's response whose status is not 200."""
 
     def error_body(self, error: ErrorReport, user_id: str | None = None) -> bytes:
-        """The body of an error that has a status of its own."""
+        """The body of an error response that is sent with the error's own status."""
 
     def late_error_body(self, error: ErrorReport, user_id: str | None = None) -> bytes:
-        """The body of a plain answer that had begun, with status 200, before it failed."""
+        """The body of a plain response that failed after its status, 200, had been sent."""

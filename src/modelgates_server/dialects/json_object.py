@@ -1,12 +1,12 @@
-"""Reads a request's JSON objects: no name is given twice, or under another spelling.
+"""Reads a request's JSON objects and rejects duplicate names and alternative spellings.
 
-Servers disagree about both. Python and JavaScript take the last of two members of one name, others
-the first. Go's encoding/json matches names without case and by Unicode's simple folding
-(`Max_Tokens`, U+017F for s, U+212A for k), protobuf's JSON takes `maxTokens` as well. What a
-provider reads and the gateway does not would not be held for.
+Servers disagree about both. Of two fields with one name, Python and JavaScript read the last one,
+others the first. Go's encoding/json ignores case and applies Unicode's simple folding
+(`Max_Tokens`, U+017F for s, U+212A for k); protobuf's JSON also accepts `maxTokens`. A hold would
+not cover a parameter that the provider reads and the gateway does not.
 
-This guards objects whose grammar is known here. What is inside of schemas, `metadata` and
-`logit_bias` is the client's own and is not looked into.
+Only objects whose grammar is known here are checked. The contents of schemas, `metadata` and
+`logit_bias` belong to the client and are not checked.
 """
 
 import re
@@ -22,24 +22,24 @@ from modelgates_server.core.errors import InvalidInput
 JsonObject = dict[str, msgspec.Raw]
 
 NAMES_MAX = 1000
-"""How many names an object, or the objects of a list, may have: each that is new is looked at."""
+"""The most names that an object, or all objects of a list, may have: each new one is checked."""
 
 _SPELLING_MAX_CHARS = 128
-"""No other spelling of one of our names is longer; what is longer need not be folded."""
+"""Longer names need no folding: no spelling of a known name is that long."""
 
 _LARGE_BYTES = 1000
-"""An object of so many bytes has few names for its size."""
+"""From this size on, an object has few names for its size."""
 
 STRINGS_MAX = 250_000
 GROUPS_MAX = 50_000
-"""How many strings, and objects and lists together, a body may have.
+"""The most strings, and the most objects and lists together, that a body may have.
 
-Each costs time and memory beyond its bytes: 20 MiB of `{}` would be seven million objects, which
-hold up all other requests for seconds. The longest conversations have some thousands.
+Each value costs time and memory beyond its bytes: 20 MiB of `{}` are seven million objects, which
+delay all other requests for seconds. The longest conversations have a few thousand.
 """
 
 _MANY_BYTES = 1024 * 1024
-"""A body that is no longer cannot have so many that it takes long."""
+"""A body of at most this size cannot have enough values to take long."""
 
 _QUOTED_CHARS = 200
 _HIGH_HALF = re.compile(rb"(\\u[dD][89abAB][0-9a-fA-F]{2})(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})")
@@ -47,15 +47,15 @@ _LOW_HALF = re.compile(rb"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})(\\u[dD][c-fC-F][0-9
 _FLAT_LIST = re.compile(rb"\[,*\]")
 _NUMERIC = b"0123456789+-.eE \t\r\n"
 _OF_HALVES = ("end of hex escape", "surrogate pair", "Input data was truncated")
-"""What msgspec says of a surrogate alone; of one at the end of a string, that it was truncated."""
+"""How msgspec reports a lone surrogate; at the end of a string, as truncated input."""
 
 _NOTHING = (b"null", b"false", b"[]", b"{}", b'""')
 
-_COMBINING_DOT = "\u0307"  # what is left of a dotted capital I in small letters
+_COMBINING_DOT = "\u0307"  # remains when a dotted capital I is lowercased
 
 
 class _Occurrence:
-    """A name where it stands. Two of the same text are two keys of a dict."""
+    """One occurrence of a name. Two occurrences of the same text are two keys of a dict."""
 
     __slots__ = ("text",)
 
@@ -71,9 +71,10 @@ _whole_object = msgspec.json.Decoder(_Whole, dec_hook=_Occurrence)
 
 
 class Grammar:
-    """The names that matter in one kind of object; `aliases` are names that others read so.
+    """The names that matter in one kind of object.
 
-    Names that are like none of them pass: providers invent new ones.
+    `aliases` maps names that other servers use to the known ones. Names that resemble no known
+    name are accepted: providers invent new ones.
     """
 
     def __init__(self, names: Iterable[str], aliases: Mapping[str, str] | None = None) -> None:
@@ -82,7 +83,7 @@ class Grammar:
         self._by_spelling |= {spelling(alias): name for alias, name in (aliases or {}).items()}
 
     def meant(self, name: str) -> str | None:
-        """The name that some server would read this one as; None if it is like none here."""
+        """The known name that some server would read this one as; None if there is none."""
         if name in self.names or len(name) > _SPELLING_MAX_CHARS:
             return None
         return self._by_spelling.get(spelling(name))
@@ -90,46 +91,46 @@ class Grammar:
 
 @lru_cache(maxsize=4096)
 def spelling(name: str) -> str:
-    """What all spellings of a name have in common: no case, no look-alikes, no separators."""
+    """The common form of all spellings of a name: without case, look-alikes and separators."""
     if not name.isascii():
-        # Upper case first: it makes an I of a dotless i, as the comparison of Java's strings does.
+        # Upper case first: it turns a dotless i into I, as Java's string comparison does.
         name = unicodedata.normalize("NFKC", name).upper().casefold().replace(_COMBINING_DOT, "")
     return name.lower().replace("_", "").replace("-", "")
 
 
 def refuse_too_many_values(body: bytes) -> None:
-    """Raises `InvalidInput` for a body with more values than can be read in a fraction of a second.
+    """Raises `InvalidInput` for a body with too many values to read in a fraction of a second.
 
-    Counts what stands outside of strings, by passes over the bytes that make no object for a value.
+    Counts the values outside of strings in passes over the bytes that create no objects.
     """
     if len(body) <= _MANY_BYTES or _are_few(body.count(b'"'), body):
         return
     outside, strings = _outside_of_strings(body)
     if strings > STRINGS_MAX or not _are_few(2 * strings, outside):
         raise InvalidInput(
-            f"the body has more than {STRINGS_MAX} strings, or more than {GROUPS_MAX} objects and "
-            "lists; send less at once"
+            f"The request body has more than {STRINGS_MAX:,} strings, or more than {GROUPS_MAX:,} "
+            "objects and lists. Send a smaller request."
         )
 
 
 def refuse_too_long(raw: bytes, name: str, most: int) -> None:
-    """The same for a list of texts and of lists of numbers, of which there may be so many."""
+    """The same for a list of texts, or of lists of numbers, with at most `most` items."""
     if len(raw) > _MANY_BYTES:
         outside, _ = _outside_of_strings(raw)
         flat = _FLAT_LIST.sub(b"", outside.translate(None, _NUMERIC)[1:-1])
         if flat.count(b",") >= most:
-            raise InvalidInput(f"{name} must have {most} texts at most")
+            raise InvalidInput(f"`{name}` has more than {most:,} texts. Send 1 to {most:,}.")
 
 
 def _outside_of_strings(raw: bytes) -> tuple[bytes, int]:
-    """JSON without its strings, as far as there are few, and how many there are."""
+    """JSON without its strings (empty if it has more than STRINGS_MAX), and how many it has."""
     plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
     strings = plain.count(b'"') // 2
     return (b"".join(plain.split(b'"')[::2]) if strings <= STRINGS_MAX else b""), strings
 
 
 def says_nothing(raw: bytes) -> bool:
-    """Whether a member asks for nothing: null, false, or what is empty."""
+    """Whether a value requests nothing: null, false, or an empty list, object or text."""
     return raw in _NOTHING or (raw[:1] in (b"[", b"{") and raw[1:-1].isspace())
 
 
@@ -138,30 +139,37 @@ def _are_few(quotes: int, text: bytes) -> bool:
 
 
 def misfit(error: msgspec.DecodeError, path: str = "", body: bytes = b"") -> InvalidInput:
-    """A refusal that says what does not fit, and where: below `path`, decoded apart from the rest.
+    """An error that names the invalid value and its location in the body.
 
-    What msgspec says may quote a value of any length, so it is cut.
+    `path` is the location of a value that was decoded separately. msgspec's message may quote a
+    value of any length, so it is cut.
     """
     reason, _, inner = str(error).partition(" - at `$")
     half = None
     if any(words in reason for words in _OF_HALVES):
         half = _HIGH_HALF.search(body) or _LOW_HALF.search(body)
     if half:
-        reason = f"half a character ({half[1].decode()}): a surrogate needs the other of its pair"
+        reason = f"`{half[1].decode()}` is half of a surrogate pair"
     where = f".{path}{inner}" if path else inner
-    location = f" - at `${where.removesuffix('`')[:_QUOTED_CHARS]}`" if where else ""
-    return InvalidInput(f"the body does not fit: {cut(reason)}{location}")
+    location = f" at `${where.removesuffix('`')[:_QUOTED_CHARS]}`" if where else ""
+    return InvalidInput(f"Invalid request body: {within_sentence(cut(reason))}{location}.")
+
+
+def within_sentence(reason: str) -> str:
+    """A message of msgspec as the end of a sentence; acronyms (JSON) keep their capitals."""
+    reason = reason.removeprefix("Object ") if reason.startswith("Object missing") else reason
+    return reason[:1].lower() + reason[1:] if reason[1:2].islower() else reason
 
 
 def cut(text: str) -> str:
-    """A text that may have been quoted from a request, as long as a message can bear."""
+    """A text that may be quoted from a request, shortened for use in a message."""
     return text if len(text) <= _QUOTED_CHARS else f"{text[:_QUOTED_CHARS]}…"
 
 
 def read_object(raw: bytes, path: str, grammar: Grammar) -> JsonObject:
-    """The members of an object, each as it was sent; `path` says where it is, in refusals.
+    """The fields of an object, each as it was sent; error messages give `path` as its location.
 
-    Raises `InvalidInput` that names the member, and `msgspec.DecodeError` where it is no object.
+    Raises `InvalidInput` that names the field, and `msgspec.DecodeError` if it is not an object.
     """
     members = _single(_whole_object.decode(raw), path)
     _refuse_other_spellings(members, path, grammar)
@@ -169,7 +177,7 @@ def read_object(raw: bytes, path: str, grammar: Grammar) -> JsonObject:
 
 
 def read_objects(raw: bytes, path: str, grammar: Grammar) -> list[JsonObject]:
-    """The same for a list of objects of one kind, without a look at each name of each."""
+    """The same for a list of objects of one kind, without checking every name of every object."""
     if raw == b"[]":
         return []
     objects = _objects.decode(raw)
@@ -182,7 +190,7 @@ def read_objects(raw: bytes, path: str, grammar: Grammar) -> list[JsonObject]:
 
 
 def _refuse_doubled(objects: list[JsonObject], raw: bytes, path: str) -> None:
-    """Look at the names of those objects alone that are not all that was sent."""
+    """Check the names of only those objects that lost a field when they were decoded."""
     for members, raw_object in zip(objects, _raws.decode(raw), strict=True):
         sent = bytes(raw_object)
         if not _is_all(members, sent):
@@ -190,27 +198,27 @@ def _refuse_doubled(objects: list[JsonObject], raw: bytes, path: str) -> None:
 
 
 def _single(whole: _Whole, path: str) -> JsonObject:
-    """The members of an object by their names, none of which comes twice."""
+    """The fields of an object by name; raises `InvalidInput` if a name is given twice."""
     _refuse_too_many(len(whole), path)
     members = {name.text: raw for name, raw in whole.items()}
     if len(members) < len(whole):
         ((name, _),) = Counter(name.text for name in whole).most_common(1)
-        raise InvalidInput(f"{name:.80} is given twice{_in(path)}; send it once")
+        raise InvalidInput(f"`{name:.80}` is given twice{_in(path)}. Send it once.")
     return members
 
 
 def _is_all(read: list[JsonObject] | JsonObject, raw: bytes) -> bool:
-    """Whether what was read is all that was sent; if not, a name came twice or with escapes.
+    """Whether nothing that was sent was lost; otherwise a name was given twice or has escapes.
 
-    Values are kept as they were sent and names are written as short as they can be, so what is
-    written anew is as long as what was sent only if nothing is missing. White space aside, that is;
-    most clients put none around members.
+    Values stay as they were sent and names are written in their shortest form. So apart from white
+    space, the JSON written anew is as long as the original only if nothing is missing. Most clients
+    send no white space around fields.
     """
     anew = msgspec.json.encode(read)
     if anew == raw:
         return True
     if len(raw) > (len(read) if isinstance(read, list) else 1) * _LARGE_BYTES:
-        return False  # few names: to look at each is cheaper than to leave out white space
+        return False  # few names: checking each is cheaper than removing white space
     return compact(anew) == compact(raw)
 
 
@@ -221,7 +229,8 @@ def compact(raw: bytes) -> bytes:
 
 def _refuse_too_many(count: int, path: str) -> None:
     if count > NAMES_MAX:
-        raise InvalidInput(f"there are more than {NAMES_MAX} members{_in(path)}")
+        where = _in(path) or " in the request body"
+        raise InvalidInput(f"There are more than {NAMES_MAX:,} field names{where}. Send fewer.")
 
 
 def _refuse_other_spellings(names: Iterable[str], path: str, grammar: Grammar) -> None:
@@ -229,8 +238,11 @@ def _refuse_other_spellings(names: Iterable[str], path: str, grammar: Grammar) -
         return
     for name in names:
         if known := grammar.meant(name):
-            raise InvalidInput(f"write {known} instead of {name:.80}{_in(path)}")
+            raise InvalidInput(f"Use `{known}` instead of `{name:.80}`{_in(path)}.")
 
 
 def _in(path: str) -> str:
-    return f" in {path}" if path else ""
+    """Where a field is; a description, unlike a field's path, has spaces and no backticks."""
+    if " " in path:
+        return f" in {path}"
+    return f" in `{path}`" if path else ""

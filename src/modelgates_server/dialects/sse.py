@@ -1,41 +1,42 @@
-"""Server-sent events of LLM providers, read per the HTML standard, 9.2.5 and 9.2.6.
+"""Reads server-sent events of LLM providers, per the HTML standard, 9.2.5 and 9.2.6.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 """
 
 EVENT_MAX_BYTES = 16 * 2**20
-"""Room for a generated image, which comes as base64 in one event."""
+"""Room for a generated image, which arrives as base64 in one event."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class SseTooLong(ValueError):
-    """A line, or an event of several, is longer than the reader may keep."""
+    """A line, or an event of several lines, is longer than the reader's limit."""
 
 
 class SseReader:
-    """Reads one stream, in pieces of any size, and keeps at most one unfinished event.
+    """Reads one stream in pieces of any size and buffers at most one unfinished event.
 
-    `event_max_bytes` bounds each line without its end, comments too, together with the data that
-    its event has gathered in earlier lines, one LF after each. A byte order mark is not counted.
+    `event_max_bytes` limits each line without its line end, comments included, plus the data that
+    its event has collected from earlier lines, with one LF after each. A byte order mark does not
+    count.
     """
 
     def __init__(self, *, event_max_bytes: int = EVENT_MAX_BYTES) -> None:
         assert event_max_bytes > 0
         self._max_bytes = event_max_bytes
-        self._head: bytes | None = b""  # None once it is settled whether a mark begins the stream
-        self._line = bytearray()  # a line whose end has not come
+        self._head: bytes | None = b""  # None once the check for a byte order mark is done
+        self._line = bytearray()  # a line whose end has not arrived
         self._data = bytearray()  # the standard's data buffer: an LF after each line
-        self._after_cr = False  # an LF that comes next belongs to the CR before it
+        self._after_cr = False  # whether an LF that comes next belongs to the CR before it
         self._too_long = False
-        self._between_events = True  # none of the four above holds anything
+        self._between_events = True  # whether the four above are all empty
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The `data` of the events that are now whole, in order, as the bytes that came.
+        """The `data` of the events that are now complete, in order, as bytes.
 
-        An event's lines are joined with LF; names, ids, retry times and comments are passed over.
-        Raises `SseTooLong`, from then on at every call. Events that came whole before the line
-        that is too long are handed over first, and then it is the next call that raises.
+        An event's lines are joined with LF; names, ids, retry times and comments are ignored.
+        Raises `SseTooLong` in this and every later call once a line is too long. If events were
+        complete before that line, this call returns them and the next one raises.
         """
         if self._head is not None:
             data = self._after_mark(self._head + data)
@@ -45,42 +46,42 @@ class SseReader:
             and data.endswith(b"\n\n")
             and len(data) <= self._max_bytes
         ):
-            # The form that nearly all events have. Cut it between events: if the cuts and the end
-            # account for every line end, each piece was one data line and one blank line.
+            # Nearly all events have this form. Split between events: if the splits and the end
+            # account for all line ends, each piece was one data line and one blank line.
             events = data[6:-2].split(b"\n\ndata: ")
             if data.count(b"\n") == 2 * len(events) and b"\r" not in data:
                 return events
         return self._read(data)
 
     def close(self) -> list[bytes]:
-        """The last event, if the stream ended after its last line but before the blank one.
+        """The last event, if the stream ended after its last line but before the blank line.
 
-        Here we leave the standard, which drops it: servers forget the blank line, and the event
-        may be the one with the usage. A stream cut within a line has no last event: half of one
-        would pass for a whole. Raises `SseTooLong` if that is due.
+        The standard drops that event. It is read here because some servers forget the blank line,
+        and the event may be the one with the usage. A stream that was cut within a line has no
+        last event: half an event could look complete. Raises `SseTooLong` as `feed` does.
         """
         if self._line:
             self._line.clear()
             self._data.clear()
-        # Two, as the first may be the second half of a CRLF.
+        # Two line ends, because the first may be the second half of a CRLF.
         return self._read(b"\n\n")
 
     def _read(self, data: bytes) -> list[bytes]:
-        """Read what comes at any place of a stream, in any form the standard knows."""
+        """Read bytes at any position of a stream, in any form that the standard allows."""
         events = [] if self._too_long else self._take(self._whole_lines(data))
         self._between_events = not (self._line or self._data or self._after_cr or self._too_long)
         if self._too_long and not events:
-            raise SseTooLong(f"an event of the stream is longer than {self._max_bytes} bytes")
+            raise SseTooLong(f"An event of the stream is longer than {self._max_bytes} bytes.")
         return events
 
     def _whole_lines(self, data: bytes) -> list[bytes]:
-        """The lines that end in `data`; the begun one is kept."""
+        """The lines that end in `data`; a line that is not complete is buffered."""
         if not data:
             return []
         if self._after_cr:
             data = data.removeprefix(b"\n")
         self._after_cr = data.endswith(b"\r")
-        lines = data.splitlines()  # of bytes: at CRLF, LF and CR, and nothing else
+        lines = data.splitlines()  # for bytes: only at CRLF, LF and CR
         begun = b"" if not lines or data.endswith((b"\n", b"\r")) else lines.pop()
         if self._line and lines:
             lines[0] = bytes(self._line + lines[0])
@@ -106,7 +107,7 @@ class SseReader:
         return events
 
     def _after_mark(self, head: bytes) -> bytes:
-        """What follows the mark; nothing while only the mark, or a part of it, has come."""
+        """The bytes after the byte order mark; none until it is known whether there is one."""
         if _BYTE_ORDER_MARK.startswith(head):
             self._head = head
             return b""

@@ -1,1 +1,1 @@
-"""Way out: the providers of models."""
+"""The way out to the providers of models."""

@@ -1,4 +1,4 @@
-"""Providers behind HTTP, reached with aiohttp. What they are sent and answer is a dialect's."""
+"""Calls providers over HTTP with aiohttp. Dialects define the requests and responses."""
 
 import asyncio
 import re
@@ -37,13 +37,14 @@ from modelgates_server.core.errors import (
 from modelgates_server.service.ports import Clock
 
 RETRY_AFTER_MAX_S = 3600
-"""Who asks for more is asked again after this."""
+"""The longest time to wait; a provider that asks for more gets this."""
 
 _KEEP_ALIVE_S = 4
 """Shorter than the 5 s after which uvicorn, Node and llama.cpp close an idle connection.
 
-A request that meets the close on its way fails, and is not sent again: the provider may have begun
-to work, and would be paid twice. RFC 9110, 9.2.2 forbids it to gateways for the same reason.
+A request that is sent while the connection is being closed fails and is not sent again: the
+provider may have started work, which would then be paid twice. RFC 9110, 9.2.2 forbids gateways to
+repeat it for the same reason.
 """
 
 _FIXED_HEADERS = frozenset(
@@ -57,10 +58,10 @@ _BROKEN = (ClientError, OSError)
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a provider is and how it is asked; the paths of its dialect come below `base_url`.
+    """How to reach a provider; the paths of its dialect are relative to `base_url`.
 
-    A key in `authorization` goes as a bearer token, in any other header (Azure: `api-key`) as it
-    is. `headers` are sent as well. Raises `InvalidInput`, which shows none of the values.
+    A key in `authorization` is sent as a bearer token, in any other header (Azure: `api-key`)
+    without a prefix. `headers` are sent as well. Raises `InvalidInput`, which shows no values.
     """
 
     name: str
@@ -68,42 +69,53 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
     api_key: str | None
     api_key_header: str = "authorization"
     headers: Mapping[str, str] = {}
-    # Two lost packets, which are sent again after 1 and 3 s, and the handshakes.
+    # Allows for two lost packets, which are sent again after 1 and 3 s, and for the handshakes.
     connect_timeout_s: float = 5
-    # From the call to the head of the answer. Without streaming that is the whole time of
-    # thinking and writing; OpenAI's own clients wait as long.
+    # From the request to the response headers. Without streaming that is all the time that the
+    # model takes to think and write. OpenAI's own clients wait as long.
     first_byte_timeout_s: float = 600
-    # Models think for minutes after the head of a stream, and not all send comments meanwhile.
+    # Models can think for minutes after a stream's headers, and not all send comments meanwhile.
     idle_timeout_s: float = 300
-    # The longest answers (100,000 tokens) at 60 tokens a second.
+    # Enough for the longest outputs (100,000 tokens) at 60 tokens per second.
     total_timeout_s: float = 1800
 
     def __post_init__(self) -> None:
         url = _url(self.base_url, "http", "https")
         if url is None or url.user or url.password:
-            raise InvalidInput(f"{self.name}: base_url must be like https://host/v1, without a key")
+            raise InvalidInput(
+                f"{self.name}: `base_url` must be a URL such as https://host/v1, without a key."
+            )
         if self.api_key is not None and not _HEADER_VALUE.fullmatch(self.api_key):
-            raise InvalidInput(f"{self.name}: the key is empty or has characters that no key has")
+            raise InvalidInput(
+                f"{self.name}: the key is empty or has characters that a header cannot have."
+            )
         first_s, idle_s = self.first_byte_timeout_s, self.idle_timeout_s
         if min(self.connect_timeout_s, first_s, idle_s, self.total_timeout_s) <= 0:
-            raise InvalidInput(f"{self.name}: timeouts must be above 0 seconds")
+            raise InvalidInput(f"{self.name}: timeouts must be more than 0 seconds.")
         self._check_headers()
 
     def _check_headers(self) -> None:
         for header in (*self.headers, self.api_key_header):
             if not _HEADER_NAME.fullmatch(header) or header.lower() in _FIXED_HEADERS:
-                raise InvalidInput(f"{self.name}: the header {header!r} cannot be set")
+                raise InvalidInput(
+                    f"{self.name}: the header {header!r} cannot be set. Choose another."
+                )
         for header, value in self.headers.items():
             if self.api_key is not None and header.lower() == self.api_key_header.lower():
-                raise InvalidInput(f"{self.name}: the header {header!r} is that of the key")
+                raise InvalidInput(
+                    f"{self.name}: the header {header!r} already carries the key. Remove it."
+                )
             if not _HEADER_VALUE.fullmatch(value):
-                raise InvalidInput(f"{self.name}: the value of {header!r} cannot be sent")
+                raise InvalidInput(
+                    f"{self.name}: the value of the header {header!r} is empty or has characters "
+                    "that a header cannot have."
+                )
 
     def __repr__(self) -> str:
         return f"ProviderSettings(name={self.name!r}, …)"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """What `rich` shows in a traceback: no more than `repr`."""
+        """Limits what `rich` shows in a traceback to what `repr` shows."""
         return [("name", self.name)]
 
 
@@ -111,9 +123,10 @@ _OK = 200
 
 
 class HttpReply:
-    """An answer that has begun. A body that names no length ends when its connection does.
+    """A response whose headers have arrived.
 
-    Only its content then tells whether it is whole.
+    A body without a length ends when its connection does. Then only its content shows whether it
+    is complete.
     """
 
     def __init__(self, response: ClientResponse, settings: ProviderSettings, clock: Clock) -> None:
@@ -122,7 +135,7 @@ class HttpReply:
         self._secret = (settings.api_key or "").encode()
         self._clock = clock
         connection = response.connection
-        if connection is not None:  # None: the whole body came along with the head
+        if connection is not None:  # None: the whole body arrived with the headers
             self._watch(connection, settings.idle_timeout_s)
 
     @property
@@ -132,7 +145,7 @@ class HttpReply:
 
     @property
     def retry_after_s(self) -> int | None:
-        """Seconds from `retry-after-ms` or `Retry-After`, 0 to 3600; None without a sound one."""
+        """Seconds from `retry-after-ms` or `Retry-After`, 0 to 3600; None without a valid one."""
         headers = self._response.headers
         return retry_after_s(
             headers.get("retry-after-ms", ""), headers.get("retry-after", ""), self._clock()
@@ -140,7 +153,7 @@ class HttpReply:
 
     @property
     def is_stream(self) -> bool:
-        """Whether the body calls itself a stream of server-sent events."""
+        """Whether the content type is that of server-sent events."""
         return self._response.content_type == "text/event-stream"
 
     async def read(self, limit_bytes: int) -> bytes:
@@ -152,13 +165,14 @@ class HttpReply:
             if size > limit_bytes:
                 self.close()
                 raise ProviderUnavailable(
-                    f"{self._name} sent an answer of more than {limit_bytes} bytes",
+                    f"The provider `{self._name}` sent a response of more than "
+                    f"{limit_bytes} bytes.",
                     provider=self._name,
                     status=self.status,
                 )
         body = b"".join(pieces)
         if self._secret and self.status != _OK:
-            # A server may quote what it was sent, and an error's text goes to the client.
+            # A server may quote the request's headers, and clients see an error's text.
             body = body.replace(self._secret, b"[redacted]")
         return body
 
@@ -168,14 +182,14 @@ class HttpReply:
         try:
             while piece := await content.readany():
                 yield piece
-        except (*_BROKEN, RuntimeError) as error:  # RuntimeError: it was lost before this read
+        except (*_BROKEN, RuntimeError) as error:  # RuntimeError: lost before this read
             self.close()
-            text = f"{self._name} ended its answer before its end"
+            text = f"The provider `{self._name}` ended its response before it was complete."
             raise _failure(self._name, error, text, self.status) from _for_logs(error)
 
     def close(self) -> None:
-        """See `ProviderReply`; does nothing to a connection that is back in the pool."""
-        # aiohttp would set one and the same exception on all, whose traceback grows with each.
+        """See `ProviderReply`; has no effect on a connection that is back in the pool."""
+        # aiohttp would reuse one exception for all replies, and its traceback grows with each.
         self._response.content.set_exception(ClientConnectionError("closed by the gateway"))
         self._response.close()
 
@@ -186,8 +200,8 @@ class HttpReply:
         protocol.start_timeout()
         closed = protocol.closed
         if closed is None:
-            return  # lost already, which a read that begins will notice
-        # The connection outlives the reply, and always has one of the two waiting for its end.
+            return  # already lost; the next read notices
+        # The connection outlives the reply. One of the two callbacks always waits for its end.
         closed.remove_done_callback(_retrieve_exception)
         closed.add_done_callback(self._lost)
 
@@ -198,14 +212,14 @@ class HttpReply:
         connection.add_callback(released)
 
     def _lost(self, _: asyncio.Future[None]) -> None:
-        """End a read: aiohttp tells nobody when chunks are malformed or the session is closed."""
+        """End a read: aiohttp does not report malformed chunks or a closed session to readers."""
         content = self._response.content
         if not content.is_eof():
-            content.set_exception(ClientConnectionError("the connection is gone"))
+            content.set_exception(ClientConnectionError("the connection is lost"))
 
 
 class HttpProvider:
-    """One session with its pool of connections per process, made on the first call."""
+    """A provider behind HTTP: one session and connection pool, opened on the first call."""
 
     def __init__(self, settings: ProviderSettings, clock: Clock) -> None:
         self._settings = settings
@@ -225,17 +239,17 @@ class HttpProvider:
             async with asyncio.timeout(self._settings.first_byte_timeout_s):
                 response = await session.post(
                     url,
-                    data=BytesIO(body),  # of bytes above 1 MiB aiohttp complains
+                    data=BytesIO(body),  # aiohttp warns about `bytes` above 1 MiB
                     proxy=self._proxy,
-                    allow_redirects=False,  # another host would be shown the key
+                    allow_redirects=False,  # the key must not reach another host
                 )
         except _BROKEN as error:
-            text = f"{name} closed the connection before it answered"
+            text = f"The provider `{name}` closed the connection before it responded."
             raise _failure(name, error, text) from _for_logs(error)
         return HttpReply(response, self._settings, self._clock)
 
     async def close(self) -> None:
-        """See `Provider`; what is still being read ends with `ProviderUnavailable`."""
+        """See `Provider`; running reads end with `ProviderUnavailable`."""
         if self._session is not None:
             await self._session.close()
 
@@ -248,7 +262,7 @@ class HttpProvider:
         headers = {
             "user-agent": f"ModelGates/{__version__}",
             "content-type": "application/json",
-            # Compression would hold pieces of a stream back.
+            # Compression would delay pieces of a stream.
             "accept-encoding": "identity",
             **{name.lower(): value for name, value in settings.headers.items()},
         }
@@ -256,8 +270,8 @@ class HttpProvider:
             header = settings.api_key_header.lower()
             bearer = "Bearer " if header == "authorization" else ""
             headers[header] = bearer + settings.api_key
-        # `trust_env` stays off: it would read the proxies anew for each call, in a thread, and
-        # send what `~/.netrc` has for the host.
+        # `trust_env` stays off: it would read the proxy variables for each call, in a thread, and
+        # send the credentials that `~/.netrc` has for the host.
         self._session = ClientSession(
             connector=TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
             cookie_jar=DummyCookieJar(),
@@ -270,7 +284,7 @@ class HttpProvider:
 
 
 def retry_after_s(milliseconds: str, seconds_or_date: str, now_ms: int) -> int | None:
-    """Read OpenAI's `retry-after-ms`, else `Retry-After` (RFC 9110, 10.2.3), each may be empty."""
+    """Read OpenAI's `retry-after-ms`, or `Retry-After` (RFC 9110, 10.2.3); either may be empty."""
     if _NUMBER.fullmatch(milliseconds):
         wait_s = ceil(Decimal(milliseconds) / 1000)
     elif _NUMBER.fullmatch(seconds_or_date):
@@ -286,24 +300,27 @@ def retry_after_s(milliseconds: str, seconds_or_date: str, now_ms: int) -> int |
 
 
 def _url(text: str, *schemes: str) -> URL | None:
-    """Read a URL, if it is one that can be called."""
+    """The URL in a text, or None if it cannot be called."""
     try:
         url = URL(text)
-        (url.raw_host or "").encode("idna")  # what looking up its address does
+        (url.raw_host or "").encode("idna")  # fails here as it would in the address lookup
     except ValueError:
         return None
     return url if url.scheme in schemes and url.host else None
 
 
 def _proxy_of(url: URL) -> URL | None:
-    """What `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say about the way to a URL."""
+    """The proxy for a URL according to `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`."""
     named = getproxies().get(url.scheme)
     if not named or proxy_bypass(f"{url.host}:{url.port}"):
         return None
     proxy = _url(named if "://" in named else f"http://{named}", "http")
     if proxy is None:
         variable = f"{url.scheme.upper()}_PROXY"
-        raise InvalidInput(f"{variable} must be like http://host:port; others cannot be used")
+        raise InvalidInput(
+            f"The environment variable {variable} must be a URL such as http://host:port. "
+            "Other kinds of proxies are not supported."
+        )
     return proxy
 
 
@@ -311,18 +328,18 @@ def _failure(
     name: str, error: Exception, otherwise: str, status: int | None = None
 ) -> ProviderError:
     if isinstance(error, TimeoutError):
-        text = f"{name} did not answer in time"
+        text = f"The provider `{name}` did not respond in time."
         return ProviderTimedOut(text, provider=name, status=status)
     if isinstance(error, ClientConnectorError | ClientHttpProxyError):
-        return ProviderUnavailable(f"{name} cannot be reached", provider=name)
+        return ProviderUnavailable(f"The provider `{name}` cannot be reached.", provider=name)
     return ProviderUnavailable(otherwise, provider=name, status=status)
 
 
 def _for_logs(error: Exception) -> Exception:
-    """The error's own words: aiohttp's errors hold the request's headers, and with them the key."""
+    """The text of an error without the error: aiohttp's errors hold the headers, with the key."""
     words: object = error
-    # aiohttp's frames refer to the errors that refer to them, and to the request's body: it would
-    # stay in memory until the collector comes.
+    # aiohttp's frames and errors refer to each other and to the request's body, which would stay in
+    # memory until the garbage collector runs.
     fault: BaseException | None = error
     while fault is not None:
         fault.__traceback__ = None
@@ -333,5 +350,5 @@ def _for_logs(error: Exception) -> Exception:
 
 
 def _retrieve_exception(closed: asyncio.Future[None]) -> None:
-    """Without it asyncio complains that nobody retrieved why an idle connection ended."""
+    """Keeps asyncio from logging that the error of an idle connection was never retrieved."""
     closed.exception()

@@ -1,1 +1,1 @@
-"""What operators see of a running gateway: logs and figures."""
+"""Logs and metrics: what operators see of a running gateway."""

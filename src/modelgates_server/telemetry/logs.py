@@ -1,4 +1,4 @@
-"""Logs are lines of JSON on standard error. No line holds a secret, whoever wrote it."""
+"""Writes logs as lines of JSON on standard error. No line contains a secret, whatever wrote it."""
 
 import logging
 import re
@@ -17,7 +17,7 @@ _SECRETS = (
 
 
 def configure(level: str) -> None:
-    """Set up structlog, and send what libraries log through the same processors."""
+    """Set up structlog, and send the log records of libraries through the same processors."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -49,7 +49,7 @@ def configure(level: str) -> None:
 def write_line(event: str, fields: Mapping[str, object]) -> None:
     """Write a line of level `info`, for events as frequent as calls.
 
-    It looks like all others and costs a tenth of the way through structlog and logging.
+    The line has the usual form and costs a tenth of one through structlog and logging.
     """
     root = logging.getLogger()
     if root.isEnabledFor(logging.INFO):
@@ -59,14 +59,14 @@ def write_line(event: str, fields: Mapping[str, object]) -> None:
 
 
 class _SecretsRedacted(structlog.stdlib.ProcessorFormatter):
-    """Redacts the finished line: a secret may stand in a list, in bytes or in a traceback."""
+    """Redacts the finished line: a secret may be in a list, in bytes or in a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         return _redacted(super().format(record))
 
 
 def _redacted(line: str) -> str:
-    # Looking for the words first spares nearly all lines the search, which costs ten times as much.
+    # This check saves nearly all lines the regular expressions, which cost ten times as much.
     lower = line.lower()
     if "sk-mg-v1-" in lower or "bearer " in lower:
         for secret, instead in _SECRETS:

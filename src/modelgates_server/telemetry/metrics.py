@@ -1,6 +1,6 @@
-"""Prometheus figures of calls and requests.
+"""Prometheus metrics of calls and requests.
 
-Amounts are in dollars, as binary fractions: figures for graphs. The exact ones are in the ledger.
+Amounts are dollars as floats, for graphs. The exact amounts are in the ledger.
 """
 
 import os
@@ -20,17 +20,17 @@ from modelgates_server.service.ports import Clock, Ledger, OpenHolds
 EXPOSITION_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
-"""Where several worker processes add up their figures; set before this module is imported."""
+"""Folder where several workers share their metrics; set before this module is imported."""
 
 
 _SERVICE_TIERS = frozenset({"flex", "priority", "batch", "scale", "performance"})
-"""The tiers that a label may name: providers could invent words without end."""
+"""The service tiers that a label may have: providers could send unlimited other words."""
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
 class _OpenHoldsCollector(Collector):
-    """The open holds of all accounts, as they are when somebody asks."""
+    """The open holds of all accounts at the time of the scrape."""
 
     def __init__(self, holds: OpenHolds, now_ms: int) -> None:
         self._holds = holds
@@ -42,10 +42,14 @@ class _OpenHoldsCollector(Collector):
         oldest_ms = self._now_ms if holds.oldest_at_ms is None else holds.oldest_at_ms
         for name, text, value in (
             ("modelgates_holds_open", "Open holds.", holds.count),
-            ("modelgates_holds_dollars", "Dollars held.", holds.amount_pico / PICOS_PER_DOLLAR),
+            (
+                "modelgates_holds_dollars",
+                "Dollars held by open holds.",
+                holds.amount_pico / PICOS_PER_DOLLAR,
+            ),
             (
                 "modelgates_holds_oldest_age_seconds",
-                "Age of the oldest open hold.",
+                "Age of the oldest open hold; 0 if there is none.",
                 max(0, self._now_ms - oldest_ms) / 1000,
             ),
         ):
@@ -53,7 +57,7 @@ class _OpenHoldsCollector(Collector):
 
 
 class Metrics:
-    """The figures of this process, and those of its siblings when there are several workers."""
+    """The metrics of this process, and of the other workers if there are several."""
 
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self._ledger = ledger
@@ -61,56 +65,63 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "modelgates_http_requests",
-            "Answered HTTP requests by operation and status.",
+            "HTTP requests answered, by operation and status.",
             ["operation", "status"],
             registry=self._registry,
         )
         self._generations = self._counter(
-            "generations", "Ended calls by model and state.", "model", "state"
+            "generations", "Calls ended, by model and state.", "model", "state"
         )
-        self._tokens = self._counter("tokens", "Tokens by model and class.", "model", "meter")
-        self._cost = self._counter("cost_dollars", "What accounts were charged.", "model")
+        self._tokens = self._counter("tokens", "Tokens used, by model and meter.", "model", "meter")
+        self._cost = self._counter("cost_dollars", "Dollars charged to accounts.", "model")
         self._service_tier_unpriced = self._counter(
             "service_tier_unpriced",
-            "Calls that a provider served at a tier without a price; charged as standard.",
+            "Calls served at a service tier that was not requested or has no price; "
+            "charged at the standard price.",
             "endpoint",
             "service_tier",
         )
         self._overrun = self._counter(
-            "overrun_dollars", "Use above the hold, at the platform's expense.", "endpoint"
+            "overrun_dollars", "Dollars of usage above the hold, paid by the operator.", "endpoint"
         )
         self._usage_warnings = self._counter(
-            "usage_warnings", "Oddities in what providers report.", "endpoint", "warning"
+            "usage_warnings", "Inconsistencies in providers' usage reports.", "endpoint", "warning"
         )
         self._upstream_errors = self._counter(
-            "upstream_errors", "Attempts that failed.", "endpoint", "error"
+            "upstream_errors", "Failed attempts, by error code.", "endpoint", "error"
         )
         self._captures_after_expiry = self._counter(
             "late_captures",
-            "Captures that came after their hold was resolved.",
+            "Captures that arrived after their hold was resolved; not charged.",
             "endpoint",
         )
         self._spooled = self._counter(
-            "spooled_captures", "Ends of calls that waited for the database.", "endpoint"
+            "spooled_captures", "Ends of calls that had to wait for the database.", "endpoint"
         )
         self._capture_lag = self._histogram(
-            "capture_lag_seconds", "From the end of an answer to its committed capture.", "endpoint"
+            "capture_lag_seconds",
+            "Time from the end of a response to its committed capture.",
+            "endpoint",
         )
         self._first_byte = self._histogram(
-            "upstream_first_byte_seconds", "From the request to the first of an answer.", "endpoint"
+            "upstream_first_byte_seconds",
+            "Time from the request to the first byte of the provider's response.",
+            "endpoint",
         )
         self._upstream = self._histogram(
-            "upstream_seconds", "From the request to the end of an answer.", "endpoint"
+            "upstream_seconds",
+            "Time from the request to the end of the provider's response.",
+            "endpoint",
         )
-        # `labels()` takes a lock and builds text; the hot path keeps what it returns.
+        # `labels()` takes a lock and builds strings, so the hot path caches its results.
         self._children: dict[tuple[Counter | Histogram, str, str], Counter | Histogram] = {}
 
     def count_request(self, operation: str, status: int) -> None:
-        """Count one answer."""
+        """Count one response."""
         self._count(self._requests, 1, operation, str(status))
 
     def count_ended(self, generation: Generation, capture_lag_ms: int) -> None:
-        """Count a call that was settled, with all it says of its tokens, cost and provider."""
+        """Count a settled call with its tokens, cost, overrun, warnings and attempts."""
         model, endpoint = generation.model, generation.endpoint_id
         self._count(self._generations, 1, model, generation.state.value)
         if generation.state is not HoldState.VOIDED and generation.usage is not None:
@@ -135,11 +146,11 @@ class Metrics:
             self._count(self._usage_warnings, 1, endpoint, warning.value)
 
     def count_capture_after_expiry(self, generation: Generation) -> None:
-        """Count a capture that came after its hold was resolved."""
+        """Count a capture that arrived after its hold was resolved."""
         self._count(self._captures_after_expiry, 1, generation.endpoint_id)
 
     def count_spooled(self, generation: Generation) -> None:
-        """Count a capture that had to wait."""
+        """Count a call whose end had to wait for the database."""
         self._count(self._spooled, 1, generation.endpoint_id)
 
     def _count_attempt(self, endpoint: str, attempt: Attempt) -> None:
@@ -179,7 +190,7 @@ class Metrics:
         return child
 
     async def exposition(self) -> bytes:
-        """All figures in the text format of Prometheus, `EXPOSITION_TYPE`."""
+        """All metrics in the text format of Prometheus, `EXPOSITION_TYPE`."""
         registry = self._registry
         if MULTIPROCESS_DIR in os.environ:
             registry = CollectorRegistry()

@@ -1,6 +1,6 @@
-"""What is told of calls: one line of the log for each generation, and the figures of /metrics.
+"""Reports calls: a log line for each generation, and the metrics of `/metrics`.
 
-No line holds a prompt or an answer.
+No line contains a prompt or a response.
 """
 
 import structlog
@@ -29,7 +29,7 @@ class CallObserver:
         write_line("generation", _summary(generation, capture_lag_ms))
         if UsageWarning.COST_DIFFERS in generation.usage_warnings:
             log.warning(
-                "the provider reports another cost",
+                "provider reports a different cost",
                 id=generation.id,
                 endpoint_id=generation.endpoint_id,
                 reported_cost=format_pico(generation.upstream_cost_pico or 0),
@@ -38,14 +38,14 @@ class CallObserver:
             )
         if generation.overrun_pico:
             log.warning(
-                "a provider used more than was held",
+                "usage above the hold: the operator pays the overrun",
                 id=generation.id,
                 endpoint_id=generation.endpoint_id,
                 overrun=format_pico(generation.overrun_pico),
             )
         if uncharged_service_tier(generation) is not None:
             log.warning(
-                "a service tier was served without a price, or unasked: charged as standard",
+                "service tier not requested or without a price: charged as standard",
                 id=generation.id,
                 endpoint_id=generation.endpoint_id,
                 requested=generation.requested_service_tier,
@@ -57,7 +57,7 @@ class CallObserver:
         """See `Observer.capture_after_expiry`."""
         self._metrics.count_capture_after_expiry(generation)
         log.error(
-            "capture came after its hold was resolved: not charged",
+            "capture after its hold was resolved: not charged",
             id=generation.id,
             account_id=generation.account_id,
             cost=format_pico(generation.cost_pico),
@@ -69,7 +69,7 @@ class CallObserver:
 
     def maintenance_failed(self, error: Exception) -> None:
         """See `Observer.maintenance_failed`."""
-        log.error("looking after the calls failed", exc_info=error)
+        log.error("maintenance of calls failed", exc_info=error)
 
     def spooled(self, generation: Generation, error: Exception) -> None:
         """See `Observer.spooled`."""

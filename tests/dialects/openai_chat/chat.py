@@ -1,4 +1,4 @@
-"""Requests and answers of OpenAI's chat format for tests, and the strategies that draw them."""
+"""Requests and responses in OpenAI's format for tests, and the strategies that draw them."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ HI = [{"role": "user", "content": "hi"}]
 
 
 def body_of(api: Api = Api.CHAT, **members: Any) -> bytes:
-    """A request's body; the least that is priced where a member is left out."""
+    """A request's body; parameters that are left out have minimal values."""
     given: dict[Api, dict[str, Any]] = {
         Api.CHAT: {"messages": HI},
         Api.COMPLETIONS: {"prompt": "hi"},
@@ -31,7 +31,7 @@ def request(api: Api = Api.CHAT, **members: Any) -> InferenceRequest:
 
 
 def metered(*payloads: Mapping[str, Any], rules: UsageRules | None = None) -> ChatResponseMeter:
-    """A meter that has meter these answers or chunks."""
+    """A meter that has observed these responses or chunks."""
     meter = ChatResponseMeter(rules=rules or UsageRules())
     for payload in payloads:
         meter.observe(json.dumps(payload).encode())
@@ -39,12 +39,12 @@ def metered(*payloads: Mapping[str, Any], rules: UsageRules | None = None) -> Ch
 
 
 def answer(content: str | None = "ok", **members: Any) -> dict[str, Any]:
-    """A plain answer."""
+    """A plain response."""
     choice = {"index": 0, "message": {"content": content}, "finish_reason": "stop"}
     return {"id": "up-1", "choices": [choice], **members}
 
 
-# Any text that JSON can hold, with characters of one to four bytes.
+# Any text that JSON can contain, with characters of one to four bytes.
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 caps = st.none() | st.integers(1, 20_000)
 _counts = st.none() | st.integers(1, 4)
@@ -110,7 +110,7 @@ _bodies: dict[Api, st.SearchStrategy[dict[str, Any]]] = {
 
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[Api, bytes]:
-    """An operation and a body for it, in one of the ways that JSON can be written."""
+    """An operation and a body for it, in any formatting of JSON."""
     api = draw(st.sampled_from(Api))
     members = {"model": MODEL, **draw(_bodies[api])}
     ascii_only, indent = draw(st.booleans()), draw(st.none() | st.just(1))
@@ -119,7 +119,7 @@ def requests(draw: st.DrawFn) -> tuple[Api, bytes]:
     return api, text.encode()
 
 
-# What JSON can hold where a count should stand.
+# Any JSON value in place of a count.
 JUNK = st.recursive(
     st.one_of(
         st.none(),
@@ -151,4 +151,4 @@ REPORTS = JUNK | st.fixed_dictionaries(
         "cost": JUNK,
     },
 )
-"""Usage as no honest provider reports it."""
+"""Usage that no honest provider would report."""

@@ -1,4 +1,4 @@
-"""Calls at a price that is easy to reckon with, and how they end."""
+"""Calls at a price that is easy to calculate with, and their ends."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from tests.core import calls
 from tests.dialects.openai_chat import chat
 from tests.support import T0_MS
 
-# A thousandth of a dollar to read a token, two to write one, and a cent to ask at all.
+# A thousandth of a dollar per input token, two per output token, and a cent per request.
 PRICE = calls.flat(input="0.001", output="0.002", request="0.01")
 MILLI = 10**9
 CENT = 10**10
@@ -47,7 +47,7 @@ def ended(
 
 
 def finish(reason: str | None, **members: Any) -> dict[str, Any]:
-    """A last chunk that says nothing."""
+    """A last chunk without content."""
     return {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}], **members}
 
 

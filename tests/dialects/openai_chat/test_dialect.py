@@ -1,4 +1,4 @@
-"""What the dialect says as a whole: paths, envelopes of errors, keep-alives."""
+"""The dialect as a whole: paths, error envelopes, keep-alives."""
 
 import json
 
@@ -11,12 +11,12 @@ from tests.core.calls import UPSTREAM_MODEL, endpoint
 from tests.dialects.openai_chat.chat import body_of
 
 
-def test_endpoint_that_names_no_dialect_speaks_this_one() -> None:
+def test_endpoint_without_a_dialect_uses_this_one() -> None:
     silent = Endpoint(id="acme:m", provider="acme", upstream_model="m")
     assert DIALECTS[silent.dialect] is OPENAI_CHAT
 
 
-def test_operations_are_below_a_base_url_where_openai_has_them() -> None:
+def test_paths_of_operations_are_those_of_openai() -> None:
     assert [OPENAI_CHAT.path(api) for api in Api] == [
         "chat/completions",
         "completions",
@@ -24,7 +24,7 @@ def test_operations_are_below_a_base_url_where_openai_has_them() -> None:
     ]
 
 
-def test_request_leaves_with_the_endpoint_s_model_cap_and_tier() -> None:
+def test_request_is_sent_with_the_model_cap_and_tier_of_the_endpoint() -> None:
     request = OPENAI_CHAT.parse_request(Api.CHAT, body_of(odd=[1], service_tier="auto"))
     body = OPENAI_CHAT.upstream_body(request, endpoint(), cap_tokens=7, service_tier="default")
     sent = json.loads(body)
@@ -32,7 +32,7 @@ def test_request_leaves_with_the_endpoint_s_model_cap_and_tier() -> None:
     assert (sent["odd"], sent["service_tier"]) == ([1], "default")
 
 
-def test_error_with_a_status_leaves_out_what_it_has_not() -> None:
+def test_error_body_leaves_out_absent_fields() -> None:
     report = ErrorReport(404, "Resource not found", retry_after_s=1)
     assert OPENAI_CHAT.error_body(report) == (
         b'{"error":{"message":"Resource not found","code":404}}'
@@ -43,7 +43,7 @@ def test_error_with_a_status_leaves_out_what_it_has_not() -> None:
     )
 
 
-def test_error_after_the_head_has_in_its_metadata_what_a_header_would_say() -> None:
+def test_error_after_the_headers_has_the_retry_time_in_its_metadata() -> None:
     report = ErrorReport(429, "slow", {"error_type": "rate_limit_exceeded"}, 20)
     assert json.loads(OPENAI_CHAT.late_error_body(report, "user_1")) == {
         "error": {
@@ -55,6 +55,6 @@ def test_error_after_the_head_has_in_its_metadata_what_a_header_would_say() -> N
     }
 
 
-def test_keep_alives_are_no_part_of_an_answer() -> None:
+def test_keep_alives_are_not_part_of_the_response() -> None:
     assert SseReader().feed(OPENAI_CHAT.stream_keep_alive * 2) == []
     assert json.loads(OPENAI_CHAT.plain_keep_alive * 2 + b"{}") == {}

@@ -21,7 +21,7 @@ from modelgates_server.dialects.openai_chat.errors import (
 from tests.dialects.openai_chat import chat
 
 
-def refusal(status: int, body: Any) -> ProviderError:
+def error_of(status: int, body: Any) -> ProviderError:
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
     return provider_error_of_body("acme", status, text, 7)
 
@@ -54,30 +54,30 @@ def openai(message: str, **members: Any) -> dict[str, Any]:
         (529, ProviderUnavailable),
     ],
 )
-def test_a_status_says_whose_fault_it_was(status: int, kind: type[ProviderError]) -> None:
-    error = refusal(status, openai("something"))
+def test_error_class_follows_from_the_status(status: int, kind: type[ProviderError]) -> None:
+    error = error_of(status, openai("something"))
     assert type(error) is kind
     assert (error.provider, error.status, error.retry_after_s) == ("acme", status, 7)
     assert str(error) == ("something" if kind is ProviderRefused else GENERIC)
 
 
-def test_a_client_reads_the_provider_s_reason_for_what_it_can_mend() -> None:
+def test_provider_message_is_shown_when_the_client_can_fix_the_error() -> None:
     body = openai("This model's maximum context length is 8192 tokens.", code="context_length")
-    error = refusal(400, body)
+    error = error_of(400, body)
     assert str(error) == body["error"]["message"]
     assert error.provider_code == "context_length"
     assert json.loads(error.raw or "") == body
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404])
-def test_what_a_provider_says_about_our_key_is_shown_to_nobody(status: int) -> None:
-    error = refusal(status, openai("no: sk-proj-abc***xyz", code="sk-proj-abc", type="sk-proj"))
+def test_provider_message_is_hidden_when_the_gateway_s_key_is_rejected(status: int) -> None:
+    error = error_of(status, openai("no: sk-proj-abc***xyz", code="sk-proj-abc", type="sk-proj"))
     assert str(error) == GENERIC
     assert (error.raw, error.provider_code, error.status) == (None, None, status)
 
 
-# As these providers say it, or in streams of theirs.
-ABOUT_US = [
+# Errors about the gateway's key as providers send them, plain or in streams.
+ABOUT_THE_KEY = [
     (400, {"code": "bad argument", "error": "Incorrect API key provided: xa***Yz. You can …"}),
     (400, {"error": "Incorrect%20API%20key%20provided:%20ba***na."}),
     (400, [{"error": {"code": 400, "message": "API key not valid. Please pass a valid API key."}}]),
@@ -96,12 +96,14 @@ ABOUT_US = [
 ]
 
 
-@pytest.mark.parametrize(("status", "body"), ABOUT_US)
-def test_nor_is_it_where_the_status_does_not_tell(status: int | None, body: Any) -> None:
-    error = provider_error("acme", body) if status is None else refusal(status, body)
+@pytest.mark.parametrize(("status", "body"), ABOUT_THE_KEY)
+def test_provider_message_about_the_gateway_s_key_is_hidden_whatever_its_status(
+    status: int | None, body: Any
+) -> None:
+    error = provider_error("acme", body) if status is None else error_of(status, body)
     assert str(error) == GENERIC
     assert (error.raw, error.provider_code) == (None, None)
-    # A client can mend nothing, so it is not told that its request was wrong.
+    # The client cannot fix this, so the error does not blame its request.
     assert type(error) is (ProviderRateLimited if status == 429 else ProviderUnavailable)
 
 
@@ -113,8 +115,8 @@ def test_nor_is_it_where_the_status_does_not_tell(status: int | None, body: Any)
         "the authentication tool needs parameters",
     ],
 )
-def test_words_that_only_sound_like_our_key_hide_no_reason(message: str) -> None:
-    assert str(refusal(400, openai(message))) == message
+def test_provider_message_is_shown_when_it_only_resembles_a_key_error(message: str) -> None:
+    assert str(error_of(400, openai(message))) == message
 
 
 @pytest.mark.parametrize(
@@ -143,15 +145,13 @@ def test_words_that_only_sound_like_our_key_hide_no_reason(message: str) -> None
         (b"{}", GENERIC, None),
     ],
 )
-def test_an_error_is_understood_in_whatever_shape(
-    body: Any, message: str, code: str | None
-) -> None:
-    error = refusal(400, body)
+def test_error_is_read_in_any_shape(body: Any, message: str, code: str | None) -> None:
+    error = error_of(400, body)
     assert (str(error), error.provider_code) == (message, code)
 
 
-def test_an_empty_body_leaves_no_empty_text() -> None:
-    assert refusal(500, b"").raw is None
+def test_empty_body_is_not_recorded() -> None:
+    assert error_of(500, b"").raw is None
 
 
 @pytest.mark.parametrize(
@@ -161,11 +161,11 @@ def test_an_empty_body_leaves_no_empty_text() -> None:
         (400, ProviderRefused, [400]),
         (504, ProviderTimedOut, [504]),
         (None, ProviderUnavailable, ["rate_limit_exceeded", 20001, 200, -5, None, True, 429.0]),
-        # Digits, but none that `int` or HTTP knows.
+        # Digits that `int` or HTTP does not accept.
         (None, ProviderUnavailable, ["²", "٤٢٩", "4" * 5000, 10**4000]),
     ],
 )
-def test_a_stream_s_error_has_its_status_in_its_code_or_none(
+def test_stream_error_has_a_status_only_if_its_code_is_one(
     status: int | None, kind: type[ProviderError], codes: list[object]
 ) -> None:
     for code in codes:
@@ -174,17 +174,17 @@ def test_a_stream_s_error_has_its_status_in_its_code_or_none(
         assert len(error.provider_code or "") <= 64
 
 
-def test_long_texts_are_cut_short() -> None:
-    error = refusal(400, openai("m" * 9000, code="c" * 9000))
+def test_long_texts_are_cut() -> None:
+    error = error_of(400, openai("m" * 9000, code="c" * 9000))
     assert len(str(error)) == 500
     assert len(error.provider_code or "") == 64
     assert len(error.raw or "") == RAW_MAX_CHARS
 
 
 @pytest.mark.parametrize("depth", [500, 980, 9999])
-def test_an_error_that_is_nested_without_end_breaks_nothing(depth: int) -> None:
+def test_deeply_nested_error_is_read(depth: int) -> None:
     body = b'{"error":{"message":"m","x":%b%b}}' % (b"[" * depth, b"]" * depth)
-    assert isinstance(refusal(400, body), ProviderRefused)
+    assert isinstance(error_of(400, body), ProviderRefused)
     deep: list[Any] = []
     for _ in range(depth):
         deep = [deep]
@@ -193,7 +193,7 @@ def test_an_error_that_is_nested_without_end_breaks_nothing(depth: int) -> None:
     )
 
 
-def test_our_key_is_not_shown_from_an_error_that_is_too_deep_to_be_read_whole() -> None:
+def test_gateway_s_key_is_hidden_in_an_error_too_deep_to_read() -> None:
     deep: list[Any] = []
     for _ in range(9999):
         deep = [deep]
@@ -202,10 +202,12 @@ def test_our_key_is_not_shown_from_an_error_that_is_too_deep_to_be_read_whole() 
 
 
 @given(st.integers(100, 599), st.binary(max_size=60), chat.JUNK)
-def test_no_refusal_whatsoever_breaks_the_reader(status: int, noise: bytes, junk: Any) -> None:
+def test_arbitrary_error_bodies_do_not_crash_the_reader(
+    status: int, noise: bytes, junk: Any
+) -> None:
     bodies: list[Any] = [noise, junk, {"error": junk}, [junk], {"error": {"message": junk}}]
     for body in bodies:
-        error = refusal(status, body)
+        error = error_of(status, body)
         assert str(error)
         assert error.status == status
         assert len(error.raw or "") <= RAW_MAX_CHARS

@@ -10,7 +10,7 @@ from tests.dialects.openai_chat import chat
 REPORT = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
 
 
-def test_usage_in_a_choice_is_second_to_that_of_the_whole() -> None:
+def test_usage_of_the_whole_response_overrides_that_of_a_choice() -> None:
     less = {"prompt_tokens": 1, "completion_tokens": 1}
     choice = {"delta": {}, "finish_reason": "stop", "usage": less}
     assert chat.metered({"choices": [choice], "usage": REPORT}).reported == REPORT
@@ -18,18 +18,18 @@ def test_usage_in_a_choice_is_second_to_that_of_the_whole() -> None:
 
 
 @pytest.mark.parametrize("junk", [None, {}, [], 5, "none", True])
-def test_what_comes_after_true_usage_and_is_none_does_not_wipe_it_out(junk: object) -> None:
+def test_junk_after_valid_usage_does_not_replace_the_usage(junk: object) -> None:
     meter = chat.metered({"usage": REPORT}, {"usage": junk, "x_groq": junk, "choices": None})
     assert meter.reported == REPORT
 
 
 @pytest.mark.parametrize("word", ["null", "None", "unfinished", "not_finished"])
-def test_word_for_no_end_is_no_end(word: str) -> None:
+def test_finish_reason_that_means_unfinished_is_ignored(word: str) -> None:
     assert chat.metered({"choices": [{"finish_reason": word}]}).finish_reason is None
 
 
 @pytest.mark.parametrize("junk", [b"NaN", b"-Infinity", b"1e400", b"9" * 5000, b"Infinity"])
-def test_number_that_json_does_not_have_is_refused_alone(junk: bytes) -> None:
+def test_only_the_invalid_number_is_refused_when_json_has_one(junk: bytes) -> None:
     meter = ChatResponseMeter()
     members = meter.observe(
         b'{"choices":[{"message":{"content":"NaN hi"},"x":%b}],"usage":{"prompt_tokens":9,'
@@ -44,7 +44,7 @@ def test_number_that_json_does_not_have_is_refused_alone(junk: bytes) -> None:
     assert b"NaN hi" in bytes(members["choices"])
 
 
-def test_the_last_reason_that_is_one_is_kept_cut_short() -> None:
+def test_last_valid_finish_reason_is_kept_and_cut() -> None:
     reasons: list[Any] = ["x" * 300, None, "", 5, {}]
     meter = chat.metered(*({"choices": [{"finish_reason": reason}]} for reason in reasons))
     assert meter.native_finish_reason == "x" * 255
@@ -53,12 +53,12 @@ def test_the_last_reason_that_is_one_is_kept_cut_short() -> None:
 
 
 @pytest.mark.parametrize("error", ["overloaded", {"message": "x"}, [1], {"code": 1}, 1])
-def test_an_error_is_noticed_in_whatever_form(error: object) -> None:
+def test_error_is_recorded_in_any_form(error: object) -> None:
     assert chat.metered({"error": error}, {"error": None}).error == error
 
 
 @pytest.mark.parametrize("error", [None, "", {}, [], False])
-def test_an_error_that_says_nothing_does_not_end_a_good_answer(error: object) -> None:
+def test_empty_error_does_not_end_a_good_response(error: object) -> None:
     assert not chat.metered({"choices": [{"delta": {"content": "a"}}], "error": error}).error
 
 
@@ -84,14 +84,14 @@ def test_an_error_that_says_nothing_does_not_end_a_good_answer(error: object) ->
         b'{"choices":[{"delta":{"tool_calls":{"a":"\\ud800"}}}]}',
     ],
 )
-def test_what_is_no_answer_is_said_to_be_none(payload: bytes) -> None:
-    with pytest.raises(InvalidAnswer, match="not an answer of this API"):
+def test_invalid_response_raises_invalid_answer(payload: bytes) -> None:
+    with pytest.raises(InvalidAnswer, match="Not a response of this API"):
         ChatResponseMeter().observe(payload)
 
 
-def test_tier_is_read_wherever_providers_say_it_and_the_last_word_counts() -> None:
-    def tier(*answers: dict[str, Any]) -> str | None:
-        return chat.metered(*answers).service_tier
+def test_service_tier_is_read_in_every_place_and_the_last_one_wins() -> None:
+    def tier(*responses: dict[str, Any]) -> str | None:
+        return chat.metered(*responses).service_tier
 
     assert tier({"service_tier": "flex"}) == "flex"
     assert tier({"usage": {**REPORT, "service_tier": "batch"}}) == "batch"
@@ -103,4 +103,4 @@ def test_tier_is_read_wherever_providers_say_it_and_the_last_word_counts() -> No
     for junk in (None, "", "auto", 5, True, {"type": "flex"}, ["flex"]):
         assert tier({"service_tier": "flex"}, {"service_tier": junk}) == "flex"
     assert tier({}) is None
-    assert tier({"service_tier": "p" * 300}) == "p" * 255, "it is stored"
+    assert tier({"service_tier": "p" * 300}) == "p" * 255, "the stored word is cut"

@@ -12,7 +12,7 @@ from tests.dialects.openai_chat.settled import CENT, MILLI, PRICE, REPORT, ended
 ZERO = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 
 
-def test_zero_usage_is_estimated_and_marked_when_text_went_by() -> None:
+def test_zero_usage_is_estimated_and_flagged_when_text_was_received() -> None:
     generation = ended(chat.answer("a long answer", usage=ZERO))
     assert generation.state is HoldState.CAPTURED
     text_bytes = len(chat.body_of())
@@ -20,7 +20,7 @@ def test_zero_usage_is_estimated_and_marked_when_text_went_by() -> None:
     assert generation.usage_warnings == (UsageWarning.ZERO_ESTIMATED,)
 
 
-def test_zero_output_is_honoured_when_nothing_was_said() -> None:
+def test_zero_output_is_accepted_when_no_text_was_received() -> None:
     report = {"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 9}
     generation = ended(chat.answer("", usage=report))
     assert generation.usage == Usage(input=9)
@@ -28,9 +28,7 @@ def test_zero_output_is_honoured_when_nothing_was_said() -> None:
 
 
 @pytest.mark.parametrize(("text", "output"), [("x", 0), ("four", 1), ("five5", 2)])
-def test_zero_output_is_estimated_when_a_whole_token_of_text_went_by(
-    text: str, output: int
-) -> None:
+def test_zero_output_is_estimated_when_a_whole_token_was_received(text: str, output: int) -> None:
     report = {"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 9}
     generation = ended(chat.answer(text, usage=report))
     assert generation.usage is not None
@@ -38,7 +36,7 @@ def test_zero_output_is_estimated_when_a_whole_token_of_text_went_by(
     assert generation.usage.estimated is (output > 0)
 
 
-def test_zero_usage_is_believed_when_the_provider_is_trusted() -> None:
+def test_zero_usage_is_accepted_when_the_provider_is_trusted() -> None:
     generation = ended(chat.answer("a long answer", usage=ZERO), rules=UsageRules(trust_zero=True))
     assert generation.usage == Usage()
     assert generation.cost_pico == CENT
@@ -59,7 +57,7 @@ def test_zero_usage_is_believed_when_the_provider_is_trusted() -> None:
         ("completion_tokens", {"prompt_tokens": 9, "completion_tokens": 0}),
     ],
 )
-def test_side_that_is_missing_from_the_report_is_estimated_and_the_other_is_kept(
+def test_only_the_missing_side_of_a_report_is_estimated(
     missing: str, usage: dict[str, int]
 ) -> None:
     generation = ended(chat.answer("12345678", usage=usage))
@@ -70,28 +68,28 @@ def test_side_that_is_missing_from_the_report_is_estimated_and_the_other_is_kept
     assert generation.usage.completion_tokens == 2
 
 
-def test_total_alone_is_split_by_what_went_by() -> None:
+def test_total_alone_is_split_by_the_text_received() -> None:
     generation = ended(chat.answer("12345678", usage={"total_tokens": 50}))
     assert generation.usage == Usage(input=48, output=2, estimated=True)
 
 
-def test_pictures_and_sound_are_estimated_by_the_piece_and_their_bytes_are_not_text() -> None:
-    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 90_000}}
-    delta = {"content": "Here:", "images": [picture, picture]}
+def test_generated_images_and_audio_are_estimated_by_the_piece() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 90_000}}
+    delta = {"content": "Here:", "images": [image, image]}
     first = {"choices": [{"index": 0, "delta": delta}]}
-    sound = {"choices": [{"index": 0, "delta": {"audio": {"id": "a", "data": "A" * 9000}}}]}
-    generation = ended(first, sound, sound, finish("stop"), media_tokens=60)
+    audio = {"choices": [{"index": 0, "delta": {"audio": {"id": "a", "data": "A" * 9000}}}]}
+    generation = ended(first, audio, audio, finish("stop"), media_tokens=60)
     assert generation.usage is not None
     usage = generation.usage
     assert (usage.output, usage.output_image, usage.output_audio) == (2, 120, 60)
     assert usage.estimated
 
 
-def test_media_that_was_read_is_estimated_by_the_piece() -> None:
-    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 9000}}
+def test_input_media_are_estimated_by_the_piece() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 9000}}
     priced = calls.priced(
         PRICE,
-        chat.request(messages=[{"role": "user", "content": [picture]}]),
+        chat.request(messages=[{"role": "user", "content": [image]}]),
         at=calls.model(media_tokens=85),
     )
     generation = ended(chat.answer("12345678"), of=priced, media_tokens=85)
@@ -100,23 +98,23 @@ def test_media_that_was_read_is_estimated_by_the_piece() -> None:
 
 
 @pytest.mark.parametrize("word", ["error", "network_error", "insufficient_system_resource", "odd"])
-def test_answer_that_does_not_exist_is_not_charged_whatever_was_reported(word: str) -> None:
+def test_failed_response_without_output_is_not_charged_whatever_was_reported(word: str) -> None:
     assert is_void(ended(finish(word, usage=REPORT)))
 
 
 @pytest.mark.parametrize("word", ["error", "network_error", "SAFETY", "odd"])
-def test_output_is_charged_whatever_the_word_for_its_end(word: str) -> None:
+def test_output_is_charged_whatever_its_finish_reason(word: str) -> None:
     generation = ended(chat.answer("12345678"), finish(word, usage=REPORT))
     assert generation.usage == Usage(input=9, output=2)
     assert generation.native_finish_reason in ("stop", word)
 
 
-def test_provider_s_word_for_the_end_is_kept_beside_the_normalised_one() -> None:
+def test_native_finish_reason_is_stored_next_to_the_normalized_one() -> None:
     generation = ended(finish("end_turn", usage=REPORT))
     assert (generation.finish_reason, generation.native_finish_reason) == ("stop", "end_turn")
 
 
-def test_served_model_and_reported_cost_are_kept() -> None:
+def test_served_model_and_reported_cost_are_stored() -> None:
     generation = ended({**chat.answer(usage={**REPORT, "cost": 0.023}), "model": "m1-2026"})
     assert generation.served_model == "m1-2026"
     assert generation.upstream_cost_pico == 23 * MILLI
@@ -126,7 +124,7 @@ def test_served_model_and_reported_cost_are_kept() -> None:
 @pytest.mark.parametrize(
     ("cost", "differs"), [(0.023, False), (0.0232, False), (0.0236, True), (0.5, True), (0, False)]
 )
-def test_reported_cost_is_a_warning_when_it_differs_by_more_than_a_percent(
+def test_reported_cost_raises_a_warning_when_it_differs_by_over_one_percent(
     cost: float, *, differs: bool
 ) -> None:
     generation = ended(chat.answer(usage={**REPORT, "cost": cost}), markup_bp=0)
@@ -139,13 +137,13 @@ def test_reported_cost_is_compared_with_the_price_before_the_markup() -> None:
     assert generation.usage_warnings == ()
 
 
-def test_report_at_the_start_is_completed_by_an_estimate_when_the_answer_came_after_it() -> None:
+def test_early_report_is_completed_by_an_estimate_of_later_text() -> None:
     early = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}
     generation = ended(chat.answer("hi", usage=early), open_text("x" * 10_000), finish("stop"))
     assert generation.usage == Usage(input=9, output=2501, estimated=True)
 
 
-def test_report_that_is_repeated_at_the_end_covers_all_that_was_said() -> None:
+def test_report_repeated_at_the_end_covers_all_text() -> None:
     report = {"prompt_tokens": 9, "completion_tokens": 100, "total_tokens": 109}
     generation = ended(
         {**open_text("hi"), "usage": report},
@@ -155,7 +153,7 @@ def test_report_that_is_repeated_at_the_end_covers_all_that_was_said() -> None:
     assert generation.usage == Usage(input=9, output=100)
 
 
-def test_report_stands_when_little_came_after_it() -> None:
+def test_report_is_final_when_little_text_follows() -> None:
     generation = ended(chat.answer("hi", usage=REPORT), open_text("x" * 60), finish("stop"))
     assert generation.usage == Usage(input=9, output=2)
 
@@ -165,12 +163,12 @@ def open_text(text: str) -> dict[str, Any]:
     return {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
 
 
-def test_sound_that_was_read_is_estimated_as_sound() -> None:
-    sound = {"type": "input_audio", "input_audio": {"data": "A" * 9000, "format": "wav"}}
+def test_input_audio_is_estimated_as_audio() -> None:
+    audio = {"type": "input_audio", "input_audio": {"data": "A" * 9000, "format": "wav"}}
     price = calls.flat(input="0.001", input_audio="0.01", output="0.002")
     priced = calls.priced(
         price,
-        chat.request(messages=[{"role": "user", "content": [sound]}]),
+        chat.request(messages=[{"role": "user", "content": [audio]}]),
         at=calls.model(media_tokens=85),
     )
     generation = ended(chat.answer("12345678"), of=priced, media_tokens=85)
@@ -178,6 +176,6 @@ def test_sound_that_was_read_is_estimated_as_sound() -> None:
     assert (generation.usage.input_audio, generation.usage.input_image) == (85, 0)
 
 
-def test_searches_that_no_rate_covers_are_a_warning() -> None:
+def test_searches_without_a_rate_raise_a_warning() -> None:
     generation = ended(chat.answer(usage={**REPORT, "num_search_queries": 74}))
     assert generation.usage_warnings == (UsageWarning.UNITS_UNPRICED,)

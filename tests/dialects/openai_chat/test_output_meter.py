@@ -10,11 +10,11 @@ from modelgates_server.dialects.openai_chat.output_meter import OutputMeter
 from tests.dialects.openai_chat import chat
 
 BASE64 = "iVBORw0KGgo" + "A" * 90_000
-PICTURE = f"data:image/png;base64,{BASE64}"
+IMAGE = f"data:image/png;base64,{BASE64}"
 
 
 def measured(*parts: dict[str, Any], makes_media: bool = True) -> OutputMeter:
-    """What deltas of one choice come to; alone in a message, a part comes to the same."""
+    """The meter after deltas of one choice; a single part in a message must count the same."""
     meter = OutputMeter(makes_media=makes_media)
     for part in parts:
         meter.add_part(members(part), 0)
@@ -58,7 +58,7 @@ def members(part: dict[str, Any]) -> JsonObject:
         ({"audio": {"id": "a", "data": "AAAA", "transcript": "1234", "expires_at": 1}}, 4),
     ],
 )
-def test_text_counts_under_every_name_and_once(part: dict[str, Any], size: int) -> None:
+def test_text_counts_once_under_every_name(part: dict[str, Any], size: int) -> None:
     assert measured(part).text_bytes == size
 
 
@@ -79,7 +79,7 @@ def test_signatures_and_sources_are_not_output(part: dict[str, Any]) -> None:
     assert (meter.text_bytes, meter.has_output) == (0, False)
 
 
-def test_tool_call_that_repeats_its_name_in_each_delta_counts_it_once() -> None:
+def test_tool_call_name_repeated_in_each_delta_counts_once() -> None:
     call = {"index": 0, "id": "call_1", "type": "function"}
     deltas = [
         {"tool_calls": [{**call, "function": {"name": "get_weather", "arguments": piece}}]}
@@ -91,42 +91,42 @@ def test_tool_call_that_repeats_its_name_in_each_delta_counts_it_once() -> None:
 @pytest.mark.parametrize(
     "part",
     [
-        {"images": [{"type": "image_url", "image_url": {"url": PICTURE}}]},
-        {"image": {"url": PICTURE}},
-        {"content": [{"type": "image_url", "image_url": {"url": PICTURE}}]},
-        {"content": [{"type": "output_image", "url": PICTURE}]},
+        {"images": [{"type": "image_url", "image_url": {"url": IMAGE}}]},
+        {"image": {"url": IMAGE}},
+        {"content": [{"type": "image_url", "image_url": {"url": IMAGE}}]},
+        {"content": [{"type": "output_image", "url": IMAGE}]},
         {"content": [{"type": "image", "source": {"type": "base64", "data": BASE64}}]},
-        {"content": [{"type": "video_url", "video_url": {"url": PICTURE}}]},
-        {"content": [{"type": "file", "file": {"file_data": PICTURE}}]},
-        {"content": PICTURE},
+        {"content": [{"type": "video_url", "video_url": {"url": IMAGE}}]},
+        {"content": [{"type": "file", "file": {"file_data": IMAGE}}]},
+        {"content": IMAGE},
         {"images": [{"b64_json": BASE64}]},
     ],
 )
-def test_picture_counts_as_a_piece_and_its_bytes_are_not_text(part: dict[str, Any]) -> None:
+def test_image_counts_as_a_piece_and_not_as_text(part: dict[str, Any]) -> None:
     meter = measured(part)
     assert meter.text_bytes == 0
     assert len(meter.pictures) == 1
     assert meter.media_bytes >= len(BASE64)
 
 
-def test_picture_within_a_text_is_a_piece_and_the_rest_is_text() -> None:
-    meter = measured({"content": f"Here: ![a]({PICTURE}) done"})
+def test_image_within_a_text_is_a_piece_and_the_rest_is_text() -> None:
+    meter = measured({"content": f"Here: ![a]({IMAGE}) done"})
     assert meter.text_bytes == len("Here: ![a](") + len(") done")
     assert len(meter.pictures) == 1
 
 
-def test_picture_within_a_text_counts_once_when_it_comes_in_several_deltas() -> None:
-    text = f"Here: ![a]({PICTURE}) done"
+def test_image_within_a_text_counts_once_when_split_into_deltas() -> None:
+    text = f"Here: ![a]({IMAGE}) done"
     pieces = [text[start : start + 1000] for start in range(0, len(text), 1000)]
     meter = measured(*({"content": piece} for piece in pieces))
     assert meter.text_bytes == len("Here: ![a](") + len(") done")
     assert len(meter.pictures) == 1
 
 
-def test_picture_that_is_sent_again_with_its_index_counts_once() -> None:
-    draft = {"images": [{"index": 0, "image_url": {"url": PICTURE}}]}
+def test_image_sent_again_with_its_index_counts_once() -> None:
+    draft = {"images": [{"index": 0, "image_url": {"url": IMAGE}}]}
     assert len(measured(draft, draft).pictures) == 1
-    unnamed = {"images": [{"image_url": {"url": PICTURE}}] * 2}
+    unnamed = {"images": [{"image_url": {"url": IMAGE}}] * 2}
     assert len(measured(unnamed, unnamed).pictures) == 4
 
 
@@ -139,43 +139,43 @@ def test_picture_that_is_sent_again_with_its_index_counts_once() -> None:
         {"content": "data:audio/wav;base64," + "A" * 9000},
     ],
 )
-def test_recording_counts_once_however_many_pieces_it_comes_in(part: dict[str, Any]) -> None:
+def test_recording_counts_once_when_sent_in_pieces(part: dict[str, Any]) -> None:
     meter = measured(part, part)
     assert (meter.text_bytes, meter.sounds) == (0, {0})
     assert meter.media_bytes == 18_000
     assert meter.has_output
 
 
-def test_older_completion_says_it_in_text() -> None:
+def test_text_of_a_completion_is_counted() -> None:
     texts = [{"text": "1234"}, {"text": ""}, {"text": None}]
     assert chat.metered({"choices": texts}).output.text_bytes == 4
 
 
-def test_message_beside_a_delta_is_not_counted_again() -> None:
+def test_message_next_to_a_delta_is_not_counted_again() -> None:
     choice = {"delta": {"content": "1234"}, "message": {"content": "1234" * 100}}
     assert chat.metered({"choices": [choice]}).output.text_bytes == 4
 
 
-def test_data_url_is_text_when_the_model_makes_no_media() -> None:
+def test_data_url_is_text_when_the_model_generates_no_media() -> None:
     text = "data:text/plain;base64," + "free_words_" * 1000
     assert measured({"content": text}, makes_media=False).text_bytes == len(text)
-    assert measured({"content": PICTURE}, makes_media=False).text_bytes == len(PICTURE)
-    assert measured({"content": text}).text_bytes == len(text), "no picture, no sound, no film"
+    assert measured({"content": IMAGE}, makes_media=False).text_bytes == len(IMAGE)
+    assert measured({"content": text}).text_bytes == len(text), "not an image, audio or video"
 
 
 @pytest.mark.parametrize("name", ["message_id", "conversation_id", "agent_name", "channel"])
-def test_label_in_each_delta_is_not_output(name: str) -> None:
+def test_label_repeated_in_each_delta_is_not_output(name: str) -> None:
     deltas = [{"content": "tok ", name: f"label-{number}"} for number in range(20)]
     assert measured(*deltas).text_bytes == 80
 
 
-def test_unknown_member_that_repeats_its_value_counts_once() -> None:
+def test_unknown_field_that_repeats_its_value_counts_once() -> None:
     deltas = [{"content": "tok ", "speaker": "narrator"} for _ in range(20)]
     assert measured(*deltas).text_bytes == 80 + len("narrator")
     assert measured({"content": "la"}, {"content": "la"}).text_bytes == 4
 
 
-def test_many_pieces_are_counted_up_to_a_bound() -> None:
+def test_pieces_are_counted_up_to_a_limit() -> None:
     many = {"images": [{"b64_json": "AAAA"}] * 20_000, "tool_calls": [{}] * 20_000}
     meter = measured(many, {"content": "data:image/png;base64,AA " * 20_000})
     assert len(meter.pictures) == 4096

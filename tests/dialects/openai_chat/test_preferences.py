@@ -8,7 +8,7 @@ from modelgates_server.core.metering.preferences import MaxPrice, Preferences
 from tests.dialects.openai_chat import chat
 
 
-def test_each_preference_that_limits_is_read() -> None:
+def test_limiting_preferences_are_read() -> None:
     provider = {
         "only": ["a"],
         "ignore": ["b"],
@@ -42,7 +42,7 @@ def test_each_preference_that_limits_is_read() -> None:
         {"options": {}, "enforce_distillable_text": False},
     ],
 )
-def test_preference_that_limits_nothing_is_none(provider: dict[str, Any] | None) -> None:
+def test_preferences_that_limit_nothing_are_ignored(provider: dict[str, Any] | None) -> None:
     assert chat.request(provider=provider).preferences == Preferences()
 
 
@@ -53,36 +53,39 @@ def test_max_price_is_read_to_the_last_digit(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("provider", "says"),
+    ("provider", "expected"),
     [
-        ({"onli": ["a"]}, "provider.onli is not known, so it is not obeyed: did you mean only?"),
-        ({"zzz": 1}, "provider.zzz is not known, so it is not obeyed: there are allow_fallbacks, "),
-        ({"Only": ["a"]}, "write only instead of Only in provider"),
-        ({"max_price": {"promt": 1}}, "provider.max_price.promt is not known, so it is not obeyed"),
-        ({"max_price": {"prompt": -1}}, "provider.max_price.prompt of -1 is not an amount"),
-        ({"max_price": {"prompt": "NaN"}}, "provider.max_price.prompt of NaN is not an amount"),
+        ({"onli": ["a"]}, "Unknown field `provider.onli`. Did you mean `only`?"),
+        ({"zzz": 1}, "Unknown field `provider.zzz`. Known fields: `allow_fallbacks`, "),
+        ({"Only": ["a"]}, "Use `only` instead of `Only` in `provider`."),
+        ({"max_price": {"promt": 1}}, "Unknown field `provider.max_price.promt`."),
+        ({"max_price": {"prompt": -1}}, "`provider.max_price.prompt` is not an amount: `-1`."),
+        ({"max_price": {"prompt": "NaN"}}, "`provider.max_price.prompt` is not an amount: `NaN`."),
         ({"max_price": {"prompt": ""}}, "is not an amount"),
         ({"max_price": {"prompt": True}}, "is not an amount"),
         ({"max_price": {"prompt": {}}}, "is not an amount"),
-        ({"max_price": 5}, "provider.max_price must be an object"),
+        ({"max_price": 5}, "`provider.max_price` must be an object"),
         ({"only": "acme"}, "`provider.only`"),
         ({"only": [1]}, "`provider.only[0]`"),
         ({"zdr": "yes"}, "`provider.zdr`"),
         ({"data_collection": "none"}, "`provider.data_collection`"),
         ({"allow_fallbacks": 0}, "`provider.allow_fallbacks`"),
-        ({"enforce_distillable_text": True}, "provider.enforce_distillable_text cannot be obeyed"),
-        ({"options": {"acme": {"a": 1}}}, "provider.options cannot be obeyed"),
+        (
+            {"enforce_distillable_text": True},
+            "`provider.enforce_distillable_text` is not supported",
+        ),
+        ({"options": {"acme": {"a": 1}}}, "`provider.options` is not supported"),
     ],
 )
-def test_preference_that_is_not_understood_is_refused_by_name(
-    provider: dict[str, Any], says: str
+def test_unsupported_preference_is_rejected_by_name(
+    provider: dict[str, Any], expected: str
 ) -> None:
-    with pytest.raises(InvalidInput) as refusal:
+    with pytest.raises(InvalidInput) as caught:
         chat.request(provider=provider)
-    assert says in str(refusal.value)
+    assert expected in str(caught.value)
 
 
 @pytest.mark.parametrize("provider", ["acme", 1, ["acme"], True])
-def test_provider_that_is_no_object_is_refused(provider: object) -> None:
-    with pytest.raises(InvalidInput, match="provider does not fit"):
+def test_provider_that_is_not_an_object_is_rejected(provider: object) -> None:
+    with pytest.raises(InvalidInput, match="Invalid `provider`: expected `object`"):
         chat.request(provider=provider)

@@ -22,11 +22,11 @@ CENT = 10**10
         {"cost": None, "estimated_cost": 0.01},
     ],
 )
-def test_cost_is_read_under_the_names_of_providers(reported: dict[str, Any]) -> None:
+def test_cost_is_read_under_every_provider_s_name(reported: dict[str, Any]) -> None:
     assert read_cost(reported) == CENT
 
 
-def test_cost_that_is_no_sound_amount_is_none() -> None:
+def test_invalid_cost_is_ignored() -> None:
     zero: list[Any] = [0, 0.0, "0", -0.01, "-1", None]
     endless: list[Any] = [float("nan"), float("inf"), "NaN", "Infinity", 10**40]
     huge: list[Any] = ["1e200000", "1e999900", "9" * 10**6, "0." + "1" * 10**6, 1e300]

@@ -38,7 +38,7 @@ TOOLS_TOKENS = 500
 
 
 class Placed(NamedTuple):
-    """A call that has its hold: what goes upstream, and the books."""
+    """A call with its hold, the request for the provider, and the ledger."""
 
     priced: PricedRequest
     generation: Generation
@@ -52,7 +52,7 @@ class Placed(NamedTuple):
 
 @st.composite
 def placed(draw: st.DrawFn) -> Placed | None:
-    """A call that an account with about enough money tries to make; None where it is refused."""
+    """A call of an account with just about enough credits; None if it is rejected."""
     api, body = draw(chat.requests())
     at = draw(calls.models)
     priced = calls.priced(
@@ -99,11 +99,11 @@ def placed(draw: st.DrawFn) -> Placed | None:
 
 
 def most_read(api: Api, sent: dict[str, Any], at: Model) -> int:
-    """What a byte-level tokenizer without a single merge makes of what a provider gets."""
+    """The tokens that a byte-level tokenizer without merges finds in the provider's request."""
     if api is not Api.CHAT:
         given = sent["input" if api is Api.EMBEDDINGS else "prompt"]
-        one = isinstance(given, str) or isinstance(given[0], int)
-        each = [given] if one else given
+        is_single = isinstance(given, str) or isinstance(given[0], int)
+        each = [given] if is_single else given
         lengths = [len(x.encode() if isinstance(x, str) else x) + 2 for x in each]
         return sum(min(length, at.context_tokens) for length in lengths)
     tokens = HIDDEN_PROMPT_TOKENS
@@ -131,7 +131,7 @@ def compact(value: Any) -> bytes:
 
 
 def most_written(api: Api, sent: dict[str, Any], at: Model) -> int:
-    """What a provider puts out that keeps to the one cap it reads."""
+    """The most output tokens of a provider that respects the one cap it reads."""
     if api is Api.EMBEDDINGS:
         return 0
     read = "max_tokens" if api is Api.COMPLETIONS else at.endpoint.cap_parameter
@@ -149,10 +149,10 @@ def split(draw: st.DrawFn, whole: int, count: int) -> list[int]:
 
 @st.composite
 def honest(draw: st.DrawFn, call: Placed) -> dict[str, Any]:
-    """A report of the call in one of the ways of counting that providers have."""
+    """A report of the call in one of the ways in which providers count."""
     api, at = call.priced.request.api, call.priced.model
     most = most_read(api, call.upstream, at), most_written(api, call.upstream, at)
-    # No prompt is empty; zero of it is not believed.
+    # No prompt is empty, so a report of zero is not trusted.
     prompt, completion = (
         draw(st.just(bound) | st.integers(least, bound))
         for least, bound in zip((1, 0), most, strict=True)
@@ -165,10 +165,10 @@ def honest(draw: st.DrawFn, call: Placed) -> dict[str, Any]:
     details: dict[str, int] = {"cached_tokens": cached, "cache_write_tokens": written}
     if call.priced.request.media:
         details |= {"audio_tokens": audio, "image_tokens": image}
-    # Gemini and xAI leave reasoning out of the completion. Where a cache count happens to be equal,
-    # the total would be taken to have that.
-    is_told = reasoning not in (cached, written, cached + written)
-    hidden = reasoning if is_told and draw(st.booleans()) else 0
+    # Gemini and xAI leave reasoning out of the completion. If it happens to equal a cache count,
+    # the rest of the total would be read as that count.
+    is_distinct = reasoning not in (cached, written, cached + written)
+    hidden = reasoning if is_distinct and draw(st.booleans()) else 0
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion - hidden,
@@ -183,7 +183,7 @@ def honest(draw: st.DrawFn, call: Placed) -> dict[str, Any]:
 
 
 def ended(call: Placed, meter: ChatResponseMeter, failure: str | None = None) -> Generation:
-    """Settle the call, close its hold, and check all that must hold whatever was reported."""
+    """Settle the call, close its hold, and check what must be true whatever was reported."""
     before = call.account
     generation = settle(
         call.generation,
@@ -215,7 +215,7 @@ def ended(call: Placed, meter: ChatResponseMeter, failure: str | None = None) ->
 
 
 def by_hand(price: Price, generation: Generation) -> int:
-    """What a use comes to in picos, rounded once; the entry that books it holds no more."""
+    """The price of the usage in picos, rounded once and limited to what an entry can have."""
     usage, markup_bp = generation.usage, generation.markup_bp
     assert usage is not None
     tier = [
@@ -233,9 +233,9 @@ def by_hand(price: Price, generation: Generation) -> int:
 
 
 def may_serve(call: Placed) -> dict[str | None, str | None]:
-    """The words in which a provider may say what it served, and the tier that each is charged at.
+    """The words that a provider may report as the served tier, and the tier charged for each.
 
-    It serves what was sent or hands over to the standard tier; where it may choose, any of them.
+    It serves the tier that was sent or the standard tier; if it may choose, any of them.
     """
     sent, price = call.upstream.get("service_tier"), call.priced.price
     named = price.service_tiers if sent in (None, "auto") else {sent} & {*price.service_tiers}
@@ -249,13 +249,11 @@ def may_serve(call: Placed) -> dict[str | None, str | None]:
 @pytest.mark.slow
 @given(placed(), st.data())
 @settings(max_examples=400)
-def test_an_honest_provider_never_charges_more_than_was_held(
-    call: Placed | None, data: st.DataObject
-) -> None:
+def test_honest_report_never_exceeds_the_hold(call: Placed | None, data: st.DataObject) -> None:
     if call is None:
         return
     report = data.draw(honest(call))
-    # A zero is honoured where nothing was said.
+    # A zero is accepted if there is no text.
     wrote = report.get("total_tokens", 0) > report.get("prompt_tokens", 0)
     text = "ok" if wrote else ""
     charged_by_word = may_serve(call)
@@ -274,12 +272,12 @@ def test_an_honest_provider_never_charges_more_than_was_held(
 
 
 def chunk(form: str, report: Any, tier: Any) -> dict[str, Any]:
-    """Usage in one of the places where providers put it."""
+    """A chunk with usage in one of the places that providers use."""
     choice = {"index": 0, "delta": {"content": "so"}, "finish_reason": None}
     return {
         "alone": {"choices": [], "usage": report},
-        "beside": {"choices": [choice], "usage": report},
-        "within": {"choices": [{**choice, "usage": report}]},
+        "with a choice": {"choices": [choice], "usage": report},
+        "in a choice": {"choices": [{**choice, "usage": report}]},
         "groq": {"choices": [], "x_groq": {"usage": report}},
         "silent": {"choices": [], "usage": None, "note": report},
     }[form] | {"service_tier": tier}
@@ -289,7 +287,7 @@ tiers = chat.JUNK | st.sampled_from(["flex", "priority", "Priority", "batch", "d
 chunks = st.lists(
     st.builds(
         chunk,
-        st.sampled_from(["alone", "beside", "within", "groq", "silent"]),
+        st.sampled_from(["alone", "with a choice", "in a choice", "groq", "silent"]),
         chat.REPORTS,
         tiers,
     ),
@@ -300,7 +298,7 @@ chunks = st.lists(
 @pytest.mark.slow
 @given(placed(), chunks, st.sampled_from([None, None, "provider_unavailable"]))
 @settings(max_examples=400)
-def test_no_dishonest_report_overdraws_an_account_mints_credits_or_breaks_the_call(
+def test_dishonest_report_never_overdraws_an_account_or_creates_credits(
     call: Placed | None, stream: list[dict[str, Any]], failure: str | None
 ) -> None:
     if call is None:
@@ -311,7 +309,7 @@ def test_no_dishonest_report_overdraws_an_account_mints_credits_or_breaks_the_ca
 
 
 @given(placed(), chunks)
-def test_a_call_whose_process_dies_is_charged_within_its_hold_and_without_overrun(
+def test_call_of_a_killed_process_is_charged_at_most_its_hold(
     call: Placed | None, stream: list[dict[str, Any]]
 ) -> None:
     if call is None:
@@ -336,7 +334,7 @@ def test_a_call_whose_process_dies_is_charged_within_its_hold_and_without_overru
 
 
 @given(placed(), st.integers(0, 10**7))
-def test_output_counted_locally_is_recorded_whole_and_charged_up_to_the_hold(
+def test_output_counted_locally_is_recorded_and_charged_up_to_the_hold(
     call: Placed | None, output_bytes: int
 ) -> None:
     if call is None or call.priced.request.api is Api.EMBEDDINGS:

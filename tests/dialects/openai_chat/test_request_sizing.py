@@ -1,4 +1,4 @@
-"""Holds against a model of a provider that knows nothing of how they are sized."""
+"""Checks holds with a model of a provider that is independent of how they are sized."""
 
 import json
 from collections import Counter
@@ -21,13 +21,13 @@ from tests.support import T0_MS
 CALLS = 2000
 
 
-def test_no_drawn_call_uses_more_than_its_hold_or_is_refused_wrongly() -> None:
-    """The first of the 100,000 that `make overrun` draws; each of its ways has to occur."""
+def test_drawn_calls_never_exceed_their_hold_and_are_never_rejected_wrongly() -> None:
+    """The first calls of the 100,000 that `make overrun` draws; each outcome has to occur."""
     ways = Counter(attempt(0, number) for number in range(CALLS))
     assert set(ways) == {
         "answered",
         "answered without a limit",
-        "refused by the provider",
+        "rejected by the provider",
         "unpaid",
         "unpriced",
     }
@@ -35,7 +35,7 @@ def test_no_drawn_call_uses_more_than_its_hold_or_is_refused_wrongly() -> None:
 
 
 def read_of(upstream: Upstream, **members: Any) -> tuple[int, int]:
-    """What a provider reads of a chat, and how much a rich account's hold covers."""
+    """The tokens that a provider reads of a chat, and those that the hold covers."""
     body = json.dumps({"model": calls.MODEL, **members}, ensure_ascii=False).encode()
     priced = calls.priced(
         calls.flat(input="0.001"),
@@ -52,18 +52,18 @@ def provider(**members: Any) -> Upstream:
     return Upstream(**{"cap_parameter": "max_tokens", **defaults, **members})
 
 
-def test_a_hidden_prompt_as_long_as_the_longest_known_one_is_held_for() -> None:
+def test_hold_covers_the_longest_known_hidden_prompt() -> None:
     read, held = read_of(provider(hidden_tokens=750, template_tokens=36), messages=chat.HI)
     assert read <= held
 
 
-def test_headings_of_many_short_messages_are_held_for() -> None:
+def test_hold_covers_the_template_of_many_short_messages() -> None:
     upstream = provider(hidden_tokens=750, template_tokens=36)
     read, held = read_of(upstream, messages=[{"role": "user", "content": ""}] * 1000)
     assert read <= held
 
 
-def test_a_suffix_is_held_for_with_each_prompt() -> None:
+def test_hold_covers_the_suffix_for_each_prompt() -> None:
     body = chat.body_of(Api.COMPLETIONS, prompt=[""] * 128, suffix="s" * 10_000)
     request = parse_request(Api.COMPLETIONS, body)
     ((read, _, _), *rest) = provider().reads(Api.COMPLETIONS, json.loads(body))
@@ -74,7 +74,7 @@ def test_a_suffix_is_held_for_with_each_prompt() -> None:
 @pytest.mark.parametrize(
     "text", ["<" * 5000, "don't & won't" * 300, "é" * 4000, "漢" * 3000, "😀" * 999]
 )
-def test_tools_and_calls_are_held_for_as_long_as_html_safe_json_makes_them(text: str) -> None:
+def test_hold_covers_tools_and_calls_escaped_as_html_safe_json(text: str) -> None:
     function = {"name": "f", "description": text}
     upstream = provider(tools_tokens=800, escapes_tools=True)
     tools: tuple[dict[str, Any], ...] = (
@@ -94,21 +94,21 @@ def test_tools_and_calls_are_held_for_as_long_as_html_safe_json_makes_them(text:
         assert read <= held
 
 
-def test_escapes_of_tools_do_not_make_the_estimate_of_a_prompt_larger() -> None:
+def test_escapes_of_tools_do_not_raise_the_estimate_of_a_prompt() -> None:
     tools = [{"type": "function", "function": {"name": "f", "description": "<" * 1000}}]
     request = chat.request(tools=tools)
     assert request.escape_bytes == 5000
     assert request.text_bytes == len(chat.body_of(tools=tools))
 
 
-def test_a_member_that_lifts_the_limit_of_the_output_is_refused_by_name() -> None:
-    with pytest.raises(InvalidInput, match="write max_tokens instead of auto_max_new_tokens"):
+def test_parameter_that_lifts_the_output_limit_is_rejected_by_name() -> None:
+    with pytest.raises(InvalidInput, match="Use `max_tokens` instead of `auto_max_new_tokens`"):
         chat.request(max_tokens=5, auto_max_new_tokens=True)
 
 
 @pytest.mark.parametrize("read", list(CapParameter))
 @pytest.mark.parametrize("cap_tokens", [None, 7])
-def test_the_other_name_of_the_limit_never_goes_upstream_even_null(
+def test_other_name_of_the_limit_is_never_sent_even_as_null(
     read: CapParameter, cap_tokens: int | None
 ) -> None:
     request = chat.request(max_tokens=None, max_completion_tokens=None)
@@ -117,8 +117,8 @@ def test_the_other_name_of_the_limit_never_goes_upstream_even_null(
     assert sent[read] == cap_tokens
 
 
-def test_a_prompt_that_was_cached_whole_is_counted_once_beside_a_total() -> None:
-    """Bedrock: nothing is left of the prompt beside what was read and written."""
+def test_fully_cached_prompt_is_counted_once() -> None:
+    """Bedrock: the prompt consists only of cache reads and writes."""
     report = {
         "inputTokens": 0,
         "outputTokens": 41,

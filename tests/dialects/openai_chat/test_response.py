@@ -38,7 +38,7 @@ def generation(
     price: Price = PRICE,
     held_pico: int = 10**15,
 ) -> Generation:
-    """A call that ended with this use; none where it is void."""
+    """A call that ended with this usage; a voided call if there is none."""
     started = calls.held(calls.priced(price, chat.request(api)))
     if usage is None:
         return calls.replace(started, state=HoldState.VOIDED, ended_at_ms=T0_MS)
@@ -72,7 +72,7 @@ def chunked(payload: bytes, *, finished: bool = False) -> bytes | None:
 
 
 def streamed(*payloads: bytes) -> list[bytes | None]:
-    """A stream as calls hand it on."""
+    """The client's chunks of a stream."""
     meter, chunks = ChatResponseMeter(), []
     for payload in payloads:
         members = meter.observe(payload)
@@ -80,7 +80,7 @@ def streamed(*payloads: bytes) -> list[bytes | None]:
     return chunks
 
 
-def test_an_answer_is_ours_by_name_and_the_provider_s_in_all_else_byte_for_byte() -> None:
+def test_response_is_forwarded_byte_for_byte_except_for_gateway_fields() -> None:
     message = (
         b'{"role": "assistant","content":"\\u00e9\\/ \xc3\xa9","x":1.10, "tool_calls":[{"id":"c1",'
         b'"type":"function","function":{"name":"f","arguments":"{\\"a\\": 1.0e2}"}}]}'
@@ -103,7 +103,7 @@ def test_an_answer_is_ours_by_name_and_the_provider_s_in_all_else_byte_for_byte(
 
 
 @pytest.mark.parametrize("name", ["tool_calls", "function_call", "audio", "images"])
-def test_members_that_clients_would_rather_not_see_than_see_as_null_are_dropped(name: str) -> None:
+def test_null_fields_that_clients_do_not_accept_are_dropped(name: str) -> None:
     message = {"content": None, "refusal": None, name: None}
     payload = {"error": None, "choices": [{"message": message, "finish_reason": "stop"}]}
     read = exact(answered(json.dumps(payload).encode()))
@@ -112,7 +112,7 @@ def test_members_that_clients_would_rather_not_see_than_see_as_null_are_dropped(
     assert read["system_fingerprint"] is None
 
 
-def test_a_native_reason_that_a_provider_gives_is_kept_and_none_is_invented() -> None:
+def test_native_finish_reason_is_kept_and_never_invented() -> None:
     cases: list[tuple[dict[str, Any], str | None]] = [
         ({"finish_reason": "stop", "native_finish_reason": "STOP"}, "STOP"),
         ({"finish_reason": "length"}, "length"),
@@ -126,16 +126,16 @@ def test_a_native_reason_that_a_provider_gives_is_kept_and_none_is_invented() ->
         assert choice["finish_reason"] == reasons.get("finish_reason")
 
 
-def test_only_the_end_of_a_stream_has_a_native_reason() -> None:
-    said = b'{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}'
-    ended = b'{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}'
-    first, last = (exact(chunk or b"") for chunk in streamed(said, ended))
+def test_only_the_last_chunk_has_a_native_finish_reason() -> None:
+    first_payload = b'{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}'
+    last_payload = b'{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}'
+    first, last = (exact(chunk or b"") for chunk in streamed(first_payload, last_payload))
     assert "native_finish_reason" not in first["choices"][0]
     assert last["choices"][0]["native_finish_reason"] == "length"
     assert last["choices"][0]["delta"] == {}
 
 
-def test_a_chunk_goes_on_as_it_came_but_for_our_names() -> None:
+def test_chunk_is_forwarded_unchanged_except_for_gateway_fields() -> None:
     choices = (
         b'[{"index":0, "delta":{"content":"\\u00e9\\n"},"logprobs":null,"finish_reason":null}]'
     )
@@ -152,7 +152,7 @@ def test_a_chunk_goes_on_as_it_came_but_for_our_names() -> None:
     assert not {"usage", "system_fingerprint"} & read.keys()
 
 
-def test_a_choice_without_a_finish_reason_gets_an_empty_one() -> None:
+def test_choice_without_a_finish_reason_gets_null() -> None:
     shown = chunked(b'{"choices":[{"index":0,"delta":{"content":"a","tool_calls":null}}]}')
     assert exact(shown or b"")["choices"] == [
         {"index": 0, "delta": {"content": "a"}, "finish_reason": None}
@@ -162,7 +162,7 @@ def test_a_choice_without_a_finish_reason_gets_an_empty_one() -> None:
 @pytest.mark.parametrize(
     "choices", [b"null", b"[]", b'[{"delta":null}]', b'[{"delta":"\\"audio\\":null"}]', b"[{}]"]
 )
-def test_choices_of_odd_shapes_go_on(choices: bytes) -> None:
+def test_choices_of_odd_shapes_are_forwarded(choices: bytes) -> None:
     for finished in (False, True):
         assert chunked(b'{"choices":%b}' % choices, finished=finished) is not None
     assert answered(b'{"choices":%b}' % choices)
@@ -204,7 +204,7 @@ MOONSHOT = [
         }.items()
     ],
 )
-def test_usage_is_found_wherever_a_stream_has_it_and_shown_once_at_the_end(
+def test_usage_is_read_in_every_place_and_sent_once_at_the_end(
     stream: list[bytes],
 ) -> None:
     payloads = [part.replace(b"%b", json.dumps(REPORT).encode()) for part in stream]
@@ -222,7 +222,7 @@ def test_usage_is_found_wherever_a_stream_has_it_and_shown_once_at_the_end(
     assert last["usage"]["total_tokens"] == 11
 
 
-def test_the_last_chunk_has_what_chunks_have_and_the_usage() -> None:
+def test_last_chunk_has_the_common_fields_and_the_usage() -> None:
     last = ChatResponseMeter().observe(
         b'{"id":"up","object":"chat.completion.chunk","created":7,"choices":[]}'
     )
@@ -233,7 +233,7 @@ def test_the_last_chunk_has_what_chunks_have_and_the_usage() -> None:
     assert (alone["object"], alone["created"]) == ("text_completion", T0_MS // 1000)
 
 
-def test_the_last_chunk_of_a_failed_stream_says_so_in_a_choice() -> None:
+def test_last_chunk_of_a_failed_stream_has_the_error_and_a_choice() -> None:
     error = {"message": "Provider returned error", "code": 502}
     read = exact(error_chunk(PLAIN, {}, error))
     assert read["error"] == error
@@ -246,7 +246,9 @@ def test_the_last_chunk_of_a_failed_stream_says_so_in_a_choice() -> None:
 
 @given(st.binary(max_size=50) | chat.JUNK.map(lambda junk: json.dumps(junk).encode()), chat.JUNK)
 @example(b'{"usage":' + b"9" * 5000 + b"}", None)
-def test_no_answer_whatsoever_breaks_the_reader_or_the_writer(noise: bytes, junk: object) -> None:
+def test_arbitrary_responses_do_not_crash_the_reader_or_the_writer(
+    noise: bytes, junk: object
+) -> None:
     choice = {"delta": junk, "message": {"content": junk, "tool_calls": junk}, "usage": junk}
     forms = [
         {name: junk} for name in ("id", "choices", "usage", "x_groq", "error", "created", "model")
@@ -269,7 +271,7 @@ def test_no_answer_whatsoever_breaks_the_reader_or_the_writer(noise: bytes, junk
 
 
 def deeper(frames: int, members: JsonObject) -> bytes:
-    """Show an answer from further down the stack than it was read."""
+    """Rewrite a response deeper in the call stack than it was read."""
     return (
         deeper(frames - 1, members)
         if frames
@@ -277,7 +279,7 @@ def deeper(frames: int, members: JsonObject) -> bytes:
     )
 
 
-def test_an_answer_as_deep_as_can_be_read_can_be_shown() -> None:
+def test_response_that_can_be_read_can_be_rewritten_whatever_its_depth() -> None:
     for depth in range(900, 1000):
         payload = b'{"choices":[{"message":{"audio":null,"a":%b%b}}]}' % (
             b"[" * depth,
@@ -299,7 +301,7 @@ counts = st.integers(0, 10**6)
     st.builds(Usage, input=counts, cache_read=counts, output=counts, reasoning=counts),
     st.integers(0, 10**18),
 )
-def test_the_two_parts_of_a_cost_add_up_to_it_and_are_exact(
+def test_cost_details_add_up_exactly_to_the_cost(
     price: Price, usage: Usage, held_pico: int
 ) -> None:
     of = generation(usage, price=price, held_pico=held_pico)
@@ -313,7 +315,7 @@ def test_the_two_parts_of_a_cost_add_up_to_it_and_are_exact(
     assert read["prompt_tokens"] + read["completion_tokens"] == read["total_tokens"]
 
 
-def test_usage_has_every_member_that_clients_demand() -> None:
+def test_usage_has_every_field_that_clients_require() -> None:
     use = Usage(
         input=1,
         cache_read=2,
@@ -326,7 +328,7 @@ def test_usage_has_every_member_that_clients_demand() -> None:
         output_image=9,
     )
     read = exact(usage_chunk(generation(use), {}))["usage"]
-    # 15 and 30 thousandths; the fee of 0.7 picos is rounded to one.
+    # 15 and 30 thousandths of a dollar; the fee of 0.7 picos is rounded to one.
     assert read == {
         "prompt_tokens": 15,
         "completion_tokens": 30,
@@ -352,7 +354,7 @@ def test_usage_has_every_member_that_clients_demand() -> None:
     }
 
 
-def test_an_embedding_has_no_completion_in_its_usage_nor_in_its_cost() -> None:
+def test_embedding_has_no_completion_in_its_usage_or_cost() -> None:
     third = calls.flat(input="0.0000000000016")
     payload = b'{"object":"list","data":[{"embedding":[ 0.10]}],"model":"m1-large"}'
     read = exact(answered(payload, generation(Usage(input=1), Api.EMBEDDINGS, price=third)))
@@ -368,20 +370,20 @@ def test_an_embedding_has_no_completion_in_its_usage_nor_in_its_cost() -> None:
     assert "system_fingerprint" not in read
 
 
-def test_a_void_call_cost_nothing_and_used_nothing() -> None:
+def test_voided_call_has_no_cost_and_no_usage() -> None:
     usage = usage_object(generation(None))
     assert usage["total_tokens"] == 0
     assert bytes(usage["cost"]) == b"0"
 
 
-def test_a_cost_is_written_without_a_float_s_tail() -> None:
+def test_cost_is_written_exactly() -> None:
     of = calls.replace(PLAIN, cost_pico=4_909_999_999_999, lines=())
     assert b'"cost":4.909999999999,' in usage_chunk(of, {})
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
-def test_a_chunk_of_several_lines_does_not_break_the_stream_it_goes_on_in(end: bytes) -> None:
-    # Several `data:` lines are one event, joined with LF: white space between the parts of JSON.
+def test_multiline_chunk_is_sent_on_one_line(end: bytes) -> None:
+    # `data:` lines of one event are joined with LF, which is white space between JSON tokens.
     choices = b'[ {"index": 0,%b "delta": {"content": "a\\nb"},%b "finish_reason": null} ]'
     payload = b'{"object": {%b"a": 1},%b"choices": %b}' % (end, end, choices % (end, end))
     meter = ChatResponseMeter()

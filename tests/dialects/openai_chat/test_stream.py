@@ -1,4 +1,4 @@
-"""The adapter of one answer: provider's bytes in, client's bytes out, nothing lost in between."""
+"""The adapter of one response: the provider's bytes in, the client's bytes out, none lost."""
 
 import json
 from typing import Any
@@ -29,7 +29,7 @@ def adapter(api: Api = Api.CHAT) -> OpenAiChatResponse:
 
 
 def relayed(response: OpenAiChatResponse, *pieces: bytes) -> list[Any]:
-    """The chunks that the client gets of these bytes."""
+    """The client's chunks for these bytes."""
     data = b"".join(b"".join(response.feed(piece)) for piece in pieces)
     events = [each for each in data.split(b"\n\n") if each]
     return [json.loads(each.removeprefix(b"data: ")) for each in events]
@@ -42,7 +42,7 @@ def reported(response: OpenAiChatResponse) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
-def test_client_gets_the_same_chunks_however_the_stream_is_cut(size: int) -> None:
+def test_client_receives_the_same_chunks_however_the_stream_is_cut(size: int) -> None:
     whole, data = adapter(), b"".join(story())
     cut = adapter()
     pieces = [data[start : start + size] for start in range(0, len(data), size)]
@@ -52,7 +52,7 @@ def test_client_gets_the_same_chunks_however_the_stream_is_cut(size: int) -> Non
     cut.check_end()
 
 
-def test_event_is_metered_when_it_is_taken_and_not_before() -> None:
+def test_event_is_metered_only_when_it_is_taken() -> None:
     response = adapter()
     events = response.feed(chunk("one") + chunk("two"))
     assert not response.meter.has_output
@@ -62,7 +62,7 @@ def test_event_is_metered_when_it_is_taken_and_not_before() -> None:
     assert response.meter.output.text_bytes == 6
 
 
-def test_usage_behind_the_end_is_metered_and_not_relayed() -> None:
+def test_usage_after_the_end_is_metered_and_not_relayed() -> None:
     response = adapter()
     relayed(response, chunk("hi"), chunk(finish="stop"), DONE)
     assert response.awaits_usage
@@ -71,7 +71,7 @@ def test_usage_behind_the_end_is_metered_and_not_relayed() -> None:
     assert reported(response) == (3, 5)
 
 
-def test_stream_without_its_end_is_over_only_when_the_provider_ends_it() -> None:
+def test_stream_without_done_is_over_only_when_the_provider_closes_it() -> None:
     response = adapter()
     relayed(response, chunk("hi"), chunk(finish="stop", usage=usage(3, 5)))
     assert not response.is_over
@@ -87,17 +87,21 @@ def test_last_event_without_its_blank_line_is_relayed_at_the_end() -> None:
     response.check_end()
 
 
-def test_chunk_that_goes_beyond_the_bound_is_not_relayed() -> None:
+def test_chunk_beyond_the_limit_is_not_relayed() -> None:
     response = adapter()
     long = "w" * TEXT_MAX_BYTES
     assert len(relayed(response, chunk(long) + chunk("x") + chunk("y"))) == 1
     assert response.is_over
-    with pytest.raises(ProviderUnavailable, match="more than it was asked for"):
+    with pytest.raises(ProviderUnavailable, match="more output than the request allows"):
         response.check_end()
 
 
 BROKEN = {
-    "no JSON": ([chunk("hi"), b"data: {\n\n", chunk("more")], ProviderUnavailable, "no answer"),
+    "no JSON": (
+        [chunk("hi"), b"data: {\n\n", chunk("more")],
+        ProviderUnavailable,
+        "invalid response",
+    ),
     "an error": (
         [chunk("hi"), event({"error": {"code": 429, "message": "slow"}})],
         ProviderRateLimited,
@@ -108,12 +112,12 @@ BROKEN = {
         ProviderUnavailable,
         "finish reason 'network_error'",
     ),
-    "no end": ([chunk("hi")], ProviderUnavailable, "before its end"),
+    "no end": ([chunk("hi")], ProviderUnavailable, "before it was complete"),
 }
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_stream_that_is_not_whole_says_why(case: str) -> None:
+def test_incomplete_stream_raises_its_reason(case: str) -> None:
     pieces, error, message = BROKEN[case]
     response = adapter()
     relayed(response, *pieces)
@@ -122,16 +126,16 @@ def test_stream_that_is_not_whole_says_why(case: str) -> None:
 
 
 @pytest.mark.parametrize("end", [b"", b"\n\n"])
-def test_event_without_an_end_is_no_answer(end: bytes) -> None:
+def test_endless_event_is_an_invalid_response(end: bytes) -> None:
     response = adapter()
     assert list(response.feed(b"data: " + b"x" * (EVENT_MAX_BYTES - 6))) == []
-    with pytest.raises(ProviderUnavailable, match="no answer"):
+    with pytest.raises(ProviderUnavailable, match="invalid response"):
         response.feed(b"x" + end)
-    with pytest.raises(ProviderUnavailable, match="no answer"):
+    with pytest.raises(ProviderUnavailable, match="invalid response"):
         response.finish()
 
 
-def test_end_of_a_stream_has_its_cost_and_says_done() -> None:
+def test_end_of_a_stream_has_the_cost_and_done() -> None:
     response = adapter()
     relayed(response, *story())
     last, done, rest = response.end(open_call()).split(b"\n\n")
@@ -140,7 +144,7 @@ def test_end_of_a_stream_has_its_cost_and_says_done() -> None:
     assert (shown["choices"], shown["usage"]["cost"]) == ([], 0)
 
 
-def test_error_end_has_in_its_metadata_when_to_come_back() -> None:
+def test_error_end_has_the_retry_time_in_its_metadata() -> None:
     response = adapter()
     report = ErrorReport(503, "The server is stopping.", {"error_type": "server"}, 1)
     last, done, _ = response.error_end(open_call(), report).split(b"\n\n")
@@ -154,14 +158,14 @@ def test_error_end_has_in_its_metadata_when_to_come_back() -> None:
     assert shown["choices"][0]["finish_reason"] == "error"
 
 
-def test_plain_body_in_place_of_a_stream_is_the_error_it_holds() -> None:
+def test_plain_body_instead_of_a_stream_is_read_as_an_error() -> None:
     limited = adapter().unstreamed_error(b'{"error": {"code": 429, "message": "slow"}}')
     assert isinstance(limited, ProviderRateLimited)
     for body in (b"", b"<h1>no</h1>", json.dumps(answer("hi")).encode()):
-        assert "no answer" in str(adapter().unstreamed_error(body))
+        assert "invalid response" in str(adapter().unstreamed_error(body))
 
 
-def test_plain_answer_whose_end_failed_is_handed_on_with_its_failure() -> None:
+def test_plain_response_with_a_failed_end_is_forwarded_with_its_failure() -> None:
     body = answer("hi")
     body["choices"][0]["finish_reason"] = "network_error"
     response = adapter()

@@ -32,7 +32,7 @@ def test_count_is_a_finite_number_rounded_up() -> None:
     assert (read_count(0), read_count(COUNT_MAX)) == (0, COUNT_MAX)
 
 
-def test_negative_infinite_and_absurd_numbers_are_no_counts() -> None:
+def test_invalid_numbers_are_not_counts() -> None:
     negative: list[Any] = [-1, -0.5, "-5"]
     endless: list[Any] = [float("nan"), float("inf"), "NaN", 1e300]
     absurd: list[Any] = [COUNT_MAX + 1, 10**400, "9" * 400, "1e3"]
@@ -42,7 +42,7 @@ def test_negative_infinite_and_absurd_numbers_are_no_counts() -> None:
 
 
 @pytest.mark.parametrize("bad", [-1, 10**12, float("nan"), True, "x", [], {"a": 1}])
-def test_bad_member_is_refused_alone_and_the_rest_is_read(bad: object) -> None:
+def test_only_the_invalid_field_is_refused(bad: object) -> None:
     reading = read_usage(
         {
             "prompt_tokens": 10,
@@ -57,7 +57,7 @@ def test_bad_member_is_refused_alone_and_the_rest_is_read(bad: object) -> None:
 
 
 @pytest.mark.parametrize("report", [{}, dict.fromkeys(["prompt_tokens", "total_tokens"])])
-def test_report_without_counts_is_none(report: dict[str, Any]) -> None:
+def test_report_without_counts_has_no_usage(report: dict[str, Any]) -> None:
     assert read_usage(report, NO_RULES).usage is None
 
 
@@ -66,7 +66,7 @@ def test_total_alone_is_not_split() -> None:
     assert (reading.usage, reading.unsplit_tokens) == (None, 8)
 
 
-def test_zero_is_trusted_only_where_the_provider_is() -> None:
+def test_zero_is_trusted_only_when_the_provider_is() -> None:
     report = {"prompt_tokens": 0, "completion_tokens": 0}
     reading = read_usage(report, NO_RULES)
     assert (reading.trusted_input, reading.trusted_output) == (False, False)
@@ -77,7 +77,7 @@ def test_zero_is_trusted_only_where_the_provider_is() -> None:
     assert (reading.trusted_input, reading.trusted_output) == (True, False)
 
 
-def test_count_that_is_named_twice_counts_once_and_at_its_largest() -> None:
+def test_count_under_several_names_counts_once_with_its_largest_value() -> None:
     usage = read(
         prompt_tokens=100,
         input_tokens=0,
@@ -89,7 +89,7 @@ def test_count_that_is_named_twice_counts_once_and_at_its_largest() -> None:
     assert usage == Usage(input=10, cache_read=90, output=5)
 
 
-def test_more_cache_than_prompt_stands_beside_it() -> None:
+def test_cache_larger_than_the_prompt_is_separate_from_it() -> None:
     usage = read(prompt_tokens=10, prompt_tokens_details={"cached_tokens": 50, "audio_tokens": 4})
     assert usage == Usage(input=6, cache_read=50, input_audio=4)
 
@@ -116,7 +116,7 @@ def test_cached_audio_counts_once_as_cached() -> None:
         (93, Usage(input=40, cache_read=50, cache_write=10, output=25, reasoning=93)),
     ],
 )
-def test_total_tells_what_stands_beside_and_an_unexplained_rest_is_reasoning(
+def test_total_shows_which_counts_are_separate_and_the_rest_is_reasoning(
     extra: int, used: Usage
 ) -> None:
     usage = read(
@@ -129,8 +129,8 @@ def test_total_tells_what_stands_beside_and_an_unexplained_rest_is_reasoning(
     assert usage == used
 
 
-def test_remainder_equal_to_the_sound_is_sound_beside_the_prompt() -> None:
-    # https://github.com/pydantic/genai-prices/issues/591, a recorded answer of Mistral's.
+def test_remainder_equal_to_the_audio_is_audio_separate_from_the_prompt() -> None:
+    # https://github.com/pydantic/genai-prices/issues/591, a recorded response of Mistral.
     usage = read(
         prompt_tokens=11,
         completion_tokens=15,
@@ -141,7 +141,7 @@ def test_remainder_equal_to_the_sound_is_sound_beside_the_prompt() -> None:
     assert usage == Usage(input=2, cache_read=9, input_audio=375, output=15)
 
 
-def test_explanation_that_leaves_more_reasoning_than_completion_is_not_taken() -> None:
+def test_explanation_with_more_reasoning_than_completion_is_not_used() -> None:
     usage = read(
         prompt_tokens=2000,
         completion_tokens=50,
@@ -152,7 +152,7 @@ def test_explanation_that_leaves_more_reasoning_than_completion_is_not_taken() -
     assert usage == Usage(input=976, cache_read=1024, output=50, reasoning=1024)
 
 
-def test_what_is_known_of_a_host_concerns_the_top_of_a_report_and_not_details() -> None:
+def test_known_rules_of_a_host_apply_to_top_level_counts_only() -> None:
     known = UsageRules(known_cache=CacheTokens.BESIDE, known_reasoning=ReasoningTokens.BESIDE)
     top = {"cache_read_input_tokens": 50, "reasoning_tokens": 5}
     beside = Usage(input=100, cache_read=50, output=25, reasoning=5)
@@ -167,7 +167,7 @@ def test_what_is_known_of_a_host_concerns_the_top_of_a_report_and_not_details() 
     assert usage == Usage(input=50, cache_read=50, output=20, reasoning=5)
 
 
-def test_remainder_equal_to_the_cache_is_reasoning_when_the_provider_is_known_to_hide_it() -> None:
+def test_remainder_equal_to_the_cache_is_reasoning_when_the_provider_hides_it() -> None:
     report: Mapping[str, Any] = {
         "prompt_tokens": 100,
         "completion_tokens": 25,
@@ -179,7 +179,7 @@ def test_remainder_equal_to_the_cache_is_reasoning_when_the_provider_is_known_to
     assert read(hides, **report) == Usage(input=50, cache_read=50, output=25, reasoning=50)
 
 
-def test_setting_decides_when_arithmetic_cannot_tell() -> None:
+def test_setting_decides_when_arithmetic_cannot() -> None:
     report: Mapping[str, Any] = {
         "prompt_tokens": 100,
         "completion_tokens": 25,
@@ -190,17 +190,17 @@ def test_setting_decides_when_arithmetic_cannot_tell() -> None:
     assert read(**report) == inside
     beside = UsageRules(cache=CacheTokens.BESIDE, reasoning=ReasoningTokens.BESIDE)
     assert read(beside, **report) == Usage(input=100, cache_read=50, output=25, reasoning=5)
-    told_inside = UsageRules(cache=CacheTokens.INSIDE, reasoning=ReasoningTokens.INSIDE)
-    assert read(told_inside, **report) == inside
+    set_inside = UsageRules(cache=CacheTokens.INSIDE, reasoning=ReasoningTokens.INSIDE)
+    assert read(set_inside, **report) == inside
 
 
-def test_prompt_that_is_not_reported_is_what_the_total_leaves_and_not_reasoning() -> None:
+def test_missing_prompt_is_the_rest_of_the_total() -> None:
     assert read(completion_tokens=15, total_tokens=35) == Usage(input=20, output=15)
     zero = read(prompt_tokens=0, completion_tokens=15, total_tokens=35)
     assert zero == Usage(input=20, output=15)
 
 
-def test_completion_that_is_not_reported_is_what_the_total_leaves() -> None:
+def test_missing_completion_is_the_rest_of_the_total() -> None:
     usage = read(
         prompt_tokens=9, total_tokens=105, completion_tokens_details={"reasoning_tokens": 90}
     )
@@ -208,7 +208,7 @@ def test_completion_that_is_not_reported_is_what_the_total_leaves() -> None:
 
 
 @pytest.mark.parametrize("place", ["top", "details"])
-def test_reasoning_above_its_completion_stands_beside_it(place: str) -> None:
+def test_reasoning_larger_than_the_completion_is_separate_from_it(place: str) -> None:
     thought = {"reasoning_tokens": 40}
     more: dict[str, Any] = thought if place == "top" else {"completion_tokens_details": thought}
     counts = {"prompt_tokens": 9, "completion_tokens": 3}
@@ -224,11 +224,11 @@ def test_reasoning_a_percent_above_its_completion_is_counted_once() -> None:
     assert usage == Usage(input=9, reasoning=6001)
 
 
-def test_total_below_its_parts_takes_nothing_away() -> None:
+def test_total_below_its_parts_is_ignored() -> None:
     assert read(prompt_tokens=10, completion_tokens=5, total_tokens=3) == Usage(input=10, output=5)
 
 
-def test_writes_of_an_hour_are_split_from_the_others() -> None:
+def test_cache_writes_of_an_hour_are_split_from_the_others() -> None:
     usage = read(
         prompt_tokens=1000,
         cache_creation_input_tokens=500,
@@ -269,20 +269,20 @@ ZERO = {"prompt_tokens": 0, "completion_tokens": 0, "prompt_tokens_details": {"c
         {"completion_tokens": 3},
     ],
 )
-def test_later_report_of_less_takes_nothing_back(later: dict[str, Any]) -> None:
+def test_later_report_of_less_is_ignored(later: dict[str, Any]) -> None:
     used = Usage(input=12, cache_read=8, output=5)
     assert merged(FULL, later) == used
     assert merged(later, FULL) == used
     assert merged(ZERO, FULL, later) == used
 
 
-def test_reports_in_parts_are_one_report() -> None:
+def test_partial_reports_are_merged() -> None:
     assert merged({"prompt_tokens": 2000, "completion_tokens": 1}, {"completion_tokens": 15}) == (
         Usage(input=2000, output=15)
     )
 
 
-def test_choices_that_each_report_are_added_and_their_prompt_is_one() -> None:
+def test_reports_of_choices_are_added_and_the_prompt_counts_once() -> None:
     readings = [
         read_usage({"prompt_tokens": 20, "completion_tokens": completion}, NO_RULES)
         for completion in (5, 7)

@@ -26,7 +26,7 @@ NO_RULES = UsageRules()
 INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
 OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
 TOP = ("",)
-# What providers call their counts, and where: written down a second time, apart from the reader.
+# Providers' names and places for counts, written down independently of the reader.
 NAMES: dict[str, list[tuple[str, str]]] = {
     "prompt": [("", "prompt_tokens"), ("", "input_tokens"), ("", "inputTokens")],
     "completion": [("", "completion_tokens"), ("", "output_tokens"), ("", "outputTokens")],
@@ -76,8 +76,8 @@ RATES = {
 PRICE = calls.flat(**RATES)
 
 
-class Told(NamedTuple):
-    """What was used, and a report of it with the rules that are true of the reporter."""
+class ReportedUsage(NamedTuple):
+    """The true usage, a report of it, and the rules that apply to the provider."""
 
     used: Usage
     report: dict[str, Any]
@@ -92,7 +92,7 @@ def put(report: dict[str, Any], place: str, name: str, value: object) -> None:
 
 
 def written(draw: st.DrawFn, count: int) -> object:
-    """A count as JSON may have it: a number, a whole float, digits as text."""
+    """A count in a form that JSON may have: an integer, a whole float, or a string of digits."""
     return draw(st.sampled_from([count, count, count, float(count), str(count)]))
 
 
@@ -100,8 +100,8 @@ amounts = st.integers(0, 3) | st.integers(0, 100_000)
 
 
 @st.composite
-def told(draw: st.DrawFn) -> Told:
-    """Any use, reported under any names, in any places, in any relation that providers have."""
+def reported_usages(draw: st.DrawFn) -> ReportedUsage:
+    """Any usage, reported under any names, in any places, with any relation that providers use."""
     counts: dict[str, Any] = {name: draw(amounts) for name in RATES}
     used = Usage(**{**counts, "input": draw(st.integers(1, 100_000))})
     cache = draw(st.sampled_from(CacheTokens))
@@ -133,13 +133,13 @@ def told(draw: st.DrawFn) -> Told:
         if count or name in ("prompt", "completion", "total") or draw(st.booleans()):
             place, spelling = draw(st.sampled_from(NAMES[name]))
             put(report, place, spelling, written(draw, count))
-    return Told(used, report, UsageRules(cache=cache, reasoning=thought))
+    return ReportedUsage(used, report, UsageRules(cache=cache, reasoning=thought))
 
 
 @pytest.mark.slow
-@given(told())
+@given(reported_usages())
 @settings(max_examples=500)
-def test_report_in_any_names_places_and_relation_costs_what_was_used(case: Told) -> None:
+def test_report_under_any_names_places_and_relations_is_read_exactly(case: ReportedUsage) -> None:
     reading = read_usage(case.report, case.rules)
     assert reading.usage == case.used
     assert reading.refused == 0
@@ -148,8 +148,8 @@ def test_report_in_any_names_places_and_relation_costs_what_was_used(case: Told)
     assert Fraction(dollars(charge.amount_pico)) == by_hand
 
 
-def surplus_tells(case: Told) -> bool:
-    """Whether exactly one explanation fits what the total has beyond the prompt and completion."""
+def is_unambiguous(case: ReportedUsage) -> bool:
+    """Whether only one explanation fits the rest of the total beyond prompt and completion."""
     used = case.used
     writes = used.cache_write + used.cache_write_1h
     media = (getattr(used, meter) for meter in MEDIA_INPUTS)
@@ -160,11 +160,11 @@ def surplus_tells(case: Told) -> bool:
 
 
 @pytest.mark.slow
-@given(told())
-# The more classes there are, the more often two sums of them are alike.
+@given(reported_usages())
+# With more classes, two of their sums are equal more often.
 @settings(max_examples=500, suppress_health_check=[HealthCheck.filter_too_much])
-def test_total_tells_the_relation_when_nothing_is_known_of_the_provider(case: Told) -> None:
-    assume(case.rules.reasoning is not ReasoningTokens.IN_TOTAL and surplus_tells(case))
+def test_total_determines_the_relation_when_no_rules_are_known(case: ReportedUsage) -> None:
+    assume(case.rules.reasoning is not ReasoningTokens.IN_TOTAL and is_unambiguous(case))
     reported = read_usage(case.report, NO_RULES).usage
     assert reported is not None
     everything = case.used.prompt_tokens + case.used.completion_tokens
@@ -188,7 +188,7 @@ SPELLINGS = sorted({place for rows in NAMES.values() for place in rows})
 
 @st.composite
 def junk(draw: st.DrawFn) -> dict[str, Any]:
-    """A report that no honest provider makes, in the names that they use."""
+    """A report that no honest provider would send, under names that providers use."""
     report: dict[str, Any] = {}
     for place, name in draw(st.lists(st.sampled_from(SPELLINGS), max_size=8)):
         if all(isinstance(report.get(step, {}), dict) for step in place.split(".")):
@@ -200,7 +200,7 @@ def junk(draw: st.DrawFn) -> dict[str, Any]:
 @example({"prompt_tokens": 1, "total_tokens": COUNT_MAX}, None, None)
 @example({"completion_tokens": 0, "reasoning_tokens": COUNT_MAX}, None, None)
 @example({"prompt_tokens": float("nan"), "total_tokens": float("inf")}, None, None)
-def test_report_of_junk_gives_no_negative_or_absurd_count(
+def test_junk_report_never_yields_a_negative_or_absurd_count(
     report: dict[str, Any], cache: CacheTokens | None, reasoning: ReasoningTokens | None
 ) -> None:
     reading = read_usage(report, UsageRules(cache=cache, reasoning=reasoning))
@@ -211,8 +211,10 @@ def test_report_of_junk_gives_no_negative_or_absurd_count(
     assert read_usage(merge_reports(report, report), NO_RULES) == read_usage(report, NO_RULES)
 
 
-@given(st.lists(told().map(lambda case: case.report), min_size=1, max_size=3), st.randoms())
-def test_order_of_reports_makes_no_difference(reports: list[dict[str, Any]], dice: Any) -> None:
+@given(
+    st.lists(reported_usages().map(lambda case: case.report), min_size=1, max_size=3), st.randoms()
+)
+def test_order_of_reports_does_not_matter(reports: list[dict[str, Any]], dice: Any) -> None:
     shuffled = list(reports)
     dice.shuffle(shuffled)
     once: dict[str, Any] = {}

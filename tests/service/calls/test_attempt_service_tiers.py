@@ -54,7 +54,7 @@ MODELS = [
 ]
 PRICES = [ACME_PRICE, TIERED, replace(ACME_PRICE, id="price_groq", endpoint_id="acme:groq")]
 COST_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
-WARNING = "a service tier was served without a price, or unasked: charged as standard"
+WARNING = "service tier not requested or without a price: charged as standard"
 
 
 @pytest.fixture

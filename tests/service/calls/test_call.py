@@ -282,18 +282,19 @@ async def test_empty_response_with_a_valid_end_costs_its_input(
     check(await harness.stream(streamed()), 3 * READ_PICO)
 
 
+BROKEN_OFF = "The provider `acme` ended its response before it was complete."
 BROKEN: dict[str, tuple[UpstreamReply, int, str]] = {
-    "cut": (UpstreamReply(TEXTS, cut=True), 502, "acme ended its answer before its end"),
-    "ended without an end": (UpstreamReply(TEXTS), 502, "acme ended its answer before its end"),
+    "cut": (UpstreamReply(TEXTS, cut=True), 502, BROKEN_OFF),
+    "ended without an end": (UpstreamReply(TEXTS), 502, BROKEN_OFF),
     "garbage": (
         UpstreamReply([*TEXTS, b"data: {\n\n", *TEXTS]),
         502,
-        "acme sent what is no answer",
+        "The provider `acme` sent an invalid response.",
     ),
     "an endless event": (
         UpstreamReply([*TEXTS, *([b"data: " + b"x" * 2**20] * 20)]),
         502,
-        "acme sent",
+        "The provider `acme` sent",
     ),
     "an error": (
         UpstreamReply(

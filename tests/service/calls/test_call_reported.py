@@ -185,7 +185,7 @@ async def test_usage_warnings_are_counted_and_a_different_cost_is_logged(
         figures = harness.metered.metrics._registry
         assert figures.get_sample_value("modelgates_usage_warnings_total", labels) == 1
     [line] = log.calls
-    assert (line.method_name, line.args) == ("warning", ("the provider reports another cost",))
+    assert (line.method_name, line.args) == ("warning", ("provider reports a different cost",))
     assert (line.kwargs["id"], line.kwargs["reported_cost"]) == (generation.id, "0.25")
     assert "cost_x" not in str(line.kwargs), "a report may hold anything"
 

@@ -1,4 +1,4 @@
-"""What messages and tools bring to a model: texts, and parts that are not text."""
+"""Reads messages and tools: texts, and content parts that are not text."""
 
 from collections.abc import Iterable
 
@@ -28,7 +28,7 @@ _OUTPUT_OF = {"audio": Meter.OUTPUT_AUDIO, "image": Meter.OUTPUT_IMAGE}
 _TEXTUAL = ("text", "refusal")
 _SINGLE = ("image_url", "input_audio", "audio_url")
 _LINKED = {"image_url": "image", "audio_url": "audio"}
-"""One image or one recording each. Others may be documents of many pages, films, or text."""
+"""Types with one image or one recording each. Others may be long documents, videos, or text."""
 
 _MODALITIES = {
     "image_url": "image",
@@ -46,7 +46,7 @@ _MODALITIES = {
     "input_file": "file",
     "document": "file",
     "document_url": "file",
-    # Text under other names, which a model that reads only text may know.
+    # Text under other names, which a text-only model may accept.
     "input_text": TEXT,
     "output_text": TEXT,
     "thinking": TEXT,
@@ -56,7 +56,7 @@ _MODALITIES = {
 }
 
 RETURNED_PARTS = frozenset({"audio", "images"})
-"""What a model drew or spoke in an earlier answer, which comes back to it."""
+"""Images and audio from the model's earlier responses, sent back as part of the conversation."""
 
 _MESSAGE = Grammar(("role", "content", "name", "audio", "images", "tool_calls", "tool_call_id"))
 _SOURCES = frozenset((*_MODALITIES, "source"))
@@ -64,8 +64,8 @@ _ADDITIONAL = frozenset(name for name, modality in _MODALITIES.items() if modali
     *("image_embeds", "audio_embeds", "video_embeds", "prompt_embeds"),
     *("image_pil", "min_pixels", "max_pixels"),
 }
-"""What a part may have in addition to what its type says: vLLM reads it where there is a `uuid`,
-and Qwen makes a picture larger for `min_pixels`."""
+"""Fields that a part may have in addition to the one its type names: vLLM reads them if there is a
+`uuid`, and Qwen enlarges an image to `min_pixels`."""
 _PART = Grammar(("type", "text", "refusal", *_SOURCES))
 _SOURCE = Grammar(
     (
@@ -87,15 +87,15 @@ _raws = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 KINDS_MAX = 100
-"""How many types of parts a request may have."""
+"""The most types of content parts that a request may have."""
 
 
 class Media(msgspec.Struct):
-    """What a request has besides text. How many bytes it takes says nothing about tokens.
+    """The contents of a request that are not text. Their bytes say nothing about tokens.
 
-    `size` is never above the bytes it takes in the body. `parts` has each type of part with the
-    modality that a model must read for it. With `has_files` some may be longer than one picture.
-    `calls` are the tools' earlier calls, as they were sent.
+    `size` is at most the bytes that they take in the body. `parts` maps each type of part to the
+    modality that a model must support for it. If `has_files`, some may take more tokens than one
+    image. `calls` are earlier tool calls, as they were sent.
     """
 
     unlike_text: set[Meter]
@@ -107,10 +107,12 @@ class Media(msgspec.Struct):
     calls: list[bytes] = []
 
     def add(self, kind: str, size: int, modality: str | None = None) -> None:
-        """One more of a type, of at least so many bytes; raises where there are too many types."""
+        """Add a part of at least `size` bytes; raises `InvalidInput` for too many types."""
         if kind not in self.parts:
             if len(self.parts) == KINDS_MAX:
-                raise InvalidInput(f"there are more than {KINDS_MAX} types of parts in messages")
+                raise InvalidInput(
+                    f"`messages` has more than {KINDS_MAX} types of content parts. Use fewer types."
+                )
             self.parts[kind] = modality or _MODALITIES.get(kind, OTHER)
             self.has_files = self.has_files or kind not in _SINGLE
             if self.parts[kind] == "audio":
@@ -121,7 +123,7 @@ class Media(msgspec.Struct):
 
 
 def new_media(modalities: list[str] | None) -> Media:
-    """None yet; `modalities` is what the answer shall be."""
+    """An empty `Media`; `modalities` are the ones that the client requests for the response."""
     return Media({_OUTPUT_OF[name] for name in modalities or () if name in _OUTPUT_OF}, {})
 
 
@@ -135,34 +137,36 @@ def read_messages(raw: bytes, media: Media) -> int:
         if content.startswith(b"["):
             contents.append(content)
         elif not content.startswith(b'"') and content != _NULL:
-            raise InvalidInput("the content of a message must be a text or a list of parts")
+            raise InvalidInput("`content` of a message must be a string or a list of parts.")
         media.calls += [bytes(message[name]) for name in _CALLS if name in message]
         if "audio" in message or "images" in message:
             _read_earlier(message, media, sources)
     try:
         _read_parts(contents, media, sources)
     except (KeyError, msgspec.DecodeError):
-        raise InvalidInput("a part of a message's content must be an object with a type") from None
+        raise InvalidInput(
+            "Each part of a message's `content` must be an object with a `type`."
+        ) from None
     read_objects(_listed(sources), "a part of a message", _SOURCE)
     return len(messages)
 
 
 def escape_bytes(members: JsonObject, media: Media) -> int:
-    """How much longer tools and calls get at most, if a template writes their JSON HTML-safe.
+    """The most bytes that tools and calls grow by if a template escapes their JSON.
 
-    Ollama and TGI write `<` in them as six characters, and others all that is not ASCII: at most
-    three bytes for one.
+    Ollama and TGI write `<` in them as six characters. Others escape everything that is not ASCII:
+    at most three bytes for one.
     """
     tools = [bytes(members[name]) for name in ("tools", "functions") if name in members]
     text = b"".join([*tools, *media.calls])
-    # To look for one is far cheaper than to count, and most tools have none.
+    # Searching for one is far cheaper than counting, and most tools have none.
     signs = len(text) - len(text.translate(None, _HTML)) if any(c in text for c in _HTML) else 0
     beyond = 0 if text.isascii() else len(text.translate(None, _ASCII))
     return 5 * signs + 2 * beyond
 
 
 def _read_earlier(message: JsonObject, media: Media, sources: list[bytes]) -> None:
-    """What the model said before: `audio` names it (OpenAI), `images` are what it drew."""
+    """Read media of the model's earlier responses: OpenAI's `audio` by its id, `images`."""
     for kind in ("audio", "images"):
         if kind in message and not says_nothing(raw := bytes(message[kind])):
             media.add(kind, len(raw))
@@ -188,7 +192,7 @@ def _read_parts(contents: list[bytes], media: Media, sources: list[bytes]) -> No
 
 
 def _add_part(kind: str, part: JsonObject, size: int, media: Media) -> None:
-    """A part by its type, and what is linked as a picture or a sound by what it says it is."""
+    """Add a part by its type; linked images and audio by the media type in their `data:` URL."""
     modality = _LINKED.get(kind)
     data_type = _data_type(part[kind]) if modality and kind in part else None
     if data_type is None or data_type.partition("/")[0] == modality:
@@ -199,9 +203,9 @@ def _add_part(kind: str, part: JsonObject, size: int, media: Media) -> None:
 
 
 def _data_type(raw: msgspec.Raw) -> str | None:
-    """The media type of a data: URL, which may be empty; None for other URLs."""
+    """The media type of a `data:` URL, which may be empty; None for other URLs."""
     if bytes(raw) == _NULL:
-        return None  # vLLM takes the picture that it knows by its uuid
+        return None  # vLLM uses the image that it has cached under the part's uuid
     try:
         source = _url.decode(raw)
         url = source if isinstance(source, str) else _text.decode(source.get("url", b'""'))
@@ -214,7 +218,7 @@ def _data_type(raw: msgspec.Raw) -> str | None:
 
 
 def _add_additional(kind: str, part: JsonObject, media: Media, sources: list[bytes]) -> None:
-    """What a part has besides what its type names, if that is another kind of thing."""
+    """Add the media that a part has in addition to its type, if their modality is another one."""
     for name in _ADDITIONAL.intersection(part):
         raw = bytes(part[name])
         modality = _MODALITIES.get(name, OTHER)
@@ -229,26 +233,29 @@ def _add_additional(kind: str, part: JsonObject, media: Media, sources: list[byt
 
 
 def _add_sources(part: JsonObject, sources: list[bytes]) -> None:
-    """The objects of a part that say where a picture, a recording or a file is."""
+    """Collect the objects of a part that locate an image, a recording or a file."""
     if not _SOURCES.isdisjoint(part):
         named = [bytes(raw) for name, raw in part.items() if name in _SOURCES]
         sources += [raw for raw in named if raw.startswith(b"{")]
 
 
 def _listed(raws: Iterable[bytes]) -> bytes:
-    """A list of what several lists have, to be read at the cost of one: there may be thousands."""
+    """One JSON list of many raw items, so that thousands are decoded in one step."""
     return b"[%b]" % b",".join(raw for raw in raws if raw and not raw.isspace())
 
 
 def read_tools(members: JsonObject) -> bool:
-    """Whether there are tools; raises for those that a provider runs, which have no price."""
+    """Whether there are tools; raises for tools that a provider runs, which have no price."""
     tools = _list_of(members, "tools", _TOOL)
     for number, tool in enumerate(tools):
         if bytes(tool.get("type", _NULL)) == _FUNCTION_TYPE:
             continue
         kind = _type_of(tool, f"tools[{number}]")
         if kind not in _CALLABLE:
-            raise InvalidInput(f"tools of type {kind!r:.80} have no price here")
+            raise InvalidInput(
+                f"Tools of type {kind!r:.80} have no price on this server. "
+                "Use tools of type 'function' or 'custom'."
+            )
     _read_callables(tools, "tools")
     functions = _list_of(members, "functions", _FUNCTION)
     for name in ("tool_choice", "function_call"):
@@ -269,7 +276,7 @@ def _read_callables(tools: list[JsonObject], path: str) -> None:
     for name in _CALLABLE:
         named = [bytes(tool[name]) for tool in tools if name in tool]
         if objects := [raw for raw in named if raw.startswith(b"{")]:
-            read_objects(_listed(objects), f"{name} of {path}", _FUNCTION)
+            read_objects(_listed(objects), f"`{name}` of `{path}`", _FUNCTION)
 
 
 def _list_of(members: JsonObject, name: str, grammar: Grammar) -> list[JsonObject]:
@@ -281,9 +288,9 @@ def _list_of(members: JsonObject, name: str, grammar: Grammar) -> list[JsonObjec
 
 
 def _type_of(tool: JsonObject, path: str) -> str:
-    """What has no type would be whatever a provider takes it for."""
+    """The type of a tool; without one, each provider would assume its own."""
     if "type" not in tool:
-        raise InvalidInput(f"the body does not fit: missing field `type` - at `$.{path}`")
+        raise InvalidInput(f"Invalid request body: missing field `type` at `$.{path}`.")
     try:
         return _text.decode(tool["type"])
     except msgspec.DecodeError as error:

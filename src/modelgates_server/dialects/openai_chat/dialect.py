@@ -1,6 +1,6 @@
-"""OpenAI's dialect as a whole; errors have the form of OpenRouter's seed specification.
+"""OpenAI's dialect as a whole. Errors have the form that OpenRouter's specification defines.
 
-`{"error": {"message", "code", "metadata"?}, "user_id"?}`; absent members are left out.
+`{"error": {"message", "code", "metadata"?}, "user_id"?}`; fields without a value are left out.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ class OpenAiChat:
     name = "openai-chat"
     stream_keep_alive = b": MODELGATES PROCESSING\n\n"
     plain_keep_alive = b"\n"
-    """Allowed before any JSON text (RFC 8259, 2); proxies that send line by line let it pass."""
+    """White space is allowed before JSON (RFC 8259, 2); line-buffering proxies forward a line."""
 
     def parse_request(self, api: Api, body: bytes) -> InferenceRequest:
         """See `Dialect`."""

@@ -1,4 +1,4 @@
-"""Reads a provider's error. Its text goes to the client unless it is about the gateway's key."""
+"""Reads a provider's error. Clients see its text unless it is about the gateway's key."""
 
 import re
 from typing import Any
@@ -28,10 +28,10 @@ _KINDS: dict[int, type[ProviderError]] = {
     504: ProviderTimedOut,
     524: ProviderTimedOut,
 }
-"""Any other status is a failure of the provider or of how the gateway is set up there."""
+"""Any other status is a failure of the provider, or of the gateway's setup at the provider."""
 
 _HIDDEN_STATUSES = frozenset({401, 402, 403, 404})
-"""The provider refuses the gateway's key, balance or model name: clients cannot fix that."""
+"""The provider rejects the gateway's key, balance or model name, which clients cannot fix."""
 
 _HIDDEN_TEXT = re.compile(
     r"(?:valid|incorrect|wrong|expired|missing|your)[^\"']{1,16}api.{0,3}key"
@@ -39,8 +39,8 @@ _HIDDEN_TEXT = re.compile(
     r"|\bsk-[\w*]|\bbearer\b|insufficient.balance|billing.details",
     re.IGNORECASE,
 )
-"""The same by its text, whatever the status: xAI and Gemini refuse a key with 400, OpenAI refuses
-an unpaid one with 429, and errors in streams have no status."""
+"""The same, recognized by its text whatever the status: xAI and Gemini reject a key with 400,
+OpenAI an unpaid one with 429, and errors in streams have no status."""
 
 GENERIC = "Provider returned error"
 
@@ -48,7 +48,7 @@ GENERIC = "Provider returned error"
 def provider_error_of_body(
     provider: str, status: int, body: bytes, retry_after_s: int | None = None
 ) -> ProviderError:
-    """The error of an answer with a status that is not 200."""
+    """The error of a response whose status is not 200."""
     try:
         error = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -59,7 +59,7 @@ def provider_error_of_body(
 def provider_error(
     provider: str, error: Any, status: int | None = None, retry_after_s: int | None = None
 ) -> ProviderError:
-    """The error of a body or a chunk, in whatever shape: a text, an object, `{"error": …}`."""
+    """The error of a body or a chunk in any shape: a text, an object, or `{"error": …}`."""
     body = error[0] if isinstance(error, list) and error else error  # Gemini's are in a list
     inner = (body.get("error") or body) if isinstance(body, dict) else body
     code = _text(inner, "code", _CODE_MAX_CHARS) or _text(inner, "type", _CODE_MAX_CHARS)
@@ -82,7 +82,7 @@ def provider_error(
 
 
 def _status_in(code: str | None) -> int | None:
-    """The HTTP status that a stream's error has for a code, if it has one."""
+    """The HTTP status that an error in a stream has as its code, if any."""
     return int(code) if code is not None and _STATUS.fullmatch(code) else None
 
 

@@ -1,6 +1,6 @@
-"""The words in which providers say why an answer ended.
+"""The words that providers use for the reason why a response ended.
 
-Sources: the API references and recorded answers of Anthropic, Gemini, Mistral, DeepSeek, Zhipu,
+Sources: the API references and recorded responses of Anthropic, Gemini, Mistral, DeepSeek, Zhipu,
 Cohere, Bedrock, SGLang and vLLM.
 """
 
@@ -47,12 +47,12 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def known_finish_reason(native: str) -> FinishReason | None:
-    """What a provider's own word means; None for a word that nobody knows."""
+    """The finish reason that a provider's word means; None for an unknown word."""
     return _REASONS.get(_word(native))
 
 
 def is_an_end(native: str) -> bool:
-    """Whether a provider's word says that an answer ended: some write that it did not."""
+    """Whether a provider's word means an end: some send a word that means "not yet"."""
     return _word(native) not in _UNFINISHED
 
 

@@ -1,4 +1,4 @@
-"""Meters an answer of OpenAI's inference operations, plain or chunk by chunk."""
+"""Meters a response of OpenAI's inference operations, plain or chunk by chunk."""
 
 import re
 from typing import Any
@@ -23,11 +23,11 @@ _MEDIA = frozenset({"image", "audio", "video"})
 _UNREADABLE = "unreadable"
 
 _NO_NUMBERS = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b')
-"""What Python writes for numbers that JSON does not have, outside of texts."""
+"""Matches, outside of strings, the numbers that Python writes and JSON does not have."""
 
 
 class _Choice(msgspec.Struct):
-    """A choice, in a plain answer or a chunk; what it says is metered, not kept."""
+    """A choice in a plain response or a chunk; its content is metered, not kept."""
 
     index: Any = None
     finish_reason: Any = None
@@ -52,11 +52,11 @@ _members = msgspec.json.Decoder(JsonObject)
 
 
 class ChatResponseMeter(ResponseMeter, kw_only=True):
-    """Observes one answer; chunks add to it.
+    """Observes one response, as a whole or chunk by chunk.
 
-    `rules` is what is known of how the provider counts. `report` is what it reported for the whole
-    answer, `choice_reports` what it reported for single `choices`. An error that says nothing
-    (`""`, `{}`) is none.
+    `rules` says how the provider counts. `report` is the usage that it reported for the whole
+    response, `choice_reports` the usage of single `choices`. An empty error (`""`, `{}`) counts as
+    no error.
     """
 
     rules: UsageRules = UsageRules()
@@ -67,20 +67,20 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
 
     @classmethod
     def of(cls, model: Model) -> "ChatResponseMeter":
-        """Nothing yet, of an answer of a model."""
+        """A meter for a response of this model, before the first byte."""
         makes_media = not _MEDIA.isdisjoint(model.output_modalities)
         return cls(rules=model.endpoint.usage_rules, output=OutputMeter(makes_media=makes_media))
 
     def observe(self, payload: bytes) -> JsonObject:
-        """Meter an answer or a chunk, and give its members; raises `InvalidAnswer`."""
+        """Meter a response or a chunk and return its fields; raises `InvalidAnswer`."""
         try:
             if not payload.isascii():
-                payload.decode()  # what is kept raw is not checked by msgspec
+                payload.decode()  # msgspec does not check values that stay raw
             answer, members = _read(payload)
             for position, choice in enumerate(answer.choices or ()):
                 self._observe_choice(choice, position)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise InvalidAnswer(f"not an answer of this API: {error}") from error
+            raise InvalidAnswer(f"Not a response of this API: {error}") from error
         if self.upstream_id is None:
             self.upstream_id = _word(answer.id)
         self.served_model = _word(answer.model) or self.served_model
@@ -89,15 +89,15 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
         return members
 
     def observe_usage(self, payload: bytes) -> None:
-        """Read the usage alone in what comes after the end of a stream."""
+        """Read only the usage of data that arrives after the end of a stream."""
         try:
             self._observe_reports(_read(payload)[0])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return  # the answer is whole; what follows it may be anything
+            return  # the response is complete, so invalid data after it does no harm
 
     @property
     def reported(self) -> dict[str, Any] | None:
-        """See `ResponseMeter`; of several choices that have reports of their own, all of them."""
+        """See `ResponseMeter`; if several choices have separate reports, all of them."""
         if self.report or not self.choice_reports:
             return self.report or None
         if len(self.choice_reports) == 1:
@@ -110,7 +110,7 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
         return read_cost(self.reported or {})
 
     def reading(self) -> UsageReading:
-        """What the reports say. Those of single choices fill in what that of the whole lacks."""
+        """The usage in the reports. Reports of single choices fill in what the main one lacks."""
         if self._reading is None:
             self._reading = self._read_reports()
         return self._reading
@@ -125,7 +125,7 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
         return whole.filled_from(parts)
 
     def _observe_reports(self, answer: _Answer) -> None:
-        """Usage is next to the choices, in `x_groq` (Groq) or in a choice (Moonshot)."""
+        """Read the usage next to the choices, in `x_groq` (Groq) or in a choice (Moonshot)."""
         if self._is_silent(answer):
             return
         for raw in (answer.usage, _member(answer.x_groq, "usage")):
@@ -142,9 +142,9 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
         self.service_tier = reported_service_tier(answer.service_tier, word) or self.service_tier
 
     def _merged(self, known: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
-        """Both as one. A report that adds to what was known, or repeats all of it, covers all text.
+        """Both reports as one, which covers all text so far if the new one adds to or repeats it.
 
-        One of zeros does neither: what was said after the last true report is in none.
+        A report of zeros does neither: text after the last real report is in no report.
         """
         merged = merge_reports(known, report)
         if merged == report or merged != known:
@@ -154,7 +154,7 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
         return merged
 
     def _is_silent(self, answer: _Answer) -> bool:
-        """Whether there is nothing about usage, as in most chunks."""
+        """Whether the chunk has no usage, as is the case for most chunks."""
         if answer.service_tier is not None:
             return False
         if not (_is_null(answer.usage) and _is_null(answer.x_groq)):
@@ -169,7 +169,7 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
             self.endings[index] = Ending(word, known_finish_reason(word))
         if not _is_null(choice.text):
             self.output.add_text(bytes(choice.text), index)
-        # Some servers send the whole message so far with each delta.
+        # Some servers repeat the whole message so far with each delta.
         for part in (bytes(choice.delta), bytes(choice.message)):
             if part.startswith(b"{") and (members := _members.decode(part)):
                 self.output.add_part(members, index)
@@ -177,13 +177,13 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
 
 
 def _read(payload: bytes) -> tuple[_Answer, JsonObject]:
-    """An answer as it is metered, and its members as they are handed on."""
+    """A response for metering, and its fields for forwarding."""
     try:
         return _answer.decode(payload), _members.decode(payload)
     except msgspec.DecodeError:
         if b"NaN" not in payload and b"Infinity" not in payload:
             raise
-    # A number that is none is null to the client, and a refused count in a usage report.
+    # The client gets null for such a number; in a usage report it is an invalid count.
     return (
         _answer.decode(_NO_NUMBERS.sub(_without_numbers(b'"NaN"'), payload)),
         _members.decode(_NO_NUMBERS.sub(_without_numbers(b"null"), payload)),
@@ -195,12 +195,12 @@ def _without_numbers(instead: bytes) -> Any:
 
 
 def _is_null(raw: msgspec.Raw) -> bool:
-    """Whether a member is not there, which nearly all are that are asked for, or is null."""
+    """Whether a field is absent or null. Nearly always it is absent, so that check comes first."""
     return raw is _NULL or bytes(raw) == b"null"
 
 
 def _report(raw: msgspec.Raw) -> dict[str, Any] | None:
-    """A usage object, if it is one. A member that cannot be read is refused by itself."""
+    """A usage object, or None. An unreadable field makes only its own count invalid."""
     text = bytes(raw)
     if not text.startswith(b"{"):
         return None

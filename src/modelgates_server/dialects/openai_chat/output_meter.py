@@ -1,7 +1,7 @@
-"""Measures what a model says: text in UTF-8 bytes, pictures and sound by the piece.
+"""Measures a model's output: text in UTF-8 bytes, images and audio by the piece.
 
-Text counts under whatever name a provider has for it, a text under several names once. The bytes of
-pictures and sound say nothing about tokens, wherever they stand: also within a text, as data URLs.
+Text counts under any name that a provider uses for it; the same text under several names counts
+once. The bytes of images and audio say nothing about tokens, even as data URLs within a text.
 """
 
 import re
@@ -26,7 +26,7 @@ _REASONING = frozenset(
         "thinking_blocks",
     }
 )
-"""One text under several names: where a delta has more than one of them, the longest counts."""
+"""Names for the same text: if a delta has more than one of them, the longest counts."""
 
 _CALLS = ("tool_calls", "function_call")
 _SILENT = frozenset(
@@ -37,7 +37,7 @@ _SILENT = frozenset(
         "provider_specific_fields",
     }
 )
-"""What a delta has besides what the model said."""
+"""Fields of a delta that are not the model's output."""
 
 _LABELS = frozenset({"id", "type", "format", "index", "mime_type", "media_type", "extra_content"})
 _SIGNATURE = "signature"
@@ -45,7 +45,7 @@ _SILENT_ENDS = (_SIGNATURE, "_id", "_name")
 _TEXTS = frozenset({"content", "refusal", "text"})
 _LABEL_MAX_BYTES = 256
 _PIECES_MAX = 4096
-"""No real answer has more pieces; each costs time and memory."""
+"""No real response has more pieces; each costs time and memory."""
 
 _PICTURES = frozenset(
     {"image_url", "image", "images", "b64_json", "inline_data", "video", "video_url", "file_data"}
@@ -60,10 +60,10 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/=_-]*")
 
 
 class OutputMeter(Output):
-    """Adds up one answer.
+    """Adds up the output of one response.
 
-    `makes_media`: the model draws or speaks. Only then is a data URL within a text a piece and not
-    text: any model can be asked to write one.
+    `makes_media`: the model generates images or audio. Only then does a data URL within a text
+    count as a piece and not as text, because any model can be asked to write one.
     """
 
     makes_media: bool = False
@@ -72,7 +72,7 @@ class OutputMeter(Output):
     _in_data_url: set[int] = msgspec.field(default_factory=set)
 
     def add_text(self, raw: bytes, choice: int, *, is_encrypted: bool = False) -> None:
-        """Measure a JSON text, or all texts within a list or an object."""
+        """Measure a JSON string, or all strings within a list or an object."""
         if raw.startswith(b'"'):
             if self.makes_media and (b";base64," in raw or choice in self._in_data_url):
                 self._add_mixed(msgspec.json.decode(raw), choice)
@@ -107,7 +107,7 @@ class OutputMeter(Output):
         self.text_bytes += longest
 
     def _is_new(self, name: str, raw: bytes, choice: int) -> bool:
-        """Whether a member is more than a label repeated in each delta."""
+        """Whether a field is more than a label that each delta repeats."""
         key = (choice, name)
         if self._labels.get(key) == raw:
             return False
@@ -116,7 +116,7 @@ class OutputMeter(Output):
         return True
 
     def _add_calls(self, calls: Any, choice: int) -> None:
-        """Arguments count as they come; a name counts once, though some servers repeat it."""
+        """Arguments count each time; a name counts once, because some servers repeat it."""
         for position, call in enumerate(calls if isinstance(calls, list) else [calls]):
             index = call.get("index", position) if isinstance(call, dict) else position
             key = (choice, index if isinstance(index, int | str) else position)
@@ -127,14 +127,14 @@ class OutputMeter(Output):
             for text in _texts(call, is_new=is_new):
                 self.text_bytes += len(text.encode())
             if is_new and self.text_bytes == before:
-                self.text_bytes += 1  # a call of nothing is something
+                self.text_bytes += 1  # even an empty call is output
 
     def _walk(
         self, value: Any, name: str, choice: int, *, kind: str = "", is_encrypted: bool = False
     ) -> None:
-        """Measure all texts within a value, and count its pictures and sounds.
+        """Measure all texts within a value, and count its images and audio.
 
-        `kind` is the type of the media that the value is a part of.
+        `kind` is the type of the media that contain the value.
         """
         if isinstance(value, str):
             if name not in _LABELS and not name.endswith(_SIGNATURE):
@@ -167,7 +167,7 @@ class OutputMeter(Output):
                 self._walk(inner, name, choice, kind=inherited, is_encrypted=is_encrypted)
 
     def _walk_sound(self, sound: Any, choice: int) -> None:
-        """Its bytes are media; its transcript is text."""
+        """Measure audio: its bytes are media, its transcript is text."""
         for name, inner in sound.items() if isinstance(sound, dict) else (("data", sound),):
             if name in _PAYLOADS and isinstance(inner, str):
                 self.media_bytes += len(inner)
@@ -184,7 +184,7 @@ class OutputMeter(Output):
                     self.pictures.add((choice, index))
 
     def _add_mixed(self, text: str, choice: int) -> None:
-        """A text that may have data URLs in it, which may go on in the text that comes next."""
+        """Measure a text that may contain data URLs, which may continue in the next text."""
         start = 0
         if choice in self._in_data_url and not text.startswith("data:"):
             start = self._skip_base64(text, 0, choice)
@@ -201,9 +201,9 @@ class OutputMeter(Output):
         self.text_bytes += len(text[start:].encode())
 
     def _skip_base64(self, text: str, start: int, choice: int) -> int:
-        """Where the bytes of a piece end, from an index on; they may go on in the next text."""
+        """The index where a piece's bytes end; the next text may continue them."""
         match = _BASE64.match(text, start)
-        assert match is not None, "the pattern matches nothing, too"
+        assert match is not None, "the pattern also matches the empty string"
         self.media_bytes += match.end() - start
         if match.end() == len(text):
             self._in_data_url.add(choice)
@@ -213,7 +213,7 @@ class OutputMeter(Output):
 
 
 def _texts(value: Any, *, is_new: bool) -> Iterator[str]:
-    """All texts within a value, without labels; names where they are new."""
+    """All texts within a value, without labels; names only if the call is new."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
@@ -227,7 +227,7 @@ def _texts(value: Any, *, is_new: bool) -> Iterator[str]:
 
 
 def _utf8_bytes(raw: bytes) -> int:
-    """The size of a JSON text in UTF-8, without decoding it: it may hold half of a pair."""
+    """The UTF-8 size of a JSON string, without decoding: it may contain a lone surrogate."""
     size = len(raw) - 2
     if b"\\" in raw:
         size -= sum(len(match[0]) - _escaped_bytes(match[1]) for match in _ESCAPES.finditer(raw))
@@ -235,8 +235,8 @@ def _utf8_bytes(raw: bytes) -> int:
 
 
 def _escaped_bytes(digits: bytes | None) -> int:
-    """The size of what an escape stands for: a code point by its digits, or one letter."""
+    """The UTF-8 size of an escaped character: a code point in hex digits, or one letter."""
     point = 0 if digits is None else int(digits, 16)
-    if 0xD800 <= point <= 0xDFFF:  # noqa: PLR2004 - half of a pair that takes four bytes
+    if 0xD800 <= point <= 0xDFFF:  # noqa: PLR2004 - one surrogate of a pair that takes four bytes
         return 2
     return len(chr(point).encode())

@@ -1,7 +1,7 @@
-"""Reads OpenRouter's `provider`: which endpoints a request may go to, and at which price.
+"""Reads OpenRouter's `provider`: which endpoints may serve a request, and at which price.
 
-Nothing that limits is dropped: what is not understood is refused by name. What only prefers one
-endpoint over another (`sort`, `quantizations`, speeds) does nothing where there is one.
+No limit is dropped silently: an unknown field is rejected by name. Fields that only prefer one
+endpoint over another (`sort`, `quantizations`, speeds) have no effect with a single endpoint.
 """
 
 import difflib
@@ -18,13 +18,14 @@ from modelgates_server.dialects.json_object import (
     cut,
     read_object,
     says_nothing,
+    within_sentence,
 )
 
 _AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?", re.ASCII)
 
 
 LIMITING = Preferences.__struct_fields__
-"""The members that limit; at the root of a request they would limit nothing."""
+"""The fields that limit a request. As top-level parameters they would have no effect."""
 
 _PREFERRING = (
     "sort",
@@ -35,8 +36,10 @@ _PREFERRING = (
     "max_latency",
 )
 _REFUSED = {
-    "enforce_distillable_text": "the gateway does not know which models allow it",
-    "options": "they are not passed on; put them at the root of the request",
+    "enforce_distillable_text": (
+        "this server does not know which models allow distillation. Leave it out."
+    ),
+    "options": "provider options are not forwarded. Send them as top-level parameters.",
 }
 _GRAMMAR = Grammar((*LIMITING, *_PREFERRING, *_REFUSED))
 _PRICES = Grammar(MaxPrice.__struct_fields__)
@@ -45,7 +48,7 @@ _preferences = msgspec.json.Decoder(Preferences)
 
 
 def read_preferences(raw: bytes) -> Preferences:
-    """Read the member `provider`; raises `InvalidInput` that names the member at fault."""
+    """Read the parameter `provider`; raises `InvalidInput` that names the invalid field."""
     if raw == b"null":
         return Preferences()
     try:
@@ -53,13 +56,14 @@ def read_preferences(raw: bytes) -> Preferences:
         _refuse_unknown(members, "provider", _GRAMMAR)
         for name, reason in _REFUSED.items():
             if not says_nothing(bytes(members.pop(name, msgspec.Raw(b"null")))):
-                raise InvalidInput(f"provider.{name} cannot be obeyed: {reason}")
+                raise InvalidInput(f"`provider.{name}` is not supported: {reason}")
         price = _max_price(bytes(members.pop("max_price", msgspec.Raw(b"null"))))
         preferences = _preferences.decode(msgspec.json.encode(members))
     except msgspec.DecodeError as error:
         reason, _, path = str(error).partition(" - at `$")
-        location = f" - at `provider{path}" if path else ""
-        raise InvalidInput(f"provider does not fit: {cut(reason)}{cut(location)}") from None
+        location = f" at `provider{path}" if path else ""
+        problem = within_sentence(cut(reason))
+        raise InvalidInput(f"Invalid `provider`: {problem}{cut(location)}.") from None
     return msgspec.structs.replace(preferences, max_price=price)
 
 
@@ -67,20 +71,21 @@ def _max_price(raw: bytes) -> MaxPrice:
     if raw == b"null":
         return MaxPrice()
     if not raw.startswith(b"{"):
-        raise InvalidInput('provider.max_price must be an object, such as {"prompt": 0.5}')
+        raise InvalidInput('`provider.max_price` must be an object, such as `{"prompt": 0.5}`.')
     members = read_object(raw, "provider.max_price", _PRICES)
     _refuse_unknown(members, "provider.max_price", _PRICES)
     return MaxPrice(**{name: _amount(name, bytes(price)) for name, price in members.items()})
 
 
 def _amount(name: str, raw: bytes) -> Decimal | None:
-    """A number or a text with one, as OpenRouter's clients send either."""
+    """An amount from a number or a string: OpenRouter's clients send either."""
     if raw == b"null":
         return None
     text = raw.decode().strip('"')
     if not _AMOUNT.fullmatch(text):
         raise InvalidInput(
-            f"provider.max_price.{name} of {text:.40} is not an amount: write dollars, such as 0.5"
+            f"`provider.max_price.{name}` is not an amount: `{text:.40}`. "
+            "Give US dollars, such as 0.5."
         )
     return Decimal(text)
 
@@ -89,9 +94,9 @@ def _refuse_unknown(members: JsonObject, path: str, grammar: Grammar) -> None:
     for name in members:
         if name not in grammar.names:
             near = difflib.get_close_matches(name[:80], grammar.names, n=1)
-            known = f"did you mean {near[0]}?" if near else f"there are {_listed(grammar)}"
-            raise InvalidInput(f"{path}.{name:.80} is not known, so it is not obeyed: {known}")
+            hint = f"Did you mean `{near[0]}`?" if near else f"Known fields: {_listed(grammar)}."
+            raise InvalidInput(f"Unknown field `{path}.{name:.80}`. {hint}")
 
 
 def _listed(grammar: Grammar) -> str:
-    return ", ".join(sorted(grammar.names))
+    return ", ".join(f"`{name}`" for name in sorted(grammar.names))

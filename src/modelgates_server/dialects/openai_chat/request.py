@@ -1,7 +1,7 @@
-"""Reads a request of OpenAI's inference operations, and writes it for a provider that speaks them.
+"""Reads a request of OpenAI's inference operations, and writes it for a provider with this dialect.
 
-All other members stay the bytes the client sent: tools, images and whatever a provider will invent
-go through intact.
+All other parameters stay the bytes that the client sent: tools, images and anything that providers
+may invent are forwarded unchanged.
 """
 
 import re
@@ -48,7 +48,7 @@ _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MODEL_MAX_CHARS)]
 
 
 class _Known(msgspec.Struct):
-    """The members that we read; their types are checked here, at the door."""
+    """The parameters that the gateway reads; their types are checked here."""
 
     model: _Text | None = None
     models: Annotated[list[_Text], msgspec.Meta(max_length=MODELS_MAX)] | None = None
@@ -87,7 +87,7 @@ _ROUTING = (
     *("usage", "models", "route", "provider", "transforms", "plugins", "session_id"),
     *("debug", "trace"),
 )
-"""Members that OpenRouter's clients address to the gateway; a provider would refuse them."""
+"""Parameters that OpenRouter's clients send for the gateway; a provider would reject them."""
 
 _MAX_TOKENS = "max_tokens"
 _CAPS = (_MAX_TOKENS, "max_completion_tokens")
@@ -101,21 +101,21 @@ _ALIASES = {
     "num_choices": "n",
     "candidate_count": "n",
 }
-"""What llama.cpp's and other servers read first; `auto_max_new_tokens` makes text-generation-webui
-write to the end of the context."""
+"""Names that llama.cpp and other servers prefer; `auto_max_new_tokens` makes text-generation-webui
+write until the context is full."""
 
 _ROOT = Grammar((*_Known.__struct_fields__, *_ROUTING, *UNPRICED, *_ALIASES), _ALIASES)
 _PARAMETERS_OF_NONE = frozenset(
     (
         *("model", "models", "messages", "prompt", "input", "stream", "stream_options", "user"),
         *("metadata", "modalities"),
-        # Addressed to the gateway.
+        # For the gateway.
         *("provider", "route", "transforms", "plugins", "usage", "session_id", "trace", "debug"),
-        # The gateway sees to these itself: a cap goes out under the name that the endpoint reads.
+        # Handled by the gateway, which sends a cap under the name that the endpoint reads.
         *("max_tokens", "max_completion_tokens", "service_tier"),
     )
 )
-"""Members of a request that no model lists among its parameters."""
+"""Parts of a request that no model lists among its supported parameters."""
 
 _PARAMETER_OF = {
     "functions": "tools",
@@ -123,7 +123,7 @@ _PARAMETER_OF = {
     "reasoning_effort": "reasoning",
     "include_reasoning": "reasoning",
 }
-"""A member that a model may list under the name of the newer one."""
+"""Older names of parameters, with the name that a model may list instead."""
 
 _CACHE_CONTROL = re.compile(
     # Any letter of a name may be escaped in JSON.
@@ -136,7 +136,7 @@ _STREAM_OPTIONS = Grammar(("include_usage",))
 
 
 def parse_request(api: Api, body: bytes) -> InferenceRequest:
-    """Read a request's body; raises `InvalidInput` that names the member at fault."""
+    """Read a request's body; raises `InvalidInput` that names the invalid parameter."""
     try:
         if not body.isascii():
             body.decode()
@@ -146,15 +146,15 @@ def parse_request(api: Api, body: bytes) -> InferenceRequest:
         refuse_unserved(members)
         return _request(api, body, _read(members), members)
     except UnicodeDecodeError:
-        raise InvalidInput("the body is not valid UTF-8") from None
+        raise InvalidInput("The request body is not valid UTF-8.") from None
     except RecursionError:
-        raise InvalidInput("the body is nested too deeply") from None
+        raise InvalidInput("The request body is nested too deeply.") from None
     except msgspec.DecodeError as error:
         raise misfit(error, body=body) from None
 
 
 def _read(members: JsonObject) -> _Known:
-    """The members that are short. Those that may be long are decoded once, where they are used."""
+    """Decode the short parameters. Long ones are decoded once, where they are used."""
     short = {name: members[name] for name in _SHORT if name in members}
     return _known.decode(msgspec.json.encode(short))
 
@@ -164,14 +164,14 @@ def _request(api: Api, body: bytes, known: _Known, members: JsonObject) -> Infer
     messages = _messages(members, media)
     texts = _texts(api, messages, members, media)
     has_output = api is not Api.EMBEDDINGS
-    # What stands behind a prompt is read with each of them.
+    # The model reads the suffix once for each prompt.
     suffix = b"" if api is not Api.COMPLETIONS else bytes(members.get("suffix", b""))
     if not has_output:
-        members.pop("stream", None)  # there are no streams of embeddings to meter
+        members.pop("stream", None)  # embeddings are not streamed
     stream = bool(known.stream) and has_output
     options = _stream_options(members)
     if stream:
-        # Without the usage chunk a stream could only be estimated, so it is always asked for.
+        # Without the usage chunk a stream could only be estimated, so it is always requested.
         options["include_usage"] = msgspec.Raw(b"true")
         members["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
     text_bytes = len(body) - media.size
@@ -207,7 +207,7 @@ def _request(api: Api, body: bytes, known: _Known, members: JsonObject) -> Infer
 
 
 def _parameters(members: JsonObject) -> dict[str, str]:
-    """The members that a model must know, by the names that models list them under."""
+    """The parameters that a model must support, each with the name that models list it under."""
     return {
         name: _PARAMETER_OF.get(name, name)
         for name, raw in members.items()
@@ -216,15 +216,15 @@ def _parameters(members: JsonObject) -> dict[str, str]:
 
 
 def _enlarges(members: JsonObject) -> bool:
-    """Whether a picture may take more tokens than it does by itself."""
+    """Whether the request may raise the number of tokens that an image takes."""
     return any(not says_nothing(bytes(members.get(name, _NULL))) for name in _ENLARGING)
 
 
 def _models(known: _Known) -> tuple[str, ...]:
-    """`model` first, then `models`, as OpenRouter takes them."""
+    """`model` first, then `models`: OpenRouter's order."""
     models = (*([known.model] if known.model else ()), *(known.models or ()))
     if not models:
-        raise InvalidInput("the body does not fit: missing required field `model` - at `$.model`")
+        raise InvalidInput("Invalid request body: missing required field `model` at `$.model`.")
     return tuple(dict.fromkeys(models))
 
 
@@ -245,7 +245,7 @@ def _stream_options(members: JsonObject) -> JsonObject:
 
 
 def _texts(api: Api, messages: int, members: JsonObject, media: Media) -> int:
-    """How many texts are read, each by itself; raises where there is none."""
+    """The number of separate texts in the input; raises `InvalidInput` if there is none."""
     if api is Api.CHAT:
         if not messages:
             raise InvalidInput('Input required: specify "prompt" or "messages"')
@@ -255,14 +255,14 @@ def _texts(api: Api, messages: int, members: JsonObject, media: Media) -> int:
     if given == b"null":
         raise InvalidInput(f'Input required: specify "{name}"')
     if given.startswith(b"[") and _is_numbers(given):
-        return 1  # one text in tokens
+        return 1  # one text as token numbers
     most = CHOICES_MAX if api is Api.COMPLETIONS else TEXTS_MAX
     refuse_too_long(given, name, most)
     each = _parts.decode(given) if given.startswith(b"[") else [msgspec.Raw(given)]
     if not 1 <= len(each) <= most:
-        raise InvalidInput(f"{name} must have at least one text, and {most} at most")
+        raise InvalidInput(f"`{name}` has {len(each):,} texts. Send 1 to {most:,}.")
     for raw in map(bytes, each):
-        # An object, also within a list, may be an image (OpenRouter's embeddings, llama.cpp).
+        # An object, even within a list, may be an image (OpenRouter's embeddings, llama.cpp).
         if b"{" in raw and not raw.startswith(b'"'):
             media.add(f"an object in {name}", len(raw))
     return len(each)
@@ -274,7 +274,7 @@ def _is_numbers(given: bytes) -> bool:
 
 
 def _echo_bytes(api: Api, known: _Known, text_bytes: int) -> int:
-    """The older operation repeats each prompt before its answers, if `echo` asks for it."""
+    """The size of the prompts that `completions` repeats before its output if `echo` is set."""
     is_echo = api is Api.COMPLETIONS and known.echo
     return text_bytes * max(known.n or 1, known.best_of or 1) if is_echo else 0
 
@@ -285,9 +285,9 @@ def _cap(known: _Known) -> int | None:
 
 
 def _drop_aliases(members: JsonObject) -> None:
-    """Leave out other names of a limit that repeat the one we know; other values are refused.
+    """Remove aliases of a limit that repeat its value; raises for one with another value.
 
-    SillyTavern sends both. Servers disagree about which one holds, so only one leaves.
+    SillyTavern sends both names. Servers disagree about which one applies, so only one is sent.
     """
     if _ALIASES.keys().isdisjoint(members):
         return
@@ -296,7 +296,7 @@ def _drop_aliases(members: JsonObject) -> None:
         limits = [members.get(each, _NULL) for each in (_CAPS if name == _MAX_TOKENS else (name,))]
         raw = bytes(members[alias])
         if not (says_nothing(raw) or (raw.isdigit() and raw in map(bytes, limits))):
-            raise InvalidInput(f"write {name} instead of {alias}")
+            raise InvalidInput(f"Use `{name}` instead of `{alias}`.")
         del members[alias]
 
 
@@ -308,10 +308,10 @@ def upstream_body(
     cap_tokens: int | None,
     service_tier: str | None = None,
 ) -> bytes:
-    """The body for the provider: its own name of the model, and the cap under the name it reads.
+    """The body for the provider: its name for the model, and the cap under the name that it reads.
 
-    Ollama passes over the other name, and its answer would not end at the cap. The older operation
-    knows `max_tokens` alone. A `service_tier` takes the place of the client's.
+    Ollama ignores the other name, so its output would not end at the cap. `completions` has only
+    `max_tokens`. A given `service_tier` replaces the client's.
     """
     members = {name: raw for name, raw in request.wire.items() if name not in _ROUTING}
     members["model"] = msgspec.Raw(msgspec.json.encode(upstream_model))
@@ -320,7 +320,7 @@ def upstream_body(
         read = _MAX_TOKENS if request.api is Api.COMPLETIONS else cap_parameter
         for name in _CAPS:
             if name != read:
-                members.pop(name, None)  # Mistral refuses it even where it is null
+                members.pop(name, None)  # Mistral rejects it even if it is null
         if cap_tokens is not None:
             members[read] = msgspec.Raw(b"%d" % cap_tokens)
     if service_tier is not None:

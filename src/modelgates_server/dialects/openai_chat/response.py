@@ -1,7 +1,7 @@
-"""What providers answer, and how it reaches the client: our id, our name of the model, exact cost.
+"""Rewrites providers' responses: the gateway's id and model name, and the exact cost.
 
-An answer's other members stay the bytes the provider sent. Shapes: OpenAI's API reference;
-`provider`, `native_finish_reason`, `usage.cost` and its details as OpenRouter documents them.
+All other fields stay the bytes that the provider sent. Shapes: OpenAI's API reference; `provider`,
+`native_finish_reason`, `usage.cost` and its details as OpenRouter documents them.
 """
 
 import re
@@ -33,9 +33,9 @@ _choices = msgspec.json.Decoder(list[JsonObject])
 
 
 def rewrite_chunk(members: JsonObject, fields: JsonObject, meter: ResponseMeter) -> bytes | None:
-    """A chunk as the client gets it, with `gateway_fields`; None for one that only carried usage.
+    """A chunk for the client, with `gateway_fields`; None for a chunk that has only usage.
 
-    Its usage is kept back: the last chunk, `usage_chunk`, has it with the cost.
+    Usage is withheld here: it comes with the cost in the last chunk, `usage_chunk`.
     """
     chunk = {**members, **fields}
     chunk.pop("usage", None)
@@ -54,7 +54,7 @@ def rewrite_chunk(members: JsonObject, fields: JsonObject, meter: ResponseMeter)
 
 
 def has_items(members: JsonObject, name: str) -> bool:
-    """Whether an answer has something in the list that its API puts its answers into."""
+    """Whether the response has items in the list of results, such as `choices`."""
     return bytes(members.get(name, _NULL)).startswith(b"[") and not _NO_ITEMS.fullmatch(
         bytes(members[name])
     )
@@ -67,7 +67,7 @@ def usage_chunk(generation: Generation, last: JsonObject) -> bytes:
 
 
 def error_chunk(generation: Generation, last: JsonObject, error: dict[str, Any]) -> bytes:
-    """The end of a stream that failed: the error, and a choice that says so (OpenRouter's form)."""
+    """The end of a failed stream in OpenRouter's form: the error, and a choice that ends so."""
     nothing = {"text": ""} if generation.api is Api.COMPLETIONS else {"delta": {"content": ""}}
     ends: dict[str, Any] = {
         "error": error,
@@ -78,7 +78,7 @@ def error_chunk(generation: Generation, last: JsonObject, error: dict[str, Any])
 
 
 def rewrite_answer(members: JsonObject, generation: Generation, meter: ResponseMeter) -> bytes:
-    """A plain answer as the client gets it."""
+    """A plain response for the client."""
     answer: dict[str, Any] = {
         **members,
         **gateway_fields(generation),
@@ -98,8 +98,8 @@ def rewrite_answer(members: JsonObject, generation: Generation, meter: ResponseM
 def usage_object(generation: Generation) -> dict[str, Any]:
     """`usage` as OpenRouter documents it; amounts are exact decimals of dollars.
 
-    `cost` is what the account was charged; the two parts in `cost_details` add up to it, so the fee
-    of a request and the rounding count as reading.
+    `cost` is the amount charged to the account. The two parts in `cost_details` add up to it: the
+    fee per request and the rounding count as part of the prompt's cost.
     """
     usage = generation.usage or Usage()
     written_pico = min(whole_pico(generation.lines, OUTPUTS), generation.cost_pico)
@@ -133,7 +133,7 @@ def usage_object(generation: Generation) -> dict[str, Any]:
 
 
 def _head(last: JsonObject, generation: Generation) -> JsonObject:
-    """What chunks of a stream have alike, from the last one that went by, if there was any."""
+    """The fields that all chunks of a stream share, from the last chunk if there was one."""
     kind = "text_completion" if generation.api is Api.COMPLETIONS else "chat.completion.chunk"
     head = {
         "object": msgspec.Raw(msgspec.json.encode(kind)),
@@ -143,7 +143,7 @@ def _head(last: JsonObject, generation: Generation) -> JsonObject:
 
 
 def gateway_fields(generation: Generation) -> JsonObject:
-    """The members that the gateway gives every answer and chunk of a generation."""
+    """The fields that the gateway sets in every response and chunk of a generation."""
     return {
         "id": msgspec.Raw(b'"%b"' % generation.id.encode()),
         "model": msgspec.Raw(msgspec.json.encode(generation.model)),
@@ -152,7 +152,7 @@ def gateway_fields(generation: Generation) -> JsonObject:
 
 
 def _one_line(members: dict[str, Any]) -> bytes:
-    """JSON that fits behind `data: `; white space of the provider's own may hold line ends."""
+    """JSON on one line, for use after `data: `; the provider's white space may have line ends."""
     chunk = msgspec.json.encode(members)
     if b"\n" in chunk or b"\r" in chunk:
         return msgspec.json.format(chunk, indent=-1)
@@ -164,11 +164,11 @@ def _number(pico: int) -> msgspec.Raw:
 
 
 def _rewrite_choices(choices: msgspec.Raw, *, finished: bool, has_output: bool) -> Any:
-    """Choices as OpenRouter's clients demand them; nearly all chunks are so already.
+    """Choices in the form that OpenRouter's clients require, as nearly all chunks already are.
 
-    `finish_reason` is always there, in one of the words that clients know, and at the end
-    `native_finish_reason` beside it with the provider's own; members that those clients would
-    rather not see than see as null are dropped.
+    `finish_reason` is always present, with a value that clients know. At the end,
+    `native_finish_reason` next to it has the provider's own word. Fields that those clients accept
+    as absent but not as null are dropped.
     """
     raw = bytes(choices)
     is_open = b'"finish_reason":null' in raw or _UNFINISHED.search(raw) is not None
@@ -184,7 +184,7 @@ def _rewrite_choices(choices: msgspec.Raw, *, finished: bool, has_output: bool) 
             for part in choice.keys() & {"delta", "message"}:
                 choice[part] = _without_nulls(choice[part])
     except (msgspec.DecodeError, RecursionError):
-        return choices  # null: an answer without choices
+        return choices  # null, that is, a response without choices
     return rewritten
 
 

@@ -1,4 +1,4 @@
-"""One answer of a provider on its way to the client: server-sent events or a plain body."""
+"""Adapts one provider response for the client: server-sent events or a plain body."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -26,7 +26,7 @@ _END = b"data: %b\n\ndata: [DONE]\n\n"
 
 
 class OpenAiChatResponse:
-    """See `ResponseAdapter`. The bounds say from where on an answer is too long to be honest."""
+    """See `ResponseAdapter`. A response beyond the limits cannot be genuine and is cut off."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class OpenAiChatResponse:
             raise self._no_answer() from None
 
     def finish(self) -> Iterator[bytes]:
-        """See `ResponseAdapter`. Servers forget the blank line behind the last event."""
+        """See `ResponseAdapter`. Some servers forget the blank line after the last event."""
         try:
             return self._chunks(self._reader.close())
         except SseTooLong:
@@ -91,7 +91,7 @@ class OpenAiChatResponse:
 
     @property
     def awaits_usage(self) -> bool:
-        """See `ResponseAdapter`: some servers report their usage behind `[DONE]`."""
+        """See `ResponseAdapter`: some servers report their usage after `[DONE]`."""
         if not self.is_done:
             return False
         reading = self.meter.reading()
@@ -108,10 +108,10 @@ class OpenAiChatResponse:
             raise self._reported_error()
         if self._is_too_long:
             raise self._unavailable(
-                "said more than it was asked for; if that was thinking, raise max_tokens"
+                "sent more output than the request allows. If it was reasoning, raise `max_tokens`"
             )
         if not (self.is_done or self.meter.has_ended):
-            raise self._unavailable("ended its answer before its end")
+            raise self._unavailable("ended its response before it was complete")
         if self.meter.finish_reason is FinishReason.ERROR:
             raise self._failed_end()
 
@@ -124,7 +124,7 @@ class OpenAiChatResponse:
         return _END % error_chunk(generation, self._last, late_error(error))
 
     def _chunks(self, events: list[bytes]) -> Iterator[bytes]:
-        """Meter events one by one, up to the end of the answer; what the client gets of them."""
+        """Meter events one by one, up to the end of the response, and yield the client's bytes."""
         for payload in events:
             chunk = self._observe_event(payload)
             if chunk is not None:
@@ -133,14 +133,14 @@ class OpenAiChatResponse:
                 return
 
     def _observe_event(self, payload: bytes) -> bytes | None:
-        """Meter one event, and give what the client gets of it."""
+        """Meter one event and return its chunk for the client, if it has one."""
         if self.is_done:
             self.meter.observe_usage(payload)
             return None
         if payload == DONE:
             self.is_done = self.is_over = True
             return None
-        if not payload:  # a sign of life, as some servers send it
+        if not payload:  # some servers send empty events as keep-alives
             return None
         try:
             members = self.meter.observe(payload)
@@ -158,23 +158,24 @@ class OpenAiChatResponse:
         return self.meter.is_beyond(self._text_max_bytes, self._media_max_bytes)
 
     def _failed_end(self) -> ProviderError:
-        """What the provider's own word for the end says."""
+        """The error for a finish reason that means a failure."""
         word = self.meter.native_finish_reason
-        return self._unavailable(f"ended its answer with the finish reason {word!r:.80}")
+        return self._unavailable(f"ended its response with the finish reason {word!r:.80}")
 
     def _reported_error(self) -> ProviderError:
         error = self.meter.error
         return self._no_answer() if error is None else provider_error(self._provider, error)
 
     def _no_answer(self) -> ProviderError:
-        return self._unavailable("sent what is no answer")
+        return self._unavailable("sent an invalid response")
 
     def _unavailable(self, problem: str) -> ProviderError:
-        return ProviderUnavailable(f"{self._provider} {problem}", provider=self._provider)
+        text = f"The provider `{self._provider}` {problem}."
+        return ProviderUnavailable(text, provider=self._provider)
 
 
 def late_error(error: ErrorReport) -> dict[str, Any]:
-    """`error` within an answer whose head is out: metadata has what a header would say."""
+    """`error` for a response whose headers are sent: `Retry-After` becomes part of `metadata`."""
     metadata = error.metadata
     if error.retry_after_s is not None:
         metadata = {**(metadata or {}), "retry_after_seconds": error.retry_after_s}

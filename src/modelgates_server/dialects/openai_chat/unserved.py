@@ -1,7 +1,7 @@
-"""Members of a request that the gateway refuses, each with the reason.
+"""Request parameters that the gateway rejects, each with the reason.
 
-Some would make a call that cannot be metered, some would limit it in a way that the gateway does
-not obey. Dropped in silence, the first would cost the platform and the second the customer.
+Some would make a call that cannot be metered, others set a limit that the gateway cannot enforce.
+If they were dropped silently, the first would cost the operator and the second the client.
 """
 
 import msgspec
@@ -18,12 +18,12 @@ from modelgates_server.dialects.json_object import (
 )
 from modelgates_server.dialects.openai_chat.preferences import LIMITING
 
-_LATER = "an answer that comes later cannot be metered; leave it out"
-_ELSEWHERE = "the provider would read what is not in the request; send all messages with each call"
-_COST = "bound the whole call with the header X-ModelGates-Max-Cost"
+_LATER = "a response that arrives later cannot be metered. Leave it out."
+_ELSEWHERE = "it adds text that is not in the request. Send all messages with each request."
+_COST = "limit the cost of the call with the header `X-ModelGates-Max-Cost`."
 
 _REASONS = {
-    # xAI: 202 and an id; OpenAI's /responses; batches of OpenAI, Sail and Doubleword; Cloudflare.
+    # xAI (202 and an id), OpenAI's /responses, batches of OpenAI, Sail and Doubleword, Cloudflare.
     "deferred": _LATER,
     "background": _LATER,
     "async": _LATER,
@@ -33,24 +33,24 @@ _REASONS = {
     "webhook": _LATER,
     "webhook_url": _LATER,
     "callback_url": _LATER,
-    # What makes a prompt longer than its request: OpenAI's /responses, Volcengine's contexts.
+    # These make a prompt longer than its request: OpenAI's /responses, Volcengine's contexts.
     "previous_response_id": _ELSEWHERE,
     "conversation": _ELSEWHERE,
     "context_id": _ELSEWHERE,
-    "store": "the provider would keep the conversation in the gateway's own account; leave it out",
+    "store": "the provider would keep the conversation in the operator's account. Leave it out.",
     # OpenRouter's.
-    "transforms": 'prompts are not transformed here; leave it out, or send [] or ["middle-out"]',
-    "extra_body": "put its members at the root of the request",
-    "preset": "there are no presets here; put what it has into the request",
-    "external": "nothing external is called here; leave it out",
-    "deferred_tools": "tools are not searched for here; send them as tools",
-    "stop_server_tools_when": f"there are no server tools here; {_COST}",
-    "guardrails": "there are no guardrails here; leave it out",
+    "transforms": 'prompts are not transformed. Leave it out, or send `[]` or `["middle-out"]`.',
+    "extra_body": "send its fields as top-level parameters.",
+    "preset": "this server has no presets. Send the preset's parameters in the request.",
+    "external": "this server calls no external services. Leave it out.",
+    "deferred_tools": "this server does not search for tools. Send them in `tools`.",
+    "stop_server_tools_when": f"this server has no server tools. Instead, {_COST}",
+    "guardrails": "this server has no guardrails. Leave it out.",
     # Of other gateways.
-    "provider_options": "preferences for the gateway belong in provider",
+    "provider_options": "routing preferences belong in `provider`. Send them there.",
     "max_cost": _COST,
     "max_budget": _COST,
-    **{name: f"write it in provider: provider.{name}" for name in LIMITING},
+    **{name: f"it belongs in `provider`. Send it as `provider.{name}`." for name in LIMITING},
 }
 _BY_SPELLING = {spelling(name): reason for name, reason in _REASONS.items()}
 
@@ -64,12 +64,12 @@ UNPRICED = frozenset(
         *("speed", "inference_geo"),
     )
 )
-"""Members that change a bill without a trace in the usage: nobody would pay what they cost.
+"""Parameters that raise the provider's bill without a trace in the usage, so no one would pay.
 
-Searches of OpenAI, Kimi, Qwen, xAI, Perplexity, Hunyuan and Cohere, and Azure's, which makes the
-prompt longer; code that Qwen runs; Anthropic's dearer speed and place. A prediction's rejected
-tokens are billed as output beyond `max_tokens`; a template of the client's own can make a prompt of
-any length from its request, and embeddings of a prompt are longer than their bytes tell.
+Searches of OpenAI, Kimi, Qwen, xAI, Perplexity, Hunyuan and Cohere; those of Azure, which also make
+the prompt longer; code that Qwen runs; Anthropic's more expensive speed and location. The rejected
+tokens of a prediction are billed as output beyond `max_tokens`. A client's chat template can make a
+prompt of any length from its request, and prompt embeddings can exceed what their bytes suggest.
 """
 
 _ON_WHEN_EMPTY = ("web_search_options", "search_parameters")
@@ -89,7 +89,7 @@ _text = msgspec.json.Decoder(str)
 
 
 def refuse_unserved(members: JsonObject) -> None:
-    """Raises `InvalidInput` for the first member of a request that asks for what is not served."""
+    """Raises `InvalidInput` for the first parameter that requests something not supported."""
     for name, raw in members.items():
         if name in UNPRICED:
             _refuse_unpriced(name, bytes(raw))
@@ -100,7 +100,7 @@ def refuse_unserved(members: JsonObject) -> None:
 
 
 def _refuse_read(name: str, raw: bytes) -> None:
-    """Members that are refused but for one thing that they may say."""
+    """Raises for a parameter that is rejected unless it has its one accepted value."""
     try:
         passes = _is_middle_out(raw) if name == "transforms" else _is_thinking(raw)
     except msgspec.DecodeError as error:
@@ -110,12 +110,12 @@ def _refuse_read(name: str, raw: bytes) -> None:
 
 
 def _is_middle_out(raw: bytes) -> bool:
-    """Roo Code and Kilo Code always send it; it compresses what is longer than the context only."""
+    """Roo Code and Kilo Code always send it; it compresses only prompts that exceed the context."""
     return raw.startswith(b"[") and set(_texts.decode(raw)) <= {_MIDDLE_OUT}
 
 
 def _is_thinking(raw: bytes) -> bool:
-    """Google's own place for how a model shall think, which bounds nothing that is held for."""
+    """Google's settings for a model's thinking, which do not affect the hold."""
     for name, grammar in (("google", _GOOGLE), ("thinking_config", _THINKING)):
         if not raw.startswith(b"{"):
             return False
@@ -135,12 +135,14 @@ def _refuse_plugins(raw: bytes) -> None:
         plugins = read_objects(raw, "plugins", _PLUGIN)
         ids = [_text.decode(each["id"]) for each in plugins if not _is_disabled(each)]
     except KeyError:
-        raise InvalidInput("each of plugins must have an id") from None
+        raise InvalidInput("Each plugin in `plugins` must have an `id`.") from None
     except msgspec.DecodeError as error:
         raise misfit(error, "plugins") from None
     for each in ids:
         if each != _COMPRESSION:
-            raise InvalidInput(f"the plugin {each:.80} is not served here; leave it out")
+            raise InvalidInput(
+                f"The plugin `{each:.80}` is not supported. Remove it from `plugins`."
+            )
 
 
 def _is_disabled(members: JsonObject) -> bool:
@@ -150,7 +152,7 @@ def _is_disabled(members: JsonObject) -> bool:
 def _refuse(name: str, raw: bytes, reason: str) -> None:
     is_off = name == "batch" and raw == b"0"
     if not (says_nothing(raw) or is_off):
-        raise InvalidInput(f"{name:.80} is not served: {reason}")
+        raise InvalidInput(f"`{name:.80}` is not supported: {reason}")
 
 
 def _refuse_unpriced(name: str, raw: bytes) -> None:
@@ -161,11 +163,11 @@ def _refuse_unpriced(name: str, raw: bytes) -> None:
         or raw == _STANDARD_WORDS.get(name)
         or (name in ("search_parameters", "web_search") and _is_off(name, raw))
     ):
-        raise InvalidInput(f"{name} has no price here; leave it out")
+        raise InvalidInput(f"`{name}` has no price on this server. Leave it out.")
 
 
 def _is_off(name: str, raw: bytes) -> bool:
-    """A search that is described and said to be off."""
+    """Whether an object that describes a search also turns it off."""
     if not raw.startswith(b"{"):
         return False
     switch = read_object(raw, name, _SWITCH)

@@ -1,15 +1,15 @@
 """Reads the `usage` that a provider reports, under any provider's names, into disjoint classes.
 
-What is read is one table: names x places. How the figures relate (a cache count inside the prompt
-or beside it; reasoning inside the completion, beside it, or in the total alone) is told by
-arithmetic where arithmetic can tell, then by what is known of the provider; otherwise it is as
-OpenAI counts: inside.
+One table defines what is read: names x places. Counts relate in different ways: cached tokens are
+part of the prompt or separate from it; reasoning is part of the completion, separate from it, or
+only part of the total. Arithmetic decides where it can, then the rules known for the provider.
+Otherwise OpenAI's way applies: all are part of the prompt or completion.
 
-Sources: OpenAI counts cached and audio tokens inside `prompt_tokens`, reasoning inside
-`completion_tokens`. Anthropic and Bedrock count cache reads and writes beside `input_tokens`. xAI
-leaves reasoning out of the completion and has it in the total; Gemini's compatible endpoint has it
-in the total alone; Perplexity in neither. tests/core/pricing/golden_prices.json has an example of
-each.
+Sources: OpenAI counts cached and audio tokens in `prompt_tokens`, and reasoning in
+`completion_tokens`. Anthropic and Bedrock count cache reads and writes separately from
+`input_tokens`. xAI counts reasoning in the total and not in the completion, Gemini's compatible
+endpoint only in the total, and Perplexity in neither. tests/core/pricing/golden_prices.json has an
+example of each.
 """
 
 import math
@@ -35,16 +35,17 @@ from modelgates_server.core.pricing.usage import (
 from modelgates_server.dialects.openai_chat.usage_names import PLACES, UNPRICED, UNPRICED_PLACES
 
 NOISE_PERCENT = 1
-"""Reasoning that exceeds its completion by no more was counted twice, not beside it (Kimi K3)."""
+"""Reasoning that exceeds its completion by at most this much is still part of it (Kimi K3)."""
 
 _DIGITS = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?", re.ASCII)
 _MERGE_DEPTH = 3
 
 
 def merge_reports(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
-    """Two reports of one answer as one: of each member the larger count, of others the newer one.
+    """Two reports of one response as one, with the larger of two counts and the newer other value.
 
-    A later zero or absence takes nothing back: some servers end a stream with zeros.
+    A later zero or missing count does not replace an earlier one: some servers end a stream with
+    zeros.
     """
     return _merged(earlier, later, _MERGE_DEPTH) if earlier else dict(later)
 
@@ -61,7 +62,7 @@ def _merged(earlier: Mapping[str, Any], later: Mapping[str, Any], depth: int) ->
 
 
 def _replaces(new: Any, old: Any) -> bool:
-    """Whether a member's newer value stands: the larger of two counts, a count before junk."""
+    """Whether a field's newer value wins: the larger count does, and a count beats junk."""
     if type(new) is int and type(old) is int and 0 <= old <= COUNT_MAX:
         return old < new <= COUNT_MAX
     if new is None or (isinstance(old, dict) and not isinstance(new, dict)):
@@ -72,7 +73,7 @@ def _replaces(new: Any, old: Any) -> bool:
 
 
 def add_choices(readings: Sequence[UsageReading]) -> UsageReading:
-    """One reading of those of an answer's choices: what each wrote is added, the prompt is one."""
+    """One reading for all choices of a response: outputs are added, the prompt counts once."""
     usages = [reading.usage for reading in readings if reading.usage is not None]
     if not usages:
         return UsageReading(refused=sum(reading.refused for reading in readings))
@@ -89,9 +90,9 @@ def add_choices(readings: Sequence[UsageReading]) -> UsageReading:
 
 
 def read_usage(reported: Mapping[str, Any], rules: UsageRules) -> UsageReading:
-    """Take a report apart. Nothing in it raises: what is no count is refused by itself.
+    """Split a report into classes. Never raises: an invalid count is only counted as refused.
 
-    Classes never add up to more than the totals that they are part of.
+    Classes never add up to more than the total that they are part of.
     """
     counts = _Counts(reported)
     get = counts.by_name.get
@@ -110,7 +111,7 @@ def read_usage(reported: Mapping[str, Any], rules: UsageRules) -> UsageReading:
 
 
 class _Counts:
-    """The counts of one report by the table's words; of one that is named twice the largest."""
+    """The counts of one report by the table's names; the largest if a count has several names."""
 
     def __init__(self, reported: Mapping[str, Any]) -> None:
         self.by_name: dict[str, int] = {}
@@ -133,7 +134,7 @@ class _Counts:
 
     @property
     def has_bounded_reasoning(self) -> bool:
-        """Whether reasoning is a detail of a completion that a total bounds: a part of it."""
+        """Whether reasoning is a detail of a completion that a total limits, and so part of it."""
         return "reasoning" not in self._at_top and "total" in self.by_name
 
     @property
@@ -143,18 +144,18 @@ class _Counts:
 
     @property
     def writes(self) -> tuple[int, int]:
-        """All tokens written to a cache, and those of them that stay for an hour."""
+        """All tokens written to a cache, and how many of them are kept for an hour."""
         get = self.by_name.get
         hour = get("cache_write_1h", 0)
         return max(get("cache_write", 0), get("cache_write_5m", 0) + hour), hour
 
     @property
     def media(self) -> dict[str, int]:
-        """Tokens of sound, of images … that were read."""
+        """Input tokens of audio, images and other media."""
         return {str(meter): self.by_name.get(meter, 0) for meter in MEDIA_INPUTS}
 
     def relations(self, rules: UsageRules) -> tuple[CacheTokens | None, ReasoningTokens | None]:
-        """The rules that hold for this report."""
+        """The rules that apply to this report."""
         cache, reasoning = rules.cache, rules.reasoning
         if cache is None and self._at_top & {"cache_read", "cache_write"}:
             cache = rules.known_cache
@@ -165,7 +166,7 @@ class _Counts:
 
 
 def _objects(members: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The places of the table that a report has, the report itself first."""
+    """The objects of a report that the table names as places, starting with the report itself."""
     yield path, members
     for name, value in members.items():
         inner = f"{path}.{name}" if path else name
@@ -174,7 +175,7 @@ def _objects(members: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, 
 
 
 def read_count(value: Any) -> int | None:
-    """A number of tokens, a fraction rounded up; None for what is no count, such as -1 or NaN."""
+    """A number of tokens, with fractions rounded up; None for an invalid count (-1, NaN)."""
     if type(value) is int:
         return value if 0 <= value <= COUNT_MAX else None
     number = _number(value)
@@ -184,7 +185,7 @@ def read_count(value: Any) -> int | None:
 
 
 def _number(value: Any) -> Decimal | None:
-    """A finite number, also where it is written as text."""
+    """A finite number, even if it is written as text."""
     if type(value) is int:
         return Decimal(value)
     if type(value) is float:
@@ -199,8 +200,8 @@ def _classify(counts: _Counts, rules: UsageRules) -> Usage:
     prompt, completion, total = get("prompt", 0), get("completion"), get("total", 0)
     writes, hour = counts.writes
     if not prompt:
-        # The prompt is never empty: what the total leaves is the prompt, and not reasoning. It has
-        # the caches in it, also where they are beside a prompt that was cached whole (Bedrock).
+        # The prompt is never empty, so the rest of the total is the prompt and not reasoning. It
+        # includes the caches, even those of a fully cached prompt, which Bedrock counts separately.
         prompt = max(0, total - (completion or 0))
         if prompt:
             rules = msgspec.structs.replace(rules, cache=CacheTokens.INSIDE)
@@ -222,7 +223,7 @@ def _classify(counts: _Counts, rules: UsageRules) -> Usage:
 
 
 class _Beside(msgspec.Struct, frozen=True):
-    """Tokens that are counted beside the prompt, and reasoning that is beside the completion."""
+    """Tokens counted separately from the prompt, and reasoning separate from the completion."""
 
     cache_tokens: int
     reasoning_tokens: int
@@ -230,17 +231,17 @@ class _Beside(msgspec.Struct, frozen=True):
 
     @property
     def input_tokens(self) -> int:
-        """All that is beside the prompt."""
+        """All tokens that are separate from the prompt."""
         return self.cache_tokens + self.media_tokens
 
     @property
     def tokens(self) -> int:
-        """Everything counted next to either."""
+        """All tokens that are separate from either."""
         return self.input_tokens + self.reasoning_tokens
 
 
 def _outputs(counts: _Counts, written: int, hidden: int, beside: int) -> dict[str, int]:
-    """What was written, reasoning that stands in the total alone, and reasoning beside both."""
+    """Output classes from the completion, reasoning only in the total, and separate reasoning."""
     get = counts.by_name.get
     reasoning = get("reasoning", 0)
     whole = written + hidden
@@ -257,7 +258,7 @@ def _outputs(counts: _Counts, written: int, hidden: int, beside: int) -> dict[st
 
 
 def _beside(counts: _Counts, rules: UsageRules, prompt: int, rest: int) -> _Beside:
-    """What is counted beside; `rest` is what the total has beyond prompt and completion."""
+    """Find the separate counts; `rest` is the total minus prompt and completion."""
     cache_rule, reasoning_rule = counts.relations(rules)
     cache = counts.reads + counts.writes[0]
     reasoning = counts.by_name.get("reasoning", 0)
@@ -266,7 +267,7 @@ def _beside(counts: _Counts, rules: UsageRules, prompt: int, rest: int) -> _Besi
         if options:
 
             def surprise(option: _Beside) -> int:
-                """How much speaks against an explanation; of several the first is taken."""
+                """The number of arguments against an explanation; the first lowest one wins."""
                 is_inside = option.reasoning_tokens < reasoning
                 return sum(
                     (
@@ -287,7 +288,7 @@ def _beside(counts: _Counts, rules: UsageRules, prompt: int, rest: int) -> _Besi
 
 
 def _explanations(counts: _Counts, reasoning: int) -> Iterator[_Beside]:
-    """What a total may have beyond its prompt and completion: the cache is thought of first."""
+    """All ways in which counts may be separate from prompt and completion, the cache first."""
     reads, (writes, _), media_counts = counts.reads, counts.writes, counts.media.values()
     sizes = range(len(media_counts) + 1)
     media_sums = [sum(some) for size in sizes for some in combinations(media_counts, size)]
@@ -298,7 +299,7 @@ def _explanations(counts: _Counts, reasoning: int) -> Iterator[_Beside]:
 
 
 def _split(rest: str, whole: int, parts: Mapping[str, int]) -> dict[str, int]:
-    """Give each part what is left of the whole, in order; the remainder is the plain class."""
+    """Limit each part to what is left of the whole, in order; the remainder is the plain class."""
     counts = {}
     for name, count in parts.items():
         if count:
@@ -309,7 +310,7 @@ def _split(rest: str, whole: int, parts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _unpriced(reported: Mapping[str, Any]) -> tuple[str, ...]:
-    """Units that were used and that no meter counts, such as searches."""
+    """Names of used units that no meter counts, such as searches."""
     names = []
     for path in UNPRICED_PLACES:
         members = reported.get(path) if path else reported

@@ -1,6 +1,6 @@
-"""What providers call their token counts, and where in a usage report each may stand.
+"""The names that providers give their token counts, and where a usage report may have each.
 
-A provider with names of its own is a row here; `usage` knows what the counts mean.
+A provider's own names get a row here; `usage` defines what the counts mean.
 """
 
 _TOP = ("",)
@@ -17,14 +17,14 @@ _OUTPUT_DETAILS = (
     "output_token_details",
 )
 _BY_TIME = ("cache_creation", "cache_creation_token_details", "cache_write_tokens_details")
-"""Objects that split what was written to a cache by its time to live, one level deeper."""
+"""Objects, one level deeper, that split cache writes by their time to live."""
 
 _CREATIONS = tuple(
     f"{details}.{name}".strip(".") for details in ("", *_INPUT_DETAILS) for name in _BY_TIME
 )
 
 _ROWS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    # (count, its names, the places where each name may stand)
+    # (count, its names, the places where each name may occur)
     ("prompt", ("prompt_tokens", "input_tokens", "inputTokens"), _TOP),
     ("completion", ("completion_tokens", "output_tokens", "outputTokens"), _TOP),
     ("total", ("total_tokens", "totalTokens"), _TOP),
@@ -80,7 +80,7 @@ _ROWS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
 )
 
 PLACES: dict[str, dict[str, str]] = {}
-"""By place, which count a name stands for; the place "" is the report itself."""
+"""For each place, the names and the count that each means; the place "" is the report itself."""
 for _count_name, _names, _places in _ROWS:
     for _place in _places:
         PLACES.setdefault(_place, {}).update(dict.fromkeys(_names, _count_name))

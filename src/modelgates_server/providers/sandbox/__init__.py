@@ -1,1 +1,1 @@
-"""A provider without a network: deterministic models, one of which misbehaves as it is asked to."""
+"""A provider without a network: deterministic models, one of which misbehaves on request."""

@@ -1,4 +1,4 @@
-"""Answers in OpenAI's shapes, whole or as the payloads of a stream.
+"""Responses in OpenAI's shapes, whole or as the payloads of a stream.
 
 Source: OpenAI's API reference, "The chat completion object", "The chat completion chunk object",
 "The completion object".
@@ -20,7 +20,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class ChoiceContent(msgspec.Struct, frozen=True):
-    """What one choice says, in tokens; they are the arguments of a call where `function` is one."""
+    """The tokens of one choice: its text, or the arguments of a call if `function` is given."""
 
     tokens: list[str]
     finish_reason: str | None
@@ -28,7 +28,7 @@ class ChoiceContent(msgspec.Struct, frozen=True):
 
 
 class SandboxAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer to a chat or to prompts. `number` tells it from others of the same millisecond."""
+    """A response to a chat or to prompts; `number` makes its id unique within a millisecond."""
 
     api: Api
     model: str
@@ -39,7 +39,7 @@ class SandboxAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def usage(self) -> dict[str, Any]:
-        """What it used, true."""
+        """The true usage."""
         completion_tokens = sum(len(choice.tokens) for choice in self.choices)
         return {
             "prompt_tokens": self.prompt_tokens,
@@ -50,7 +50,7 @@ class SandboxAnswer(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def plain(self, usage: dict[str, Any] | None) -> bytes:
-        """The whole answer; None: without usage."""
+        """The whole response; without usage if that is None."""
         choices = [
             {
                 "index": index,
@@ -76,7 +76,7 @@ class SandboxAnswer(msgspec.Struct, frozen=True, kw_only=True):
     def content(self, *, with_usage: bool) -> Iterator[bytes]:
         """One chunk per token, the choices taking turns.
 
-        `with_usage`: each says `"usage":null`, as all but the last do that come with a usage.
+        `with_usage`: each has `"usage":null`, as all chunks before the usage chunk of a stream do.
         """
         columns = [
             self._tokens(index, choice, with_usage) for index, choice in enumerate(self.choices)
@@ -93,11 +93,11 @@ class SandboxAnswer(msgspec.Struct, frozen=True, kw_only=True):
             yield self._chunk(index, nothing, choice.finish_reason, with_usage)
 
     def usage_chunk(self, usage: Any) -> bytes:
-        """The chunk that has nothing but the usage."""
+        """The chunk that contains only the usage."""
         return _encode({**self._head("chat.completion.chunk"), "choices": [], "usage": usage})
 
     def _tokens(self, index: int, choice: ChoiceContent, with_usage: bool) -> Iterator[bytes]:
-        """All that surrounds the text is the same in each chunk, and is encoded once."""
+        """The JSON around the text is the same in each chunk, so it is encoded once."""
         here = msgspec.Raw(_HERE)
         part: dict[str, Any] = {"delta": {"content": here}}
         if self.api is Api.COMPLETIONS:
@@ -151,7 +151,7 @@ class SandboxAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def events(answer: SandboxAnswer, *, with_usage: bool) -> Iterator[bytes]:
-    """The stream of an answer, event by event."""
+    """The stream of a response, event by event."""
     payloads = chain(
         answer.opening(with_usage=with_usage),
         answer.content(with_usage=with_usage),

@@ -1,6 +1,6 @@
-"""The model `chaos`: what it is to do wrong stands in the last user message, as a JSON object.
+"""The model `chaos`, which misbehaves as the JSON object in the last user message specifies.
 
-What a stream does "after" so many chunks, a plain answer does to its body as a whole.
+A fault that a stream shows after N chunks affects the body of a plain response as a whole.
 """
 
 from collections.abc import Iterator
@@ -18,27 +18,28 @@ _TOKENS = 20
 _DRIP_BYTES = 32
 _GARBAGE = b'{"id":"chatcmpl-garbage","choices":[{"index":0,"del'
 _COMMENT = b": the sandbox is awake"
-_FAILS = "The sandbox fails, as it was asked to."
+_FAILS = "The sandbox fails, as requested."
 
 _Delay = Annotated[int, msgspec.Meta(ge=0, le=600_000)]
 _After = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Chaos(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How to misbehave. Times are in milliseconds, `after` counts chunks with content.
+    """How to misbehave. Times are in milliseconds; `after` counts chunks with content.
 
-    say, tokens     the text, or how much lorem; both are put out whatever `max_tokens` says
+    say, tokens     the text, or the number of lorem tokens; both ignore `max_tokens`
     finish          the finish reason; null: none
-    status          an error with this HTTP status, at once; `retry_after` in seconds goes with it
-    first_byte_ms   before the head; chunk_ms: before each event, or each 32 bytes of a plain body
-    cut_after       the connection breaks off, within an event
-    error_after     an error, with status 200 and in place of the end
-    garbage_after   an event that is no JSON, and on as if nothing had happened
-    usage           what to report, literally, or one of
-                    none: nothing; wrong: far too much, and a total that does not fit;
-                    negative; absurd: 10**15; huge: texts of 10,000 digits;
-                    twice: two chunks of it; late: after `[DONE]` (plain answers: as it is)
-    comments, crlf  a comment before each event; CRLF for line ends
+    status          an immediate error with this HTTP status, and `retry_after` in seconds
+    first_byte_ms   a delay before the headers
+    chunk_ms        a delay before each event, or before each 32 bytes of a plain body
+    cut_after       the connection breaks off within an event
+    error_after     an error with status 200 instead of the end
+    garbage_after   an event that is not JSON; the stream then continues normally
+    usage           the usage to report, literally, or one of
+                    none: no usage; wrong: far too much, with a total that does not match;
+                    negative; absurd: 10**15; huge: strings of 10,000 digits;
+                    twice: in two chunks; late: after `[DONE]` (plain responses: unchanged)
+    comments, crlf  a comment before each event; CRLF as line end
     no_done         no `[DONE]`
     """
 
@@ -64,10 +65,10 @@ class Chaos(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def __post_init__(self) -> None:
         for first, second in (("say", "tokens"), ("cut_after", "error_after")):
             if getattr(self, first) is not None and getattr(self, second) is not None:
-                raise ValueError(f"`{first}` and `{second}` exclude each other")
+                raise ValueError(f"`{first}` and `{second}` cannot be combined")
 
     def content(self, cap_tokens: int) -> ChoiceContent:
-        """What it says."""
+        """The tokens to send; `cap_tokens` only limits the default."""
         if self.say is not None:
             return ChoiceContent(tokens_of(self.say), self.finish)
         count = min(_TOKENS, cap_tokens) if self.tokens is None else self.tokens
@@ -78,19 +79,21 @@ _chaos = msgspec.json.Decoder(Chaos)
 
 
 def read_chaos(texts: list[str]) -> Chaos:
-    """What the one text of a request asks for; raises `ScriptedError` for another text."""
+    """Read the only text of a request; raises `ScriptedError` if it is not valid."""
     if len(texts) != 1:
-        raise ScriptedError(400, "chaos takes one prompt", param="prompt")
+        raise ScriptedError(400, "Send `chaos` one prompt.", param="prompt")
     try:
         return _chaos.decode(texts[0])
     except (msgspec.DecodeError, RecursionError) as error:
         raise ScriptedError(
-            400, f'chaos takes a JSON object as the last user message, like {{"tokens":5}}: {error}'
+            400,
+            "Send `chaos` a JSON object as the last user message, such as "
+            f'`{{"tokens":5}}`. The one sent is invalid: {error}.',
         ) from None
 
 
 def misbehave(chaos: Chaos, answer: SandboxAnswer, *, stream: bool, with_usage: bool) -> Script:
-    """The answer as it is to be spoiled; `with_usage`: the stream is to end with its usage."""
+    """The response with its faults; `with_usage`: whether a stream ends with its usage."""
     if chaos.status is not None:
         code = "rate_limit_exceeded" if chaos.status == 429 else None  # noqa: PLR2004
         return Script(

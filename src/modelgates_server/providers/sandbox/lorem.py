@@ -1,4 +1,4 @@
-"""The text of `lorem`: Cicero's, as printers have garbled it for centuries."""
+"""The text of `lorem`: Cicero's, as typesetters have garbled it for centuries."""
 
 from itertools import cycle, islice
 
@@ -14,5 +14,5 @@ _TOKENS = tokens_of(
 
 
 def lorem_tokens(count: int) -> list[str]:
-    """So many tokens, always the same ones."""
+    """The first `count` tokens of the text, repeated as needed."""
     return list(islice(cycle(_TOKENS), count))

@@ -1,4 +1,4 @@
-"""What each model does with a request: `echo`, `lorem`, `embed`, and the way to `chaos`."""
+"""The models `echo`, `lorem` and `embed`, and the call of `chaos`."""
 
 import base64
 import re
@@ -41,7 +41,7 @@ _object = msgspec.json.Decoder(dict[str, Any])
 
 
 def respond(api: Api, body: bytes, *, at_ms: int, number: int) -> Script:
-    """The answer to a request; `number` tells those of the same millisecond apart."""
+    """The response to a request; `number` makes its id unique within a millisecond."""
     try:
         parsed = read_request(api, body)
         _check_model(parsed)
@@ -55,8 +55,8 @@ def respond(api: Api, body: bytes, *, at_ms: int, number: int) -> Script:
 def _check_model(parsed: ParsedRequest) -> None:
     name = parsed.request.model
     if parsed.api not in _APIS.get(name, ()):
-        there = ", ".join(NAMES)
-        message = f"The model {name[:80]!r} does not exist at /{parsed.api}; there is {there}."
+        known = ", ".join(NAMES)
+        message = f"The model {name[:80]!r} does not exist at /{parsed.api}. Use one of {known}."
         raise ScriptedError(404, message, code="model_not_found", param="model")
 
 
@@ -77,10 +77,10 @@ def _say(parsed: ParsedRequest, at_ms: int, number: int) -> Script:
 def _answer(
     parsed: ParsedRequest, choices: list[ChoiceContent], at_ms: int, number: int
 ) -> SandboxAnswer:
-    """Each text is answered as many times as there are to be choices."""
+    """The response with `n` equal choices for each text."""
     times = parsed.request.n or 1
     if times * sum(len(token) for choice in choices for token in choice.tokens) > _ANSWER_MAX_CHARS:
-        raise ScriptedError(400, "The answer would be too long; ask for fewer choices.", param="n")
+        raise ScriptedError(400, "The response would be too long. Lower `n`.", param="n")
     return SandboxAnswer(
         api=parsed.api,
         model=parsed.request.model,
@@ -92,9 +92,9 @@ def _answer(
 
 
 def _echo(parsed: ParsedRequest, text: str) -> ChoiceContent:
-    """The text itself, or the call of a tool that it spells out.
+    """The text itself, or a tool call if the text spells out one that is offered.
 
-    Where JSON is asked for, a text that is no JSON object comes within one.
+    If JSON is requested, a text that is not a JSON object is wrapped in one.
     """
     function = None
     if called := parsed.request.tools and _CALL.fullmatch(text):
@@ -110,13 +110,13 @@ def _echo(parsed: ParsedRequest, text: str) -> ChoiceContent:
 
 
 def _lorem(parsed: ParsedRequest, text: str) -> ChoiceContent:
-    """As many tokens as the text is a number of, else what the request allows, else 100."""
+    """N tokens if the text is a number N; otherwise up to the request's limit, or 100."""
     number = _NUMBER.fullmatch(text)
     if number is not None:
         count = int(number.group(1))
     else:
         endless = parsed.cap_tokens + 1
-        # A gateway sends the maximum for a client that named none: no wish for so much text.
+        # A gateway sends the maximum if the client gave no limit; that is not a wish for long text.
         is_limited = parsed.request.has_cap and parsed.cap_tokens < OUTPUT_TOKENS
         count = endless if is_limited else LOREM_TOKENS
     return _cut_short(lorem_tokens(min(count, parsed.cap_tokens + 1)), parsed, "stop")
@@ -150,7 +150,11 @@ def _embeddings(parsed: ParsedRequest) -> bytes:
     request = parsed.request
     size = request.dimensions or DIMENSIONS
     if size * len(parsed.texts) > _NUMBERS_MAX:
-        raise ScriptedError(400, f"The answer would have more than {_NUMBERS_MAX} numbers.")
+        raise ScriptedError(
+            400,
+            f"The response would have more than {_NUMBERS_MAX:,} numbers. "
+            "Send fewer texts, or lower `dimensions`.",
+        )
     encode = _as_base64 if request.encoding_format == "base64" else _as_floats
     data = [
         {"object": "embedding", "index": index, "embedding": encode(_vector(text, size))}

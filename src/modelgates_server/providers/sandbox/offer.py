@@ -1,4 +1,4 @@
-"""The sandbox's models as the catalog has them. They have a price: credits are seen to move."""
+"""The sandbox's models for the catalog. They have prices, so that users see credits change."""
 
 from decimal import Decimal
 
@@ -41,8 +41,8 @@ _RATES = {
 def sandbox_models() -> list[Model]:
     """`sandbox/echo` and its siblings."""
     return [
-        _speaker("echo", "Echo", "Answers with the last user message."),
-        _speaker("lorem", "Lorem", "Answers with lorem ipsum of the length that is asked for."),
+        _speaker("echo", "Echo", "Repeats the last user message."),
+        _speaker("lorem", "Lorem", "Returns lorem ipsum of the requested length."),
         _speaker("chaos", "Chaos", "Misbehaves as the JSON object in the last user message says."),
         Model(
             id=f"{PROVIDER}/embed",
@@ -51,7 +51,7 @@ def sandbox_models() -> list[Model]:
             context_tokens=CONTEXT_TOKENS,
             output_tokens=0,
             created_at_s=_CREATED_AT_S,
-            description="Gives each text a vector that only depends on the text.",
+            description="Returns a vector for each text that depends only on the text.",
             apis=frozenset({Api.EMBEDDINGS}),
             output_modalities=("embeddings",),
             parameters=("dimensions", "encoding_format"),
@@ -60,7 +60,7 @@ def sandbox_models() -> list[Model]:
 
 
 def sandbox_prices() -> list[Price]:
-    """The one price of each model, in force since ever."""
+    """The only price of each model, always in force."""
     return [
         Price(
             id=f"price_{PROVIDER}_{name}_1",
@@ -82,7 +82,7 @@ def _speaker(name: str, title: str, description: str) -> Model:
         output_tokens=OUTPUT_TOKENS,
         created_at_s=_CREATED_AT_S,
         description=description,
-        input_modalities=("text", "image"),  # pictures are taken, and passed over
+        input_modalities=("text", "image"),  # images are accepted and ignored
         parameters=_SPEAKING,
     )
 

@@ -1,4 +1,4 @@
-"""The sandbox within the gateway's own process."""
+"""Runs the sandbox within the gateway's process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from modelgates_server.service.ports import Clock
 
 
 class SandboxReply:
-    """An answer that is played piece by piece."""
+    """A response that is sent piece by piece."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -41,7 +41,7 @@ class SandboxReply:
             pieces.append(piece)
             size += len(piece)
             if size > limit_bytes:
-                raise self._unavailable(f"sent an answer of more than {limit_bytes} bytes")
+                raise self._unavailable(f"sent a response of more than {limit_bytes} bytes")
         return b"".join(pieces)
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -50,16 +50,16 @@ class SandboxReply:
             await self._wait(self._script.chunk_ms)
             yield data
         if self._script.is_cut:
-            raise self._unavailable("ended its answer before its end")
+            raise self._unavailable("ended its response before it was complete")
 
     def close(self) -> None:
         """See `ProviderReply`."""
         self._closed.set()
 
     async def _wait(self, ms: int) -> None:
-        """Until the next piece is due; raises when the reply is closed."""
+        """Wait until the next piece is due; raises when the reply is closed."""
         if not ms:
-            await asyncio.sleep(0)  # others get their turn between the pieces of a long answer
+            await asyncio.sleep(0)  # other tasks run between the pieces of a long response
         elif not self._closed.is_set():
             try:
                 async with asyncio.timeout(ms / 1000):
@@ -67,14 +67,15 @@ class SandboxReply:
             except TimeoutError:
                 return
         if self._closed.is_set():
-            raise self._unavailable("ended its answer before its end")
+            raise self._unavailable("ended its response before it was complete")
 
     def _unavailable(self, problem: str) -> ProviderUnavailable:
-        return ProviderUnavailable(f"{PROVIDER} {problem}", provider=PROVIDER, status=self.status)
+        text = f"The provider `{PROVIDER}` {problem}."
+        return ProviderUnavailable(text, provider=PROVIDER, status=self.status)
 
 
 class SandboxProvider:
-    """Answers without a network; see `models.respond`."""
+    """Responds without a network; see `models.respond`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

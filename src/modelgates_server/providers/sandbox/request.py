@@ -1,7 +1,7 @@
-"""Requests as the sandbox reads them, and its tokens.
+"""Reads the sandbox's requests and splits texts into tokens.
 
-A token is a run of visible characters with the space after it; space at the start of a text is one
-more. So a text never has more tokens than bytes, and tokens joined are the text.
+A token is a run of visible characters with the space after it; space at the start of a text is a
+separate token. So a text never has more tokens than bytes, and its tokens joined are the text.
 """
 
 import re
@@ -28,7 +28,7 @@ _Texts = str | list[str | int | list[int]]
 
 
 class Part(msgspec.Struct):
-    """A part of a message; only text is read."""
+    """A content part of a message; only text is read."""
 
     type: str
     text: str | None = None
@@ -42,7 +42,7 @@ class Message(msgspec.Struct):
 
     @property
     def text(self) -> str:
-        """Its parts of text, joined."""
+        """The text parts, joined."""
         if isinstance(self.content, str):
             return self.content
         return "".join(part.text or "" for part in self.content or () if part.type == "text")
@@ -61,19 +61,19 @@ class Tool(msgspec.Struct):
 
 
 class ResponseFormat(msgspec.Struct):
-    """The form of an answer: `text`, `json_object` or `json_schema`."""
+    """The requested output format: `text`, `json_object` or `json_schema`."""
 
     type: str = "text"
 
 
 class StreamOptions(msgspec.Struct):
-    """What a stream is to have besides the answer."""
+    """Options for streams."""
 
     include_usage: bool | None = None
 
 
 class SandboxRequest(msgspec.Struct):
-    """The members that change what the sandbox does; it passes over all others."""
+    """The parameters that change what the sandbox does; it ignores all others."""
 
     model: str
     messages: list[Message] | None = None
@@ -91,19 +91,19 @@ class SandboxRequest(msgspec.Struct):
 
     @property
     def has_cap(self) -> bool:
-        """Whether it limits the output itself."""
+        """Whether the request limits its output."""
         return self.max_tokens is not None or self.max_completion_tokens is not None
 
     @property
     def wants_usage(self) -> bool:
-        """Whether a stream is to end with a chunk that has the usage."""
+        """Whether a stream ends with a chunk that has the usage."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
 
 class ParsedRequest(msgspec.Struct, frozen=True):
     """A request with its texts: the last user message, each prompt, or each input.
 
-    `cap_tokens` is the most that one choice may put out.
+    `cap_tokens` is the most tokens that one choice may have.
     """
 
     api: Api
@@ -121,7 +121,7 @@ def read_request(api: Api, body: bytes) -> ParsedRequest:
     try:
         request = _request.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ScriptedError(400, f"The body does not fit: {error}") from None
+        raise ScriptedError(400, f"Invalid request body: {error}.") from None
     if api is Api.CHAT:
         texts, prompt_tokens = _conversation(request)
     else:
@@ -143,7 +143,7 @@ def tokens_of(text: str) -> list[str]:
 
 
 def _conversation(request: SandboxRequest) -> tuple[list[str], int]:
-    """The last user message, or the last of all where no user speaks, and tokens of the whole."""
+    """The last user message (the last of all if there is none), and the tokens of all messages."""
     messages = request.messages
     if not messages:
         raise ScriptedError(400, "Missing required parameter: 'messages'.", param="messages")
@@ -154,7 +154,7 @@ def _conversation(request: SandboxRequest) -> tuple[list[str], int]:
 
 
 def _texts(given: _Texts | None, name: str) -> list[str]:
-    """One text or many, each as text or as a list of token numbers, which are read as words."""
+    """One text or many, each a string or a list of token numbers, which are read as words."""
     if given is None:
         raise ScriptedError(400, f"Missing required parameter: '{name}'.", param=name)
     if isinstance(given, str):
@@ -168,7 +168,8 @@ def _texts(given: _Texts | None, name: str) -> list[str]:
         if not isinstance(item, int)
     ]
     if len(texts) != len(given) or not 1 <= len(texts) <= most:
-        raise ScriptedError(400, f"'{name}' must be a text, or have 1 to {most} texts.", param=name)
+        message = f"'{name}' must be a text or a list of 1 to {most} texts."
+        raise ScriptedError(400, message, param=name)
     return texts
 
 
@@ -177,7 +178,7 @@ def _words(numbers: Iterable[Any]) -> str:
 
 
 def _count(texts: Iterable[str]) -> int:
-    """Tokens of all texts; no text is counted much further than the context reaches."""
+    """The tokens of all texts; counting stops for each text just above the context's size."""
     return sum(sum(1 for _ in islice(_TOKEN.finditer(text), CONTEXT_TOKENS + 1)) for text in texts)
 
 

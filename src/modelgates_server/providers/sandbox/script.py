@@ -1,4 +1,4 @@
-"""All that the sandbox does with one request, as a value; its shells only play it."""
+"""The sandbox's whole reaction to one request, as a value that a provider or server plays."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,9 +8,9 @@ _WRITE_BYTES = 64 * 1024
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer: its head comes after `head_ms`, each piece of its body after `chunk_ms`.
+    """One response: its headers follow after `head_ms`, each piece of its body after `chunk_ms`.
 
-    A body that is not in pieces is sent whole, with its length.
+    A body of bytes is sent whole, with its length.
     `is_cut`: the connection breaks off where the body would end.
     """
 
@@ -43,7 +43,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScriptedError(Exception):
-    """The sandbox does not do what it is asked; `code` and `param` as OpenAI's errors have them."""
+    """The sandbox rejects a request; `code` and `param` are those of OpenAI's errors."""
 
     def __init__(
         self, status: int, message: str, *, code: str | None = None, param: str | None = None
@@ -54,7 +54,7 @@ class ScriptedError(Exception):
         self.param = param
 
     def script(self) -> Script:
-        """The answer that says so."""
+        """The error response."""
         body = error_body(self.status, str(self), code=self.code, param=self.param)
         return Script(body=body, status=self.status)
 
@@ -62,7 +62,7 @@ class ScriptedError(Exception):
 def error_body(
     status: int, message: str, *, code: str | None = None, param: str | None = None
 ) -> bytes:
-    """An error in OpenAI's shape; its type follows from the status."""
+    """An error in OpenAI's shape; the status determines its type."""
     kinds = {429: "rate_limit_error"}
     kind = kinds.get(status, "server_error" if status >= 500 else "invalid_request_error")  # noqa: PLR2004
     error = {"message": message, "type": kind, "param": param, "code": code}

@@ -1,4 +1,4 @@
-"""The sandbox as a server of its own that speaks OpenAI's HTTP API, with any key."""
+"""Runs the sandbox as a separate server with OpenAI's HTTP API, which accepts any key."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -28,7 +28,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class SandboxApp:
-    """ASGI 3, raw: it is the upstream of benchmarks and must not be what they measure."""
+    """A plain ASGI 3 application: benchmarks call it and must not measure a framework."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -36,7 +36,7 @@ class SandboxApp:
         self._models = _models(clock() // 1000)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """See ASGI; there is no lifespan."""
+        """See ASGI; lifespan is not supported."""
         try:
             script = await self._script(scope, receive)
         except ScriptedError as refused:
@@ -45,13 +45,13 @@ class SandboxApp:
             await _play(script, scope, receive, send)
 
     async def _script(self, scope: Message, receive: Receive) -> Script | None:
-        """The answer to a request; None when its client has gone."""
+        """The response to a request; None if the client has disconnected."""
         method, path = scope["method"], scope["path"].removeprefix("/v1")
         if path == "/models" and method in ("GET", "HEAD"):
             return Script(body=self._models)
         api = _PATHS.get(path)
         if api is None or method != "POST":
-            raise ScriptedError(404, f"There is no {method} {scope['path']!r:.80}.")
+            raise ScriptedError(404, f"Unknown operation: {method} {scope['path']!r:.80}.")
         body = await _read(receive)
         if body is None:
             return None
@@ -59,17 +59,17 @@ class SandboxApp:
 
 
 class SandboxConnection(HttpToolsProtocol):
-    """Lets an application cut it off: ASGI knows no other end of an answer than a good one."""
+    """Lets an application cut a response off, which ASGI does not provide for."""
 
     def on_message_begin(self) -> None:
         """See uvicorn."""
         super().on_message_begin()
-        # What was written is sent first: a reset would take some of it back.
+        # `close` first sends what was written; a reset would discard some of it.
         cast("Message", self.scope)[_CUT] = self.transport.close
 
 
 def configuration(clock: Clock, *, host: str, port: int) -> uvicorn.Config:
-    """How uvicorn runs the sandbox."""
+    """The settings with which uvicorn runs the sandbox."""
     return uvicorn.Config(
         SandboxApp(clock),
         host=host,
@@ -95,7 +95,7 @@ async def _read(receive: Receive) -> bytes | None:
             message = await receive()
             pieces += message.get("body", b"")
             if len(pieces) > BODY_MAX_BYTES:
-                raise ScriptedError(413, f"The body is larger than {BODY_MAX_BYTES} bytes.")
+                raise ScriptedError(413, f"The request body is larger than {BODY_MAX_BYTES} bytes.")
         body = bytes(pieces)
     return None if message["type"] == "http.disconnect" else body
 
@@ -109,7 +109,7 @@ async def _play(script: Script, scope: Message, receive: Receive, send: Send) ->
     try:
         await asyncio.wait((writing, gone), return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
-        scope[_CUT]()  # the server stops, and its grace is over
+        scope[_CUT]()  # the server stops, and its grace period is over
     finally:
         writing.cancel()
         gone.cancel()
@@ -134,7 +134,7 @@ async def _write(script: Script, scope: Message, receive: Receive, send: Send) -
         await send({"type": "http.response.body", "body": data, "more_body": True})
     if script.is_cut:
         scope[_CUT]()
-        await receive()  # until it is gone: uvicorn would log that an end is missing
+        await receive()  # wait until it is closed: uvicorn would log an incomplete response
     else:
         await send({"type": "http.response.body"})
 
