@@ -57,6 +57,7 @@ CHECKED = {
 ON_THE_MACHINE = "test_guides_machine.py runs it on a simulated machine"
 NOT_RUN = {
     ("docs/concepts/architecture.md", "   HTTP ──►"): "a diagram",
+    ("docs/guides/credits/credits-usage-and-holds.md", "                 ┌─►"): "a diagram",
     ("docs/reference/cli.md", "$ modelgates"): "tests/cli/test_program_reference.py runs it",
     (
         "docs/reference/cli.md",
