@@ -314,7 +314,7 @@ async def test_repeated_creation_is_refused_when_the_key_was_deleted(store: Stor
     await create(store, first)
     await store.change_key(first.hash, KeyChange(deleted=True), T0_MS)
     for _ in range(2):
-        with pytest.raises(CreatedKeyDeleted, match=r"was deleted; use a new one"):
+        with pytest.raises(CreatedKeyDeleted, match=r"was deleted\. Send a new"):
             await create(store, new_key(account_id)[1])
     with pytest.raises(ReferenceReused):
         await create(store, new_key(account_id)[1], digest="other")
