@@ -76,18 +76,18 @@ def compare(shown: Any, printed: Any, learned: dict[str, str]) -> None:
         assert shown == printed
 
 
-def test_the_reference_has_every_command_and_no_other() -> None:
+def test_reference_has_exactly_the_commands_of_the_program() -> None:
     assert list(sections()) == list(commands())
 
 
-def test_the_reference_says_what_help_says(subtests: pytest.Subtests) -> None:
+def test_sections_of_the_reference_start_like_help(subtests: pytest.Subtests) -> None:
     for words, command in commands().items():
         with subtests.test(words):
             start = expected(words, command)
             assert sections()[words].startswith(start), f"it should start with\n{start}"
 
 
-def test_the_examples_print_what_the_reference_shows(console: Console) -> None:
+def test_examples_print_the_output_in_the_reference(console: Console) -> None:
     learned: dict[str, str] = {}
     for words, text in sections().items():
         lines = example(text)

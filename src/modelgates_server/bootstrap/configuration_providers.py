@@ -139,7 +139,7 @@ def provider_key(name: str, variable: str | None, environment: Mapping[str, str]
 
 
 def standard_service_tier(base_url: str) -> str:
-    """A provider's word for its standard service tier: Groq refuses OpenAI's."""
+    """Returns the name of a provider's standard service tier: Groq rejects the one of OpenAI."""
     words = {"api.groq.com": "on_demand", "generativelanguage.googleapis.com": "standard"}
     return words.get(_host(base_url), "default")
 
