@@ -88,11 +88,11 @@ def test_all_prices_are_shown_with_the_one_in_force(console: Console) -> None:
         ],
     }
     table = console.call("prices", "show", "acme/m1").out
-    assert table.startswith("acme/m1 is m1 at acme, sold with a markup of 5 %.\n")
+    assert table.startswith("Model acme/m1: m1 at acme, markup 5%.\n")
     rows = [line.split() for line in table.splitlines()[4:]]
     now, since, never = "2026-11-23T13:12:00.000Z", "modelgates.toml", "2999-01-01T00:00:00.000Z"
     assert rows == [
-        ["no", "ever", "0", "1", "-", "2", "-", since, ids[0]],
+        ["no", "always", "0", "1", "-", "2", "-", since, ids[0]],
         ["yes", now, "0", "3", "0", "4", "-", since, ids[1]],
         ["yes", now, "1000", "3", "0", "5", "-", since, ids[1]],
         ["no", never, "0", "6", "-", "7", "0.01", since, ids[2]],

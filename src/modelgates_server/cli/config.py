@@ -43,7 +43,7 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Explain a configuration file, or list all its problems and exit with code 1.
+    """Explain a configuration file. If it has problems, list them all and exit with code 1.
 
     The command reads keys from the environment, but never shows them. It calls no provider.
     """

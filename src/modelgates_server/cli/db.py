@@ -13,7 +13,7 @@ app = typer.Typer(help="Migrate, inspect and back up the database.", no_args_is_
 
 @app.command(epilog=examples("modelgates db migrate"))
 def migrate(as_json: AsJson = False) -> None:
-    """Create the database, or upgrade an older one to the schema of this version."""
+    """Create the database, or upgrade an older one. Back it up first."""
     applied = database().migrate()
     if as_json:
         show({"applied": applied}, as_json)
@@ -25,7 +25,7 @@ def migrate(as_json: AsJson = False) -> None:
 
 @app.command(epilog=examples("modelgates db status", "modelgates db status --json"))
 def status(as_json: AsJson = False) -> None:
-    """Show the path, size and schema of the database, and how many rows it has."""
+    """Show the path, size, schema and counts of the database."""
     show(database().status(), as_json)
 
 

@@ -46,9 +46,9 @@ def demo(
         int, typer.Option(min=0, max=65535, help="Port to listen on; if taken, a free one is used.")
     ] = 8000,
 ) -> None:
-    """Run the server on a temporary database with an account, credits and keys.
+    """Run the server on a temporary database. It has an account with credits and two keys.
 
-    Ctrl-C stops it and deletes everything.
+    Ctrl-C stops the demo and deletes everything.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     program = _program()

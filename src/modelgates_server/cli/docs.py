@@ -24,5 +24,5 @@ def build(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Write the documentation as files for a static web server below the base URL."""
+    """Write the documentation as static files. Serve them below the base URL."""
     show(wiring.build_docs(output, base_url), as_json)

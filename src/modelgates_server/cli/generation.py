@@ -49,7 +49,7 @@ def show_one(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the receipt of a call: lines of quantity times rate, which add up to its cost."""
+    """Show the receipt of a call. Its lines, quantity times rate, add up to the cost."""
 
     async def read(gateway: Any) -> tuple[Generation, Price | None]:
         call = await _read(gateway, generation, account)

@@ -107,7 +107,7 @@ def export(
         str | None, typer.Option(metavar="ACCOUNT", help="Export this account only.")
     ] = None,
 ) -> None:
-    """Export the journal with exact decimals, for programs and spreadsheets."""
+    """Export the journal for programs and spreadsheets. Amounts are exact decimals."""
 
     async def write_entries(gateway: Any) -> int:
         account_id = None if account is None else (await gateway.accounts.get(account)).id

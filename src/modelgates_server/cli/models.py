@@ -17,9 +17,9 @@ _COLUMNS = ("id", "provider", "context_length", "input_per_million", "output_per
 
 @app.command("list", epilog=examples("modelgates models list", "modelgates models list --json"))
 def list_all(as_json: AsJson = False) -> None:
-    """List the models in the configuration, with their prices per million tokens.
+    """List the models that clients can call. Prices are per million tokens, markup included.
 
-    Prices include the markup and apply to short prompts. `prices show` lists all prices of a model.
+    The prices of short prompts are shown. `prices show` lists all prices of a model.
     """
     offered = catalog.plan([], catalog.valid())[1]
     records = [
