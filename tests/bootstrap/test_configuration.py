@@ -182,10 +182,8 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
         "`accounts.acme`",
     ]  # fmt: skip
     assert configuration.models == ()
-    with pytest.raises(
-        InvalidInput,
-        match=r"modelgates.toml: `providers\.one.*`modelgates config check` lists all problems\.$",
-    ):
+    message = r"modelgates.toml: `providers\.one.*`modelgates config check` lists all problems\.$"
+    with pytest.raises(InvalidInput, match=message):
         valid_configuration(configuration.path, {})
 
 

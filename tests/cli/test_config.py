@@ -1,9 +1,12 @@
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.cli.console import Console
+from tests.cli.test_program_reference import compare_text
 
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "configuration.md"
 EXAMPLE = Path(__file__).parents[2] / "modelgates.example.toml"
 FILE = """
 markup_bp = 500
@@ -146,6 +149,15 @@ def test_example_file_is_explained(console: Console) -> None:
     assert (ended.code, ended.err) == (0, "")
     for name in ("openai/gpt-4o-mini", "azure/gpt-4o", "local/llama3.2", "sandbox/echo"):
         assert f"\nModel {name}: " in ended.out
+
+
+def test_documentation_shows_the_printed_explanation(console: Console) -> None:
+    text = DOCUMENTATION.read_text(encoding="utf-8")
+    file, *_ = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    [shown] = re.findall(r"^\$ modelgates config check\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    write(console, file)
+    console.environment["OPENAI_API_KEY"] = "sk-1"
+    compare_text(shown.splitlines(), console.call("config", "check").out, {})
 
 
 @pytest.mark.parametrize(
