@@ -148,7 +148,7 @@ def _sentence(finding: Finding) -> str:
 def _verdict(findings: list[Finding]) -> str:
     first = next((finding for finding in findings if finding.account_id), findings[0])
     where = f"Account {first.account_id}" if first.account_id else "The database"
-    return f"{where} is broken ({first.invariant}): {first.message}"
+    return f"{where} is broken ({first.invariant}): {first.message.removesuffix('.')}."
 
 
 def _line(entry: Entry) -> str:
