@@ -109,9 +109,9 @@ def test_account_is_not_closed_without_confirmation(console: Console) -> None:
         (["account", "create", "red \x1b[31m"], "control or other unprintable character"),
         (["account", "create", "Acme", "--min-balance", "1"], "zero or negative"),
         (["account", "create", "Acme", "--min-balance", "NaN"], "'NaN' is not an exact decimal"),
-        (["account", "show", "user_unknown"], "there is no account 'user_unknown'"),
-        (["account", "show", "' or 1=1 --"], "there is no account"),
-        (["account", "close", "user_0000000000000000000000", "--yes"], "there is no account"),
+        (["account", "show", "user_unknown"], "Account 'user_unknown' does not exist"),
+        (["account", "show", "' or 1=1 --"], "does not exist"),
+        (["account", "close", "user_0000000000000000000000", "--yes"], "does not exist"),
     ],
 )
 def test_invalid_account_is_rejected(console: Console, words: list[str], why: str) -> None:

@@ -125,7 +125,10 @@ def test_unknown_account_gets_no_credits(console: Console) -> None:
     console.call("db", "migrate")
     for account in ("user_0000000000000000000000", "Acme Lab"):
         for words in (["show", account], ["grant", account, "5"], ["adjust", account, "5"]):
-            assert "there is no account" in console.call("credits", *words).refusal
+            assert (
+                "does not exist. `modelgates account list`"
+                in console.call("credits", *words).refusal
+            )
 
 
 def test_invalid_reason_or_reference_is_rejected(console: Console) -> None:

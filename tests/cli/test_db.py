@@ -97,7 +97,9 @@ def test_backup_does_not_overwrite_files(console: Console, tmp_path: Path) -> No
     console.account()
     mine = tmp_path / "mine.txt"
     mine.write_text("mine")
-    assert "exists already" in console.call("db", "backup", "mine.txt").refusal
+    assert (
+        "mine.txt exists. Choose another name" in console.call("db", "backup", "mine.txt").refusal
+    )
     assert mine.read_text() == "mine"
     assert "nowhere" in console.call("db", "backup", "nowhere/copy.db").refusal
 
@@ -121,7 +123,7 @@ def test_migration_is_applied_once(console: Console) -> None:
 
 @pytest.mark.parametrize("verb", [["status"], ["backup", "copy.db"]])
 def test_read_only_command_creates_no_database(console: Console, verb: list[str]) -> None:
-    assert "there is no database at" in console.call("db", *verb).refusal
+    assert "There is no database at" in console.call("db", *verb).refusal
     assert list(console.folder.iterdir()) == []
 
 
@@ -133,7 +135,7 @@ def test_newer_schema_gives_a_one_line_error(console: Console) -> None:
     for words in (["account", "list"], ["ledger", "verify"], ["serve"], ["account", "create", "x"]):
         refusal = console.call(*words).refusal
         assert "schema 99" in refusal
-        assert "upgrade" in refusal
+        assert "Upgrade this one" in refusal
     assert console.call("db", "status", "--json").json["schema"] == 99
 
 
@@ -174,7 +176,7 @@ def test_unwritable_folder_gives_a_one_line_error(console: Console, tmp_path: Pa
     "words", ["account list", "key list --account user_x", "credits show user_x", "ledger verify"]
 )
 def test_missing_database_is_an_error_and_not_an_empty_ledger(console: Console, words: str) -> None:
-    assert "there is no database at" in console.call(*words.split()).refusal
+    assert "There is no database at" in console.call(*words.split()).refusal
     assert list(console.folder.glob("modelgates.db*")) == []
 
 

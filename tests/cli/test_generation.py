@@ -283,7 +283,4 @@ def test_generation_is_found_on_any_account_or_on_a_given_one(
     assert (
         console.call("generation", "show", "gen-1").refusal == "Generation `gen-1` was not found."
     )
-    assert (
-        "there is no account"
-        in console.call("generation", "show", ID, "--account", "user_x").refusal
-    )
+    assert "does not exist" in console.call("generation", "show", ID, "--account", "user_x").refusal

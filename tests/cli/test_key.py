@@ -133,7 +133,10 @@ def test_usage_of_a_key_counts_against_its_limit(console: Console) -> None:
         (["--kind", "inference", "--limit-reset", "daily"], "limit_reset needs a limit"),
         (["--kind", "management", "--limit", "5"], "a limit is for inference keys"),
         (["--kind", "viewer", "--name", ""], "the name must have 1 to 255 characters"),
-        (["--kind", "viewer", "--expires-at", "2020-01-01T00:00:00Z"], "lies in the past"),
+        (
+            ["--kind", "viewer", "--expires-at", "2020-01-01T00:00:00Z"],
+            "`expires_at` is in the past: 2020",
+        ),
         (["--kind", "viewer", "--expires-at", "tomorrow"], "is not a UTC time like 2030-"),
         (["--kind", "viewer", "--account", UNKNOWN], "no account"),
         (["--kind", "viewer", "--account", "Acme Lab"], "no account"),
@@ -147,7 +150,10 @@ def test_invalid_key_is_rejected(console: Console, words: list[str], why: str) -
 
 def test_key_list_of_an_unknown_account_is_an_error(console: Console) -> None:
     console.call("db", "migrate")
-    assert "there is no account" in console.call("key", "list", "--account", UNKNOWN).refusal
+    assert (
+        "does not exist. `modelgates account list`"
+        in console.call("key", "list", "--account", UNKNOWN).refusal
+    )
 
 
 @pytest.mark.parametrize("verb", ["show", "disable", "enable", "delete"])

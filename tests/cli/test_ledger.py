@@ -160,7 +160,7 @@ def test_export_overwrites_nothing_and_leaves_no_partial_file(
 def test_journal_of_an_unknown_account_is_an_error(console: Console, words: list[str]) -> None:
     console.call("db", "migrate")
     refusal = console.call("ledger", *words, "user_0000000000000000000000").refusal
-    assert "there is no account" in refusal
+    assert "does not exist. `modelgates account list`" in refusal
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])
