@@ -33,7 +33,7 @@ class Gateway:
         self.store = store
 
     async def start(self, *rates: tuple[int | None, str], at_ms: int = T0_MS) -> Catalog:
-        """Start with a file of dated rates."""
+        """Starts with a file of dated rates."""
         tables = [
             f"{{ {f'from = {format_instant(from_ms)}, ' if from_ms is not None else ''}"
             f'input = "{rate}", output = "0" }}'

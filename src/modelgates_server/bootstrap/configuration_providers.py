@@ -34,7 +34,7 @@ _KNOWN_HOSTS: dict[str, UsageRules] = {
         known_reasoning=ReasoningTokens.IN_TOTAL
     ),
 }
-"""How providers count, by patterns of their hosts. Used only if the figures do not decide."""
+"""How providers count, by patterns of their hosts. Used only if the figures are ambiguous."""
 
 
 class KeyMissing(Exception):

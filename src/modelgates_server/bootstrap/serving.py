@@ -51,7 +51,7 @@ log = structlog.get_logger()
 
 
 def create_app(settings: Settings, configuration: Configuration, catalog: Catalog) -> App:
-    """The HTTP application of one server process; it opens the database."""
+    """Returns the HTTP application of one server process, and opens the database."""
     logs.configure(settings.log_level)
     services = compose(
         open_store(database(settings).path),

@@ -203,7 +203,7 @@ def _dollars(pico: int | None) -> str | None:
 
 
 def _service_tier(generation: Generation) -> str | None:
-    """Returns the service tiers that the provider reported, that was requested and was charged."""
+    """Returns the service tier that the provider reported, with the requested and charged ones."""
     served, requested = generation.service_tier, generation.requested_service_tier
     if served is None and requested is None:
         return None

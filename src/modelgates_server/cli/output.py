@@ -1,4 +1,4 @@
-"""The output of commands: JSON for scripts, tables for people, and all else on standard error.
+"""The output of commands: JSON for scripts, tables for people; messages go to standard error.
 
 In JSON, amounts are exact decimals of US dollars as text, and times are ISO 8601 in UTC.
 """
