@@ -54,7 +54,6 @@ CHECKED = {
 ON_THE_MACHINE = "test_guides_machine.py runs it on a machine that is made up"
 NOT_RUN = {
     ("docs/concepts/architecture.md", "   HTTP ──►"): "a picture",
-    ("docs/configuration.md", "$ export OPENAI"): "tests/cli/test_config.py compares it",
     ("docs/reference/cli.md", "$ modelgates"): "tests/cli/test_program_reference.py runs it",
     ("docs/reference/cli.md", "generation     gen-"): "tests/cli/test_generation.py has its like",
     ("docs/guides/overview/quickstart.md", "kill %1"): "it needs a key of OpenAI",
@@ -66,6 +65,7 @@ NOT_RUN = {
     ("docs/guides/operating.md", "17 3 * * *"): "a line of a crontab",
     ("docs/guides/operating.md", "sudo systemctl"): ON_THE_MACHINE,
     ("docs/guides/operating.md", "journalctl"): ON_THE_MACHINE,
+    ("docs/configuration.md", "$ export OPENAI"): "tests/cli/test_config.py compares it",
 }
 """Blocks that are neither run nor checked here, by page and beginning, with the reason."""
 
