@@ -1,4 +1,4 @@
-"""Where settings come from, and what stands over what."""
+"""The sources of settings, and their precedence."""
 
 from pathlib import Path
 
@@ -16,7 +16,9 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(NAME, raising=False)
 
 
-def test_what_stands_nearer_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_source_that_sets_a_value_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert load_settings().database_url == "sqlite:///modelgates.db"
     (tmp_path / ".env").write_text(f"{NAME}=sqlite:///dotenv.db\n")
     assert load_settings().database_url == "sqlite:///dotenv.db"
@@ -30,23 +32,23 @@ def test_what_stands_nearer_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", None])
-def test_a_file_that_cannot_be_read_is_one_line(
+def test_unreadable_file_gives_a_one_line_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
 ) -> None:
     if content:
         (tmp_path / "secret").write_bytes(content)
     monkeypatch.setenv(f"{NAME}_FILE", str(tmp_path / "secret"))
-    with pytest.raises(InvalidInput, match="the file of a setting cannot be read"):
+    with pytest.raises(InvalidInput, match="The file of a setting cannot be read"):
         load_settings()
 
 
-def test_a_dotenv_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+def test_dotenv_that_is_not_text_gives_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InvalidInput, match="cannot be read"):
         load_settings()
 
 
-def test_old_name_of_a_setting_works_wherever_settings_come_from(
+def test_deprecated_name_works_in_every_source_of_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert old_settings() == {}
@@ -61,7 +63,7 @@ def test_old_name_of_a_setting_works_wherever_settings_come_from(
     assert load_settings().max_body_mib == 7
 
 
-def test_old_name_of_a_setting_is_refused_when_the_new_one_is_set_as_well(
+def test_deprecated_name_is_rejected_when_the_new_name_is_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MODELGATES_MAX_BODY_MB", "5")
@@ -70,9 +72,28 @@ def test_old_name_of_a_setting_is_refused_when_the_new_one_is_set_as_well(
         load_settings()
 
 
-def test_old_name_is_never_suggested_for_a_misspelt_setting(
+def test_deprecated_name_is_never_suggested_for_a_misspelled_setting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MODELGATES_MAX_BODY_M", "5")
-    with pytest.raises(InvalidInput, match=r"did you mean MODELGATES_MAX_BODY_MIB\?"):
+    with pytest.raises(InvalidInput, match=r"Did you mean `MODELGATES_MAX_BODY_MIB`\?"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("PORT", "70000", "must be less than or equal to 65535, not `70000`"),
+        ("PORT", "http", "must be a valid integer, not `http`"),
+        ("ALLOW_UNKNOWN_KEY_MEMBERS", "maybe", "must be a valid boolean, not `maybe`"),
+        ("LOG_LEVEL", "loud", "must be `debug`, `info`, `warning` or `error`, not `loud`"),
+        ("METRICS_TOKEN", "secret", "must have at least 16 characters"),
+    ],
+)
+def test_invalid_value_is_repeated_unless_it_may_be_a_secret(
+    name: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"MODELGATES_{name}", value)
+    with pytest.raises(InvalidInput) as error:
+        load_settings()
+    assert str(error.value) == f"`MODELGATES_{name}` {message}. See docs/settings.md."

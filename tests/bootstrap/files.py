@@ -1,4 +1,4 @@
-"""Configuration files as tests write them."""
+"""Helpers that write and read configuration files in tests."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,14 +36,14 @@ def read(
 
 
 def configured(folder: Path, text: str) -> Configuration:
-    """A configuration without mistakes."""
+    """Reads a file that must have no problems."""
     configuration, problems = read(folder, text)
     assert not problems
     return configuration
 
 
 def problem(folder: Path, text: str, environment: Mapping[str, str] | None = None) -> str:
-    """What is wrong with a file, where it is one thing."""
+    """Returns the only problem of a file."""
     _, problems = read(folder, text, environment)
     assert len(problems) == 1, problems
     return problems[0]

@@ -45,7 +45,7 @@ def client(services: Services, options: WebOptions) -> httpx.AsyncClient:
     return async_http_client(transport=transport, base_url="http://gateway")
 
 
-async def test_metrics_are_served_when_the_token_is_an_option(services: Services) -> None:
+async def test_metrics_are_served_when_a_token_is_set(services: Services) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with (
         client(services, OPTIONS) as without,
@@ -55,7 +55,7 @@ async def test_metrics_are_served_when_the_token_is_an_option(services: Services
         assert (await with_token.get("/metrics", headers=headers)).status_code == 200
 
 
-async def test_public_url_is_in_the_description_and_in_the_documentation(
+async def test_public_url_is_in_the_openapi_document_and_the_documentation(
     services: Services,
 ) -> None:
     url = "https://gateway.example/llm"
@@ -64,7 +64,7 @@ async def test_public_url_is_in_the_description_and_in_the_documentation(
         assert url in (await public.get("/llms.txt")).text
 
 
-async def test_unknown_members_of_a_key_are_accepted_when_the_option_says_so(
+async def test_unknown_fields_of_a_key_are_accepted_when_the_option_is_set(
     services: Services, customer: Customer
 ) -> None:
     headers = {"Authorization": f"Bearer {customer.management}"}
@@ -72,11 +72,11 @@ async def test_unknown_members_of_a_key_are_accepted_when_the_option_says_so(
     for allow, status in ((False, 400), (True, 201)):
         options = replace(OPTIONS, allow_unknown_key_members=allow)
         async with client(services, options) as api:
-            answer = await api.post("/api/v1/keys", json=key, headers=headers)
-            assert answer.status_code == status
+            response = await api.post("/api/v1/keys", json=key, headers=headers)
+            assert response.status_code == status
 
 
-async def test_request_is_refused_when_its_body_is_above_the_option(
+async def test_request_is_rejected_when_its_body_exceeds_the_option(
     services: Services, customer: Customer
 ) -> None:
     headers = {"Authorization": f"Bearer {customer.inference}"}
@@ -89,9 +89,9 @@ async def test_brand_of_limit_source_is_an_option(services: Services, customer: 
     headers = {"Authorization": f"Bearer {customer.inference}"}
     body = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "hi"}]}
     async with client(services, replace(OPTIONS, limit_source_prefix="acme")) as api:
-        answer = await api.post("/api/v1/chat/completions", json=body, headers=headers)
-    assert answer.status_code == 402
-    assert '"acme_' in answer.text
+        response = await api.post("/api/v1/chat/completions", json=body, headers=headers)
+    assert response.status_code == 402
+    assert '"acme_' in response.text
 
 
 async def test_closing_services_closes_every_provider_and_the_store(

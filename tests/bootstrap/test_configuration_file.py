@@ -25,32 +25,34 @@ MEMBERS = sorted(
 NESTED = {"providers", "models", "accounts"}
 
 
-def members_of(table: type[file.Table]) -> dict[str, object]:
-    """What a table needs."""
-    needed = [name for name, field in file.fields(table).items() if field.is_required()]
-    return tomllib.loads("\n".join(example(table, name) for name in needed))
+def required_fields(table: type[file.Table]) -> dict[str, object]:
+    """The required fields of a table, with their examples as values."""
+    required = [name for name, field in file.fields(table).items() if field.is_required()]
+    return tomllib.loads("\n".join(example(table, name) for name in required))
 
 
 def example(table: type[file.Table], name: str) -> str:
-    """The line that a message says to write."""
-    return file.example(table, name).removeprefix("write, for example, ")
+    """The line of TOML that a message gives as an example."""
+    return file.example(table, name).removeprefix("Example: `").removesuffix("`.")
 
 
 @pytest.mark.parametrize(("table", "name"), MEMBERS)
-def test_what_a_message_says_to_write_is_accepted(table: type[file.Table], name: str) -> None:
+def test_example_in_a_message_is_valid(table: type[file.Table], name: str) -> None:
     if name in NESTED:
         return
     given = tomllib.loads(example(table, name))
-    read = file.read_table("", {**members_of(table), **given}, table)
+    read = file.read_table("", {**required_fields(table), **given}, table)
     assert isinstance(read, table)
 
 
 UNUSUAL = {*Meter, "output_modalities"} - {"input", "output", "cache_read", "request"}
-"""Members that the example leaves out: most models have no such rate."""
+"""Fields that the example file leaves out, because most models have no such rate."""
 
 
 @pytest.mark.parametrize(("table", "name"), MEMBERS)
-def test_every_member_is_documented_and_in_the_example(table: type[file.Table], name: str) -> None:
+def test_every_field_is_documented_and_in_the_example_file(
+    table: type[file.Table], name: str
+) -> None:
     docs = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     example = (ROOT / "modelgates.example.toml").read_text(encoding="utf-8")
     assert (f"`[{name}." if name in NESTED else f"`{name}`") in docs
@@ -60,7 +62,7 @@ def test_every_member_is_documented_and_in_the_example(table: type[file.Table], 
         assert re.search(rf"\b{name}( =|\]\]|\.)", example), table
 
 
-def test_no_member_is_documented_that_does_not_exist() -> None:
+def test_documented_fields_all_exist() -> None:
     docs = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `(\w+)`", docs, re.MULTILINE))
     assert documented == {name for _, name in MEMBERS} - NESTED
@@ -71,30 +73,36 @@ def test_no_member_is_documented_that_does_not_exist() -> None:
     [
         (
             "input = 0.00000015",
-            "x.input must be text in quotes, not a number: write, for example, input = ",
+            "`x.input` must be text in quotes, not a number. Example: `input = ",
         ),
-        ("inptu = '1'", "x.inptu is not known: did you mean input?"),
-        ("zzz = '1'", "x.zzz is not known: there are input, cache_read, "),
+        ("inptu = '1'", "`x.inptu` is not a known field. Did you mean `input`?"),
+        ("zzz = '1'", "`x.zzz` is not a known field. Known fields are `input`, `cache_read`, "),
         (
             "from = 2026-12-01",
-            "x.from must be a time in UTC, not a day: write, for example, from = 2026",
+            "`x.from` must be a time in UTC, not a day. Example: `from = 2026",
         ),
-        ("from = 2026-12-01T00:00:00", "x.from must be a time in UTC, with its time zone: write, "),
-        ("tiers = [{ input = '1' }]", "x.tiers[0].above is missing: write, for example, above = 2"),
+        (
+            "from = 2026-12-01T00:00:00",
+            "`x.from` must be a time in UTC, with its time zone, not `2026-12-01T00:00:00`. Exam",
+        ),
+        ("tiers = [{ input = '1' }]", "`x.tiers[0].above` is missing. Example: `above = 2"),
         (
             "tiers = [{ above = 0 }]",
-            "x.tiers[0].above must be at least 1: write, for example, above = 2000",
+            "`x.tiers[0].above` must be at least 1, not `0`. Example: `above = 2000",
         ),
-        ("tiers = [{ above = 1, zzz = 1 }]", "x.tiers[0].zzz is not known: there are input, "),
+        (
+            "tiers = [{ above = 1, zzz = 1 }]",
+            "`x.tiers[0].zzz` is not a known field. Known fields are `input`, ",
+        ),
     ],
 )
-def test_a_price_s_mistake_is_told_by_its_place(text: str, expected: str) -> None:
-    with pytest.raises(InvalidInput) as refusal:
+def test_invalid_price_field_is_named_by_its_path(text: str, expected: str) -> None:
+    with pytest.raises(InvalidInput) as error:
         file.read_table("x", tomllib.loads(text), file.PriceTable)
-    assert str(refusal.value).startswith(expected)
+    assert str(error.value).startswith(expected)
 
 
-def test_a_price_in_the_wrong_form_is_told_how_to_name_another_model_s() -> None:
+def test_price_of_another_model_in_prices_is_rejected_with_price_from() -> None:
     members = tomllib.loads('provider = "x"\nprices = "openai/gpt-4o"')
-    with pytest.raises(InvalidInput, match='write, for example, price_from = "openai/gpt-4o"'):
+    with pytest.raises(InvalidInput, match=r'set `price_from`\. Example: `price_from = "openai'):
         file.read_table("x", members, file.ModelTable)

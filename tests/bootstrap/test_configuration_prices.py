@@ -23,7 +23,7 @@ def rates(**each: str) -> dict[Meter, Decimal]:
     return {Meter(meter): read_rate(rate) for meter, rate in each.items()}
 
 
-def test_a_provider_s_prices_apply_by_the_exact_name_of_the_model(tmp_path: Path) -> None:
+def test_price_list_of_a_provider_applies_by_exact_model_name(tmp_path: Path) -> None:
     table = '[models."a/b"]\nprovider = "openai"\nmax_output_tokens = 5\nupstream_model = '
     [price] = prices(tmp_path, f'{OPENAI}{table}"gpt-4o-mini"\n')
     assert price.endpoint_id == "openai:gpt-4o-mini"
@@ -33,33 +33,31 @@ def test_a_provider_s_prices_apply_by_the_exact_name_of_the_model(tmp_path: Path
     )
     message = problem(tmp_path, f'{OPENAI}{table}"gpt-4o-mini-2"\n')
     assert message.startswith(
-        f'models."a/b" has no price: {seeds().source} has no price of exactly'
+        f'`models."a/b"` has no price. {seeds().source} has no price for exactly'
     )
     assert '[[models."a/b".prices]]' in message
     assert 'price_from = "openai/gpt-4o"' in message
 
 
-def test_a_model_that_has_no_price_is_refused_and_not_free(tmp_path: Path) -> None:
+def test_model_without_a_price_is_rejected(tmp_path: Path) -> None:
     message = problem(tmp_path, OWN)
-    assert message.startswith(
-        'models."acme/m1" has no price: its provider does not say whose prices'
-    )
+    assert message.startswith('`models."acme/m1"` has no price. Its provider has no `price_list`.')
 
 
-def test_a_model_may_have_the_price_of_another(tmp_path: Path) -> None:
+def test_model_can_use_the_price_of_another_model(tmp_path: Path) -> None:
     [price] = prices(tmp_path, OWN + 'price_from = "openai/gpt-4o"\n')
     assert price.endpoint_id == "local:m1"
     assert price.source == f"{seeds().source} openai/gpt-4o"
     message = problem(tmp_path, OWN + 'price_from = "openai/gpt-4"\nprices = [{ input = "0" }]\n')
-    assert message.endswith("has both price_from and prices: remove one of them")
+    assert message.endswith("has both `price_from` and `prices`. Remove one of them.")
 
 
-def test_all_dated_prices_of_a_seed_are_taken(tmp_path: Path) -> None:
+def test_all_dated_prices_of_a_seed_are_used(tmp_path: Path) -> None:
     table = '[models."a/o3"]\nprovider = "openai"\nmax_output_tokens = 5\n'
     assert [price.from_ms for price in prices(tmp_path, OPENAI + table)] == [0, 1_749_513_600_000]
 
 
-def test_own_prices_are_read_exactly_with_their_dates_and_tiers(tmp_path: Path) -> None:
+def test_own_prices_are_exact_with_their_dates_and_tiers(tmp_path: Path) -> None:
     second = """
     [[models."acme/m1".prices]]
     from = 2026-12-01T01:00:00+01:00
@@ -83,12 +81,12 @@ def test_own_prices_are_read_exactly_with_their_dates_and_tiers(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("rate", ["-1", "NaN", "1e-7", "Infinity", "", "1001", "0,1", "free"])
-def test_a_rate_that_is_none_is_refused_by_its_place(rate: str, tmp_path: Path) -> None:
+def test_invalid_rate_is_rejected_with_its_path(rate: str, tmp_path: Path) -> None:
     message = problem(tmp_path, OWN + f'prices = [{{ input = "0", output = "{rate}" }}]\n')
-    assert message.startswith(f'models."acme/m1".prices[0].output: {rate!r} is not a price')
+    assert message.startswith(f'`models."acme/m1".prices[0].output`: {rate!r} is not a price')
     nested = f'{{ input = "0", output = "0", tiers = [{{ above = 5, input = "{rate}" }}] }}'
     message = problem(tmp_path, OWN + f"prices = [{nested}]\n")
-    assert message.startswith('models."acme/m1".prices[0].tiers[0].input: ')
+    assert message.startswith('`models."acme/m1".prices[0].tiers[0].input`: ')
 
 
 @pytest.mark.parametrize(
@@ -96,45 +94,48 @@ def test_a_rate_that_is_none_is_refused_by_its_place(rate: str, tmp_path: Path) 
     [
         (
             '{ output = "0" }',
-            'prices[0].input is missing: write, for example, input = "0.00000015"',
+            'prices[0].input` is missing. Example: `input = "0.00000015"`.',
         ),
-        ('{ input = "0" }', " has a price without output: "),
-        (f"{{ {CHAT} }}, {{ {CHAT} }}", " has two prices without from: give the newer one a later"),
+        ('{ input = "0" }', "` has a price without a rate for `output`. "),
+        (
+            f"{{ {CHAT} }}, {{ {CHAT} }}",
+            "` has two prices without `from`. Give the newer one a later",
+        ),
         (
             f"{{ from = 2026-12-01T00:00:00Z, {CHAT} }}, {{ from = 2026-12-01T00:00:00Z, {CHAT} }}",
-            " has two prices from 2026-12-01T00:00:00.000Z: give the newer one a later date",
+            "` has two prices from 2026-12-01T00:00:00.000Z. Give the newer one a later date.",
         ),
         (
             f"{{ from = 1969-12-31T00:00:00Z, {CHAT} }}",
-            "prices[0].from: '1969-12-31T00:00:00+00:00'",
+            "prices[0].from`: '1969-12-31T00:00:00+00:00'",
         ),
         (
             f"{{ {CHAT}, tiers = [{{ above = 5 }}, {{ above = 5 }}] }}",
-            "prices[0] has two tiers above 5: leave one of them out",
+            "prices[0]` has two tiers above 5 tokens. Remove one.",
         ),
     ],
 )
-def test_a_price_that_leaves_a_doubt_is_refused(text: str, expected: str, tmp_path: Path) -> None:
+def test_ambiguous_price_is_rejected(text: str, expected: str, tmp_path: Path) -> None:
     message = problem(tmp_path, OWN + f"prices = [{text}]\n")
-    assert message.removeprefix('models."acme/m1"').removeprefix(".").startswith(expected)
+    assert message.removeprefix('`models."acme/m1"').removeprefix(".").startswith(expected)
 
 
-def test_a_free_model_must_say_so(tmp_path: Path) -> None:
+def test_explicit_zero_rates_make_a_model_free(tmp_path: Path) -> None:
     [price] = prices(tmp_path, OWN + FREE)
     assert price.is_free
 
 
-def test_embeddings_need_no_price_of_output(tmp_path: Path) -> None:
+def test_embeddings_need_no_rate_for_output(tmp_path: Path) -> None:
     lines = MODEL.replace("max_output_tokens = 100", 'kind = "embeddings"')
     [price] = prices(tmp_path, LOCAL + lines + 'prices = [{ input = "0.001" }]\n')
     assert price.tiers[0].rates == rates(input="0.001", output="0")
     seeded = '[models."a/text-embedding-3-small"]\nprovider = "openai"\n'
-    assert "has a price without output" in problem(tmp_path, OPENAI + seeded)
+    assert "has a price without a rate for `output`" in problem(tmp_path, OPENAI + seeded)
     [price] = prices(tmp_path, OPENAI + seeded + 'kind = "embeddings"\n')
     assert price.tiers[0].rates == rates(input="0.00000002", output="0")
 
 
-def test_the_context_is_known_from_a_seed_beside_an_own_price(tmp_path: Path) -> None:
+def test_context_comes_from_a_seed_when_a_model_sets_its_price(tmp_path: Path) -> None:
     table = (
         f'[models."a/gpt-4o"]\nprovider = "openai"\nmax_output_tokens = 5\nprices = [{{{CHAT}}}]\n'
     )
@@ -142,21 +143,22 @@ def test_the_context_is_known_from_a_seed_beside_an_own_price(tmp_path: Path) ->
     assert model.context_tokens == 128_000
 
 
-def test_two_names_of_one_endpoint_have_one_price(tmp_path: Path) -> None:
+def test_models_of_one_endpoint_share_one_price(tmp_path: Path) -> None:
     again = MODEL.replace("acme/m1", "acme/m2") + 'upstream_model = "m1"\n'
     assert len(prices(tmp_path, OWN + FREE + again + FREE)) == 1
     message = problem(tmp_path, OWN + FREE + again + f"prices = [{{ {CHAT} }}]\n")
     assert message.startswith(
-        'models."acme/m2" and models."acme/m1" are one model of local, m1, at two'
+        '`models."acme/m2"` and `models."acme/m1"` are the same model, `m1` of `local`, with '
+        "different prices."
     )
 
 
-def test_an_id_follows_from_what_a_price_says() -> None:
+def test_id_of_a_price_depends_on_its_content_only() -> None:
     def row(rate: str, from_ms: int = 0, endpoint: str = "a:b", after: str | None = None) -> str:
         tiers = (Tier(0, rates(input=rate, output="1")),)
         return price_row(endpoint, from_ms, "test", tiers, after=after).id
 
-    # Written out, because another way to make ids would add all prices of all books once more.
+    # A literal, because another way to derive ids would add every price to every book once more.
     assert row("0.10") == row("0.1") == "price_80f1caffc804e7d0"
     ids = [
         row("0.1"), row("0.2"), row("0.1", 5), row("0.1", endpoint="a:c"),
@@ -177,7 +179,7 @@ FLEX = '[models."acme/m1".prices.service_tier.flex]\n'
 
 
 def service_tier(folder: Path, members: str) -> tuple[Tier, ...]:
-    """The tiers of `flex` with these members, in a table after that of the standard rates."""
+    """The tiers of `flex`, whose table has these fields and follows that of the standard rates."""
     [price] = prices(folder, OWN + TIERED + FLEX + members)
     assert price.tiers[:2] == (
         Tier(0, rates(input="0.001", cache_read="0.0001", output="0.002")),
@@ -187,7 +189,7 @@ def service_tier(folder: Path, members: str) -> tuple[Tier, ...]:
     return price.tiers[2:]
 
 
-def test_rate_that_a_service_tier_does_not_name_is_that_of_the_table_around_it(
+def test_service_tier_inherits_the_rates_of_the_enclosing_table(
     tmp_path: Path,
 ) -> None:
     assert service_tier(tmp_path, 'output = "0.001"\n') == (
@@ -201,7 +203,7 @@ def test_rate_that_a_service_tier_does_not_name_is_that_of_the_table_around_it(
     )
 
 
-def test_service_tier_may_have_tiers_of_its_own(tmp_path: Path) -> None:
+def test_service_tier_can_have_separate_tiers(tmp_path: Path) -> None:
     own = """
     input = "0.0005"
     cache_read = "0.0001"
@@ -209,9 +211,9 @@ def test_service_tier_may_have_tiers_of_its_own(tmp_path: Path) -> None:
     """
     message = problem(tmp_path, OWN + TIERED + FLEX + own)
     assert message == (
-        'models."acme/m1".prices[0].service_tier.flex has one rate for input, and the table around '
-        'it another above 1000 tokens: say which holds there, in models."acme/m1".prices[0]'
-        ".service_tier.flex.tiers"
+        '`models."acme/m1".prices[0].service_tier.flex` has one rate for `input`, but the '
+        "enclosing table has another one above 1000 tokens. Set the rate for long prompts in "
+        '`models."acme/m1".prices[0].service_tier.flex.tiers`.'
     )
     own = own.replace('"0.009"', '"0.009", input = "0.0016"')
     base = {"cache_read": "0.0001", "output": "0.002"}
@@ -231,7 +233,7 @@ def test_service_tier_belongs_to_the_price_above_it(tmp_path: Path) -> None:
     assert second.tiers[1].rates == rates(input="0.5", output="1")
 
 
-def test_several_service_tiers_may_be_priced_by_any_name(tmp_path: Path) -> None:
+def test_several_service_tiers_can_be_priced_by_any_name(tmp_path: Path) -> None:
     more = FLEX.replace("flex", "on_demand_2")
     [price] = prices(tmp_path, OWN + FIRST + FLEX + more + 'request = "0.1"\n')
     assert price.service_tiers == ("flex", "on_demand_2")
@@ -261,34 +263,35 @@ reasoning = "0.003"
         ),
     ],
 )
-def test_service_tier_is_refused_when_it_names_a_rate_without_its_parts(
+def test_service_tier_is_rejected_when_it_sets_a_rate_without_its_parts(
     members: str, whole: str, part: str, tmp_path: Path
 ) -> None:
     assert problem(tmp_path, f"{OWN}{APART}{FLEX}{members}\n") == (
-        f'models."acme/m1".prices[0].service_tier.flex has a rate for {whole} and none for {part}, '
-        f"which the table around it prices apart: write what {part} costs at this service tier"
+        f'`models."acme/m1".prices[0].service_tier.flex` has a rate for `{whole}` but none for '
+        f"`{part}`, which the enclosing table prices separately. Add the rate for `{part}` at this "
+        "service tier."
     )
 
 
-def test_service_tier_is_read_when_it_names_a_rate_with_its_parts(tmp_path: Path) -> None:
+def test_service_tier_is_accepted_when_it_sets_a_rate_with_its_parts(tmp_path: Path) -> None:
     [price] = prices(tmp_path, f'{OWN}{APART}{FLEX}output = "0.004"\nreasoning = "0.006"\n')
     assert price.tiers[1].rates == {
         **price.tiers[0].rates,
         **rates(output="0.004", reasoning="0.006"),
     }
-    # A part alone says nothing of its whole.
+    # The rate of a part does not change the rate of the whole.
     [price] = prices(tmp_path, f'{OWN}{APART}{FLEX}reasoning = "0.006"\n')
     assert price.tiers[1].rates[Meter.OUTPUT] == Decimal("0.002")
 
 
-def test_price_is_the_same_when_its_service_tiers_stand_in_another_order(tmp_path: Path) -> None:
+def test_price_does_not_depend_on_the_order_of_service_tiers(tmp_path: Path) -> None:
     flex, batch = FLEX + 'request = "1"\n', FLEX.replace("flex", "batch") + 'request = "2"\n'
     first, second = (prices(tmp_path, OWN + FIRST + text) for text in (flex + batch, batch + flex))
     assert first == second
     assert first[0].service_tiers == ("batch", "flex")
 
 
-def test_embeddings_need_no_price_of_output_at_a_service_tier(tmp_path: Path) -> None:
+def test_embeddings_need_no_rate_for_output_at_a_service_tier(tmp_path: Path) -> None:
     lines = MODEL.replace("max_output_tokens = 100", 'kind = "embeddings"')
     own = 'prices = [{ input = "0.001", service_tier = { batch = { input = "0.0005" } } }]\n'
     [price] = prices(tmp_path, LOCAL + lines + own)
@@ -298,44 +301,54 @@ def test_embeddings_need_no_price_of_output_at_a_service_tier(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "members", "expected"),
     [
-        ("flex", 'inptu = "1"', ".service_tier.flex.inptu is not known: did you mean input?"),
-        ("flex", 'input = "-1"', ".service_tier.flex.input: '-1' is not a price in dollars"),
+        (
+            "flex",
+            'inptu = "1"',
+            ".service_tier.flex.inptu` is not a known field. Did you mean `input`?",
+        ),
+        ("flex", 'input = "-1"', ".service_tier.flex.input`: '-1' is not a price in dollars"),
         (
             "flex",
             "input = 1",
-            ".service_tier.flex.input must be text in quotes, not a whole number: write, ",
+            ".service_tier.flex.input` must be text in quotes, not a whole number. Example: ",
         ),
-        ("flex", "above = 1", ".service_tier.flex.above is not known: there are input, "),
-        ("flex", 'from = "x"', ".service_tier.flex.from is not known"),
+        (
+            "flex",
+            "above = 1",
+            ".service_tier.flex.above` is not a known field. Known fields are `input`, ",
+        ),
+        ("flex", 'from = "x"', ".service_tier.flex.from` is not a known field."),
         (
             "flex",
             "tiers = [{ above = 5 }, { above = 5 }]",
-            ".service_tier.flex has two tiers above 5: leave one of them out",
+            ".service_tier.flex` has two tiers above 5 tokens. Remove one.",
         ),
         *(
-            (name, 'input = "1"', f".service_tier: '{name}' cannot be priced: name a tier as the")
+            (name, 'input = "1"', f".service_tier` cannot price '{name}'. Use the provider's name")
             for name in ("default", "standard", "auto", "on_demand", "standard_only", "Flex", "a b")
         ),
     ],
 )
-def test_service_tier_that_leaves_a_doubt_is_refused_by_its_place(
+def test_invalid_service_tier_is_rejected_with_its_path(
     name: str, members: str, expected: str, tmp_path: Path
 ) -> None:
     table = FLEX.replace("flex", f'"{name}"')
     message = problem(tmp_path, f"{OWN}{FIRST}{table}{members}\n")
-    assert message.removeprefix('models."acme/m1".prices[0]').startswith(expected)
+    assert message.removeprefix('`models."acme/m1".prices[0]').startswith(expected)
 
 
-def test_service_tier_without_a_price_around_it_is_told_what_to_write(tmp_path: Path) -> None:
+def test_service_tier_without_an_enclosing_price_is_rejected_with_the_remedy(
+    tmp_path: Path,
+) -> None:
     table = '[models."openai/gpt-4o"]\nprovider = "openai"\nmax_output_tokens = 5\n'
     flex = FLEX.replace("acme/m1", "openai/gpt-4o")
     assert problem(tmp_path, OPENAI + table + flex + 'input = "1"\n') == (
-        'models."openai/gpt-4o".prices is one table of several: write the standard rates in '
-        '[[models."openai/gpt-4o".prices]] above it'
+        '`models."openai/gpt-4o".prices` must be a list of tables, not a table. Write the standard '
+        'rates in `[[models."openai/gpt-4o".prices]]` above it.'
     )
 
 
-def test_price_with_a_service_tier_has_another_id() -> None:
+def test_price_with_a_service_tier_has_a_different_id() -> None:
     standard = Tier(0, rates(input="0.10", output="1"))
     others = [
         Tier(0, rates(input=rate, output="1"), name)
@@ -345,7 +358,7 @@ def test_price_with_a_service_tier_has_another_id() -> None:
     assert len(ids | {price_row("a:b", 0, "test", (standard,)).id}) == 4
 
 
-def test_standard_tier_has_another_word_when_a_provider_has_one(tmp_path: Path) -> None:
+def test_standard_service_tier_has_the_name_of_the_provider(tmp_path: Path) -> None:
     def word(base_url: str) -> str:
         provider = f'[providers.local]\nbase_url = "{base_url}"\n'
         [model] = configured(tmp_path, provider + MODEL + FREE).models

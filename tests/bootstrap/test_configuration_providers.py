@@ -10,7 +10,7 @@ IN_TOTAL = UsageRules(known_reasoning=ReasoningTokens.IN_TOTAL)
 
 
 def rules(folder: Path, host: str, lines: str = "") -> UsageRules:
-    """How a provider at a host counts."""
+    """The usage rules of a provider at a host."""
     provider = f'[providers.local]\nbase_url = "https://{host}/v1"\n{lines}\n'
     [model] = configured(folder, provider + MODEL + FREE).models
     return model.endpoint.usage_rules
@@ -31,13 +31,13 @@ def rules(folder: Path, host: str, lines: str = "") -> UsageRules:
         ("not-api.anthropic.com", UsageRules()),
     ],
 )
-def test_host_that_is_known_sets_how_a_provider_counts(
+def test_known_host_determines_how_a_provider_counts(
     host: str, known: UsageRules, tmp_path: Path
 ) -> None:
     assert rules(tmp_path, host) == known
 
 
-def test_setting_of_a_provider_overrides_what_is_known_of_its_host(tmp_path: Path) -> None:
+def test_setting_of_a_provider_overrides_the_rules_of_its_host(tmp_path: Path) -> None:
     lines = 'cache_tokens = "inside"\nreasoning_tokens = "beside"\ntrust_zero_usage = true'
     assert rules(tmp_path, "api.anthropic.com", lines) == UsageRules(
         cache=CacheTokens.INSIDE,
@@ -52,33 +52,37 @@ def test_setting_of_a_provider_overrides_what_is_known_of_its_host(tmp_path: Pat
     [
         (
             'cache_tokens = "in_total"',
-            "cache_tokens must be 'inside' or 'beside': write, for example, ",
+            "cache_tokens` must be `inside` or `beside`, not `in_total`. Example: ",
         ),
-        ('reasoning_tokens = "no"', "reasoning_tokens must be 'inside', 'beside' or 'in_total': "),
-        ("trust_zero_usage = 1", "trust_zero_usage must be true or false, not a whole number: "),
+        (
+            'reasoning_tokens = "no"',
+            "reasoning_tokens` must be `inside`, `beside` or `in_total`, not `no`. ",
+        ),
+        ("trust_zero_usage = 1", "trust_zero_usage` must be true or false, not a whole number. "),
         (
             "default_output_tokens = 0",
-            "default_output_tokens must be at least 1: write, for example, ",
+            "default_output_tokens` must be at least 1, not `0`. Example: ",
         ),
     ],
 )
-def test_wrong_setting_is_refused_with_what_to_write(
+def test_invalid_setting_is_rejected_with_an_example(
     line: str, expected: str, tmp_path: Path
 ) -> None:
-    assert problem(tmp_path, f"{LOCAL}{line}\n").startswith(f"providers.local.{expected}")
+    assert problem(tmp_path, f"{LOCAL}{line}\n").startswith(f"`providers.local.{expected}")
 
 
 @pytest.mark.parametrize("alias", ["other", "OTHER", "o-ther", "O ther", "sandbox"])
-def test_alias_is_refused_when_another_provider_has_that_name(alias: str, tmp_path: Path) -> None:
+def test_alias_is_rejected_when_another_provider_has_that_name(alias: str, tmp_path: Path) -> None:
     others = "".join(f"{LOCAL}".replace(".local", f".{name}") for name in ("other", "o-ther"))
     message = problem(tmp_path, f'{LOCAL}aliases = ["fine", "{alias}"]\n{others}')
     assert message == (
-        f"providers.local.aliases: {alias!r} is another provider here, and a request that chooses "
-        "one by name would get the other: remove it, or rename that provider"
+        f"`providers.local.aliases` contains the name of another provider: `{alias}`. A request "
+        "that selects a provider by name would get the wrong one. Remove the alias, or rename that "
+        "provider."
     )
 
 
-def test_alias_is_accepted_when_it_is_nobody_else_s_name(tmp_path: Path) -> None:
+def test_alias_is_accepted_when_no_other_provider_has_that_name(tmp_path: Path) -> None:
     other = LOCAL.replace(".local", ".other")
     aliases = 'aliases = ["local", "Local Host", "other/turbo", "azure"]\n'
     configured(tmp_path, f'{LOCAL}{aliases}{other}aliases = ["azure"]\n')
@@ -99,6 +103,9 @@ def test_default_limit_of_a_model_overrides_that_of_its_provider(
     assert model.default_output_tokens == default
 
 
-def test_default_limit_above_the_maximum_of_its_model_is_refused(tmp_path: Path) -> None:
+def test_default_limit_above_the_maximum_of_its_model_is_rejected(tmp_path: Path) -> None:
     message = problem(tmp_path, f"{LOCAL}{MODEL}default_output_tokens = 101\n{FREE}")
-    assert message == 'models."acme/m1".default_output_tokens is above max_output_tokens, 100'
+    assert message == (
+        '`models."acme/m1".default_output_tokens` is 101, above `max_output_tokens`, which is 100. '
+        "Lower it."
+    )

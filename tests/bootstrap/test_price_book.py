@@ -26,14 +26,14 @@ A, B, C = "0.001", "0.002", "0.003"
 
 
 class Gateway:
-    """A book that outlives its restarts."""
+    """A price book that is kept across restarts."""
 
     def __init__(self, folder: Path, store: Store) -> None:
         self.folder = folder
         self.store = store
 
     async def start(self, *rates: tuple[int | None, str], at_ms: int = T0_MS) -> Catalog:
-        """Start with a file of dated rates."""
+        """Starts with a file of dated rates."""
         tables = [
             f"{{ {f'from = {format_instant(from_ms)}, ' if from_ms is not None else ''}"
             f'input = "{rate}", output = "0" }}'
@@ -45,10 +45,10 @@ class Gateway:
         return await open_catalog(self.store, configured(self.folder, text), at_ms)
 
     async def rows(self) -> list[tuple[int, str]]:
-        """The whole book of the endpoint, oldest first: since when, and what."""
-        found = [price for price in await self.store.prices() if price.endpoint_id == ENDPOINT]
-        assert len({price.id for price in found}) == len(found)
-        return sorted((price.from_ms, rate(price)) for price in found)
+        """All prices of the endpoint in the book, oldest first: start and rate."""
+        prices = [price for price in await self.store.prices() if price.endpoint_id == ENDPOINT]
+        assert len({price.id for price in prices}) == len(prices)
+        return sorted((price.from_ms, rate(price)) for price in prices)
 
 
 def rate(price: Price) -> str:
@@ -66,7 +66,7 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
     await store.close()
 
 
-async def test_a_first_start_fills_the_book_with_the_dates_of_the_file(gateway: Gateway) -> None:
+async def test_first_start_fills_the_book_with_the_dates_of_the_file(gateway: Gateway) -> None:
     rates = [(None, A), (T0_MS - DAY_MS, B), (T0_MS + DAY_MS, C)]
     catalog = await gateway.start(*rates)
     assert await gateway.rows() == [(0, A), (T0_MS - DAY_MS, B), (T0_MS + DAY_MS, C)]
@@ -74,7 +74,7 @@ async def test_a_first_start_fills_the_book_with_the_dates_of_the_file(gateway: 
     assert now(catalog, T0_MS + DAY_MS) == C
 
 
-async def test_a_restart_adds_nothing(gateway: Gateway) -> None:
+async def test_restart_adds_nothing(gateway: Gateway) -> None:
     rates = [(None, A), (T0_MS + DAY_MS, B)]
     await gateway.start(*rates)
     before = await gateway.store.prices()
@@ -85,7 +85,7 @@ async def test_a_restart_adds_nothing(gateway: Gateway) -> None:
     assert await gateway.store.prices() == before
 
 
-async def test_an_edited_price_takes_over_now_and_not_in_the_past(gateway: Gateway) -> None:
+async def test_edited_price_takes_effect_now_and_not_in_the_past(gateway: Gateway) -> None:
     old = (await gateway.start((None, A))).price(ENDPOINT, T0_MS)
     catalog = await gateway.start((None, B), at_ms=T0_MS + 5)
     assert now(catalog, T0_MS + 5) == B
@@ -93,24 +93,24 @@ async def test_an_edited_price_takes_over_now_and_not_in_the_past(gateway: Gatew
     assert await gateway.store.price(old.id) == old
 
 
-async def test_book_gets_no_row_when_service_tiers_are_written_in_another_order(
+async def test_book_gets_no_row_when_service_tiers_are_reordered(
     gateway: Gateway,
 ) -> None:
     flex, batch = 'flex = { input = "0.1" }', 'batch = { input = "0.2" }'
-    for ms, (one, other) in enumerate([(flex, batch), (batch, flex)]):
-        tables = f'input = "1", output = "0", service_tier = {{ {one}, {other} }}'
+    for ms, (first, second) in enumerate([(flex, batch), (batch, flex)]):
+        tables = f'input = "1", output = "0", service_tier = {{ {first}, {second} }}'
         await gateway.open(f"{LOCAL}{MODEL}prices = [{{ {tables} }}]\n", T0_MS + ms)
     assert await gateway.rows() == [(0, "1")]
 
 
-async def test_an_edit_and_three_restarts_add_one_row(gateway: Gateway) -> None:
+async def test_edit_and_three_restarts_add_one_row(gateway: Gateway) -> None:
     await gateway.start((None, A))
     for ms in (1, 2, DAY_MS):
         await gateway.start((None, B), at_ms=T0_MS + ms)
     assert await gateway.rows() == [(0, A), (T0_MS + 1, B)]
 
 
-async def test_an_edit_that_is_taken_back_brings_the_old_rates_back_with_a_new_date(
+async def test_reverted_edit_restores_the_old_rates_with_a_new_date(
     gateway: Gateway,
 ) -> None:
     ids = []
@@ -123,14 +123,14 @@ async def test_an_edit_that_is_taken_back_brings_the_old_rates_back_with_a_new_d
     assert len(set(ids)) == 4
 
 
-async def test_a_price_of_the_past_that_is_new_keeps_its_date(gateway: Gateway) -> None:
+async def test_new_price_with_a_past_date_keeps_its_date(gateway: Gateway) -> None:
     await gateway.start((None, A))
     catalog = await gateway.start((None, A), (T0_MS - DAY_MS, B))
     assert now(catalog) == B
     assert await gateway.rows() == [(0, A), (T0_MS - DAY_MS, B)]
 
 
-async def test_a_dated_price_that_is_edited_after_its_date_takes_over_now(
+async def test_price_edited_after_its_date_takes_effect_now(
     gateway: Gateway,
 ) -> None:
     await gateway.start((None, A), (T0_MS - DAY_MS, B))
@@ -140,7 +140,7 @@ async def test_a_dated_price_that_is_edited_after_its_date_takes_over_now(
     assert await gateway.rows() == [(0, A), (T0_MS - DAY_MS, B), (T0_MS, C)]
 
 
-async def test_a_price_that_was_removed_is_never_in_force_again(gateway: Gateway) -> None:
+async def test_removed_price_is_never_in_force_again(gateway: Gateway) -> None:
     await gateway.start((None, A), (T0_MS + DAY_MS, B))
     catalog = await gateway.start((None, A), at_ms=T0_MS + 1)
     assert now(catalog, T0_MS + 2 * DAY_MS) == A
@@ -151,7 +151,7 @@ async def test_a_price_that_was_removed_is_never_in_force_again(gateway: Gateway
     assert await gateway.rows() == rows
 
 
-async def test_a_price_in_force_that_was_removed_leaves_the_one_before_it(
+async def test_removing_the_price_in_force_restores_the_one_before(
     gateway: Gateway,
 ) -> None:
     await gateway.start((None, A), (T0_MS - DAY_MS, B))
@@ -159,7 +159,7 @@ async def test_a_price_in_force_that_was_removed_leaves_the_one_before_it(
     assert await gateway.rows() == [(0, A), (T0_MS - DAY_MS, B), (T0_MS, A)]
 
 
-async def test_a_future_price_that_is_edited_comes_at_its_date_once(gateway: Gateway) -> None:
+async def test_edited_future_price_takes_effect_once_at_its_date(gateway: Gateway) -> None:
     await gateway.start((None, A), (T0_MS + DAY_MS, B))
     catalog = await gateway.start((None, A), (T0_MS + DAY_MS, C))
     assert (now(catalog), now(catalog, T0_MS + DAY_MS)) == (A, C)
@@ -169,7 +169,7 @@ async def test_a_future_price_that_is_edited_comes_at_its_date_once(gateway: Gat
     assert await gateway.rows() == [(0, A), (T0_MS + DAY_MS, B), (T0_MS + DAY_MS, C)]
 
 
-async def test_a_model_without_a_price_yet_cannot_be_called_even_if_it_once_had_one(
+async def test_model_without_a_current_price_has_none_even_if_it_had_one(
     gateway: Gateway,
 ) -> None:
     await gateway.start((None, A))
@@ -179,7 +179,7 @@ async def test_a_model_without_a_price_yet_cannot_be_called_even_if_it_once_had_
     assert now(catalog, T0_MS + DAY_MS) == B
 
 
-async def test_a_clock_that_is_set_back_still_finds_the_price_that_took_over(
+async def test_price_is_found_when_the_clock_is_set_back(
     gateway: Gateway,
 ) -> None:
     await gateway.start((None, A))
@@ -190,13 +190,13 @@ async def test_a_clock_that_is_set_back_still_finds_the_price_that_took_over(
     assert await gateway.rows() == [(0, A), (T0_MS, B)]
 
 
-async def test_processes_that_start_at_once_add_each_price_once(
+async def test_processes_that_start_together_add_each_price_once(
     gateway: Gateway, tmp_path: Path
 ) -> None:
     await gateway.start((None, A))
     stores = [open_database(f"sqlite:///{tmp_path / 'modelgates.db'}") for _ in range(4)]
     others = [Gateway(tmp_path, store) for store in stores]
-    # Each clock is a little different, and some have read the book before others wrote to it.
+    # The clocks differ slightly, and some processes read the book before others write to it.
     rates = [(None, B), (T0_MS + DAY_MS, C)]
     catalogs = await asyncio.gather(
         *(other.start(*rates, at_ms=T0_MS + ms) for ms, other in enumerate(others))
@@ -209,7 +209,7 @@ async def test_processes_that_start_at_once_add_each_price_once(
         await store.close()
 
 
-async def test_the_same_rates_from_another_source_are_the_same_price(gateway: Gateway) -> None:
+async def test_same_rates_from_another_source_are_the_same_price(gateway: Gateway) -> None:
     seeded = f'{LOCAL}{MODEL}price_from = "groq/llama-3.1-8b-instant"\n'
     own = f'{LOCAL}{MODEL}prices = [{{ input = "0.000000050", output = "0.00000008" }}]\n'
     first = (await gateway.open(seeded)).price(ENDPOINT, T0_MS)
@@ -228,9 +228,9 @@ async def test_tiers_are_part_of_a_price(gateway: Gateway) -> None:
 async def test_service_tiers_are_part_of_a_price(gateway: Gateway) -> None:
     own = '{ input = "0.001", output = "0" }'
     tiered = own.replace(" }", ', service_tier = { flex = { input = "0.0005" } } }')
-    dearer = tiered.replace("0.0005", "0.0006")
+    expensive = tiered.replace("0.0005", "0.0006")
     ids = set()
-    for at_ms, price in enumerate((own, tiered, dearer, dearer)):
+    for at_ms, price in enumerate((own, tiered, expensive, expensive)):
         catalog = await gateway.open(f"{LOCAL}{MODEL}prices = [{price}]\n", T0_MS + at_ms)
         ids.add(catalog.price(ENDPOINT, T0_MS + at_ms).id)
     assert catalog.price(ENDPOINT, T0_MS).tiers_of("flex")[0].rates == {
@@ -240,7 +240,7 @@ async def test_service_tiers_are_part_of_a_price(gateway: Gateway) -> None:
     assert len(ids) == len(await gateway.store.prices()) == 3
 
 
-async def test_the_sandbox_has_its_prices_in_the_book(gateway: Gateway) -> None:
+async def test_sandbox_prices_are_in_the_book(gateway: Gateway) -> None:
     for _ in range(2):
         catalog = await gateway.open("sandbox = true\n")
         assert catalog.price("sandbox:echo", T0_MS).source == "sandbox"
@@ -273,19 +273,19 @@ def _rates(each: str) -> dict[Meter, Decimal]:
 
 
 def grown(book: list[Price], rates: dict[int, str], at_ms: int) -> list[Price]:
-    """A book after a start with a file."""
+    """The book after a start with a file of these rates."""
     added, catalog = plan_catalog(book, dated(rates), at_ms)
     assert now(catalog, at_ms) == rates[max(ms for ms in rates if ms <= at_ms)]
     known = {price.id for price in book}
     return [*book, *(price for price in added if price.id not in known)]
 
 
-# Where two prices begin at once their ids decide, which are as good as random: so many of them.
+# If two prices start at the same time, their ids decide, which are effectively random: try many.
 RATES = [f"0.{number}" for number in (11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 23, 24, 25)]
 
 
 @pytest.mark.parametrize("other", RATES)
-def test_an_edit_in_the_millisecond_of_a_price_comes_after_it(other: str) -> None:
+def test_edit_in_the_same_millisecond_replaces_the_price(other: str) -> None:
     book = grown([], {0: A, 5: other}, 5)
     book = grown(book, {0: B}, 5)
     assert [rate(price) for price in book] == [A, other, B]
@@ -293,7 +293,7 @@ def test_an_edit_in_the_millisecond_of_a_price_comes_after_it(other: str) -> Non
 
 
 @pytest.mark.parametrize("other", RATES)
-def test_of_two_prices_that_begin_at_once_the_one_of_the_file_holds(other: str) -> None:
+def test_price_of_the_file_is_in_force_when_two_start_together(other: str) -> None:
     book = grown(grown([], {0: A, 5: B}, 1), {0: A, 5: other}, 2)
     assert grown(book, {0: A, 5: other}, 9) == book
 
@@ -302,7 +302,7 @@ files = st.dictionaries(st.integers(0, 12), st.sampled_from([A, B, C]), min_size
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), files), min_size=1, max_size=8))
-def test_whatever_is_edited_the_file_is_in_force_and_a_restart_changes_nothing(
+def test_file_is_in_force_after_any_edits_and_restart_changes_nothing(
     starts: list[tuple[int, dict[int, str]]],
 ) -> None:
     book: dict[str, Price] = {}

@@ -22,7 +22,7 @@ PER_MILLION = {key: meter for key, (meter, places) in tool.METERS.items() if pla
 
 
 def upstream(name: str) -> ModelInfo:
-    """A model of genai-prices by its own id."""
+    """A model of genai-prices by its exact ID."""
     provider_id, _, model_id = name.partition("/")
     [provider] = [provider for provider in providers if provider.id == provider_id]
     [model] = [model for model in provider.models if model.id == model_id]
@@ -30,32 +30,32 @@ def upstream(name: str) -> ModelInfo:
 
 
 def rates_on(seed: Seed, day: str) -> dict[str, str]:
-    """The rates of short prompts that are in force on a day."""
+    """The rates for short prompts in force on a day."""
     row = [row for row in seed.rows if row.day is None or row.day <= day][-1]
     return {str(meter): rate for meter, rate in row.tiers[0].rates.items()}
 
 
-def test_the_file_says_what_the_pinned_package_says() -> None:
+def test_file_matches_the_pinned_package() -> None:
     assert tool.FILE.read_text(encoding="utf-8") == f"{tool.text()}\n", "run make prices"
 
 
-def test_the_licence_of_the_data_is_kept_with_it() -> None:
+def test_file_contains_the_license_of_its_data() -> None:
     assert "The MIT License" in seeds().notice
     assert "Copyright (c) Pydantic Services" in seeds().notice
 
 
-def test_every_rate_is_the_figure_of_the_package_with_its_point_moved() -> None:
+def test_every_rate_is_the_figure_of_the_package_per_token() -> None:
     assert len(seeds().prices) > 1000
     for name, seed in seeds().prices.items():
         for row in tool.rows_of(upstream(name)):
-            ours = rates_on(seed, tool.start(row) or "")
+            rates = rates_on(seed, tool.start(row) or "")
             for key, figure in tool.rates(row).items():
                 if key in PER_MILLION:
                     base = figure.base if isinstance(figure, TieredPrices) else figure
-                    assert Decimal(ours[PER_MILLION[key]]) * 10**6 == base, name
+                    assert Decimal(rates[PER_MILLION[key]]) * 10**6 == base, name
 
 
-def test_prices_of_the_future_are_kept_with_their_dates() -> None:
+def test_future_prices_are_kept_with_their_dates() -> None:
     dated = {name: seed for name, seed in seeds().prices.items() if len(seed.rows) > 1}
     assert len(dated) > 100
     assert any((seed.rows[-1].day or "") > RESEARCHED for seed in dated.values())
@@ -85,12 +85,12 @@ def test_known_prices_are_dollars_per_token_and_not_per_million(
     assert (rates["input"], rates.get("output")) == (read, written)
 
 
-def test_sound_has_rates_of_its_own() -> None:
+def test_audio_has_separate_rates() -> None:
     rates = rates_on(find_seed("openai/gpt-audio"), RESEARCHED)
     assert (rates["input_audio"], rates["output_audio"]) == ("0.000032", "0.000064")
 
 
-def test_tiers_start_above_their_number_and_keep_the_rates_that_have_none() -> None:
+def test_tiers_start_above_their_number_and_inherit_missing_rates() -> None:
     [row] = find_seed("google/gemini-2.5-pro").rows
     price = Price("price_x", "google:gemini-2.5-pro", row.from_ms, "test", row.tiers_read())
     costs = [
@@ -109,9 +109,9 @@ def test_tiers_start_above_their_number_and_keep_the_rates_that_have_none() -> N
     ],
 )
 def test_golden_vectors_are_charged_at_the_seeded_prices(vector: dict[str, Any]) -> None:
-    found = re.match(r"genai-prices \S+ (\S+)", vector["price_source"])
-    assert found
-    seeded = rates_on(find_seed(found[1]), RESEARCHED)
+    name = re.match(r"genai-prices \S+ (\S+)", vector["price_source"])
+    assert name
+    seeded = rates_on(find_seed(name[1]), RESEARCHED)
     assert {meter: seeded[meter] for meter in vector["prices"]} == vector["prices"]
 
 
@@ -130,8 +130,8 @@ def test_golden_vectors_are_charged_at_the_seeded_prices(vector: dict[str, Any])
         "",
     ],
 )
-def test_a_name_that_only_looks_alike_has_no_price(name: str) -> None:
-    with pytest.raises(InvalidInput, match="no price of exactly"):
+def test_similar_name_has_no_price(name: str) -> None:
+    with pytest.raises(InvalidInput, match="no price for exactly"):
         find_seed(name)
 
 
@@ -153,11 +153,11 @@ def test_other_exact_names_of_a_model_have_its_price() -> None:
         ("openrouter/google/gemini-2.5-pro", "with a price for cache writes that is added"),
     ],
 )
-def test_what_is_no_price_of_one_plain_call_is_refused_with_its_reason(
+def test_data_that_does_not_price_one_call_is_rejected_with_its_reason(
     name: str, reason: str
 ) -> None:
     assert name not in seeds().prices
-    with pytest.raises(InvalidInput, match=f"has {name} only {reason}"):
+    with pytest.raises(InvalidInput, match=f"has `{name}` only {reason}"):
         find_seed(name)
 
 
@@ -185,7 +185,7 @@ def test_providers_whose_figures_are_estimates_are_left_out() -> None:
     )
 
 
-def test_a_start_is_the_first_moment_of_its_day_in_utc() -> None:
+def test_start_of_a_price_is_midnight_utc() -> None:
     row = find_seed("mistral/mistral-large-4").rows[-1]
     assert (
         datetime.fromtimestamp(row.from_ms / 1000, UTC).isoformat() == "2026-10-29T00:00:00+00:00"

@@ -34,6 +34,6 @@ def test_budget_of_all_bodies_is_at_least_one_body() -> None:
     assert _web_options(load_settings(max_body_mib=300)).bodies_max_bytes == 300 * MIB
 
 
-def test_public_url_that_is_no_url_is_refused() -> None:
+def test_invalid_public_url_is_rejected() -> None:
     with pytest.raises(InvalidInput, match="MODELGATES_PUBLIC_URL"):
         _web_options(load_settings(public_url="gateway"))

@@ -1,4 +1,4 @@
-"""The command line over one test's folder and database, as a process of its own or in this one."""
+"""Runs `modelgates` in the folder of one test, as a separate process or in this one."""
 
 import asyncio
 import io
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Ended(NamedTuple):
-    """How a command ended and what it printed."""
+    """The exit code and output of a command."""
 
     code: int
     out: str
@@ -42,7 +42,7 @@ class Ended(NamedTuple):
 
     @property
     def refusal(self) -> str:
-        """The one line that says why."""
+        """The one-line error message."""
         assert (self.code, self.out) == (1, ""), self
         assert self.err.startswith("Error: ")
         assert self.err.count("\n") == 1, self.err
@@ -50,7 +50,7 @@ class Ended(NamedTuple):
 
 
 class Console:
-    """Runs `modelgates` in a folder; no setting of the caller's reaches it."""
+    """Runs `modelgates` in a folder, without the settings of the caller."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -62,7 +62,7 @@ class Console:
 
     @contextmanager
     def start(self, *words: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
-        """A process whose standard streams are pipes, unless `options` say otherwise."""
+        """Starts a process whose standard streams are pipes, unless `options` override them."""
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         with subprocess.Popen(
             [EXECUTABLE, *words],
@@ -76,13 +76,13 @@ class Console:
                 process.kill()
 
     def run(self, *words: str) -> Ended:
-        """The real thing."""
+        """Runs a command as a process."""
         with self.start(*words) as process:
             out, err = process.communicate(timeout=DEADLINE_S)
         return Ended(process.returncode, out, err)
 
     def call(self, *words: str) -> Ended:
-        """The same without the start of a process, for cases in bulk."""
+        """Runs a command in this process, which is faster."""
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
         handler = signal.getsignal(signal.SIGINT)
         with pytest.MonkeyPatch.context() as patch:
@@ -102,20 +102,20 @@ class Console:
         return Ended(ended.value.code, _text(out), _text(err))
 
     def account(self, credits_text: str = "0") -> str:
-        """The id of a new account."""
+        """Creates an account; returns its id."""
         account: str = self.call("account", "create", "Acme Lab", "--json").json["id"]
         if credits_text != "0":
             self.call("credits", "grant", account, credits_text, "--json")
         return account
 
     def key(self, account: str, kind: str = "inference", *more: str) -> Any:
-        """A new key as `key create --json` prints it."""
+        """Creates a key; returns it as `key create --json` prints it."""
         return self.call(
             "key", "create", "--account", account, "--kind", kind, "--json", *more
         ).json
 
     def do(self, work: Callable[[LedgerServices], Coroutine[Any, Any, T]]) -> T:
-        """Work that has no command, on the same database."""
+        """Does work that no command does, on the same database."""
 
         async def on_open_store() -> T:
             store = open_store(self.path)

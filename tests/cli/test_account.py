@@ -22,24 +22,24 @@ MEMBERS = [
 
 
 def answered(console: Console, answer: bytes, *words: str) -> tuple[int, str]:
-    """Run a command whose input is a terminal; type the answer once it asks."""
+    """Runs a command whose input is a terminal, and types the answer to its question."""
     terminal, input_end = pty.openpty()
     try:
         with console.start(*words, stdin=input_end) as process:
             assert process.stderr is not None
-            asked = process.stderr.read(1)
+            first = process.stderr.read(1)
             if answer == b"^C":
                 process.send_signal(signal.SIGINT)
             else:
                 os.write(terminal, answer)
             _, rest = process.communicate(timeout=DEADLINE_S)
-        return process.returncode, asked + rest
+        return process.returncode, first + rest
     finally:
         os.close(terminal)
         os.close(input_end)
 
 
-def test_the_examples_of_the_issue_work_as_written(console: Console) -> None:
+def test_account_key_and_grant_are_created_by_the_first_commands(console: Console) -> None:
     account = console.run("account", "create", "Acme Lab", "--json")
     assert account.out.startswith('{"id":"user_')
     assert ',"name":"Acme Lab",' in account.out
@@ -59,7 +59,7 @@ def test_the_examples_of_the_issue_work_as_written(console: Console) -> None:
     )
 
 
-def test_members_of_an_account_stay_as_they_are(console: Console) -> None:
+def test_fields_of_an_account_are_stable(console: Console) -> None:
     created = console.call("account", "create", "Acme Lab", "--min-balance", "-2.5", "--json").json
     assert list(created) == MEMBERS
     assert (created["name"], created["min_balance"]) == ("Acme Lab", "-2.5")
@@ -69,7 +69,7 @@ def test_members_of_an_account_stay_as_they_are(console: Console) -> None:
     assert console.call("account", "list", "--json").json == [created]
 
 
-def test_no_account_is_missing_from_the_list(console: Console) -> None:
+def test_list_contains_every_account(console: Console) -> None:
     console.call("db", "migrate")
     assert console.call("account", "list", "--json").json == []
 
@@ -80,7 +80,7 @@ def test_no_account_is_missing_from_the_list(console: Console) -> None:
     assert [row["id"] for row in console.call("account", "list", "--json").json] == sorted(opened)
 
 
-def test_a_closed_account_stays_in_the_list(console: Console) -> None:
+def test_closed_account_stays_in_the_list(console: Console) -> None:
     account = console.account()
     closed = console.call("account", "close", account, "--yes", "--json").json
     assert closed["closed_at"] is not None
@@ -88,13 +88,13 @@ def test_a_closed_account_stays_in_the_list(console: Console) -> None:
     assert console.call("account", "close", account, "--yes").code == 0, "a repeat changes nothing"
 
 
-def test_nothing_is_closed_without_a_yes(console: Console) -> None:
+def test_account_is_not_closed_without_confirmation(console: Console) -> None:
     account = console.account()
     close = ("account", "close", account)
     assert "pass --yes" in console.call(*close).refusal
-    code, said = answered(console, b"n\n", *close)
-    assert (code, said.count("\n")) == (1, 1)
-    assert said.endswith("Error: not confirmed; nothing was changed\n")
+    code, err = answered(console, b"n\n", *close)
+    assert (code, err.count("\n")) == (1, 1)
+    assert err.endswith("Error: Not confirmed. Nothing was changed.\n")
     assert answered(console, b"^C", *close)[0] == 130
     assert console.call("account", "show", account, "--json").json["closed_at"] is None
     assert answered(console, b"y\n", *close)[0] == 0
@@ -109,23 +109,23 @@ def test_nothing_is_closed_without_a_yes(console: Console) -> None:
         (["account", "create", "red \x1b[31m"], "control or other unprintable character"),
         (["account", "create", "Acme", "--min-balance", "1"], "minimum balance 1 is out of range"),
         (["account", "create", "Acme", "--min-balance", "NaN"], "'NaN' is not an exact decimal"),
-        (["account", "show", "user_unknown"], "there is no account 'user_unknown'"),
-        (["account", "show", "' or 1=1 --"], "there is no account"),
-        (["account", "close", "user_0000000000000000000000", "--yes"], "there is no account"),
+        (["account", "show", "user_unknown"], "Account 'user_unknown' does not exist"),
+        (["account", "show", "' or 1=1 --"], "does not exist"),
+        (["account", "close", "user_0000000000000000000000", "--yes"], "does not exist"),
     ],
 )
-def test_what_no_account_may_be_is_refused(console: Console, words: list[str], why: str) -> None:
+def test_invalid_account_is_rejected(console: Console, words: list[str], why: str) -> None:
     console.call("db", "migrate")
     assert why in console.call(*words).refusal
     assert console.call("account", "list", "--json").json == []
 
 
-def test_an_account_with_credits_is_not_closed(console: Console) -> None:
+def test_account_with_credits_is_not_closed(console: Console) -> None:
     account = console.account("5")
     assert "has a balance of 5" in console.call("account", "close", account, "--yes").refusal
 
 
-def test_a_name_that_is_not_ascii_survives(console: Console) -> None:
+def test_name_outside_ascii_is_preserved(console: Console) -> None:
     console.environment["PYTHONIOENCODING"] = "latin-1"
     name = "[red]世界[/red] :smile:"
     created = console.run("account", "create", name, "--json")

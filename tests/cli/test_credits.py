@@ -15,7 +15,7 @@ RECEIPT = [
 ]
 
 
-def test_members_of_a_receipt_stay_as_they_are(console: Console) -> None:
+def test_fields_of_a_posting_are_stable(console: Console) -> None:
     account = console.account()
     grant = ("credits", "grant", account, "100.5", "--reason", "pilot", "--ref", "pilot-1")
     receipt = console.call(*grant, "--json").json
@@ -26,7 +26,7 @@ def test_members_of_a_receipt_stay_as_they_are(console: Console) -> None:
     assert (receipt["reason"], receipt["replayed"]) == ("pilot", False)
 
 
-def test_a_repeated_reference_does_not_pay_twice(console: Console) -> None:
+def test_repeated_reference_posts_once(console: Console) -> None:
     account = console.account()
     for verb, amount in (("grant", "100.5"), ("adjust", "-5")):
         posting = ("credits", verb, account, amount, "--ref", f"{verb}-1", "--json")
@@ -38,7 +38,7 @@ def test_a_repeated_reference_does_not_pay_twice(console: Console) -> None:
     assert shown["available"] == "95.5"
 
 
-def test_reference_is_refused_when_it_is_not_in_nfc(console: Console) -> None:
+def test_reference_is_rejected_when_it_is_not_in_nfc(console: Console) -> None:
     account = console.account()
     composed, decomposed = "caf\u00e9-1", "cafe\u0301-1"
     for verb in ("grant", "adjust"):
@@ -50,7 +50,7 @@ def test_reference_is_refused_when_it_is_not_in_nfc(console: Console) -> None:
     assert console.call("credits", "show", account, "--json").json["available"] == "1"
 
 
-def test_a_posting_without_a_reference_is_never_taken_for_a_repeat(console: Console) -> None:
+def test_posting_without_a_reference_is_never_a_repeat(console: Console) -> None:
     account = console.account()
     for _ in range(2):
         assert console.call("credits", "grant", account, "1", "--json").json["replayed"] is False
@@ -61,7 +61,7 @@ def test_a_posting_without_a_reference_is_never_taken_for_a_repeat(console: Cons
     "words",
     [["{}", "-5"], ["{}", "-5.0", "--json"], ["--json", "{}", "-5"], ["{}", "--", "-5"]],
 )
-def test_a_negative_amount_is_not_taken_for_an_option(console: Console, words: list[str]) -> None:
+def test_negative_amount_is_not_parsed_as_an_option(console: Console, words: list[str]) -> None:
     account = console.account("7.25")
     adjusted = console.run("credits", "adjust", *(word.format(account) for word in words))
     assert (adjusted.code, adjusted.err) == (0, "")
@@ -86,27 +86,25 @@ def test_a_negative_amount_is_not_taken_for_an_option(console: Console, words: l
         ("9223372.036854775808", "larger than 9223372.036854775807"),
     ],
 )
-def test_an_amount_that_is_no_exact_decimal_changes_nothing(
-    console: Console, verb: str, amount: str, why: str
-) -> None:
+def test_invalid_amount_changes_nothing(console: Console, verb: str, amount: str, why: str) -> None:
     account = console.account("1")
     assert why in console.call("credits", verb, account, amount).refusal
     assert console.call("credits", "show", account, "--json").json["available"] == "1"
 
 
-def test_a_grant_takes_nothing_away(console: Console) -> None:
+def test_negative_grant_is_rejected(console: Console) -> None:
     refusal = console.call("credits", "grant", console.account("5"), "-5").refusal
     assert refusal.startswith("The amount -5 is negative. Give 0.000000000001 to ")
 
 
-def test_an_adjustment_stops_at_the_minimum_balance(console: Console) -> None:
+def test_adjustment_below_the_minimum_balance_is_rejected(console: Console) -> None:
     account = console.account("5")
     refusal = console.call("credits", "adjust", account, "-5.000000000001").refusal
     assert "does not cover 5.000000000001" in refusal
     assert console.call("credits", "adjust", account, "-5").code == 0
 
 
-def test_the_smallest_and_the_largest_amount_are_kept_exactly(console: Console) -> None:
+def test_smallest_and_largest_amounts_are_exact(console: Console) -> None:
     account = console.account("0.000000000001")
     console.call("credits", "grant", account, "9223372.036854775806")
     shown = console.call("credits", "show", account, "--json").json
@@ -116,21 +114,24 @@ def test_the_smallest_and_the_largest_amount_are_kept_exactly(console: Console) 
 
 
 @pytest.mark.parametrize("verb", ["grant", "adjust"])
-def test_a_misspelt_option_changes_nothing(console: Console, verb: str) -> None:
+def test_misspelled_option_changes_nothing(console: Console, verb: str) -> None:
     account = console.account("5")
     for words in (["-1", "--resn", "x"], ["1", "--jsn"], ["--jsn", "1"], ["1", "-j"]):
         assert console.call("credits", verb, account, *words).code == 2
     assert console.call("credits", "show", account, "--json").json["available"] == "5"
 
 
-def test_nobody_is_paid_who_does_not_exist(console: Console) -> None:
+def test_unknown_account_gets_no_credits(console: Console) -> None:
     console.call("db", "migrate")
     for account in ("user_0000000000000000000000", "Acme Lab"):
         for words in (["show", account], ["grant", account, "5"], ["adjust", account, "5"]):
-            assert "there is no account" in console.call("credits", *words).refusal
+            assert (
+                "does not exist. `modelgates account list`"
+                in console.call("credits", *words).refusal
+            )
 
 
-def test_texts_that_no_journal_should_hold_are_refused(console: Console) -> None:
+def test_invalid_reason_or_reference_is_rejected(console: Console) -> None:
     grant = ("credits", "grant", console.account(), "5")
     assert "The reason must have 1" in console.call(*grant, "--reason", "").refusal
     assert "The reference must have 1" in console.call(*grant, "--ref", "x" * 256).refusal

@@ -41,7 +41,7 @@ asyncio.run(write(sys.argv[1]))
 
 @contextmanager
 def busy_writer(console: Console, account: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the database open and writes without a pause."""
+    """Another process that has the database open and writes to it without a pause."""
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, account],
         env=console.environment,
@@ -54,7 +54,7 @@ def busy_writer(console: Console, account: str) -> Iterator[subprocess.Popen[str
             process.kill()
 
 
-def test_all_commands_work_while_another_process_writes(console: Console, tmp_path: Path) -> None:
+def test_commands_work_while_another_process_writes(console: Console, tmp_path: Path) -> None:
     account = console.account()
     with busy_writer(console, account) as writer:
         assert writer.stdout is not None
@@ -76,7 +76,7 @@ def test_all_commands_work_while_another_process_writes(console: Console, tmp_pa
     assert console.call("ledger", "verify", "--json").json["entries"] == 1 + total
 
 
-def test_a_backup_is_the_whole_ledger(console: Console, tmp_path: Path) -> None:
+def test_backup_contains_the_whole_ledger(console: Console, tmp_path: Path) -> None:
     account = console.account("100.5")
     key = console.key(account)
     copy = tmp_path / "copies" / "ledger.db"
@@ -93,16 +93,18 @@ def test_a_backup_is_the_whole_ledger(console: Console, tmp_path: Path) -> None:
     assert console.call("credits", "grant", account, "1", "--json").json["seq"] == 3
 
 
-def test_a_backup_overwrites_nothing(console: Console, tmp_path: Path) -> None:
+def test_backup_does_not_overwrite_files(console: Console, tmp_path: Path) -> None:
     console.account()
     mine = tmp_path / "mine.txt"
     mine.write_text("mine")
-    assert "exists already" in console.call("db", "backup", "mine.txt").refusal
+    assert (
+        "mine.txt exists. Choose another name" in console.call("db", "backup", "mine.txt").refusal
+    )
     assert mine.read_text() == "mine"
     assert "nowhere" in console.call("db", "backup", "nowhere/copy.db").refusal
 
 
-def test_members_of_the_status_stay_as_they_are(console: Console) -> None:
+def test_fields_of_the_status_are_stable(console: Console) -> None:
     account = console.account("5")
     console.key(account)
     status = console.call("db", "status", "--json").json
@@ -112,20 +114,20 @@ def test_members_of_the_status_stay_as_they_are(console: Console) -> None:
     assert [status[name] for name in STATUS[-4:]] == [1, 1, 2, 0]
 
 
-def test_a_database_is_migrated_once(console: Console) -> None:
+def test_migration_is_applied_once(console: Console) -> None:
     first = console.run("db", "migrate", "--json").json
     assert first == {"applied": list(range(1, newest_version() + 1))}
     assert console.call("db", "migrate", "--json").json == {"applied": []}
-    assert console.call("db", "migrate").out == "nothing to migrate\n"
+    assert console.call("db", "migrate").out == "Nothing to migrate: the schema is up to date.\n"
 
 
 @pytest.mark.parametrize("verb", [["status"], ["backup", "copy.db"]])
-def test_looking_at_no_database_does_not_create_one(console: Console, verb: list[str]) -> None:
-    assert "there is no database at" in console.call("db", *verb).refusal
+def test_read_only_command_creates_no_database(console: Console, verb: list[str]) -> None:
+    assert "There is no database at" in console.call("db", *verb).refusal
     assert list(console.folder.iterdir()) == []
 
 
-def test_a_newer_schema_is_one_line(console: Console) -> None:
+def test_newer_schema_gives_a_one_line_error(console: Console) -> None:
     console.account()
     connection = sqlite3.connect(console.path)
     connection.execute("pragma user_version = 99")
@@ -133,11 +135,11 @@ def test_a_newer_schema_is_one_line(console: Console) -> None:
     for words in (["account", "list"], ["ledger", "verify"], ["serve"], ["account", "create", "x"]):
         refusal = console.call(*words).refusal
         assert "schema 99" in refusal
-        assert "upgrade" in refusal
+        assert "Upgrade this one" in refusal
     assert console.call("db", "status", "--json").json["schema"] == 99
 
 
-def test_the_database_of_another_program_is_one_line(console: Console) -> None:
+def test_database_of_another_program_gives_a_one_line_error(console: Console) -> None:
     connection = sqlite3.connect(console.path)
     connection.execute("create table t (x)")
     connection.close()
@@ -145,7 +147,7 @@ def test_the_database_of_another_program_is_one_line(console: Console) -> None:
         assert "the SQLite database of another program" in console.call(*words).refusal
 
 
-def test_a_locked_file_is_one_line(console: Console) -> None:
+def test_locked_file_gives_a_one_line_error(console: Console) -> None:
     console.account()
     connection = sqlite3.connect(console.path, isolation_level=None)
     connection.execute("pragma locking_mode = exclusive")
@@ -157,10 +159,10 @@ def test_a_locked_file_is_one_line(console: Console) -> None:
         connection.close()
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(console: Console, tmp_path: Path) -> None:
+def test_unwritable_folder_gives_a_one_line_error(console: Console, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
-    # The superuser writes wherever there are files at all, but not into the kernel's own folder.
+    # Root can write to any folder except that of the kernel.
     folder = Path("/proc") if os.geteuid() == 0 else closed
     console.environment["MODELGATES_DATABASE_URL"] = f"sqlite:///{folder}/modelgates.db"
     for words in (["account", "create", "Acme"], ["serve"], ["db", "migrate"]):
@@ -173,39 +175,42 @@ def test_a_folder_that_cannot_be_written_is_one_line(console: Console, tmp_path:
 @pytest.mark.parametrize(
     "words", ["account list", "key list --account user_x", "credits show user_x", "ledger verify"]
 )
-def test_looking_in_the_wrong_folder_is_not_an_empty_ledger(console: Console, words: str) -> None:
-    assert "there is no database at" in console.call(*words.split()).refusal
+def test_missing_database_is_an_error_and_not_an_empty_ledger(console: Console, words: str) -> None:
+    assert "There is no database at" in console.call(*words.split()).refusal
     assert list(console.folder.glob("modelgates.db*")) == []
 
 
-def test_nobody_else_may_read_the_ledger_or_its_backup(console: Console, tmp_path: Path) -> None:
+def test_ledger_and_backup_are_readable_by_their_owner_only(
+    console: Console, tmp_path: Path
+) -> None:
     console.account("5")
     assert console.run("db", "backup", str(tmp_path / "copy.db")).code == 0
     for file in (*console.folder.glob("modelgates.db*"), tmp_path / "copy.db"):
         assert file.stat().st_mode & 0o077 == 0, file
 
 
-def test_a_misspelt_setting_is_not_taken_for_none(console: Console) -> None:
+def test_misspelled_setting_is_rejected(console: Console) -> None:
     console.environment["MODELGATES_DATABSE_URL"] = "sqlite:///other.db"
     refusal = console.run("account", "create", "Acme").refusal
-    assert refusal.startswith("MODELGATES_DATABSE_URL is not a setting")
-    assert "did you mean MODELGATES_DATABASE_URL?" in refusal
+    assert refusal == (
+        "`MODELGATES_DATABSE_URL` is not a setting. Did you mean `MODELGATES_DATABASE_URL`?"
+    )
 
 
-def test_a_misspelt_setting_in_a_file_is_not_taken_for_none(console: Console) -> None:
+def test_misspelled_setting_in_dotenv_is_rejected(console: Console) -> None:
     (console.folder / ".env").write_text("OTHER=1\nMODELGATES_DATABSE_URL=sqlite:///other.db\n")
     refusal = console.run("account", "create", "Acme").refusal
-    assert refusal.startswith("MODELGATES_DATABSE_URL is not a setting")
+    assert refusal.startswith("`MODELGATES_DATABSE_URL` is not a setting.")
 
 
 @pytest.mark.parametrize("url", ["postgresql://db", "sqlite://", "sqlite:///", "modelgates.db"])
-def test_a_url_of_another_kind_is_one_line(console: Console, url: str) -> None:
+def test_unsupported_database_url_gives_a_one_line_error(console: Console, url: str) -> None:
     console.environment["MODELGATES_DATABASE_URL"] = url
     for words in (["account", "list"], ["db", "status"], ["serve"]):
-        assert "must look like sqlite:///" in console.call(*words).refusal
+        assert "must look like `sqlite:///" in console.call(*words).refusal
 
 
-def test_a_setting_out_of_range_is_one_line(console: Console) -> None:
+def test_setting_out_of_range_gives_a_one_line_error(console: Console) -> None:
     console.environment["MODELGATES_PORT"] = "70000"
     refusal = console.run("account", "list").refusal
-    assert "MODELGATES_PORT" in refusal
+    assert "`MODELGATES_PORT` must be less than or equal to 65535, not `70000`." in refusal

@@ -25,7 +25,7 @@ RATES = {
 PRICE = Price("price_0123456789abcdef", "acme:m1", 0, "test", (Tier(0, RATES),))
 USAGE = Usage(input=86, cache_read=1920, output=300)
 HOLD_PICO = DOLLAR // 10
-NOTHING_ODD: dict[str, Any] = {
+NO_WARNINGS: dict[str, Any] = {
     "native_finish_reason": None,
     "served_model": None,
     "upstream_cost": None,
@@ -35,7 +35,7 @@ NOTHING_ODD: dict[str, Any] = {
 NO_SERVICE_TIERS = dict.fromkeys(["service_tier", "requested_service_tier", "charged_service_tier"])
 
 
-def begun(account: str, key_hash: str, **members: Any) -> Generation:
+def open_generation(account: str, key_hash: str, **fields: Any) -> Generation:
     origin = Origin(request_id="req-1", user="alice", title="Chat")
     attempt = Attempt(
         provider="acme",
@@ -61,7 +61,7 @@ def begun(account: str, key_hash: str, **members: Any) -> Generation:
         "completion_tokens_max": 500,
         "streamed": True,
         "attempts": (attempt,),
-        **members,
+        **fields,
     }
     return Generation(account_id=account, key_hash=key_hash, **given)
 
@@ -82,14 +82,14 @@ def ended(generation: Generation, usage: Usage = USAGE, held_pico: int = HOLD_PI
 
 @pytest.fixture
 def owner(console: Console) -> tuple[str, str]:
-    """An account with money, and the hash of its key."""
+    """An account with credits, and the hash of its key."""
     console.account("10")
     account = console.account("10")
     return account, console.key(account)["hash"]
 
 
 def save(console: Console, first: Generation, last: Generation | None) -> None:
-    """A call as the server leaves it in the books."""
+    """Saves a call as the server records it in the ledger."""
 
     async def call(services: LedgerServices) -> None:
         store, account = services.store, first.account_id
@@ -107,10 +107,8 @@ def save(console: Console, first: Generation, last: Generation | None) -> None:
     console.do(call)
 
 
-def test_a_receipt_has_the_lines_that_make_its_cost(
-    console: Console, owner: tuple[str, str]
-) -> None:
-    first = begun(*owner)
+def test_lines_of_a_receipt_add_up_to_its_cost(console: Console, owner: tuple[str, str]) -> None:
+    first = open_generation(*owner)
     save(console, first, ended(first))
     record = console.call("generation", "show", ID, "--json").json
     assert record["lines"] == [
@@ -142,7 +140,7 @@ def test_a_receipt_has_the_lines_that_make_its_cost(
         "streamed": True,
         "cancelled": False,
         "finish_reason": "stop",
-        **NOTHING_ODD,
+        **NO_WARNINGS,
         **NO_SERVICE_TIERS,
         "attempts": [
             {
@@ -168,15 +166,17 @@ def test_a_receipt_has_the_lines_that_make_its_cost(
     }
 
 
-def test_people_get_the_arithmetic_line_by_line(console: Console, owner: tuple[str, str]) -> None:
-    first = begun(*owner)
+def test_human_output_shows_the_arithmetic_line_by_line(
+    console: Console, owner: tuple[str, str]
+) -> None:
+    first = open_generation(*owner)
     save(console, first, ended(first))
     head, sums, attempts = console.run("generation", "show", ID).out.split("\n\n")
     shown = dict(line.split(None, 1) for line in head.splitlines())
-    assert shown["model"] == "acme/chat, which is m1 at acme"
-    assert shown["price"] == "price_0123456789abcdef, since ever, test"
-    assert shown["markup"] == "10 %, which is in the rates below"
-    assert shown["hold"] == "0.1, for at most 4000 tokens in and 500 out"
+    assert shown["model"] == "acme/chat (m1 at acme)"
+    assert shown["price"] == "price_0123456789abcdef (from test, no start date)"
+    assert shown["markup"] == "10%, included in the rates below"
+    assert shown["hold"] == "0.1, for up to 4000 input tokens and 500 output tokens"
     assert (shown["state"], shown["user"], shown["key"]) == ("captured", "alice", owner[1])
     assert sums.splitlines() == [
         "  86 input      x 0.00000275  = 0.0002365",
@@ -187,12 +187,10 @@ def test_people_get_the_arithmetic_line_by_line(console: Console, owner: tuple[s
     assert attempts.splitlines()[1].split()[:3] == ["acme", "m1", "200"]
 
 
-def test_the_reference_shows_a_receipt_as_it_is_printed(
-    console: Console, owner: tuple[str, str]
-) -> None:
+def test_reference_shows_the_printed_receipt(console: Console, owner: tuple[str, str]) -> None:
     text = REFERENCE.read_text(encoding="utf-8")
     [shown] = re.findall(r"^```text\n(generation .*?)^```$", text, re.MULTILINE | re.DOTALL)
-    first = begun(*owner)
+    first = open_generation(*owner)
     save(console, first, ended(first))
     printed = console.call("generation", "show", ID).out
     assert re.sub(r"user_\w{22}|[0-9a-f]{64}", "…", printed) == re.sub(
@@ -200,25 +198,23 @@ def test_the_reference_shows_a_receipt_as_it_is_printed(
     )
 
 
-def test_use_above_the_hold_is_named_as_the_platform_s(
-    console: Console, owner: tuple[str, str]
-) -> None:
-    first = begun(*owner, hold_pico=DOLLAR // 1000)
+def test_overrun_is_shown_as_paid_by_the_operator(console: Console, owner: tuple[str, str]) -> None:
+    first = open_generation(*owner, hold_pico=DOLLAR // 1000)
     last = ended(first, held_pico=first.hold_pico)
     last = msgspec.structs.replace(last, overrun_pico=5_176_500_000)
     save(console, first, last)
     out = console.call("generation", "show", ID).out
     assert "   1 overrun    x -0.0051765  = -0.0051765\n" in out
     assert "     cost                     = 0.001\n" in out
-    assert "The platform pays 0.0051765 above the hold.\n" in out
+    assert "The operator pays the overrun of 0.0051765 above the hold.\n" in out
 
 
-def test_what_was_counted_here_is_marked(console: Console, owner: tuple[str, str]) -> None:
-    first = begun(*owner)
+def test_estimated_usage_is_marked(console: Console, owner: tuple[str, str]) -> None:
+    first = open_generation(*owner)
     save(console, first, ended(first, Usage(input=5, output=5, estimated=True)))
     assert console.call("generation", "show", ID, "--json").json["estimated"] is True
     assert (
-        "estimated, where the provider reported none" in console.call("generation", "show", ID).out
+        "estimated where the provider reported none" in console.call("generation", "show", ID).out
     )
 
 
@@ -226,9 +222,9 @@ def test_what_was_counted_here_is_marked(console: Console, owner: tuple[str, str
     ("served", "requested", "charged", "shown"),
     [
         ("flex", "flex", "flex", "flex; charged as flex"),
-        ("priority", "auto", None, "priority; auto was asked for; charged as standard"),
+        ("priority", "auto", None, "priority; requested auto; charged as standard"),
         ("default", None, None, "default; charged as standard"),
-        (None, "flex", "flex", "not reported by the provider; flex was asked for; charged as flex"),
+        (None, "flex", "flex", "not reported by the provider; requested flex; charged as flex"),
     ],
 )
 def test_service_tier_is_shown_as_served_requested_and_charged(
@@ -239,7 +235,7 @@ def test_service_tier_is_shown_as_served_requested_and_charged(
     charged: str | None,
     shown: str,
 ) -> None:
-    first = begun(*owner, requested_service_tier=requested)
+    first = open_generation(*owner, requested_service_tier=requested)
     last = msgspec.structs.replace(ended(first), service_tier=served, charged_service_tier=charged)
     save(console, first, last)
     assert f"service tier   {shown}\n" in console.call("generation", "show", ID).out
@@ -251,8 +247,8 @@ def test_service_tier_is_shown_as_served_requested_and_charged(
     ]
 
 
-def test_a_call_that_cost_nothing_says_why(console: Console, owner: tuple[str, str]) -> None:
-    first = begun(*owner)
+def test_call_without_a_charge_shows_the_reason(console: Console, owner: tuple[str, str]) -> None:
+    first = open_generation(*owner)
     last = msgspec.structs.replace(
         first,
         state=HoldState.VOIDED,
@@ -263,29 +259,28 @@ def test_a_call_that_cost_nothing_says_why(console: Console, owner: tuple[str, s
     save(console, first, last)
     out = console.call("generation", "show", ID).out
     assert "\n\nNothing was charged.\n\n" in out
-    for line in ("voided", "acme is away", "left before the end"):
+    for line in ("voided", "acme is away", "disconnected before the end"):
         assert f"  {line}\n" in out
 
 
-def test_a_running_call_is_shown_with_its_hold(console: Console, owner: tuple[str, str]) -> None:
-    save(console, begun(*owner, attempts=()), None)
+def test_running_call_is_shown_with_its_hold(console: Console, owner: tuple[str, str]) -> None:
+    save(console, open_generation(*owner, attempts=()), None)
     out = console.call("generation", "show", ID).out
     assert out.endswith("\n\nNothing has been charged yet.\n\n")
     assert console.call("generation", "show", ID, "--json").json["ended_at"] is None
 
 
-def test_a_generation_is_found_on_any_account_or_on_the_one_that_is_named(
+def test_generation_is_found_on_any_account_or_on_a_given_one(
     console: Console, owner: tuple[str, str]
 ) -> None:
-    first = begun(*owner)
+    first = open_generation(*owner)
     save(console, first, ended(first))
     other = console.account()
     assert console.call("generation", "show", ID, "--account", owner[0], "--json").json["id"] == ID
     assert console.call("generation", "show", ID, "--account", other).refusal == (
-        f"there is no generation {ID!r} of {other}"
+        f"Generation `{ID}` was not found on account `{other}`."
     )
-    assert console.call("generation", "show", "gen-1").refusal == "there is no generation 'gen-1'"
     assert (
-        "there is no account"
-        in console.call("generation", "show", ID, "--account", "user_x").refusal
+        console.call("generation", "show", "gen-1").refusal == "Generation `gen-1` was not found."
     )
+    assert "does not exist" in console.call("generation", "show", ID, "--account", "user_x").refusal

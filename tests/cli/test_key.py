@@ -28,10 +28,10 @@ MEMBERS = [
     "last_used_at",
     "expires_at",
 ]
-NOBODY = "user_0000000000000000000000"
+UNKNOWN = "user_0000000000000000000000"
 
 
-def test_members_of_a_key_stay_as_they_are(console: Console) -> None:
+def test_fields_of_a_key_are_stable(console: Console) -> None:
     account = console.account()
     created = console.key(account, "inference", "--limit", "5", "--limit-reset", "monthly")
     assert list(created) == ["key", *MEMBERS]
@@ -43,7 +43,7 @@ def test_members_of_a_key_stay_as_they_are(console: Console) -> None:
     assert console.call("key", "list", "--account", account, "--json").json == [created]
 
 
-def test_a_key_is_shown_once_and_never_again(console: Console) -> None:
+def test_key_text_is_shown_once(console: Console) -> None:
     account = console.account()
     ended = console.call("key", "create", "--account", account, "--kind", "viewer")
     assert "cannot be shown again" in ended.err
@@ -62,13 +62,13 @@ def test_a_key_is_shown_once_and_never_again(console: Console) -> None:
 
 
 @pytest.mark.parametrize("kind", ["management", "inference", "viewer"])
-def test_a_key_without_a_name_is_called_after_its_kind(console: Console, kind: str) -> None:
+def test_default_name_of_a_key_is_its_kind(console: Console, kind: str) -> None:
     account = console.account()
     assert console.key(account, kind)["name"] == kind
     assert console.key(account, kind, "--name", "mine")["name"] == "mine"
 
 
-def test_every_key_of_the_account_alone_is_listed_newest_first(console: Console) -> None:
+def test_list_contains_the_keys_of_one_account_newest_first(console: Console) -> None:
     account, other = console.account(), console.account()
     console.key(other)
     keys = [console.key(account)["hash"] for _ in range(3)]
@@ -80,7 +80,7 @@ def test_every_key_of_the_account_alone_is_listed_newest_first(console: Console)
     assert created == sorted(created, reverse=True)
 
 
-def test_a_disabled_key_comes_back_when_it_is_enabled(console: Console) -> None:
+def test_disabled_key_works_again_when_enabled(console: Console) -> None:
     account = console.account()
     created = console.key(account)
 
@@ -95,7 +95,7 @@ def test_a_disabled_key_comes_back_when_it_is_enabled(console: Console) -> None:
     assert console.do(opens)
 
 
-def test_a_deleted_key_is_gone(console: Console) -> None:
+def test_deleted_key_is_not_found(console: Console) -> None:
     key = console.key(console.account())["hash"]
     assert "pass --yes" in console.call("key", "delete", key).refusal
     assert console.call("key", "delete", key, "--yes", "--json").json == {
@@ -107,7 +107,7 @@ def test_a_deleted_key_is_gone(console: Console) -> None:
     assert "not found" in console.call("key", "delete", key, "--yes").refusal
 
 
-def test_what_a_key_spent_counts_against_its_limit(console: Console) -> None:
+def test_usage_of_a_key_counts_against_its_limit(console: Console) -> None:
     account = console.account("10")
     key = console.key(account, "inference", "--limit", "5", "--limit-reset", "daily")["hash"]
 
@@ -126,35 +126,41 @@ def test_what_a_key_spent_counts_against_its_limit(console: Console) -> None:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["--kind", "inference", "--limit", "-1"], "the limit may not be negative"),
+        (["--kind", "inference", "--limit", "-1"], "The limit must not be negative: -1."),
         (["--kind", "inference", "--limit", "1e3"], "'1e3' is not an exact decimal"),
         (["--kind", "inference", "--limit", "nan"], "'nan' is not an exact decimal"),
         (["--kind", "inference", "--limit", "0.0000000000001"], "more than 12 decimal places"),
         (["--kind", "inference", "--limit-reset", "daily"], "there is no `limit` to reset"),
         (["--kind", "management", "--limit", "5"], "Only inference keys can have a limit"),
         (["--kind", "viewer", "--name", ""], "The name must have 1 to 255 characters"),
-        (["--kind", "viewer", "--expires-at", "2020-01-01T00:00:00Z"], "lies in the past"),
+        (
+            ["--kind", "viewer", "--expires-at", "2020-01-01T00:00:00Z"],
+            "`expires_at` is in the past: 2020",
+        ),
         (["--kind", "viewer", "--expires-at", "tomorrow"], "is not an ISO 8601 time"),
-        (["--kind", "viewer", "--account", NOBODY], "does not exist"),
+        (["--kind", "viewer", "--account", UNKNOWN], "does not exist"),
         (["--kind", "viewer", "--account", "Acme Lab"], "does not exist"),
     ],
 )
-def test_what_no_key_may_be_is_refused(console: Console, words: list[str], why: str) -> None:
+def test_invalid_key_is_rejected(console: Console, words: list[str], why: str) -> None:
     account = console.account()
     assert why in console.call("key", "create", "--account", account, *words).refusal
     assert console.call("key", "list", "--account", account, "--json").json == []
 
 
-def test_the_keys_of_an_unknown_account_are_not_an_empty_list(console: Console) -> None:
+def test_key_list_of_an_unknown_account_is_an_error(console: Console) -> None:
     console.call("db", "migrate")
-    assert "there is no account" in console.call("key", "list", "--account", NOBODY).refusal
+    assert (
+        "does not exist. `modelgates account list`"
+        in console.call("key", "list", "--account", UNKNOWN).refusal
+    )
 
 
 @pytest.mark.parametrize("verb", ["show", "disable", "enable", "delete"])
-def test_a_key_is_named_by_its_hash_alone(console: Console, verb: str) -> None:
+def test_key_is_identified_by_its_hash_only(console: Console, verb: str) -> None:
     created = console.key(console.account())
     for wrong in (created["key"], created["label"], created["hash"].upper(), "", "x"):
-        assert "named by its hash" in console.call("key", verb, wrong).refusal
+        assert "must be given by its hash" in console.call("key", verb, wrong).refusal
     assert "not found" in console.call("key", verb, "0" * 64, *_yes(verb)).refusal
 
 

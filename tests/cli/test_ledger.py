@@ -31,7 +31,7 @@ MEMBERS = [
     "reason",
 ]
 PIPE_IS_FULL = 2_000
-"""So many entries are more text than a pipe takes while nobody reads."""
+"""This many entries are more text than a pipe buffers."""
 
 
 def damage(console: Console, statement: str, *parameters: object) -> None:
@@ -52,7 +52,7 @@ def many_entries(console: Console) -> str:
     return account
 
 
-def test_right_books_are_not_called_broken(console: Console) -> None:
+def test_valid_ledger_passes_verification(console: Console) -> None:
     account = console.account("100.5")
     key = console.key(account)["hash"]
 
@@ -61,7 +61,9 @@ def test_right_books_are_not_called_broken(console: Console) -> None:
         await gateway.store.execute(capture(account, key, "gen-1", 1_230_000_000_000))
 
     console.do(call)
-    assert console.run("ledger", "verify").out.startswith("The books are right: 1 accounts, 4 entr")
+    assert console.run("ledger", "verify").out == (
+        "Ledger verified: 1 account, 4 entries, 1 hold, 0 generations.\n"
+    )
     assert console.call("ledger", "verify", "--json").json == {
         "ok": True,
         "accounts": 1,
@@ -79,33 +81,32 @@ def test_right_books_are_not_called_broken(console: Console) -> None:
     }
 
 
-def test_broken_books_are_not_called_right(console: Console) -> None:
+def test_broken_ledger_fails_verification(console: Console) -> None:
     accounts = sorted(console.account("5") for _ in range(3))
     for account in accounts[1:]:
         damage(console, "update account set credits_pico = 6 where id = ?", account)
     ended = console.run("ledger", "verify")
     assert ended.code == 1
     assert ended.err.count("\n") == 1
-    assert ended.err.startswith(f"Error: account {accounts[1]} is broken: ")
-    assert ended.err.endswith("(I1)\n")
+    assert ended.err.startswith(f"Error: Account {accounts[1]} is broken (I1): ")
     assert accounts[1] in ended.out
     assert accounts[2] in ended.out
     assert accounts[0] not in ended.out
 
     ended = console.call("ledger", "verify", "--json")
     assert (ended.code, ended.err.count("\n")) == (1, 1)
-    told = json.loads(ended.out)
-    assert (told["ok"], told["accounts"]) == (False, 3)
-    assert {finding["account_id"] for finding in told["findings"]} == set(accounts[1:])
-    assert list(told["findings"][0]) == ["invariant", "account_id", "message"]
+    record = json.loads(ended.out)
+    assert (record["ok"], record["accounts"]) == (False, 3)
+    assert {finding["account_id"] for finding in record["findings"]} == set(accounts[1:])
+    assert list(record["findings"][0]) == ["invariant", "account_id", "message"]
 
 
-def test_a_file_of_garbage_is_one_line(console: Console) -> None:
+def test_damaged_file_gives_a_one_line_error(console: Console) -> None:
     console.path.write_bytes(b"no database at all" * 1000)
     assert "is damaged or not a database" in console.call("ledger", "verify").refusal
 
 
-def test_every_entry_is_listed_with_stable_members(console: Console) -> None:
+def test_every_entry_is_listed_with_stable_fields(console: Console) -> None:
     account = console.account()
     console.call("credits", "grant", account, "100.5", "--reason", "pilot", "--ref", "pilot-1")
     console.account("1")
@@ -120,7 +121,7 @@ def test_every_entry_is_listed_with_stable_members(console: Console) -> None:
     assert lines[1].endswith("  pilot-1 pilot")
 
 
-def test_exports_have_every_entry_of_every_account(console: Console, tmp_path: Path) -> None:
+def test_export_contains_every_entry_of_every_account(console: Console, tmp_path: Path) -> None:
     accounts = [console.account(f"{dollars}.000000000001") for dollars in range(1, 4)]
     printed = console.run("ledger", "export").out
     rows = [json.loads(line) for line in printed.splitlines()]
@@ -128,7 +129,7 @@ def test_exports_have_every_entry_of_every_account(console: Console, tmp_path: P
     assert {row["account_id"] for row in rows} == set(accounts)
 
     ended = console.call("ledger", "export", "--output", "journal.jsonl")
-    assert (ended.out, ended.err) == ("", "6 entries written to journal.jsonl\n")
+    assert (ended.out, ended.err) == ("", "Wrote 6 entries to journal.jsonl.\n")
     assert (tmp_path / "journal.jsonl").read_text("utf-8") == printed
     assert (tmp_path / "journal.jsonl").stat().st_mode & 0o077 == 0
 
@@ -139,12 +140,14 @@ def test_exports_have_every_entry_of_every_account(console: Console, tmp_path: P
     assert {row["account_id"] for row in table} == {accounts[0]}
 
 
-def test_an_export_overwrites_nothing_and_leaves_no_half(console: Console, tmp_path: Path) -> None:
+def test_export_overwrites_nothing_and_leaves_no_partial_file(
+    console: Console, tmp_path: Path
+) -> None:
     account = console.account("5")
     mine = tmp_path / "mine.txt"
     mine.write_text("mine")
     export = ("ledger", "export", "--output")
-    assert console.call(*export, "mine.txt").refusal == "mine.txt: File exists"
+    assert console.call(*export, "mine.txt").refusal == "mine.txt: File exists."
     assert mine.read_text() == "mine"
     assert "No such file or directory" in console.call(*export, "nowhere/x").refusal
     damage(console, "drop trigger entry_is_never_changed")
@@ -154,17 +157,15 @@ def test_an_export_overwrites_nothing_and_leaves_no_half(console: Console, tmp_p
 
 
 @pytest.mark.parametrize("words", [["entries"], ["export", "--account"]])
-def test_the_journal_of_nobody_is_not_an_empty_one(console: Console, words: list[str]) -> None:
+def test_journal_of_an_unknown_account_is_an_error(console: Console, words: list[str]) -> None:
     console.call("db", "migrate")
     refusal = console.call("ledger", *words, "user_0000000000000000000000").refusal
-    assert "there is no account" in refusal
+    assert "does not exist. `modelgates account list`" in refusal
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])
 @pytest.mark.parametrize("lines_read", [0, 1])
-def test_a_reader_that_stops_reading_is_no_error_message(
-    console: Console, more: list[str], lines_read: int
-) -> None:
+def test_closed_pipe_prints_no_error(console: Console, more: list[str], lines_read: int) -> None:
     account = many_entries(console) if lines_read else console.account("5")
     with console.start("ledger", "entries", account, *more) as process:
         assert process.stdout is not None
@@ -176,11 +177,11 @@ def test_a_reader_that_stops_reading_is_no_error_message(
         assert process.wait(DEADLINE_S) == 1
 
 
-def test_ctrl_c_ends_long_work_quietly(console: Console) -> None:
+def test_ctrl_c_stops_long_work_without_output(console: Console) -> None:
     account = many_entries(console)
     with console.start("ledger", "entries", account) as process:
         assert process.stdout is not None
-        process.stdout.readline()  # it has begun, and cannot end while nobody reads
+        process.stdout.readline()  # the command has started, and cannot end while the pipe is full
         process.send_signal(signal.SIGINT)
         rest, err = process.communicate(timeout=DEADLINE_S)
     assert (process.returncode, err) == (130, "")

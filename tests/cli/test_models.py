@@ -56,8 +56,8 @@ def test_prices_are_shown_exactly_with_their_markup(console: Console) -> None:
     assert (second["input_per_million"], second["output_per_million"]) == (None, None)
 
 
-def test_a_file_with_a_mistake_lists_nothing(console: Console) -> None:
+def test_invalid_file_lists_no_models(console: Console) -> None:
     (console.folder / "modelgates.toml").write_text("markup = 1", encoding="utf-8")
     assert console.call("models", "list").refusal == (
-        "modelgates.toml: markup is not known: did you mean markup_bp?"
+        "modelgates.toml: `markup` is not a known field. Did you mean `markup_bp`?"
     )

@@ -5,21 +5,21 @@ from tests.cli.console import Console
 from tests.deadlines import DEADLINE_S
 
 
-def test_progress_is_for_terminals_alone(console: Console) -> None:
+def test_progress_is_shown_on_terminals_only(console: Console) -> None:
     console.account("5")
-    for words, said in (("ledger verify", "entries checked"), ("db backup copy.db", " pages")):
+    for words, text in (("ledger verify", "entries checked"), ("db backup copy.db", " pages")):
         terminal, screen = pty.openpty()
         with console.start(*words.split(), stderr=screen) as process:
             process.communicate(timeout=DEADLINE_S)
         os.close(screen)
         shown = os.read(terminal, 65_536).decode()
         os.close(terminal)
-        assert said in shown
-        assert shown.endswith("\r\x1b[K"), "the line is gone"
+        assert text in shown
+        assert shown.endswith("\r\x1b[K"), "the line is cleared"
     assert console.run("ledger", "verify").err == ""
 
 
-def test_a_table_cuts_nothing_and_ends_no_line_in_spaces(console: Console) -> None:
+def test_table_cuts_no_value_and_has_no_trailing_spaces(console: Console) -> None:
     name = "x" * 200
     account = console.call("account", "create", name, "--json").json["id"]
     console.environment["COLUMNS"] = "40"

@@ -37,7 +37,7 @@ def write(console: Console, prices: str) -> None:
 
 
 def start(console: Console) -> None:
-    """What a start of the server does to the price book."""
+    """Adds the prices of the file to the book, as the server does when it starts."""
     configuration = load_configuration(console.folder / "modelgates.toml", {})
 
     async def fill(services: LedgerServices) -> None:
@@ -46,7 +46,7 @@ def start(console: Console) -> None:
     console.do(fill)
 
 
-def test_all_dated_prices_are_shown_and_which_is_in_force(console: Console) -> None:
+def test_all_prices_are_shown_with_the_one_in_force(console: Console) -> None:
     write(console, FIRST)
     start(console)
     write(console, SECOND)
@@ -88,18 +88,18 @@ def test_all_dated_prices_are_shown_and_which_is_in_force(console: Console) -> N
         ],
     }
     table = console.call("prices", "show", "acme/m1").out
-    assert table.startswith("acme/m1 is m1 at acme, sold with a markup of 5 %.\n")
+    assert table.startswith("Model acme/m1: m1 at acme, markup 5%.\n")
     rows = [line.split() for line in table.splitlines()[4:]]
     now, since, never = "2026-11-23T13:12:00.000Z", "modelgates.toml", "2999-01-01T00:00:00.000Z"
     assert rows == [
-        ["no", "ever", "0", "1", "-", "2", "-", since, ids[0]],
+        ["no", "always", "0", "1", "-", "2", "-", since, ids[0]],
         ["yes", now, "0", "3", "0", "4", "-", since, ids[1]],
         ["yes", now, "1000", "3", "0", "5", "-", since, ids[1]],
         ["no", never, "0", "6", "-", "7", "0.01", since, ids[2]],
     ]
 
 
-def test_service_tiers_are_shown_beside_the_standard_one(console: Console) -> None:
+def test_service_tiers_are_shown_next_to_the_standard_one(console: Console) -> None:
     flex = '[models."acme/m1".prices.service_tier.flex]\noutput = "0.000002"\n'
     write(console, SECOND.split("\n\n", 1)[0] + f"\n{flex}")
     start(console)
@@ -117,7 +117,7 @@ def test_service_tiers_are_shown_beside_the_standard_one(console: Console) -> No
     ]
 
 
-def test_a_price_that_is_not_in_the_book_yet_is_shown_and_not_added(console: Console) -> None:
+def test_price_missing_from_the_book_is_shown_and_not_added(console: Console) -> None:
     console.account()
     write(console, FIRST)
     assert "service" not in console.call("prices", "show", "acme/m1").out
@@ -126,9 +126,9 @@ def test_a_price_that_is_not_in_the_book_yet_is_shown_and_not_added(console: Con
         assert (price["in_force"], price["in_book"]) == (True, False)
 
 
-def test_an_unknown_model_and_a_missing_database_are_told(console: Console) -> None:
+def test_unknown_model_and_missing_database_are_reported(console: Console) -> None:
     assert "modelgates.db" in console.call("prices", "show", "sandbox/echo").refusal
     console.account()
     assert console.call("prices", "show", "acme/m2").refusal == (
-        "there is no model 'acme/m2'; `modelgates models list` shows them all"
+        "Model `acme/m2` was not found. `modelgates models list` lists all models."
     )

@@ -16,25 +16,25 @@ FULL_DISK = Path("/dev/full")
 
 
 def commands() -> dict[str, TyperCommand]:
-    """Every command by the words that call it."""
-    found = {}
+    """All commands by their names, such as `account create`."""
+    by_name = {}
     program = typer.main.get_group(app)
-    for name, child in program.commands.items():
+    for noun, child in program.commands.items():
         for verb, command in getattr(child, "commands", {"": child}).items():
             assert isinstance(command, TyperCommand)
-            found[f"{name} {verb}".rstrip()] = command
-    return found
+            by_name[f"{noun} {verb}".rstrip()] = command
+    return by_name
 
 
 def examples(command: TyperCommand) -> list[str]:
-    """The lines below `Examples:` in a command's help."""
+    """The lines below `Examples:` in the help of a command."""
     assert command.epilog is not None
     _, title, *lines = command.epilog.splitlines()
     assert title == "Examples:"
     return [line.removeprefix("  ") for line in lines]
 
 
-def test_every_command_explains_itself(console: Console, subtests: pytest.Subtests) -> None:
+def test_every_command_has_help_with_examples(console: Console, subtests: pytest.Subtests) -> None:
     for words, command in commands().items():
         with subtests.test(words):
             ended = console.call(*words.split(), "--help")
@@ -43,10 +43,10 @@ def test_every_command_explains_itself(console: Console, subtests: pytest.Subtes
             assert command.help.split("\n\n")[0].endswith(".")
             assert examples(command)
             for line in examples(command):
-                assert f"    {line}\n" in ended.out, "it can be copied"
+                assert f"    {line}\n" in ended.out, "an example is not wrapped"
 
 
-def test_every_example_in_a_help_parses(subtests: pytest.Subtests) -> None:
+def test_every_example_in_help_parses(subtests: pytest.Subtests) -> None:
     for words, command in commands().items():
         for line in examples(command):
             with subtests.test(line):
@@ -55,7 +55,7 @@ def test_every_example_in_a_help_parses(subtests: pytest.Subtests) -> None:
                 assert command.make_context(words, arguments)
 
 
-def test_no_words_and_no_verb_give_help(console: Console) -> None:
+def test_missing_command_or_verb_prints_help(console: Console) -> None:
     ended = console.run()
     assert (ended.code, ended.err) == (0, "")
     assert ended == console.call("--help")
@@ -67,7 +67,7 @@ def test_no_words_and_no_verb_give_help(console: Console) -> None:
         assert f"Usage: modelgates {noun} " in ended.err
 
 
-def test_the_version_is_the_package_s(console: Console) -> None:
+def test_version_is_that_of_the_package(console: Console) -> None:
     assert console.run("--version").out == f"modelgates {modelgates_server.__version__}\n"
 
 
@@ -90,26 +90,26 @@ def test_the_version_is_the_package_s(console: Console) -> None:
         ["demo", "--port", "70000"],
     ],
 )
-def test_misuse_is_told_from_refusal(console: Console, words: list[str]) -> None:
+def test_usage_error_exits_with_code_2(console: Console, words: list[str]) -> None:
     ended = console.call(*words)
     assert (ended.code, ended.out) == (2, "")
     assert "\nError: " in ended.err
-    assert list(console.folder.iterdir()) == [], "misuse touches nothing"
+    assert list(console.folder.iterdir()) == [], "a usage error creates no files"
 
 
 @pytest.mark.skipif(not FULL_DISK.exists(), reason="only Linux has a disk that is always full")
 @pytest.mark.parametrize("words", ["--help", "account list", "account list --json"])
-def test_output_that_cannot_be_written_is_one_line(console: Console, words: str) -> None:
+def test_unwritable_output_gives_a_one_line_error(console: Console, words: str) -> None:
     console.call("db", "migrate")
     with (
         FULL_DISK.open("w") as disk,
         console.start(*words.split(), stdout=disk) as process,
     ):
         _, err = process.communicate(timeout=DEADLINE_S)
-    assert (process.returncode, err) == (1, "Error: No space left on device\n")
+    assert (process.returncode, err) == (1, "Error: No space left on device.\n")
 
 
-def test_help_does_not_wait_for_what_it_does_not_need() -> None:
+def test_help_loads_no_slow_modules() -> None:
     heavy = "{'asyncio', 'http.client', 'pydantic', 'rich', 'sqlite3', 'starlette', 'uvicorn'}"
     script = (
         f"import sys; from modelgates_server.cli import main; print({heavy} & set(sys.modules))"

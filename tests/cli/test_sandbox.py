@@ -10,7 +10,7 @@ from tests.deadlines import DEADLINE_S, http_connection
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_the_sandbox_serves_where_it_says_and_ends_well(console: Console, stop: int) -> None:
+def test_sandbox_listens_on_the_printed_url_and_stops_cleanly(console: Console, stop: int) -> None:
     with console.start("sandbox", "serve", "--port", "0") as process:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -27,11 +27,11 @@ def test_the_sandbox_serves_where_it_says_and_ends_well(console: Console, stop: 
         process.send_signal(stop)
         _, err = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0
-    assert err == "", "a cut that was asked for is no news"
-    assert not console.path.exists(), "it keeps nothing"
+    assert err == "", "a requested cut is not logged"
+    assert not console.path.exists(), "the sandbox stores nothing"
 
 
-def test_a_port_in_use_is_told_in_one_line(console: Console) -> None:
+def test_port_in_use_gives_a_one_line_error(console: Console) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         refusal = console.run("sandbox", "serve", "--port", port).refusal

@@ -27,17 +27,17 @@ def read_credits(url: str, key: str) -> tuple[int, Any]:
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_what_commands_do_is_seen_by_the_next_request(console: Console, stop: int) -> None:
-    console.environment["MODELGATES_PORT"] = "1"  # the option stands over it
+def test_next_request_sees_the_changes_of_commands(console: Console, stop: int) -> None:
+    console.environment["MODELGATES_PORT"] = "1"  # the option overrides it
     with console.start("serve", "--port", "0") as process:
         url = address(process)
         account = console.account("100.5")
         key = console.key(account, "management")
-        figures = {"total_credits": 100.5, "total_usage": 0}
-        assert read_credits(url, key["key"]) == (200, {"data": figures})
+        totals = {"total_credits": 100.5, "total_usage": 0}
+        assert read_credits(url, key["key"]) == (200, {"data": totals})
         console.call("credits", "adjust", account, "-0.5")
-        figures["total_credits"] = 100
-        assert read_credits(url, key["key"]) == (200, {"data": figures})
+        totals["total_credits"] = 100
+        assert read_credits(url, key["key"]) == (200, {"data": totals})
         console.call("key", "disable", key["hash"])
         assert read_credits(url, key["key"])[0] == 401
         process.send_signal(stop)
@@ -55,12 +55,14 @@ def test_what_commands_do_is_seen_by_the_next_request(console: Console, stop: in
         (["--tls-cert", "no.pem", "--tls-key", "no.pem"], "No such file"),
     ],
 )
-def test_a_server_that_cannot_start_says_why(console: Console, words: list[str], why: str) -> None:
+def test_server_that_cannot_start_prints_the_reason(
+    console: Console, words: list[str], why: str
+) -> None:
     assert why in console.call("serve", *words).refusal
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_old_names_are_warned_of_once_when_the_server_starts(
+def test_deprecated_names_give_one_warning_when_the_server_starts(
     console: Console, workers: str
 ) -> None:
     provider = '[providers.openai]\nbase_url = "https://api.openai.com/v1"\nprices = "openai"\n'

@@ -103,7 +103,7 @@ def test_restored_backup_has_the_credits_of_its_day(machine: Machine) -> None:
     (spool / "kept").touch()
     assert machine.total_credits(account) == "12"
 
-    assert "The books are right" in machine.type_block(OPERATING, "/var/lib/modelgates/lost")
+    assert "Ledger verified" in machine.type_block(OPERATING, "/var/lib/modelgates/lost")
 
     assert machine.is_ready()
     assert machine.total_credits(account) == "5"
@@ -127,7 +127,7 @@ def test_upgrade_keeps_the_ledger_and_the_log_lists_calls(machine: Machine) -> N
     ).is_success
     assert machine.type_block(OPERATING, "journalctl") == f"{account}\tsandbox/echo\t0.000016\n"
 
-    assert "The books are right" in machine.type_block(OPERATING, "db migrate")
+    assert "Ledger verified" in machine.type_block(OPERATING, "db migrate")
 
     assert machine.is_ready()
     assert machine.total_credits(account) == "5"

@@ -1,11 +1,12 @@
-"""The one place that reads settings, builds adapters and hands them to services.
+"""Reads the settings, builds the adapters and passes them to the services. Nothing else does.
 
-The HTTP server is in `bootstrap.composition` and `bootstrap.serving`, so that the command line need
+The HTTP server is in `bootstrap.composition` and `bootstrap.serving`, so that the command line does
 not load it.
 """
 
 import difflib
 import os
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import DotEnvSettingsSource
 
 from modelgates_server.core.errors import InvalidInput
@@ -29,58 +31,77 @@ from modelgates_server.store.sqlite.store import open_store
 
 _SQLITE = "sqlite:///"
 _ENDS = ("", "_FILE")
-"""A setting's variable has its value, or names a file with it."""
+"""The variable of a setting contains its value, or, with `_FILE`, the path of a file with it."""
+_SUBJECT, _REASON = re.compile(r"^[A-Z]\w* should "), re.compile(r", unable to .*")
+"""The parts of pydantic's messages to replace and to remove."""
+_WITH_VALUE = {
+    "int_parsing",
+    "bool_parsing",
+    "literal_error",
+    "greater_than_equal",
+    "less_than_equal",
+}
+"""The types of error whose message repeats the value: a number or a choice, never a secret."""
+_VALUE_MAX_CHARS = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """What an operator may do to the database the settings name; see `store.sqlite.admin`."""
+    """The operations on the database file that the settings name; see `store.sqlite.admin`."""
 
     path: Path
 
     def status(self) -> dict[str, int | str | bool]:
-        """Figures for people and scripts."""
+        """Returns figures for people and scripts."""
         return admin.status(self.path)
 
     def migrate(self) -> list[int]:
-        """Numbers of the migrations that were applied now."""
+        """Migrates the database; returns the numbers of the migrations that this call applied."""
         return admin.migrate_file(self.path)
 
     def backup(self, target: Path, on_progress: Callable[[int, int], None]) -> None:
-        """Write a consistent copy to a new file."""
+        """Writes a consistent copy to a new file."""
         admin.backup(self.path, target, on_progress)
 
     @property
     def default_spool_dir(self) -> Path:
-        """Where ends of calls wait for this database unless a setting names another folder."""
+        """The folder where ends of calls wait for this database, unless a setting names another."""
         return self.path.with_name(f"{self.path.name}-spool")
 
 
 def now_ms() -> int:
-    """The clock of the program: milliseconds since 1970 UTC."""
+    """Returns the time of the program's clock, in milliseconds since 1970 UTC."""
     return time.time_ns() // 1_000_000  # noqa: TID251 - this is the clock
 
 
 def load_settings(**given: Any) -> Settings:
-    """The settings; what is given and not None overrides the environment.
+    """Returns the settings. Values in `given` other than None override the environment.
 
-    Raises `InvalidInput` that names the setting.
+    Raises `InvalidInput`, which names the setting.
     """
     try:
         _check_names(_names_in_use())
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        problems = (
-            f"{variable('_'.join(str(part) for part in problem['loc']))}: {problem['msg']}"
-            for problem in error.errors(include_input=False, include_url=False)
-        )
-        raise InvalidInput("; ".join(problems)) from None
+        problems = map(_sentence, error.errors(include_url=False))
+        raise InvalidInput(" ".join(problems)) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"the file of a setting cannot be read: {error}") from error
+        raise InvalidInput(f"The file of a setting cannot be read: {error}.") from error
+
+
+def _sentence(problem: ErrorDetails) -> str:
+    """Returns a message about a setting. It repeats the value only if that cannot be a secret."""
+    name = variable("_".join(str(part) for part in problem["loc"]))
+    rule = _REASON.sub("", _SUBJECT.sub("must ", problem["msg"])).replace("'", "`")
+    if problem["type"] == "too_short":
+        rule = f"must have at least {problem['ctx']['min_length']} characters"
+    if problem["type"] in _WITH_VALUE:
+        rule += f", not `{str(problem['input'])[:_VALUE_MAX_CHARS]}`"
+    return f"`{name}` {rule}. See docs/settings.md."
 
 
 def old_settings() -> dict[str, str]:
-    """Variables of an earlier version that are in use, and those to set instead."""
+    """Returns the deprecated variables that are in use, each with the variable to set instead."""
     old_names = {
         f"{variable(old)}{end}": f"{variable(new)}{end}"
         for old, new in OLD_NAMES.items()
@@ -90,35 +111,35 @@ def old_settings() -> dict[str, str]:
 
 
 def _names_in_use() -> list[str]:
-    """The variables of the environment and of `.env`."""
+    """Returns the names of the variables in the environment and in `.env`."""
     return [*os.environ, *map(str.upper, DotEnvSettingsSource(Settings).env_vars)]
 
 
 def _check_names(names_in_use: Iterable[str]) -> None:
-    """A misspelt setting would silently leave the default, say another database."""
+    """Rejects unknown names: a misspelled setting would silently leave the right one unset."""
     names = {f"{variable(name)}{end}" for name in Settings.model_fields for end in _ENDS}
     for name in names_in_use:
         if name.startswith(PREFIX) and name not in names:
             near = difflib.get_close_matches(
                 name, names - {variable(old) for old in OLD_NAMES}, n=1
             )
-            hint = f"; did you mean {near[0]}?" if near else ", see docs/settings.md"
-            raise InvalidInput(f"{name} is not a setting{hint}")
+            hint = f"Did you mean `{near[0]}`?" if near else "See docs/settings.md."
+            raise InvalidInput(f"`{name}` is not a setting. {hint}")
 
 
 def database(settings: Settings | None = None) -> Database:
-    """The database that the settings name; raises `InvalidInput` for a URL of another kind."""
+    """Returns the database that the settings name; raises `InvalidInput` for an unsupported URL."""
     url = (settings or load_settings()).database_url
     if not url.startswith(_SQLITE) or len(url) == len(_SQLITE):
         raise InvalidInput(
-            "MODELGATES_DATABASE_URL must look like sqlite:///modelgates.db, "
-            "or sqlite:////var/lib/modelgates/modelgates.db for an absolute path"
+            "`MODELGATES_DATABASE_URL` must look like `sqlite:///modelgates.db`, "
+            "or `sqlite:////var/lib/modelgates/modelgates.db` for an absolute path."
         )
     return Database(Path(url.removeprefix(_SQLITE)))
 
 
 def ledger_services(store: Store, clock: Clock, random_bytes: RandomBytes) -> LedgerServices:
-    """The services over an open store."""
+    """Returns the services on top of an open store."""
     return LedgerServices(
         store=store,
         accounts=Accounts(store, clock, random_bytes),
@@ -131,9 +152,9 @@ def ledger_services(store: Store, clock: Clock, random_bytes: RandomBytes) -> Le
 async def open_gateway(
     settings: Settings | None = None, *, create: bool = True
 ) -> AsyncIterator[LedgerServices]:
-    """The services over the database of the settings, open for a block; raises `StoreUnavailable`.
+    """Opens the database that the settings name for the length of a block; yields the services.
 
-    Without `create`, a database that does not exist yet is refused.
+    Raises `StoreUnavailable`; without `create`, also if the database does not exist yet.
     """
     store = open_store(database(settings).path, create=create)
     try:

@@ -1,7 +1,7 @@
-"""The one place that knows which service and which part of the HTTP API is built from what.
+"""Builds the services and the HTTP application from their parts. Nothing else does.
 
-The server uses it, and tests do, with a clock, randomness, providers and folders of their own. The
-part that the command line needs as well is `bootstrap.ledger_services`, which loads faster.
+The server uses this module, and so do tests, with a clock, randomness, providers and folders that
+they choose. The command line needs only `bootstrap.ledger_services`, which loads faster.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ def compose(
     timeouts: CallTimeouts,
     grace_s: float = 0,
 ) -> Services:
-    """The services of a server process over an open store.
+    """Returns the services of a server process on top of an open store.
 
     After an outage, maintenance gives other processes `grace_s` to extend the holds of their calls.
     """
@@ -56,7 +56,7 @@ def compose(
 
 
 def http_app(services: Services, options: WebOptions, lifespan: Lifespan) -> App:
-    """The HTTP application over these services. `lifespan` is entered before the first request."""
+    """Returns the HTTP application. `lifespan` is entered before the first request."""
     error_responses = ErrorResponses(options.limit_source_prefix)
     return App(
         routes(services, options, error_responses),

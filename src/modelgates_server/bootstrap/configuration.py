@@ -1,7 +1,7 @@
 """The configuration file: providers, models, prices and markups, checked before anything starts.
 
-docs/configuration.md documents it, modelgates.example.toml shows all of it, and
-`modelgates config check` explains one.
+docs/configuration.md documents it, modelgates.example.toml shows every field, and
+`modelgates config check` explains a given file.
 """
 
 from collections.abc import Iterator, Mapping
@@ -47,11 +47,11 @@ DEFAULT_FILE = Path("modelgates.toml")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """What a file says, or what holds without one; what the sandbox offers is part of it.
+    """The contents of a file, or the defaults without one, including the models of the sandbox.
 
-    `key_variables` has, by provider, the name of the variable with its key, `unset_keys` a sentence
-    where that is not set. `old_names` are names of an earlier version that the file uses, with the
-    ones to write instead. `warnings` are about what is allowed and perhaps not meant.
+    `key_variables` maps a provider to the variable that has its key, and `unset_keys` maps it to a
+    sentence if that variable is not set. `old_names` maps each deprecated name in the file to its
+    new name. `warnings` are sentences about what is valid but may be unintended.
     """
 
     path: Path | None
@@ -68,29 +68,29 @@ class Configuration:
 
 
 def load_configuration(path: Path | None, environment: Mapping[str, str]) -> Configuration:
-    """The configuration to serve; without a path, that of the working directory if there is one.
+    """Returns the configuration to serve. Without a path, reads the file of the working directory.
 
-    Raises `InvalidInput`, also where a provider's key is not in the environment.
+    Raises `InvalidInput`, also if the environment lacks the key of a provider.
     """
     configuration = valid_configuration(path, environment)
     if configuration.unset_keys:
-        raise InvalidInput("; ".join(configuration.unset_keys.values()))
+        raise InvalidInput(" ".join(configuration.unset_keys.values()))
     return configuration
 
 
 def valid_configuration(path: Path | None, environment: Mapping[str, str]) -> Configuration:
-    """The same for those who call no provider: keys may be missing."""
+    """Returns the configuration for commands that call no provider: keys may be missing."""
     configuration, problems = read_configuration(path, environment)
     if not problems:
         return configuration
-    more = f" (and {len(problems) - 1} more: modelgates config check)" if problems[1:] else ""
+    more = "" if len(problems) == 1 else " `modelgates config check` lists all problems."
     raise InvalidInput(f"{configuration.path}: {problems[0]}{more}")
 
 
 def read_configuration(
     path: Path | None, environment: Mapping[str, str]
 ) -> tuple[Configuration, list[str]]:
-    """What is right in a file, and a sentence for each thing in it that is wrong."""
+    """Returns the valid part of a file, and a sentence for each problem in it."""
     if path is None and DEFAULT_FILE.exists():
         path = DEFAULT_FILE
     file = FileTable()
@@ -106,7 +106,7 @@ def read_configuration(
 
 
 class _Reading:
-    """Reads a file's tables one by one: what is wrong in one does not hide the next."""
+    """Reads the tables of a file one by one, so that all of them report their problems."""
 
     def __init__(
         self, file_path: Path | None, file: FileTable, environment: Mapping[str, str]
@@ -119,14 +119,14 @@ class _Reading:
         self._providers: list[ProviderSettings] = []
         self._unset_keys: dict[str, str] = {}
         self._models: list[Model] = []
-        # By endpoint, with the table of the model that they were read for.
+        # By endpoint, with the path of the model's table that they were read for.
         self._prices: dict[str, tuple[tuple[Price, ...], str]] = {}
         self._account_markup_bp: dict[str, int] = {}
         self._old_names: dict[str, str] = {}
         self._warnings: list[str] = []
 
     def read(self) -> Configuration:
-        """Read all tables. Models come after the providers that they name."""
+        """Reads all tables: providers before the models that name them."""
         for name, members in self._file.providers.items():
             with self._noting():
                 self._read_provider(name, members)
@@ -180,15 +180,15 @@ class _Reading:
         self._providers.append(provider_settings(name, table, key))
         if is_readable_on_the_way(table.base_url):
             self._warnings.append(
-                f"{path}.base_url leads to another machine without encryption: the key, prompts "
-                "and answers can be read on the way"
+                f"`{path}.base_url` connects to another machine without encryption: anyone on the "
+                "network can read the key, prompts and responses. Use an https URL."
             )
 
     def _read_model(self, model_id: str, members: RawTable) -> None:
         path = dotted("models", model_id)
         broken = self._file.providers.keys() - self._tables.keys()
         if any(members.get("provider") == name for name in broken):
-            return  # the problem of its provider has been noted
+            return  # the problem of its provider is already reported
         members = self._renamed(path, members, "price", "price_from")
         model, prices = read_model(
             path,
@@ -201,25 +201,29 @@ class _Reading:
         first, other = self._prices.setdefault(model.endpoint.id, (prices, path))
         if first != prices:
             raise InvalidInput(
-                f"{path} and {other} are one model of {model.endpoint.provider}, "
-                f"{model.endpoint.upstream_model}, at two prices: give them the same one, and the "
-                "dearer of them a markup_bp"
+                f"`{path}` and `{other}` are the same model, `{model.endpoint.upstream_model}` of "
+                f"`{model.endpoint.provider}`, with different prices. Give both the same price, "
+                "and set `markup_bp` on the one that you sell for more."
             )
         self._models.append(model)
         if model.markup_bp < 0:
-            self._warnings.append(f"{path} is sold below its price")
+            self._warnings.append(
+                f"`{path}` is sold below its price: its markup is {model.markup_bp} basis points."
+            )
         self._warnings += (
-            f"{path} has no rate for {medium}: calls that ask for it are refused"
+            f"`{path}` has no rate for {medium}: calls that request it are rejected."
             for medium in unpriced_media(model, prices)
         )
-        self._warnings += (f"{path} {doubt}" for doubt in doubtful_figures(model, prices))
+        self._warnings += (f"`{path}` {doubt}" for doubt in doubtful_figures(model, prices))
 
     def _renamed(self, path: str, members: RawTable, old: str, new: str) -> RawTable:
-        """Members under today's name; the old one is read for one release."""
+        """Returns the fields with `old` renamed to `new`. Old names are read for one release."""
         if old not in members:
             return members
         if new in members:
-            raise InvalidInput(f"{path} has {new} and its old name, {old}: remove {old}")
+            raise InvalidInput(
+                f"`{path}` has both `{new}` and its old name, `{old}`. Remove `{old}`."
+            )
         self._old_names[f"{path}.{old}"] = new
         return {(new if name == old else name): value for name, value in members.items()}
 
@@ -227,6 +231,6 @@ class _Reading:
         path = dotted("accounts", account_id)
         if not ACCOUNT_ID.fullmatch(account_id):
             raise InvalidInput(
-                f"{path} is not the id of an account: `modelgates account list` shows them"
+                f"`{path}` is not an account ID. `modelgates account list` lists all IDs."
             )
         self._account_markup_bp[account_id] = read_table(path, members, AccountTable).markup_bp

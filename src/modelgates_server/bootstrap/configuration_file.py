@@ -1,6 +1,6 @@
-"""The tables of modelgates.toml as they are written, and the message for a value that is invalid.
+"""The tables of modelgates.toml, and the messages about invalid fields in them.
 
-A member is one line here: its type, its bounds, its default and an example of how to write it.
+Each field is one line here: its type, its bounds, its default and an example.
 """
 
 import difflib
@@ -28,7 +28,7 @@ Word = Annotated[str, Field(min_length=1, max_length=255)]
 Rate = Annotated[str | None, Field(examples=['"0.00000015"'])]
 RawTable = dict[str, Any]
 
-# TOML has no enumerations and no tuples, so these three are made of text and of lists.
+# TOML has no enumerations, so these three are read from text.
 Cap = Annotated[CapParameter, Strict(strict=False)]
 Cache = Annotated[CacheTokens, Strict(strict=False)]
 Reasoning = Annotated[ReasoningTokens, Strict(strict=False)]
@@ -37,7 +37,7 @@ _BARE_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
 class Table(BaseModel):
-    """A table with no other members than these, each of exactly its type: `"5"` is not 5."""
+    """A table that accepts only its own fields, each of exactly its type: `"5"` is not 5."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True
@@ -45,7 +45,7 @@ class Table(BaseModel):
 
 
 class ProviderTable(Table):
-    """`[providers.NAME]`. What is left out is as `providers.http.ProviderSettings` has it."""
+    """`[providers.NAME]`. The defaults of timeouts are in `providers.http.ProviderSettings`."""
 
     base_url: str = Field(examples=['"https://api.openai.com/v1"'])
     api_key_env: Word | None = Field(default=None, examples=['"OPENAI_API_KEY"'])
@@ -71,7 +71,7 @@ class ProviderTable(Table):
 
 
 class RateTable(Table):
-    """Dollars per token or request, as text; members are named as the meters are."""
+    """Dollars per token or request, as text. Fields have the names of the meters."""
 
     input: Rate = None
     cache_read: Rate = None
@@ -86,19 +86,19 @@ class RateTable(Table):
     request: Rate = None
 
     def given(self) -> dict[Meter, str]:
-        """The rates that are written."""
+        """Returns the rates that the table sets."""
         texts = {meter: getattr(self, meter) for meter in Meter}
         return {meter: text for meter, text in texts.items() if text is not None}
 
 
 class TierTable(RateTable):
-    """What is different for prompts of more than `above` tokens."""
+    """The rates that differ for prompts of more than `above` tokens."""
 
     above: Tokens = Field(examples=["200000"])
 
 
 class ServiceTierTable(RateTable):
-    """`[models."ID".prices.service_tier.NAME]`: what is different at a provider's service tier."""
+    """`[models."ID".prices.service_tier.NAME]`: the rates that differ at a service tier."""
 
     tiers: tuple[TierTable, ...] = Field(
         default=(), strict=False, examples=['[{ above = 200000, input = "0.0000003" }]']
@@ -151,7 +151,7 @@ class AccountTable(Table):
 
 
 class FileTable(Table):
-    """The whole file; its tables are read one by one, so that each one's problems are reported."""
+    """The whole file. Its tables are read one by one, so that all of them report their problems."""
 
     markup_bp: Markup = Field(default=0, examples=["500"])
     sandbox: bool | None = Field(default=None, examples=["true"])
@@ -182,6 +182,17 @@ _PROBLEMS = {
     "literal_error": "must be {expected}",
 }
 """By pydantic's type of error."""
+_WITH_VALUE = {
+    "finite_number",
+    "timezone_aware",
+    "greater_than",
+    "greater_than_equal",
+    "less_than_equal",
+    "enum",
+    "literal_error",
+}
+"""The types of error whose message repeats the value: a number, a time or a choice, never a key."""
+_VALUE_MAX_CHARS = 80
 
 _KINDS: dict[type, str] = {
     bool: "true or false",
@@ -198,76 +209,95 @@ T = TypeVar("T", bound=Table)
 
 
 def read_file(path: Path) -> FileTable:
-    """The file's outer table; raises `InvalidInput` where it cannot be read or is no TOML."""
+    """Returns the outer table of a file; raises `InvalidInput` if it is not readable TOML."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise InvalidInput(f"it cannot be read: {error.strerror}") from None
+        raise InvalidInput(f"The file cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"it is not UTF-8 text: {error.reason} at byte {error.start}") from None
+        raise InvalidInput(
+            f"The file is not UTF-8 text: {error.reason} at byte {error.start}."
+        ) from None
     try:
         members = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(f"it is not TOML: {error}") from None
+        raise InvalidInput(f"The file is not valid TOML: {error}.") from None
     return read_table("", members, FileTable)
 
 
 def read_table(path: str, members: Mapping[str, Any], shape: type[T]) -> T:
-    """A table of the file; raises `InvalidInput` that names the member and says what to write.
+    """Returns a table of the file; raises `InvalidInput`, which names the field and its remedy.
 
-    `path` is how TOML writes the table's name.
+    `path` is the name of the table in TOML.
     """
     try:
         return shape.model_validate(members)
     except ValidationError as error:
         problems = error.errors(include_url=False)
-    # A misspelt name comes first: where it is a required one, that one is missing as well.
+    # Misspelled names come first: a required field that is misspelled is also reported as missing.
     problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
     raise InvalidInput(_sentence(path, shape, problems[0]))
 
 
 def dotted(path: str, name: str) -> str:
-    """How TOML writes the name of a table or member within another."""
+    """Returns the name that a table or field inside another table has in TOML."""
     name = name if _BARE_NAME.fullmatch(name) else f'"{name}"'
     return f"{path}.{name}" if path else name
 
 
 def fields(table: type[Table]) -> dict[str, FieldInfo]:
-    """The members of a table, by the names that they have in the file."""
+    """Returns the fields of a table, by their names in the file."""
     return {field.alias or name: field for name, field in table.model_fields.items()}
 
 
 def example(table: type[Table], name: str) -> str:
-    """What to write, for the end of a message."""
+    """Returns an example of a field, as the last sentence of a message."""
     [text] = fields(table)[name].examples or [None]
-    return f"write, for example, {name} = {text}" if text else "see docs/configuration.md"
+    return f"Example: `{name} = {text}`." if text else "See docs/configuration.md."
 
 
 def _sentence(path: str, shape: type[Table], problem: ErrorDetails) -> str:
-    """What is wrong, for someone who writes TOML. A value is not repeated: it may be a key."""
+    """Returns a message about a field for the author of the file.
+
+    It repeats the value only if that cannot be a key.
+    """
     for part in problem["loc"]:
         path = f"{path}[{part}]" if isinstance(part, int) else dotted(path, part)
-    table, name = _member(shape, problem["loc"])
+    table, name = _field(shape, problem["loc"])
     if problem["type"] == "extra_forbidden":
         known = fields(table)
         near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-        return f"{path} is not known: {hint}"
-    kind = type(problem["input"])
+        names = ", ".join(f"`{each}`" for each in known)
+        hint = f"Did you mean `{near[0]}`?" if near else f"Known fields are {names}."
+        return f"`{path}` is not a known field. {hint}"
+    value = problem["input"]
+    kind = type(value)
     if name == "prices" and kind is dict:
-        return f"{path} is one table of several: write the standard rates in [[{path}]] above it"
-    problem_text = _PROBLEMS[problem["type"]].format(**problem.get("ctx", {}))
-    if problem["type"].endswith("_type"):
-        problem_text += f", not {_KINDS[kind]}"
-    if name == "prices" and kind is str:
         return (
-            f"{path} {problem_text}: for the price of another model, {example(table, 'price_from')}"
+            f"`{path}` must be a list of tables, not a table. "
+            f"Write the standard rates in `[[{path}]]` above it."
         )
-    return f"{path} {problem_text}: {example(table, name)}"
+    rule = _PROBLEMS[problem["type"]].format(**problem.get("ctx", {})).replace("'", "`")
+    if problem["type"] in _WITH_VALUE:
+        rule += f", not `{_shown(value)}`"
+    elif problem["type"].endswith("_type"):
+        rule += f", not {_KINDS[kind]}"
+    if name == "prices" and kind is str:
+        remedy = (
+            f"To use the price of another model, set `price_from`. {example(table, 'price_from')}"
+        )
+    else:
+        remedy = example(table, name)
+    return f"`{path}` {rule}. {remedy}"
 
 
-def _member(shape: type[Table], location: tuple[int | str, ...]) -> tuple[type[Table], str]:
-    """The last name of a location that is not the operator's own, and the table that has it."""
+def _shown(value: object) -> str:
+    text = value.isoformat() if isinstance(value, datetime) else str(value)
+    return (text if text.isprintable() else repr(text))[:_VALUE_MAX_CHARS]
+
+
+def _field(shape: type[Table], location: tuple[int | str, ...]) -> tuple[type[Table], str]:
+    """Returns the last name in a location that the operator did not choose, and its table."""
     table, name = shape, ""
     inner: Any = shape
     for part in location:

@@ -1,4 +1,4 @@
-"""`[models."ID"]`: what clients can call, and who serves it."""
+"""`[models."ID"]`: a model that clients can call, and the provider that serves it."""
 
 import difflib
 import re
@@ -28,7 +28,7 @@ _WORD = r"[A-Za-z0-9][A-Za-z0-9._~@-]*"
 _ID = re.compile(rf"{_WORD}(/{_WORD})+(:{_WORD})?", re.ASCII)
 _FREE = Decimal(0)
 _UNLIKELY_RATE = Decimal("0.01")
-"""Dollars: ten thousand for a million tokens."""
+"""Dollars per token, which is 10,000 dollars per million tokens."""
 _APIS = {
     "chat": frozenset({Api.CHAT, Api.COMPLETIONS}),
     "embeddings": frozenset({Api.EMBEDDINGS}),
@@ -44,18 +44,21 @@ def read_model(
     file: str,
     markup_bp: int,
 ) -> tuple[Model, tuple[Price, ...]]:
-    """A model with the prices of its endpoint; raises `InvalidInput` that names the member.
+    """Returns a model and the prices of its endpoint; raises `InvalidInput`, which names the field.
 
-    `file` is the source of the prices in it, `markup_bp` that of models without their own.
+    `file` is the source of the prices in it. `markup_bp` applies to models that do not set one.
     """
     _check_id(path, model_id)
     table = read_table(path, members, ModelTable)
     provider = providers.get(table.provider)
     if provider is None:
-        raise InvalidInput(f"{path}.provider: {_unknown_provider(table.provider, providers)}")
+        raise InvalidInput(_unknown_provider(path, table.provider, providers))
     upstream_model = table.upstream_model or model_id.partition("/")[2]
     if not upstream_model.isprintable():
-        raise InvalidInput(f"{path}.upstream_model has characters that cannot be printed")
+        raise InvalidInput(
+            f"`{path}.upstream_model` contains unprintable characters: {upstream_model!r}. "
+            "Remove them."
+        )
     endpoint = Endpoint(
         id=f"{table.provider}:{upstream_model}",
         provider=table.provider,
@@ -89,77 +92,83 @@ def read_model(
 
 
 def unpriced_media(model: Model, prices: tuple[Price, ...]) -> list[str]:
-    """What a model is listed to take or give, and calls cannot ask for: it has no rate.
+    """Returns the media among a model's modalities that calls cannot use, for lack of a rate.
 
-    Images that are read are not among them: providers count those as text.
+    Image input is not checked: providers count it as text.
     """
     media = {
-        "audio in": (Meter.INPUT_AUDIO, "audio" in model.input_modalities),
-        "audio out": (Meter.OUTPUT_AUDIO, "audio" in model.output_modalities),
-        "images out": (Meter.OUTPUT_IMAGE, "image" in model.output_modalities),
+        "audio input": (Meter.INPUT_AUDIO, "audio" in model.input_modalities),
+        "audio output": (Meter.OUTPUT_AUDIO, "audio" in model.output_modalities),
+        "image output": (Meter.OUTPUT_IMAGE, "image" in model.output_modalities),
     }
     tiers = [tier for price in prices if not price.is_free for tier in price.tiers]
     return [
-        medium
+        f"{medium} (`{meter}`)"
         for medium, (meter, is_listed) in media.items()
         if is_listed and not all(meter in tier.rates for tier in tiers)
     ]
 
 
 def doubtful_figures(model: Model, prices: tuple[Price, ...]) -> Iterator[str]:
-    """What is allowed of a model's figures, and perhaps not meant."""
+    """Returns warnings about figures of a model that are valid but may be unintended.
+
+    Each is a sentence without its subject, the model.
+    """
     context, output = model.context_tokens, model.output_tokens
     if (model.media_tokens or 0) > context:
-        yield f"has media_tokens of {model.media_tokens}, above its context of {context}"
+        yield f"has `media_tokens` of {model.media_tokens}, above its context of {context} tokens."
     if output > context:
         yield (
-            f"has max_output_tokens of {output}, above its context of {context}: no answer is "
-            "longer than that"
+            f"has `max_output_tokens` of {output}, above its context of {context} tokens. "
+            "No response can be longer than the context."
         )
-    # The model's own has been compared: this is its provider's.
+    # A default of the model itself was checked before: this is the default of its provider.
     if 0 < output < (model.default_output_tokens or 0):
         yield (
-            f"has max_output_tokens of {output}, below the default_output_tokens of "
-            f"{model.endpoint.provider}, {model.default_output_tokens}: the lower one goes out"
+            f"has `max_output_tokens` of {output}, below the `default_output_tokens` of "
+            f"`{model.endpoint.provider}`, {model.default_output_tokens}. The lower limit is sent."
         )
     tiers = [tier for price in prices for tier in price.tiers]
     for meter in Meter:
         rate = max((tier.rates.get(meter, _FREE) for tier in tiers), default=_FREE)
         if meter is not Meter.REQUEST and rate >= _UNLIKELY_RATE:
             yield (
-                f"has a rate of {plain(rate)} dollars for one token of {meter}: rates are for one "
-                "token, and not for a million"
+                f"has a rate of {plain(rate)} dollars per token of `{meter}`. "
+                "Rates are per token, not per million tokens."
             )
             break
     media = [each for each in ("image", "audio") if each in model.output_modalities]
     if media and model.media_tokens is None and not all(price.is_free for price in prices):
         yield (
-            f"gives {' and '.join(media)} and has no media_tokens: where the provider reports no "
-            "usage, such output counts as nothing"
+            f"generates {' and '.join(media)} output and has no `media_tokens`. Where the provider "
+            "reports no usage, that output counts as zero tokens."
         )
 
 
 def _check_id(path: str, model_id: str) -> None:
     if not _ID.fullmatch(model_id) or len(model_id) > MODEL_MAX_CHARS:
         raise InvalidInput(
-            f"{path}: a model's id is author/slug, in quotes: write, for example, "
-            '[models."openai/gpt-4o-mini"]'
+            f"`{path}` is not a valid model ID. Write author/slug in quotes. "
+            'Example: `[models."openai/gpt-4o-mini"]`.'
         )
     if model_id.partition("/")[0].lower() == SANDBOX:
-        raise InvalidInput(f"{path}: the author {SANDBOX} is the gateway's own: choose another")
+        raise InvalidInput(
+            f"`{path}` uses the author `{SANDBOX}`, which is taken by the built-in models. "
+            "Choose another author."
+        )
 
 
-def _unknown_provider(name: str, providers: Collection[str]) -> str:
+def _unknown_provider(path: str, name: str, providers: Collection[str]) -> str:
     near = difflib.get_close_matches(name, providers, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"write a table [providers.{name}]"
-    return f"there is no provider {name!r}: {hint}"
+    hint = f"Did you mean `{near[0]}`?" if near else f"Add a table `[providers.{name}]`."
+    return f"`{path}.provider` names a provider that does not exist: `{name}`. {hint}"
 
 
 def _context_tokens(path: str, table: ModelTable, sourced: Priced) -> int:
     tokens = table.context_length or sourced.context_tokens
     if tokens is None:
         raise InvalidInput(
-            f"{path}.context_length is missing, and is not known from the price: "
+            f"`{path}.context_length` is missing, and the price list does not contain it. "
             f"{example(ModelTable, 'context_length')}"
         )
     return tokens
@@ -169,15 +178,19 @@ def _output_tokens(path: str, table: ModelTable) -> int:
     if table.kind == "embeddings":
         for name in ("max_output_tokens", "default_output_tokens"):
             if getattr(table, name) is not None:
-                raise InvalidInput(f"{path}.{name}: an embeddings model has no output: remove it")
+                raise InvalidInput(
+                    f"`{path}.{name}` does not apply: an embeddings model generates no output. "
+                    "Remove it."
+                )
         return 0
     if table.max_output_tokens is None:
         raise InvalidInput(
-            f"{path}.max_output_tokens is missing, and holds are computed from it: "
+            f"`{path}.max_output_tokens` is missing, but holds are computed from it. "
             f"{example(ModelTable, 'max_output_tokens')}"
         )
     if (table.default_output_tokens or 0) > table.max_output_tokens:
         raise InvalidInput(
-            f"{path}.default_output_tokens is above max_output_tokens, {table.max_output_tokens}"
+            f"`{path}.default_output_tokens` is {table.default_output_tokens}, above "
+            f"`max_output_tokens`, which is {table.max_output_tokens}. Lower it."
         )
     return table.max_output_tokens

@@ -1,4 +1,4 @@
-"""Where the price of a configured model comes from: its own table, or a seed by exact name."""
+"""The price of a configured model: from its own table, or from the price list by exact name."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -27,11 +27,11 @@ _ID_HEX = 16
 _SERVICE_TIER = re.compile(r"[a-z][a-z0-9_-]{0,63}", re.ASCII)
 
 Row = tuple[int, tuple[Tier, ...]]
-"""Since when, in ms, and what."""
+"""The start of a price in ms, and its tiers."""
 
 
 class Priced(msgspec.Struct, frozen=True):
-    """The dated prices of an endpoint, and the context that the same source knows of."""
+    """The dated prices of an endpoint, and its context if the source of the prices states it."""
 
     prices: tuple[Price, ...]
     context_tokens: int | None
@@ -45,16 +45,16 @@ def price_row(
     *,
     after: str | None = None,
 ) -> Price:
-    """A price whose id follows from what it says, so that all who add it add the same row.
+    """Returns a price whose id is derived from its content, so that all processes add the same row.
 
-    One that takes over from another has the id of that one in its own, in the place of the instant
-    at which a process noticed the change.
+    If a price replaces another, its id is derived from the id of the other one, instead of the
+    instant at which a process noticed the change.
     """
     rates = [
         [
             tier.above,
             sorted((str(meter), plain(rate)) for meter, rate in tier.rates.items()),
-            # Only where it says more: prices of released versions keep their ids.
+            # Left out for the standard tier, so that prices of earlier versions keep their ids.
             *([tier.service_tier] if tier.service_tier else []),
         ]
         for tier in tiers
@@ -72,9 +72,9 @@ def price_row(
 def priced(
     path: str, file: str, table: ModelTable, provider: ProviderTable, endpoint_id: str
 ) -> Priced:
-    """Find a model's prices; raises `InvalidInput`: without one it would be free, or a guess.
+    """Finds the prices of a model; raises `InvalidInput` if it has none, because none is assumed.
 
-    `path` names the table in messages, `file` is the source of the prices in it.
+    `path` names the table in messages. `file` is the source of the prices in it.
     """
     upstream_model = endpoint_id.partition(":")[2]
     named = table.price_from or (provider.price_list and f"{provider.price_list}/{upstream_model}")
@@ -85,7 +85,7 @@ def priced(
     elif table.price_from is None:
         rows, source, context_tokens = _own_rows(path, table), file, _context(named)
     else:
-        raise InvalidInput(f"{path} has both price_from and prices: remove one of them")
+        raise InvalidInput(f"`{path}` has both `price_from` and `prices`. Remove one of them.")
     prices = (
         price_row(endpoint_id, from_ms, source, _complete(path, table, tiers))
         for from_ms, tiers in rows
@@ -94,21 +94,21 @@ def priced(
 
 
 def _seed(path: str, named: str | None) -> Seed:
-    reason = "its provider does not say whose prices apply"
+    reason = "Its provider has no `price_list`."
     if named is not None:
         try:
             return find_seed(named)
-        except InvalidInput as refusal:
-            reason = str(refusal)
+        except InvalidInput as error:
+            reason = str(error)
     raise InvalidInput(
-        f"{path} has no price: {reason}. Give it one in [[{path}.prices]], such as "
-        'input = "0.00000015" and output = "0.0000006", in dollars per token ("0" where it is '
-        'free), or name the model whose price it has, such as price_from = "openai/gpt-4o"'
+        f"`{path}` has no price. {reason} Either set its price in `[[{path}.prices]]` in dollars "
+        'per token, for example `input = "0.00000015"` and `output = "0.0000006"` (`"0"` is free), '
+        'or use the price of another model, for example `price_from = "openai/gpt-4o"`.'
     )
 
 
 def _context(named: str | None) -> int | None:
-    """What a seed knows of a model that has a price of its own."""
+    """Returns the context that the price list states for a model that sets its own price."""
     if named is None:
         return None
     try:
@@ -118,13 +118,13 @@ def _context(named: str | None) -> int | None:
 
 
 def _complete(path: str, table: ModelTable, tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
-    """Tiers with a rate for output, which is nothing where none is made."""
+    """Returns the tiers with a rate for output, which is zero for embeddings."""
     if all(Meter.OUTPUT in tier.rates for tier in tiers):
         return tiers
     if table.kind != "embeddings":
         raise InvalidInput(
-            f'{path} has a price without output: write kind = "embeddings" if it only embeds, or '
-            f"give it a price of its own in [[{path}.prices]]"
+            f"`{path}` has a price without a rate for `output`. If it is an embeddings model, set "
+            f'`kind = "embeddings"`; otherwise set the whole price in `[[{path}.prices]]`.'
         )
     free_output = {Meter.OUTPUT: Decimal(0)}
     return tuple(
@@ -137,8 +137,8 @@ def _own_rows(path: str, table: ModelTable) -> list[Row]:
     rows.sort(key=lambda row: row[0])
     for (before_ms, _), (from_ms, _) in pairwise(rows):
         if before_ms == from_ms:
-            when = f"from {format_instant(from_ms)}" if from_ms else "without from"
-            raise InvalidInput(f"{path} has two prices {when}: give the newer one a later date")
+            when = f"from {format_instant(from_ms)}" if from_ms else "without `from`"
+            raise InvalidInput(f"`{path}` has two prices {when}. Give the newer one a later date.")
     return rows
 
 
@@ -146,15 +146,15 @@ def _own_row(path: str, price: PriceTable) -> Row:
     from_ms = 0 if price.since is None else _instant(f"{path}.from", price.since)
     rates = _rates(path, price.given())
     if Meter.INPUT not in rates:
-        raise InvalidInput(f'{path}.input is missing: write, for example, input = "0.00000015"')
-    # A rate that a tier does not name is the one that all calls have.
+        raise InvalidInput(f'`{path}.input` is missing. Example: `input = "0.00000015"`.')
+    # A tier inherits the rates that it does not set.
     standard = [
         Tier(above, {**rates, **named})
         for above, named in _named_rates(path, rates, price.tiers).items()
     ]
     others = [
         tier
-        # Sorted: two files that say the same are one price.
+        # Sorted, so that the order in the file does not make another price.
         for name, table in sorted(price.service_tier.items())
         for tier in _service_tier(f"{path}.service_tier", name, table, standard)
     ]
@@ -164,11 +164,11 @@ def _own_row(path: str, price: PriceTable) -> Row:
 def _named_rates(
     path: str, rates: dict[Meter, Decimal], tiers: tuple[TierTable, ...]
 ) -> dict[int, dict[Meter, Decimal]]:
-    """The rates that a table and its tiers name, by the `above` that they hold for, rising."""
+    """Returns the rates that a table and its tiers set, by their `above` in ascending order."""
     named = {0: rates}
     for n, tier in sorted(enumerate(tiers), key=lambda numbered: numbered[1].above):
         if tier.above in named:
-            raise InvalidInput(f"{path} has two tiers above {tier.above}: leave one of them out")
+            raise InvalidInput(f"`{path}` has two tiers above {tier.above} tokens. Remove one.")
         named[tier.above] = _rates(f"{path}.tiers[{n}]", tier.given())
     return named
 
@@ -176,11 +176,11 @@ def _named_rates(
 def _service_tier(
     path: str, name: str, table: ServiceTierTable, standard: list[Tier]
 ) -> list[Tier]:
-    """The tiers of a service tier; a rate that it does not name is the standard one."""
+    """Returns the tiers of a service tier. It inherits the standard rates that it does not set."""
     if not _SERVICE_TIER.fullmatch(name) or name in {AUTO, *STANDARD}:
         raise InvalidInput(
-            f"{path}: {name!r:.80} cannot be priced: name a tier as the provider does, such as "
-            "flex, priority or batch; the standard one is priced by the table around it"
+            f"`{path}` cannot price {name!r:.80}. Use the provider's name of the tier, such as "
+            "`flex`, `priority` or `batch`. The enclosing table prices the standard tier."
         )
     path = f"{path}.{name}"
     rates = _rates(path, table.given())
@@ -192,8 +192,8 @@ def _service_tier(
         for meter in sorted(rates.keys() - within.keys()):
             if around.rates.get(meter) != standard[0].rates.get(meter):
                 raise InvalidInput(
-                    f"{path} has one rate for {meter}, and the table around it another above "
-                    f"{around.above} tokens: say which holds there, in {path}.tiers"
+                    f"`{path}` has one rate for `{meter}`, but the enclosing table has another one "
+                    f"above {around.above} tokens. Set the rate for long prompts in `{path}.tiers`."
                 )
         _check_parts(path, around, rates.keys() | within.keys())
         tiers.append(Tier(above, {**around.rates, **rates, **within}, name))
@@ -201,21 +201,21 @@ def _service_tier(
 
 
 def _check_parts(path: str, around: Tier, named: Collection[Meter]) -> None:
-    """A part that kept the standard rate where its whole has another would be charged wrongly."""
+    """Rejects a new rate for a class whose parts would keep their standard rates by accident."""
     for part in sorted(around.rates.keys() - named):
         whole = next((each for each in containing_classes(part) if each in named), None)
         if whole is not None:
             raise InvalidInput(
-                f"{path} has a rate for {whole} and none for {part}, which the table around it "
-                f"prices apart: write what {part} costs at this service tier"
+                f"`{path}` has a rate for `{whole}` but none for `{part}`, which the enclosing "
+                f"table prices separately. Add the rate for `{part}` at this service tier."
             )
 
 
 def _instant(path: str, since: datetime) -> int:
     try:
         return parse_instant(since.isoformat())
-    except InvalidInput as refusal:
-        raise InvalidInput(f"{path}: {refusal}") from None
+    except InvalidInput as error:
+        raise InvalidInput(f"`{path}`: {error}") from None
 
 
 def _rates(path: str, texts: Mapping[Meter, str]) -> dict[Meter, Decimal]:
@@ -223,6 +223,6 @@ def _rates(path: str, texts: Mapping[Meter, str]) -> dict[Meter, Decimal]:
     for meter, text in texts.items():
         try:
             rates[meter] = read_rate(text)
-        except InvalidAmount as refusal:
-            raise InvalidInput(f"{path}.{meter}: {refusal}") from None
+        except InvalidAmount as error:
+            raise InvalidInput(f"`{path}.{meter}`: {error}") from None
     return rates

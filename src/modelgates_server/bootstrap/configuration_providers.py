@@ -1,4 +1,4 @@
-"""`[providers.NAME]`: where a provider is, and with which key it is called."""
+"""`[providers.NAME]`: the address of a provider, and its key."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -23,45 +23,45 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _KEY_HEADERS = {"authorization", "api-key", "x-api-key"}
 
 _KNOWN_HOSTS: dict[str, UsageRules] = {
-    # Their own counts of the prompt leave out what came from a cache or went to it.
+    # Their prompt counts exclude tokens that are read from a cache or written to one.
     r"api\.anthropic\.com": UsageRules(known_cache=CacheTokens.BESIDE),
     r"bedrock-[a-z-]+\.[a-z0-9-]+\.amazonaws\.com": UsageRules(known_cache=CacheTokens.BESIDE),
-    # sonar-deep-research has its reasoning at the top, in no total.
+    # sonar-deep-research reports its reasoning at the top level, outside of all totals.
     r"api\.perplexity\.ai": UsageRules(known_reasoning=ReasoningTokens.BESIDE),
-    # Thinking is in the total alone.
+    # Thinking is included only in the total.
     r"generativelanguage\.googleapis\.com": UsageRules(known_reasoning=ReasoningTokens.IN_TOTAL),
     r"([a-z0-9-]+-)?aiplatform\.googleapis\.com": UsageRules(
         known_reasoning=ReasoningTokens.IN_TOTAL
     ),
 }
-"""How providers count, by patterns of their hosts; it decides only where arithmetic cannot."""
+"""How providers count, by patterns of their hosts. Used only if the figures are ambiguous."""
 
 
 class KeyMissing(Exception):
-    """The environment has no key for a provider; `str()` of it says which variable to set."""
+    """The environment has no key for a provider. The text names the variable to set."""
 
 
 def check_provider(
     path: str, name: str, table: ProviderTable, *, providers: Collection[str]
 ) -> None:
-    """Raises `InvalidInput` for what needs no environment to be seen wrong.
+    """Checks everything that needs no environment; raises `InvalidInput`.
 
-    `providers` are the names of all that the file has.
+    `providers` are the names of all providers in the file.
     """
     if not _NAME.fullmatch(name) or name == SANDBOX:
         raise InvalidInput(
-            f"{path}: a provider's name has lower-case letters, digits, - and _, and is not "
-            f"{SANDBOX}: write, for example, [providers.openai]"
+            f"`{path}` is not a valid provider name. Use lower-case letters, digits, `-` and `_`, "
+            f"and not `{SANDBOX}`. Example: `[providers.openai]`."
         )
     if table.price_list is not None and table.price_list not in seed_providers():
+        names = ", ".join(f"`{each}`" for each in seed_providers())
         raise InvalidInput(
-            f"{path}.price_list: there is none of {table.price_list!r}, only of "
-            f"{', '.join(seed_providers())}"
+            f"`{path}.price_list` is unknown: `{table.price_list}`. Known price lists are {names}."
         )
     if table.api_key_env is not None and not _VARIABLE.fullmatch(table.api_key_env):
-        # What stands there is not repeated: it may be a key.
+        # The message does not repeat the value: it may be a key.
         raise InvalidInput(
-            f"{path}.api_key_env is the name of an environment variable, and not the key: "
+            f"`{path}.api_key_env` must be the name of an environment variable, not the key. "
             f"{example(ProviderTable, 'api_key_env')}"
         )
     others = {*providers, SANDBOX} - {name}
@@ -69,37 +69,39 @@ def check_provider(
         # Requests may write names in any case, and hyphens for spaces.
         if "-".join(alias.casefold().split()) in others:
             raise InvalidInput(
-                f"{path}.aliases: {alias!r} is another provider here, and a request that chooses "
-                "one by name would get the other: remove it, or rename that provider"
+                f"`{path}.aliases` contains the name of another provider: `{alias}`. A request "
+                "that selects a provider by name would get the wrong one. Remove the alias, or "
+                "rename that provider."
             )
     for header in table.headers:
         if header.lower() in {*_KEY_HEADERS, (table.api_key_header or "").lower()}:
             raise InvalidInput(
-                f"{path}.headers: a key does not belong in this file: name its variable with "
-                f"api_key_env, and its header with api_key_header if it is not authorization"
+                f"`{path}.headers` must not contain a key, but sets `{header}`. Name the variable "
+                "of the key in `api_key_env`, and its header in `api_key_header` if it is not "
+                "`authorization`."
             )
 
 
 def provider_settings(name: str, table: ProviderTable, key: str | None) -> "ProviderSettings":
-    """What the client of a provider needs; raises `InvalidInput` for what it cannot work with."""
-    # It loads the HTTP client, which a server without providers does not need.
+    """Returns the settings of a provider's client; raises `InvalidInput` if they are invalid."""
+    # This loads the HTTP client, which a server without providers does not need.
     from modelgates_server.providers.http import ProviderSettings  # noqa: PLC0415
 
-    # Both name what they share alike, and what is left out has its default there.
+    # Shared fields have the same names in both, and `ProviderSettings` has their defaults.
     shared = fields(ProviderTable).keys() & set(ProviderSettings.__struct_fields__)
-    members: dict[str, Any] = {member: getattr(table, member) for member in shared}
+    values: dict[str, Any] = {field: getattr(table, field) for field in shared}
     try:
         return ProviderSettings(
             name=name,
             api_key=key,
-            **{member: value for member, value in members.items() if value is not None},
+            **{field: value for field, value in values.items() if value is not None},
         )
-    except InvalidInput as refusal:
-        raise InvalidInput(f"providers.{refusal}") from None
+    except InvalidInput as error:
+        raise InvalidInput(f"`providers.{name}`: {str(error).removeprefix(f'{name}: ')}") from None
 
 
 def usage_rules(table: ProviderTable) -> UsageRules:
-    """How a provider counts: what the file says, otherwise what is known of its host."""
+    """Returns how a provider counts: as the file says, otherwise as is known of its host."""
     host = _host(table.base_url)
     matches = (rules for known, rules in _KNOWN_HOSTS.items() if re.fullmatch(known, host))
     known = next(matches, UsageRules())
@@ -112,34 +114,38 @@ def usage_rules(table: ProviderTable) -> UsageRules:
 
 
 def provider_key(name: str, variable: str | None, environment: Mapping[str, str]) -> str | None:
-    """A key from the environment, or from the file that `…_FILE` names, as platforms mount secrets.
+    """Returns a key from the environment, or from the file named by `…_FILE`, a mounted secret.
 
-    None where the table names no variable; raises `KeyMissing`.
+    Returns None if the table names no variable; raises `KeyMissing`.
     """
     if variable is None:
         return None
-    missing = f"the key of the provider {name} is missing:"
+    missing = f"The key of provider `{name}` is missing"
     if key := environment.get(variable):
         return key
     if not (file := environment.get(f"{variable}_FILE")):
-        raise KeyMissing(f"{missing} set {variable}, or {variable}_FILE to a file with it")
+        raise KeyMissing(
+            f"{missing}. Set `{variable}` to the key, or `{variable}_FILE` to a file with the key."
+        )
     try:
         key = Path(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise KeyMissing(f"{missing} {variable}_FILE cannot be read: {error}") from None
+        raise KeyMissing(
+            f"{missing}: the file in `{variable}_FILE` cannot be read: {error}."
+        ) from None
     if not key:
-        raise KeyMissing(f"{missing} the file of {variable}_FILE is empty")
+        raise KeyMissing(f"{missing}: the file in `{variable}_FILE` is empty.")
     return key
 
 
 def standard_service_tier(base_url: str) -> str:
-    """A provider's word for its standard service tier: Groq refuses OpenAI's."""
+    """Returns the name of a provider's standard service tier: Groq rejects the one of OpenAI."""
     words = {"api.groq.com": "on_demand", "generativelanguage.googleapis.com": "standard"}
     return words.get(_host(base_url), "default")
 
 
 def _host(base_url: str) -> str:
-    """The host of a URL; empty for what is none, which `provider_settings` refuses."""
+    """Returns the host of a URL, empty if it is invalid: `provider_settings` rejects it then."""
     try:
         return urlsplit(base_url).hostname or ""
     except ValueError:
@@ -147,7 +153,7 @@ def _host(base_url: str) -> str:
 
 
 def is_readable_on_the_way(base_url: str) -> bool:
-    """Whether a URL leads to another machine without encryption."""
+    """Whether a URL connects to another machine without encryption."""
     url = urlsplit(base_url)
     host = url.hostname or ""
     if url.scheme != "http" or host == "localhost" or host.endswith(".localhost"):

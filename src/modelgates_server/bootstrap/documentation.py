@@ -1,4 +1,4 @@
-"""Writes the documentation for a server of files."""
+"""Exports the documentation as static files."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from modelgates_server.web.pages.negotiation import checked_base
 
 
 def build_docs(folder: Path, base_url: str) -> dict[str, str | int]:
-    """Where it begins, and how much was written; raises `InvalidInput`."""
-    url = checked_base(base_url, "the base URL")
-    # A server of files cannot answer searches.
+    """Writes the files; returns their front page, number and size. Raises `InvalidInput`."""
+    url = checked_base(base_url, "--base-url")
+    # A static web server cannot search.
     files = write(build_site(document_at(ORIGIN), searchable=False), folder, url)
     return {
         "path": str(folder.resolve()),

@@ -1,7 +1,7 @@
-"""Keeps the price book in step with the configuration, and makes the catalog of what is in force.
+"""Adds the prices of the configuration to the price book, and builds the catalog from both.
 
-Prices in the book are never changed and never go away: a receipt names the one it was made with.
-docs/decisions/0010-prices-from-exact-ids.md says why each rule is as it is.
+Prices in the book are never changed or deleted, because receipts refer to them.
+docs/decisions/0010-prices-from-exact-ids.md gives the reason for each rule.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,9 +21,9 @@ _date = attrgetter("from_ms")
 
 
 async def open_catalog(book: PriceBook, configuration: Configuration, now_ms: int) -> Catalog:
-    """Add what the book lacks, and return what can be called at which price.
+    """Adds the missing prices to the book; returns the catalog of models and prices in force.
 
-    Processes that do so at once add the same rows, and a restart adds none.
+    Processes that start at the same time add the same rows, and a restart adds none.
     """
     added, catalog = plan_catalog(await book.prices(), configuration, now_ms)
     if added:
@@ -34,7 +34,7 @@ async def open_catalog(book: PriceBook, configuration: Configuration, now_ms: in
 def plan_catalog(
     book: Iterable[Price], configuration: Configuration, now_ms: int
 ) -> tuple[list[Price], Catalog]:
-    """The rows to add to a book, and the catalog that then holds."""
+    """Returns the rows to add to a book, and the catalog that results."""
     known: dict[str, list[Price]] = {}
     for price in book:
         known.setdefault(price.endpoint_id, []).append(price)
@@ -50,10 +50,10 @@ def plan_catalog(
 def _bring_up_to_date(
     known: Sequence[Price], configured: Sequence[Price], now_ms: int
 ) -> tuple[list[Price], list[Price]]:
-    """For one endpoint: the rows to add, and those of the catalog.
+    """Returns, for one endpoint, the rows to add to the book and the rows of the catalog.
 
-    A row comes with the date it has, unless one of the book that has begun is as new: then it
-    takes over now, so that the book stays true of the past.
+    A row keeps its date, unless the book has a price in force that is as new or newer. Then the row
+    takes effect now, so that the book still shows the prices of the past.
     """
     known_ids = {price.id for price in known}
     configured_ids = {price.id for price in configured}
@@ -73,5 +73,5 @@ def _bring_up_to_date(
             meant.endpoint_id, now_ms, meant.source, meant.tiers, after=in_force.id
         )
         added.append(in_force)
-    # In the catalog it has always held: a clock that is set back must find a price, too.
+    # The catalog dates it to the beginning, so that a clock that is set back still finds a price.
     return added, [msgspec.structs.replace(in_force, from_ms=0), *future]

@@ -1,4 +1,4 @@
-"""Prices by the exact names of models, from price_seeds.json; tools/price_seeds.py writes it."""
+"""The price list: prices by the exact names of models. tools/price_seeds.py writes the file."""
 
 import difflib
 from functools import cache
@@ -13,25 +13,25 @@ from modelgates_server.core.times import parse_instant
 
 
 class SeedTier(msgspec.Struct, frozen=True, array_like=True):
-    """Dollars per unit, as text, for prompts of more than `above` tokens."""
+    """Rates in dollars per unit, as text, for prompts of more than `above` tokens."""
 
     above: int
     rates: dict[Meter, str]
 
 
 class SeedRow(msgspec.Struct, frozen=True, array_like=True):
-    """The tiers that hold from 00:00 UTC of a day on; without a day, always."""
+    """The tiers in force from 00:00 UTC of a day; without a day, always."""
 
     day: str | None
     tiers: tuple[SeedTier, ...]
 
     @property
     def from_ms(self) -> int:
-        """When it begins; 0: always."""
+        """The start in ms; 0 if the row has no start."""
         return 0 if self.day is None else parse_instant(f"{self.day}T00:00:00Z")
 
     def tiers_read(self) -> tuple[Tier, ...]:
-        """The same with exact numbers. A model that only embeds has no rate for output."""
+        """Returns the tiers with exact numbers. An embeddings model has no rate for output."""
         return tuple(
             Tier(tier.above, {meter: read_rate(rate) for meter, rate in tier.rates.items()})
             for tier in self.tiers
@@ -41,7 +41,7 @@ class SeedRow(msgspec.Struct, frozen=True, array_like=True):
 class Seed(msgspec.Struct, frozen=True):
     """One model of one provider: all its dated prices, oldest first.
 
-    `context` is the most tokens it reads, where that is known; `also` has its other exact names.
+    `context` is the number of tokens that it can read, if known. `also` has its other exact names.
     """
 
     rows: tuple[SeedRow, ...]
@@ -50,7 +50,7 @@ class Seed(msgspec.Struct, frozen=True):
 
 
 class Seeds(msgspec.Struct, frozen=True):
-    """The file. `refused` has, by reason, the models whose data is no price of one plain call."""
+    """The whole file. `refused` lists, by reason, the models whose data does not price one call."""
 
     source: str
     notice: str
@@ -60,14 +60,14 @@ class Seeds(msgspec.Struct, frozen=True):
 
 @cache
 def seeds() -> Seeds:
-    """The file that comes with the package."""
+    """Returns the file in the package."""
     file = resources.files(__package__).joinpath("price_seeds.json")
     return msgspec.json.decode(file.read_bytes(), type=Seeds)
 
 
 @cache
 def seed_providers() -> tuple[str, ...]:
-    """Whose prices there are."""
+    """Returns the names of the price lists, each of one provider."""
     return tuple(dict.fromkeys(name.partition("/")[0] for name in seeds().prices))
 
 
@@ -81,17 +81,17 @@ def _by_name() -> dict[str, Seed]:
 
 
 def find_seed(name: str) -> Seed:
-    """The prices of `provider/model`, by exact name; raises `InvalidInput` that says why not.
+    """Returns the prices of `provider/model` by exact name; raises `InvalidInput` with the reason.
 
-    Names that merely look alike are other models: prefixes have sold a dear one at the price of a
-    cheap one.
+    A similar name is another model: in other gateways, matching by prefix has sold an expensive
+    model at the price of a cheap one.
     """
     seed = _by_name().get(name)
     if seed is not None:
         return seed
     for reason, names in seeds().refused.items():
         if name in names:
-            raise InvalidInput(f"{seeds().source} has {name} only {reason}")
+            raise InvalidInput(f"{seeds().source} has `{name}` only {reason}.")
     near = difflib.get_close_matches(name, _by_name(), n=1, cutoff=0.8)
-    hint = f"; the nearest is {near[0]}" if near else ""
-    raise InvalidInput(f"{seeds().source} has no price of exactly {name}{hint}")
+    hint = f" The closest name is `{near[0]}`." if near else ""
+    raise InvalidInput(f"{seeds().source} has no price for exactly `{name}`.{hint}")

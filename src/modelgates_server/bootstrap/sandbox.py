@@ -1,4 +1,4 @@
-"""Runs the sandbox as a server of its own; it has no settings and keeps nothing."""
+"""Runs the sandbox as a separate server, which has no settings and stores nothing."""
 
 from collections.abc import Callable
 
@@ -8,5 +8,5 @@ from modelgates_server.web.http import server
 
 
 def serve_sandbox(host: str, port: int, on_started: Callable[[str], None]) -> None:
-    """Run until SIGTERM or Ctrl-C; `on_started` gets the address. Raises `InvalidInput`."""
+    """Runs until SIGTERM or Ctrl-C. `on_started` receives the URL. Raises `InvalidInput`."""
     server.run(configuration(now_ms, host=host, port=port), on_started)

@@ -1,4 +1,4 @@
-"""Puts the HTTP server together and runs it."""
+"""Builds the HTTP server and runs it."""
 
 import asyncio
 import gc
@@ -44,14 +44,14 @@ _RANDOM_POOL_BYTES = 4096
 _MIB = 1024 * 1024
 _BODIES_MAX_BYTES = 256 * _MIB
 _YOUNG_OBJECTS = 5_000
-"""A call makes a few hundred objects without a cycle among them: with Python's 700, each call would
-set the collector off once or twice, for nothing."""
+"""A call creates a few hundred objects and no reference cycle. With Python's threshold of 700, each
+call would start the garbage collector once or twice, to no effect."""
 
 log = structlog.get_logger()
 
 
 def create_app(settings: Settings, configuration: Configuration, catalog: Catalog) -> App:
-    """The HTTP application of one server process; it opens the database."""
+    """Returns the HTTP application of one server process, and opens the database."""
     logs.configure(settings.log_level)
     services = compose(
         open_store(database(settings).path),
@@ -68,7 +68,7 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
 
 @asynccontextmanager
 async def _lifespan(services: Services) -> AsyncIterator[None]:
-    gc.freeze()  # what is here now stays to the end
+    gc.freeze()  # objects that exist at this point live as long as the process
     gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
     running = [
         asyncio.create_task(services.maintenance.run_forever(_MAINTENANCE_EVERY_S, _report)),
@@ -87,12 +87,15 @@ async def _lifespan(services: Services) -> AsyncIterator[None]:
 
 
 def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
-    """Run the server until SIGTERM or Ctrl-C; `on_started` gets its address.
+    """Runs the server until SIGTERM or Ctrl-C. `on_started` receives its URL.
 
-    Raises `InvalidInput` and `StoreUnavailable` before anything listens.
+    Raises `InvalidInput` and `StoreUnavailable` before the server listens.
     """
     if (settings.tls_cert is None) != (settings.tls_key is None):
-        raise InvalidInput("TLS needs both a certificate and its key")
+        raise InvalidInput(
+            "TLS needs both a certificate and its key. "
+            "Set `MODELGATES_TLS_CERT` and `MODELGATES_TLS_KEY`."
+        )
     _public_url(settings)
     configuration = load_configuration(settings.config, os.environ)
     catalog = asyncio.run(_catalog(settings, configuration))
@@ -130,13 +133,13 @@ def _web_options(settings: Settings) -> WebOptions:
 
 
 def _public_url(settings: Settings) -> str:
-    """Empty where none is set; raises `InvalidInput`."""
+    """Returns the public URL, empty if none is set; raises `InvalidInput`."""
     url = settings.public_url
     return checked_base(url, "MODELGATES_PUBLIC_URL") if url else ""
 
 
 async def _catalog(settings: Settings, configuration: Configuration) -> Catalog:
-    """Models and prices, once for all server processes; the database is made if there is none."""
+    """Reads models and prices once for all server processes; creates the database if necessary."""
     async with open_gateway(settings) as services:
         return await open_catalog(services.store, configuration, now_ms())
 
@@ -146,7 +149,8 @@ def _providers(configuration: Configuration) -> Mapping[str, Provider]:
     if configuration.sandbox:
         providers["sandbox"] = SandboxProvider(now_ms)
     if configuration.providers:
-        # The HTTP client takes longer to load than the rest of the server; the sandbox needs none.
+        # The HTTP client takes longer to load than the rest of the server. The sandbox has no use
+        # for it.
         from modelgates_server.providers.http import HttpProvider  # noqa: PLC0415
 
         providers.update(
@@ -156,7 +160,10 @@ def _providers(configuration: Configuration) -> Mapping[str, Provider]:
 
 
 def _pooled_randomness() -> RandomBytes:
-    """The system's randomness, read for many ids at a time: each read takes longer than an id."""
+    """Returns a source of the system's randomness that reads for many ids at a time.
+
+    One read takes longer than the rest of making an id.
+    """
     pool = BytesIO()
 
     def random_bytes(count: int) -> bytes:
@@ -177,7 +184,7 @@ def _spool_folder(settings: Settings) -> Path:
 
 @contextmanager
 def _shared_metrics(workers: int) -> Iterator[None]:
-    """A folder in which several processes add up their figures; one process needs none."""
+    """Provides the folder where several processes combine their metrics. One process needs none."""
     if workers == 1:
         yield
         return

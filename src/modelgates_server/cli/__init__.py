@@ -1,4 +1,4 @@
-"""Way in: the command `modelgates`. One file per noun."""
+"""The command line, `modelgates`: one file per noun."""
 
 from modelgates_server.cli.program import main
 

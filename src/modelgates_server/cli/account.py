@@ -1,4 +1,4 @@
-"""`modelgates account`: who owns credits."""
+"""`modelgates account`: the owners of credits."""
 
 from typing import Annotated, Any
 
@@ -11,13 +11,13 @@ from modelgates_server.core.money import format_pico, parse_pico
 
 app = typer.Typer(help="Open, list, show and close accounts.", no_args_is_help=True)
 
-AccountId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id, user_….")]
+AccountId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="ID of the account, user_….")]
 
 _COLUMNS = ("id", "name", "available", "held", "total_credits", "total_usage", "closed_at")
 
 
 def figures(account: Account) -> dict[str, str]:
-    """The four amounts, as `credits show` prints them."""
+    """Returns the four amounts that `credits show` prints."""
     return {
         "total_credits": format_pico(account.credits_pico),
         "total_usage": format_pico(account.usage_pico),
@@ -27,7 +27,7 @@ def figures(account: Account) -> dict[str, str]:
 
 
 def account_record(account: Account) -> dict[str, Any]:
-    """An account as all commands print it."""
+    """Returns an account in the form that all commands print."""
     return {
         "id": account.id,
         "name": account.name,
@@ -45,14 +45,16 @@ def account_record(account: Account) -> dict[str, Any]:
     )
 )
 def create(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What people call the account.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Display name of the account.")],
     min_balance: Annotated[
         str,
-        typer.Option(metavar="DOLLARS", help="How far it may be overdrawn: zero or negative."),
+        typer.Option(
+            metavar="DOLLARS", help="Minimum balance: zero, or negative to allow an overdraft."
+        ),
     ] = "0",
     as_json: AsJson = False,
 ) -> None:
-    """Open an account, with no credits and no keys."""
+    """Open an account without credits or keys."""
     floor_pico = parse_pico(min_balance)
     account = run(lambda gateway: gateway.accounts.open(name, floor_pico), create=True)
     show(account_record(account), as_json)
@@ -60,7 +62,7 @@ def create(
 
 @app.command("list", epilog=examples("modelgates account list", "modelgates account list --json"))
 def list_all(as_json: AsJson = False) -> None:
-    """List all accounts, closed ones included."""
+    """List all accounts, including closed ones."""
 
     async def accounts(gateway: Any) -> list[Account]:
         return [account async for account in gateway.accounts.all()]
@@ -70,7 +72,7 @@ def list_all(as_json: AsJson = False) -> None:
 
 @app.command("show", epilog=examples("modelgates account show user_…"))
 def show_one(account: AccountId, as_json: AsJson = False) -> None:
-    """Show one account with its figures."""
+    """Show one account with its credits, usage and holds."""
     show(account_record(run(lambda gateway: gateway.accounts.get(account))), as_json)
 
 
@@ -78,7 +80,7 @@ def show_one(account: AccountId, as_json: AsJson = False) -> None:
     epilog=examples("modelgates account close user_…", "modelgates account close user_… --yes")
 )
 def close(account: AccountId, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Close an account for ever; it must have no balance and no open holds."""
+    """Close an account permanently. It must have a balance of zero and no open holds."""
     record = run(lambda gateway: gateway.accounts.get(account))
-    confirm(f"Close {record.id} ({record.name}) and disable its keys for ever?", yes)
+    confirm(f"Close {record.id} ({record.name}) and disable its keys permanently?", yes)
     show(account_record(run(lambda gateway: gateway.accounts.close(account))), as_json)

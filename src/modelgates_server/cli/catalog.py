@@ -1,4 +1,4 @@
-"""What commands about models share: the configuration, and how prices are shown."""
+"""Code that the commands about models share: they read the configuration and format prices."""
 
 import os
 from decimal import Context, Decimal
@@ -19,35 +19,35 @@ _WIDE = Context(prec=100)
 
 
 def read(file: Path | None = None) -> "tuple[Configuration, list[str]]":
-    """A configuration and what is wrong with it; without a file, the one `serve` would take."""
+    """Returns a configuration and its problems. Without a file, reads the one `serve` would use."""
     from modelgates_server.bootstrap import configuration, load_settings  # noqa: PLC0415 - as in wiring
 
     return configuration.read_configuration(file or load_settings().config, os.environ)
 
 
 def old_names(configuration: "Configuration") -> dict[str, str]:
-    """Names of an earlier version in the environment and the file, and what to write instead."""
+    """Returns the deprecated names in the environment and the file, each with its new name."""
     from modelgates_server.bootstrap import old_settings  # noqa: PLC0415 - as in wiring
 
     return {**old_settings(), **configuration.old_names}
 
 
 def valid() -> "Configuration":
-    """The configuration that `serve` would take; raises `InvalidInput` for one with mistakes."""
+    """Returns the configuration that `serve` would use; raises `InvalidInput` if it is invalid."""
     from modelgates_server.bootstrap import configuration, load_settings  # noqa: PLC0415 - as in wiring
 
     return configuration.valid_configuration(load_settings().config, os.environ)
 
 
 def plan(book: list[Price], configuration: "Configuration") -> tuple[list[Price], Catalog]:
-    """What `serve` would add to a price book if it were started now, and its catalog."""
+    """Returns the prices that `serve`, if it started now, would add to a book, and its catalog."""
     from modelgates_server.bootstrap import price_book  # noqa: PLC0415 - as in wiring
 
     return price_book.plan_catalog(book, configuration, now_ms())
 
 
 def price_in_force(catalog: Catalog, model: Model) -> Price | None:
-    """What a model costs now; None: it cannot be called yet."""
+    """Returns the price of a model now, or None if the model cannot be called yet."""
     try:
         return catalog.price(model.endpoint.id, now_ms())
     except PriceNotFound:
@@ -55,15 +55,15 @@ def price_in_force(catalog: Catalog, model: Model) -> Price | None:
 
 
 def per_million(tier: Tier, meter: Meter) -> str:
-    """Dollars for a million tokens, in plain digits."""
+    """Returns dollars per million tokens in plain digits, without an exponent."""
     return plain(tier.rate(meter).scaleb(6, _WIDE))
 
 
 def percent(markup_bp: int) -> str:
-    """A markup as people say it: `5 %`, `-0.25 %`."""
-    return f"{plain(Decimal(markup_bp).scaleb(-2, _WIDE))} %"
+    """Returns a markup as a percentage: `5%`, `-0.25%`."""
+    return f"{plain(Decimal(markup_bp).scaleb(-2, _WIDE))}%"
 
 
 def since(from_ms: int) -> str | None:
-    """When a price began; None: it has always held."""
+    """Returns the start of a price, or None if it has no start date."""
     return instant(from_ms) if from_ms else None

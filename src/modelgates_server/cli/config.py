@@ -1,4 +1,4 @@
-"""`modelgates config`: the file with providers, models and prices."""
+"""`modelgates config`: the file that defines providers, models and prices."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from modelgates_server.cli import catalog
-from modelgates_server.cli.output import AsJson, examples, fail, instant, print_json
+from modelgates_server.cli.output import AsJson, counted, examples, fail, instant, print_json
 from modelgates_server.cli.wiring import now_ms
 from modelgates_server.core.money import format_pico
 from modelgates_server.core.pricing.catalog import Api, Catalog, Model
@@ -37,13 +37,15 @@ app = typer.Typer(help="Check the configuration file.", no_args_is_help=True)
 def check(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="FILE", help="The file; without it, the one that serve would take."),
+        typer.Argument(
+            metavar="FILE", help="File to check. By default, the file that serve would use."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a configuration file means, or all that is wrong with it; then exit with 1.
+    """Explain a configuration file. If it has problems, list them all and exit with code 1.
 
-    Keys are looked for in the environment and never shown. No provider is called.
+    The command reads keys from the environment, but never shows them. It calls no provider.
     """
     configuration, problems = catalog.read(file)
     offered = catalog.plan([], configuration)[1]
@@ -53,18 +55,17 @@ def check(
     else:
         typer.echo("\n".join(problems or _explained(configuration, offered, warnings)))
     if problems:
-        count = "one mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
-        fail(f"{configuration.path} has {count}")
+        fail(f"{configuration.path} has {counted(len(problems), 'problem')}.")
 
 
 def _warnings(configuration: "Configuration", offered: Catalog) -> list[str]:
-    """What is allowed, and perhaps not meant."""
+    """Returns a sentence for each thing that is valid but may be unintended."""
     old_names = catalog.old_names(configuration)
-    renames = ", ".join(f"{new} for {old}" for old, new in old_names.items())
+    renames = ", ".join(f"`{new}` instead of `{old}`" for old, new in old_names.items())
     warnings = [
-        *([f"old names work in this release only: write {renames}"] if old_names else []),
+        *([f"Deprecated names work in this release only. Use {renames}."] if old_names else []),
         *(
-            f"{missing}; until then the server does not start"
+            f"{missing} The server does not start without it."
             for missing in configuration.unset_keys.values()
         ),
         *configuration.warnings,
@@ -73,10 +74,11 @@ def _warnings(configuration: "Configuration", offered: Catalog) -> list[str]:
         price = catalog.price_in_force(offered, model)
         if price is None:
             warnings.append(
-                f"{model.id} has no price yet: until its first date it cannot be called"
+                f"`{model.id}` has no price yet. Clients cannot call it before its first price "
+                "starts."
             )
         elif price.is_free or model.markup_bp == -BASIS_POINTS:
-            warnings.append(f"{model.id} costs nothing")
+            warnings.append(f"`{model.id}` is free of charge.")
     return warnings
 
 
@@ -134,12 +136,12 @@ def _model_record(configuration: "Configuration", offered: Catalog, model: Model
 
 
 def _dated(configuration: "Configuration", model: Model) -> list[Price]:
-    """The prices that a configuration gives to a model."""
+    """Returns the prices that a configuration gives to a model."""
     return [price for price in configuration.prices if price.endpoint_id == model.endpoint.id]
 
 
 def _worst_case_pico(model: Model, price: Price) -> int:
-    """What is held at most for one answer: where no limit goes out, output may fill the context."""
+    """Returns the largest hold for one choice, whose output may fill the context if not limited."""
     bounds = Bounds(
         input_tokens=model.context_tokens,
         output_tokens=0 if Api.EMBEDDINGS in model.apis else model.context_tokens,
@@ -152,66 +154,67 @@ def _worst_case_pico(model: Model, price: Price) -> int:
 def _explained(
     configuration: "Configuration", offered: Catalog, warnings: list[str]
 ) -> Iterator[str]:
-    """The same in sentences."""
+    """Returns the lines for people."""
     if configuration.path is None:
-        yield "There is no configuration file: only the sandbox is offered."
+        yield "No configuration file found: only the sandbox models are available."
     else:
         yield f"{configuration.path} is valid."
     yield (
-        "Prices: dollars for a million tokens, with a markup of "
-        f"{catalog.percent(configuration.markup_bp)} by default."
+        "Prices are US dollars per million tokens and include the markup (default: "
+        f"{catalog.percent(configuration.markup_bp)})."
     )
     for settings in configuration.providers:
         yield _provider_line(configuration, settings)
     for model in offered.models.values():
         yield from _model_lines(configuration, offered, model)
     for account_id, markup_bp in configuration.account_markup_bp.items():
-        yield f"Account {account_id} has a markup of {catalog.percent(markup_bp)} on all models."
+        yield f"Account {account_id}: markup {catalog.percent(markup_bp)} on every model."
     for warning in warnings:
-        yield f"Warning: {warning}."
+        yield f"Warning: {warning}"
 
 
 def _provider_line(configuration: "Configuration", settings: "ProviderSettings") -> str:
     variable = configuration.key_variables.get(settings.name)
     if variable is None:
-        return f"Provider {settings.name} is at {_shown_url(settings)}; it gets no key."
-    known = "is set" if settings.api_key is not None else "is not set"
-    return f"Provider {settings.name} is at {_shown_url(settings)}; its key in {variable} {known}."
+        key = "no key"
+    else:
+        key = f"key in {variable} ({'set' if settings.api_key is not None else 'not set'})"
+    return f"Provider {settings.name}: {_shown_url(settings)}, {key}."
 
 
 def _shown_url(settings: "ProviderSettings") -> str:
-    """Without the query, in which some providers want their key."""
+    """Returns the URL without its query, because some providers expect their key there."""
     url, query, _ = settings.base_url.partition("?")
     return f"{url}?…" if query else url
 
 
 def _model_lines(configuration: "Configuration", offered: Catalog, model: Model) -> Iterator[str]:
-    writes = f" and {model.output_tokens} out" if model.output_tokens else ""
+    output = f", up to {model.output_tokens} output tokens" if model.output_tokens else ""
     yield (
-        f"Model {model.id} is {model.endpoint.upstream_model} at {model.endpoint.provider}: up to "
-        f"{model.context_tokens} tokens in{writes}."
+        f"Model {model.id}: {model.endpoint.upstream_model} at {model.endpoint.provider}, context "
+        f"of {model.context_tokens} tokens{output}."
     )
     now = catalog.price_in_force(offered, model)
     markup = f", markup {catalog.percent(model.markup_bp)}" if model.markup_bp else ""
     for price in _dated(configuration, model):
         if price.from_ms > now_ms():
-            when = f"from {instant(price.from_ms)} on: "
+            when = f"from {instant(price.from_ms)}: "
         elif now is not None and price.id == now.id:
             when = f"since {instant(price.from_ms)}: " if price.from_ms else ""
         else:
             continue
         first, *others = shown_tiers(price, model.markup_bp)
-        yield f"  {when}{_rates(first)}; by {price.source}{markup}"
+        yield f"  {when}{_rates(first)} (source: {price.source}{markup})"
         for tier in others:
-            yield f"    for prompts above {tier.above} tokens: {_rates(tier)}"
+            yield f"    prompts above {tier.above} tokens: {_rates(tier)}"
         for service_tier in price.service_tiers:
             first, *others = shown_tiers(price, model.markup_bp, service_tier)
-            yield f"    at service tier {service_tier}: {_rates(first)}"
+            yield f"    service tier {service_tier}: {_rates(first)}"
             for tier in others:
-                yield f"      for prompts above {tier.above} tokens: {_rates(tier)}"
+                yield f"      prompts above {tier.above} tokens: {_rates(tier)}"
     if now is not None:
         most = format_pico(_worst_case_pico(model, now))
-        yield f"  at most {most} dollars are held for a call with one answer"
+        yield f"  largest hold for a call with one choice: ${most}"
 
 
 def _rates(tier: Tier) -> str:

@@ -1,4 +1,4 @@
-"""`modelgates credits`: what an account has, and what operators post to it."""
+"""`modelgates credits`: the balance of an account, and the postings that operators make."""
 
 from typing import Annotated, Any
 
@@ -12,26 +12,26 @@ from modelgates_server.core.money import format_pico, parse_pico
 
 app = typer.Typer(help="Show, grant and adjust credits.", no_args_is_help=True)
 
-# A negative amount is an argument here, not an option named -5.
+# Otherwise a negative amount would be read as an option named -5.
 _NEGATIVE_ALLOWED = {"ignore_unknown_options": True}
 
 Amount = Annotated[
-    str, typer.Argument(metavar="AMOUNT", help="Dollars, at most 12 decimal places.")
+    str, typer.Argument(metavar="AMOUNT", help="US dollars with at most 12 decimal places.")
 ]
-Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the journal.")]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Reason, stored in the journal.")]
 Ref = Annotated[
     str | None,
     typer.Option(
         "--ref",
         metavar="TEXT",
-        help="A name for this posting: repeating it with the same name posts once.",
+        help="Name of this posting. Repeating the command with the same name posts once.",
     ),
 ]
 
 
 @app.command("show", epilog=examples("modelgates credits show user_…"))
 def show_figures(account: AccountId, as_json: AsJson = False) -> None:
-    """Show what came in, what was used, what is held and what is available."""
+    """Show the credits, usage, holds and available amount of an account."""
     show(figures(run(lambda gateway: gateway.accounts.get(account))), as_json)
 
 
@@ -48,7 +48,7 @@ def grant(
     ref: Ref = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give an account credits."""
+    """Add credits to an account."""
     amount_pico = parse_pico(amount)
     result = run(lambda gateway: gateway.credits.grant(account, amount_pico, reason, ref))
     show(_result_record(result), as_json)
@@ -68,7 +68,7 @@ def adjust(
     ref: Ref = None,
     as_json: AsJson = False,
 ) -> None:
-    """Correct an account's credits, up or down to its minimum balance."""
+    """Correct the credits of an account, up or down. It must keep its minimum balance."""
     amount_pico = parse_pico(amount)
     result = run(lambda gateway: gateway.credits.adjust(account, amount_pico, reason, ref))
     show(_result_record(result), as_json)

@@ -1,4 +1,4 @@
-"""`modelgates demo`: a running gateway to look at, with nothing left of it afterwards."""
+"""`modelgates demo`: a running gateway to try, which deletes everything when it ends."""
 
 import json
 import os
@@ -27,12 +27,12 @@ app = typer.Typer()
 _HOST = "127.0.0.1"
 _CREDITS = "10"
 _MODEL = "sandbox/echo"
-_PROMPT = "Every call is held for before it leaves, and charged to the pico-dollar."
-_ANSWER_WAIT_S = 10
+_PROMPT = "Every call is covered by a hold and charged exactly, to the pico-dollar."
+_RESPONSE_TIMEOUT_S = 10
 
 
 class Demo(NamedTuple):
-    """What the tour shows."""
+    """The values that the tour shows."""
 
     database_url: str
     account_id: str
@@ -43,12 +43,12 @@ class Demo(NamedTuple):
 @app.command(epilog=examples("modelgates demo", "modelgates demo --port 9000"))
 def demo(
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on, if it is free.")
+        int, typer.Option(min=0, max=65535, help="Port to listen on; if taken, a free one is used.")
     ] = 8000,
 ) -> None:
-    """Run the server on a throw-away database with an account, credits and keys.
+    """Run the server on a temporary database. It has an account with credits and two keys.
 
-    Ctrl-C ends it and deletes everything.
+    Ctrl-C stops the demo and deletes everything.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     program = _program()
@@ -57,7 +57,7 @@ def demo(
             database_url = _move_into(Path(folder))
             shown = wiring.run(lambda gateway: _seed(gateway, database_url), create=True)
             wiring.serve(
-                # On a thread of its own: it asks the server, which must be free to answer.
+                # On a separate thread: the tour calls the server, which runs on this one.
                 lambda url: Thread(target=_tour, args=(url, shown, program), daemon=True).start(),
                 host=_HOST,
                 port=_usable_port(port),
@@ -71,7 +71,7 @@ def _interrupt(*_: object) -> None:
 
 
 def _program() -> str:
-    """How a person calls this program in another terminal, in whatever folder."""
+    """Returns the command that runs this program in another terminal, whatever its folder."""
     called = sys.argv[0]
     if shutil.which("modelgates") == called:
         return "modelgates"
@@ -79,13 +79,13 @@ def _program() -> str:
 
 
 def _move_into(folder: Path) -> str:
-    """Make this process use the folder's database, whatever the caller's settings are."""
+    """Makes this process use a database in the folder and ignore the caller's settings."""
     for name in [name for name in os.environ if name.upper().startswith("MODELGATES_")]:
         del os.environ[name]
     database_url = f"sqlite:///{folder}/modelgates.db"
     os.environ["MODELGATES_DATABASE_URL"] = database_url
     os.environ["MODELGATES_LOG_LEVEL"] = "warning"
-    os.chdir(folder)  # away from the caller's .env file
+    os.chdir(folder)  # the caller's .env file must not apply
     return database_url
 
 
@@ -94,8 +94,8 @@ def _usable_port(port: int) -> int:
         with socket.create_server((_HOST, port)):
             return port
     except OSError as error:
-        why = os.strerror(error.errno or 0)
-        note(f"Port {port} cannot be used ({why}); taking a free one.")
+        reason = os.strerror(error.errno or 0)
+        note(f"Port {port} is unavailable ({reason}). Using a free port instead.")
         return 0
 
 
@@ -114,42 +114,43 @@ async def _seed(gateway: Any, database_url: str) -> Demo:
 def _tour(url: str, shown: Demo, program: str) -> None:
     try:
         text, usage = _call_model(url, shown.inference_key)
-        answer = _request(url, "GET", "/api/v1/credits", shown.management_key)
+        response = _request(url, "GET", "/api/v1/credits", shown.management_key)
     except OSError as error:
-        note(f"Error: the demo could not call itself: {error}")
+        note(f"Error: The demo could not call its own server: {error}")
         return
     typer.echo(
         f"""
-ModelGates runs at {url} on a throw-away database.
+ModelGates is running at {url} on a temporary database.
 
-The account "Demo" ({shown.account_id}) was granted ${_CREDITS} and has made one streamed call
-to {_MODEL}, a model of the gateway's own that needs no provider. It said:
+The account "Demo" ({shown.account_id}) has two keys and ${_CREDITS} in credits:
+
+  inference key   {shown.inference_key}
+  management key  {shown.management_key}
+
+It has made one streamed call to {_MODEL}, a built-in model that needs no provider. The response:
 
   {text}
 
-and its last chunk had the usage, with the cost that was committed before it was sent:
+The last chunk reported the usage. The cost was already in the ledger when it was sent:
 
   {usage}
 
-  management key  {shown.management_key}
-  inference key   {shown.inference_key}
-
-What any HTTP client reads:
+Read the credits:
 
   curl {url}/api/v1/credits -H "Authorization: Bearer {shown.management_key}"
-  {answer}
+  {response}
 
-Call a model yourself (any OpenAI or OpenRouter client works: base URL {url}/api/v1):
+Call the model yourself. Any OpenAI or OpenRouter client works with the base URL {url}/api/v1:
 
   curl -N {url}/api/v1/chat/completions -H "Authorization: Bearer {shown.inference_key}" \\
     -H "Content-Type: application/json" \\
     -d '{{"model": "{_MODEL}", "stream": true, "messages": [{{"role": "user", "content": "Hi"}}]}}'
 
-In a browser, guides and every operation with samples and a form to try it:
+Open the guides and the API reference, where you can try every operation:
 
   {url}/docs
 
-In another terminal, on the same books:
+Administer the same ledger from another terminal:
 
   export MODELGATES_DATABASE_URL={shlex.quote(shown.database_url)}
   {program} credits show {shown.account_id}
@@ -157,36 +158,36 @@ In another terminal, on the same books:
   {program} ledger entries {shown.account_id}
   {program} ledger verify
 
-Ctrl-C ends the demo and deletes its database.
+Ctrl-C stops the demo and deletes its database.
 """
     )
 
 
 def _call_model(url: str, key: str) -> tuple[str, str]:
-    """One streamed call: the text of the answer, and the usage with its cost."""
+    """Makes one streamed call; returns the text of the response, and its usage and cost."""
     messages = [{"role": "user", "content": _PROMPT}]
     body = {"model": _MODEL, "stream": True, "max_tokens": 100, "messages": messages}
     stream = _request(url, "POST", "/api/v1/chat/completions", key, json.dumps(body))
     payloads = [line.removeprefix("data: ") for line in stream.splitlines() if line[:6] == "data: "]
-    # Decimal: as a float the cost might be written with an exponent.
+    # Decimal, because a float might print the cost with an exponent.
     chunks = [json.loads(payload, parse_float=Decimal) for payload in payloads[:-1]]
     text = "".join(
         choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"]
     )
     usage = chunks[-1]["usage"]
-    tokens = f"{usage['prompt_tokens']} tokens in, {usage['completion_tokens']} out"
+    tokens = f"{usage['prompt_tokens']} input tokens, {usage['completion_tokens']} output tokens"
     return text, f"{chunks[-1]['id']}: {tokens}, cost ${usage['cost']:f}"
 
 
 def _request(url: str, method: str, path: str, key: str, body: str | None = None) -> str:
-    # A third of the time that all other commands would take to start.
+    # Imported here, because it would take up a third of the start of every other command.
     from http.client import OK, HTTPConnection  # noqa: PLC0415
 
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    with closing(HTTPConnection(urlsplit(url).netloc, timeout=_ANSWER_WAIT_S)) as connection:
+    with closing(HTTPConnection(urlsplit(url).netloc, timeout=_RESPONSE_TIMEOUT_S)) as connection:
         connection.request(method, path, body, headers)
         response = connection.getresponse()
-        answer = response.read().decode()
+        text = response.read().decode()
     if response.status != OK:
-        raise OSError(f"{response.status} {answer}")
-    return answer
+        raise OSError(f"{response.status} {text}")
+    return text

@@ -1,4 +1,4 @@
-"""`modelgates docs`: the documentation as files."""
+"""`modelgates docs`: the documentation as static files."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from modelgates_server.cli import wiring
 from modelgates_server.cli.output import AsJson, examples, show
 
-app = typer.Typer(help="Write the documentation that the server serves.", no_args_is_help=True)
+app = typer.Typer(help="Export the documentation as static files.", no_args_is_help=True)
 
 
 @app.command(
@@ -16,12 +16,13 @@ app = typer.Typer(help="Write the documentation that the server serves.", no_arg
 )
 def build(
     output: Annotated[
-        Path, typer.Option(help="The folder to write; new, empty, or of an earlier build.")
+        Path,
+        typer.Option(help="Folder to write: a new one, an empty one, or that of an earlier build."),
     ],
     base_url: Annotated[
-        str, typer.Option(help="Where readers find the pages and the API, without /docs.")
+        str, typer.Option(help="Public URL of the pages and the API, without /docs.")
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Write the documentation as files, for a server of files to serve below the base URL."""
+    """Write the documentation as static files. Serve them below the base URL."""
     show(wiring.build_docs(output, base_url), as_json)

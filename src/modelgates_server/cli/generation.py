@@ -1,4 +1,4 @@
-"""`modelgates generation`: receipts of calls."""
+"""`modelgates generation`: the receipts of calls."""
 
 from typing import Annotated, Any
 
@@ -36,15 +36,20 @@ _ATTEMPT = (
 )
 def show_one(
     generation: Annotated[
-        str, typer.Argument(metavar="ID", help="The generation's id, gen-…; answers carry it.")
+        str,
+        typer.Argument(
+            metavar="ID", help="ID of the generation, gen-…, from the response to the call."
+        ),
     ],
     account: Annotated[
         str | None,
-        typer.Option(metavar="ACCOUNT", help="Whose it is; without it, all accounts are searched."),
+        typer.Option(
+            metavar="ACCOUNT", help="Account that made the call. By default, all are searched."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a call cost and why: each line is quantity times rate, and they add up."""
+    """Show the receipt of a call. Its lines, quantity times rate, add up to the cost."""
 
     async def read(gateway: Any) -> tuple[Generation, Price | None]:
         call = await _read(gateway, generation, account)
@@ -65,8 +70,8 @@ async def _read(gateway: Any, generation_id: str, account: str | None) -> Genera
         owner = await gateway.accounts.get(account)
         generation = await gateway.store.generation(owner.id, generation_id)
     if generation is None:
-        whose = "" if account is None else f" of {account}"
-        raise GenerationNotFound(f"there is no generation {generation_id!r}{whose}")
+        where = "" if account is None else f" on account `{account}`"
+        raise GenerationNotFound(f"Generation `{generation_id}` was not found{where}.")
     return generation
 
 
@@ -138,11 +143,9 @@ def _attempt_record(attempt: Attempt) -> dict[str, Any]:
 
 
 def _print_receipt(generation: Generation, price: Price | None) -> None:
-    show(
-        {**_head(generation, price), **_given(msgspec.structs.asdict(generation.origin))},
-        as_json=False,
-    )
-    typer.echo(f"\n{_sums(generation)}\n")
+    origin = _without_none(msgspec.structs.asdict(generation.origin))
+    show({**_head(generation, price), **origin}, as_json=False)
+    typer.echo(f"\n{_arithmetic(generation)}\n")
     if generation.attempts:
         show_all(
             [_attempt_record(attempt) for attempt in generation.attempts], _ATTEMPT, as_json=False
@@ -151,16 +154,15 @@ def _print_receipt(generation: Generation, price: Price | None) -> None:
 
 def _head(generation: Generation, price: Price | None) -> dict[str, Any]:
     upstream = generation.endpoint_id.partition(":")[2]
-    origin = f"since {catalog.since(price.from_ms) or 'ever'}, {price.source}" if price else "gone"
     outcome = {
         "finish_reason": _finish(generation),
         "served model": generation.served_model,
-        "provider's own cost": _dollars(generation.upstream_cost_pico),
+        "provider's cost": _dollars(generation.upstream_cost_pico),
         "usage warnings": ", ".join(generation.usage_warnings) or None,
         "error": generation.error,
         "service_tier": _service_tier(generation),
-        "client": "left before the end" if generation.cancelled else None,
-        "usage": "estimated, where the provider reported none"
+        "client": "disconnected before the end" if generation.cancelled else None,
+        "usage": "estimated where the provider reported none"
         if _is_estimated(generation)
         else None,
     }
@@ -168,16 +170,23 @@ def _head(generation: Generation, price: Price | None) -> dict[str, Any]:
         "generation": generation.id,
         "account": generation.account_id,
         "key": generation.key_hash,
-        "model": f"{generation.model}, which is {upstream} at {generation.provider}",
-        "made": instant(generation.created_at_ms),
+        "model": f"{generation.model} ({upstream} at {generation.provider})",
+        "started": instant(generation.created_at_ms),
         "ended": instant(generation.ended_at_ms),
-        "price": f"{generation.price_id}, {origin}",
-        "markup": f"{catalog.percent(generation.markup_bp)}, which is in the rates below",
-        "hold": f"{format_pico(generation.hold_pico)}, for at most "
-        f"{generation.prompt_tokens_max} tokens in and {generation.completion_tokens_max} out",
+        "price": f"{generation.price_id} ({_origin(price)})",
+        "markup": f"{catalog.percent(generation.markup_bp)}, included in the rates below",
+        "hold": f"{format_pico(generation.hold_pico)}, for up to {generation.prompt_tokens_max} "
+        f"input tokens and {generation.completion_tokens_max} output tokens",
         "state": generation.state,
-        **_given(outcome),
+        **_without_none(outcome),
     }
+
+
+def _origin(price: Price | None) -> str:
+    if price is None:
+        return "no longer in the database"
+    start = catalog.since(price.from_ms)
+    return f"from {price.source}, {f'since {start}' if start else 'no start date'}"
 
 
 def _finish(generation: Generation) -> str | None:
@@ -185,7 +194,7 @@ def _finish(generation: Generation) -> str | None:
     return (
         generation.finish_reason
         if native in (None, generation.finish_reason)
-        else (f"{generation.finish_reason} (the provider's word: {native})")
+        else (f"{generation.finish_reason} (reported by the provider as {native})")
     )
 
 
@@ -194,28 +203,28 @@ def _dollars(pico: int | None) -> str | None:
 
 
 def _service_tier(generation: Generation) -> str | None:
-    """The tier that the provider says it served at, the one asked for, the one charged."""
+    """Returns the service tier that the provider reported, with the requested and charged ones."""
     served, requested = generation.service_tier, generation.requested_service_tier
     if served is None and requested is None:
         return None
     shown = served or "not reported by the provider"
     if requested is not None and requested != served:
-        shown += f"; {requested} was asked for"
+        shown += f"; requested {requested}"
     if generation.lines:
         shown += f"; charged as {generation.charged_service_tier or 'standard'}"
     return shown
 
 
-def _given(members: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value is not None}
+def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _is_estimated(generation: Generation) -> bool:
     return generation.usage is not None and generation.usage.estimated
 
 
-def _sums(generation: Generation) -> str:
-    """The receipt's arithmetic, one line under the other."""
+def _arithmetic(generation: Generation) -> str:
+    """Returns the lines of the receipt and their sum, in columns."""
     if not generation.lines:
         running = generation.state is HoldState.OPEN
         return "Nothing has been charged yet." if running else "Nothing was charged."
@@ -231,5 +240,8 @@ def _sums(generation: Generation) -> str:
     ]
     lines.append(f"{'':{wide[0]}} {'cost':{wide[1]}}   {'':{wide[2]}} = {total[3]}")
     if generation.overrun_pico:
-        lines.append(f"The platform pays {format_pico(generation.overrun_pico)} above the hold.")
+        lines.append(
+            f"The operator pays the overrun of {format_pico(generation.overrun_pico)} above the "
+            "hold."
+        )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`modelgates key`: the secrets of an account."""
+"""`modelgates key`: the keys of an account."""
 
 import sys
 from typing import Annotated, Any
@@ -32,9 +32,9 @@ from modelgates_server.core.times import LimitReset
 app = typer.Typer(help="Create, list, show, disable and delete keys.", no_args_is_help=True)
 
 AccountOption = Annotated[
-    str, typer.Option("--account", metavar="ACCOUNT", help="The account's id, user_….")
+    str, typer.Option("--account", metavar="ACCOUNT", help="ID of the account, user_….")
 ]
-Hash = Annotated[str, typer.Argument(metavar="HASH", help="The key's hash, 64 hex digits.")]
+Hash = Annotated[str, typer.Argument(metavar="HASH", help="Hash of the key, 64 hex digits.")]
 
 _COLUMNS = ("hash", "kind", "name", "label", "disabled", "limit", "limit_reset", "usage")
 
@@ -50,28 +50,30 @@ def create(
     kind: Annotated[
         KeyKind,
         typer.Option(
-            help="management administers keys and reads credits, inference calls models, "
-            "viewer reads credits and usage."
+            help="An inference key calls models. A management key manages keys and reads credits. "
+            "A viewer key reads credits and usage."
         ),
     ],
     name: Annotated[
-        str | None, typer.Option(help="What people call the key.", show_default="kind")
+        str | None, typer.Option(help="Display name of the key.", show_default="kind")
     ] = None,
     limit: Annotated[
         str | None,
-        typer.Option(metavar="DOLLARS", help="What an inference key may spend at most."),
+        typer.Option(metavar="DOLLARS", help="Maximum that an inference key may spend."),
     ] = None,
     limit_reset: Annotated[
         LimitReset | None,
-        typer.Option(help="When the limit starts afresh (UTC); without it, never."),
+        typer.Option(help="Interval after which the limit resets (UTC). By default, never."),
     ] = None,
     expires_at: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="When the key ends, such as 2030-01-01T00:00:00Z."),
+        typer.Option(
+            metavar="TIME", help="Time when the key expires, such as 2030-01-01T00:00:00Z."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create a key. Its text is printed once and cannot be read again."""
+    """Create a key. Its text is printed once and cannot be shown again."""
     new_key = NewKey(
         kind=kind,
         name=kind.value if name is None else name,
@@ -81,36 +83,36 @@ def create(
     )
     key, text = run(lambda gateway: gateway.keys.create(account, new_key))
     show({"key": text, **_key_record(key)}, as_json)
-    note("Keep the key now: it is stored as a hash alone and cannot be shown again.")
+    note("Save the key now. Only its hash is stored, so it cannot be shown again.")
 
 
 @app.command("list", epilog=examples("modelgates key list --account user_…"))
 def list_all(account: AccountOption, as_json: AsJson = False) -> None:
-    """List an account's keys, newest first."""
+    """List the keys of an account, newest first."""
 
     async def keys(gateway: Any) -> list[Key]:
         owner = await gateway.accounts.get(account)
-        everything: list[Key] = await gateway.keys.page(owner.id, limit=sys.maxsize)
-        return everything
+        all_keys: list[Key] = await gateway.keys.page(owner.id, limit=sys.maxsize)
+        return all_keys
 
     show_all([_key_record(key) for key in run(keys)], _COLUMNS, as_json)
 
 
 @app.command("show", epilog=examples("modelgates key show 9f86d081…"))
 def show_one(key: Hash, as_json: AsJson = False) -> None:
-    """Show one key with its limit and usage; never its text."""
+    """Show one key with its limit and usage, but not its text."""
     show(_key_record(_find(key)), as_json)
 
 
 @app.command(epilog=examples("modelgates key disable 9f86d081…"))
 def disable(key: Hash, as_json: AsJson = False) -> None:
-    """Refuse a key from the next request on, until it is enabled again."""
+    """Disable a key. The server rejects its next request, and all others until you enable it."""
     show(_key_record(_set_disabled(key, disabled=True)), as_json)
 
 
 @app.command(epilog=examples("modelgates key enable 9f86d081…"))
 def enable(key: Hash, as_json: AsJson = False) -> None:
-    """Accept a disabled key again."""
+    """Enable a disabled key. The server accepts it again from the next request."""
     show(_key_record(_set_disabled(key, disabled=False)), as_json)
 
 
@@ -118,18 +120,19 @@ def enable(key: Hash, as_json: AsJson = False) -> None:
     epilog=examples("modelgates key delete 9f86d081…", "modelgates key delete 9f86d081… --yes")
 )
 def delete(key: Hash, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Delete a key for ever; what it spent stays in the journal."""
+    """Delete a key permanently. Its usage stays in the journal."""
     record = _find(key)
-    confirm(f"Delete the {record.kind} key {record.name!r} ({record.label}) for ever?", yes)
+    confirm(f"Delete the {record.kind} key {record.name!r} ({record.label}) permanently?", yes)
     run(lambda gateway: gateway.keys.delete(record))
     show({"hash": record.hash, "deleted": True}, as_json)
 
 
 def _find(key_hash: str) -> Key:
     if not KEY_HASH.fullmatch(key_hash):
-        # What was typed is not repeated: it may be a key's text.
+        # The message does not repeat the argument: it may be the text of a key.
         raise InvalidInput(
-            "a key is named by its hash, 64 hex digits; `modelgates key list --account …` shows it"
+            "The key must be given by its hash, 64 hex digits. "
+            "`modelgates key list --account ACCOUNT` lists the hashes."
         )
     return run(lambda gateway: gateway.keys.get(key_hash))
 
@@ -144,7 +147,7 @@ def _limit_pico(text: str | None) -> Pico | None:
         return None
     limit_pico = parse_pico(text)
     if limit_pico < 0:
-        raise InvalidAmount("the limit may not be negative")
+        raise InvalidAmount(f"The limit must not be negative: {text}. Give zero or more.")
     return limit_pico
 
 

@@ -1,4 +1,4 @@
-"""`modelgates ledger`: the journal, and whether the books are right."""
+"""`modelgates ledger`: the journal and its verification."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -8,6 +8,7 @@ import typer
 from modelgates_server.cli.account import AccountId
 from modelgates_server.cli.output import (
     AsJson,
+    counted,
     examples,
     fail,
     instant,
@@ -22,7 +23,7 @@ from modelgates_server.core.ledger.records import Entry
 from modelgates_server.core.money import format_pico
 from modelgates_server.service.export import export_csv, export_jsonl
 from modelgates_server.service.verify import VerifyResult
-from modelgates_server.service.verify import verify as verify_books
+from modelgates_server.service.verify import verify as verify_ledger
 
 app = typer.Typer(help="Verify, list and export the journal.", no_args_is_help=True)
 
@@ -33,7 +34,7 @@ _HEAD = _LINE.format("seq", "at", "kind", "amount", "held", "balance after", "re
 
 
 class ExportFormat(StrEnum):
-    """How an export is written."""
+    """The file format of an export."""
 
     JSONL = "jsonl"
     CSV = "csv"
@@ -41,12 +42,14 @@ class ExportFormat(StrEnum):
 
 @app.command(epilog=examples("modelgates ledger verify", "modelgates ledger verify --json"))
 def verify(as_json: AsJson = False) -> None:
-    """Check that all books are right; exits with 1 and names the first broken account if not."""
-    with progress() as say:
+    """Verify the whole ledger. If an account is broken, name the first one and exit with code 1."""
+    with progress() as report:
         result = run(
-            lambda gateway: verify_books(
+            lambda gateway: verify_ledger(
                 gateway.store,
-                lambda accounts, entries: say(f"{accounts} accounts, {entries} entries checked"),
+                lambda accounts, entries: report(
+                    f"{counted(accounts, 'account')}, {counted(entries, 'entry')} checked"
+                ),
             )
         )
     if as_json:
@@ -58,8 +61,9 @@ def verify(as_json: AsJson = False) -> None:
         fail(_verdict(result.findings))
     if not as_json:
         typer.echo(
-            f"The books are right: {result.accounts} accounts, {result.entries} entries, "
-            f"{result.holds} holds, {result.generations} generations."
+            f"Ledger verified: {counted(result.accounts, 'account')}, "
+            f"{counted(result.entries, 'entry')}, {counted(result.holds, 'hold')}, "
+            f"{counted(result.generations, 'generation')}."
         )
 
 
@@ -67,7 +71,7 @@ def verify(as_json: AsJson = False) -> None:
     epilog=examples("modelgates ledger entries user_…", "modelgates ledger entries user_… --json")
 )
 def entries(account: AccountId, as_json: AsJson = False) -> None:
-    """List an account's entries from the first on; with --json, one JSON object per line."""
+    """List the entries of an account, oldest first. With --json, one JSON object per line."""
 
     async def print_entries(gateway: Any) -> None:
         owner = await gateway.accounts.get(account)
@@ -91,19 +95,19 @@ def entries(account: AccountId, as_json: AsJson = False) -> None:
 )
 def export(
     as_format: Annotated[
-        ExportFormat, typer.Option("--format", help="JSON Lines or CSV.")
+        ExportFormat, typer.Option("--format", help="File format: JSON Lines or CSV.")
     ] = ExportFormat.JSONL,
     output: Annotated[
         str,
         typer.Option(
-            metavar="FILE", help="A file that does not exist yet, or - for standard output."
+            metavar="FILE", help="File to write, which must not exist yet; - is standard output."
         ),
     ] = _STANDARD_OUTPUT,
     account: Annotated[
-        str | None, typer.Option(metavar="ACCOUNT", help="One account instead of all.")
+        str | None, typer.Option(metavar="ACCOUNT", help="Export this account only.")
     ] = None,
 ) -> None:
-    """Write the journal with exact decimals, for programs and spreadsheets."""
+    """Export the journal for programs and spreadsheets. Amounts are exact decimals."""
 
     async def write_entries(gateway: Any) -> int:
         account_id = None if account is None else (await gateway.accounts.get(account)).id
@@ -114,7 +118,7 @@ def export(
 
     count = run(write_entries)
     if output != _STANDARD_OUTPUT:
-        note(f"{count} entries written to {output}")
+        note(f"Wrote {counted(count, 'entry')} to {output}.")
 
 
 def _result_record(result: VerifyResult) -> dict[str, Any]:
@@ -143,8 +147,8 @@ def _sentence(finding: Finding) -> str:
 
 def _verdict(findings: list[Finding]) -> str:
     first = next((finding for finding in findings if finding.account_id), findings[0])
-    where = f"account {first.account_id}" if first.account_id else "the database"
-    return f"{where} is broken: {first.message} ({first.invariant})"
+    where = f"Account {first.account_id}" if first.account_id else "The database"
+    return f"{where} is broken ({first.invariant}): {first.message.removesuffix('.')}."
 
 
 def _line(entry: Entry) -> str:

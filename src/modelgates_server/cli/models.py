@@ -1,4 +1,4 @@
-"""`modelgates models`: what can be called."""
+"""`modelgates models`: the models that clients can call."""
 
 from typing import Any
 
@@ -17,9 +17,9 @@ _COLUMNS = ("id", "provider", "context_length", "input_per_million", "output_per
 
 @app.command("list", epilog=examples("modelgates models list", "modelgates models list --json"))
 def list_all(as_json: AsJson = False) -> None:
-    """List the models that the configuration offers, with what a million tokens cost.
+    """List the models that clients can call. Prices are per million tokens, markup included.
 
-    Prices are those of short prompts, markup included; `prices show` has all of a model's.
+    The prices of short prompts are shown. `prices show` lists all prices of a model.
     """
     offered = catalog.plan([], catalog.valid())[1]
     records = [

@@ -1,6 +1,6 @@
-"""What commands print: JSON for scripts, tables for people, everything else on standard error.
+"""The output of commands: JSON for scripts, tables for people; messages go to standard error.
 
-In JSON, amounts are exact decimals of dollars as text, instants are ISO 8601 in UTC.
+In JSON, amounts are exact decimals of US dollars as text, and times are ISO 8601 in UTC.
 """
 
 import json
@@ -19,18 +19,18 @@ from modelgates_server.core.times import format_instant
 Record = Mapping[str, Any]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Skip the confirmation.")]
 
 _TABLE_WIDTH = 10_000
 
 
 def examples(*lines: str) -> str:
-    """The end of a command's help. The backspace keeps the lines as they are."""
+    """Returns the end of a command's help. The backspace keeps the lines from being wrapped."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
 def show(record: Record, as_json: bool) -> None:
-    """One thing: one line of JSON, or its members below each other."""
+    """Prints one record: one line of JSON, or one line for each field."""
     if as_json:
         print_json(record)
     else:
@@ -38,7 +38,7 @@ def show(record: Record, as_json: bool) -> None:
 
 
 def show_all(records: Sequence[Record], columns: Sequence[str], as_json: bool) -> None:
-    """Things of a kind: one JSON array on one line, or a table with some of their members."""
+    """Prints records of one kind: a JSON array on one line, or a table of the given columns."""
     if as_json:
         print_json(records)
     else:
@@ -47,17 +47,16 @@ def show_all(records: Sequence[Record], columns: Sequence[str], as_json: bool) -
 
 
 def print_json(value: Record | Sequence[Record]) -> None:
-    """One line, in UTF-8 whatever the terminal speaks; file names of other bytes are escaped."""
+    """Prints one line, always in UTF-8. Bytes of file names that are not UTF-8 are escaped."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     typer.echo(text.encode("utf-8", "backslashreplace"))
 
 
 @contextmanager
 def text_output(file: str) -> Iterator[Callable[[str], object]]:
-    """Write much text, in UTF-8, to standard output for `-` or to a new file.
+    """Writes UTF-8 text to standard output, for `-`, or to a new file that only its owner may read.
 
-    An existing file is never overwritten, and none is left that is not whole. Only its owner may
-    read it.
+    It never overwrites a file, and deletes the new one if the output fails halfway.
     """
     if file == "-":
         stream = typer.get_binary_stream("stdout")
@@ -75,45 +74,54 @@ def text_output(file: str) -> Iterator[Callable[[str], object]]:
 
 
 def note(text: str) -> None:
-    """Something for the person in front of the terminal; scripts read standard output."""
+    """Prints a message for people on standard error: scripts read standard output."""
     typer.echo(text, err=True)
 
 
+def counted(count: int, noun: str) -> str:
+    """Returns a number with its noun, in the singular or plural: `1 entry`, `2 entries`."""
+    if count != 1:
+        noun = f"{noun.removesuffix('y')}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count} {noun}"
+
+
 def fail(reason: str) -> NoReturn:
-    """End the command with exit code 1 and one line that says why."""
+    """Ends the command with exit code 1 and a one-line reason."""
     note(f"Error: {reason}")
     sys.exit(1)
 
 
 def instant(at_ms: int | None) -> str | None:
-    """An instant as it is shown; None stays None."""
+    """Returns an instant in the form that commands print; None stays None."""
     return None if at_ms is None else format_instant(at_ms)
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Go on only if a person says yes; raises `InvalidInput` when not, or without a terminal."""
+    """Returns if a person confirms; raises `InvalidInput` if not, or if there is no terminal."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise InvalidInput("this cannot be undone: pass --yes to confirm it without a terminal")
+        raise InvalidInput(
+            "This cannot be undone and needs a confirmation. Without a terminal, pass --yes."
+        )
     typer.echo(f"{question} [y/N] ", nl=False, err=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise InvalidInput("not confirmed; nothing was changed")
+        raise InvalidInput("Not confirmed. Nothing was changed.")
 
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """A line that says how far long work has come; only on terminals, and gone when it ends."""
+    """Shows the progress of long work in one line, only on a terminal, and clears it at the end."""
     is_terminal = sys.stderr.isatty()
 
-    def say(text: str) -> None:
+    def report(text: str) -> None:
         if is_terminal:
             typer.echo(f"\r{text}\x1b[K", nl=False, err=True)
 
     try:
-        yield say
+        yield report
     finally:
-        say("")
+        report("")
 
 
 def _title(name: str) -> str:
@@ -127,14 +135,14 @@ def _cell(value: Any) -> str:
 
 
 def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    # Scripts that ask for JSON do not wait for these.
+    # Imported here so that commands with --json start faster.
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(*titles, box=None, show_header=bool(titles), pad_edge=False, padding=(0, 2, 0, 0))
     for row in rows:
         table.add_row(*row)
-    # Wider than any screen and without markup: ids are never cut, names are shown as they are.
+    # Wider than any screen and without markup, so that ids are never cut and names never changed.
     console = Console(width=_TABLE_WIDTH, markup=False, emoji=False, highlight=False)
     with console.capture() as printed:
         console.print(table)

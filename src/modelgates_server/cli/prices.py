@@ -1,4 +1,4 @@
-"""`modelgates prices`: what models cost, have cost and will cost."""
+"""`modelgates prices`: the past, present and future prices of models."""
 
 from typing import Annotated, Any
 
@@ -21,12 +21,12 @@ app = typer.Typer(help="Show prices.", no_args_is_help=True)
     )
 )
 def show(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model's id, author/slug.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="ID of the model, author/slug.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show all dated prices of a model, oldest first, and which of them is in force.
+    """Show all prices of a model, oldest first, and which one is in force.
 
-    Prices of the configuration that are not in the book yet come into it with the next start.
+    Prices that are new in the configuration are stored when the server starts the next time.
     """
     configuration = catalog.valid()
 
@@ -38,7 +38,9 @@ def show(
     added, offered = catalog.plan(book, configuration)
     priced_model = offered.models.get(model)
     if priced_model is None:
-        raise ModelNotFound(f"there is no model {model!r}; `modelgates models list` shows them all")
+        raise ModelNotFound(
+            f"Model `{model}` was not found. `modelgates models list` lists all models."
+        )
     in_force = catalog.price_in_force(offered, priced_model)
     endpoint_id = priced_model.endpoint.id
     by_id = {price.id: price for price in (*added, *book) if price.endpoint_id == endpoint_id}
@@ -87,14 +89,14 @@ def _print_table(model: Model, prices: list[Price], now_id: str | None) -> None:
     meters = [meter for meter in Meter if meter in stated]
     named = any(tier.service_tier for _, tier in tiers)
     typer.echo(
-        f"{model.id} is {model.endpoint.upstream_model} at {model.endpoint.provider}, sold with a "
-        f"markup of {catalog.percent(model.markup_bp)}.\nDollars for a million tokens, or for one "
-        "request, without the markup:\n"
+        f"Model {model.id}: {model.endpoint.upstream_model} at {model.endpoint.provider}, markup "
+        f"{catalog.percent(model.markup_bp)}.\nRates are US dollars per million tokens, or per "
+        "request, before the markup.\n"
     )
     records = [
         {
             "in_force": price.id == now_id,
-            "from": catalog.since(price.from_ms) or "ever",
+            "from": catalog.since(price.from_ms) or "always",
             **({"service_tier": tier.service_tier or "standard"} if named else {}),
             "prompts_above": tier.above,
             **{str(meter): _shown(tier, meter) for meter in meters},

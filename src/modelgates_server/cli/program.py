@@ -1,7 +1,7 @@
-"""The command `modelgates`: its nouns, and how it ends.
+"""The command `modelgates`: its nouns and its exit codes.
 
-Exit codes: 0 done, 1 refused or failed (one line on standard error says why), 2 misused,
-130 stopped with Ctrl-C.
+Exit codes: 0 success, 1 failure (with a one-line reason on standard error), 2 usage error, 130
+stopped with Ctrl-C.
 """
 
 import io
@@ -33,9 +33,9 @@ from modelgates_server.core.errors import GatewayError
 app = typer.Typer(
     name="modelgates",
     add_completion=False,
-    # A traceback with values would print secrets.
+    # Tracebacks with values would print secrets.
     pretty_exceptions_enable=False,
-    # Plain help can be copied, searched and compared with the reference.
+    # Plain help can be copied, searched, and compared with the reference.
     rich_markup_mode=None,
 )
 app.add_typer(serve.app)
@@ -71,30 +71,30 @@ def modelgates(
 ) -> None:
     """A self-hosted LLM gateway with prepaid credits.
 
-    MODELGATES_DATABASE_URL names the database; without it, modelgates.db in this folder.
+    Commands use the database in MODELGATES_DATABASE_URL, by default modelgates.db in this folder.
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
 
 def main() -> NoReturn:
-    """Run what the command line asks for and end the process."""
+    """Runs the command and ends the process."""
     if not __debug__:
-        fail("ModelGates checks its own money with assertions: run Python without -O")
-    # Not asyncio's own handler: it only asks tasks to end, which one busy reading never notices.
+        fail("ModelGates checks its ledger with assertions. Run Python without -O.")
+    # Replaces asyncio's handler, which only cancels tasks: a task that is busy reading never stops.
     signal.signal(signal.SIGINT, _interrupt)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
-    except GatewayError as refusal:
-        fail(str(refusal))
-    except OSError as trouble:
-        # Where output cannot be written, Python would complain again on its way out.
+    except GatewayError as error:
+        fail(str(error))
+    except OSError as error:
+        # Python flushes standard output at exit and would report the same error once more.
         sys.stdout = sys.stderr
-        reason = trouble.strerror or str(trouble)
-        fail(f"{trouble.filename}: {reason}" if trouble.filename else reason)
-    raise AssertionError("a command line ends the process")
+        reason = error.strerror or str(error)
+        fail(f"{error.filename}: {reason}." if error.filename else f"{reason}.")
+    raise AssertionError("the command line ends the process")
 
 
 def _interrupt(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""`modelgates sandbox …`: the sandbox's models outside the gateway."""
+"""`modelgates sandbox`: the sandbox models as a separate server."""
 
 from typing import Annotated
 
@@ -7,20 +7,18 @@ import typer
 from modelgates_server.cli import wiring
 from modelgates_server.cli.output import examples
 
-app = typer.Typer(
-    help="Serve models without a network, to try and test with.", no_args_is_help=True
-)
+app = typer.Typer(help="Run test models that need no network.", no_args_is_help=True)
 
 
 @app.command(epilog=examples("modelgates sandbox serve", "modelgates sandbox serve --port 9000"))
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)
+        int, typer.Option(help="Port to listen on; 0 picks a free one.", min=0, max=65535)
     ] = 8001,
 ) -> None:
-    """Serve the sandbox's models over OpenAI's HTTP API until SIGTERM or Ctrl-C; any key will do.
+    """Serve the sandbox models over OpenAI's API until SIGTERM or Ctrl-C. Any key is accepted.
 
-    Clients use the models echo, lorem, chaos and embed below /v1.
+    The models are echo, lorem, chaos and embed. The base URL for clients ends in /v1.
     """
     wiring.serve_sandbox(host, port, lambda url: typer.echo(f"The sandbox listens on {url}"))

@@ -22,15 +22,17 @@ def serve(
         str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help="Port to listen on; 0 takes a free one.", show_default="8000")
+        int | None, typer.Option(help="Port to listen on; 0 picks a free one.", show_default="8000")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Server processes.", show_default="1")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of server processes.", show_default="1")
+    ] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate file (PEM).")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Private key file (PEM).")] = None,
 ) -> None:
-    """Run the server until SIGTERM or Ctrl-C; requests it has accepted are finished first.
+    """Run the server until SIGTERM or Ctrl-C. Requests in progress are finished first.
 
-    What is left out here comes from MODELGATES_HOST, MODELGATES_PORT and so on.
+    Each option overrides its setting: --host overrides MODELGATES_HOST, and so on.
     """
     wiring.serve(
         lambda url: typer.echo(f"ModelGates listens on {url}"),

@@ -1,6 +1,7 @@
-"""How commands reach the services: through `bootstrap`, which is imported when it is needed.
+"""Connects commands to the services, through `bootstrap`.
 
-It takes longer than all the rest together; `--help`, `--version` and usage errors do without it.
+`bootstrap` is imported only when a command needs it, because it takes longer to load than the rest
+of the command line. `--help`, `--version` and usage errors do not need it.
 """
 
 from collections.abc import Callable, Coroutine
@@ -16,9 +17,9 @@ T = TypeVar("T")
 
 
 def run(work: Callable[["LedgerServices"], Coroutine[Any, Any, T]], *, create: bool = False) -> T:
-    """Do work on the database that the settings name; its refusals end the command.
+    """Does work on the database that the settings name. An error of the work ends the command.
 
-    Only `create` makes a database where there is none: in the wrong folder a command is refused.
+    Unless `create` is set, a missing database is an error: the command runs in the wrong folder.
     """
     import asyncio  # noqa: PLC0415 - see above
 
@@ -32,35 +33,35 @@ def run(work: Callable[["LedgerServices"], Coroutine[Any, Any, T]], *, create: b
 
 
 def database() -> "Database":
-    """The database file itself, also one that must be migrated before it can be opened."""
+    """Returns the database file, even if it needs a migration before it can be opened."""
     from modelgates_server import bootstrap  # noqa: PLC0415 - see above
 
     return bootstrap.database()
 
 
 def now_ms() -> int:
-    """The clock that the services use."""
+    """Returns the time of the clock that the services use."""
     from modelgates_server import bootstrap  # noqa: PLC0415 - see above
 
     return bootstrap.now_ms()
 
 
 def serve(on_started: Callable[[str], None], **given: Any) -> None:
-    """Run the server until SIGTERM or Ctrl-C; members of `given` override the settings."""
+    """Runs the server until SIGTERM or Ctrl-C. Values in `given` override the settings."""
     from modelgates_server.bootstrap import load_settings, serving  # noqa: PLC0415 - see above
 
     serving.serve(load_settings(**given), on_started=on_started)
 
 
 def serve_sandbox(host: str, port: int, on_started: Callable[[str], None]) -> None:
-    """Run the sandbox's models as a server of their own until SIGTERM or Ctrl-C."""
+    """Runs the sandbox models as a separate server until SIGTERM or Ctrl-C."""
     from modelgates_server.bootstrap import sandbox  # noqa: PLC0415 - see above
 
     sandbox.serve_sandbox(host, port, on_started)
 
 
 def build_docs(folder: "Path", base_url: str) -> dict[str, str | int]:
-    """Write the documentation into a folder; where it begins, and how much it is."""
+    """Writes the documentation into a folder; returns its front page and size."""
     from modelgates_server.bootstrap import documentation  # noqa: PLC0415 - see above
 
     return documentation.build_docs(folder, base_url)
