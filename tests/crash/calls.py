@@ -105,7 +105,7 @@ class Tally:
         )
 
     def note_cost(self, generation_id: str, cost: Decimal) -> None:
-        """Note the cost in a whole response; a repeated one must have the same."""
+        """Notes the cost in a whole response; a repeated one must have the same."""
         if self.costs.setdefault(generation_id, cost) != cost:
             self.problems.append(f"two costs reported for {generation_id}")
 
@@ -207,7 +207,7 @@ class Round:
 
 @contextmanager
 def sandbox(folder: Path) -> Iterator[dict[str, str]]:
-    """Run a separate sandbox; yields the settings of a gateway that has it as a provider."""
+    """Runs a separate sandbox; yields the settings of a gateway with this sandbox as a provider."""
     with Console(folder).start("sandbox", "serve", "--port", "0") as process:
         assert process.stdout is not None
         url = process.stdout.readline().split()[-1]
@@ -230,7 +230,7 @@ def open_keys(console: Console) -> tuple[str, list[str]]:
 
 
 def run(folder: Path, ends: list[int], seed: int, tally: Tally) -> None:
-    """Run a round for each signal, which ends it, and check what they left."""
+    """Runs a round for each signal, which ends it, and checks what they left."""
     console = Console(folder)
     account_id, keys = open_keys(console)
     with sandbox(folder) as settings:
@@ -250,7 +250,7 @@ def run(folder: Path, ends: list[int], seed: int, tally: Tally) -> None:
 
 
 def resolve(console: Console, settings: dict[str, str]) -> None:
-    """Wait until all open holds are past their expiry, and let a server resolve them."""
+    """Waits until all open holds are past their expiry, and lets a server resolve them."""
 
     async def count(gateway: Any) -> tuple[int, int]:
         due = await gateway.store.expired_holds(time.time_ns() // 1_000_000, 1000)
@@ -265,7 +265,7 @@ def resolve(console: Console, settings: dict[str, str]) -> None:
 
 
 async def check(path: Path, account_id: str, tally: Tally) -> None:
-    """Compare the ledger with the responses."""
+    """Compares the ledger with the responses."""
     store = open_store(path)
     tally.problems += map(str, (await verify(store)).findings)
     async with store.account_snapshot(account_id) as snapshot:

@@ -55,7 +55,7 @@ class Child:
         self._process.__exit__(None, None, None)
 
     def killed_after(self, count: int) -> list[Acknowledged]:
-        """Kill it after a number of lines; returns the changes in these and any later lines."""
+        """Kills it after a number of lines; returns the changes in these and any later lines."""
         assert self._process.stdout is not None
         lines = [self._process.stdout.readline() for _ in range(count)]
         self._process.kill()
@@ -75,7 +75,7 @@ class Database:
         self._changes: list[Acknowledged] = []
 
     def survive(self, seed: int) -> None:
-        """Kill two processes at moments that the seed determines, and check what they left."""
+        """Kills two processes at moments that the seed determines, and checks what they left."""
         dice = random.Random(seed)
         # Powers of two are equally likely, so that kills hit starts as well, after the empty line.
         first, second = (int(2 ** dice.uniform(0, _LINES_MAX_LOG2)) for _ in range(2))
@@ -106,7 +106,7 @@ class Database:
 
 
 def kill(folder: Path, kills: int, seed: int, tally: Tally) -> None:
-    """Kill processes in pairs, with a new database every `PAIRS_PER_DATABASE` pairs."""
+    """Kills processes in pairs, with a new database every `PAIRS_PER_DATABASE` pairs."""
     for number in range(kills // 2):
         if number % PAIRS_PER_DATABASE == 0:
             database = Database(folder / f"{seed}-{number}.db", tally)

@@ -29,7 +29,7 @@ Report = Callable[[Acknowledged], object]
 
 
 async def work(store: Store, seed: int, report: Report, steps: int | None = None) -> None:
-    """Run all clients for a number of steps or forever. Seeds must differ on one database."""
+    """Runs all clients for a number of steps or forever. Seeds must differ on one database."""
     # One second per reading, because changes of a key are distinguished by their times.
     clock = itertools.count(T0_MS + seed * 10**8, 1000).__next__
     clients = [Client(store, seed, number, clock, report) for number in range(CLIENTS)]

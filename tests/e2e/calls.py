@@ -144,7 +144,7 @@ class ResponseReader:
         return self.response.headers["x-generation-id"]
 
     def read_until(self, text: str) -> None:
-        """Read up to the first line that contains a text."""
+        """Reads up to the first line that contains a text."""
         for line in self._lines:
             self.lines.append(line)
             if text in line:
@@ -155,7 +155,7 @@ class ResponseReader:
         self.lines += self._lines
 
     def reset(self) -> None:
-        """Make the server see the end of the block at once, as if the client had been killed.
+        """Makes the server see the end of the block at once, as if the client had been killed.
 
         Without this, the client may only have stopped sending; the server's next write shows it.
         """
@@ -181,7 +181,7 @@ class ResponseReader:
 
 
 def reset_at_once(client: socket.socket) -> None:
-    """Make closing a connection send a reset."""
+    """Makes closing a connection send a reset."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
@@ -237,7 +237,7 @@ class Session:
             asyncio.run(self._check_end())
 
     async def _check_end(self) -> None:
-        """Wait for calls to end: one whose client has left may still be running."""
+        """Waits for calls to end: one whose client has left may still be running."""
         store = open_store(self.server.database_path)
         try:
             async with within():
@@ -263,7 +263,7 @@ class Session:
         return self.client(created.json()["key"])
 
     def check_ledger(self) -> list[Generation]:
-        """Check that receipt lines = cost = usage entry = change of `GET /credits`.
+        """Checks that receipt lines = cost = usage entry = change of `GET /credits`.
 
         All calls must have ended. Returns the generations.
         """

@@ -35,13 +35,13 @@ class Load:
                 client.send(self._request)
 
     def end(self) -> None:
-        """Wait until the server has closed all connections."""
+        """Waits until the server has closed all connections."""
         for thread in self._threads:
             thread.join(DEADLINE_S)
 
 
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    """Wait until a condition is true; the process must not end before."""
+    """Waits until a condition is true; the process must not end before."""
     while not condition():
         assert process.poll() is None
 

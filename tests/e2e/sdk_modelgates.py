@@ -25,7 +25,7 @@ def connect(base_url: str, key: str) -> ModelGates:
 
 
 def use_own_methods(client: ModelGates) -> None:
-    """Use its methods for credits and keys, which return dictionaries."""
+    """Uses the client's methods for credits and keys, which return dictionaries."""
     assert client.get_credits() == {"data": {"total_credits": 100, "total_usage": 0}}
     created = client.create_key({"name": "sdk", "limit": 5.5, "limit_reset": "monthly"})
     key = created["data"]
@@ -37,7 +37,7 @@ def use_own_methods(client: ModelGates) -> None:
 
 
 def use_inherited_methods(client: ModelGates) -> None:
-    """Use inherited methods for operations that it has no method for."""
+    """Uses inherited methods, for operations without a method of the client."""
     created = client.create_key({"name": "inherited"})
     path = f"/keys/{created['data']['hash']}"
     got: Any = client.get(path, cast_to=object)
@@ -51,7 +51,7 @@ def use_inherited_methods(client: ModelGates) -> None:
 
 
 def check_errors(base_url: str, inference: str) -> None:
-    """Check the errors of its own methods and of inherited ones."""
+    """Checks the errors of both kinds of methods."""
     for key, status, kind in (
         (UNKNOWN_KEY, 401, openai.AuthenticationError),
         (inference, 403, openai.PermissionDeniedError),
@@ -74,7 +74,7 @@ def refused(
 
 
 def main(base_url: str, management: str, inference: str) -> None:
-    """Run all checks with one account."""
+    """Runs all checks with one account."""
     client = connect(base_url, management)
     use_own_methods(client)
     use_inherited_methods(client)

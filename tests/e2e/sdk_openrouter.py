@@ -18,7 +18,7 @@ IN_2030 = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 def read_credits(client: OpenRouter) -> None:
-    """Read the totals, with the synchronous and the asynchronous method."""
+    """Reads the totals, with the synchronous and the asynchronous method."""
     for data in (
         client.credits.get_credits().data,
         asyncio.run(client.credits.get_credits_async()).data,
@@ -27,7 +27,7 @@ def read_credits(client: OpenRouter) -> None:
 
 
 def administer_keys(client: OpenRouter) -> None:
-    """Create, read, list, use, change and delete a key."""
+    """Creates, reads, lists, uses, changes and deletes a key."""
     keys = client.api_keys
     created = keys.create(name="sdk", limit=5.5, limit_reset="monthly", expires_at=IN_2030)
     row, text = created.data, created.key
@@ -50,7 +50,7 @@ def administer_keys(client: OpenRouter) -> None:
 
 
 def use_new_key(manager: OpenRouter, text: str, key_hash: str) -> None:
-    """Read a new key with itself; a change of it applies at once."""
+    """Reads a new key with itself; a change of it applies at once."""
     with OpenRouter(api_key=text, server_url=manager.sdk_configuration.server_url) as client:
         read_key = client.api_keys.get_current_key_metadata
         key = read_key().data
@@ -63,7 +63,7 @@ def use_new_key(manager: OpenRouter, text: str, key_hash: str) -> None:
 
 
 def read_current_key(client: OpenRouter) -> None:
-    """Read a management key with itself."""
+    """Reads a management key with itself."""
     key = client.api_keys.get_current_key_metadata().data
     assert key.is_management_key
     assert key.rate_limit.requests == -1
@@ -71,7 +71,7 @@ def read_current_key(client: OpenRouter) -> None:
 
 
 def check_errors(client: OpenRouter, server_url: str, inference: str) -> None:
-    """Check that every error is the client's typed error for it."""
+    """Checks that every error is the client's typed error for it."""
     error = refused(errors.NotFoundResponseError, lambda: client.api_keys.get(hash=UNKNOWN_HASH))
     assert error.data.error.code == 404
     refused(errors.BadRequestResponseError, lambda: client.api_keys.create(name=""))
@@ -98,7 +98,7 @@ def refused(kind: type[Exception], call: Callable[[], object]) -> Any:
 
 
 def main(server_url: str, management: str, inference: str) -> None:
-    """Run all checks with one account."""
+    """Runs all checks with one account."""
     with OpenRouter(api_key=management, server_url=server_url) as client:
         read_credits(client)
         administer_keys(client)

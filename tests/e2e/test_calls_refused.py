@@ -42,7 +42,7 @@ def small(acme: Acme) -> Iterator[Session]:
 
 
 def check_refusal(refused: httpx.Response, session: Session, status: int = 402) -> Any:
-    """Check that an error has its documented shape; returns its metadata."""
+    """Checks that an error has its documented shape; returns its metadata."""
     assert refused.status_code == status
     body = read(refused.text)
     assert list(body) == ["error", "user_id"]
@@ -128,7 +128,7 @@ def test_call_is_refused_when_the_credits_are_spent(small: Session, upstream: Up
 
 
 def empty(session: Session) -> None:
-    """Take away the rest of the credits."""
+    """Takes away the rest of the credits."""
     console = Console(session.server.database_path.parent)
     shown = session.viewer.get("/credits")
     left = shown["total_credits"] - shown["total_usage"]

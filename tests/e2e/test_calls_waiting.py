@@ -103,7 +103,7 @@ class SilentProvider:
 
 
 def silence(upstream: Upstream, reply: UpstreamReply) -> SilentProvider:
-    """Make the upstream silent until the gate opens; then it replies."""
+    """Makes the upstream silent until the gate opens; then it replies."""
     silent = SilentProvider(reply)
     upstream.say = silent
     return silent

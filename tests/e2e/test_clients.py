@@ -28,7 +28,7 @@ NODE_CLIENTS = ("openrouter_sdk.mjs", "ai_sdk.mjs")
 
 
 def run(command: list[str], server: RunningServer, customer: Customer, **more: str) -> Any:
-    """Run a client; returns the last line that it prints, as JSON."""
+    """Runs a client; returns the last line that it prints, as JSON."""
     done = subprocess.run(
         [*command, server.api, customer.inference],
         env={**os.environ, **more},
@@ -42,7 +42,7 @@ def run(command: list[str], server: RunningServer, customer: Customer, **more: s
 
 
 def check_money(server: RunningServer, customer: Customer, generations: list[Any]) -> None:
-    """Check that receipt lines = cost = usage entry = change of `GET /credits`, exactly."""
+    """Checks that receipt lines = cost = usage entry = change of `GET /credits`, exactly."""
     assert generations
     total = Decimal(0)
     with http_client(base_url=server.api) as http:

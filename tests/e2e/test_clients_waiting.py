@@ -32,7 +32,7 @@ RESPONSES = {"plain": "hi", "stream": "word0 word1 word2 word3 word4 "}
 
 
 def answer_slowly(body: Any) -> UpstreamReply:
-    """Send nothing, not even a head, for `SLOW_S` seconds."""
+    """Sends nothing, not even a head, for `SLOW_S` seconds."""
     time.sleep(SLOW_S)
     return UpstreamReply(story()) if body.get("stream") else plain(answer("hi", usage(3, 5)))
 

@@ -199,7 +199,7 @@ def foreign_address(console: Console) -> None:
 
 DATABASES: dict[Callable[[Console], None], str] = {
     newer_schema: "opened by a newer ModelGates",
-    foreign_database: "some other program's SQLite database",
+    foreign_database: "the SQLite database of another program",
     not_a_database: "damaged or not a database",
     damaged_database: "damaged or not a database",
     no_folder: "no/such/folder does not exist",
@@ -257,6 +257,6 @@ def test_locked_database_is_reported_in_one_line(tmp_path: Path) -> None:
 
 
 def obey_permissions() -> None:
-    """Root may write anywhere. Drop that right in a child process, on systems that allow it."""
+    """Takes the right to write anywhere from root in a child process, on systems that allow it."""
     if os.geteuid() == 0:
         ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE, 0, 0, 0)

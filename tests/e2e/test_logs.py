@@ -55,7 +55,7 @@ def requests_with(key: str) -> list[bytes]:
 
 
 def damage(database_path: Path, key_hash: str, kind: str) -> None:
-    """Write a kind of key that the server cannot read."""
+    """Writes a kind of key that the server cannot read."""
     with closing(sqlite3.connect(database_path)) as connection:
         connection.execute("pragma ignore_check_constraints = on")
         connection.execute("update api_key set kind = ? where hash = ?", (kind, key_hash))

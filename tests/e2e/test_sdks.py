@@ -15,7 +15,7 @@ OLD_FOLDER = Path(sys.prefix) / "sdks" / f"openrouter-{OLD}"
 
 
 def run(script: str, server: RunningServer, customer: Customer, folder: Path | None = None) -> str:
-    """Run a client in a separate process; returns the version that it prints."""
+    """Runs a client in a separate process; returns the version that it prints."""
     environment = {**os.environ, "PYTHONPATH": str(folder or "")}
     arguments = [server.api, customer.management, customer.inference]
     done = subprocess.run(

@@ -64,7 +64,7 @@ def wires(server: RunningServer, key: str) -> Iterator[list[Wire]]:
 
 
 def on_each(server: RunningServer, key: str, work: Callable[[Wire], list[str]]) -> list[str]:
-    """Do work over four connections to every worker at once; returns all results."""
+    """Does work over four connections to every worker at once; returns all results."""
     with ExitStack() as stack, ThreadPoolExecutor(4 * WORKERS) as pool:
         clients = [client for _ in range(4) for client in stack.enter_context(wires(server, key))]
         return [text for texts in pool.map(work, clients) for text in texts]
@@ -184,5 +184,5 @@ def test_server_stops_with_a_reason_when_a_worker_cannot_start(tmp_path: Path) -
     assert last == "Error: A server process could not start. Find the reason in the log."
     events = [json.loads(line) for line in lines]
     (reason,) = [event["reason"] for event in events if event["event"] == "cannot start"]
-    assert "some other program's SQLite database" in reason
+    assert "the SQLite database of another program" in reason
     assert "Traceback" not in log_path.read_text()

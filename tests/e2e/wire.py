@@ -77,7 +77,7 @@ def request(line: str, key: str | None = None, *headers: str, body: bytes = b"")
 
 
 def exchange(url: str, *pieces: bytes) -> list[Answer]:
-    """Send the pieces; returns all responses until the server closes the connection."""
+    """Sends the pieces; returns all responses until the server closes the connection."""
     with wire(url) as opened:
         for piece in pieces:
             opened.send(piece)

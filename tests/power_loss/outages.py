@@ -27,7 +27,7 @@ class Loss:
 
 
 async def record(folder: Path, seed: int, **settings: str) -> list[Event]:
-    """Record two runs on one file. The first ends cleanly, with everything in the main file."""
+    """Records two runs on one file. The first ends cleanly, with everything in the main file."""
     recorder = Recorder(f"recorder-{seed}", settings)
     for run in (1, 2):
         store = open_store(folder / _FILE, connect=recorder.connect, limits=_LIMITS)
@@ -39,7 +39,7 @@ async def record(folder: Path, seed: int, **settings: str) -> list[Event]:
 
 
 async def cut(log: list[Event], folder: Path, dice: random.Random, outages: int) -> Loss:
-    """Cut the power at random points of the log; the store must open what each outage leaves."""
+    """Cuts the power at random points of the log; the store must open what each outage leaves."""
     loss, disk, acknowledged = Loss(), Disk(), list[Acknowledged]()
     points = set(dice.sample(range(len(log)), outages))
     for point, event in enumerate(log):

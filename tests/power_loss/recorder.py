@@ -153,7 +153,7 @@ class RecordedConnection:
 
 @contextmanager
 def _errors_of_stdlib() -> Iterator[None]:
-    """Raise the standard library's error: the store then repeats the batch and checks references."""
+    """Raises the standard library's error, on which the store checks the references of a batch."""
     try:
         yield
     except apsw.ConstraintError as error:

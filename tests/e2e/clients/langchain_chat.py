@@ -53,7 +53,7 @@ def text_of(message: Any) -> Any:
 
 
 def send_plain(model: ChatOpenRouter) -> None:
-    """Send requests with different parameters; each response repeats the last user message."""
+    """Sends requests with different parameters; each response repeats the last user message."""
     assert text_of(model.invoke(TEXT)) == TEXT
     assert text_of(model.bind_tools([City]).invoke(TEXT)) == TEXT
     image = {"type": "image_url", "image_url": {"url": PIXEL}}
@@ -71,7 +71,7 @@ def send_plain(model: ChatOpenRouter) -> None:
 
 
 def send_json(model: ChatOpenRouter) -> None:
-    """Ask for JSON, and let LangChain parse it into a type."""
+    """Asks for JSON, and lets LangChain parse it into a type."""
     text = '{"name": "Bern", "people": 137000}'
     assert text_of(model.bind(response_format={"type": "json_object"}).invoke(text)) == text
     typed = model.with_structured_output(City, method="json_schema", include_raw=True)
@@ -81,21 +81,21 @@ def send_json(model: ChatOpenRouter) -> None:
 
 
 def send_stream(model: ChatOpenRouter) -> None:
-    """Stream; the text comes in more than one chunk."""
+    """Streams; the text comes in more than one chunk."""
     chunks: list[Any] = list(model.stream(TEXT))
     assert sum(bool(chunk.content) for chunk in chunks) > 1
     assert text_of(sum(chunks[1:], chunks[0])) == TEXT
 
 
 async def send_async(model: ChatOpenRouter) -> None:
-    """Use the asynchronous methods, with and without streaming."""
+    """Uses the asynchronous methods, with and without streaming."""
     assert text_of(await model.ainvoke(TEXT)) == TEXT
     chunks: list[Any] = [chunk async for chunk in model.astream(TEXT)]
     assert text_of(sum(chunks[1:], chunks[0])) == TEXT
 
 
 def check_errors(base_url: str, key: str) -> None:
-    """Check that every error is a typed error of the client below."""
+    """Checks that every error is a typed error of the client below."""
     unknown_model = connect(base_url, key, "acme/unknown")
     refused(errors.BadRequestResponseError, lambda: unknown_model.invoke(TEXT))
     refused(errors.BadRequestResponseError, lambda: list(unknown_model.stream(TEXT)))
@@ -104,7 +104,7 @@ def check_errors(base_url: str, key: str) -> None:
 
 
 def refused(kind: type[Exception], call: Callable[[], object]) -> None:
-    """Check that a call fails with an error of this kind."""
+    """Checks that a call fails with an error of this kind."""
     try:
         call()
     except kind:
@@ -113,7 +113,7 @@ def refused(kind: type[Exception], call: Callable[[], object]) -> None:
 
 
 def main(base_url: str, key: str) -> None:
-    """Run all checks with one key."""
+    """Runs all checks with one key."""
     model = connect(base_url, key)
     send_plain(model)
     send_json(model)

@@ -36,14 +36,14 @@ def body(content: Any, **more: Any) -> Any:
 
 
 def note_text(text: str) -> Any:
-    """Note the cost in a response body, as its text; returns the body."""
+    """Notes the cost in a response body, as its text; returns the body."""
     fields = json.loads(text, parse_float=str, parse_int=str)
     generations.append({"id": fields["id"], "cost": fields["usage"]["cost"]})
     return fields
 
 
 def send_plain(client: ModelGates) -> None:
-    """Chat with tools, in JSON mode and with two choices; complete a prompt; embed."""
+    """Chats with tools, in JSON mode and with two choices; completes a prompt; embeds."""
     raw = client.chat.completions.with_raw_response
     tool = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
     kinds: Any = ({}, {"tools": [tool]}, {"response_format": {"type": "json_object"}}, {"n": 2})
@@ -61,7 +61,7 @@ def send_plain(client: ModelGates) -> None:
 
 
 def send_stream(client: ModelGates) -> None:
-    """Stream; usage comes once, alone, in the last chunk."""
+    """Streams; usage comes once, alone, in the last chunk."""
     stream: Iterable[Any] = client.chat.completions.create(**body(TEXT, stream=True))
     *chunks, last = stream
     assert "".join(choice.delta.content or "" for c in chunks for choice in c.choices) == TEXT
@@ -71,7 +71,7 @@ def send_stream(client: ModelGates) -> None:
 
 
 def read_catalog(client: ModelGates) -> None:
-    """List the models with its own method and with the inherited one."""
+    """Lists the models with its own method and with the inherited one."""
     rows = client.list_models()["data"]
     assert MODEL in {row["id"] for row in rows}
     assert all(row["name"] for row in rows)
@@ -79,7 +79,7 @@ def read_catalog(client: ModelGates) -> None:
 
 
 def check_errors(base_url: str, key: str) -> None:
-    """Check that every error is a typed error of the client it extends."""
+    """Checks that every error is a typed error of the client it extends."""
     request = body(TEXT) | {"model": "acme/unknown"}
     create = connect(base_url, key).chat.completions.create
     assert refused(openai.BadRequestError, lambda: create(**request)) == 400
@@ -97,7 +97,7 @@ def refused(kind: type[openai.APIStatusError], call: Callable[[], object]) -> in
 
 
 def main(base_url: str, key: str) -> None:
-    """Run all checks with one key."""
+    """Runs all checks with one key."""
     client = connect(base_url, key)
     read_catalog(client)
     send_plain(client)

@@ -54,7 +54,7 @@ def user_message(content: Any) -> list[ChatCompletionMessageParam]:
 
 
 def chat(client: openai.OpenAI, messages: list[ChatCompletionMessageParam], **body: Any) -> Any:
-    """Make a call without streaming; returns the response, and notes the cost."""
+    """Makes a call without streaming; returns the response, and notes the cost."""
     response = client.chat.completions.with_raw_response.create(
         model=MODEL, messages=messages, **body
     )
@@ -73,20 +73,20 @@ def chat(client: openai.OpenAI, messages: list[ChatCompletionMessageParam], **bo
 
 
 def note_text(body: str, generation_id: str) -> None:
-    """Note the cost in a response body, as its text."""
+    """Notes the cost in a response body, as its text."""
     fields = json.loads(body, parse_float=str, parse_int=str)
     assert fields["id"] == generation_id
     generations.append({"id": generation_id, "cost": fields["usage"]["cost"]})
 
 
 def note_float(generation_id: str, usage: Any) -> None:
-    """Note the cost of a parsed response or last chunk, where it is a float."""
+    """Notes the cost of a parsed response or last chunk, where it is a float."""
     assert_counts(usage)
     generations.append({"id": generation_id, "cost": repr(usage.model_extra["cost"])})
 
 
 def assert_counts(usage: CompletionUsage | None) -> None:
-    """Check that there are input and output tokens, and that they add up."""
+    """Checks that there are input and output tokens, and that they add up."""
     assert usage is not None
     assert usage.prompt_tokens > 0
     assert usage.completion_tokens > 0
@@ -94,14 +94,14 @@ def assert_counts(usage: CompletionUsage | None) -> None:
 
 
 def read_catalog(client: openai.OpenAI) -> None:
-    """List the models with text output, and all models."""
+    """Lists the models with text output, and all models."""
     assert MODEL in {model.id for model in client.models.list()}
     every = client.models.list(extra_query={"output_modalities": "all"})
     assert {MODEL, "sandbox/embed"} <= {model.id for model in every}
 
 
 def send_plain(client: openai.OpenAI) -> None:
-    """Send requests with different parameters; each response repeats the last user message."""
+    """Sends requests with different parameters; each response repeats the last user message."""
     assert chat(client, user_message(TEXT)).choices[0].message.content == TEXT
     message = chat(client, user_message(TEXT), tools=TOOLS, tool_choice="auto").choices[0].message
     assert (message.role, message.content, message.tool_calls) == ("assistant", TEXT, None)
@@ -131,7 +131,7 @@ def send_plain(client: openai.OpenAI) -> None:
 
 
 def send_json(client: openai.OpenAI) -> None:
-    """Use JSON mode, and let the client parse a response into a type."""
+    """Uses JSON mode, and lets the client parse a response into a type."""
     text = '{"name": "Bern", "people": 137000}'
     response = chat(client, user_message(text), response_format={"type": "json_object"})
     assert json.loads(response.choices[0].message.content) == {"name": "Bern", "people": 137000}
@@ -143,7 +143,7 @@ def send_json(client: openai.OpenAI) -> None:
 
 
 def send_streams(client: openai.OpenAI) -> None:
-    """Stream with and without `include_usage`, with two choices, and with the client's helper."""
+    """Streams with and without `include_usage`, with two choices, and with the client's helper."""
     for options in ({}, {"stream_options": {"include_usage": True}}, {"tools": TOOLS}):
         body: Any = {"stream": True, **options}
         stream = client.chat.completions.create(model=MODEL, messages=user_message(TEXT), **body)
@@ -177,7 +177,7 @@ def read(stream: Iterable[ChatCompletionChunk]) -> list[str]:
 
 
 async def send_async(base_url: str, key: str) -> None:
-    """Use the asynchronous client, with and without streaming."""
+    """Uses the asynchronous client, with and without streaming."""
     async with openai.AsyncOpenAI(api_key=key, base_url=base_url, max_retries=0) as client:
         create = client.chat.completions.create
         response = await create(model=MODEL, messages=user_message(TEXT))
@@ -188,7 +188,7 @@ async def send_async(base_url: str, key: str) -> None:
 
 
 def send_prompt(client: openai.OpenAI) -> None:
-    """Complete a prompt, with and without streaming."""
+    """Completes a prompt, with and without streaming."""
     response = client.completions.with_raw_response.create(model=MODEL, prompt=TEXT)
     note_text(response.http_response.text, response.headers["X-Generation-Id"])
     parsed = response.parse()
@@ -202,7 +202,7 @@ def send_prompt(client: openai.OpenAI) -> None:
 
 
 def embed(client: openai.OpenAI) -> None:
-    """Embed as base64, which is the client's default, and as numbers."""
+    """Embeds as base64, which is the client's default, and as numbers."""
     vectors = []
     for options in ({}, {"encoding_format": "float"}):
         body: Any = {"input": [TEXT, "another"], **options}
@@ -218,7 +218,7 @@ def embed(client: openai.OpenAI) -> None:
 
 
 def check_errors(client: openai.OpenAI) -> None:
-    """Check that every error is the client's typed error for it, for streams as well."""
+    """Checks that every error is the client's typed error for it, for streams as well."""
     body: Any = {"model": "acme/unknown", "messages": user_message(TEXT)}
     for stream in (False, True):
         error = refused(
@@ -246,7 +246,7 @@ def refused(kind: type[Error], call: Callable[[], object]) -> Error:
 
 
 def main(base_url: str, key: str) -> None:
-    """Run all checks with one key."""
+    """Runs all checks with one key."""
     with openai.OpenAI(api_key=key, base_url=base_url, max_retries=0) as client:
         read_catalog(client)
         send_plain(client)

@@ -42,7 +42,7 @@ def body(content: Any, **more: Any) -> Any:
 
 
 def note(generation_id: str, usage: Any) -> None:
-    """Note the cost in a usage, and check its token counts."""
+    """Notes the cost in a usage, and checks its token counts."""
     assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
     assert min(usage.prompt_tokens, usage.completion_tokens) > 0
     assert usage.is_byok is False
@@ -73,7 +73,7 @@ def read(chunks: Iterable[components.ChatStreamChunk]) -> str:
 
 
 def send_plain(client: OpenRouter) -> None:
-    """Send requests with different parameters; each response repeats the last user message."""
+    """Sends requests with different parameters; each response repeats the last user message."""
     chat = client.chat
     assert text_of(chat.send(**body(TEXT))) == TEXT
     assert text_of(chat.send(**body(TEXT, tools=[WEATHER], tool_choice="auto"))) == TEXT
@@ -86,21 +86,21 @@ def send_plain(client: OpenRouter) -> None:
 
 
 def send_streams(client: OpenRouter) -> None:
-    """Stream with and without `include_usage` and tools."""
+    """Streams with and without `include_usage` and tools."""
     for options in ({}, {"stream_options": {"include_usage": True}}, {"tools": [WEATHER]}):
         with client.chat.send(**body(TEXT, stream=True, **options)) as stream:
             assert read(stream) == TEXT
 
 
 async def send_async(client: OpenRouter) -> None:
-    """Use the asynchronous methods, with and without streaming."""
+    """Uses the asynchronous methods, with and without streaming."""
     assert text_of(await client.chat.send_async(**body(TEXT))) == TEXT
     stream: Any = await client.chat.send_async(**body(TEXT, stream=True))
     assert read([chunk async for chunk in stream]) == TEXT
 
 
 def embed(client: OpenRouter) -> None:
-    """Embed; there is one vector for each input."""
+    """Embeds; there is one vector for each input."""
     response: Any = client.embeddings.generate(model="sandbox/embed", input=[TEXT, "another"])
     assert [row.index for row in response.data] == [0, 1]
     assert response.data[0].embedding != response.data[1].embedding
@@ -109,7 +109,7 @@ def embed(client: OpenRouter) -> None:
 
 
 def read_catalog(client: OpenRouter, key: str) -> None:
-    """List models, endpoints and providers; a page that is not full is the last."""
+    """Lists models, endpoints and providers; a page that is not full is the last."""
     all_models: Any = {"output_modalities": "all"}
     page: Any = client.models.list(**all_models)
     assert page.next() is None
@@ -129,14 +129,14 @@ def read_catalog(client: OpenRouter, key: str) -> None:
 
 
 def read_generations(client: OpenRouter) -> None:
-    """Check that the generation of every call exists already and has the same cost."""
+    """Checks that the generation of every call exists already and has the same cost."""
     for generation in generations:
         data = client.generations.get_generation(id=generation["id"]).data
         assert repr(data.total_cost) == repr(data.usage) == generation["cost"]
 
 
 def check_errors(client: OpenRouter, server_url: str) -> None:
-    """Check that every error is the client's typed error for it, for streams as well."""
+    """Checks that every error is the client's typed error for it, for streams as well."""
     for stream in (False, True):
         request = body(TEXT, stream=stream) | {"model": "acme/unknown"}
         error = refused(errors.BadRequestResponseError, lambda: client.chat.send(**request))  # noqa: B023
@@ -168,7 +168,7 @@ def refused(kind: type[Exception], call: Callable[[], object]) -> Any:
 
 
 def main(server_url: str, key: str) -> None:
-    """Run all checks with one key."""
+    """Runs all checks with one key."""
     with connect(server_url, key) as client:
         read_catalog(client, key)
         send_plain(client)

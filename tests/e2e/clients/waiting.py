@@ -53,7 +53,7 @@ CLIENTS: dict[str, Callable[..., str]] = {
 
 
 def main(name: str, *arguments: str) -> dict[str, str]:
-    """Make both calls at the same time."""
+    """Makes both calls at the same time."""
     call = CLIENTS[name]
     with ThreadPoolExecutor(2) as pool:
         plain = pool.submit(call, *arguments, stream=False)
