@@ -7,13 +7,13 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-Line = tuple[int, str]
+NumberedLine = tuple[int, str]
 
 _CODE_SPAN = re.compile(r"`[^`]*`|\]\([^)\s]*\)|https?://\S+")
 _FENCE = re.compile(r"^\s*(```|~~~)")
 
 
-def prose_in(path: Path, *, messages: bool) -> Iterator[Line]:
+def prose_in(path: Path, *, messages: bool) -> Iterator[NumberedLine]:
     """The lines of a file that people read as English, without code spans and addresses.
 
     `messages` includes the strings of Python code that contain a space; in tests those are input
@@ -30,7 +30,7 @@ def prose_in(path: Path, *, messages: bool) -> Iterator[Line]:
         yield number, _CODE_SPAN.sub("CODE", line)
 
 
-def _markdown(text: str) -> Iterator[Line]:
+def _markdown(text: str) -> Iterator[NumberedLine]:
     is_code = False
     for number, line in enumerate(text.splitlines(), start=1):
         if _FENCE.match(line):
@@ -39,7 +39,7 @@ def _markdown(text: str) -> Iterator[Line]:
             yield number, line
 
 
-def _python(text: str, *, messages: bool) -> Iterator[Line]:
+def _python(text: str, *, messages: bool) -> Iterator[NumberedLine]:
     docstrings = _docstring_lines(text)
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         kind = tokenize.tok_name[token.type]

@@ -214,7 +214,7 @@ FAILURES: dict[str, tuple[UpstreamReply, int]] = {
 
 
 @pytest.mark.parametrize("case", FAILURES)
-def test_failure_after_the_head_of_a_stream_is_its_last_chunk_and_costs_nothing(
+def test_failure_after_the_head_of_a_stream_is_a_free_last_chunk(
     acme: Acme, session: Session, case: str
 ) -> None:
     reply, code = FAILURES[case]

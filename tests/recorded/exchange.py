@@ -147,7 +147,7 @@ def masked(name: str, value: str) -> str:
     if name == "date" and _DATE.match(value):
         return "(a date)"
     if name == "x-request-id" and _OWN_ID.match(value):
-        return "(an id of the gateway's own)"
+        return "(an id from the gateway)"
     return value
 
 

@@ -41,7 +41,7 @@ async def chat_plain(script: Script) -> None:
     script.provider_returns(
         plain(answer("hi", usage(3, 5), service_tier="default", odd={"a": [1]}))
     )
-    exchange = await script.chat("a plain answer", temperature=0.5, user="end-user-1")
+    exchange = await script.chat("a plain response", temperature=0.5, user="end-user-1")
     await script.receipt("its receipt", exchange.json["id"])
     named = {
         "x_session_id": "session-1",
@@ -50,9 +50,11 @@ async def chat_plain(script: Script) -> None:
         "user_agent": "recorder/1",
         "x_modelgates_metadata": "enabled",
     }
-    exchange = await script.chat("who called is taken down", max_tokens=7, headers={**named})
-    await script.receipt("and is shown", exchange.json["id"])
-    await script.chat("within its own limit", max_tokens=1, headers={"x_modelgates_max_cost": "5"})
+    exchange = await script.chat("headers that name the caller", max_tokens=7, headers={**named})
+    await script.receipt("its receipt with the caller", exchange.json["id"])
+    await script.chat(
+        "within its maximum cost", max_tokens=1, headers={"x_modelgates_max_cost": "5"}
+    )
 
 
 @scenario
@@ -66,7 +68,7 @@ async def chat_details(script: Script) -> None:
     body["choices"][0] |= {"finish_reason": "tool_calls"}
     body["choices"][0]["message"] = {"role": "assistant", "content": None, "tool_calls": CALLED}
     script.provider_returns(plain(body))
-    await script.chat("a tool is called", tools=[TOOL], tool_choice="auto")
+    await script.chat("a tool call", tools=[TOOL], tool_choice="auto")
     body = answer("one", usage(3, 9))
     body["choices"].append({"index": 1, "message": {"content": "two"}, "finish_reason": "length"})
     script.provider_returns(plain(body))
@@ -74,12 +76,12 @@ async def chat_details(script: Script) -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     content = [{"type": "text", "text": "what is it?"}, image]
     script.provider_returns(plain(answer("a cat", usage(200, 3))))
-    await script.chat("a picture", messages=[{"role": "user", "content": content}])
+    await script.chat("an image", messages=[{"role": "user", "content": content}])
     script.provider_returns(plain(answer("no usage", None)))
-    await script.chat("an answer without usage is estimated")
-    script.provider_returns(plain(answer("too dear", usage(10**6, 10**6))))
-    exchange = await script.chat("a report above the hold", max_tokens=2)
-    await script.receipt("its overrun", exchange.json["id"])
+    await script.chat("a response without usage is estimated")
+    script.provider_returns(plain(answer("too high", usage(10**6, 10**6))))
+    exchange = await script.chat("a reported usage above the hold", max_tokens=2)
+    await script.receipt("its receipt with the overrun", exchange.json["id"])
 
 
 @scenario
@@ -88,19 +90,19 @@ async def chat_streamed(script: Script) -> None:
     exchange = await script.chat("a stream", stream=True)
     await script.receipt("its receipt", exchange.header("x-generation-id"))
     script.provider_returns(UpstreamReply([b"".join(story()).replace(b"\n", b"\r\n")]))
-    await script.chat("in one piece, with other line ends", stream=True, stream_options={})
+    await script.chat("in one piece, with CRLF", stream=True, stream_options={})
     script.provider_returns(UpstreamReply([b": thinking\n\n", *story()[:-1]]))
-    await script.chat("comments, and no mark of its end", stream=True)
+    await script.chat("comments, and no [DONE]", stream=True)
     script.provider_returns(
         UpstreamReply([chunk("word "), chunk("two"), chunk(finish="stop"), DONE])
     )
-    await script.chat("without usage it is estimated", stream=True)
+    await script.chat("a stream without usage is estimated", stream=True)
     script.provider_returns(
         UpstreamReply(
             [chunk("a"), chunk("b", usage=usage(3, 2)), chunk(finish="stop", x_groq={}), DONE]
         )
     )
-    await script.chat("usage beside a choice", stream=True)
+    await script.chat("usage in a chunk with a choice", stream=True)
 
 
 @scenario
@@ -117,7 +119,7 @@ async def chat_streamed_details(script: Script) -> None:
         DONE,
     ]
     script.provider_returns(UpstreamReply(pieces))
-    exchange = await script.chat("reasoning and a tool's call", stream=True, tools=[TOOL])
+    exchange = await script.chat("reasoning and a tool call", stream=True, tools=[TOOL])
     await script.receipt("its receipt", exchange.header("x-generation-id"))
 
 
@@ -125,19 +127,19 @@ async def chat_streamed_details(script: Script) -> None:
 async def chat_kept_alive(script: Script) -> None:
     gate = Gate(story()[:2], story()[2:])
     script.provider_returns(UpstreamReply(gate))
-    stream = await script.begin_chat("a provider that thinks for a while", stream=True)
+    stream = await script.begin_chat("a provider that is silent for a while", stream=True)
     await stream.until(b"word1")
     for times in (1, 2):
         script.gateway.clock.forward(15_000)
         script.gateway.heartbeat()
         while stream.body.count(b": MODELGATES PROCESSING\n\n") < times:
             await stream.more()
-    await script.send("what is held meanwhile", "GET", "/credits/holds", key=script.customer.viewer)
+    await script.send("the hold meanwhile", "GET", "/credits/holds", key=script.customer.viewer)
     running = stream.header("x-generation-id")
-    await script.receipt("the receipt of a call that runs", running)
+    await script.receipt("the receipt of the running call", running)
     gate.go.set()
     await stream.finish()
-    await script.receipt("and when it has ended", running)
+    await script.receipt("the receipt after its end", running)
 
 
 @scenario
@@ -148,10 +150,10 @@ async def chat_left(script: Script) -> None:
     await stream.until(b"word1")
     await stream.leave()
     for _ in range(3):  # the server sees that it has left before it answers another
-        await script.send("another asks meanwhile", "GET", "//healthz")
+        await script.send("another request meanwhile", "GET", "//healthz")
     gate.go.set()
     await script.ended(stream)
-    await script.receipt("it pays for what was used", stream.header("x-generation-id"))
+    await script.receipt("the client is charged for the usage", stream.header("x-generation-id"))
 
 
 @scenario
@@ -169,7 +171,7 @@ async def completions(script: Script) -> None:
     script.provider_returns(
         UpstreamReply([pieces[0], event({"error": {"message": "no", "code": 500}})])
     )
-    await script.send("an error within", "POST", "/completions", key=key, body=streamed)
+    await script.send("an error within the stream", "POST", "/completions", key=key, body=streamed)
 
 
 @scenario
@@ -182,10 +184,16 @@ async def embeddings(script: Script) -> None:
     )
     key = script.customer.inference
     exchange = await script.send("two texts", "POST", "/embeddings", key=key, body=parameters)
-    await script.receipt("the receipt", exchange.header("x-generation-id"))
+    await script.receipt("its receipt", exchange.header("x-generation-id"))
     script.provider_returns(plain({"object": "list", "data": rows, "model": "e"}))
     parameters = {**parameters, "stream": True, "encoding_format": "float"}
-    await script.send("no usage, and no stream", "POST", "/embeddings", key=key, body=parameters)
+    await script.send(
+        "without usage, and with a stream parameter",
+        "POST",
+        "/embeddings",
+        key=key,
+        body=parameters,
+    )
 
 
 @scenario
@@ -210,25 +218,25 @@ async def sandbox(script: Script) -> None:
 async def repeated(script: Script) -> None:
     once: dict[str, str | None] = {"idempotency_key": "6f1c9a8e-once"}
     script.provider_returns(plain(answer("hi", usage(3, 5))))
-    exchange = await script.chat("a call that may be repeated", headers=once)
+    exchange = await script.chat("a call with an idempotency key", headers=once)
     await script.chat("its repeat", headers=once)
-    await script.chat("another request under its key", headers=once, max_tokens=7)
-    await script.receipt("it was charged once", exchange.json["id"])
+    await script.chat("another request under the same key", headers=once, max_tokens=7)
+    await script.receipt("its receipt: charged once", exchange.json["id"])
     other: dict[str, str | None] = {"idempotency_key": "stream \u00e9"}
     gate = Gate(story()[:2], story()[2:])
     script.provider_returns(UpstreamReply(gate))
     stream = await script.begin_chat("a stream", headers=other, stream=True)
     await stream.until(b"word1")
-    await script.chat("repeated while it runs", headers=other, stream=True)
+    await script.chat("a repeat while the stream runs", headers=other, stream=True)
     gate.go.set()
     await stream.finish()
-    await script.chat("repeated when it has ended", headers=other, stream=True)
+    await script.chat("a repeat after the end of the stream", headers=other, stream=True)
     again: dict[str, str | None] = {"idempotency_key": "again"}
     script.provider_returns(plain({"error": {"message": "oops"}}, 500))
     await script.chat("a call that fails", headers=again)
     script.provider_returns(plain(answer("hi", usage(3, 5))))
-    await script.chat("may be made again", headers=again)
-    await script.chat("an empty key", headers={"idempotency_key": ""})
+    await script.chat("the call made again", headers=again)
+    await script.chat("an empty idempotency key", headers={"idempotency_key": ""})
 
 
 @scenario
@@ -238,12 +246,12 @@ async def activity(script: Script) -> None:
     await script.send("activity before any call", "GET", "/activity", key=viewer)
     script.provider_returns(plain(answer("hi", DETAILED)))
     await script.chat("one call")
-    await script.chat("of another model", model="sandbox/echo")
+    await script.chat("a call of another model", model="sandbox/echo")
     script.gateway.clock.forward(24 * 3_600_000)
-    await script.chat("on another day")
+    await script.chat("a call on another day")
     await script.send("credits", "GET", "/credits", key=script.customer.management)
     await script.send("all activity", "GET", "/activity", key=viewer)
-    await script.send("of one day", "GET", "/activity?date=2026-11-23", key=viewer)
-    await script.send("of no day", "GET", "/activity?date=yesterday", key=viewer)
-    await script.send("the key that called", "GET", "/key", key=script.customer.inference)
+    await script.send("activity of one day", "GET", "/activity?date=2026-11-23", key=viewer)
+    await script.send("activity of an invalid day", "GET", "/activity?date=yesterday", key=viewer)
+    await script.send("the key of the calls", "GET", "/key", key=script.customer.inference)
     await script.send("no holds", "GET", "/credits/holds", key=viewer)
