@@ -121,7 +121,7 @@ def _is_same_result(change: Acknowledged, result: object) -> bool:
 
 
 def _is_kept(acknowledged: Key, stored: Key | None) -> bool:
-    """The spending of a key may have continued, and a later change may not have been reported."""
+    """Whether a key is still saved, apart from later spending and later unreported changes."""
     if stored is None:
         return False
     if (stored.updated_at_ms or 0) > (acknowledged.updated_at_ms or 0):

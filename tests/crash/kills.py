@@ -77,7 +77,7 @@ class Database:
     def survive(self, seed: int) -> None:
         """Kills two processes at moments that the seed determines, and checks what they left."""
         dice = random.Random(seed)
-        # Powers of two are equally likely, so that kills hit starts as well, after the empty line.
+        # Every power of two is equally likely, so that some kills hit the start of a child.
         first, second = (int(2 ** dice.uniform(0, _LINES_MAX_LOG2)) for _ in range(2))
         with (
             Child(self._path, 2 * seed) as first_child,

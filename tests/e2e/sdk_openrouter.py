@@ -50,7 +50,7 @@ def administer_keys(client: OpenRouter) -> None:
 
 
 def use_new_key(manager: OpenRouter, text: str, key_hash: str) -> None:
-    """Reads a new key with itself; a change of it applies at once."""
+    """Reads a new key with that key; a change of it applies at once."""
     with OpenRouter(api_key=text, server_url=manager.sdk_configuration.server_url) as client:
         read_key = client.api_keys.get_current_key_metadata
         key = read_key().data
@@ -63,7 +63,7 @@ def use_new_key(manager: OpenRouter, text: str, key_hash: str) -> None:
 
 
 def read_current_key(client: OpenRouter) -> None:
-    """Reads a management key with itself."""
+    """Reads a management key with that key."""
     key = client.api_keys.get_current_key_metadata().data
     assert key.is_management_key
     assert key.rate_limit.requests == -1

@@ -121,7 +121,7 @@ def test_calls_are_refused_on_every_worker_when_the_credits_are_spent(
     with Session(server, open_customer_now(server.database_path, DOLLAR // 10)) as poor:
         statuses = []
         for _ in range(20):
-            fresh = Client(server.api, poor.customer.inference)  # any worker may take it
+            fresh = Client(server.api, poor.customer.inference)  # any worker may serve it
             with fresh.http:
                 statuses.append(fresh.chat().status_code)
         spent = statuses.index(402)

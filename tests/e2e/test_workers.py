@@ -114,7 +114,7 @@ def served(client: Wire) -> float:
 
 
 def pids(server: RunningServer) -> list[int]:
-    """The process ids of all workers so far, the dead ones too."""
+    """The process ids of all workers so far, including dead ones."""
     return [int(n) for n in re.findall(r"server process \[(\d+)\]", server.log_path.read_text())]
 
 

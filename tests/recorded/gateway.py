@@ -210,7 +210,7 @@ class Gateway:
         return (await verify(self._services.store)).findings
 
     async def check_ledger(self) -> None:
-        """Checks that the ledger verifies and that all calls have ended."""
+        """Checks that the ledger is valid and that all calls have ended."""
         await check_books(self._services.store)
 
 

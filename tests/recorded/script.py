@@ -78,7 +78,7 @@ class Script:
         request = Request(method, target, lines, body or b"")
         exchange = Exchange(title, self.gateway.port, request)
         self.exchanges.append(exchange)
-        # Never during a response, whose recorded times would then depend on the moment.
+        # Not during a response: its recorded times would then vary from run to run.
         self.gateway.clock.forward(BETWEEN_MS)
         await exchange.start()
         await exchange.read_head()
