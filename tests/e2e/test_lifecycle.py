@@ -198,7 +198,7 @@ def foreign_address(console: Console) -> None:
 
 
 DATABASES: dict[Callable[[Console], None], str] = {
-    newer_schema: "opened by a newer ModelGates",
+    newer_schema: "a newer ModelGates has migrated it",
     foreign_database: "the SQLite database of another program",
     not_a_database: "damaged or not a database",
     damaged_database: "damaged or not a database",
