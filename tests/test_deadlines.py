@@ -1,4 +1,4 @@
-"""Every test waits by `tests/deadlines.py`: no call without a deadline, and no other number."""
+"""Every wait in the tests has the common deadline of `tests/deadlines.py`."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ import pytest
 
 TESTS = Path(__file__).resolve().parent
 HELPER = TESTS / "deadlines.py"
-OF_THE_HELPER = {
+HELPERS = {
     "asyncio.timeout": "within",
     "asyncio.wait_for": "within",
     "ClientSession": "async_http_client",
@@ -26,15 +26,15 @@ OF_THE_HELPER = {
         for method in ("delete", "get", "head", "patch", "post", "put", "request", "stream")
     },
 }
-"""What waits or calls without a deadline of its own, and what to use."""
+"""Calls that wait without the common deadline, and the helper to use instead."""
 RUN_TO_THEIR_END = {f"subprocess.{name}" for name in ("call", "check_call", "check_output", "run")}
 BLOCKING = {"acquire", "communicate", "join", "wait"}
-"""Methods of threads and processes that wait for ever unless they are told how long."""
+"""Methods of threads and processes that wait forever without a timeout."""
 WAITING = {*BLOCKING, "poll", "select", "settimeout"}
 
 
 def problems(source: str) -> Iterator[tuple[int, str]]:
-    """The lines of a module where a wait has no deadline or one of its own."""
+    """The lines of a module where a wait has no deadline or another one, with the problem."""
     tree = ast.parse(source)
     awaited = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Await)}
     for node in ast.walk(tree):
@@ -48,7 +48,7 @@ def problems(source: str) -> Iterator[tuple[int, str]]:
 
 def _wrong_client(call: ast.Call) -> str | None:
     name = _name(call.func)
-    helper = OF_THE_HELPER.get(name)
+    helper = HELPERS.get(name)
     return helper and f"use {helper}() of tests/deadlines.py, not {name}()"
 
 
@@ -62,23 +62,23 @@ def _no_deadline(call: ast.Call, awaited: set[int]) -> str | None:
 
 
 def _number(call: ast.Call) -> str | None:
-    """A number where it is said how long to wait; `select.select` has four arguments, and polls."""
-    told = [keyword.value for keyword in call.keywords if keyword.arg == "timeout"]
+    """The problem of a wait with a number. `select.select`, which polls, has four arguments."""
+    timeouts = [keyword.value for keyword in call.keywords if keyword.arg == "timeout"]
     if _method(call) in WAITING and len(call.args) == 1:
-        told += call.args
+        timeouts += call.args
     if _method(call) == "to_thread":
-        told += call.args[1:] if ast.unparse(call.args[0]).endswith(".wait") else []
-    own = next((value for value in told if _has_number(value)), None)
-    return f"wait for DEADLINE_S or DEADLINE_MS, not {ast.unparse(own)}" if own else None
+        timeouts += call.args[1:] if ast.unparse(call.args[0]).endswith(".wait") else []
+    timeout = next((value for value in timeouts if _has_number(value)), None)
+    return f"wait for DEADLINE_S or DEADLINE_MS, not {ast.unparse(timeout)}" if timeout else None
 
 
 def _has_number(value: ast.expr) -> bool:
-    """Whether it is a number or calculated with one; zero looks, and does not wait."""
+    """Whether an expression has a number other than zero, which does not wait."""
     return bool(re.fullmatch(r"(?=.*\b(?!0\b)\d)[\w.*/+ -]+", ast.unparse(value)))
 
 
 def _name(called: ast.expr) -> str:
-    """As it is written, if that is names and dots."""
+    """The called name as in the source, if it consists of names and dots."""
     match called:
         case ast.Name(id=name):
             return name
@@ -91,12 +91,12 @@ def _method(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else ""
 
 
-def test_every_wait_of_the_tests_has_the_one_deadline(subtests: pytest.Subtests) -> None:
+def test_every_wait_in_the_tests_has_the_common_deadline(subtests: pytest.Subtests) -> None:
     for path in sorted(TESTS.rglob("*.py")):
         name = path.relative_to(TESTS.parent).as_posix()
         with subtests.test(name):
-            found = [] if path == HELPER else [*problems(path.read_text("utf-8"))]
-            assert not found, "\n".join(f"{name}:{line}: {problem}" for line, problem in found)
+            waits = [] if path == HELPER else [*problems(path.read_text("utf-8"))]
+            assert not waits, "\n".join(f"{name}:{line}: {problem}" for line, problem in waits)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_every_wait_of_the_tests_has_the_one_deadline(subtests: pytest.Subtests)
         "DEADLINE_S = 30",
     ],
 )
-def test_a_wait_that_is_not_bounded_by_the_deadline_is_found(source: str) -> None:
+def test_wait_without_the_common_deadline_is_found(source: str) -> None:
     assert len(list(problems(source))) == 1
 
 
@@ -128,5 +128,5 @@ def test_a_wait_that_is_not_bounded_by_the_deadline_is_found(source: str) -> Non
         "', '.join(words)",
     ],
 )
-def test_a_wait_that_is_bounded_by_the_deadline_is_accepted(source: str) -> None:
+def test_wait_with_the_common_deadline_is_accepted(source: str) -> None:
     assert list(problems(source)) == []

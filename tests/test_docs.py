@@ -1,4 +1,4 @@
-"""What the documents say is true: links lead somewhere, settings exist, commands work."""
+"""The documents are true: links and paths exist, settings match the code, commands work."""
 
 import json
 import os
@@ -44,19 +44,19 @@ def started(command: list[str], folder: Path, **more: str) -> Iterator[subproces
             process.wait(DEADLINE_S)
 
 
-def told(process: subprocess.Popen[str], pattern: str) -> str:
-    """The first line that a process prints and that fits; fails when it ends without one."""
+def first_match(process: subprocess.Popen[str], pattern: str) -> str:
+    """The match in the first output line that matches; fails if the process ends without one."""
     assert process.stdout is not None
     printed = []
     for line in process.stdout:
         printed.append(line)
-        if found := re.search(pattern, line):
-            return found[found.lastindex or 0]
+        if match := re.search(pattern, line):
+            return match[match.lastindex or 0]
     raise AssertionError("".join(printed))
 
 
-def fetched(curl: str) -> object:
-    """What a `curl` command prints as JSON; without curl on the machine, the same request."""
+def fetch_json(curl: str) -> object:
+    """The JSON that a `curl` command prints. Sends the same request if curl is not installed."""
     words = shlex.split(curl)
     if shutil.which("curl"):
         return json.loads(subprocess.check_output([*words, "-s"], text=True, timeout=DEADLINE_S))
@@ -66,7 +66,7 @@ def fetched(curl: str) -> object:
     return http_request("POST" if body else "GET", url, content=body, headers=headers).json()
 
 
-def test_links_between_documents_lead_somewhere(subtests: pytest.Subtests) -> None:
+def test_links_between_documents_are_valid(subtests: pytest.Subtests) -> None:
     for document in DOCUMENTS:
         for target in LINK.findall(document.read_text(encoding="utf-8")):
             with subtests.test(document=document.name, target=target):
@@ -74,9 +74,9 @@ def test_links_between_documents_lead_somewhere(subtests: pytest.Subtests) -> No
 
 
 def paths_in(text: str) -> list[str]:
-    """What is written as code and looks like a path; of one with a `<name>` in it, the folder.
+    """The code spans that look like paths; for a path with a `<name>` in it, its folder.
 
-    Not in fenced blocks, and not paths of URLs, which start with a slash.
+    Leaves out fenced blocks and the paths of URLs, which start with a slash.
     """
     text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     spans = re.findall(r"`([\w.][^`\s]*)`", text)
@@ -93,7 +93,7 @@ def test_every_path_in_contributing_exists(subtests: pytest.Subtests) -> None:
             assert any(list(folder.glob(path.rstrip("/") or ".")) for folder in folders)
 
 
-def test_every_setting_is_documented_with_its_default_and_no_other() -> None:
+def test_documented_settings_and_defaults_are_those_of_the_code() -> None:
     text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     documented = dict(re.findall(r"^\| `MODELGATES_(\w+)` \| `?([^`|]+?)`? \|", text, re.MULTILINE))
     expected = {
@@ -108,11 +108,11 @@ def _written(default: object) -> str:
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 
-def test_make_demo_shows_a_curl_that_answers_what_it_says() -> None:
+def test_make_demo_prints_a_curl_command_with_its_output() -> None:
     assert BLOCKS[0] == "make demo\n"
     make = ["make", "-C", str(ROOT), "demo"]
     with started(make, ROOT, PYTHON=sys.executable) as process:
-        curl = told(process, r"(curl .*)$")
-        promised = json.loads(told(process, r"(\{.*\})$"))
-        assert fetched(curl) == promised
-        assert promised == {"data": {"total_credits": 10, "total_usage": 0.000043}}
+        curl = first_match(process, r"(curl .*)$")
+        documented = json.loads(first_match(process, r"(\{.*\})$"))
+        assert fetch_json(curl) == documented
+        assert documented == {"data": {"total_credits": 10, "total_usage": 0.000043}}

@@ -1,4 +1,4 @@
-"""Style that runs. A message names the place, the rule and where the rule comes from."""
+"""House rules as tests. A message has the file and line, the rule, and the rule's source."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ PACKAGE = ROOT / "src" / "modelgates_server"
 SOURCE = "CONTRIBUTING.md, House rules"
 FUNCTION_LINES = 60
 FILE_LINES = 400
-# Folders of tests that run the whole program and so mirror no single module.
+# Folders of tests that run the whole program and so do not mirror a module.
 WHOLE_PROGRAM = {"contract", "e2e", "crash", "generators", "power_loss", "recorded"}
 ABOUT_THE_PROJECT = {
     "tests/test_tidy.py",
@@ -22,7 +22,7 @@ ABOUT_THE_PROJECT = {
     "tests/test_docs.py",
     "tests/test_words.py",
 }
-# The other names of things that have one name here. They are found inside snake_case as well.
+# Other names for things that have one name here. They are found within snake_case as well.
 BANNED = re.compile(
     r"(?<![A-Za-z])(?i:reserv(?:e[sd]?|ing|ations?)|quotas?|pre-?charge[sd]?|wallets?)(?![a-z])"
 )
@@ -42,14 +42,14 @@ def lines(path: Path) -> list[str]:
     return path.read_text("utf-8").splitlines()
 
 
-def told(place: str, rule: str) -> str:
-    return f"{place}: {rule} ({SOURCE})"
+def message(location: str, rule: str) -> str:
+    return f"{location}: {rule} ({SOURCE})"
 
 
 def long_functions(path: Path) -> list[str]:
     rule = f"a function has fewer than {FUNCTION_LINES} lines"
     return [
-        told(f"{name(path)}:{node.lineno}", f"{node.name}: {rule}")
+        message(f"{name(path)}:{node.lineno}", f"{node.name}: {rule}")
         for node in ast.walk(ast.parse(path.read_bytes()))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (node.end_lineno or 0) - node.lineno + 1 >= FUNCTION_LINES
@@ -58,7 +58,7 @@ def long_functions(path: Path) -> list[str]:
 
 def float_calls(path: Path) -> list[str]:
     return [
-        told(f"{name(path)}:{node.lineno}", "money is never a float")
+        message(f"{name(path)}:{node.lineno}", "money is never a float")
         for node in ast.walk(ast.parse(path.read_bytes()))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
@@ -68,14 +68,14 @@ def float_calls(path: Path) -> list[str]:
 
 def banned_words(path: Path) -> list[str]:
     return [
-        told(f"{name(path)}:{number}", f"say hold, limit or credits, not {word.group()!r}")
+        message(f"{name(path)}:{number}", f"say hold, limit or credits, not {word.group()!r}")
         for number, line in enumerate(lines(path), start=1)
         for word in BANNED.finditer(line)
     ]
 
 
 def has_a_module(test: Path) -> bool:
-    """`test_<module>.py` and `test_<module>_<aspect>.py` stand where the module stands in src."""
+    """Whether the folder in src has the module of `test_<module>[_<aspect>].py`."""
     relative = test.relative_to(ROOT / "tests")
     room = PACKAGE / relative.parent
     about = test.stem.removeprefix("test_")
@@ -84,7 +84,7 @@ def has_a_module(test: Path) -> bool:
 
 
 def starts_a_server(path: Path) -> bool:
-    """Whether a test module calls what starts a server as a process of its own."""
+    """Whether a test module calls a helper that starts a server in a separate process."""
     return any(
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
@@ -97,21 +97,21 @@ def pins(lock: Path) -> dict[str, str]:
     return dict(PIN.findall(lock.read_text("utf-8")))
 
 
-def test_a_function_fits_a_screen(subtests: pytest.Subtests) -> None:
+def test_functions_are_short(subtests: pytest.Subtests) -> None:
     for path in files("src", "tests", "benchmarks", "tools"):
         with subtests.test(name(path)):
-            assert not (found := long_functions(path)), "\n".join(found)
+            assert not (problems := long_functions(path)), "\n".join(problems)
 
 
-def test_a_file_is_read_in_one_go(subtests: pytest.Subtests) -> None:
+def test_files_are_short(subtests: pytest.Subtests) -> None:
     for path in files("src", "tests", "benchmarks", "tools"):
         with subtests.test(name(path)):
             count = len(lines(path))
             rule = f"a file has fewer than {FILE_LINES} lines"
-            assert count < FILE_LINES, told(f"{name(path)}:{count}", rule)
+            assert count < FILE_LINES, message(f"{name(path)}:{count}", rule)
 
 
-def test_a_thing_has_one_name(subtests: pytest.Subtests) -> None:
+def test_banned_words_do_not_occur(subtests: pytest.Subtests) -> None:
     texts = [
         path
         for ending in ("py", "sql", "yaml", "md")
@@ -119,23 +119,23 @@ def test_a_thing_has_one_name(subtests: pytest.Subtests) -> None:
     ]
     for path in [*texts, *ROOT.glob("*.md")]:
         with subtests.test(name(path)):
-            assert not (found := banned_words(path)), "\n".join(found)
+            assert not (problems := banned_words(path)), "\n".join(problems)
 
 
 def test_money_is_never_a_float(subtests: pytest.Subtests) -> None:
     for path in files(*(f"src/modelgates_server/{room}" for room in ("core", "service", "store"))):
         with subtests.test(name(path)):
-            assert not (found := float_calls(path)), "\n".join(found)
+            assert not (problems := float_calls(path)), "\n".join(problems)
 
 
-def test_a_test_stands_where_its_module_stands(subtests: pytest.Subtests) -> None:
+def test_tests_are_in_the_folder_of_their_module(subtests: pytest.Subtests) -> None:
     for path in files("tests"):
         if not path.name.startswith("test_") or name(path) in ABOUT_THE_PROJECT:
             continue
         with subtests.test(name(path)):
             folder = path.relative_to(ROOT / "tests").parts[0]
-            rule = f"tests mirror src, or stand in one of {', '.join(sorted(WHOLE_PROGRAM))}"
-            assert folder in WHOLE_PROGRAM or has_a_module(path), told(f"{name(path)}:1", rule)
+            rule = f"tests mirror src, or are in one of {', '.join(sorted(WHOLE_PROGRAM))}"
+            assert folder in WHOLE_PROGRAM or has_a_module(path), message(f"{name(path)}:1", rule)
 
 
 def test_module_is_marked_slow_when_it_starts_a_server(subtests: pytest.Subtests) -> None:
@@ -144,32 +144,32 @@ def test_module_is_marked_slow_when_it_starts_a_server(subtests: pytest.Subtests
     for path in files(*fast.group(1).split()):
         if path.name.startswith("test_") and starts_a_server(path):
             with subtests.test(name(path)):
-                rule = "what starts a server says `pytestmark = pytest.mark.slow`"
-                assert "pytestmark = pytest.mark.slow" in lines(path), told(name(path), rule)
+                rule = "a module that starts a server has `pytestmark = pytest.mark.slow`"
+                assert "pytestmark = pytest.mark.slow" in lines(path), message(name(path), rule)
 
 
-def test_a_lock_names_no_host(subtests: pytest.Subtests) -> None:
+def test_lock_file_has_no_address(subtests: pytest.Subtests) -> None:
     locks = list(files("requirements", ending="txt"))
     assert locks
     for path in locks:
         with subtests.test(name(path)):
             for number, line in enumerate(lines(path), start=1):
-                place = f"{name(path)}:{number}"
-                rule = "a lock file names versions and hashes, no place to fetch them from"
-                assert not re.search(r"://|--(?!hash=)|\s@\s", line), told(place, rule)
+                location = f"{name(path)}:{number}"
+                rule = "a lock file has versions and hashes, and no address to fetch them from"
+                assert not re.search(r"://|--(?!hash=)|\s@\s", line), message(location, rule)
 
 
-def test_what_is_tested_is_what_runs() -> None:
+def test_development_lock_has_the_versions_of_the_run_lock() -> None:
     run, dev = pins(ROOT / "requirements/run.txt"), pins(ROOT / "requirements/dev.txt")
     assert run
     different = sorted(package for package in run if run[package] != dev.get(package))
     rule = f"the locks disagree on {', '.join(different)}: run make lock"
-    assert not different, told("requirements/run.txt:1", rule)
+    assert not different, message("requirements/run.txt:1", rule)
 
 
-def test_the_newest_notes_are_for_this_version() -> None:
+def test_newest_entry_of_the_changelog_is_for_this_version() -> None:
     headings = lines(ROOT / "CHANGELOG.md")
-    found = (re.match(r"## \[?(\d\S*?)\]?(?:\s|$)", line) for line in headings)
-    newest = next((match.group(1) for match in found if match), None)
+    versions = (re.match(r"## \[?(\d\S*?)\]?(?:\s|$)", line) for line in headings)
+    newest = next((match.group(1) for match in versions if match), None)
     rule = f"the newest version is {newest}, and the package is {modelgates_server.__version__}"
-    assert newest == modelgates_server.__version__, told("CHANGELOG.md:1", rule)
+    assert newest == modelgates_server.__version__, message("CHANGELOG.md:1", rule)

@@ -25,7 +25,7 @@ def sources(*folders: str) -> Iterator[Path]:
 
 
 def names(source: str) -> Iterator[tuple[int, str]]:
-    """All names in a module and their lines; no word of a text or a comment is one."""
+    """All names in a module with their lines, without words in texts and comments."""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.NAME:
             yield token.start[0], token.string
@@ -36,42 +36,42 @@ def old_names(source: str) -> list[tuple[int, str]]:
 
 
 def words_of(name: str) -> set[str]:
-    """Those that a name is made of, in small letters, and their stems: `ReplayedLines`."""
+    """The words of a name in lower case, and their stems: also `replay` for `ReplayedLines`."""
     words = {word.lower() for word in WORD.findall(name)}
     return words | {re.sub("(ed|s)$", "", word) for word in words}
 
 
 def misplaced_words(source: str, path: Path) -> list[tuple[int, str]]:
-    """The words of a module of the package that mean another thing."""
+    """The words in names of a module that have another meaning in the package."""
     here = {path, *path.parents}
-    barred = {
+    forbidden = {
         word: meaning
         for word, (meaning, *places) in ONLY_IN.items()
         if not any(PACKAGE / place in here for place in places)
     }
     return [
-        (line, f"{name}: {word} means {barred[word]}")
+        (line, f"{name}: {word} means {forbidden[word]}")
         for line, name in names(source)
-        for word in sorted(words_of(name) & barred.keys())
+        for word in sorted(words_of(name) & forbidden.keys())
     ]
 
 
 def classes() -> dict[str, list[Path]]:
-    """Where each class of the package is defined."""
-    found = defaultdict(list)
+    """The classes of the package, and the files that define them."""
+    files = defaultdict(list)
     for path in sources("src"):
         for node in ast.walk(ast.parse(path.read_bytes())):
             if isinstance(node, ast.ClassDef):
-                found[node.name].append(path)
-    return found
+                files[node.name].append(path)
+    return files
 
 
 def phrases_in(line: str) -> list[str]:
-    """The phrases to avoid in a line of prose, each with what to say."""
+    """The phrases to avoid in a line of prose, each with what to say instead."""
     return [
-        f"say {advice}, not {found.group().strip()!r}"
+        f"say {advice}, not {match.group().strip()!r}"
         for pattern, advice in PHRASES.items()
-        for found in re.finditer(pattern, line, re.IGNORECASE)
+        for match in re.finditer(pattern, line, re.IGNORECASE)
     ]
 
 
@@ -100,33 +100,33 @@ def listed(path: Path, problems: list[tuple[int, str]]) -> str:
     return "\n".join(f"{path.relative_to(ROOT)}:{line}: {problem}" for line, problem in problems)
 
 
-def test_no_name_is_an_old_one(subtests: pytest.Subtests) -> None:
+def test_names_are_not_old_ones(subtests: pytest.Subtests) -> None:
     for path in sources("src", "tests", "benchmarks", "tools"):
         with subtests.test(path.relative_to(ROOT).as_posix()):
             problems = old_names(path.read_text("utf-8"))
             assert not problems, listed(path, problems)
 
 
-def test_no_file_of_the_package_has_an_old_name() -> None:
+def test_files_of_the_package_have_no_old_names() -> None:
     old = [path for path in sources("src") if path.stem in FILES]
     assert not old, "\n".join(f"{path}: say {FILES[path.stem]}" for path in old)
 
 
-def test_a_word_is_used_where_it_has_its_meaning(subtests: pytest.Subtests) -> None:
+def test_words_in_names_are_used_only_with_their_meaning(subtests: pytest.Subtests) -> None:
     for path in sources("src"):
         with subtests.test(path.relative_to(ROOT).as_posix()):
             problems = misplaced_words(path.read_text("utf-8"), path)
             assert not problems, listed(path, problems)
 
 
-def test_a_class_of_one_meaning_is_defined_in_its_folder() -> None:
+def test_classes_with_one_meaning_are_defined_in_their_folder() -> None:
     defined = classes()
     for name, folder in DEFINED_IN.items():
         for path in defined[name]:
             assert PACKAGE / folder in path.parents, f"{path}: {name} belongs to {folder}"
 
 
-def test_a_class_name_stands_once_outside_the_dialects() -> None:
+def test_class_names_are_unique_outside_the_dialects() -> None:
     twice = {
         name: [path.relative_to(PACKAGE).as_posix() for path in paths]
         for name, paths in classes().items()
@@ -136,12 +136,12 @@ def test_a_class_name_stands_once_outside_the_dialects() -> None:
 
 
 def _one_a_dialect(paths: list[Path]) -> bool:
-    """Whether each of these is in a dialect of its own."""
+    """Whether all files are in dialects, each in a different one."""
     folders = [path.relative_to(DIALECTS).parts[0] for path in paths if DIALECTS in path.parents]
     return len(set(folders)) == len(paths)
 
 
-def test_a_word_in_use_is_no_old_one() -> None:
+def test_new_names_are_not_old_names() -> None:
     new = {word for words in SAY.values() for word in words.split(" or ")}
     assert not new & SAY.keys()
 
@@ -157,7 +157,7 @@ def test_prose_has_no_phrase_to_avoid(subtests: pytest.Subtests) -> None:
             assert not problems, listed(path, problems)
 
 
-def test_name_of_a_test_starts_with_its_subject(subtests: pytest.Subtests) -> None:
+def test_names_of_tests_start_with_their_subject(subtests: pytest.Subtests) -> None:
     for path in sources("tests"):
         with subtests.test(path.relative_to(ROOT).as_posix()):
             problems = [
@@ -196,12 +196,12 @@ def test_prose_of_code_is_its_comments_docstrings_and_messages(tmp_path: Path) -
     assert len(list(prose_in(path, messages=True))) == len(["docstring", "message", "comment"])
 
 
-def test_an_old_name_is_found_in_code_and_not_in_prose() -> None:
+def test_old_name_is_found_in_code_and_not_in_prose() -> None:
     assert old_names('x = KeyRing  # Caller\ny = "Ask"\n') == [(1, "say KeyService, not KeyRing")]
 
 
 @pytest.mark.parametrize("name", ["_spool_replays", "ReplayFolder", "replayed"])
-def test_a_misplaced_word_is_found_within_a_name(name: str) -> None:
+def test_misplaced_word_is_found_within_a_name(name: str) -> None:
     path = PACKAGE / "store" / "spool.py"
     assert not misplaced_words(name, path)
     assert len(misplaced_words(name, PACKAGE / "web" / "app.py")) == 1

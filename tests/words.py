@@ -52,7 +52,7 @@ SAY = {
     "tick": "heartbeat",
     "troubled": "maintenance_failed",
 }
-"""A name that is not used any more, and what it is called now."""
+"""Names that are no longer used, and the names that replaced them."""
 
 FILES = {
     "beside": "executor",
@@ -66,7 +66,7 @@ FILES = {
     "table": "routes",
     "upkeep": "maintenance",
 }
-"""The same for files of the package."""
+"""The same for file names of the package."""
 
 ONLY_IN = {
     "attempt": (
@@ -98,7 +98,7 @@ ONLY_IN = {
         "web/api/generations.py",
     ),
 }
-"""A word within names, what it means, and the files or folders of the package that may use it."""
+"""A word in names, its meaning, and the files or folders of the package that may use it."""
 
 DEFINED_IN = {
     "Attempt": "core/metering",
@@ -135,7 +135,7 @@ PHRASES = {
     r"\b(whatsoever|thereof|therein)\b": "leave it out",
     r"(?:^|[.] )(?-i:What|Who|Whoever|Whatever|Whose)\b[^?:.]*\.(?= |$)": "start with the subject",
 }
-"""Phrases that a native engineer would not write, as regular expressions, and what to say.
+"""Phrases to avoid, as regular expressions, and what to say instead.
 
 The last one finds sentences whose subject is a clause: "What a call costs is held."
 """

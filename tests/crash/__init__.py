@@ -1,1 +1,1 @@
-"""Kills a process that uses the ledger, and looks whether what it acknowledged is still there."""
+"""Kills processes that use the ledger, and checks that every acknowledged change is still there."""

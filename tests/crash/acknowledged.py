@@ -1,4 +1,4 @@
-"""What a store acknowledged: as one line for a pipe, and whether a database still says the same."""
+"""Changes that a store acknowledged: as lines for a pipe, and compared with a database."""
 
 import asyncio
 from collections.abc import Iterable
@@ -15,14 +15,14 @@ from modelgates_server.service.ports import AuthenticatedKey, Store
 
 
 class Posted(NamedTuple):
-    """A command and the entry that answered it."""
+    """A command and the entry that it returned."""
 
     command: Command
     entry: Entry
 
 
 class KeySaved(NamedTuple):
-    """A key as it was when its creation (under a record) or its change was answered."""
+    """A key as returned by its creation, which has a record, or by a change, which has none."""
 
     key: Key
     record: KeyCreationRecord | None
@@ -33,8 +33,8 @@ Acknowledged = Posted | KeySaved
 _KEY = "key"
 
 
-def to_line(told: Acknowledged) -> bytes:
-    match told:
+def to_line(change: Acknowledged) -> bytes:
+    match change:
         case Posted(command, entry):
             parts: tuple[object, ...] = type(command).__name__, command, entry
         case KeySaved(key, record):
@@ -61,65 +61,67 @@ class Contents(NamedTuple):
     entries: dict[tuple[str, int], Entry]
     keys: dict[str, Key]
 
-    def lost(self, told: Iterable[Acknowledged]) -> list[Acknowledged]:
-        """What was acknowledged and is not there with the same content."""
-        return [one for one in told if not self._has(one)]
+    def lost(self, changes: Iterable[Acknowledged]) -> list[Acknowledged]:
+        """The acknowledged changes that are missing or have other content."""
+        return [change for change in changes if not self._has(change)]
 
-    def _has(self, one: Acknowledged) -> bool:
-        if isinstance(one, Posted):
-            return self.entries.get((one.entry.account_id, one.entry.seq)) == one.entry
-        return _stands(one.key, self.keys.get(one.key.hash))
+    def _has(self, change: Acknowledged) -> bool:
+        if isinstance(change, Posted):
+            return self.entries.get((change.entry.account_id, change.entry.seq)) == change.entry
+        return _is_kept(change.key, self.keys.get(change.key.hash))
 
 
 async def contents(store: Store) -> Contents:
-    found = Contents({}, {})
+    saved = Contents({}, {})
     for account in await store.accounts(after="", limit=1000):
         async with store.account_snapshot(account.id) as snapshot:
-            found.keys.update((key.hash, key) for key in snapshot.keys)
+            saved.keys.update((key.hash, key) for key in snapshot.keys)
             async for page in snapshot.entries():
-                found.entries.update(((entry.account_id, entry.seq), entry) for entry in page)
-    return found
+                saved.entries.update(((entry.account_id, entry.seq), entry) for entry in page)
+    return saved
 
 
-async def not_replayed(store: Store, told: Iterable[Acknowledged]) -> list[Acknowledged]:
-    """What is not answered as it was when it is asked again."""
-    repeatable = [one for one in told if isinstance(one, Posted) or one.record is not None]
-    answers = await asyncio.gather(
-        *(_ask_again(store, one) for one in repeatable), return_exceptions=True
+async def not_replayed(store: Store, changes: Iterable[Acknowledged]) -> list[Acknowledged]:
+    """The acknowledged changes whose repeat does not get the same result."""
+    repeatable = [
+        change for change in changes if isinstance(change, Posted) or change.record is not None
+    ]
+    results = await asyncio.gather(
+        *(_repeat(store, change) for change in repeatable), return_exceptions=True
     )
     return [
-        one
-        for one, answer in zip(repeatable, answers, strict=True)
-        if not _same_answer(one, answer)
+        change
+        for change, result in zip(repeatable, results, strict=True)
+        if not _is_same_result(change, result)
     ]
 
 
-async def _ask_again(
-    store: Store, one: Acknowledged
+async def _repeat(
+    store: Store, change: Acknowledged
 ) -> CommandResult | IssuedKey | AuthenticatedKey | None:
-    if isinstance(one, Posted):
-        return await store.execute(one.command)
+    if isinstance(change, Posted):
+        return await store.execute(change.command)
     try:
-        return await store.create_key(one.key, one.record)
+        return await store.create_key(change.key, change.record)
     except CreatedKeyDeleted:
-        return await store.authenticated_key(one.key.hash)
+        return await store.authenticated_key(change.key.hash)
 
 
-def _same_answer(one: Acknowledged, answer: object) -> bool:
-    if isinstance(one, Posted):
-        return answer == CommandResult(one.entry, replayed=True)
-    assert one.record is not None
-    if isinstance(answer, AuthenticatedKey):  # refused as deleted, which must be true
-        return answer.deleted_at_ms is not None
+def _is_same_result(change: Acknowledged, result: object) -> bool:
+    if isinstance(change, Posted):
+        return result == CommandResult(change.entry, replayed=True)
+    assert change.record is not None
+    if isinstance(result, AuthenticatedKey):  # refused as deleted; check that it is
+        return result.deleted_at_ms is not None
     return (
-        isinstance(answer, IssuedKey)
-        and answer.nonce == one.record.nonce
-        and _stands(one.key, answer.key)
+        isinstance(result, IssuedKey)
+        and result.nonce == change.record.nonce
+        and _is_kept(change.key, result.key)
     )
 
 
-def _stands(acknowledged: Key, stored: Key | None) -> bool:
-    """What a key spends goes on; a later change may have been saved without an answer."""
+def _is_kept(acknowledged: Key, stored: Key | None) -> bool:
+    """Whether a key is still saved, apart from later spending and later unreported changes."""
     if stored is None:
         return False
     if (stored.updated_at_ms or 0) > (acknowledged.updated_at_ms or 0):

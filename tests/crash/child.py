@@ -1,7 +1,7 @@
 """The process that is killed: `python -m tests.crash.child DATABASE SEED`.
 
-It tells on standard output, a line each, what the store acknowledged, after an empty line that says
-that the database is about to be opened. A line is one `write` below PIPE_BUF: never half a line.
+Before it opens the database, it writes an empty line to standard output; then one line for each
+change that the store acknowledged. A line is one `write` below PIPE_BUF, so it is never cut.
 """
 
 import asyncio
@@ -18,16 +18,16 @@ from tests.deadlines import DEADLINE_S
 _STDOUT = 1
 
 
-def tell(acknowledged: Acknowledged) -> None:
-    os.write(_STDOUT, to_line(acknowledged))
+def report(change: Acknowledged) -> None:
+    os.write(_STDOUT, to_line(change))
 
 
 async def run(path: Path, seed: int) -> None:
     os.write(_STDOUT, b"\n")
-    await work(open_store(path), seed, tell)
+    await work(open_store(path), seed, report)
 
 
 if __name__ == "__main__":
-    # One that hangs ends by another signal than its parent's, which the parent sees.
+    # A child that hangs dies of this signal, not of its parent's, and the parent notices.
     signal.alarm(DEADLINE_S)
     asyncio.run(run(Path(sys.argv[1]), int(sys.argv[2])))

@@ -1,8 +1,8 @@
 """Kills working processes again and again: `python -m tests.crash.kills --kills 1000`.
 
-Two at a time share a database, as workers do; one is killed, the other goes on until it is killed.
-Then all that was acknowledged must be in the database, asking again must get the same answers, and
-the books must verify. Ends with the counts, and with status 1 when something was lost.
+Two processes share a database, as workers do. One is killed; the other continues until it is killed
+as well. Then the database must have every acknowledged change, repeats must get the same results,
+and the ledger must verify. Prints the counts, and exits with status 1 if there was a problem.
 """
 
 import argparse
@@ -26,13 +26,13 @@ PAIRS_PER_DATABASE = 5
 _LINES_MAX_LOG2 = 11
 
 
-class Toll:
-    """What some kills came to. `unanswered` entries were saved, and their answer was killed."""
+class Tally:
+    """The outcome of kills. `unreported` entries were saved but not reported before the kill."""
 
     def __init__(self) -> None:
         self.kills = 0
         self.acknowledged = 0
-        self.unanswered: set[Entry] = set()
+        self.unreported: set[Entry] = set()
         self.lost = 0
         self.problems: list[str] = []
 
@@ -55,71 +55,78 @@ class Child:
         self._process.__exit__(None, None, None)
 
     def killed_after(self, count: int) -> list[Acknowledged]:
-        """Let it work until it told so many lines; returns what these and later ones say."""
+        """Kills it after a number of lines; returns the changes in these and any later lines."""
         assert self._process.stdout is not None
         lines = [self._process.stdout.readline() for _ in range(count)]
         self._process.kill()
         lines += self._process.stdout.readlines()
-        assert self._process.wait(DEADLINE_S) == -signal.SIGKILL, "it ended before it was killed"
+        assert self._process.wait(DEADLINE_S) == -signal.SIGKILL, (
+            "the process ended before it was killed"
+        )
         return [from_line(line) for line in lines if line.strip()]
 
 
 class Database:
-    """One file that lives through several kills."""
+    """One database file that is used across several kills."""
 
-    def __init__(self, path: Path, toll: Toll) -> None:
+    def __init__(self, path: Path, tally: Tally) -> None:
         self._path = path
-        self._toll = toll
-        self._told: list[Acknowledged] = []
+        self._tally = tally
+        self._changes: list[Acknowledged] = []
 
     def survive(self, seed: int) -> None:
-        """Two kills, at moments that follow from the seed, and the look at what they left."""
+        """Kills two processes at moments that the seed determines, and checks what they left."""
         dice = random.Random(seed)
-        # Each power of two is as likely, so that starts are hit as well: a line comes before.
+        # Every power of two is equally likely, so that some kills hit the start of a child.
         first, second = (int(2 ** dice.uniform(0, _LINES_MAX_LOG2)) for _ in range(2))
-        with Child(self._path, 2 * seed) as one, Child(self._path, 2 * seed + 1) as other:
-            told = one.killed_after(first) + other.killed_after(second)
-        self._toll.kills += 2
-        self._toll.acknowledged += len(told)
-        self._told += told
-        asyncio.run(self._look(told))
+        with (
+            Child(self._path, 2 * seed) as first_child,
+            Child(self._path, 2 * seed + 1) as second_child,
+        ):
+            changes = first_child.killed_after(first) + second_child.killed_after(second)
+        self._tally.kills += 2
+        self._tally.acknowledged += len(changes)
+        self._changes += changes
+        asyncio.run(self._check(changes))
 
-    async def _look(self, told: list[Acknowledged]) -> None:
+    async def _check(self, changes: list[Acknowledged]) -> None:
         store = open_store(self._path)
-        found = await contents(store)
-        gone = found.lost(self._told)
-        self._told = [one for one in self._told if one not in gone]
-        self._toll.lost += len(gone)
-        answered = {one.entry for one in self._told if isinstance(one, Posted)}
-        self._toll.unanswered |= set(found.entries.values()) - answered
-        self._toll.problems += [f"lost: {one}" for one in gone]
-        self._toll.problems += [f"not replayed: {one}" for one in await not_replayed(store, told)]
-        self._toll.problems += map(str, (await verify(store)).findings)
+        saved = await contents(store)
+        gone = saved.lost(self._changes)
+        self._changes = [change for change in self._changes if change not in gone]
+        self._tally.lost += len(gone)
+        reported = {change.entry for change in self._changes if isinstance(change, Posted)}
+        self._tally.unreported |= set(saved.entries.values()) - reported
+        self._tally.problems += [f"lost: {change}" for change in gone]
+        self._tally.problems += [
+            f"not replayed: {change}" for change in await not_replayed(store, changes)
+        ]
+        self._tally.problems += map(str, (await verify(store)).findings)
         await store.close()
 
 
-def kill(folder: Path, kills: int, seed: int, toll: Toll) -> None:
-    """So many kills, two by two, on a fresh database every few of them."""
+def kill(folder: Path, kills: int, seed: int, tally: Tally) -> None:
+    """Kills processes in pairs, with a new database every `PAIRS_PER_DATABASE` pairs."""
     for number in range(kills // 2):
         if number % PAIRS_PER_DATABASE == 0:
-            database = Database(folder / f"{seed}-{number}.db", toll)
+            database = Database(folder / f"{seed}-{number}.db", tally)
         database.survive(seed + number)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=1000, help="rounded up to tens")
+    parser.add_argument("--kills", type=int, default=1000, help="rounded up to a multiple of 10")
     parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
-    toll = Toll()
+    arguments = parser.parse_args()
+    tally = Tally()
     with tempfile.TemporaryDirectory() as folder:
-        while toll.kills < asked.kills:
-            kill(Path(folder), 2 * PAIRS_PER_DATABASE, asked.seed + toll.kills, toll)
-            print(toll, flush=True)
-    for problem in toll.problems:
+        while tally.kills < arguments.kills:
+            kill(Path(folder), 2 * PAIRS_PER_DATABASE, arguments.seed + tally.kills, tally)
+            print(tally, flush=True)
+    for problem in tally.problems:
         print(problem)
-    print(toll)
-    return 1 if toll.problems else 0
+    print(tally)
+    return 1 if tally.problems else 0
 
 
 if __name__ == "__main__":

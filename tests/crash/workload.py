@@ -1,4 +1,4 @@
-"""Concurrent clients that do everything money and keys allow, and tell each answer they get."""
+"""Concurrent clients that do everything with credits and keys, and report every acknowledgment."""
 
 import asyncio
 import itertools
@@ -24,32 +24,32 @@ from tests.support import DOLLAR, T0_MS, new_key
 ACCOUNTS = [ids.account_id(bytes([number] * ids.ACCOUNT_ID_BYTES)) for number in (1, 2)]
 CLIENTS = 16
 
-Tell = Callable[[Acknowledged], object]
-"""Called in the moment in which an answer came."""
+Report = Callable[[Acknowledged], object]
+"""Called the moment that the store acknowledged a change."""
 
 
-async def work(store: Store, seed: int, tell: Tell, steps: int | None = None) -> None:
-    """Each client takes so many steps, or goes on for ever. Seeds must differ on one database."""
-    # A second per reading: the changes of a key are told apart by their times.
+async def work(store: Store, seed: int, report: Report, steps: int | None = None) -> None:
+    """Runs all clients for a number of steps or forever. Seeds must differ on one database."""
+    # One second per reading, because changes of a key are distinguished by their times.
     clock = itertools.count(T0_MS + seed * 10**8, 1000).__next__
-    clients = [Client(store, seed, number, clock, tell) for number in range(CLIENTS)]
-    for hold in await store.expired_holds(2**62, 1000):  # what other processes left open
+    clients = [Client(store, seed, number, clock, report) for number in range(CLIENTS)]
+    for hold in await store.expired_holds(2**62, 1000):  # left open by other processes
         clients[ACCOUNTS.index(hold.account_id)].holds.append((hold.id, hold.key_hash))
     await asyncio.gather(*(client.run(steps) for client in clients))
 
 
 class Client:
-    """One client with a key of its own, on an account it shares with others."""
+    """One client with its own key, on an account that it shares with others."""
 
-    def __init__(self, store: Store, seed: int, number: int, clock: Clock, tell: Tell) -> None:
+    def __init__(self, store: Store, seed: int, number: int, clock: Clock, report: Report) -> None:
         self._store = store
         self._name = f"{seed}-{number}"
         self._random = random.Random(self._name)
         self._clock = clock
-        self._tell = tell
+        self._report = report
         self._account_id = ACCOUNTS[number % len(ACCOUNTS)]
         self._key_hash = ""
-        self.holds: list[tuple[str, str]] = []  # their ids and their keys
+        self.holds: list[tuple[str, str]] = []  # ids and key hashes
 
     async def run(self, steps: int | None) -> None:
         await self._post(c.OpenAccount, "open", name="a shared account")
@@ -57,17 +57,17 @@ class Client:
         actions = [self._credit, self._place, self._extend, self._end, self._change_key]
         for step in itertools.count() if steps is None else range(steps):
             (action,) = self._random.choices(actions, weights=[4, 8, 2, 8, 1])
-            # The last two are the doing of another process that took over the same hold.
+            # The last two occur when another process has taken over the same hold.
             with suppress(InsufficientCredits, KeyLimitExceeded, HoldEnded, HoldNotExpired):
                 await action(f"{self._name}-{step}")
-            for _ in range(self._random.randrange(4)):  # or all would be answered by one commit
+            for _ in range(self._random.randrange(4)):  # otherwise one commit would acknowledge all
                 await asyncio.sleep(0)
 
-    async def _post(self, kind: type[c.Command], reference: str, **members: Any) -> None:
+    async def _post(self, kind: type[c.Command], reference: str, **fields: Any) -> None:
         at_ms = self._clock()
-        command = kind(account_id=self._account_id, reference=reference, at_ms=at_ms, **members)
-        receipt = await self._store.execute(command)
-        self._tell(Posted(command, receipt.entry))
+        command = kind(account_id=self._account_id, reference=reference, at_ms=at_ms, **fields)
+        result = await self._store.execute(command)
+        self._report(Posted(command, result.entry))
 
     async def _credit(self, reference: str) -> None:
         amount_pico = self._random.randint(1, 5 * DOLLAR)
@@ -133,7 +133,7 @@ class Client:
         )
         issued = await self._store.create_key(key, record)
         self._key_hash = issued.key.hash
-        self._tell(KeySaved(issued.key, record))
+        self._report(KeySaved(issued.key, record))
 
     async def _change_key(self, reference: str) -> None:
         change = self._random.choice(
@@ -146,6 +146,6 @@ class Client:
             ]
         )
         key = await self._store.change_key(self._key_hash, change, self._clock())
-        self._tell(KeySaved(key, None))
+        self._report(KeySaved(key, None))
         if key.disabled or change.deleted:
             await self._create_key(reference)

@@ -1,4 +1,4 @@
-"""Calls of models on the running server, and whether all that was told of them is on the books."""
+"""Calls of models on the running server, and checks that the ledger agrees with their responses."""
 
 import asyncio
 import json
@@ -43,12 +43,13 @@ NOWHERE = "http://127.0.0.1:9/v1"
 def configured(folder: Path, url: str) -> dict[str, str]:
     """Settings of a server with the sandbox and providers at a URL.
 
-    Of each there is a model `large`, at a hundredth of a cent for each token read and a cent for
-    each written: `acme`, `free` without a price, `slow` that may not be, `gone` that is nowhere.
+    Each provider has a model `large` at $0.0001 per input token and $0.01 per output token:
+    `acme`; `free`, which costs nothing; `slow`, which has 0.2 s for its first byte; and `gone`,
+    where nothing listens.
     """
     tables = [
-        PROVIDER.format(name=name, url=place, more=more, input=rates[0], output=rates[1])
-        for name, place, more, rates in (
+        PROVIDER.format(name=name, url=base_url, more=more, input=rates[0], output=rates[1])
+        for name, base_url, more, rates in (
             ("acme", url, "", ("0.0001", "0.01")),
             ("free", url, "", ("0", "0")),
             ("slow", url, "first_byte_timeout_s = 0.2", ("0.0001", "0.01")),
@@ -72,7 +73,7 @@ def acme_server(folder: Path, **settings: str) -> Iterator[tuple[RunningServer, 
 
 @contextmanager
 def mortal_server(folder: Path, **settings: str) -> Iterator[RunningServer]:
-    """A server that may be killed, and is at the end; `acme_server` ends well."""
+    """A server that tests may kill, and that is killed at the end; `acme_server` stops cleanly."""
     console = Console(folder)
     console.environment.update(settings, TMPDIR=str(folder))  # a killed server cannot clean up
     log_path = folder / "server.log"
@@ -86,12 +87,12 @@ def mortal_server(folder: Path, **settings: str) -> Iterator[RunningServer]:
 
 
 def read(text: str | bytes) -> Any:
-    """JSON with exact amounts."""
+    """The value of a JSON text, with every number as a `Decimal`."""
     return json.loads(text, parse_float=Decimal, parse_int=Decimal)
 
 
 class Client:
-    """Calls with one key, over connections that are kept."""
+    """An HTTP client with one key. It keeps its connections open."""
 
     def __init__(self, api: str, key: str) -> None:
         self.http = http_client(
@@ -101,35 +102,37 @@ class Client:
         )
 
     def get(self, path: str) -> Any:
-        """What a GET that works says, below `data`."""
-        answer = self.http.get(path)
-        assert answer.status_code == 200, answer.text
-        return read(answer.text)["data"]
+        """The `data` of a GET that must succeed."""
+        response = self.http.get(path)
+        assert response.status_code == 200, response.text
+        return read(response.text)["data"]
 
     def chat(
-        self, text: str = "hello", *, headers: dict[str, str] | None = None, **members: Any
+        self, text: str = "hello", *, headers: dict[str, str] | None = None, **parameters: Any
     ) -> httpx.Response:
-        """A plain call of `acme/large`, unless a `model` is given."""
-        return self.http.post("/chat/completions", json=asked(text, **members), headers=headers)
+        """A call without streaming, of `acme/large` unless a `model` is given."""
+        return self.http.post(
+            "/chat/completions", json=chat_body(text, **parameters), headers=headers
+        )
 
     @contextmanager
     def stream(
-        self, text: str = "hello", *, headers: dict[str, str] | None = None, **members: Any
-    ) -> Iterator["Listening"]:
-        """A streamed call; leaving the block before its end is leaving the server."""
-        body = asked(text, stream=True, **members)
+        self, text: str = "hello", *, headers: dict[str, str] | None = None, **parameters: Any
+    ) -> Iterator["ResponseReader"]:
+        """A streamed call. Leaving the block early closes the connection."""
+        body = chat_body(text, stream=True, **parameters)
         with self.http.stream("POST", "/chat/completions", json=body, headers=headers) as response:
-            yield Listening(response)
+            yield ResponseReader(response)
 
-    def told(self, text: str = "hello", **members: Any) -> "Listening":
-        """A stream that was heard to its end."""
-        with self.stream(text, **members) as listening:
-            listening.rest()
-        return listening
+    def read_stream(self, text: str = "hello", **parameters: Any) -> "ResponseReader":
+        """A streamed call, read to its end."""
+        with self.stream(text, **parameters) as reader:
+            reader.read_rest()
+        return reader
 
 
-class Listening:
-    """An answer as it arrives, line by line."""
+class ResponseReader:
+    """Reads a response line by line as it arrives."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
@@ -140,61 +143,61 @@ class Listening:
     def id(self) -> str:
         return self.response.headers["x-generation-id"]
 
-    def until(self, text: str) -> None:
-        """Read up to a line with this text."""
+    def read_until(self, text: str) -> None:
+        """Reads up to the first line that contains a text."""
         for line in self._lines:
             self.lines.append(line)
             if text in line:
                 return
         raise AssertionError(f"no {text} in {self.lines}")
 
-    def rest(self) -> None:
+    def read_rest(self) -> None:
         self.lines += self._lines
 
     def reset(self) -> None:
-        """Let the end of the block be one that the server sees at once, as that of a killed client.
+        """Makes the server see the end of the block at once, as if the client had been killed.
 
-        Else it may be a client that only sends no more, which the next write to it tells.
+        Without this, the client may only have stopped sending; the server's next write shows it.
         """
         stream = self.response.extensions["network_stream"]
         reset_at_once(stream.get_extra_info("socket"))
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         return self.lines[-2:] == ["data: [DONE]", ""]
 
     @property
     def chunks(self) -> list[Any]:
-        """The events of a stream that was heard to its end."""
-        assert self.is_whole, self.lines
+        """The events of a stream that was read to its end."""
+        assert self.is_complete, self.lines
         payloads = [line.removeprefix("data: ") for line in self.lines if line[:5] == "data:"]
         return [read(payload) for payload in payloads[:-1]]
 
     @property
     def cost(self) -> Decimal:
-        """What the last chunk says."""
+        """The cost in the last chunk."""
         cost: Decimal = self.chunks[-1]["usage"]["cost"]
         return cost
 
 
 def reset_at_once(client: socket.socket) -> None:
-    """Let a connection end with a reset when it is closed."""
+    """Makes closing a connection send a reset."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-def asked(text: str, model: str = "acme/large", **members: Any) -> dict[str, Any]:
-    return {"model": model, "messages": [{"role": "user", "content": text}], **members}
+def chat_body(text: str, model: str = "acme/large", **parameters: Any) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": text}], **parameters}
 
 
-def chaos(**how: Any) -> dict[str, Any]:
-    """A call of `sandbox/chaos` that misbehaves so."""
-    return {"model": "sandbox/chaos", "text": json.dumps(how)}
+def chaos(**behavior: Any) -> dict[str, Any]:
+    """The parameters of a call of `sandbox/chaos` with this behavior."""
+    return {"model": "sandbox/chaos", "text": json.dumps(behavior)}
 
 
 def records(database_path: Path, account_id: str) -> tuple[Account, list[Generation]]:
-    """An account and all its generations, from books that are right."""
+    """An account and all its generations, from a ledger that verifies."""
 
-    async def look() -> tuple[Account, list[Generation]]:
+    async def load() -> tuple[Account, list[Generation]]:
         store = open_store(database_path)
         try:
             assert (await verify(store)).findings == []
@@ -204,14 +207,14 @@ def records(database_path: Path, account_id: str) -> tuple[Account, list[Generat
         finally:
             await store.close()
 
-    return asyncio.run(look())
+    return asyncio.run(load())
 
 
 class Session:
-    """A customer of a server, with a client for each of its keys; ends their connections.
+    """A customer of a server, with a client for each key; closes their connections at the end.
 
-    At its end the books are right, and the customer's calls have ended, unless `holds_open` says
-    that a test leaves some.
+    At the end, the ledger must verify and all calls of the customer must have ended. A test that
+    leaves holds open says so with `holds_open`.
     """
 
     def __init__(
@@ -234,7 +237,7 @@ class Session:
             asyncio.run(self._check_end())
 
     async def _check_end(self) -> None:
-        """A call whose client has left may still be ending."""
+        """Waits for calls to end: one whose client has left may still be running."""
         store = open_store(self.server.database_path)
         try:
             async with within():
@@ -254,19 +257,19 @@ class Session:
         self._stack.enter_context(client.http)
         return client
 
-    def new_key(self, **members: Any) -> Client:
-        """A client with a further inference key of the account."""
-        made = self.management.http.post("/keys", json={"name": "further", **members})
-        return self.client(made.json()["key"])
+    def new_key(self, **parameters: Any) -> Client:
+        """A client with another inference key of the account."""
+        created = self.management.http.post("/keys", json={"name": "further", **parameters})
+        return self.client(created.json()["key"])
 
-    def check_books(self) -> list[Generation]:
-        """Receipt lines = cost = usage entry = what GET /credits moved by, when all has ended.
+    def check_ledger(self) -> list[Generation]:
+        """Checks that receipt lines = cost = usage entry = change of `GET /credits`.
 
-        Returns the generations.
+        All calls must have ended. Returns the generations.
         """
         account, generations = records(self.server.database_path, self.customer.account_id)
-        costs = {one.id: dollars(one.cost_pico) for one in generations}
-        assert all(total_of(one.lines) == costs[one.id] for one in generations)
+        costs = {generation.id: dollars(generation.cost_pico) for generation in generations}
+        assert all(total_of(generation.lines) == costs[generation.id] for generation in generations)
         for generation_id, cost in costs.items():
             shown = self.viewer.get(f"/generation?id={generation_id}")
             lines = sum((Decimal(line["amount"]) for line in shown["lines"]), Decimal(0))

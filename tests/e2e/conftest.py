@@ -1,4 +1,4 @@
-"""One server for all tests that need a running one and do not end it."""
+"""One server for all tests that need a running one and do not stop it."""
 
 from collections.abc import Iterator
 

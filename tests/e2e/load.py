@@ -1,4 +1,4 @@
-"""Clients that keep a server busy while it is ended or killed."""
+"""Clients that keep a server busy while it is stopped or killed."""
 
 import sqlite3
 import subprocess
@@ -15,7 +15,7 @@ ENOUGH = 50
 
 
 class Load:
-    """Creates keys over many connections until the server is gone; the first have been."""
+    """Creates keys over many connections until the server is gone; starts with `ENOUGH` created."""
 
     def __init__(self, url: str, process: subprocess.Popen[str], key: str) -> None:
         self.acknowledged: list[str] = []
@@ -35,14 +35,14 @@ class Load:
                 client.send(self._request)
 
     def end(self) -> None:
-        """Wait for the server to have ended all of its connections."""
+        """Waits until the server has closed all connections."""
         for thread in self._threads:
             thread.join(DEADLINE_S)
 
 
-def wait_until(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    """Ask until it is so; the process must not end before."""
-    while not happened():
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Waits until a condition is true; the process must not end before."""
+    while not condition():
         assert process.poll() is None
 
 
@@ -55,6 +55,6 @@ def is_listening(url: str) -> bool:
 
 
 def key_hashes(database_path: Path) -> set[str]:
-    """The keys in the file itself."""
+    """The hashes of all keys, read from the database file."""
     with closing(sqlite3.connect(database_path)) as connection:
         return {row[0] for row in connection.execute("select hash from api_key")}

@@ -1,6 +1,6 @@
-"""What a user of the ModelGates client does with our server.
+"""Uses the ModelGates client for credits and keys, as an application does.
 
-Arguments: base URL, management key, inference key. Prints the client's version when all went well.
+Arguments: base URL, management key, inference key. Prints the client's version on success.
 """
 
 import sys
@@ -16,28 +16,28 @@ UNKNOWN_KEY = "sk-mg-v1-" + "0" * 49
 
 
 def connect(base_url: str, key: str) -> ModelGates:
-    """A client, past two mistakes of its version 0.1.0."""
-    # Without `max_retries` it passes None on, which the client it extends refuses.
+    """A client with workarounds for two bugs of its version 0.1.0."""
+    # Without `max_retries` it passes None to the client it extends, which rejects that.
     client = ModelGates(api_key=key, base_url=base_url, max_retries=0)
-    # It puts text where the client it extends keeps a URL, so that inherited calls fail.
+    # It stores text where the client it extends expects a URL, so inherited calls fail.
     client._base_url = openai.OpenAI(api_key=key, base_url=base_url).base_url
     return client
 
 
-def use_its_own_calls(client: ModelGates) -> None:
-    """Credits and keys, as dictionaries."""
+def use_own_methods(client: ModelGates) -> None:
+    """Uses the client's methods for credits and keys, which return dictionaries."""
     assert client.get_credits() == {"data": {"total_credits": 100, "total_usage": 0}}
     created = client.create_key({"name": "sdk", "limit": 5.5, "limit_reset": "monthly"})
-    row = created["data"]
+    key = created["data"]
     assert created["key"].startswith("sk-mg-v1-")
-    assert row in client.list_keys()["data"]
-    assert client.delete_key(row["hash"]) == {"deleted": True}
-    assert refused(httpx.HTTPStatusError, lambda: client.delete_key(row["hash"])) == 404
+    assert key in client.list_keys()["data"]
+    assert client.delete_key(key["hash"]) == {"deleted": True}
+    assert refused(httpx.HTTPStatusError, lambda: client.delete_key(key["hash"])) == 404
     assert refused(httpx.HTTPStatusError, client.create_key) == 400
 
 
-def use_inherited_calls(client: ModelGates) -> None:
-    """What it has no names for goes through the client it extends."""
+def use_inherited_methods(client: ModelGates) -> None:
+    """Uses inherited methods, for operations without a method of the client."""
     created = client.create_key({"name": "inherited"})
     path = f"/keys/{created['data']['hash']}"
     got: Any = client.get(path, cast_to=object)
@@ -50,8 +50,8 @@ def use_inherited_calls(client: ModelGates) -> None:
     assert refused(openai.NotFoundError, lambda: client.get(path, cast_to=object)) == 404
 
 
-def meet_refusals(base_url: str, inference: str) -> None:
-    """By its own calls and by those it inherits."""
+def check_errors(base_url: str, inference: str) -> None:
+    """Checks the errors of both kinds of methods."""
     for key, status, kind in (
         (UNKNOWN_KEY, 401, openai.AuthenticationError),
         (inference, 403, openai.PermissionDeniedError),
@@ -65,7 +65,7 @@ def meet_refusals(base_url: str, inference: str) -> None:
 def refused(
     kind: type[httpx.HTTPStatusError | openai.APIStatusError], call: Callable[[], object]
 ) -> int:
-    """The status of a refused call; fails when the error is of another kind or does not come."""
+    """The status of a refused call; fails if there is no error of this kind."""
     try:
         call()
     except kind as error:
@@ -74,11 +74,11 @@ def refused(
 
 
 def main(base_url: str, management: str, inference: str) -> None:
-    """Everything, with one account."""
+    """Runs all checks with one account."""
     client = connect(base_url, management)
-    use_its_own_calls(client)
-    use_inherited_calls(client)
-    meet_refusals(base_url, inference)
+    use_own_methods(client)
+    use_inherited_methods(client)
+    check_errors(base_url, inference)
 
 
 if __name__ == "__main__":

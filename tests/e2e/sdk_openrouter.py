@@ -1,6 +1,6 @@
-"""What a user of OpenRouter's client does with our server; runs with its old and its new version.
+"""Uses an old or a new version of OpenRouter's client for credits and keys, as an application does.
 
-Arguments: base URL, management key, inference key. Prints the client's version when all went well.
+Arguments: base URL, management key, inference key. Prints the client's version on success.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ IN_2030 = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 def read_credits(client: OpenRouter) -> None:
-    """The totals, in both of the client's ways."""
+    """Reads the totals, with the synchronous and the asynchronous method."""
     for data in (
         client.credits.get_credits().data,
         asyncio.run(client.credits.get_credits_async()).data,
@@ -27,7 +27,7 @@ def read_credits(client: OpenRouter) -> None:
 
 
 def administer_keys(client: OpenRouter) -> None:
-    """A key's whole life."""
+    """Creates, reads, lists, uses, changes and deletes a key."""
     keys = client.api_keys
     created = keys.create(name="sdk", limit=5.5, limit_reset="monthly", expires_at=IN_2030)
     row, text = created.data, created.key
@@ -35,9 +35,9 @@ def administer_keys(client: OpenRouter) -> None:
     assert (row.name, row.limit, row.limit_reset) == ("sdk", 5.5, "monthly")
     assert row.limit_remaining == 5.5
     assert row.expires_at == IN_2030
-    members = row.model_dump()
-    assert keys.get(hash=row.hash).data.model_dump() == members
-    assert members in [listed.model_dump() for listed in keys.list(offset=0).data]
+    fields = row.model_dump()
+    assert keys.get(hash=row.hash).data.model_dump() == fields
+    assert fields in [listed.model_dump() for listed in keys.list(offset=0).data]
     assert keys.list(offset=100).data == []
     use_new_key(client, text, row.hash)
     changed = keys.update(hash=row.hash, name="renamed", limit=None, disabled=True).data
@@ -45,51 +45,51 @@ def administer_keys(client: OpenRouter) -> None:
     assert row.hash not in {listed.hash for listed in keys.list().data}
     assert row.hash in {listed.hash for listed in keys.list(include_disabled=True).data}
     assert keys.delete(hash=row.hash).DELETED is True
-    refusal = refused(errors.NotFoundResponseError, lambda: keys.delete(hash=row.hash))
-    assert refusal.data.error.message == "API key not found"
+    error = refused(errors.NotFoundResponseError, lambda: keys.delete(hash=row.hash))
+    assert error.data.error.message == "API key not found"
 
 
 def use_new_key(manager: OpenRouter, text: str, key_hash: str) -> None:
-    """What the new key learns of itself, and that a change of it counts at once."""
+    """Reads a new key with that key; a change of it applies at once."""
     with OpenRouter(api_key=text, server_url=manager.sdk_configuration.server_url) as client:
-        ask = client.api_keys.get_current_key_metadata
-        own = ask().data
-        assert (own.limit, own.is_management_key, own.expires_at) == (5.5, False, IN_2030)
+        read_key = client.api_keys.get_current_key_metadata
+        key = read_key().data
+        assert (key.limit, key.is_management_key, key.expires_at) == (5.5, False, IN_2030)
         manager.api_keys.update(hash=key_hash, disabled=True)
-        refusal = refused(errors.UnauthorizedResponseError, ask)
-        assert refusal.data.error.message == "API key is disabled."
+        error = refused(errors.UnauthorizedResponseError, read_key)
+        assert error.data.error.message == "API key is disabled."
         manager.api_keys.update(hash=key_hash, disabled=False)
-        assert ask().data == own
+        assert read_key().data == key
 
 
 def read_current_key(client: OpenRouter) -> None:
-    """A management key about itself."""
-    own = client.api_keys.get_current_key_metadata().data
-    assert own.is_management_key
-    assert own.rate_limit.requests == -1
-    assert own.limit is None
+    """Reads a management key with that key."""
+    key = client.api_keys.get_current_key_metadata().data
+    assert key.is_management_key
+    assert key.rate_limit.requests == -1
+    assert key.limit is None
 
 
-def meet_refusals(client: OpenRouter, server_url: str, inference: str) -> None:
-    """Every refusal is the typed error that the client has for it."""
-    refusal = refused(errors.NotFoundResponseError, lambda: client.api_keys.get(hash=UNKNOWN_HASH))
-    assert refusal.data.error.code == 404
+def check_errors(client: OpenRouter, server_url: str, inference: str) -> None:
+    """Checks that every error is the client's typed error for it."""
+    error = refused(errors.NotFoundResponseError, lambda: client.api_keys.get(hash=UNKNOWN_HASH))
+    assert error.data.error.code == 404
     refused(errors.BadRequestResponseError, lambda: client.api_keys.create(name=""))
     with OpenRouter(api_key=UNKNOWN_KEY, server_url=server_url) as stranger:
-        refusal = refused(errors.UnauthorizedResponseError, stranger.credits.get_credits)
-        assert refusal.data.error.message == "User not found."
-        assert "user_id" not in refusal.body
+        error = refused(errors.UnauthorizedResponseError, stranger.credits.get_credits)
+        assert error.data.error.message == "User not found."
+        assert "user_id" not in error.body
         refused(errors.UnauthorizedResponseError, stranger.api_keys.list)
     with OpenRouter(api_key=inference, server_url=server_url) as user:
-        refusal = refused(errors.ForbiddenResponseError, user.credits.get_credits)
+        error = refused(errors.ForbiddenResponseError, user.credits.get_credits)
         message = "Only management keys can perform this operation"
-        assert refusal.data.error.message == message
-        assert refusal.data.user_id.startswith("user_")
+        assert error.data.error.message == message
+        assert error.data.user_id.startswith("user_")
         refused(errors.ForbiddenResponseError, lambda: user.api_keys.create(name="x"))
 
 
 def refused(kind: type[Exception], call: Callable[[], object]) -> Any:
-    """The error of a call; fails when it is of another kind or does not come."""
+    """The error of a call; fails if there is no error of this kind."""
     try:
         call()
     except kind as error:
@@ -98,12 +98,12 @@ def refused(kind: type[Exception], call: Callable[[], object]) -> Any:
 
 
 def main(server_url: str, management: str, inference: str) -> None:
-    """Everything, with one account."""
+    """Runs all checks with one account."""
     with OpenRouter(api_key=management, server_url=server_url) as client:
         read_credits(client)
         administer_keys(client)
         read_current_key(client)
-        meet_refusals(client, server_url, inference)
+        check_errors(client, server_url, inference)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is no request, or no good one, sent to the real server byte by byte."""
+"""Malformed and invalid requests, sent to the real server byte by byte."""
 
 import json
 import sqlite3
@@ -16,14 +16,14 @@ from tests.server import Customer, RunningServer, open_customer_now, running_ser
 
 NO_HASH = "a" * 64
 LAST = request("GET /healthz", None, "Connection: close")
-"""Follows each case: it is answered where the connection can still be used, and ends it."""
+"""Follows each case: gets a response if the connection is still usable, and then closes it."""
 
 CHAT = b'{"model": "sandbox/echo", "messages": [{"role": "user", "content": "Hello"}]}'
 
-NO_HTTP = {
+NOT_HTTP = {
     "TLS on the plain port": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(512),
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    "no HTTP version that exists": b"GET / HTTP/1.2\r\n\r\n",
+    "unknown HTTP version": b"GET / HTTP/1.2\r\n\r\n",
     "lines without CR": b"GET / HTTP/1.1\nHost: a\n\n",
     "a space before the colon": b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
     "a folded header": b"GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n",
@@ -31,14 +31,14 @@ NO_HTTP = {
     "NUL in a name": b"GET / HTTP/1.1\r\n\x00: a\r\n\r\n",
     "NUL in the target": b"GET /\x00 HTTP/1.1\r\n\r\n",
     "DEL in a value": b"GET / HTTP/1.1\r\nA: \x7f\r\n\r\n",
-    "the target is not ASCII": b"GET /\xc3\xa9 HTTP/1.1\r\n\r\n",
-    "the target is no path": b"GET credits HTTP/1.1\r\n\r\n",
+    "a target that is not ASCII": b"GET /\xc3\xa9 HTTP/1.1\r\n\r\n",
+    "a target that is not a path": b"GET credits HTTP/1.1\r\n\r\n",
     "no target": b"GET  HTTP/1.1\r\n\r\n",
     "a target with a space": b"GET / x HTTP/1.1\r\n\r\n",
     "a URL without a path": b"GET http://gateway HTTP/1.1\r\n\r\n",
     "a URL with a bad port": b"GET http://gateway:99999/ HTTP/1.1\r\n\r\n",
     "an unknown method": b"FETCH / HTTP/1.1\r\n\r\n",
-    "a method in small letters": b"get / HTTP/1.1\r\n\r\n",
+    "a method in lower case": b"get / HTTP/1.1\r\n\r\n",
     "CONNECT": b"CONNECT gateway:443 HTTP/1.1\r\n\r\n\x16\x03\x01",
 }
 
@@ -51,12 +51,12 @@ BAD_FRAMING = {
     "an empty length": ["Content-Length: "],
     "a length of 20 digits": ["Content-Length: 99999999999999999999"],
     "a length of 5,000 digits": ["Content-Length: " + "9" * 5000],
-    "a length and chunks": ["Content-Length: 5", "Transfer-Encoding: chunked"],
-    "chunks and a length": ["Transfer-Encoding: chunked", "Content-Length: 5"],
+    "a length and then chunked": ["Content-Length: 5", "Transfer-Encoding: chunked"],
+    "chunked and then a length": ["Transfer-Encoding: chunked", "Content-Length: 5"],
     "chunked twice": ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],
     "an unknown encoding": ["Transfer-Encoding: gzip"],
-    "chunked is not last": ["Transfer-Encoding: chunked, gzip"],
-    "a chunk size that is no number": ["Transfer-Encoding: chunked", "", "xyz"],
+    "chunked not last": ["Transfer-Encoding: chunked, gzip"],
+    "a chunk size that is not a number": ["Transfer-Encoding: chunked", "", "xyz"],
     "a negative chunk size": ["Transfer-Encoding: chunked", "", "-5"],
     "a chunk size of 17 digits": ["Transfer-Encoding: chunked", "", "1" + "0" * 16],
 }
@@ -65,11 +65,11 @@ REFUSED = {
     "an unknown path": (404, "GET /api/v1/nothing"),
     "NUL in the path": (404, "GET /api/v1/credits%00"),
     "bad UTF-8 in the path": (404, "GET /api/v1/keys/%ff"),
-    "another path behind an escape": (404, f"GET /api/v1/keys/..%2fcredits%2f{NO_HASH}"),
+    "an escaped path to another resource": (404, f"GET /api/v1/keys/..%2fcredits%2f{NO_HASH}"),
     "a path of percent signs": (404, "GET /" + "%" * 8000),
-    "no path at all": (404, "OPTIONS *"),
+    "no path": (404, "OPTIONS *"),
     "TRACE": (405, "TRACE /api/v1/credits"),
-    "a verb of others": (405, "PROPFIND /api/v1/credits"),
+    "a WebDAV method": (405, "PROPFIND /api/v1/credits"),
     "bad UTF-8 in the query": (400, "GET /api/v1/keys?offset=%ff"),
     "NUL in the query": (400, "GET /api/v1/keys?include_disabled=%00"),
     "an offset of 5,000 digits": (400, f"GET /api/v1/keys?offset={'9' * 5000}"),
@@ -78,11 +78,11 @@ REFUSED = {
 }
 
 BAD_BODIES = {
-    "half of an object": b'{"name": "a',
+    "half an object": b'{"name": "a',
     "two objects": b'{"name": "a"}{"name": "b"}',
     "an array": b'[{"name": "a"}]',
     "null": b"null",
-    "blanks": b" " * 100,
+    "spaces": b" " * 100,
     "NUL": b"\x00",
     "a byte order mark": b'\xef\xbb\xbf{"name": "a"}',
     "UTF-16": '{"name": "a"}'.encode("utf-16"),
@@ -96,8 +96,8 @@ BAD_BODIES = {
     "a name that is a number": b'{"name": 1}',
     "no name": b"{}",
     "deep nesting": b'{"name": ' + b"[" * 60_000,
-    "deep nesting of what is ignored": b'{"name": "a", "x": ' + b'{"x":' * 10_000,
-    "deep nesting of a limit": b'{"name": "a", "limit": ' + b"[" * 60_000,
+    "deep nesting in an unknown field": b'{"name": "a", "x": ' + b'{"x":' * 10_000,
+    "deep nesting in a limit": b'{"name": "a", "limit": ' + b"[" * 60_000,
     "NaN": b'{"name": "a", "limit": NaN}',
     "infinity": b'{"name": "a", "limit": 1e999999999999999999}',
     "a huge exponent": b'{"name": "a", "limit": 1e999999}',
@@ -107,7 +107,7 @@ BAD_BODIES = {
     "a limit as text": b'{"name": "a", "limit": "1"}',
     "a limit that is true": b'{"name": "a", "limit": true}',
     "a limit that is an object": b'{"name": "a", "limit": {}}',
-    "a kind that is not issued here": b'{"name": "a", "kind": "management"}',
+    "a kind that the API does not create": b'{"name": "a", "kind": "management"}',
     "a year of 13 digits": b'{"name": "a", "expires_at": "9999999999999-01-01T00:00:00Z"}',
     "an unknown window": b'{"name": "a", "limit": 1, "limit_reset": "yearly"}',
 }
@@ -115,15 +115,15 @@ BAD_BODIES = {
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningServer, Customer]]:
-    """A server of these tests' own. When it has ended, nothing they sent has left a trace."""
+    """The server of these tests. At the end, its database and log show no trace of them."""
     folder = tmp_path_factory.mktemp("server")
     with running_server(folder, MODELGATES_REQUEST_TIMEOUT_S="1") as running:
         customer = open_customer_now(running.database_path)
         before = contents(running.database_path)
         yield running, customer
     assert contents(running.database_path) == before
-    told = [json.loads(line) for line in running.log_path.read_text().splitlines()]
-    assert [line for line in told if line["level"] != "info"] == [], "bad input is nothing to log"
+    log_lines = [json.loads(line) for line in running.log_path.read_text().splitlines()]
+    assert [line for line in log_lines if line["level"] != "info"] == [], "bad input is not logged"
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def _still_serves(server: RunningServer, acme: Customer) -> Iterator[None]:
 
 
 def contents(database_path: Path) -> list[Any]:
-    """All rows of all tables that a request could write to."""
+    """All rows of all tables that a request can write to."""
     connection = sqlite3.connect(database_path)
     try:
         select = "select name from sqlite_schema where type = 'table' and name not like 'sqlite%'"
@@ -155,9 +155,9 @@ def contents(database_path: Path) -> list[Any]:
         connection.close()
 
 
-@pytest.mark.parametrize("case", NO_HTTP)
-def test_what_is_no_http_gets_one_refusal(server: RunningServer, case: str) -> None:
-    [refusal] = exchange(server.url, NO_HTTP[case] + LAST)
+@pytest.mark.parametrize("case", NOT_HTTP)
+def test_input_that_is_not_http_gets_one_error(server: RunningServer, case: str) -> None:
+    [refusal] = exchange(server.url, NOT_HTTP[case] + LAST)
     assert refusal.status == 400
     assert is_refusal(refusal)
     assert refusal.headers["connection"] == "close"
@@ -165,7 +165,7 @@ def test_what_is_no_http_gets_one_refusal(server: RunningServer, case: str) -> N
 
 @pytest.mark.parametrize("line", ["POST /api/v1/keys", "DELETE /api/v1/keys/HASH"])
 @pytest.mark.parametrize("case", BAD_FRAMING)
-def test_a_body_whose_end_is_in_doubt_is_no_request(
+def test_request_is_refused_when_the_end_of_its_body_is_ambiguous(
     server: RunningServer, acme: Customer, case: str, line: str
 ) -> None:
     start = line.replace("HASH", key_hash(acme.inference))
@@ -178,7 +178,9 @@ def test_a_body_whose_end_is_in_doubt_is_no_request(
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_request_for_nothing_is_refused(server: RunningServer, acme: Customer, case: str) -> None:
+def test_request_is_refused_when_its_method_path_or_query_is_bad(
+    server: RunningServer, acme: Customer, case: str
+) -> None:
     status, line = REFUSED[case]
     refusal, last = exchange(server.url, request(line, acme.management) + LAST)
     assert refusal.status == status
@@ -187,19 +189,21 @@ def test_a_request_for_nothing_is_refused(server: RunningServer, acme: Customer,
 
 
 @pytest.mark.parametrize("case", BAD_BODIES)
-def test_a_bad_body_is_refused(server: RunningServer, acme: Customer, case: str) -> None:
+def test_request_is_refused_when_its_body_is_bad(
+    server: RunningServer, acme: Customer, case: str
+) -> None:
     body = BAD_BODIES[case]
     refusal, last = exchange(
         server.url, request("POST /api/v1/keys", acme.management, body=body) + LAST
     )
     assert refusal.status == 400
     assert is_refusal(refusal)
-    assert len(refusal.body) < 1000, "a refusal does not repeat what it refuses"
+    assert len(refusal.body) < 1000, "an error does not repeat the input"
     assert last.status == 200
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "\xff"])
-def test_a_body_of_another_type_is_refused(
+def test_request_is_refused_when_its_body_has_another_media_type(
     server: RunningServer, acme: Customer, media_type: str
 ) -> None:
     bad = request(
@@ -225,7 +229,7 @@ def test_a_body_of_another_type_is_refused(
         b"Authorization: Bearer KEY, Bearer KEY\r\n",
     ],
 )
-def test_no_key_or_more_than_one_opens_nothing(
+def test_request_is_refused_without_exactly_one_key(
     server: RunningServer, acme: Customer, authorization: bytes
 ) -> None:
     lines = authorization.replace(b"KEY", acme.management.encode())
@@ -244,7 +248,7 @@ def test_no_key_or_more_than_one_opens_nothing(
         ("POST /api/v1/chat/completions", CHAT, "X-ModelGates-Max-Cost"),
     ],
 )
-def test_request_is_refused_when_a_header_that_binds_it_comes_twice(
+def test_request_is_refused_when_a_header_that_must_be_unique_comes_twice(
     server: RunningServer, acme: Customer, line: str, body: bytes, name: str
 ) -> None:
     key = acme.inference if "chat" in line else acme.management
@@ -256,19 +260,19 @@ def test_request_is_refused_when_a_header_that_binds_it_comes_twice(
     assert last.status == 200
 
 
-def test_unknown_member_is_ignored_when_the_setting_allows_it(tmp_path: Path) -> None:
+def test_unknown_parameter_is_ignored_when_the_setting_allows_it(tmp_path: Path) -> None:
     body = b'{"name": "a", "newer": 1}'
     with running_server(tmp_path, MODELGATES_ALLOW_UNKNOWN_KEY_MEMBERS="true") as lenient:
         customer = open_customer_now(lenient.database_path)
-        asked = request("POST /api/v1/keys", customer.management, body=body)
-        created, _ = exchange(lenient.url, asked + LAST)
+        creation = request("POST /api/v1/keys", customer.management, body=body)
+        created, _ = exchange(lenient.url, creation + LAST)
         assert created.status == 201
-        asked = request("POST /api/v1/keys", customer.management, body=b'{"Name": "a"}')
-        refused, _ = exchange(lenient.url, asked + LAST)
+        creation = request("POST /api/v1/keys", customer.management, body=b'{"Name": "a"}')
+        refused, _ = exchange(lenient.url, creation + LAST)
         assert refused.status == 400
 
 
-def test_a_trailer_is_no_header(server: RunningServer, acme: Customer) -> None:
+def test_key_in_a_trailer_is_ignored(server: RunningServer, acme: Customer) -> None:
     head = "POST /api/v1/keys HTTP/1.1\r\nHost: gateway\r\nTransfer-Encoding: chunked\r\n\r\n"
     trailer = f"Authorization: Bearer {acme.management}\r\n\r\n"
     body = 'd\r\n{"name": "a"}\r\n0\r\n'
@@ -291,7 +295,7 @@ def test_a_trailer_is_no_header(server: RunningServer, acme: Customer) -> None:
         ("GET /api/v1/credits", ["Content-Length: 0"]),
     ],
 )
-def test_what_is_only_strange_is_answered(
+def test_request_succeeds_when_it_is_unusual_but_valid(
     server: RunningServer, acme: Customer, line: str, headers: list[str]
 ) -> None:
     answer, last = exchange(server.url, request(line, acme.management, *headers) + LAST)
@@ -300,14 +304,16 @@ def test_what_is_only_strange_is_answered(
     assert last.status == 200
 
 
-def test_http_1_0_is_answered_once(server: RunningServer, acme: Customer) -> None:
+def test_http_1_0_connection_gets_one_response(server: RunningServer, acme: Customer) -> None:
     old = request("GET /api/v1/credits", acme.management).replace(b"HTTP/1.1", b"HTTP/1.0")
     [answer] = exchange(server.url, old + LAST)
     assert answer.status == 200
     assert answer.headers["connection"] == "close"
 
 
-def test_a_request_after_the_last_one_is_not_run(server: RunningServer, acme: Customer) -> None:
+def test_request_after_connection_close_is_not_executed(
+    server: RunningServer, acme: Customer
+) -> None:
     more = request("POST /api/v1/keys", acme.management, body=b'{"name": "too late"}')
     [answer] = exchange(server.url, LAST + more)
     assert answer.status == 200
@@ -339,7 +345,7 @@ _GOOD = [
         max_size=8,
     ),
 )
-def test_no_change_of_bytes_brings_the_server_down(
+def test_server_survives_any_change_of_bytes(
     server: RunningServer,
     acme: Customer,
     requests: list[bytes],

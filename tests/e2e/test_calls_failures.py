@@ -1,4 +1,4 @@
-"""Calls on two server processes at once, with providers that fail and clients that leave."""
+"""Calls on two server processes, with providers that fail and clients that leave."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from modelgates_server.core.ledger.records import HoldState
-from tests.e2e.calls import Client, Session, acme_server, asked, read, reset_at_once
+from tests.e2e.calls import Client, Session, acme_server, chat_body, read, reset_at_once
 from tests.e2e.load import wait_until
 from tests.e2e.wire import request, wire
 from tests.server import RunningServer, open_customer_now
@@ -30,7 +30,7 @@ from tests.upstream import (
 
 Acme = tuple[RunningServer, Upstream]
 AT_ONCE = 50
-TRUE = Decimal("0.0503")
+REPORTED_COST = Decimal("0.0503")
 SETTINGS = {"MODELGATES_WORKERS": "2", "MODELGATES_KEEP_ALIVE_S": "1", "MODELGATES_DRAIN_S": "1"}
 
 
@@ -43,10 +43,10 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
 
 @pytest.fixture
 def upstream(acme: Acme) -> Upstream:
-    _, found = acme
-    found.asked.clear()
-    found.say = lambda _: plain(answer("hi", usage(3, 5)))
-    return found
+    _, running = acme
+    running.asked.clear()
+    running.say = lambda _: plain(answer("hi", usage(3, 5)))
+    return running
 
 
 @pytest.fixture
@@ -56,70 +56,72 @@ def session(acme: Acme) -> Iterator[Session]:
         yield opened
 
 
-def paused_answer() -> Gate:
+def gated_response() -> Gate:
     return Gate([], list(plain(answer("hi", usage(3, 5))).pieces))
 
 
-def at_once(client: Client, times: int, **members: Any) -> list[httpx.Response]:
+def at_once(client: Client, times: int, **parameters: Any) -> list[httpx.Response]:
     with ThreadPoolExecutor(times) as pool:
-        calls = [pool.submit(client.chat, **members) for _ in range(times)]
+        calls = [pool.submit(client.chat, **parameters) for _ in range(times)]
         return [call.result() for call in calls]
 
 
-def held_for(session: Session, upstream: Upstream, **members: Any) -> int:
-    """What one such call holds, in picos."""
-    session.inference.chat(**members)
+def held_for(session: Session, upstream: Upstream, **parameters: Any) -> int:
+    """The hold of one such call, in pico-dollars."""
+    session.inference.chat(**parameters)
     upstream.asked.clear()
-    return session.check_books()[-1].hold_pico
+    return session.check_ledger()[-1].hold_pico
 
 
-def test_no_more_parallel_calls_reach_a_provider_than_the_balance_holds(
+def test_parallel_calls_reach_the_provider_only_while_the_balance_covers_their_holds(
     acme: Acme, session: Session, upstream: Upstream
 ) -> None:
     server, _ = acme
-    one_pico = held_for(session, upstream, max_tokens=10)
-    gate = paused_answer()
+    hold_pico = held_for(session, upstream, max_tokens=10)
+    gate = gated_response()
     upstream.say = lambda _: UpstreamReply(gate, content_type="application/json")
     with (
-        Session(server, open_customer_now(server.database_path, 5 * one_pico)) as poor,
+        Session(server, open_customer_now(server.database_path, 5 * hold_pico)) as poor,
         ThreadPoolExecutor(AT_ONCE) as pool,
     ):
         calls = [pool.submit(poor.inference.chat, max_tokens=10) for _ in range(AT_ONCE)]
         wait_until(lambda: sum(call.done() for call in calls) == AT_ONCE - 5, server.process)
         gate.go.set()
-        answers = [call.result() for call in calls]
-        refused = [one for one in answers if one.status_code == 402]
-        assert sum(one.status_code == 200 for one in answers) == 5
+        responses = [call.result() for call in calls]
+        refused = [response for response in responses if response.status_code == 402]
+        assert sum(response.status_code == 200 for response in responses) == 5
         assert len(refused) == AT_ONCE - 5
-        assert {read(one.text)["error"]["metadata"]["reason"] for one in refused} == {
+        assert {read(response.text)["error"]["metadata"]["reason"] for response in refused} == {
             "in_flight_budget_exhausted"
         }
-        assert all("retry-after" in one.headers for one in refused)
+        assert all("retry-after" in response.headers for response in refused)
         assert len(upstream.asked) == 5
-        assert poor.viewer.get("/credits")["total_usage"] == 5 * TRUE
-        assert len(poor.check_books()) == 5
+        assert poor.viewer.get("/credits")["total_usage"] == 5 * REPORTED_COST
+        assert len(poor.check_ledger()) == 5
 
 
-def test_parallel_first_calls_of_a_new_key_do_not_pass_its_limit(
+def test_parallel_first_calls_of_a_new_key_stay_within_its_limit(
     session: Session, upstream: Upstream
 ) -> None:
-    one_pico = held_for(session, upstream, max_tokens=10)
-    key = session.new_key(limit=float(Decimal(3 * one_pico) / DOLLAR))
-    answers = at_once(key, 20, max_tokens=10)
-    # Each that has ended frees what it did not use: the limit is for what is spent and held.
-    spent = sum(one.status_code == 200 for one in answers)
+    hold_pico = held_for(session, upstream, max_tokens=10)
+    key = session.new_key(limit=float(Decimal(3 * hold_pico) / DOLLAR))
+    responses = at_once(key, 20, max_tokens=10)
+    # A call that ends releases what it did not use: the limit covers spent plus held.
+    spent = sum(response.status_code == 200 for response in responses)
     assert 3 <= spent == len(upstream.asked)
-    assert {one.status_code for one in answers} == {200, 403}
-    assert spent * TRUE == key.get("/key")["usage"] <= Decimal(3 * one_pico) / DOLLAR
-    session.check_books()
+    assert {response.status_code for response in responses} == {200, 403}
+    assert spent * REPORTED_COST == key.get("/key")["usage"] <= Decimal(3 * hold_pico) / DOLLAR
+    session.check_ledger()
 
 
-def test_a_spent_account_stays_refused_on_every_worker(acme: Acme, upstream: Upstream) -> None:
+def test_calls_are_refused_on_every_worker_when_the_credits_are_spent(
+    acme: Acme, upstream: Upstream
+) -> None:
     server, _ = acme
     with Session(server, open_customer_now(server.database_path, DOLLAR // 10)) as poor:
         statuses = []
         for _ in range(20):
-            fresh = Client(server.api, poor.customer.inference)  # any worker may take it
+            fresh = Client(server.api, poor.customer.inference)  # any worker may serve it
             with fresh.http:
                 statuses.append(fresh.chat().status_code)
         spent = statuses.index(402)
@@ -127,10 +129,10 @@ def test_a_spent_account_stays_refused_on_every_worker(acme: Acme, upstream: Ups
         assert len(upstream.asked) == spent
         account = poor.viewer.get("/credits")
         assert account["total_usage"] <= account["total_credits"]
-        poor.check_books()
+        poor.check_ledger()
 
 
-def test_a_receipt_is_there_on_every_worker_when_its_answer_ends(
+def test_receipt_exists_on_every_worker_when_the_response_ends(
     session: Session, upstream: Upstream
 ) -> None:
     upstream.say = lambda body: (
@@ -138,18 +140,18 @@ def test_a_receipt_is_there_on_every_worker_when_its_answer_ends(
     )
     for _ in range(20):
         ids = [
-            session.inference.told().id,
+            session.inference.read_stream().id,
             session.inference.chat().headers["x-generation-id"],
         ]
         for generation_id in ids:
             fresh = Client(session.server.api, session.customer.viewer)
             with fresh.http:
                 assert fresh.get(f"/generation?id={generation_id}")["state"] == "captured"
-    assert len(session.check_books()) == 40
+    assert len(session.check_ledger()) == 40
 
 
 FAILURES: dict[str, tuple[UpstreamReply, int, dict[str, Any]]] = {
-    "a limit of the provider": (
+    "rate limit of the provider": (
         plain({"error": {"message": "slow down", "code": "rate"}}, 429, **{"Retry-After": "7"}),
         429,
         {
@@ -162,7 +164,7 @@ FAILURES: dict[str, tuple[UpstreamReply, int, dict[str, Any]]] = {
             "limit_source": "upstream_provider_shared_pool",
         },
     ),
-    "an error of the provider": (
+    "error of the provider": (
         plain({"error": {"message": "oops"}}, 500),
         502,
         {
@@ -171,19 +173,23 @@ FAILURES: dict[str, tuple[UpstreamReply, int, dict[str, Any]]] = {
             "raw": '{"error":{"message":"oops"}}',
         },
     ),
-    "an overload": (plain({}, 503), 503, {"error_type": "provider_overloaded"}),
-    "a fault it finds": (
+    "overload": (plain({}, 503), 503, {"error_type": "provider_overloaded"}),
+    "invalid request": (
         plain({"error": {"message": "temperature is too high"}}, 400),
         400,
         {"error_type": "invalid_request"},
     ),
-    "our key is wrong": (plain({"error": "bad key sk-123"}, 401), 502, {"provider_name": "acme"}),
+    "wrong key of the gateway": (
+        plain({"error": "bad key sk-123"}, 401),
+        502,
+        {"provider_name": "acme"},
+    ),
 }
 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("case", FAILURES)
-def test_a_failure_before_the_first_token_is_told_in_our_shape_and_costs_nothing(
+def test_failure_before_the_first_token_is_an_error_response_and_costs_nothing(
     session: Session, upstream: Upstream, case: str, stream: bool
 ) -> None:
     reply, status, expected = FAILURES[case]
@@ -204,13 +210,13 @@ def test_a_failure_before_the_first_token_is_told_in_our_shape_and_costs_nothing
     ("model", "status", "error_type"),
     [("slow/large", 504, "timeout"), ("gone/large", 502, "provider_unavailable")],
 )
-def test_a_provider_that_does_not_answer_is_told_and_costs_nothing(
+def test_call_fails_and_costs_nothing_when_the_provider_does_not_respond(
     session: Session, upstream: Upstream, model: str, status: int, error_type: str
 ) -> None:
     gate = Gate([], [])
 
     def say(_: Any) -> UpstreamReply:
-        return UpstreamReply(list(gate))  # no head before the test goes on
+        return UpstreamReply(list(gate))  # no head until the gate opens
 
     upstream.say = say
     refused = session.inference.chat(model=model, stream=True)
@@ -225,70 +231,70 @@ def test_a_provider_that_does_not_answer_is_told_and_costs_nothing(
 
 
 def check_free(session: Session, refused: httpx.Response) -> None:
-    [one] = session.check_books()
-    assert (one.state, one.cost_pico) == (HoldState.VOIDED, 0)
-    assert refused.headers["x-generation-id"] == one.id
-    shown = session.viewer.get(f"/generation?id={one.id}")
+    [generation] = session.check_ledger()
+    assert (generation.state, generation.cost_pico) == (HoldState.VOIDED, 0)
+    assert refused.headers["x-generation-id"] == generation.id
+    shown = session.viewer.get(f"/generation?id={generation.id}")
     assert (shown["total_cost"], shown["state"], shown["lines"]) == (0, "voided", [])
 
 
-def test_an_error_in_the_middle_ends_a_stream_with_a_chunk_that_says_so(
+def test_error_within_a_stream_ends_it_with_an_error_chunk(
     session: Session, upstream: Upstream
 ) -> None:
     error = event({"error": {"message": "I am out", "code": "server_error"}})
     upstream.say = lambda _: UpstreamReply([chunk("word0 "), chunk("word1 "), error])
-    told = session.inference.told()
-    *_, last = told.chunks
-    assert last["id"] == told.id
+    stream = session.inference.read_stream()
+    *_, last = stream.chunks
+    assert last["id"] == stream.id
     assert last["object"] == "chat.completion.chunk"
     assert last["error"]["code"] == 502
     assert last["error"]["message"] == "Provider returned error"
     assert last["error"]["metadata"]["provider_code"] == "server_error"
     assert last["choices"] == [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}]
-    [one] = session.check_books()
-    assert one.usage is not None
-    assert one.usage.estimated
-    assert told.cost == Decimal(one.cost_pico) / DOLLAR > 0
+    [generation] = session.check_ledger()
+    assert generation.usage is not None
+    assert generation.usage.estimated
+    assert stream.cost == Decimal(generation.cost_pico) / DOLLAR > 0
 
 
-def test_a_client_that_leaves_pays_for_what_was_really_used(
+def test_client_that_leaves_a_stream_pays_for_the_reported_usage(
     acme: Acme, session: Session, upstream: Upstream
 ) -> None:
     server, _ = acme
     gate = Gate(story()[:2], story()[2:])
     upstream.say = lambda _: UpstreamReply(gate)
-    with session.inference.stream() as listening:
-        listening.until("word1")
-        listening.reset()
+    with session.inference.stream() as reader:
+        reader.read_until("word1")
+        reader.reset()
     gate.go.set()
-    shown = ended(server, session, listening.id)
+    shown = ended(server, session, reader.id)
     assert (shown["cancelled"], shown["estimated"]) == (True, False)
-    assert shown["total_cost"] == TRUE
-    session.check_books()
+    assert shown["total_cost"] == REPORTED_COST
+    session.check_ledger()
 
 
-def test_a_provider_that_goes_on_for_ever_is_not_read_for_nobody_for_ever(
+def test_endless_stream_is_not_read_forever_when_its_client_has_left(
     acme: Acme, session: Session, upstream: Upstream
 ) -> None:
     server, _ = acme
     gate = Gate(story()[:2], [])
     upstream.say = lambda _: UpstreamReply(gate)
-    with session.inference.stream() as listening:
-        listening.until("word1")
-    shown = ended(server, session, listening.id)
+    with session.inference.stream() as reader:
+        reader.read_until("word1")
+    shown = ended(server, session, reader.id)
     gate.go.set()
     assert (shown["cancelled"], shown["estimated"]) == (True, True)
     assert shown["total_cost"] > 0
-    session.check_books()
+    session.check_ledger()
 
 
-def test_a_client_that_leaves_a_plain_call_pays_for_it(
+def test_client_that_leaves_a_plain_call_pays_for_it(
     acme: Acme, session: Session, upstream: Upstream
 ) -> None:
     server, _ = acme
-    gate = paused_answer()
+    gate = gated_response()
     upstream.say = lambda _: UpstreamReply(gate, content_type="application/json")
-    body = json.dumps(asked("hello")).encode()
+    body = json.dumps(chat_body("hello")).encode()
     with wire(server.url) as leaving:
         leaving.send(
             request("POST /api/v1/chat/completions", session.customer.inference, body=body)
@@ -298,12 +304,12 @@ def test_a_client_that_leaves_a_plain_call_pays_for_it(
     [hold] = session.viewer.get("/credits/holds")
     gate.go.set()
     shown = ended(server, session, hold["id"])
-    assert (shown["cancelled"], shown["total_cost"]) == (True, TRUE)
-    session.check_books()
+    assert (shown["cancelled"], shown["total_cost"]) == (True, REPORTED_COST)
+    session.check_ledger()
 
 
 def ended(server: RunningServer, session: Session, generation_id: str) -> Any:
-    """A generation when it has ended by itself."""
+    """A generation, once it has ended by itself."""
     shown: dict[str, Any] = {"state": "open"}
 
     def has_ended() -> bool:
@@ -314,35 +320,35 @@ def ended(server: RunningServer, session: Session, generation_id: str) -> Any:
     return shown
 
 
-def test_a_silent_stream_shows_that_it_is_alive(session: Session, upstream: Upstream) -> None:
+def test_silent_stream_gets_keep_alive_comments(session: Session, upstream: Upstream) -> None:
     gate = Gate(story()[:2], story()[2:])
     upstream.say = lambda _: UpstreamReply(gate)
-    with session.inference.stream() as listening:
-        listening.until("word1")
-        listening.until(": MODELGATES PROCESSING")
+    with session.inference.stream() as reader:
+        reader.read_until("word1")
+        reader.read_until(": MODELGATES PROCESSING")
         gate.go.set()
-        listening.rest()
-    at = listening.lines.index(": MODELGATES PROCESSING")
-    assert listening.lines[at + 1] == "", "a comment ends with an empty line"
-    assert len(listening.chunks) == 7
-    assert listening.cost == TRUE
-    session.check_books()
+        reader.read_rest()
+    at = reader.lines.index(": MODELGATES PROCESSING")
+    assert reader.lines[at + 1] == "", "a comment ends with an empty line"
+    assert len(reader.chunks) == 7
+    assert reader.cost == REPORTED_COST
+    session.check_ledger()
 
 
-def test_a_stream_shows_that_it_is_alive_before_its_first_word(
+def test_stream_gets_keep_alive_comments_before_its_first_token(
     session: Session, upstream: Upstream
 ) -> None:
     gate = Gate([], story())
     upstream.say = lambda _: UpstreamReply(gate)
-    with session.inference.stream() as listening:
-        listening.until("")
+    with session.inference.stream() as reader:
+        reader.read_until("")
         gate.go.set()
-        listening.rest()
-    assert listening.lines[0] == ": MODELGATES PROCESSING"
-    assert listening.cost == TRUE
+        reader.read_rest()
+    assert reader.lines[0] == ": MODELGATES PROCESSING"
+    assert reader.cost == REPORTED_COST
 
 
-def test_a_good_end_without_its_mark_is_a_good_end(session: Session, upstream: Upstream) -> None:
+def test_stream_without_done_at_its_end_is_complete(session: Session, upstream: Upstream) -> None:
     upstream.say = lambda _: UpstreamReply([piece for piece in story() if piece != DONE])
-    assert session.inference.told().cost == TRUE
-    session.check_books()
+    assert session.inference.read_stream().cost == REPORTED_COST
+    session.check_ledger()

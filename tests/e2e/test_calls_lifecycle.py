@@ -1,4 +1,4 @@
-"""Calls that run while the server is told to end, is killed, or loses its database."""
+"""Calls that run while the server stops, is killed, or loses its database."""
 
 import signal
 import time
@@ -31,7 +31,7 @@ from tests.upstream import (
     usage,
 )
 
-TRUE_PICO = 503 * DOLLAR // 10_000
+REPORTED_COST_PICO = 503 * DOLLAR // 10_000
 HOLD_TTL_S = "3"
 
 
@@ -39,13 +39,13 @@ def two_words() -> Gate:
     return Gate(story()[:2], story()[2:])
 
 
-def half_an_answer() -> Gate:
+def half_a_response() -> Gate:
     [body] = plain(answer("hi", usage(3, 5))).pieces
     return Gate([body[:20]], [body[20:]])
 
 
 def both(stream: Gate, whole: Gate) -> Callable[[Any], UpstreamReply]:
-    """Streams pause here, plain answers there."""
+    """Streams pause at one gate, plain responses at the other."""
 
     def say(body: Any) -> UpstreamReply:
         return (
@@ -58,12 +58,12 @@ def both(stream: Gate, whole: Gate) -> Callable[[Any], UpstreamReply]:
 
 
 def saved(server: RunningServer, customer: Customer) -> list[Generation]:
-    """All generations, on books that are right."""
+    """All generations, from a ledger that verifies."""
     return records(server.database_path, customer.account_id)[1]
 
 
 def kinds(server: RunningServer, customer: Customer) -> list[str]:
-    """What the journal says of an account, in order."""
+    """The kinds of the entries in the journal of an account, in order."""
     console = Console(server.database_path.parent)
     entries = console.do(
         lambda gateway: gateway.store.entries(customer.account_id, after_seq=0, limit=99)
@@ -72,18 +72,18 @@ def kinds(server: RunningServer, customer: Customer) -> list[str]:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_an_ordinary_end_lets_all_calls_finish_and_saves_their_captures(
+def test_running_calls_finish_and_are_captured_when_the_server_stops(
     tmp_path: Path, workers: str
 ) -> None:
-    stream, whole = two_words(), half_an_answer()
+    stream, whole = two_words(), half_a_response()
     with acme_server(tmp_path, MODELGATES_WORKERS=workers) as (server, upstream):
         upstream.say = both(stream, whole)
         customer = open_customer_now(server.database_path)
         with Session(server, customer) as session, ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(session.inference.chat)
+            call = pool.submit(session.inference.chat)
             with session.inference.stream() as running, session.inference.stream() as left:
-                running.until("word1")
-                left.until("word1")
+                running.read_until("word1")
+                left.read_until("word1")
                 left.reset()
                 left.response.close()
                 wait_until(lambda: len(upstream.asked) == 3, server.process)
@@ -91,32 +91,32 @@ def test_an_ordinary_end_lets_all_calls_finish_and_saves_their_captures(
                 wait_until(lambda: not is_listening(server.url), server.process)
                 stream.go.set()
                 whole.go.set()
-                running.rest()
-            told = [running.cost, read(asked.result().text)["usage"]["cost"]]
+                running.read_rest()
+            costs = [running.cost, read(call.result().text)["usage"]["cost"]]
         assert server.process.wait(DEADLINE_S) == 0
-    assert told == [Decimal("0.0503")] * 2
+    assert costs == [Decimal("0.0503")] * 2
     generations = saved(server, customer)
-    assert [(one.state, one.cost_pico) for one in generations] == [
-        (HoldState.CAPTURED, TRUE_PICO)
+    assert [(generation.state, generation.cost_pico) for generation in generations] == [
+        (HoldState.CAPTURED, REPORTED_COST_PICO)
     ] * 3
     assert "Traceback" not in server.log_path.read_text()
 
 
-def test_when_the_grace_is_over_calls_are_told_and_charged_for_what_they_got(
+def test_running_calls_are_cut_off_and_charged_when_the_grace_period_ends(
     tmp_path: Path,
 ) -> None:
-    stream, whole = two_words(), half_an_answer()
+    stream, whole = two_words(), half_a_response()
     with acme_server(tmp_path, MODELGATES_SHUTDOWN_GRACE_S="1") as (server, upstream):
         upstream.say = both(stream, whole)
         customer = open_customer_now(server.database_path)
         with Session(server, customer) as session, ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(session.inference.chat)
+            call = pool.submit(session.inference.chat)
             with session.inference.stream() as running:
-                running.until("word1")
+                running.read_until("word1")
                 wait_until(lambda: len(upstream.asked) == 2, server.process)
                 server.process.terminate()
-                running.rest()
-            refused = asked.result()
+                running.read_rest()
+            refused = call.result()
         assert server.process.wait(DEADLINE_S) == 0
         stream.go.set()
         whole.go.set()
@@ -129,7 +129,7 @@ def test_when_the_grace_is_over_calls_are_told_and_charged_for_what_they_got(
     assert last["choices"][0]["finish_reason"] == "error"
     assert refused.status_code == 503
     assert "retry-after" in refused.headers
-    by_streamed = {one.streamed: one for one in saved(server, customer)}
+    by_streamed = {generation.streamed: generation for generation in saved(server, customer)}
     assert by_streamed[False].state is HoldState.VOIDED
     cut = by_streamed[True]
     assert cut.usage is not None
@@ -145,8 +145,8 @@ def upstream_and_settings(folder: Path) -> Iterator[tuple[Upstream, dict[str, st
         yield upstream, {**settings, "MODELGATES_HOLD_TTL_S": HOLD_TTL_S}
 
 
-def is_over(server: RunningServer, customer: Customer) -> bool:
-    """Whether the time of the one open hold is over."""
+def is_past_expiry(server: RunningServer, customer: Customer) -> bool:
+    """Whether the one open hold is past its expiry time."""
     now_ms = time.time_ns() // 1_000_000
     console = Console(server.database_path.parent)
     due = console.do(lambda gateway: gateway.store.expired_holds(now_ms, 9))
@@ -154,17 +154,17 @@ def is_over(server: RunningServer, customer: Customer) -> bool:
 
 
 def ended(server: RunningServer, customer: Customer) -> Generation:
-    """The one call, when the server has resolved its hold."""
+    """The one call, once the server has resolved its hold."""
     wait_until(
         lambda: saved(server, customer)[0].state is not HoldState.OPEN,
         server.process,
     )
-    [one] = saved(server, customer)
-    return one
+    [generation] = saved(server, customer)
+    return generation
 
 
 @pytest.mark.parametrize("checkpoint", [False, True])
-def test_a_kill_in_mid_stream_is_resolved_by_what_the_last_checkpoint_saw(
+def test_killed_stream_is_charged_the_cost_of_its_last_checkpoint(
     tmp_path: Path, checkpoint: bool
 ) -> None:
     gate = two_words() if checkpoint else Gate([], [])
@@ -177,28 +177,28 @@ def test_a_kill_in_mid_stream_is_resolved_by_what_the_last_checkpoint_saw(
                 session.inference.stream() as running,
             ):
                 if checkpoint:
-                    running.until("word1")
+                    running.read_until("word1")
                     wait_until(lambda: saved(server, customer)[0].cost_pico > 0, server.process)
                 before = saved(server, customer)[0].cost_pico
                 server.process.kill()
                 server.process.wait(DEADLINE_S)
             gate.go.set()
         assert saved(server, customer)[0].state is HoldState.OPEN
-        while not is_over(server, customer):
-            pass  # nobody is there to resolve it
-        for _ in range(2):  # once, however often it starts
+        while not is_past_expiry(server, customer):
+            pass  # no server runs that could resolve it
+        for _ in range(2):  # it is charged once, however often the server starts
             with mortal_server(tmp_path, **settings) as server:
                 lost = ended(server, customer)
                 with Session(server, customer) as session:
-                    [shown] = session.check_books()
+                    [shown] = session.check_ledger()
     assert (lost.state, lost.cost_pico) == (HoldState.EXPIRED, before)
     assert (before > 0) is checkpoint
     assert shown == lost
-    told = kinds(server, customer)
-    assert [kind for kind in told if kind != "extend"] == ["open", "grant", "hold", "expire"]
+    entry_kinds = kinds(server, customer)
+    assert [kind for kind in entry_kinds if kind != "extend"] == ["open", "grant", "hold", "expire"]
 
 
-def test_without_the_database_a_call_is_refused_before_it_leaves(tmp_path: Path) -> None:
+def test_call_is_refused_before_it_is_sent_when_the_database_is_missing(tmp_path: Path) -> None:
     with acme_server(tmp_path) as (server, upstream):
         customer = open_customer_now(server.database_path)
         with Session(server, customer) as session:
@@ -209,30 +209,28 @@ def test_without_the_database_a_call_is_refused_before_it_leaves(tmp_path: Path)
                     assert int(refused.headers["retry-after"]) > 0
             assert upstream.asked == []
             assert session.inference.chat().status_code == 200
-            assert len(session.check_books()) == 1
+            assert len(session.check_ledger()) == 1
 
 
-def test_a_capture_lands_when_the_database_is_back(tmp_path: Path) -> None:
+def test_capture_is_committed_when_the_database_is_back(tmp_path: Path) -> None:
     gate = two_words()
     with acme_server(tmp_path) as (server, upstream):
         upstream.say = lambda _: UpstreamReply(gate)
         customer = open_customer_now(server.database_path)
         with Session(server, customer) as session:
             with session.inference.stream() as running:
-                running.until("word1")
+                running.read_until("word1")
                 with moved_away(server.database_path):
                     gate.go.set()
-                    running.rest()
+                    running.read_rest()
             assert running.cost == Decimal("0.0503")
-            assert ended(server, customer).cost_pico == TRUE_PICO
-            session.check_books()
+            assert ended(server, customer).cost_pico == REPORTED_COST_PICO
+            session.check_ledger()
     assert list((tmp_path / "modelgates.db-spool").iterdir()) == []
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
-def test_a_capture_outlives_the_end_of_the_process_without_a_database(
-    tmp_path: Path, end: int
-) -> None:
+def test_capture_survives_the_end_of_a_process_without_a_database(tmp_path: Path, end: int) -> None:
     gate = two_words()
     with upstream_and_settings(tmp_path) as (upstream, settings):
         upstream.say = lambda _: UpstreamReply(gate)
@@ -242,26 +240,26 @@ def test_a_capture_outlives_the_end_of_the_process_without_a_database(
                 Session(server, customer, holds_open=True) as session,
                 session.inference.stream() as running,
             ):
-                running.until("word1")
+                running.read_until("word1")
                 with moved_away(server.database_path):
                     gate.go.set()
-                    running.rest()
+                    running.read_rest()
                     server.process.send_signal(end)
                     code = server.process.wait(DEADLINE_S)
         assert code == (0 if end == signal.SIGTERM else -end)
         assert len(list((tmp_path / "modelgates.db-spool").iterdir())) == 1
-        while not is_over(server, customer):
-            pass  # it lands although its hold could be called lost
+        while not is_past_expiry(server, customer):
+            pass  # the capture must be committed although its hold is past its expiry
         for _ in range(2):
             with mortal_server(tmp_path, **settings) as server:
-                one = ended(server, customer)
+                generation = ended(server, customer)
                 with Session(server, customer) as session:
-                    session.check_books()
-    assert (one.state, one.cost_pico) == (HoldState.CAPTURED, TRUE_PICO)
+                    session.check_ledger()
+    assert (generation.state, generation.cost_pico) == (HoldState.CAPTURED, REPORTED_COST_PICO)
     assert running.cost == Decimal("0.0503")
 
 
-def test_restarts_change_no_figure(tmp_path: Path) -> None:
+def test_figures_stay_the_same_after_restarts(tmp_path: Path) -> None:
     with running_upstream() as upstream:
         settings = configured(tmp_path, upstream.url)
         figures = set()
@@ -276,5 +274,5 @@ def test_restarts_change_no_figure(tmp_path: Path) -> None:
             ):
                 shown = ["/credits", "/activity", "/key", "/credits/holds"]
                 figures.add(tuple(session.viewer.http.get(path).text for path in shown))
-                session.check_books()
+                session.check_ledger()
         assert len(figures) == 1

@@ -1,4 +1,4 @@
-"""Calls that cannot be paid for: what they are told adds up, and no provider hears of them."""
+"""Calls that cannot be paid for: the figures in their errors add up, and no provider sees them."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -16,7 +16,7 @@ from tests.upstream import Gate, Upstream, UpstreamReply, answer, plain, usage
 
 Acme = tuple[RunningServer, Upstream]
 SMALL = DOLLAR // 2
-WRITTEN = Decimal("0.01")
+OUTPUT_RATE = Decimal("0.01")
 
 
 @pytest.fixture(scope="module")
@@ -27,22 +27,22 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
 
 @pytest.fixture
 def upstream(acme: Acme) -> Upstream:
-    _, found = acme
-    found.asked.clear()
-    found.say = lambda _: plain(answer("hi", usage(3, 5)))
-    return found
+    _, running = acme
+    running.asked.clear()
+    running.say = lambda _: plain(answer("hi", usage(3, 5)))
+    return running
 
 
 @pytest.fixture
 def small(acme: Acme) -> Iterator[Session]:
-    """A customer with half a dollar, where the longest answer costs more than one."""
+    """A customer with half a dollar; the longest response costs more than a dollar."""
     server, _ = acme
     with Session(server, open_customer_now(server.database_path, SMALL)) as session:
         yield session
 
 
 def check_refusal(refused: httpx.Response, session: Session, status: int = 402) -> Any:
-    """Its metadata, where it has one that stays as it is documented."""
+    """Checks that an error has its documented shape; returns its metadata."""
     assert refused.status_code == status
     body = read(refused.text)
     assert list(body) == ["error", "user_id"]
@@ -57,15 +57,17 @@ def check_refusal(refused: httpx.Response, session: Session, status: int = 402) 
 
 
 def check_arithmetic(metadata: Any, max_tokens: int) -> None:
-    """What was asked for less the output is the input; what is left pays for so much output."""
-    reading = metadata["requested_usd"] - max_tokens * WRITTEN
-    assert 0 < reading < Decimal("0.1")
+    """Requested less output is the input; available less input pays for the affordable tokens."""
+    input_usd = metadata["requested_usd"] - max_tokens * OUTPUT_RATE
+    assert 0 < input_usd < Decimal("0.1")
     assert metadata["requested_tokens"] == max_tokens
-    affordable = (metadata["available_usd"] - reading) // WRITTEN
+    affordable = (metadata["available_usd"] - input_usd) // OUTPUT_RATE
     assert metadata["affordable_tokens"] == max(0, affordable)
 
 
-def test_too_many_tokens_are_told_how_many_would_do(small: Session, upstream: Upstream) -> None:
+def test_refusal_has_the_affordable_tokens_when_max_tokens_is_too_high(
+    small: Session, upstream: Upstream
+) -> None:
     refused = small.inference.chat(max_tokens=100)
     metadata = check_refusal(refused, small)
     check_arithmetic(metadata, max_tokens=100)
@@ -81,13 +83,15 @@ def test_too_many_tokens_are_told_how_many_would_do(small: Session, upstream: Up
     assert refused.headers["x-should-retry"] == "false"
     assert "retry-after" not in refused.headers
     assert upstream.asked == []
-    # What it is told is true to the token; a digit less makes the body, and so its price, smaller.
+    # The figure is exact. Its body has a digit less than the first, which lowers the price: + 2.
     assert small.inference.chat(max_tokens=affordable + 2).status_code == 402
     assert small.inference.chat(max_tokens=affordable).status_code == 200
-    assert small.check_books()[-1].cost_pico > 0
+    assert small.check_ledger()[-1].cost_pico > 0
 
 
-def test_a_prompt_too_dear_for_any_answer_is_told_so(acme: Acme, upstream: Upstream) -> None:
+def test_call_is_refused_when_its_prompt_alone_is_unaffordable(
+    acme: Acme, upstream: Upstream
+) -> None:
     server, _ = acme
     with Session(server, open_customer_now(server.database_path, DOLLAR // 50)) as session:
         refused = session.inference.chat("word " * 50)
@@ -99,7 +103,7 @@ def test_a_prompt_too_dear_for_any_answer_is_told_so(acme: Acme, upstream: Upstr
     assert upstream.asked == []
 
 
-def test_an_account_that_never_had_credits_is_told_so(acme: Acme, upstream: Upstream) -> None:
+def test_call_is_refused_when_the_account_never_had_credits(acme: Acme, upstream: Upstream) -> None:
     server, _ = acme
     with Session(server, open_customer_now(server.database_path, 0)) as session:
         refused = session.inference.chat()
@@ -113,7 +117,7 @@ def test_an_account_that_never_had_credits_is_told_so(acme: Acme, upstream: Upst
     assert upstream.asked == []
 
 
-def test_an_account_whose_credits_are_spent_is_told_so(small: Session, upstream: Upstream) -> None:
+def test_call_is_refused_when_the_credits_are_spent(small: Session, upstream: Upstream) -> None:
     assert small.inference.chat().status_code == 200
     empty(small)
     refused = small.inference.chat()
@@ -124,14 +128,14 @@ def test_an_account_whose_credits_are_spent_is_told_so(small: Session, upstream:
 
 
 def empty(session: Session) -> None:
-    """Take away what is left."""
+    """Takes away the rest of the credits."""
     console = Console(session.server.database_path.parent)
     shown = session.viewer.get("/credits")
     left = shown["total_credits"] - shown["total_usage"]
     console.call("credits", "adjust", session.customer.account_id, f"-{left}", "--json")
 
 
-def test_credits_that_running_calls_hold_are_told_to_come_back(
+def test_refusal_has_retry_after_when_running_calls_hold_the_credits(
     small: Session, upstream: Upstream
 ) -> None:
     [body] = plain(answer("hi", usage(3, 5))).pieces
@@ -154,15 +158,15 @@ def test_credits_that_running_calls_hold_are_told_to_come_back(
             "requests. Retry after in-flight requests settle, or add credits."
         )
         gate.go.set()
-        running.rest()
+        running.read_rest()
     upstream.say = lambda _: UpstreamReply([body], content_type="application/json")
     assert small.inference.chat().status_code == 200
     assert len(upstream.asked) == 2
-    small.check_books()
+    small.check_ledger()
 
 
 @pytest.mark.parametrize("reset", [None, "daily", "monthly"])
-def test_a_spent_limit_of_a_key_is_told_with_its_figures(
+def test_refusal_has_the_figures_of_a_spent_key_limit(
     small: Session, upstream: Upstream, reset: str | None
 ) -> None:
     key = small.new_key(limit=0.15, limit_reset=reset)
@@ -182,49 +186,53 @@ def test_a_spent_limit_of_a_key_is_told_with_its_figures(
     assert "Key limit exceeded" in read(refused.text)["error"]["message"]
     assert refused.headers["x-should-retry"] == "false"
     assert "retry-after" not in refused.headers
-    # Once more, and by itself: a limit that was passed stays passed.
+    # The call is refused again, and only with this key: a limit that is reached stays reached.
     assert key.chat(max_tokens=6).status_code == 403
     assert small.inference.chat(max_tokens=6).status_code == 200
     assert len(upstream.asked) == 2
 
 
-def test_a_limit_of_nothing_refuses_all_but_free_calls(small: Session, upstream: Upstream) -> None:
+def test_key_limit_of_zero_allows_only_free_calls(small: Session, upstream: Upstream) -> None:
     key = small.new_key(limit=0)
     check_refusal(key.chat(), small, 403)
     assert key.chat(model="free/large").status_code == 200
     assert len(upstream.asked) == 1
 
 
-def test_a_request_is_held_to_the_most_it_says_it_may_cost(
+def test_call_stays_within_the_maximum_cost_in_its_header(
     small: Session, upstream: Upstream
 ) -> None:
-    dear = {"X-ModelGates-Max-Cost": "0.1"}
-    refused = small.inference.chat(max_tokens=10, headers=dear)
+    max_cost = {"X-ModelGates-Max-Cost": "0.1"}
+    refused = small.inference.chat(max_tokens=10, headers=max_cost)
     metadata = check_refusal(refused, small)
     check_arithmetic(metadata, max_tokens=10)
     assert metadata["limit_source"] == "modelgates_max_cost"
     assert metadata["available_usd"] == Decimal("0.1")
     assert refused.headers["x-should-retry"] == "false"
     assert upstream.asked == []
-    assert small.inference.chat(headers=dear).status_code == 200
+    assert small.inference.chat(headers=max_cost).status_code == 200
     assert upstream.asked[0]["max_tokens"] < 10
     for text in ("-1", "much", "1e-1"):
-        wrong = small.inference.chat(headers={"X-ModelGates-Max-Cost": text})
-        assert wrong.status_code == 400
+        refused = small.inference.chat(headers={"X-ModelGates-Max-Cost": text})
+        assert refused.status_code == 400
 
 
-def test_a_free_model_needs_no_credits_and_still_no_debt(acme: Acme, upstream: Upstream) -> None:
+def test_free_model_can_be_called_without_credits(acme: Acme, upstream: Upstream) -> None:
     server, _ = acme
     with Session(server, open_customer_now(server.database_path, 0)) as session:
-        told = read(session.inference.chat(model="free/large").text)
-        assert told["usage"]["cost"] == 0
-        [one] = session.check_books()
-        assert (one.hold_pico, one.cost_pico, one.state.value) == (0, 0, "captured")
+        body = read(session.inference.chat(model="free/large").text)
+        assert body["usage"]["cost"] == 0
+        [generation] = session.check_ledger()
+        assert (generation.hold_pico, generation.cost_pico, generation.state.value) == (
+            0,
+            0,
+            "captured",
+        )
     assert upstream.asked[0]["max_tokens"] == 100
 
 
 @pytest.mark.parametrize("n", [1, 4])
-def test_call_with_the_affordable_tokens_of_a_402_works_whatever_its_choices(
+def test_call_with_the_affordable_tokens_of_a_402_succeeds_for_any_n(
     n: int, acme: Acme, upstream: Upstream
 ) -> None:
     server, _ = acme
@@ -238,7 +246,7 @@ def test_call_with_the_affordable_tokens_of_a_402_works_whatever_its_choices(
         assert session.inference.chat(max_tokens=affordable, n=n).status_code == 200
 
 
-def test_clients_that_match_on_the_other_brand_get_it(tmp_path: Path) -> None:
+def test_limit_source_starts_with_the_prefix_in_the_settings(tmp_path: Path) -> None:
     with running_server(tmp_path, MODELGATES_LIMIT_SOURCE_PREFIX="openrouter") as server:
         customer = open_customer_now(server.database_path, 0)
         with Session(server, customer) as session:

@@ -1,4 +1,4 @@
-"""Official clients call models on the running server: what they are told is on the books."""
+"""Official clients call models on the running server; their costs match the ledger."""
 
 import json
 import os
@@ -28,7 +28,7 @@ NODE_CLIENTS = ("openrouter_sdk.mjs", "ai_sdk.mjs")
 
 
 def run(command: list[str], server: RunningServer, customer: Customer, **more: str) -> Any:
-    """What a client prints last, as JSON."""
+    """Runs a client; returns the last line that it prints, as JSON."""
     done = subprocess.run(
         [*command, server.api, customer.inference],
         env={**os.environ, **more},
@@ -42,39 +42,41 @@ def run(command: list[str], server: RunningServer, customer: Customer, **more: s
 
 
 def check_money(server: RunningServer, customer: Customer, generations: list[Any]) -> None:
-    """Receipt lines = cost = usage entry = what GET /credits moved by, as exact decimals."""
+    """Checks that receipt lines = cost = usage entry = change of `GET /credits`, exactly."""
     assert generations
     total = Decimal(0)
     with http_client(base_url=server.api) as http:
-        for told in generations:
-            answer = http.get(
-                f"/generation?id={told['id']}",
+        for generation in generations:
+            response = http.get(
+                f"/generation?id={generation['id']}",
                 headers={"Authorization": f"Bearer {customer.viewer}"},
             )
-            shown = json.loads(answer.text, parse_float=Decimal, parse_int=Decimal)["data"]
+            shown = json.loads(response.text, parse_float=Decimal, parse_int=Decimal)["data"]
             lines = sum((Decimal(line["amount"]) for line in shown["lines"]), Decimal(0))
-            assert lines == shown["total_cost"] == shown["usage"] == Decimal(told["cost"]), told
+            assert lines == shown["total_cost"] == shown["usage"] == Decimal(generation["cost"]), (
+                generation
+            )
             total += shown["total_cost"]
-        answer = http.get("/credits", headers={"Authorization": f"Bearer {customer.management}"})
-    used = json.loads(answer.text, parse_float=Decimal, parse_int=Decimal)["data"]["total_usage"]
+        response = http.get("/credits", headers={"Authorization": f"Bearer {customer.management}"})
+    used = json.loads(response.text, parse_float=Decimal, parse_int=Decimal)["data"]["total_usage"]
     assert used == total > 0
 
 
 @pytest.mark.parametrize("client", PYTHON_CLIENTS)
-def test_a_python_client_is_charged_what_it_is_told(
+def test_python_client_is_charged_the_cost_that_it_reports(
     client: str, server: RunningServer, customer: Customer
 ) -> None:
-    script, apart = PYTHON_CLIENTS[client]
-    place = "" if apart is None else str(SDKS / apart)
-    told = run([sys.executable, str(HERE / script)], server, customer, PYTHONPATH=place)
-    check_money(server, customer, told["generations"])
+    script, folder = PYTHON_CLIENTS[client]
+    path = "" if folder is None else str(SDKS / folder)
+    output = run([sys.executable, str(HERE / script)], server, customer, PYTHONPATH=path)
+    check_money(server, customer, output["generations"])
 
 
 @pytest.mark.parametrize("script", NODE_CLIENTS)
-def test_a_node_client_is_charged_what_it_is_told(
+def test_node_client_is_charged_the_cost_that_it_reports(
     script: str, server: RunningServer, customer: Customer
 ) -> None:
     if not (NODE / "node_modules").is_dir() and not os.environ.get("CI"):
-        pytest.skip("there is no Node 20 or newer on this machine; CI demands these")
-    told = run(["node", str(NODE / script)], server, customer)
-    check_money(server, customer, told["generations"])
+        pytest.skip("Node 20 or newer is not installed; CI requires it")
+    output = run(["node", str(NODE / script)], server, customer)
+    check_money(server, customer, output["generations"])

@@ -17,7 +17,7 @@ from tests.server import RunningServer, open_customer_now
 from tests.upstream import UpstreamReply, answer, plain, story, usage
 
 SLOW_S = 7
-"""Above the 5 s that OpenRouter's clients for Python wait for a byte."""
+"""Longer than the 5 s that OpenRouter's Python clients wait for a byte."""
 
 SCRIPT = Path(__file__).parent / "clients" / "waiting.py"
 SDKS = Path(sys.prefix) / "sdks"
@@ -28,46 +28,49 @@ CLIENTS = {
     ("openrouter", "0.11.46"): "openrouter-0.11.46",
     ("langchain-openrouter", "0.2.9"): "langchain-openrouter-0.2.9",
 }
-HEARD = {"plain": "hi", "stream": "word0 word1 word2 word3 word4 "}
+RESPONSES = {"plain": "hi", "stream": "word0 word1 word2 word3 word4 "}
 
 
 def answer_slowly(body: Any) -> UpstreamReply:
-    """Nothing at all, not even a head, for seven seconds."""
+    """Sends nothing, not even a head, for `SLOW_S` seconds."""
     time.sleep(SLOW_S)
     return UpstreamReply(story()) if body.get("stream") else plain(answer("hi", usage(3, 5)))
 
 
-def listen(server: RunningServer, client: tuple[str, str]) -> None:
-    """Two calls of one client on an account of its own."""
+def check_client(server: RunningServer, client: tuple[str, str]) -> None:
+    """Two calls of one client, which has its own account."""
     name, expected = client
     customer = open_customer_now(server.database_path)
-    apart = CLIENTS[client]
+    folder = CLIENTS[client]
     done = subprocess.run(
         [sys.executable, SCRIPT, name, server.api, customer.inference, "acme/large"],
-        env={**os.environ, "PYTHONPATH": "" if apart is None else str(SDKS / apart)},
+        env={**os.environ, "PYTHONPATH": "" if folder is None else str(SDKS / folder)},
         capture_output=True,
         text=True,
         timeout=DEADLINE_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr + server.log_path.read_text()[-4000:]
-    assert json.loads(done.stdout) == {"version": expected, **HEARD}
+    assert json.loads(done.stdout) == {"version": expected, **RESPONSES}
     with Session(server, customer) as session:
-        generations = session.check_books()
+        generations = session.check_ledger()
         assert session.viewer.get("/credits/holds") == []
-    ends = [(one.state, one.cancelled, one.error, one.streamed) for one in generations]
+    ends = [
+        (generation.state, generation.cancelled, generation.error, generation.streamed)
+        for generation in generations
+    ]
     assert sorted(ends) == [
         (HoldState.CAPTURED, False, None, False),
         (HoldState.CAPTURED, False, None, True),
     ]
 
 
-def test_clients_get_the_answer_of_a_slow_model_for_one_call_and_one_charge(
+def test_clients_get_the_response_of_a_slow_model_for_one_charge(
     tmp_path: Path,
 ) -> None:
     with acme_server(tmp_path) as (server, upstream), ThreadPoolExecutor(len(CLIENTS)) as pool:
         upstream.say = answer_slowly
-        for heard in [pool.submit(listen, server, client) for client in CLIENTS]:
-            heard.result()
+        for check in [pool.submit(check_client, server, client) for client in CLIENTS]:
+            check.result()
         assert len(upstream.asked) == 2 * len(CLIENTS)
         assert "Traceback" not in server.log_path.read_text()

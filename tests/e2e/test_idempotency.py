@@ -1,4 +1,4 @@
-"""`Idempotency-Key` over HTTP: what SDKs that retry are told, and that they are billed once."""
+"""`Idempotency-Key` over HTTP: SDKs that retry get the right response and are charged once."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ from tests.upstream import (
 
 Acme = tuple[RunningServer, Upstream]
 ONCE = {"Idempotency-Key": "6f1c9a8e-once"}
-TRUE = Decimal("0.0503")
+REPORTED_COST = Decimal("0.0503")
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +37,10 @@ def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
 
 @pytest.fixture
 def upstream(acme: Acme) -> Upstream:
-    _, found = acme
-    found.asked.clear()
-    found.say = lambda _: plain(answer("hi", usage(3, 5)))
-    return found
+    _, running = acme
+    running.asked.clear()
+    running.say = lambda _: plain(answer("hi", usage(3, 5)))
+    return running
 
 
 @pytest.fixture
@@ -51,21 +51,21 @@ def session(acme: Acme) -> Iterator[Session]:
 
 
 def check_conflict(refused: httpx.Response, status: int) -> None:
-    """It has our one shape, and says whether to come back: exactly one of the two headers."""
+    """A conflict is a regular error. Exactly one of two headers says whether to retry."""
     assert refused.status_code == status
     assert read(refused.text)["error"]["code"] == status
     assert ("retry-after" in refused.headers) != ("x-should-retry" in refused.headers)
     assert refused.headers.get("x-should-retry", "false") == "false"
 
 
-def test_a_retried_call_gets_the_same_answer_and_is_billed_once(
+def test_repeated_call_gets_the_same_response_and_is_charged_once(
     session: Session, upstream: Upstream
 ) -> None:
     first = session.inference.chat(headers=ONCE)
     assert first.status_code == 200
     assert "idempotent-replayed" not in first.headers
     for _ in range(5):
-        fresh = Client(session.server.api, session.customer.inference)  # any worker may take it
+        fresh = Client(session.server.api, session.customer.inference)  # any worker may serve it
         with fresh.http:
             again = fresh.chat(headers=ONCE)
         assert (again.status_code, again.content) == (200, first.content)
@@ -73,11 +73,11 @@ def test_a_retried_call_gets_the_same_answer_and_is_billed_once(
         assert again.headers["x-generation-id"] == first.headers["x-generation-id"]
         assert again.headers["content-type"] == first.headers["content-type"]
     assert len(upstream.asked) == 1
-    assert session.viewer.get("/credits")["total_usage"] == TRUE
-    assert len(session.check_books()) == 1
+    assert session.viewer.get("/credits")["total_usage"] == REPORTED_COST
+    assert len(session.check_ledger()) == 1
 
 
-def test_the_retry_of_a_call_that_runs_is_told_to_come_back(
+def test_repeat_of_a_running_call_is_refused_with_retry_after(
     session: Session, upstream: Upstream
 ) -> None:
     gate = Gate([], list(plain(answer("hi", usage(3, 5))).pieces))
@@ -92,52 +92,54 @@ def test_the_retry_of_a_call_that_runs_is_told_to_come_back(
         assert first.result().status_code == 200
     assert session.inference.chat(headers=ONCE).content == first.result().content
     assert len(upstream.asked) == 1
-    session.check_books()
+    session.check_ledger()
 
 
-def test_other_request_under_the_same_key_is_refused(session: Session, upstream: Upstream) -> None:
+def test_other_request_under_the_same_idempotency_key_is_refused(
+    session: Session, upstream: Upstream
+) -> None:
     assert session.inference.chat(headers=ONCE).status_code == 200
-    for members in ({"text": "other"}, {"max_tokens": 7}, {"stream": True}):
-        refused = session.inference.chat(headers=ONCE, **members)
+    for parameters in ({"text": "other"}, {"max_tokens": 7}, {"stream": True}):
+        refused = session.inference.chat(headers=ONCE, **parameters)
         assert refused.status_code == 422
         assert "another request" in read(refused.text)["error"]["message"]
     assert len(upstream.asked) == 1
-    session.check_books()
+    session.check_ledger()
 
 
-def test_the_same_text_from_another_key_is_another_call(
+def test_same_idempotency_key_with_another_api_key_is_another_call(
     acme: Acme, session: Session, upstream: Upstream
 ) -> None:
     server, _ = acme
     with Session(server, open_customer_now(server.database_path)) as stranger:
-        answers = [
+        responses = [
             client.chat(headers=ONCE)
             for client in (session.inference, session.new_key(), stranger.inference)
         ]
-        assert {one.status_code for one in answers} == {200}
-        assert len({one.headers["x-generation-id"] for one in answers}) == 3
+        assert {response.status_code for response in responses} == {200}
+        assert len({response.headers["x-generation-id"] for response in responses}) == 3
         assert len(upstream.asked) == 3
-        stranger.check_books()
-    assert session.viewer.get("/credits")["total_usage"] == 2 * TRUE
+        stranger.check_ledger()
+    assert session.viewer.get("/credits")["total_usage"] == 2 * REPORTED_COST
 
 
-def test_a_stream_is_neither_billed_nor_made_twice(session: Session, upstream: Upstream) -> None:
+def test_stream_is_neither_sent_nor_charged_twice(session: Session, upstream: Upstream) -> None:
     gate = Gate(story()[:2], story()[2:])
     upstream.say = lambda _: UpstreamReply(gate)
     with session.inference.stream(headers=ONCE) as first:
-        first.until("word1")
+        first.read_until("word1")
         check_conflict(session.inference.chat(stream=True, headers=ONCE), 409)
         gate.go.set()
-        first.rest()
+        first.read_rest()
     refused = session.inference.chat(stream=True, headers=ONCE)
     check_conflict(refused, 409)
     assert refused.headers["x-should-retry"] == "false"
     assert first.id in read(refused.text)["error"]["message"]
     assert len(upstream.asked) == 1
-    assert len(session.check_books()) == 1
+    assert len(session.check_ledger()) == 1
 
 
-def test_a_call_that_failed_for_nothing_may_be_made_again(
+def test_failed_call_that_cost_nothing_can_be_made_again(
     session: Session, upstream: Upstream
 ) -> None:
     good = upstream.say
@@ -149,28 +151,28 @@ def test_a_call_that_failed_for_nothing_may_be_made_again(
     assert first.status_code == 200
     assert session.inference.chat(headers=ONCE).content == first.content
     assert len(upstream.asked) == 3
-    assert [one.state.value for one in session.check_books()].count("captured") == 1
-    assert session.viewer.get("/credits")["total_usage"] == TRUE
+    assert [generation.state.value for generation in session.check_ledger()].count("captured") == 1
+    assert session.viewer.get("/credits")["total_usage"] == REPORTED_COST
 
 
-def test_twenty_at_once_are_one_call(session: Session, upstream: Upstream) -> None:
-    def ask(_: Any) -> httpx.Response:
+def test_twenty_simultaneous_repeats_are_one_call(session: Session, upstream: Upstream) -> None:
+    def call(_: Any) -> httpx.Response:
         return session.inference.chat(headers=ONCE)
 
     with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(ask, range(20)))
+        responses = list(pool.map(call, range(20)))
     assert len(upstream.asked) == 1
-    assert {one.status_code for one in answers} <= {200, 409}
-    assert len({one.content for one in answers if one.status_code == 200}) == 1
-    for one in answers:
-        if one.status_code == 409:
-            check_conflict(one, 409)
-    assert session.viewer.get("/credits")["total_usage"] == TRUE
-    assert len(session.check_books()) == 1
+    assert {response.status_code for response in responses} <= {200, 409}
+    assert len({response.content for response in responses if response.status_code == 200}) == 1
+    for response in responses:
+        if response.status_code == 409:
+            check_conflict(response, 409)
+    assert session.viewer.get("/credits")["total_usage"] == REPORTED_COST
+    assert len(session.check_ledger()) == 1
 
 
 @pytest.mark.parametrize("text", ["", "x" * 256])
-def test_a_key_that_cannot_be_kept_is_refused(
+def test_call_is_refused_when_its_idempotency_key_has_a_bad_length(
     session: Session, upstream: Upstream, text: str
 ) -> None:
     refused = session.inference.chat(headers={"Idempotency-Key": text})
@@ -189,4 +191,4 @@ def test_stored_response_survives_a_restart(tmp_path: Path) -> None:
         with running_server(tmp_path, **settings) as server, Session(server, customer) as session:
             assert session.inference.chat(headers=ONCE).content == first.content
             assert len(upstream.asked) == 1
-            assert len(session.check_books()) == 1
+            assert len(session.check_ledger()) == 1

@@ -1,4 +1,4 @@
-"""How the server starts, ends, and starts again after it was killed."""
+"""The server starts, stops, and starts again after it was killed."""
 
 import ctypes
 import os
@@ -25,7 +25,9 @@ _PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE = 24, 1
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_what_was_begun_is_answered_before_the_end(tmp_path: Path, stop: int) -> None:
+def test_request_in_progress_is_completed_before_the_server_stops(
+    tmp_path: Path, stop: int
+) -> None:
     body = b'{"name": "just in time"}'
     with running_server(tmp_path) as server:
         customer = open_customer_now(server.database_path)
@@ -56,7 +58,7 @@ def status_of(client: Wire) -> int:
     return answer.status
 
 
-def test_no_answer_is_lost_or_wrong_when_the_server_ends_under_load(tmp_path: Path) -> None:
+def test_no_response_is_lost_when_the_server_stops_under_load(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
         customer = open_customer_now(server.database_path)
         load = Load(server.url, server.process, customer.management)
@@ -68,7 +70,7 @@ def test_no_answer_is_lost_or_wrong_when_the_server_ends_under_load(tmp_path: Pa
     assert "Traceback" not in server.log_path.read_text()
 
 
-def test_the_grace_has_an_end(tmp_path: Path) -> None:
+def test_unfinished_request_is_cut_off_when_the_grace_period_ends(tmp_path: Path) -> None:
     with running_server(tmp_path, MODELGATES_SHUTDOWN_GRACE_S="1") as server:
         customer = open_customer_now(server.database_path)
         with wire(server.url) as client:
@@ -87,7 +89,7 @@ def test_the_grace_has_an_end(tmp_path: Path) -> None:
     assert "Traceback" not in server.log_path.read_text()
 
 
-def test_a_second_interrupt_ends_it_at_once(tmp_path: Path) -> None:
+def test_second_interrupt_stops_the_server_at_once(tmp_path: Path) -> None:
     with running_server(tmp_path) as server, wire(server.url) as client:
         customer = open_customer_now(server.database_path)
         client.send(
@@ -107,8 +109,8 @@ def test_a_second_interrupt_ends_it_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("moment", ["the database is there", "it listens"])
-def test_ending_while_it_starts_leaves_nothing_behind(
+@pytest.mark.parametrize("moment", ["the database exists", "the server listens"])
+def test_server_leaves_nothing_behind_when_it_is_stopped_while_starting(
     tmp_path: Path, workers: str, moment: str
 ) -> None:
     console, temporary = Console(tmp_path), tmp_path / "tmp"
@@ -116,20 +118,20 @@ def test_ending_while_it_starts_leaves_nothing_behind(
     console.environment["TMPDIR"] = str(temporary)
     with console.start("serve", "--port", "0", "--workers", workers) as process:
         assert process.stdout is not None
-        if moment == "the database is there":
+        if moment == "the database exists":
             wait_until(console.path.exists, process)
-        elif moment == "it listens":
+        elif moment == "the server listens":
             assert process.stdout.readline()
         process.terminate()
-        _, told = process.communicate(timeout=DEADLINE_S)
+        _, stderr = process.communicate(timeout=DEADLINE_S)
     assert process.returncode in {0, -signal.SIGTERM}
-    assert "Traceback" not in told
+    assert "Traceback" not in stderr
     assert list(temporary.iterdir()) == []
     with running_server(tmp_path) as server:
         assert serves(server, open_customer_now(server.database_path))
 
 
-def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
+def test_acknowledged_keys_survive_a_kill(tmp_path: Path) -> None:
     console = Console(tmp_path)
     console.environment["TMPDIR"] = str(tmp_path)  # a killed server cannot clean up
     acknowledged: set[str] = set()
@@ -159,7 +161,7 @@ def foreign_database(console: Console) -> None:
         connection.execute("create table recipe (name text)")
 
 
-def no_database(console: Console) -> None:
+def not_a_database(console: Console) -> None:
     console.path.write_bytes(b"once upon a time " * 1000)
 
 
@@ -174,7 +176,7 @@ def no_folder(console: Console) -> None:
     console.environment["MODELGATES_DATABASE_URL"] = "sqlite:///no/such/folder/modelgates.db"
 
 
-def a_folder(console: Console) -> None:
+def folder_as_database(console: Console) -> None:
     console.path.mkdir()
 
 
@@ -196,15 +198,15 @@ def foreign_address(console: Console) -> None:
 
 
 DATABASES: dict[Callable[[Console], None], str] = {
-    newer_schema: "opened by a newer ModelGates",
+    newer_schema: "a newer ModelGates has migrated it",
     foreign_database: "the SQLite database of another program",
-    no_database: "damaged or not a database",
+    not_a_database: "damaged or not a database",
     damaged_database: "damaged or not a database",
     no_folder: "no/such/folder does not exist",
-    a_folder: "cannot be opened",
+    folder_as_database: "cannot be opened",
 }
 
-PLACES: dict[Callable[[Console], None], str] = {
+LOCATIONS: dict[Callable[[Console], None], str] = {
     read_only_folder: "writable",
     read_only_file: "writable",
     unknown_host: "Cannot listen on no-such-host.invalid, port 0",
@@ -212,31 +214,31 @@ PLACES: dict[Callable[[Console], None], str] = {
 }
 
 
-@pytest.mark.parametrize("spoil", DATABASES, ids=lambda spoil: spoil.__name__)
-def test_a_database_that_cannot_be_used_is_told_in_one_line(
-    tmp_path: Path, spoil: Callable[[Console], None]
+@pytest.mark.parametrize("damage", DATABASES, ids=lambda damage: damage.__name__)
+def test_unusable_database_is_reported_in_one_line(
+    tmp_path: Path, damage: Callable[[Console], None]
 ) -> None:
     console = Console(tmp_path)
-    spoil(console)
-    assert DATABASES[spoil] in console.call("serve", "--port", "0").refusal
+    damage(console)
+    assert DATABASES[damage] in console.call("serve", "--port", "0").refusal
 
 
-@pytest.mark.parametrize("spoil", PLACES, ids=lambda spoil: spoil.__name__)
-def test_a_place_that_cannot_be_used_is_told_in_one_line(
-    tmp_path: Path, spoil: Callable[[Console], None]
+@pytest.mark.parametrize("damage", LOCATIONS, ids=lambda damage: damage.__name__)
+def test_unusable_folder_or_address_is_reported_in_one_line(
+    tmp_path: Path, damage: Callable[[Console], None]
 ) -> None:
     console = Console(tmp_path)
-    spoil(console)
+    damage(console)
     try:
         with console.start("serve", "--port", "0", preexec_fn=obey_permissions) as process:
-            out, told = process.communicate(timeout=DEADLINE_S)
+            stdout, stderr = process.communicate(timeout=DEADLINE_S)
     finally:
         tmp_path.chmod(0o755)
-    assert PLACES[spoil] in Ended(process.returncode, out, told).refusal
+    assert LOCATIONS[damage] in Ended(process.returncode, stdout, stderr).refusal
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_port_in_use_is_told_in_one_line(tmp_path: Path, workers: str) -> None:
+def test_port_in_use_is_reported_in_one_line(tmp_path: Path, workers: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         refusal = Console(tmp_path).run("serve", "--port", port, "--workers", workers).refusal
@@ -246,7 +248,7 @@ def test_a_port_in_use_is_told_in_one_line(tmp_path: Path, workers: str) -> None
     )
 
 
-def test_a_locked_database_is_told_in_one_line(tmp_path: Path) -> None:
+def test_locked_database_is_reported_in_one_line(tmp_path: Path) -> None:
     console = Console(tmp_path)
     console.call("db", "migrate")
     with closing(sqlite3.connect(console.path)) as connection:
@@ -255,6 +257,6 @@ def test_a_locked_database_is_told_in_one_line(tmp_path: Path) -> None:
 
 
 def obey_permissions() -> None:
-    """Root may write everywhere. In a child, take that away, on systems where one can."""
+    """Takes the right to write anywhere from root in a child process, on systems that allow it."""
     if os.geteuid() == 0:
         ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""What the server writes down, and what it never does."""
+"""The server's log lines, and the secrets that they never contain."""
 
 import json
 import sqlite3
@@ -19,20 +19,20 @@ LAST = request("GET /healthz", None, "Connection: close")
 
 
 def lines_of(text: str) -> list[dict[str, Any]]:
-    """Every line must be an object that says what, how grave and when."""
+    """The lines of a log. Each must be an object with its event, level and time."""
     lines = [json.loads(line) for line in text.splitlines()]
     assert all({"event", "level", "timestamp"} <= line.keys() for line in lines)
     return lines
 
 
-def holds(text: str, key: str) -> bool:
-    """Whether any part of the secret is in it."""
+def contains_secret(text: str, key: str) -> bool:
+    """Whether a text contains any part of a key's secret."""
     secret = key.removeprefix(PREFIX)
     return any(secret[at : at + 12] in text for at in range(len(secret) - 12))
 
 
-def everywhere(key: str) -> list[bytes]:
-    """Requests, good and bad, that carry a key where it belongs and where it does not."""
+def requests_with(key: str) -> list[bytes]:
+    """Good and bad requests that have a key in the right place and in wrong ones."""
     name = json.dumps({"name": key}).encode()
     return [
         request("GET /api/v1/credits", key),
@@ -54,8 +54,8 @@ def everywhere(key: str) -> list[bytes]:
     ]
 
 
-def spoil(database_path: Path, key_hash: str, kind: str) -> None:
-    """Write what no code of ours can read."""
+def damage(database_path: Path, key_hash: str, kind: str) -> None:
+    """Writes a kind of key that the server cannot read."""
     with closing(sqlite3.connect(database_path)) as connection:
         connection.execute("pragma ignore_check_constraints = on")
         connection.execute("update api_key set kind = ? where hash = ?", (kind, key_hash))
@@ -63,18 +63,18 @@ def spoil(database_path: Path, key_hash: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("level", ["debug", "info"])
-def test_no_key_is_ever_logged(tmp_path: Path, level: str) -> None:
+def test_keys_are_never_logged(tmp_path: Path, level: str) -> None:
     with running_server(tmp_path, MODELGATES_LOG_LEVEL=level) as server:
         acme = open_customer_now(server.database_path)
         keys = [acme.management, acme.inference, acme.viewer]
         for key in keys:
-            for data in everywhere(key):
+            for data in requests_with(key):
                 exchange(server.url, data + LAST)
         [created, _] = exchange(
             server.url, request("POST /api/v1/keys", acme.management, body=b'{"name": "a"}') + LAST
         )
         keys.append(created.json["key"])
-        spoil(server.database_path, created.json["data"]["hash"], f"a ({keys[-1]})")
+        damage(server.database_path, created.json["data"]["hash"], f"a ({keys[-1]})")
         [failed, _] = exchange(
             server.url, request("GET /api/v1/key", keys[-1], f"X-Request-Id: {keys[-1]}") + LAST
         )
@@ -94,7 +94,7 @@ def test_no_key_is_ever_logged(tmp_path: Path, level: str) -> None:
         assert unavailable.status == 503
         (tmp_path / "moved.db").rename(server.database_path)
     text = server.log_path.read_text()
-    assert not any(holds(text, key) for key in keys)
+    assert not any(contains_secret(text, key) for key in keys)
     [error] = [line for line in lines_of(text) if line["level"] == "error"]
     assert error["request_id"] == f"{PREFIX}[redacted]"
     assert f"a ({PREFIX}[redacted])" in error["exception"]
@@ -102,22 +102,22 @@ def test_no_key_is_ever_logged(tmp_path: Path, level: str) -> None:
     assert "moved or replaced" in warning["reason"]
 
 
-def test_bad_requests_do_not_fill_the_log(tmp_path: Path) -> None:
+def test_bad_requests_are_not_logged(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
         acme = open_customer_now(server.database_path)
         before = server.log_path.stat().st_size
-        for data in everywhere(acme.management) * 10:
+        for data in requests_with(acme.management) * 10:
             exchange(server.url, data + LAST)
         assert server.log_path.stat().st_size == before
 
 
-def test_the_least_important_level_is_a_setting(tmp_path: Path) -> None:
+def test_log_has_only_lines_at_or_above_the_level_of_the_setting(tmp_path: Path) -> None:
     with running_server(tmp_path, MODELGATES_LOG_LEVEL="error") as server:
         assert exchange(server.url, LAST)[0].status == 200
     assert server.log_path.read_text() == ""
 
 
-_SPEAK = """
+_LOG_SECRETS = """
 import asyncio, logging, sys, warnings
 import structlog
 from modelgates_server.telemetry import logs
@@ -144,26 +144,26 @@ library.info("with a stack too %s", key, stack_info=True)
 log.debug("not written")
 
 
-async def forget() -> None:
+async def fail() -> None:
     asyncio.get_running_loop().call_exception_handler({"message": key, "handle": [key]})
 
 
-asyncio.run(forget())
+asyncio.run(fail())
 """
 
 
-def test_secrets_are_redacted_wherever_they_stand_in_a_line(acme_key: str) -> None:
-    spoken = subprocess.run(
-        [sys.executable, "-c", _SPEAK, acme_key],
+def test_secrets_are_redacted_anywhere_in_a_line(acme_key: str) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", _LOG_SECRETS, acme_key],
         capture_output=True,
         text=True,
         check=True,
         timeout=DEADLINE_S,
     )
-    assert spoken.stdout == ""
-    assert not holds(spoken.stderr, acme_key)
-    assert "some-other-token" not in spoken.stderr
-    events = [line["event"] for line in lines_of(spoken.stderr)]
+    assert process.stdout == ""
+    assert not contains_secret(process.stderr, acme_key)
+    assert "some-other-token" not in process.stderr
+    events = [line["event"] for line in lines_of(process.stderr)]
     assert len(events) == 12
     assert "arguments sk-mg-v1-[redacted] b'sk-mg-v1-[redacted]'" in events
 

@@ -1,4 +1,4 @@
-"""The official MCP client against a running server: the documentation, and an account."""
+"""The official MCP client against a running server, for the documentation and for an account."""
 
 import json
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from modelgates_server.docsite.model import ORIGIN
 from tests.deadlines import DEADLINE_S, async_http_client
 from tests.server import Customer, RunningServer, running_server
 
-# Spoken by today's clients, and without a handshake by those to come.
+# Clients of today start with a handshake ("legacy"), later ones do without it ("auto").
 MODES = ["legacy", "auto"]
 PING = b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}'
 JSON = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
@@ -49,17 +49,17 @@ def text_of(result: object) -> str:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_remaining_credits_are_found_first_and_can_be_read(
+async def test_search_for_remaining_credits_finds_their_page_first(
     server: RunningServer, mode: str
 ) -> None:
     async with docs_client(server.url, mode) as client:
         tools = (await client.list_tools()).tools
         assert [tool.name for tool in tools] == ["searchDocs", "getPage"]
-        found = text_of(await client.call_tool("searchDocs", {"query": "remaining credits"}))
-        first = found.splitlines()[1]
+        results = text_of(await client.call_tool("searchDocs", {"query": "remaining credits"}))
+        first = results.splitlines()[1]
         assert first == f"{server.url}/docs/{CREDITS}"
-        for named in (first, CREDITS):
-            page = text_of(await client.call_tool("getPage", {"path": named}))
+        for path in (first, CREDITS):
+            page = text_of(await client.call_tool("getPage", {"path": path}))
             assert page.startswith("# ")
             assert f"{server.api}/credits" in page
 
@@ -81,7 +81,7 @@ async def test_every_page_is_a_resource(server: RunningServer, mode: str) -> Non
 
 
 @pytest.mark.parametrize("path", ["/docs/_mcp/server", "/api/v1/mcp"])
-async def test_what_is_no_message_gets_a_protocol_error(
+async def test_body_that_is_not_a_message_gets_a_protocol_error(
     server: RunningServer, customer: Customer, path: str
 ) -> None:
     headers = {**JSON, "authorization": f"Bearer {customer.viewer}"}
@@ -92,22 +92,22 @@ async def test_what_is_no_message_gets_a_protocol_error(
             (b" " * 100_000, 413, -32600),
             (PING.replace(b"ping", b"no/such"), 200, -32601),
         ]:
-            answer = await client.post(path, content=body)
-            assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+            response = await client.post(path, content=body)
+            assert (response.status_code, response.json()["error"]["code"]) == (status, code)
         for method in ("GET", "DELETE"):
-            answer = await client.request(method, path)
-            assert (answer.status_code, answer.headers["allow"]) == (405, "OPTIONS, POST")
+            response = await client.request(method, path)
+            assert (response.status_code, response.headers["allow"]) == (405, "OPTIONS, POST")
         assert (await client.post(path, content=PING)).json()["result"] == {}
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_management_key_makes_a_key_that_works(
+async def test_management_key_creates_a_key_that_works(
     server: RunningServer, customer: Customer, mode: str
 ) -> None:
     async with account_client(server, customer.management, mode) as client:
-        made = await client.call_tool("create_key", {"name": "by an assistant", "limit": 0.5})
-        assert not made.is_error
-        created = json.loads(text_of(made))
+        result = await client.call_tool("create_key", {"name": "by an assistant", "limit": 0.5})
+        assert not result.is_error
+        created = json.loads(text_of(result))
         keys = json.loads(text_of(await client.call_tool("list_keys", {})))
         assert created["data"] in keys["data"]
     async with account_client(server, created["key"], mode) as client:
@@ -118,7 +118,7 @@ async def test_a_management_key_makes_a_key_that_works(
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_viewer_key_reads_the_credits_and_makes_nothing(
+async def test_viewer_key_reads_credits_and_cannot_create_keys(
     server: RunningServer, customer: Customer, mode: str
 ) -> None:
     async with account_client(server, customer.viewer, mode) as client:
@@ -129,21 +129,21 @@ async def test_a_viewer_key_reads_the_credits_and_makes_nothing(
         assert (await client.call_tool("create_key", {"name": "x"})).is_error
 
 
-async def test_a_receipt_is_read_with_the_key_that_paid(
+async def test_receipt_is_read_with_the_key_of_the_call(
     server: RunningServer, customer: Customer
 ) -> None:
     body = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "hi"}]}
     headers = {"authorization": f"Bearer {customer.inference}"}
     async with async_http_client(headers=headers) as http:
-        answer = await http.post(f"{server.api}/chat/completions", json=body)
-    assert answer.status_code == 200, answer.text
-    generation_id = answer.json()["id"]
+        response = await http.post(f"{server.api}/chat/completions", json=body)
+    assert response.status_code == 200, response.text
+    generation_id = response.json()["id"]
     async with account_client(server, customer.inference, "auto") as client:
         got = text_of(await client.call_tool("get_generation", {"id": generation_id}))
-    assert json.loads(got)["data"]["total_cost"] == answer.json()["usage"]["cost"]
+    assert json.loads(got)["data"]["total_cost"] == response.json()["usage"]["cost"]
 
 
-async def test_without_a_good_key_there_is_no_account(
+async def test_account_tools_are_refused_without_a_valid_key(
     server: RunningServer, customer: Customer
 ) -> None:
     unknown = customer.viewer[:-1] + ("0" if customer.viewer[-1] != "0" else "1")
@@ -153,13 +153,13 @@ async def test_without_a_good_key_there_is_no_account(
             ({"authorization": "Bearer x"}, "Missing Authentication header"),
             ({"authorization": f"Bearer {unknown}"}, "User not found."),
         ]:
-            answer = await client.post(f"{server.api}/mcp", content=PING, headers=headers)
-            assert answer.json() == {"error": {"message": message, "code": 401}}
-            assert answer.status_code == 401
-            assert answer.headers["www-authenticate"].startswith("Bearer ")
+            response = await client.post(f"{server.api}/mcp", content=PING, headers=headers)
+            assert response.json() == {"error": {"message": message, "code": 401}}
+            assert response.status_code == 401
+            assert response.headers["www-authenticate"].startswith("Bearer ")
 
 
-async def test_it_works_behind_a_path_prefix(tmp_path: Path) -> None:
+async def test_mcp_server_works_behind_a_path_prefix(tmp_path: Path) -> None:
     async with reverse_proxy("/llm") as (url, targets):
         with running_server(tmp_path, MODELGATES_PUBLIC_URL=url) as server:
             targets.append(server.url)
@@ -169,9 +169,9 @@ async def test_it_works_behind_a_path_prefix(tmp_path: Path) -> None:
 
 
 async def check_addresses(client: Client, url: str) -> None:
-    """All that is shown begins with `url`, and can be read by it."""
-    found = text_of(await client.call_tool("searchDocs", {"query": "credits"}))
-    addresses = [each.splitlines()[1] for each in found.split("\n\n")]
+    """All addresses start with `url`, and the client can read them."""
+    results = text_of(await client.call_tool("searchDocs", {"query": "credits"}))
+    addresses = [result.splitlines()[1] for result in results.split("\n\n")]
     assert addresses[0] == f"{url}/docs/{CREDITS}"
     assert all(address.startswith(f"{url}/docs") for address in addresses)
     page = text_of(await client.call_tool("getPage", {"path": f"{url}/docs/{CREDITS}"}))
@@ -183,18 +183,18 @@ async def check_addresses(client: Client, url: str) -> None:
 
 @asynccontextmanager
 async def reverse_proxy(prefix: str) -> AsyncIterator[tuple[str, list[str]]]:
-    """A proxy that takes `prefix` away: its address with it, and where to put the target's."""
+    """A proxy that removes `prefix`. Yields its URL, and a list for the URL of its target."""
     targets = list[str]()
 
     async def forward(request: web.Request) -> web.Response:
         target = targets[0] + request.path_qs.removeprefix(prefix)
         kept = {k: v for k, v in request.headers.items() if k.lower() != "host"}
         async with async_http_client() as client:
-            answer = await client.request(
+            response = await client.request(
                 request.method, target, headers=kept, content=await request.read()
             )
-        media_type = {"content-type": answer.headers.get("content-type", "text/plain")}
-        return web.Response(status=answer.status_code, body=answer.content, headers=media_type)
+        media_type = {"content-type": response.headers.get("content-type", "text/plain")}
+        return web.Response(status=response.status_code, body=response.content, headers=media_type)
 
     app = web.Application()
     app.router.add_route("*", f"{prefix}/{{rest:.*}}", forward)

@@ -1,4 +1,4 @@
-"""The clients that people have, unchanged, against the running server."""
+"""Published clients, unchanged, against the running server."""
 
 import os
 import subprocess
@@ -11,12 +11,12 @@ from tests.server import Customer, RunningServer
 
 HERE = Path(__file__).parent
 OLD = "0.11.46"
-OLD_PLACE = Path(sys.prefix) / "sdks" / f"openrouter-{OLD}"
+OLD_FOLDER = Path(sys.prefix) / "sdks" / f"openrouter-{OLD}"
 
 
-def run(script: str, server: RunningServer, customer: Customer, place: Path | None = None) -> str:
-    """Run a client in a process of its own; returns the version that it says it is."""
-    environment = {**os.environ, "PYTHONPATH": str(place or "")}
+def run(script: str, server: RunningServer, customer: Customer, folder: Path | None = None) -> str:
+    """Runs a client in a separate process; returns the version that it prints."""
+    environment = {**os.environ, "PYTHONPATH": str(folder or "")}
     arguments = [server.api, customer.management, customer.inference]
     done = subprocess.run(
         [sys.executable, str(HERE / script), *arguments],
@@ -30,18 +30,16 @@ def run(script: str, server: RunningServer, customer: Customer, place: Path | No
     return done.stdout.strip()
 
 
-def test_the_newest_openrouter_client_works_unchanged(
+def test_newest_openrouter_client_works_unchanged(
     server: RunningServer, customer: Customer
 ) -> None:
     assert run("sdk_openrouter.py", server, customer) == version("openrouter") != OLD
 
 
-def test_an_old_openrouter_client_works_unchanged(
-    server: RunningServer, customer: Customer
-) -> None:
-    assert OLD_PLACE.is_dir(), f"make setup-dev installs openrouter {OLD} there"
-    assert run("sdk_openrouter.py", server, customer, OLD_PLACE) == OLD
+def test_old_openrouter_client_works_unchanged(server: RunningServer, customer: Customer) -> None:
+    assert OLD_FOLDER.is_dir(), f"`make setup-dev` installs openrouter {OLD} there"
+    assert run("sdk_openrouter.py", server, customer, OLD_FOLDER) == OLD
 
 
-def test_the_modelgates_client_works(server: RunningServer, customer: Customer) -> None:
+def test_modelgates_client_works(server: RunningServer, customer: Customer) -> None:
     assert run("sdk_modelgates.py", server, customer) == version("modelgates")

@@ -1,4 +1,4 @@
-"""The server with a certificate: the one in `tls/`, whose README says how it was made."""
+"""The server with TLS. `tls/README.md` shows how the certificate was made."""
 
 import http.client
 import json
@@ -27,33 +27,33 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     }
     with running_server(tmp_path_factory.mktemp("server"), **settings) as running:
         yield running
-    told = [json.loads(line) for line in running.log_path.read_text().splitlines()]
-    assert [line for line in told if line["level"] != "info"] == []
+    log_lines = [json.loads(line) for line in running.log_path.read_text().splitlines()]
+    assert [line for line in log_lines if line["level"] != "info"] == []
 
 
-def trusting() -> ssl.SSLContext:
+def client_context() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=CERT)
 
 
-def test_a_client_that_checks_certificates_reads_its_credits(server: RunningServer) -> None:
+def test_client_that_checks_certificates_reads_its_credits(server: RunningServer) -> None:
     customer = open_customer_now(server.database_path)
     assert server.url.startswith("https://")
-    client = http_connection(server.url, trusting())
+    client = http_connection(server.url, client_context())
     try:
         for _ in range(3):
             headers = {"Authorization": f"Bearer {customer.management}"}
             client.request("GET", "/api/v1/credits", headers=headers)
-            answer = client.getresponse()
-            assert answer.status == 200
-            assert json.load(answer) == {"data": {"total_credits": 100, "total_usage": 0}}
+            response = client.getresponse()
+            assert response.status == 200
+            assert json.load(response) == {"data": {"total_credits": 100, "total_usage": 0}}
         client.request("POST", "/api/v1/keys", bytes(100_000), headers)
         assert client.getresponse().status == 413
     finally:
         client.close()
 
 
-def test_an_old_version_of_tls_is_refused(server: RunningServer) -> None:
-    old = trusting()
+def test_old_version_of_tls_is_refused(server: RunningServer) -> None:
+    old = client_context()
     old.set_ciphers("ALL:@SECLEVEL=0")
     with pytest.warns(DeprecationWarning, match="deprecated"):
         old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
@@ -64,41 +64,43 @@ def test_an_old_version_of_tls_is_refused(server: RunningServer) -> None:
 @pytest.mark.parametrize(
     "data", [request("GET /healthz"), bytes(1000), b"\x16\x03\x01\x02\x00\x01" + bytes(512)]
 )
-def test_what_is_no_tls_is_cut_off(server: RunningServer, data: bytes) -> None:
+def test_connection_without_tls_is_closed_without_a_response(
+    server: RunningServer, data: bytes
+) -> None:
     with raw(server) as client:
         client.sendall(data)
         answer = b"".join(iter(lambda: received(client), b""))
     assert b"HTTP" not in answer
 
 
-def test_a_bad_request_inside_tls_is_refused(server: RunningServer) -> None:
+def test_bad_request_over_tls_is_refused(server: RunningServer) -> None:
     for data, status in [(b"\x00\r\n", 400), (b"GET / HTTP/1.1\r\nA: " + b"x" * 99_999, 431)]:
-        with trusting().wrap_socket(raw(server), server_hostname="localhost") as client:
+        with client_context().wrap_socket(raw(server), server_hostname="localhost") as client:
             client.sendall(data)
-            answer = http.client.HTTPResponse(client)
-            answer.begin()
-            assert answer.status == status
+            response = http.client.HTTPResponse(client)
+            response.begin()
+            assert response.status == status
 
 
-def test_a_request_after_the_last_one_is_not_run(server: RunningServer) -> None:
+def test_request_after_connection_close_is_not_executed(server: RunningServer) -> None:
     customer = open_customer_now(server.database_path)
     last = request("GET /healthz", None, "Connection: close")
     more = request("POST /api/v1/keys", customer.management, body=b'{"name": "too late"}')
-    with trusting().wrap_socket(raw(server), server_hostname="localhost") as client:
+    with client_context().wrap_socket(raw(server), server_hostname="localhost") as client:
         client.sendall(last + more)
         assert b"too late" not in b"".join(iter(lambda: received(client), b""))
     listed = request("GET /api/v1/keys", customer.management, "Connection: close")
-    with trusting().wrap_socket(raw(server), server_hostname="localhost") as client:
+    with client_context().wrap_socket(raw(server), server_hostname="localhost") as client:
         client.sendall(listed)
         assert b"too late" not in b"".join(iter(lambda: received(client), b""))
 
 
-def test_a_client_that_never_says_hello_is_let_go(server: RunningServer) -> None:
-    with trusting().wrap_socket(raw(server), server_hostname="localhost") as client:
-        assert received(client) == b"", "closed after a second without a request"
+def test_client_that_sends_nothing_is_disconnected(server: RunningServer) -> None:
+    with client_context().wrap_socket(raw(server), server_hostname="localhost") as client:
+        assert received(client) == b"", "a second without a request closes the connection"
 
 
-def test_an_idle_client_does_not_hold_up_the_end_of_the_server(tmp_path: Path) -> None:
+def test_idle_client_does_not_delay_the_stop_of_the_server(tmp_path: Path) -> None:
     settings = {
         "MODELGATES_TLS_CERT": str(CERT),
         "MODELGATES_TLS_KEY": str(KEY),
@@ -106,7 +108,7 @@ def test_an_idle_client_does_not_hold_up_the_end_of_the_server(tmp_path: Path) -
     }
     with (
         running_server(tmp_path, **settings) as server,
-        trusting().wrap_socket(raw(server), server_hostname="localhost") as client,
+        client_context().wrap_socket(raw(server), server_hostname="localhost") as client,
     ):
         client.sendall(request("GET /healthz"))
         assert b"200 OK" in received(client)
@@ -115,7 +117,7 @@ def test_an_idle_client_does_not_hold_up_the_end_of_the_server(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("key", "why"),
+    ("key", "reason"),
     [
         ("locked.pem", "key"),
         ("other.pem", "mismatch"),
@@ -123,13 +125,13 @@ def test_an_idle_client_does_not_hold_up_the_end_of_the_server(tmp_path: Path) -
         ("nothing.pem", "No such file"),
     ],
 )
-def test_a_key_that_does_not_work_is_told_before_anything_starts(
-    tmp_path: Path, key: str, why: str
+def test_server_does_not_start_when_its_key_file_is_unusable(
+    tmp_path: Path, key: str, reason: str
 ) -> None:
     files = ["--tls-cert", str(CERT), "--tls-key", str(TLS / key)]
     refusal = Console(tmp_path).run("serve", "--port", "0", *files).refusal
     assert str(TLS / key) in refusal
-    assert why in refusal
+    assert reason in refusal
 
 
 def raw(server: RunningServer) -> socket.socket:

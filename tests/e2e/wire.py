@@ -1,4 +1,4 @@
-"""HTTP by hand: what no client library would send, and everything that comes back."""
+"""HTTP by hand: sends bytes that no client library sends, and reads every response."""
 
 import http.client
 import json
@@ -23,7 +23,7 @@ class Answer(NamedTuple):
 
 
 class Wire:
-    """One connection to a server. Sending to one that was closed is no failure, reading tells."""
+    """One connection to a server. Sending never fails; reading shows whether it was closed."""
 
     def __init__(self, url: str) -> None:
         self.socket = tcp_connection(url)
@@ -34,7 +34,7 @@ class Wire:
             self.socket.sendall(data)
 
     def answer(self) -> Answer | None:
-        """The next response; None when the connection ended instead."""
+        """The next response; None if the connection ended instead."""
         try:
             line = self._file.readline()
             if not line:
@@ -48,7 +48,7 @@ class Wire:
         return Answer(int(status), headers, body)
 
     def answers(self) -> list[Answer]:
-        """All responses until the server ends the connection."""
+        """All responses until the server closes the connection."""
         return list(iter(self.answer, None))
 
     def close(self) -> None:
@@ -58,7 +58,7 @@ class Wire:
 
 @contextmanager
 def wire(url: str) -> Iterator[Wire]:
-    """A connection for the length of a block."""
+    """A connection that is open for the length of a block."""
     opened = Wire(url)
     try:
         yield opened
@@ -77,7 +77,7 @@ def request(line: str, key: str | None = None, *headers: str, body: bytes = b"")
 
 
 def exchange(url: str, *pieces: bytes) -> list[Answer]:
-    """Send the pieces and give up sending; everything the server says to that."""
+    """Sends the pieces; returns all responses until the server closes the connection."""
     with wire(url) as opened:
         for piece in pieces:
             opened.send(piece)
@@ -85,7 +85,7 @@ def exchange(url: str, *pieces: bytes) -> list[Answer]:
 
 
 def is_refusal(answer: Answer) -> bool:
-    """Whether it has the one shape and the headers that every answer has."""
+    """Whether a response is an error in the documented shape, with the headers of all responses."""
     error = answer.json["error"]
     return bool(
         error["code"] == answer.status
@@ -97,9 +97,9 @@ def is_refusal(answer: Answer) -> bool:
 
 
 def serves(server: RunningServer, customer: Customer) -> bool:
-    """Whether a good request on a new connection gets its answer."""
+    """Whether a good request on a new connection succeeds."""
     with wire(server.url) as opened:
         opened.send(request("GET /api/v1/credits", customer.management))
         answer = opened.answer()
-    assert answer is not None, "no answer to a good request"
+    assert answer is not None, "no response to a good request"
     return answer.status == 200 and answer.json["data"]["total_credits"] == 100

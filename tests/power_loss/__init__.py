@@ -1,1 +1,1 @@
-"""Cuts the power at any file operation of the ledger: a kill cannot tell what was synced."""
+"""Cuts the power at any file operation of the ledger: a kill cannot show missing syncs."""

@@ -1,4 +1,4 @@
-"""What a disk holds after the power went: all that was synced, and any part of the rest."""
+"""The contents of a disk after a power failure: all synced data, and any part of the rest."""
 
 import random
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ SECTOR_BYTES = 512
 
 
 class File:
-    """`synced` is safe, `unsynced` is in the order in which it was asked."""
+    """`synced` is safe; `unsynced` has the other changes in the order of their requests."""
 
     def __init__(self) -> None:
         self.synced = bytearray()
@@ -21,7 +21,7 @@ class File:
         self.unsynced.clear()
 
     def after_power_loss(self, dice: random.Random) -> bytes:
-        """Each change survives on its own account: they may reach a disk in any order."""
+        """Unsynced changes survive independently: the disk may write them in any order."""
         content = bytearray(self.synced)
         survivors = dice.choice([0.0, dice.random(), 1.0])
         for change in self.unsynced:
@@ -32,14 +32,14 @@ class File:
 
 
 class Disk:
-    """Files by number, and the folder that names them."""
+    """Files by number, and the folder with their names."""
 
     def __init__(self) -> None:
         self._files: dict[int, File] = {}
         self._names: dict[str, int] = {}
         self._unsynced_names: list[Create | Delete] = []
 
-    def happen(self, event: Event) -> None:
+    def record(self, event: Event) -> None:
         match event:
             case Create(_, file):
                 self._files[file] = File()
@@ -55,7 +55,7 @@ class Disk:
                 self._files[file].sync()
 
     def after_power_loss(self, dice: random.Random) -> dict[str, bytes]:
-        """Content by name. File systems journal names, so these are lost from the end only."""
+        """Content by name. File systems journal names, so that only the latest names are lost."""
         names = self._named(dice.randint(0, len(self._unsynced_names)))
         return {name: self._files[file].after_power_loss(dice) for name, file in names.items()}
 
@@ -70,7 +70,7 @@ class Disk:
 
 
 def _torn(change: Write | Truncate, dice: random.Random) -> Iterator[Write | Truncate]:
-    """Some sectors of a write; a sector is written whole or not at all, a size changes at once."""
+    """Some sectors of a write. A sector is written as a whole or not at all; so is a new size."""
     if isinstance(change, Truncate):
         yield change
         return

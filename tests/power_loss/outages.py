@@ -1,4 +1,4 @@
-"""Records the ledger at work, cuts the power at points of the recording, opens what is left."""
+"""Records the ledger at work, cuts the power at points of the recording, and opens the rest."""
 
 import random
 from pathlib import Path
@@ -9,15 +9,15 @@ from modelgates_server.store.sqlite.writer import BatchLimits
 from tests.crash.acknowledged import Acknowledged, contents
 from tests.crash.workload import work
 from tests.power_loss.disk import Disk
-from tests.power_loss.recorder import Answer, Event, Recorder
+from tests.power_loss.recorder import Acknowledgment, Event, Recorder
 
 _FILE = "modelgates.db"
 _STEPS = 8
-_LIMITS = BatchLimits(log_max_bytes=20 * 4120)  # 20 pages: checkpoints must come, to be cut
+_LIMITS = BatchLimits(log_max_bytes=20 * 4120)  # 20 pages, for frequent checkpoints
 
 
 class Loss:
-    """What some outages came to: how many lost something, and all that was lost or wrong."""
+    """The outcome of outages: how many lost a change, how many changes were lost, and problems."""
 
     def __init__(self) -> None:
         self.outages = 0
@@ -27,11 +27,11 @@ class Loss:
 
 
 async def record(folder: Path, seed: int, **settings: str) -> list[Event]:
-    """Two runs on one file: the first ends properly, with all in the main file and no WAL left."""
+    """Records two runs on one file. The first ends cleanly, with everything in the main file."""
     recorder = Recorder(f"recorder-{seed}", settings)
     for run in (1, 2):
         store = open_store(folder / _FILE, connect=recorder.connect, limits=_LIMITS)
-        await work(store, 2 * seed + run, recorder.answer, _STEPS)
+        await work(store, 2 * seed + run, recorder.acknowledge, _STEPS)
         log = list(recorder.log)
         await store.close()
     recorder.unregister()
@@ -39,21 +39,21 @@ async def record(folder: Path, seed: int, **settings: str) -> list[Event]:
 
 
 async def cut(log: list[Event], folder: Path, dice: random.Random, outages: int) -> Loss:
-    """So many outages at points of the log; each must leave what the plain store can open."""
-    loss, disk, told = Loss(), Disk(), list[Acknowledged]()
+    """Cuts the power at random points of the log; the store must open what each outage leaves."""
+    loss, disk, acknowledged = Loss(), Disk(), list[Acknowledged]()
     points = set(dice.sample(range(len(log)), outages))
     for point, event in enumerate(log):
-        if isinstance(event, Answer):
-            told.append(event.told)
+        if isinstance(event, Acknowledgment):
+            acknowledged.append(event.change)
         else:
-            disk.happen(event)
+            disk.record(event)
         if point in points:
-            _leave(folder, disk.after_power_loss(dice))
-            await _look(folder / _FILE, told, loss)
+            _write_files(folder, disk.after_power_loss(dice))
+            await _check(folder / _FILE, acknowledged, loss)
     return loss
 
 
-def _leave(folder: Path, files: dict[str, bytes]) -> None:
+def _write_files(folder: Path, files: dict[str, bytes]) -> None:
     folder.mkdir(exist_ok=True)
     for old in folder.iterdir():
         old.unlink()
@@ -61,9 +61,9 @@ def _leave(folder: Path, files: dict[str, bytes]) -> None:
         (folder / name).write_bytes(content)
 
 
-async def _look(path: Path, told: list[Acknowledged], loss: Loss) -> None:
+async def _check(path: Path, acknowledged: list[Acknowledged], loss: Loss) -> None:
     store = open_store(path)
-    lost = (await contents(store)).lost(told)
+    lost = (await contents(store)).lost(acknowledged)
     loss.outages += 1
     loss.losing += bool(lost)
     loss.lost += len(lost)

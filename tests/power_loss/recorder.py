@@ -1,4 +1,4 @@
-"""Records what SQLite asks of its files, through a VFS of APSW below the real store."""
+"""Records the file operations of SQLite, through an APSW VFS below the real store."""
 
 import re
 import sqlite3
@@ -16,7 +16,7 @@ _PRAGMA = re.compile(r"pragma (\w+) = ")
 
 
 class Create(NamedTuple):
-    """The name means a new file from here on. Files have numbers: a name may come again."""
+    """From here on, the name means a new file. Files have numbers, because names are reused."""
 
     name: str
     file: int
@@ -27,7 +27,7 @@ class Delete(NamedTuple):
 
 
 class SyncFolder(NamedTuple):
-    """The names that were created and deleted so far are on the disk."""
+    """All names created or deleted so far are on the disk."""
 
 
 class Write(NamedTuple):
@@ -42,25 +42,25 @@ class Truncate(NamedTuple):
 
 
 class Sync(NamedTuple):
-    """What was written to the file so far is on the disk."""
+    """Everything written to the file so far is on the disk."""
 
     file: int
 
 
-class Answer(NamedTuple):
-    """From here on somebody relies on it."""
+class Acknowledgment(NamedTuple):
+    """From here on, a client relies on the change."""
 
-    told: Acknowledged
+    change: Acknowledged
 
 
-Event = Create | Delete | SyncFolder | Write | Truncate | Sync | Answer
+Event = Create | Delete | SyncFolder | Write | Truncate | Sync | Acknowledgment
 
 
 class Recorder(apsw.VFS):
-    """One log of all files and answers, in the order in which they happened.
+    """One log of all file operations and acknowledgments, in their order.
 
-    Several threads add to it. Appending is atomic, and SQLite's locks give each file one writer.
-    Pragmas named in `settings` get that value instead of the store's own.
+    Several threads append to it. Appending is atomic, and SQLite's locks give each file one writer.
+    Pragmas named in `settings` get that value instead of the store's.
     """
 
     def __init__(self, name: str, settings: Mapping[str, str]) -> None:
@@ -72,15 +72,15 @@ class Recorder(apsw.VFS):
         self.log: list[Event] = []
 
     def connect(self, path: Path) -> "RecordedConnection":
-        """The `connect` of `open_store`."""
+        """The `connect` argument of `open_store`."""
         return RecordedConnection(path, self._name, self._settings)
 
-    def answer(self, told: Acknowledged) -> None:
-        """The `tell` of the clients."""
-        self.log.append(Answer(told))
+    def acknowledge(self, change: Acknowledged) -> None:
+        """The `report` argument of the clients."""
+        self.log.append(Acknowledgment(change))
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802
-        if name is None:  # a temporary file, of which nothing is expected after a power loss
+        if name is None:  # a temporary file, which need not survive a power failure
             return super().xOpen(name, flags)
         path = name if isinstance(name, str) else name.filename()
         if path not in self._files:
@@ -98,7 +98,7 @@ class Recorder(apsw.VFS):
 
 
 class RecordedFile(apsw.VFSFile):
-    """An open file. What SQLite maps as shared memory is no part of it: recovery starts without."""
+    """An open file. SQLite's shared memory is not part of it: recovery starts without that."""
 
     def __init__(
         self, name: str | apsw.URIFilename, flags: list[int], file: int, log: list[Event]
@@ -106,7 +106,7 @@ class RecordedFile(apsw.VFSFile):
         super().__init__("", name, flags)
         self._file = file
         self._log = log
-        # SQLite's file layer for Unix syncs the folder at the first sync of a journal it opened.
+        # On Unix, SQLite syncs the folder at the first sync of a journal that it opened.
         journal = apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_MAIN_JOURNAL
         self._folder_is_due = bool(flags[0] & journal)
 
@@ -127,7 +127,7 @@ class RecordedFile(apsw.VFSFile):
 
 
 class RecordedConnection:
-    """A connection of APSW as the store wants one."""
+    """An APSW connection with the interface that the store needs."""
 
     def __init__(self, path: Path, vfs: str, settings: Mapping[str, str]) -> None:
         self._connection = apsw.Connection(str(path), vfs=vfs)
@@ -153,7 +153,7 @@ class RecordedConnection:
 
 @contextmanager
 def _errors_of_stdlib() -> Iterator[None]:
-    """The store takes a broken constraint for a hint to look closer."""
+    """Raises the standard library's error, on which the store checks the references of a batch."""
     try:
         yield
     except apsw.ConstraintError as error:

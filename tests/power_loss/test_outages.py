@@ -4,14 +4,14 @@ from pathlib import Path
 import pytest
 
 from tests.power_loss.outages import cut, record
-from tests.power_loss.recorder import Answer, Event, Sync
+from tests.power_loss.recorder import Acknowledgment, Event, Sync
 
 OUTAGES = 400
 MAIN_FILE = 1  # files are numbered as they are created
 
 
-def answers(log: list[Event]) -> int:
-    return sum(isinstance(event, Answer) for event in log)
+def acknowledgments(log: list[Event]) -> int:
+    return sum(isinstance(event, Acknowledgment) for event in log)
 
 
 def checkpoints(log: list[Event]) -> int:
@@ -21,7 +21,7 @@ def checkpoints(log: list[Event]) -> int:
 @pytest.mark.parametrize("seed", range(5))
 async def test_power_failure_loses_no_acknowledged_change(tmp_path: Path, seed: int) -> None:
     log = await record(tmp_path, seed)
-    assert answers(log) > 100
+    assert acknowledgments(log) > 100
     assert checkpoints(log) > 4
     loss = await cut(log, tmp_path / "after", random.Random(seed), OUTAGES)
     assert loss.problems == []
@@ -29,9 +29,9 @@ async def test_power_failure_loses_no_acknowledged_change(tmp_path: Path, seed: 
 
 
 async def test_missing_sync_is_detected(tmp_path: Path) -> None:
-    """At a setting that does not sync every commit, the same outages must lose some of the answers.
+    """With a setting that does not sync every commit, the same outages must lose some changes.
 
-    SQLite promises that a file is sound even so: if these are not, then the outages are impossible.
+    SQLite promises a valid file even then: if a file is damaged, the simulated outage is wrong.
     """
     log = await record(tmp_path, seed=0, synchronous="normal")
     assert checkpoints(log) > 4

@@ -1,11 +1,11 @@
-"""What a version understands of its settings and of `modelgates.toml`.
+"""The meaning of settings and of `modelgates.toml` in a version.
 
-A folder `configuration` of a released version has an `environment.json`, the files that it names,
-and in `understood.json` what the version itself understood. Every setting has a value that is not
-its default, and no other has. 0.2.0 has the example that came with it; the file of 0.3.0 has every
-member that 0.3.0 knew.
+The folder `configuration` of a released version has an `environment.json`, the files that it names,
+and `understood.json`: how the version itself understood them. Every setting has a value that is not
+its default and that no other setting has. The `modelgates.toml` of 0.2.0 is the example that was
+released with it; that of 0.3.0 has every field of 0.3.0.
 
-A release writes `modelgates.toml` and `environment.json` by hand, with all that is new in it;
+For a release, write `modelgates.toml` and `environment.json` by hand, with everything that is new;
 `make record` adds `understood.json`, once.
 """
 
@@ -25,13 +25,13 @@ from modelgates_server.providers.http import ProviderSettings
 
 SANDBOX = "sandbox"
 SEEDED = "genai-prices"
-"""The source of a price from the built-in list starts so. Each version brings its own list."""
+"""Prefix of the source of a price from the built-in list. Each version has its own list."""
 
 
 def understand() -> dict[str, Any]:
-    """What this version makes of the working directory and the environment, as plain JSON.
+    """The meaning of the working directory and the environment in this version, as plain JSON.
 
-    The names in `catalog` are fixed here, so that a rename in the code leaves them alone.
+    The names in `catalog` are fixed here, so that a rename in the code does not change them.
     """
     settings = load_settings()
     understood: dict[str, Any] = {"settings": settings.model_dump(mode="json")}
@@ -43,7 +43,7 @@ def understand() -> dict[str, Any]:
 
 
 def catalog(configuration: Configuration) -> dict[str, Any]:
-    """Providers, models, prices and markups; the sandbox's models are each version's own."""
+    """Providers, models, prices and markups, without the sandbox, which differs by version."""
     prices: dict[str, list[Any]] = {}
     models = [model for model in configuration.models if model.endpoint.provider != SANDBOX]
     for price in configuration.prices:
@@ -52,23 +52,23 @@ def catalog(configuration: Configuration) -> dict[str, Any]:
     return {
         "markup_bp": configuration.markup_bp,
         "sandbox": configuration.sandbox,
-        "providers": {given.name: _provider(given) for given in configuration.providers},
+        "providers": {provider.name: _provider(provider) for provider in configuration.providers},
         "models": {model.id: _model(model) for model in models},
         "prices": prices,
         "accounts": dict(configuration.account_markup_bp),
     }
 
 
-def _provider(given: ProviderSettings) -> dict[str, Any]:
+def _provider(provider: ProviderSettings) -> dict[str, Any]:
     return {
-        "base_url": given.base_url,
-        "api_key": given.api_key,
-        "api_key_header": given.api_key_header,
-        "headers": dict(given.headers),
-        "connect_timeout_s": given.connect_timeout_s,
-        "first_byte_timeout_s": given.first_byte_timeout_s,
-        "idle_timeout_s": given.idle_timeout_s,
-        "total_timeout_s": given.total_timeout_s,
+        "base_url": provider.base_url,
+        "api_key": provider.api_key,
+        "api_key_header": provider.api_key_header,
+        "headers": dict(provider.headers),
+        "connect_timeout_s": provider.connect_timeout_s,
+        "first_byte_timeout_s": provider.first_byte_timeout_s,
+        "idle_timeout_s": provider.idle_timeout_s,
+        "total_timeout_s": provider.total_timeout_s,
     }
 
 
@@ -107,6 +107,6 @@ def _rates(rates: Mapping[Any, Any]) -> dict[str, str]:
 
 
 def write_understood(folder: Path) -> None:
-    """Write what this version understands of the working directory."""
+    """Writes how this version understands the working directory."""
     text = json.dumps(understand(), indent=1, ensure_ascii=False)
     (folder / "understood.json").write_text(f"{text}\n", "utf-8", newline="\n")

@@ -1,6 +1,6 @@
-"""One request and its answer over HTTP/1.1 by hand, and how both are written into a golden file.
+"""One request and its response over HTTP/1.1 by hand, and the text of both in a golden file.
 
-Nothing is parsed that need not be: what a client library would hide is what a rename may break.
+It parses as little as possible: a rename can break exactly the parts that a client library hides.
 """
 
 import asyncio
@@ -13,12 +13,12 @@ from tests.deadlines import within
 Headers = list[tuple[str, str]]
 
 FOLD_CHARS = 100
-"""Longer lines of a body are folded where members of JSON begin, so that a diff shows which."""
+"""Longer lines of a body are folded before the fields of its JSON, to make diffs readable."""
 
 REQUEST_MAX_BYTES = 4096
-"""Larger parts of a request are written as their size."""
+"""Longer headers and bodies of a request are replaced by a note."""
 
-_MEMBER = re.compile(r'(?<=,)(?= ?["{])')
+_FIELD = re.compile(r'(?<=,)(?= ?["{])')
 _CREATED = re.compile(rb"(?m)^(\w+_created(?:\{.*\})?) [0-9.e+]+$")
 _DATE = re.compile(r"\A\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\Z")
 _OWN_ID = re.compile(r"\Areq_[0-9a-f]{12}_[0-9a-f]+\Z")
@@ -26,7 +26,7 @@ _BODILESS = {204, 304}
 
 
 class Request(NamedTuple):
-    """What is sent."""
+    """A request to the gateway."""
 
     method: str
     target: str
@@ -41,14 +41,14 @@ class Request(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """What the gateway sent to the provider."""
+    """A request of the gateway to the provider."""
 
     path: str
     body: bytes
 
 
 class Exchange:
-    """A request on a connection of its own. `start` it, then `finish`; in between, `until`."""
+    """A request on its own connection: `start` it, read `until` a text, and `finish` it."""
 
     def __init__(self, title: str, port: int, request: Request) -> None:
         self.title = title
@@ -70,12 +70,12 @@ class Exchange:
         return dict(self.headers)[name]
 
     async def start(self) -> None:
-        """Send the request."""
+        """Sends the request."""
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         self._writer.write(self.request.head + self.request.body)
 
     async def read_head(self) -> None:
-        """Wait for status and headers."""
+        """Waits for status and headers."""
         async with within():
             head = await self._reader.readuntil(b"\r\n\r\n")
         status_line, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
@@ -83,13 +83,13 @@ class Exchange:
         self.headers = [(name, value) for name, _, value in (x.partition(": ") for x in lines)]
 
     async def until(self, text: bytes) -> None:
-        """Read the body up to a text."""
+        """Reads the body until it contains a text."""
         async with within():
             while text not in self.body:
                 assert await self.more(), f"no {text!r} in {self.body!r}"
 
     async def finish(self) -> None:
-        """Read the body to its end."""
+        """Reads the body to its end."""
         async with within():
             if not self.status:
                 await self.read_head()
@@ -98,12 +98,12 @@ class Exchange:
         await self.leave()
 
     async def leave(self) -> None:
-        """Close the connection, wherever the answer is."""
+        """Closes the connection, even within the response."""
         self._writer.close()
         await self._writer.wait_closed()
 
     async def more(self) -> bool:
-        """Read on in the body; whether there was more."""
+        """Reads more of the body; returns whether there was more."""
         headers = dict(self.headers)
         if self._whole or self.status in _BODILESS or self.request.method == "HEAD":
             return False
@@ -116,10 +116,10 @@ class Exchange:
         self._whole = True
         return True
 
-    def written(self) -> str:
-        """As it stands in the golden file; what differs from run to run is told instead of shown.
+    def as_text(self) -> str:
+        """The text in the golden file. Values that differ from run to run are replaced by a note.
 
-        The reason after the status is left out: it is Python's, and differs from one to the next.
+        The reason after the status is left out: it is Python's, and differs between its versions.
         """
         request = self.request
         lines = [f"### {self.title}", f"{request.method} {request.target}"]
@@ -143,30 +143,30 @@ def _short(text: str) -> str:
 
 
 def masked(name: str, value: str) -> str:
-    """The two headers that differ from run to run; a form that is not theirs stays to be seen."""
+    """The value of a header. The two that differ from run to run are replaced if well-formed."""
     if name == "date" and _DATE.match(value):
         return "(a date)"
     if name == "x-request-id" and _OWN_ID.match(value):
-        return "(an id of the gateway's own)"
+        return "(an id from the gateway)"
     return value
 
 
 def body_lines(body: bytes) -> list[str]:
-    """A body as lines of text: `|` begins a line of it, and `+` goes on with the same line.
+    """A body as lines of text: `|` starts a line, and `+` continues it.
 
-    What cannot be seen has a sign: control characters theirs (U+2400), other bytes their number.
+    Control characters are shown as symbols (from U+2400), bytes that are not UTF-8 as numbers.
     """
-    written = []
+    lines = []
     for line in body.decode("utf-8", "surrogateescape").split("\n"):
-        text = "".join(map(_seen, line))
+        text = "".join(map(_visible, line))
         if text.endswith(" "):
             text = f"{text[:-1]}\u2420"
-        first, *more = _MEMBER.split(text) if len(text) > FOLD_CHARS else [text]
-        written += [f"| {first}" if first else "|", *(f"+ {piece}" for piece in more)]
-    return written
+        first, *more = _FIELD.split(text) if len(text) > FOLD_CHARS else [text]
+        lines += [f"| {first}" if first else "|", *(f"+ {piece}" for piece in more)]
+    return lines
 
 
-def _seen(char: str) -> str:
+def _visible(char: str) -> str:
     if "\udc80" <= char <= "\udcff":
         return f"\u27e8{ord(char) - 0xDC00:02x}\u27e9"
     return chr(0x2400 + ord(char)) if char < " " else char

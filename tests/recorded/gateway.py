@@ -1,7 +1,7 @@
 """The gateway in this process, over real SQLite and real HTTP, with a fixed clock and randomness.
 
-This is the one place of the recorder that knows how the program is put together: where modules or
-constructors change, change `_build`, and the goldens must stay as they are.
+This is the only file of the recorder that knows how the program is composed. When modules or
+constructors change, change `_build`; the golden files must stay the same.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ T0_MS = 1_795_439_520_000
 """2026-11-23T13:12:00Z, a Monday."""
 
 PROVIDER_MS = 250
-"""What a provider takes to answer, on the fixed clock."""
+"""Time that a provider takes to respond, on the fixed clock."""
 
 DOLLAR = 10**12
 METRICS_TOKEN = "0123456789abcdef"
@@ -96,7 +96,7 @@ output = "0.01"
 
 
 class FixedClock:
-    """Stands still but for what a scenario adds; call it for the time in ms."""
+    """A clock that only a scenario moves. Call it for the time in ms."""
 
     def __init__(self) -> None:
         self.now_ms = T0_MS
@@ -109,7 +109,7 @@ class FixedClock:
 
 
 class FixedRandomness:
-    """The same bytes in each run, and never the same twice within one."""
+    """Returns the same bytes in every run, and never the same bytes twice in one run."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -129,7 +129,7 @@ class Customer(NamedTuple):
 
 
 class Gateway:
-    """What scenarios use of the running program."""
+    """The running program, as scenarios use it."""
 
     def __init__(
         self, port: int, clock: FixedClock, database_path: Path, services: Services
@@ -153,15 +153,15 @@ class Gateway:
         return Customer(account.id, **texts)
 
     async def post(self, account_id: str, posting: dict[str, Any]) -> dict[str, Any]:
-        """What an operator posts, `do`ing a grant or an adjust; which entry it is."""
-        verb = {"grant": self._services.credits.grant, "adjust": self._services.credits.adjust}
-        result = await verb[posting["do"]](
+        """Posts a grant or an adjustment, which is in `do`; returns the number of the entry."""
+        methods = {"grant": self._services.credits.grant, "adjust": self._services.credits.adjust}
+        result = await methods[posting["do"]](
             account_id, posting["amount_pico"], posting["reason"], posting["reference"]
         )
         return {"seq": result.entry.seq, "replayed": result.replayed}
 
     async def capture(self, account_id: str, hold_id: str, amount_pico: int) -> dict[str, Any]:
-        """Charge a hold that no generation belongs to, as 0.1.0 placed them; which entry it is."""
+        """Captures a hold without a generation, as 0.1.0 placed; returns its entry's number."""
         async with self._services.store.account_snapshot(account_id) as snapshot:
             holds = [hold async for page in snapshot.holds() for hold in page]
         [key_hash] = [hold.key_hash for hold in holds if hold.id == hold_id]
@@ -178,25 +178,25 @@ class Gateway:
         return {"seq": result.entry.seq, "replayed": result.replayed}
 
     async def close_account(self, customer: Customer) -> None:
-        """Take the credits back and close the account."""
+        """Takes the credits back and closes the account."""
         account = await self._services.accounts.get(customer.account_id)
         await self._services.credits.adjust(account.id, -account.available_pico, "recorded")
         await self._services.accounts.close(account.id)
 
     def heartbeat(self) -> None:
-        """What the server does twice a second."""
+        """Sends the heartbeat that the server sends twice a second."""
         self._services.calls.registry.heartbeat()
 
     async def drain_spool(self) -> None:
-        """Commit the ends that were kept."""
+        """Commits the spooled ends of calls."""
         await self._services.calls.settling.drain_spool()
 
     async def sweep(self) -> int:
-        """End the holds whose time is over; how many there were."""
+        """Expires the holds that are due; returns their number."""
         return await self._services.maintenance.run_once()
 
     async def generation(self, customer: Customer, generation_id: str) -> Any:
-        """The record of a call as it is stored."""
+        """The stored generation of a call."""
         return await self._services.store.generation(customer.account_id, generation_id)
 
     async def journal(self) -> str:
@@ -206,17 +206,17 @@ class Gateway:
         return "".join(lines)
 
     async def findings(self) -> list[Finding]:
-        """What `modelgates ledger verify` finds."""
+        """The findings of `modelgates ledger verify`."""
         return (await verify(self._services.store)).findings
 
-    async def check_books(self) -> None:
-        """They are right, and all calls have ended."""
+    async def check_ledger(self) -> None:
+        """Checks that the ledger is valid and that all calls have ended."""
         await check_ledger(self._services.store)
 
 
 @asynccontextmanager
 async def running_gateway(folder: Path, upstream_url: str) -> AsyncIterator[Gateway]:
-    """Serve a new database in a folder on a free port of the loopback."""
+    """Serves the database of a folder, on a free port of the loopback interface."""
     clock = FixedClock()
     services, app = await _build(folder, upstream_url, clock)
     config = server.configuration(
@@ -245,13 +245,15 @@ async def running_gateway(folder: Path, upstream_url: str) -> AsyncIterator[Gate
 
 
 async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> tuple[Services, App]:
-    """As `bootstrap.serving.create_app`, but for clock, randomness and what runs by itself."""
+    """Like `bootstrap.serving.create_app`, except for clock, randomness and background tasks."""
     path = folder / "modelgates.toml"
     path.write_text(CONFIGURATION.format(url=upstream_url))
     configuration = load_configuration(path, {})
     store = open_store(folder / "modelgates.db")
     providers: dict[str, Provider] = {"sandbox": SandboxProvider(clock)}
-    providers |= {given.name: HttpProvider(given, clock) for given in configuration.providers}
+    providers |= {
+        provider.name: HttpProvider(provider, clock) for provider in configuration.providers
+    }
     services = compose(
         store,
         catalog=await open_catalog(store, configuration, clock()),

@@ -1,4 +1,4 @@
-"""What is done before a snapshot of a release is taken, and what is asked of it later."""
+"""The steps before a snapshot of a release, and the requests to it later."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from tests.upstream import Gate, UpstreamReply, answer, plain, story, usage
 
 Headers = dict[str, str | None]
 Step = dict[str, Any]
-"""A request, a posting, or what time brings; see `releases.play`."""
+"""A request, a posting, a drain or a sweep; see `releases.play`."""
 
 LIMITED = {"name": "limited", "limit": 5, "limit_reset": "weekly", "include_byok_in_limit": True}
 DELETED = {"name": "deleted"}
@@ -27,20 +27,20 @@ ADJUST: Step = {
 
 
 class Calls(NamedTuple):
-    """The ids of all calls, and the last of them, which waits at a gate of its provider."""
+    """The ids of all calls, and the last call, which waits at a gate of its provider."""
 
     generation_ids: list[str]
     running: Exchange
     gate: Gate
 
 
-def chat(text: str, **members: Any) -> dict[str, Any]:
-    """The body of a call. A repeat has the same."""
-    return {"model": "acme/large", "messages": [{"role": "user", "content": text}], **members}
+def chat(text: str, **parameters: Any) -> dict[str, Any]:
+    """The body of a call. A repeat has the same body."""
+    return {"model": "acme/large", "messages": [{"role": "user", "content": text}], **parameters}
 
 
 async def post_and_create_keys(script: Script) -> str:
-    """Post to the ledger and create keys; returns the text of the limited one."""
+    """Posts to the ledger and creates keys; returns the text of the limited one."""
     for posting in (GRANT, ADJUST):
         await script.gateway.post(script.customer.account_id, posting)
     closed = await script.gateway.open_customer()
@@ -55,11 +55,11 @@ async def post_and_create_keys(script: Script) -> str:
 
 
 async def make_calls(script: Script, limited_key: str) -> Calls:
-    """Make calls with all kinds of ends; of three the end is spooled, and the last one runs."""
+    """Makes calls with all kinds of ends. Three ends are spooled; the last call is running."""
     calls = [await _call(script, *call) for call in _ending_calls(limited_key)]
     calls += [await _without_database(script, *call) for call in _spooled_calls()]
     gate = Gate(story()[:3], story()[3:])
-    script.provider_says(UpstreamReply(gate))
+    script.provider_returns(UpstreamReply(gate))
     running = await script.begin_chat(
         "a call that runs", text="lost", stream=True, headers={"idempotency_key": "lost"}
     )
@@ -72,7 +72,7 @@ async def make_calls(script: Script, limited_key: str) -> Calls:
 
 
 def _ending_calls(limited_key: str) -> list[tuple[str, Any, UpstreamReply, Headers]]:
-    """Path, body, the provider's answer, and headers."""
+    """Path, body, the provider's response, and headers."""
     details = {
         "prompt_tokens_details": {"cached_tokens": 1},
         "completion_tokens_details": {"reasoning_tokens": 2},
@@ -115,15 +115,15 @@ def _spooled_calls() -> list[tuple[Any, UpstreamReply, Headers]]:
 async def _call(
     script: Script, path: str, body: Any, reply: UpstreamReply, headers: Headers
 ) -> Exchange:
-    script.provider_says(reply)
+    script.provider_returns(reply)
     headers = {"key": script.customer.inference, **headers}
-    return await script.ask("a call", "POST", path, body=body, **headers)
+    return await script.send("a call", "POST", path, body=body, **headers)
 
 
 async def _without_database(
     script: Script, body: Any, reply: UpstreamReply, headers: Headers
 ) -> Exchange:
-    """A call at whose end the database is gone, so that its end is spooled."""
+    """Makes a call whose end is spooled, because the database is missing then."""
     path = script.gateway.database_path
     elsewhere = path.with_name("elsewhere.db")
 
@@ -139,11 +139,11 @@ async def _without_database(
 
 async def _keys(script: Script, method: str, path: str, body: Any, **headers: Any) -> Exchange:
     key = script.customer.management
-    return await script.ask("keys", method, f"/keys{path}", key=key, body=body, **headers)
+    return await script.send("keys", method, f"/keys{path}", key=key, body=body, **headers)
 
 
 def later_steps(customer: Customer, limited_key: str, generation_ids: list[str]) -> list[Step]:
-    """What is asked of a snapshot: as it was left, with the spool drained, and after a sweep."""
+    """Steps on a snapshot: as it was left, with the spool drained, and after a sweep."""
     repeats = _repeats(customer)
     return [
         *_reads(customer, limited_key),
@@ -174,7 +174,7 @@ def _receipts(customer: Customer, generation_ids: list[str]) -> list[Step]:
 
 
 def _repeats(customer: Customer) -> list[Step]:
-    """Requests under references and keys that have been used, some of them with other bodies."""
+    """Requests under used references and idempotency keys, some with other bodies."""
     return [
         GRANT,
         ADJUST,
@@ -191,9 +191,9 @@ def _repeats(customer: Customer) -> list[Step]:
     ]
 
 
-def _repeat(customer: Customer, text: str, **members: Any) -> Step:
-    """A call whose text is its `Idempotency-Key` as well."""
-    return _post("/chat/completions", customer.inference, chat(text, **members), text)
+def _repeat(customer: Customer, text: str, **parameters: Any) -> Step:
+    """A call whose text is also its `Idempotency-Key`."""
+    return _post("/chat/completions", customer.inference, chat(text, **parameters), text)
 
 
 def _figures(customer: Customer) -> list[Step]:

@@ -1,19 +1,20 @@
-"""What released versions left on disk, and how they answered from it. It is never written anew.
+"""Data that released versions left on disk, and their responses from it. It is never rewritten.
 
 A folder below `released` that has a `database.sql` is a snapshot:
 
-    database.sql   the database as it was when the process was killed
-    spool/         the ends of calls that the database could not take, if there were any
-    customer.json  an account in it, with the texts of its keys
+    database.sql   the database at the moment when the process was killed
+    spool/         the spooled ends of calls, if there were any
+    customer.json  an account of the database, with the texts of its keys
     journal.jsonl  all entries, as the version itself exported them
-    answers.jsonl  requests that were made to a copy later, with the answers of the version itself
-    added.jsonl    the entries that it added to the journal for them
+    answers.jsonl  later requests to a copy, with the responses of the version itself
+    added.jsonl    the entries that these requests added to the journal
 
 `make record` adds the snapshot of a version that has none yet: it plays `release_story` with the
-code as it is. Those of 0.1.0, 0.2.0 and `0.3.0/tagged` come from the commits a827aa6, ef43904 and
-3513bcc, the last ones of these releases: the recorder was laid over them, with a `gateway.py` that
-puts their parts together. 0.1.0 had no calls; its holds come from its services. The files in
-`0.3.0` itself come from a later commit that stored the same; 3513bcc gave their answers.
+current code. The snapshots of 0.1.0, 0.2.0 and `0.3.0/tagged` come from the commits a827aa6,
+ef43904 and 3513bcc, the last ones of these releases, to which the recorder was added with a
+`gateway.py` that composes their parts. 0.1.0 had no calls; its holds come from its services. The
+files in `0.3.0` itself come from a later commit that stored the same data; their responses come
+from 3513bcc.
 """
 
 import json
@@ -38,11 +39,11 @@ SNAPSHOTS = sorted(
     path.parent.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("database.sql")
 )
 SWEPT_AFTER_MS = 600_000
-"""By then the holds of lost calls are over."""
+"""Time after which the holds of lost calls are due."""
 
 
 async def leave(script: Script, folder: Path) -> None:
-    """Write a snapshot of this version, as if it were killed while a call runs."""
+    """Writes a snapshot of this version, as if it were killed during a call."""
     limited_key = await post_and_create_keys(script)
     calls = await make_calls(script, limited_key)
     write_snapshot(script, folder)
@@ -50,11 +51,11 @@ async def leave(script: Script, folder: Path) -> None:
     await calls.running.finish()
     await script.gateway.drain_spool()
     steps = later_steps(script.customer, limited_key, calls.generation_ids)
-    await write_answers(folder, script.gateway.clock.now_ms, steps)
+    await write_steps(folder, script.gateway.clock.now_ms, steps)
 
 
 def write_snapshot(script: Script, folder: Path) -> None:
-    """Write the database, the spool and the customer."""
+    """Writes the database, the spool and the customer."""
     (folder / "spool").mkdir(parents=True)
     for file in script.gateway.spool_folder.iterdir():
         (folder / "spool" / file.name).write_bytes(file.read_bytes())
@@ -67,8 +68,8 @@ def write_snapshot(script: Script, folder: Path) -> None:
     (folder / "customer.json").write_text(json.dumps(script.customer._asdict()), "utf-8")
 
 
-async def write_answers(folder: Path, at_ms: int, steps: list[Step]) -> None:
-    """Write what this version answers from a copy of a snapshot at that time."""
+async def write_steps(folder: Path, at_ms: int, steps: list[Step]) -> None:
+    """Writes the responses of this version from a copy of a snapshot at that time."""
     with TemporaryDirectory() as copy:
         restore(folder, Path(copy))
         async with reopened(Path(copy), at_ms) as script:
@@ -81,8 +82,8 @@ async def write_answers(folder: Path, at_ms: int, steps: list[Step]) -> None:
     _write_lines(folder / "answers.jsonl", lines)
 
 
-def read_answers(snapshot: Path) -> tuple[int, list[Step]]:
-    """When the steps began, and the steps with their answers."""
+def read_steps(snapshot: Path) -> tuple[int, list[Step]]:
+    """The time of the first step, and the steps with their responses."""
     first, *steps = map(json.loads, (snapshot / "answers.jsonl").read_text("utf-8").splitlines())
     return first["at_ms"], steps
 
@@ -94,7 +95,7 @@ def added_entries(before: str, after: str) -> list[str]:
 
 
 def restore(snapshot: Path, folder: Path) -> None:
-    """Put a snapshot where a gateway will open it."""
+    """Puts a snapshot where a gateway will open it."""
     with closing(sqlite3.connect(folder / "modelgates.db")) as connection:
         connection.executescript((snapshot / "database.sql").read_text("utf-8"))
     (folder / "customer.json").write_bytes((snapshot / "customer.json").read_bytes())
@@ -102,7 +103,7 @@ def restore(snapshot: Path, folder: Path) -> None:
 
 
 def restore_spool(snapshot: Path, folder: Path) -> None:
-    """The spool of a snapshot alone."""
+    """Puts only the spool of a snapshot where a gateway will open it."""
     (folder / "spool").mkdir(exist_ok=True)
     for file in snapshot.glob("spool/*"):
         (folder / "spool" / file.name).write_bytes(file.read_bytes())
@@ -116,11 +117,11 @@ async def reopened(folder: Path, at_ms: int) -> AsyncIterator[Script]:
         async with running_gateway(folder, upstream.url) as gateway:
             gateway.clock.now_ms = at_ms
             yield Script(gateway, upstream, customer)
-            assert upstream.asked == [], "a repeat went to the provider again"
+            assert upstream.asked == [], "a repeat was sent to the provider"
 
 
 async def play(script: Script, step: Step) -> Step:
-    """Do what a step says; returns the step with the answer or the outcome."""
+    """Does a step; returns the step with its response or outcome."""
     gateway, account_id = script.gateway, script.customer.account_id
     match step.get("do"):
         case None:
@@ -139,7 +140,7 @@ async def play(script: Script, step: Step) -> Step:
 
 
 async def _send(script: Script, step: Step) -> dict[str, Any]:
-    exchange = await script.ask(
+    exchange = await script.send(
         "a step",
         step["method"],
         step["path"],

@@ -1,4 +1,4 @@
-"""What scenarios are written with: a gateway, its provider, and all that is said between them."""
+"""The script of a scenario: a gateway, its provider, and the exchanges to record."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from tests.upstream import Upstream, UpstreamReply, running_upstream
 
 API = "/api/v1"
 BETWEEN_MS = 1000
-"""What lies between two requests, on the fixed clock."""
+"""Time between two requests, on the fixed clock."""
 
 Scenario = Callable[["Script"], Awaitable[None]]
 
@@ -22,14 +22,14 @@ SCENARIOS: dict[str, Scenario] = {}
 
 
 def scenario(work: Scenario) -> Scenario:
-    """Let a function be recorded, under its name."""
+    """Registers a function to be recorded under its name."""
     assert work.__name__ not in SCENARIOS
     SCENARIOS[work.__name__] = work
     return work
 
 
 class Script:
-    """One scenario on its way, on a database of its own."""
+    """One running scenario, with its own database."""
 
     def __init__(self, gateway: Gateway, upstream: Upstream, customer: Customer) -> None:
         self.gateway = gateway
@@ -38,8 +38,8 @@ class Script:
         self._upstream = upstream
         self._claimed = 0
 
-    def provider_says(self, reply: UpstreamReply) -> None:
-        """What the provider answers from now on; it takes `PROVIDER_MS` for that."""
+    def provider_returns(self, reply: UpstreamReply) -> None:
+        """Sets the provider's response from now on. It takes `PROVIDER_MS`."""
 
         def say(_: Any) -> UpstreamReply:
             self.gateway.clock.forward(PROVIDER_MS)
@@ -57,11 +57,11 @@ class Script:
         body: Any = None,
         **headers: str | None,
     ) -> Exchange:
-        """Send a request and wait for the head of its answer.
+        """Sends a request and waits for the head of its response.
 
-        A body that is not bytes goes as JSON. Underscores in names of headers are dashes. An
-        `x_request_id` that counts goes along, unless another is given or None. A path is below the
-        API's, or from the root where it begins with two slashes.
+        A body that is not bytes is sent as JSON. Underscores in header names become dashes. The
+        `x_request_id` is the number of the request, unless another or None is given. A path is
+        below the API's, or below the root if it starts with two slashes.
         """
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
@@ -78,7 +78,7 @@ class Script:
         request = Request(method, target, lines, body or b"")
         exchange = Exchange(title, self.gateway.port, request)
         self.exchanges.append(exchange)
-        # Not while an answer is on its way, which would be late by that or not.
+        # Not during a response: its recorded times would then vary from run to run.
         self.gateway.clock.forward(BETWEEN_MS)
         await exchange.start()
         await exchange.read_head()
@@ -87,15 +87,15 @@ class Script:
         exchange.upstream += [Sent(path, body) for path, body in sent]
         return exchange
 
-    async def ask(self, title: str, method: str, path: str, **request: Any) -> Exchange:
-        """Send a request and hear its answer to the end."""
+    async def send(self, title: str, method: str, path: str, **request: Any) -> Exchange:
+        """Sends a request and reads its response to the end."""
         exchange = await self.begin(title, method, path, **request)
         await exchange.finish()
         return exchange
 
-    async def chat(self, title: str, *, text: str = "hello", **members: Any) -> Exchange:
-        """A call of `acme/large`, unless there is a `model`; `headers` go with it."""
-        exchange = await self.begin_chat(title, text=text, **members)
+    async def chat(self, title: str, *, text: str = "hello", **parameters: Any) -> Exchange:
+        """Makes a call, of `acme/large` unless there is a `model`; `headers` are sent with it."""
+        exchange = await self.begin_chat(title, text=text, **parameters)
         await exchange.finish()
         return exchange
 
@@ -106,13 +106,13 @@ class Script:
         text: str = "hello",
         headers: dict[str, str | None] | None = None,
         key: str | None = None,
-        **members: Any,
+        **parameters: Any,
     ) -> Exchange:
-        """The same, up to the head of its answer."""
+        """Makes a call, up to the head of its response."""
         body = {
             "model": "acme/large",
             "messages": [{"role": "user", "content": text}],
-            **members,
+            **parameters,
         }
         return await self.begin(
             title,
@@ -124,33 +124,33 @@ class Script:
         )
 
     async def ended(self, exchange: Exchange) -> None:
-        """Wait until a call has ended by itself."""
+        """Waits until a call has ended by itself."""
         await self.recorded(exchange, lambda record: record.ended_at_ms is not None)
 
-    async def recorded(self, exchange: Exchange, so: Callable[[Any], bool]) -> None:
-        """Wait until what is stored of a call is so; the clock stands still meanwhile."""
+    async def recorded(self, exchange: Exchange, condition: Callable[[Any], bool]) -> None:
+        """Waits until the generation of a call meets a condition. The clock does not advance."""
         async with within():
-            while not so(await self.record(exchange)):  # noqa: ASYNC110 - another process would poll
+            while not condition(await self.record(exchange)):  # noqa: ASYNC110 - another process would poll
                 await asyncio.sleep(0)
 
     async def record(self, exchange: Exchange) -> Any:
-        """What is stored of a call."""
+        """The stored generation of a call."""
         generation_id = exchange.header("x-generation-id")
         return await self.gateway.generation(self.customer, generation_id)
 
     async def receipt(self, title: str, generation_id: str) -> Exchange:
-        """What GET /generation shows."""
+        """Reads a receipt with `GET /generation`."""
         path = f"/generation?id={generation_id}"
-        return await self.ask(title, "GET", path, key=self.customer.viewer)
+        return await self.send(title, "GET", path, key=self.customer.viewer)
 
 
 @asynccontextmanager
 async def playing(folder: Path, customer: Customer | None = None) -> AsyncIterator[Script]:
-    """A gateway and a provider; the books are right at the end.
+    """A gateway and its provider. At the end, the ledger must verify.
 
-    The database is new, with one customer, unless there is one already with a `customer` in it.
+    The database is new and has one customer, unless it exists already with a `customer` in it.
     """
     with running_upstream() as upstream:
         async with running_gateway(folder, upstream.url) as gateway:
             yield Script(gateway, upstream, customer or await gateway.open_customer())
-            await gateway.check_books()
+            await gateway.check_ledger()

@@ -1,7 +1,8 @@
-"""What lies on disk: all rows of the database, and the files of captures that wait for it.
+"""The data on disk: all rows of the database, and the files of spooled captures.
 
-A release reads what the one before it wrote, so that a rename in code may change none of it: the
-names in a generation's JSON, references, digests, derived ids. Read with nothing of the program's.
+A release reads the data of the previous one, so a rename in the code must not change any of it: the
+names in the JSON of a generation, references, digests, derived ids. This module therefore reads it
+without any code of the program.
 """
 
 import sqlite3
@@ -15,20 +16,20 @@ from tests.upstream import Gate, UpstreamReply, answer, plain, story, usage
 
 
 async def write_some(script: Script) -> None:
-    """A little of all that is ever written."""
+    """Makes the program write some of everything that it stores."""
     once: dict[str, str | None] = {"idempotency_key": "once", "x_title": "Example App"}
     reported = usage(3, 5, completion_tokens_details={"reasoning_tokens": 1})
-    script.provider_says(plain(answer("hi", reported)))
+    script.provider_returns(plain(answer("hi", reported)))
     await script.chat("kept for repeats", headers=once, user="end-user-1")
-    script.provider_says(plain({"error": {"message": "oops"}}, 500))
+    script.provider_returns(plain({"error": {"message": "oops"}}, 500))
     await script.chat("failed under a key", headers={"idempotency_key": "again"})
-    script.provider_says(plain(answer("hi", usage(3, 5))))
+    script.provider_returns(plain(answer("hi", usage(3, 5))))
     await script.chat("made again", headers={"idempotency_key": "again"})
     body = {"name": "limited", "limit": 5, "limit_reset": "weekly"}
     key = script.customer.management
-    await script.ask("a key", "POST", "/keys", key=key, body=body, idempotency_key="key")
+    await script.send("a key", "POST", "/keys", key=key, body=body, idempotency_key="key")
     gate = Gate(story()[:2], story()[2:])
-    script.provider_says(UpstreamReply(gate))
+    script.provider_returns(UpstreamReply(gate))
     stream = await script.begin_chat("a stream that runs long", stream=True)
     await stream.until(b"word1")
     script.gateway.clock.forward(60_000)
@@ -38,10 +39,10 @@ async def write_some(script: Script) -> None:
     await stream.finish()
 
 
-async def keep_some(script: Script) -> str:
-    """The files of captures that could not be committed; they are before this ends."""
+async def spool_some(script: Script) -> str:
+    """The files of captures that could not be committed; they are committed before this returns."""
     gate = Gate(story()[:2], story()[2:])
-    script.provider_says(UpstreamReply(gate))
+    script.provider_returns(UpstreamReply(gate))
     once: dict[str, str | None] = {"idempotency_key": "once"}
     stream = await script.begin_chat("a stream", stream=True, headers=once)
     await stream.until(b"word1")
@@ -60,18 +61,18 @@ async def keep_some(script: Script) -> str:
 
 
 def file_text(path: Path) -> str:
-    """A file by its name."""
+    """The name of a file, and its content."""
     return "\n".join([f"### {path.name}", *body_lines(path.read_bytes()), ""])
 
 
 def database_text(path: Path) -> str:
-    """All rows of all tables, a column a line."""
+    """All rows of all tables, one line per column."""
     lines = []
     with closing(sqlite3.connect(path)) as connection:
         version = connection.execute("pragma user_version").fetchone()[0]
         lines += [f"### version {version}", ""]
-        asked = "select name from sqlite_schema where type = 'table' order by name"
-        for (table,) in connection.execute(asked).fetchall():
+        query = "select name from sqlite_schema where type = 'table' order by name"
+        for (table,) in connection.execute(query).fetchall():
             rows = connection.execute(f"select * from {table} order by 1, 2, 3")
             columns = [column for column, *_ in rows.description]
             for row in rows:

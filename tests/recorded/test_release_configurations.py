@@ -1,4 +1,4 @@
-"""Settings and `modelgates.toml` of released versions: understood as those versions did."""
+"""Settings and `modelgates.toml` of released versions mean the same as in those versions."""
 
 import json
 import os
@@ -21,7 +21,7 @@ WITH_FILE = [
 
 @pytest.fixture
 def folder(version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, in the environment of the version."""
+    """The working directory, with the environment of the version."""
     folder = tmp_path / "configuration"
     shutil.copytree(FOLDER / version / "configuration", folder)
     for name in [name for name in os.environ if name.startswith("MODELGATES_")]:
@@ -35,22 +35,22 @@ def folder(version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return folder
 
 
-def test_this_version_has_a_configuration_for_later_ones() -> None:
+def test_current_version_has_a_configuration_for_later_versions() -> None:
     folder = FOLDER / __version__ / "configuration"
-    assert (folder / "modelgates.toml").exists(), "write one with every member"
+    assert (folder / "modelgates.toml").exists(), "write one with every field"
     assert (folder / "environment.json").exists(), "write one with every setting"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_released_settings_are_understood_as_before(folder: Path) -> None:
+def test_released_settings_have_the_same_values(folder: Path) -> None:
     before, now = understood_before(folder)["settings"], understand()["settings"]
-    # Settings may get other names; their values are all different.
-    unseen = {
+    # Settings may have new names. Their values are all different, so a value identifies a setting.
+    lost = {
         name: value
         for name, value in before.items()
         if value != now.get(name) and (name in now or value not in now.values())
     }
-    assert unseen == {}
+    assert lost == {}
 
 
 @pytest.mark.parametrize("version", WITH_FILE)

@@ -1,4 +1,4 @@
-"""Databases and spools of released versions: migrated, answered from, and charged exactly once."""
+"""Databases and spools of released versions are migrated, read, and charged exactly once."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tests.recorded.releases import (
     added_entries,
     leave,
     play,
-    read_answers,
+    read_steps,
     reopened,
     restore,
     restore_spool,
@@ -26,15 +26,15 @@ from tests.recorded.script import playing
 
 ERRORS_FROM = 400
 CHANGED_STATUS = {("key-2", 201): 409}
-"""Intended differences, by `Idempotency-Key` and the status that an older version answered.
+"""Intended differences, by `Idempotency-Key` and the status that an older version returned.
 
-A repeated `POST /keys` whose key was deleted answered with the text of the dead key up to 0.3.0.
+Up to 0.3.0, a repeated `POST /keys` whose key was deleted returned the text of the deleted key.
 """
 ERRORS = {"voided": "provider_unavailable", "expired": "call_lost"}
-"""The `error` that a generation has today, by its state: up to 0.3.0 it was not shown."""
+"""The `error` of a generation by its state. Versions up to 0.3.0 did not return it."""
 
 
-async def test_this_version_has_a_snapshot(tmp_path: Path) -> None:
+async def test_current_version_has_a_snapshot(tmp_path: Path) -> None:
     folder = FOLDER / __version__
     if RECORDS and not (folder / "database.sql").exists():
         async with playing(tmp_path) as script:
@@ -42,13 +42,13 @@ async def test_this_version_has_a_snapshot(tmp_path: Path) -> None:
     assert (folder / "database.sql").exists(), "run `make record` before the release"
 
 
-async def test_snapshot_of_this_code_gives_the_same_answers(tmp_path: Path) -> None:
+async def test_snapshot_of_current_code_gives_the_same_responses(tmp_path: Path) -> None:
     live, copy = tmp_path / "live", tmp_path / "copy"
     live.mkdir()
     copy.mkdir()
     async with playing(live) as script:
         await leave(script, tmp_path / "snapshot")
-    await check_answers(tmp_path / "snapshot", copy)
+    await check_responses(tmp_path / "snapshot", copy)
 
 
 @pytest.mark.parametrize("name", SNAPSHOTS)
@@ -67,37 +67,37 @@ def test_released_database_migrates_and_keeps_its_journal(name: str, tmp_path: P
 
 
 @pytest.mark.parametrize("name", SNAPSHOTS)
-async def test_released_snapshot_gives_the_same_answers(name: str, tmp_path: Path) -> None:
-    await check_answers(FOLDER / name, tmp_path)
+async def test_released_snapshot_gives_the_same_responses(name: str, tmp_path: Path) -> None:
+    await check_responses(FOLDER / name, tmp_path)
 
 
-async def check_answers(snapshot: Path, folder: Path) -> None:
-    """Play the steps of a snapshot on a copy of it, and compare the answers."""
+async def check_responses(snapshot: Path, folder: Path) -> None:
+    """Plays the steps of a snapshot on a copy of it, and compares the responses."""
     restore(snapshot, folder)
     assert Console(folder).call("db", "migrate").code == 0
-    at_ms, steps = read_answers(snapshot)
+    at_ms, steps = read_steps(snapshot)
     async with reopened(folder, at_ms) as script:
         before = await script.gateway.journal()
         answered = [await play(script, step) for step in steps]
         after = await script.gateway.journal()
-        # As if the process had died after the commit and before the files were removed.
+        # As if the process had been killed after the commit and before it removed the files.
         restore_spool(snapshot, folder)
         await script.gateway.drain_spool()
         assert await script.gateway.journal() == after
         assert await script.gateway.findings() == []
-    found = [
+    changes = [
         f"{number} {old.get('method') or old['do']} {old.get('path', '')}{line}"
         for number, (old, new) in enumerate(zip(steps, answered, strict=True))
         for line in differences(" ", expected(old), comparable(new))
     ]
-    assert found == []
+    assert changes == []
     assert (
         added_entries(before, after) == (snapshot / "added.jsonl").read_text("utf-8").splitlines()
     )
 
 
 def expected(step: Step) -> Step:
-    """The answer that is right today to what an older version answered."""
+    """The response that is right today, given the response of an older version."""
     status = CHANGED_STATUS.get((step.get("idempotency_key", ""), step.get("status", 0)))
     if status is not None:
         step = {**step, "status": status, "answer": {"error": {"code": status}}}
@@ -108,14 +108,14 @@ def expected(step: Step) -> Step:
 
 
 def comparable(step: Step) -> Step:
-    """A step without the wording of an error, which may change."""
+    """A step without the wording of its error, which may change."""
     if step.get("status", 0) < ERRORS_FROM:
         return step
     return {**step, "answer": {"error": {"code": step["answer"]["error"]["code"]}}}
 
 
 def differences(where: str, old: Any, new: Any) -> Iterator[str]:
-    """The leaves in which two JSON values differ, a line each."""
+    """The leaves in which two JSON values differ, one line each."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in [*old, *(name for name in new if name not in old)]:
             yield from differences(f"{where}.{name}", old.get(name, ...), new.get(name, ...))

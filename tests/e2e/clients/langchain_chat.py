@@ -1,7 +1,7 @@
-"""What a user of LangChain does with our inference endpoints, through its package for OpenRouter.
+"""Calls models through LangChain's package for OpenRouter, as an application does.
 
-Arguments: base URL, inference key. Prints JSON when all went well: the package's version, and what
-every call cost, as the shortest text of the client's float.
+Arguments: base URL, inference key. Prints JSON on success: the package's version, and the cost of
+every call as the shortest text of the client's float.
 """
 
 import asyncio
@@ -27,33 +27,33 @@ generations: list[dict[str, str]] = []
 
 
 class City(BaseModel):
-    """A city, as a tool takes it and as an answer gives it."""
+    """A city: the argument of a tool, and the type of a response."""
 
     name: str
     people: int
 
 
 def connect(base_url: str, key: str, model: str = MODEL) -> ChatOpenRouter:
-    """A model of LangChain's that gives up at once."""
+    """A LangChain model that does not retry."""
     chat = ChatOpenRouter(model=model, api_key=SecretStr(key), base_url=base_url, max_retries=0)
-    # For 0 it leaves the retries to the client below, which goes on for an hour.
+    # With `max_retries=0`, the client below would still retry for an hour.
     chat.client.sdk_configuration.retry_config = None
     return chat
 
 
 def text_of(message: Any) -> Any:
-    """The text of an answer or of a stream's chunks added up; notes what it cost."""
-    facts, usage = message.response_metadata, message.usage_metadata
-    assert (facts["finish_reason"], facts["model_name"]) == ("stop", MODEL)
+    """The text of a response or of the sum of a stream's chunks; notes the cost."""
+    metadata, usage = message.response_metadata, message.usage_metadata
+    assert (metadata["finish_reason"], metadata["model_name"]) == ("stop", MODEL)
     assert not message.tool_calls
     assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
     assert min(usage["input_tokens"], usage["output_tokens"]) > 0
-    generations.append({"id": facts["id"], "cost": repr(facts["cost"])})
+    generations.append({"id": metadata["id"], "cost": repr(metadata["cost"])})
     return message.content
 
 
 def send_plain(model: ChatOpenRouter) -> None:
-    """Whatever a request may carry, the answer is the last message of the user."""
+    """Sends requests with different parameters; each response repeats the last user message."""
     assert text_of(model.invoke(TEXT)) == TEXT
     assert text_of(model.bind_tools([City]).invoke(TEXT)) == TEXT
     image = {"type": "image_url", "image_url": {"url": PIXEL}}
@@ -71,40 +71,40 @@ def send_plain(model: ChatOpenRouter) -> None:
 
 
 def send_json(model: ChatOpenRouter) -> None:
-    """An answer in JSON, and LangChain's own reading of it into a type."""
+    """Asks for JSON, and lets LangChain parse it into a type."""
     text = '{"name": "Bern", "people": 137000}'
     assert text_of(model.bind(response_format={"type": "json_object"}).invoke(text)) == text
     typed = model.with_structured_output(City, method="json_schema", include_raw=True)
-    answer: Any = typed.invoke(text)
-    assert answer["parsed"] == City(name="Bern", people=137000)
-    assert text_of(answer["raw"]) == text
+    response: Any = typed.invoke(text)
+    assert response["parsed"] == City(name="Bern", people=137000)
+    assert text_of(response["raw"]) == text
 
 
 def send_stream(model: ChatOpenRouter) -> None:
-    """A stream, in more than one piece."""
+    """Streams; the text comes in more than one chunk."""
     chunks: list[Any] = list(model.stream(TEXT))
     assert sum(bool(chunk.content) for chunk in chunks) > 1
     assert text_of(sum(chunks[1:], chunks[0])) == TEXT
 
 
 async def send_async(model: ChatOpenRouter) -> None:
-    """The client's other way, plain and streaming."""
+    """Uses the asynchronous methods, with and without streaming."""
     assert text_of(await model.ainvoke(TEXT)) == TEXT
     chunks: list[Any] = [chunk async for chunk in model.astream(TEXT)]
     assert text_of(sum(chunks[1:], chunks[0])) == TEXT
 
 
-def meet_refusals(base_url: str, key: str) -> None:
-    """Every refusal is the typed error of the client below."""
-    nothing = connect(base_url, key, "nobody/nothing")
-    refused(errors.BadRequestResponseError, lambda: nothing.invoke(TEXT))
-    refused(errors.BadRequestResponseError, lambda: list(nothing.stream(TEXT)))
+def check_errors(base_url: str, key: str) -> None:
+    """Checks that every error is a typed error of the client below."""
+    unknown_model = connect(base_url, key, "acme/unknown")
+    refused(errors.BadRequestResponseError, lambda: unknown_model.invoke(TEXT))
+    refused(errors.BadRequestResponseError, lambda: list(unknown_model.stream(TEXT)))
     stranger = connect(base_url, UNKNOWN_KEY)
     refused(errors.UnauthorizedResponseError, lambda: stranger.invoke(TEXT))
 
 
 def refused(kind: type[Exception], call: Callable[[], object]) -> None:
-    """Fails when the error of a call is of another kind or does not come."""
+    """Checks that a call fails with an error of this kind."""
     try:
         call()
     except kind:
@@ -113,13 +113,13 @@ def refused(kind: type[Exception], call: Callable[[], object]) -> None:
 
 
 def main(base_url: str, key: str) -> None:
-    """Everything, with one key."""
+    """Runs all checks with one key."""
     model = connect(base_url, key)
     send_plain(model)
     send_json(model)
     send_stream(model)
     asyncio.run(send_async(model))
-    meet_refusals(base_url, key)
+    check_errors(base_url, key)
 
 
 if __name__ == "__main__":

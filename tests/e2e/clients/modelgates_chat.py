@@ -1,7 +1,7 @@
-"""What a user of the ModelGates client does with our inference endpoints.
+"""Calls models through the ModelGates client, as an application does.
 
-Arguments: base URL, inference key. Prints JSON when all went well: the client's version, and what
-every call cost, as the text of the answer, or, of streams, as the shortest text of the float.
+Arguments: base URL, inference key. Prints JSON on success: the client's version, and the cost of
+every call: the number's text in the response body, or for a stream the shortest text of the float.
 """
 
 import json
@@ -20,36 +20,36 @@ generations: list[dict[str, str]] = []
 
 
 def connect(base_url: str, key: str) -> ModelGates:
-    """A client that names its app, past two mistakes of its version 0.1.0."""
-    # Without `max_retries` it passes None on, which the client it extends refuses.
+    """A client that names its app, with workarounds for two bugs of its version 0.1.0."""
+    # Without `max_retries` it passes None to the client it extends, which rejects that.
     client = ModelGates(
         api_key=key, base_url=base_url, max_retries=0, referer="https://app.example", title="App"
     )
-    # It puts text where the client it extends keeps a URL, so that inherited calls fail.
+    # It stores text where the client it extends expects a URL, so inherited calls fail.
     client._base_url = openai.OpenAI(api_key=key, base_url=base_url).base_url
     return client
 
 
 def body(content: Any, **more: Any) -> Any:
-    """A request of one message."""
+    """A request with one message."""
     return {"model": MODEL, "messages": [{"role": "user", "content": content}], **more}
 
 
 def note_text(text: str) -> Any:
-    """Take the cost from a body as it came; returns the body."""
-    members = json.loads(text, parse_float=str, parse_int=str)
-    generations.append({"id": members["id"], "cost": members["usage"]["cost"]})
-    return members
+    """Notes the cost in a response body, as its text; returns the body."""
+    fields = json.loads(text, parse_float=str, parse_int=str)
+    generations.append({"id": fields["id"], "cost": fields["usage"]["cost"]})
+    return fields
 
 
 def send_plain(client: ModelGates) -> None:
-    """Chat with tools and in JSON mode, several choices, the older endpoint, and vectors."""
+    """Chats with tools, in JSON mode and with two choices; completes a prompt; embeds."""
     raw = client.chat.completions.with_raw_response
     tool = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
     kinds: Any = ({}, {"tools": [tool]}, {"response_format": {"type": "json_object"}}, {"n": 2})
     for options in kinds:
-        members = note_text(raw.create(**body(TEXT, **options)).http_response.text)
-        texts = [choice["message"]["content"] for choice in members["choices"]]
+        fields = note_text(raw.create(**body(TEXT, **options)).http_response.text)
+        texts = [choice["message"]["content"] for choice in fields["choices"]]
         if "response_format" in options:
             texts = [json.loads(text)["echo"] for text in texts]
         assert texts == [TEXT] * options.get("n", 1)
@@ -61,26 +61,26 @@ def send_plain(client: ModelGates) -> None:
 
 
 def send_stream(client: ModelGates) -> None:
-    """A stream; usage comes once, alone, at the end."""
-    answer: Iterable[Any] = client.chat.completions.create(**body(TEXT, stream=True))
-    *chunks, last = answer
+    """Streams; usage comes once, alone, in the last chunk."""
+    stream: Iterable[Any] = client.chat.completions.create(**body(TEXT, stream=True))
+    *chunks, last = stream
     assert "".join(choice.delta.content or "" for c in chunks for choice in c.choices) == TEXT
     assert not any(chunk.usage for chunk in chunks)
     assert last.choices == []
     generations.append({"id": last.id, "cost": repr(last.usage.cost)})
 
 
-def read_catalogue(client: ModelGates) -> None:
-    """By its own call and by the one it inherits."""
+def read_catalog(client: ModelGates) -> None:
+    """Lists the models with its own method and with the inherited one."""
     rows = client.list_models()["data"]
     assert MODEL in {row["id"] for row in rows}
     assert all(row["name"] for row in rows)
     assert [model.id for model in client.models.list()] == [row["id"] for row in rows]
 
 
-def meet_refusals(base_url: str, key: str) -> None:
-    """Every refusal is the typed error of the client it extends."""
-    request = body(TEXT) | {"model": "nobody/nothing"}
+def check_errors(base_url: str, key: str) -> None:
+    """Checks that every error is a typed error of the client it extends."""
+    request = body(TEXT) | {"model": "acme/unknown"}
     create = connect(base_url, key).chat.completions.create
     assert refused(openai.BadRequestError, lambda: create(**request)) == 400
     stranger = connect(base_url, UNKNOWN_KEY)
@@ -88,7 +88,7 @@ def meet_refusals(base_url: str, key: str) -> None:
 
 
 def refused(kind: type[openai.APIStatusError], call: Callable[[], object]) -> int:
-    """The status of a refused call; fails when the error is of another kind or does not come."""
+    """The status of a refused call; fails if there is no error of this kind."""
     try:
         call()
     except kind as error:
@@ -97,12 +97,12 @@ def refused(kind: type[openai.APIStatusError], call: Callable[[], object]) -> in
 
 
 def main(base_url: str, key: str) -> None:
-    """Everything, with one key."""
+    """Runs all checks with one key."""
     client = connect(base_url, key)
-    read_catalogue(client)
+    read_catalog(client)
     send_plain(client)
     send_stream(client)
-    meet_refusals(base_url, key)
+    check_errors(base_url, key)
 
 
 if __name__ == "__main__":

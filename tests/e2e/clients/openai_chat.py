@@ -1,7 +1,7 @@
-"""What a user of OpenAI's client does with our inference endpoints.
+"""Calls models through OpenAI's client, as an application does.
 
-Arguments: base URL, inference key. Prints JSON when all went well: the client's version, and what
-every call cost, as the text of the answer, or, of streams, as the shortest text of the float.
+Arguments: base URL, inference key. Prints JSON on success: the client's version, and the cost of
+every call: the number's text in the response body, or for a stream the shortest text of the float.
 """
 
 import asyncio
@@ -42,74 +42,76 @@ generations: list[dict[str, str]] = []
 
 
 class City(BaseModel):
-    """What the model is asked to answer with."""
+    """The type that the model is asked for."""
 
     name: str
     people: int
 
 
-def says(content: Any) -> list[ChatCompletionMessageParam]:
-    """A conversation of one message."""
+def user_message(content: Any) -> list[ChatCompletionMessageParam]:
+    """A conversation with one message."""
     return [{"role": "user", "content": content}]
 
 
 def chat(client: openai.OpenAI, messages: list[ChatCompletionMessageParam], **body: Any) -> Any:
-    """A plain call; returns the answer, and notes what it cost."""
+    """Makes a call without streaming; returns the response, and notes the cost."""
     response = client.chat.completions.with_raw_response.create(
         model=MODEL, messages=messages, **body
     )
     note_text(response.http_response.text, response.headers["X-Generation-Id"])
-    answer = response.parse()
-    assert isinstance(answer, ChatCompletion)
-    assert (answer.id, answer.object, answer.model) == (
+    parsed = response.parse()
+    assert isinstance(parsed, ChatCompletion)
+    assert (parsed.id, parsed.object, parsed.model) == (
         generations[-1]["id"],
         "chat.completion",
         MODEL,
     )
-    assert_counts(answer.usage)
-    assert [choice.index for choice in answer.choices] == list(range(body.get("n", 1)))
-    assert {choice.finish_reason for choice in answer.choices} == {"stop"}
-    return answer
+    assert_counts(parsed.usage)
+    assert [choice.index for choice in parsed.choices] == list(range(body.get("n", 1)))
+    assert {choice.finish_reason for choice in parsed.choices} == {"stop"}
+    return parsed
 
 
 def note_text(body: str, generation_id: str) -> None:
-    """Take the cost from a body as it came."""
-    members = json.loads(body, parse_float=str, parse_int=str)
-    assert members["id"] == generation_id
-    generations.append({"id": generation_id, "cost": members["usage"]["cost"]})
+    """Notes the cost in a response body, as its text."""
+    fields = json.loads(body, parse_float=str, parse_int=str)
+    assert fields["id"] == generation_id
+    generations.append({"id": generation_id, "cost": fields["usage"]["cost"]})
 
 
 def note_float(generation_id: str, usage: Any) -> None:
-    """Take the cost from a stream's last chunk, where it is a float already."""
+    """Notes the cost of a parsed response or last chunk, where it is a float."""
     assert_counts(usage)
     generations.append({"id": generation_id, "cost": repr(usage.model_extra["cost"])})
 
 
 def assert_counts(usage: CompletionUsage | None) -> None:
-    """Tokens went in and out, and their sum is right."""
+    """Checks that there are input and output tokens, and that they add up."""
     assert usage is not None
     assert usage.prompt_tokens > 0
     assert usage.completion_tokens > 0
     assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
 
 
-def read_catalogue(client: openai.OpenAI) -> None:
-    """Models that talk, and all."""
+def read_catalog(client: openai.OpenAI) -> None:
+    """Lists the models with text output, and all models."""
     assert MODEL in {model.id for model in client.models.list()}
     every = client.models.list(extra_query={"output_modalities": "all"})
     assert {MODEL, "sandbox/embed"} <= {model.id for model in every}
 
 
 def send_plain(client: openai.OpenAI) -> None:
-    """Whatever a request may carry, the answer is the last message of the user."""
-    assert chat(client, says(TEXT)).choices[0].message.content == TEXT
-    message = chat(client, says(TEXT), tools=TOOLS, tool_choice="auto").choices[0].message
+    """Sends requests with different parameters; each response repeats the last user message."""
+    assert chat(client, user_message(TEXT)).choices[0].message.content == TEXT
+    message = chat(client, user_message(TEXT), tools=TOOLS, tool_choice="auto").choices[0].message
     assert (message.role, message.content, message.tool_calls) == ("assistant", TEXT, None)
-    two = chat(client, says(TEXT), n=2)
+    two = chat(client, user_message(TEXT), n=2)
     assert [choice.message.content for choice in two.choices] == [TEXT, TEXT]
     image = {"type": "image_url", "image_url": {"url": PIXEL, "detail": "low"}}
     assert (
-        chat(client, says([{"type": "text", "text": TEXT}, image])).choices[0].message.content
+        chat(client, user_message([{"type": "text", "text": TEXT}, image]))
+        .choices[0]
+        .message.content
         == TEXT
     )
     call = {"name": "weather", "arguments": '{"city":"Bern"}'}
@@ -129,24 +131,26 @@ def send_plain(client: openai.OpenAI) -> None:
 
 
 def send_json(client: openai.OpenAI) -> None:
-    """JSON mode, and the client's own reading of an answer into a type."""
+    """Uses JSON mode, and lets the client parse a response into a type."""
     text = '{"name": "Bern", "people": 137000}'
-    answer = chat(client, says(text), response_format={"type": "json_object"})
-    assert json.loads(answer.choices[0].message.content) == {"name": "Bern", "people": 137000}
-    parsed = client.chat.completions.parse(model=MODEL, messages=says(text), response_format=City)
+    response = chat(client, user_message(text), response_format={"type": "json_object"})
+    assert json.loads(response.choices[0].message.content) == {"name": "Bern", "people": 137000}
+    parsed = client.chat.completions.parse(
+        model=MODEL, messages=user_message(text), response_format=City
+    )
     assert parsed.choices[0].message.parsed == City(name="Bern", people=137000)
     note_float(parsed.id, parsed.usage)
 
 
 def send_streams(client: openai.OpenAI) -> None:
-    """Streams with and without the wish for usage, of two choices, and by the client's helper."""
+    """Streams with and without `include_usage`, with two choices, and with the client's helper."""
     for options in ({}, {"stream_options": {"include_usage": True}}, {"tools": TOOLS}):
         body: Any = {"stream": True, **options}
-        answer = client.chat.completions.create(model=MODEL, messages=says(TEXT), **body)
-        assert read(answer) == [TEXT]
-    two = client.chat.completions.create(model=MODEL, messages=says(TEXT), n=2, stream=True)
+        stream = client.chat.completions.create(model=MODEL, messages=user_message(TEXT), **body)
+        assert read(stream) == [TEXT]
+    two = client.chat.completions.create(model=MODEL, messages=user_message(TEXT), n=2, stream=True)
     assert read(two) == [TEXT, TEXT]
-    with client.chat.completions.stream(model=MODEL, messages=says(TEXT)) as stream:
+    with client.chat.completions.stream(model=MODEL, messages=user_message(TEXT)) as stream:
         final = stream.get_final_completion()
     message = final.choices[0].message
     assert (message.role, message.content) == ("assistant", TEXT)
@@ -154,7 +158,7 @@ def send_streams(client: openai.OpenAI) -> None:
 
 
 def read(stream: Iterable[ChatCompletionChunk]) -> list[str]:
-    """The text of every choice; usage comes once, alone, at the end."""
+    """The text of every choice; usage comes once, alone, in the last chunk."""
     chunks = list(stream)
     assert len({chunk.id for chunk in chunks}) == 1
     assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}
@@ -173,24 +177,24 @@ def read(stream: Iterable[ChatCompletionChunk]) -> list[str]:
 
 
 async def send_async(base_url: str, key: str) -> None:
-    """The client's other way, plain and streaming."""
+    """Uses the asynchronous client, with and without streaming."""
     async with openai.AsyncOpenAI(api_key=key, base_url=base_url, max_retries=0) as client:
         create = client.chat.completions.create
-        answer = await create(model=MODEL, messages=says(TEXT))
-        assert answer.choices[0].message.content == TEXT
-        note_float(answer.id, answer.usage)
-        stream = await create(model=MODEL, messages=says(TEXT), stream=True)
+        response = await create(model=MODEL, messages=user_message(TEXT))
+        assert response.choices[0].message.content == TEXT
+        note_float(response.id, response.usage)
+        stream = await create(model=MODEL, messages=user_message(TEXT), stream=True)
         assert read([chunk async for chunk in stream]) == [TEXT]
 
 
 def send_prompt(client: openai.OpenAI) -> None:
-    """The older endpoint for text."""
+    """Completes a prompt, with and without streaming."""
     response = client.completions.with_raw_response.create(model=MODEL, prompt=TEXT)
     note_text(response.http_response.text, response.headers["X-Generation-Id"])
-    answer = response.parse()
-    assert (answer.object, answer.choices[0].text) == ("text_completion", TEXT)
-    assert answer.choices[0].finish_reason == "stop"
-    assert_counts(answer.usage)
+    parsed = response.parse()
+    assert (parsed.object, parsed.choices[0].text) == ("text_completion", TEXT)
+    assert parsed.choices[0].finish_reason == "stop"
+    assert_counts(parsed.usage)
     chunks = list(client.completions.create(model=MODEL, prompt=TEXT, stream=True))
     assert "".join(choice.text for chunk in chunks for choice in chunk.choices) == TEXT
     assert chunks[-1].choices == []
@@ -198,42 +202,42 @@ def send_prompt(client: openai.OpenAI) -> None:
 
 
 def embed(client: openai.OpenAI) -> None:
-    """Vectors as base64, which is what the client asks for by itself, and as numbers."""
+    """Embeds as base64, which is the client's default, and as numbers."""
     vectors = []
     for options in ({}, {"encoding_format": "float"}):
         body: Any = {"input": [TEXT, "another"], **options}
         response = client.embeddings.with_raw_response.create(model="sandbox/embed", **body)
         note_text(response.http_response.text, response.headers["X-Generation-Id"])
-        answer = response.parse()
-        assert [row.index for row in answer.data] == [0, 1]
-        assert answer.usage.total_tokens == answer.usage.prompt_tokens > 0
-        vectors.append([row.embedding for row in answer.data])
+        parsed = response.parse()
+        assert [row.index for row in parsed.data] == [0, 1]
+        assert parsed.usage.total_tokens == parsed.usage.prompt_tokens > 0
+        vectors.append([row.embedding for row in parsed.data])
     (packed, other), (plain, _) = vectors
     assert all(math.isclose(a, b, rel_tol=1e-6) for a, b in zip(packed, plain, strict=True))
     assert packed != other
 
 
-def meet_refusals(client: openai.OpenAI) -> None:
-    """Every refusal is the typed error that the client has for it, before a stream starts too."""
-    body: Any = {"model": "nobody/nothing", "messages": says(TEXT)}
+def check_errors(client: openai.OpenAI) -> None:
+    """Checks that every error is the client's typed error for it, for streams as well."""
+    body: Any = {"model": "acme/unknown", "messages": user_message(TEXT)}
     for stream in (False, True):
         error = refused(
             openai.BadRequestError,
             lambda: client.chat.completions.create(**body, stream=stream),  # noqa: B023
         )
         assert (error.status_code, error.code) == (400, "400"), error.code
-        assert "nobody/nothing is not a valid model ID" in error.message
+        assert "acme/unknown is not a valid model ID" in error.message
         assert error.request_id
     refused(
-        openai.BadRequestError, lambda: client.embeddings.create(model="nobody/nothing", input=TEXT)
+        openai.BadRequestError, lambda: client.embeddings.create(model="acme/unknown", input=TEXT)
     )
     stranger = client.with_options(api_key=UNKNOWN_KEY)
-    unknown = refused(openai.AuthenticationError, lambda: chat(stranger, says(TEXT)))
+    unknown = refused(openai.AuthenticationError, lambda: chat(stranger, user_message(TEXT)))
     assert "User not found." in unknown.message
 
 
 def refused(kind: type[Error], call: Callable[[], object]) -> Error:
-    """The error of a call; fails when it is of another kind or does not come."""
+    """The error of a call; fails if there is no error of this kind."""
     try:
         call()
     except kind as error:
@@ -242,15 +246,15 @@ def refused(kind: type[Error], call: Callable[[], object]) -> Error:
 
 
 def main(base_url: str, key: str) -> None:
-    """Everything, with one key."""
+    """Runs all checks with one key."""
     with openai.OpenAI(api_key=key, base_url=base_url, max_retries=0) as client:
-        read_catalogue(client)
+        read_catalog(client)
         send_plain(client)
         send_json(client)
         send_streams(client)
         send_prompt(client)
         embed(client)
-        meet_refusals(client)
+        check_errors(client)
     asyncio.run(send_async(base_url, key))
 
 

@@ -1,8 +1,7 @@
-"""What a user of OpenRouter's client does with our inference endpoints; runs with its old and its
-new version.
+"""Calls models through an old or a new version of OpenRouter's client, as an application does.
 
-Arguments: base URL, inference key. Prints JSON when all went well: the client's version, and what
-every call cost, as the shortest text of the client's float.
+Arguments: base URL, inference key. Prints JSON on success: the client's version, and the cost of
+every call as the shortest text of the client's float.
 """
 
 import asyncio
@@ -33,35 +32,35 @@ generations: list[dict[str, str]] = []
 
 
 def connect(server_url: str, key: str) -> OpenRouter:
-    """A client that gives up at once; by itself it asks a server that fails again for an hour."""
+    """A client that does not retry; by default it retries for an hour when a server fails."""
     return OpenRouter(api_key=key, server_url=server_url, retry_config=None)
 
 
 def body(content: Any, **more: Any) -> Any:
-    """A request of one message."""
+    """A request with one message."""
     return {"model": MODEL, "messages": [{"role": "user", "content": content}], **more}
 
 
 def note(generation_id: str, usage: Any) -> None:
-    """Take the cost from where the client has it, and check the counts beside it."""
+    """Notes the cost in a usage, and checks its token counts."""
     assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
     assert min(usage.prompt_tokens, usage.completion_tokens) > 0
     assert usage.is_byok is False
     generations.append({"id": generation_id, "cost": repr(usage.cost)})
 
 
-def text_of(answer: Any) -> Any:
-    """The text of a plain answer."""
-    assert (answer.object, answer.model) == ("chat.completion", MODEL)
-    choice = answer.choices[0]
+def text_of(response: Any) -> Any:
+    """The text of a response without streaming."""
+    assert (response.object, response.model) == ("chat.completion", MODEL)
+    choice = response.choices[0]
     assert (choice.message.role, choice.finish_reason) == ("assistant", "stop")
     assert not choice.message.tool_calls
-    note(answer.id, answer.usage)
+    note(response.id, response.usage)
     return choice.message.content
 
 
 def read(chunks: Iterable[components.ChatStreamChunk]) -> str:
-    """The text of a stream; usage comes once, alone, at the end."""
+    """The text of a stream; usage comes once, alone, in the last chunk."""
     *chunks, last = chunks
     assert {chunk.id for chunk in chunks} == {last.id}
     assert not any(chunk.usage or chunk.error for chunk in chunks)
@@ -74,7 +73,7 @@ def read(chunks: Iterable[components.ChatStreamChunk]) -> str:
 
 
 def send_plain(client: OpenRouter) -> None:
-    """Whatever a request may carry, the answer is the last message of the user."""
+    """Sends requests with different parameters; each response repeats the last user message."""
     chat = client.chat
     assert text_of(chat.send(**body(TEXT))) == TEXT
     assert text_of(chat.send(**body(TEXT, tools=[WEATHER], tool_choice="auto"))) == TEXT
@@ -87,37 +86,37 @@ def send_plain(client: OpenRouter) -> None:
 
 
 def send_streams(client: OpenRouter) -> None:
-    """Streams with and without tools and the wish for usage."""
+    """Streams with and without `include_usage` and tools."""
     for options in ({}, {"stream_options": {"include_usage": True}}, {"tools": [WEATHER]}):
         with client.chat.send(**body(TEXT, stream=True, **options)) as stream:
             assert read(stream) == TEXT
 
 
 async def send_async(client: OpenRouter) -> None:
-    """The client's other way, plain and streaming."""
+    """Uses the asynchronous methods, with and without streaming."""
     assert text_of(await client.chat.send_async(**body(TEXT))) == TEXT
     stream: Any = await client.chat.send_async(**body(TEXT, stream=True))
     assert read([chunk async for chunk in stream]) == TEXT
 
 
 def embed(client: OpenRouter) -> None:
-    """Vectors, one for each input."""
-    answer: Any = client.embeddings.generate(model="sandbox/embed", input=[TEXT, "another"])
-    assert [row.index for row in answer.data] == [0, 1]
-    assert answer.data[0].embedding != answer.data[1].embedding
-    assert answer.usage.total_tokens == answer.usage.prompt_tokens > 0
-    generations.append({"id": answer.id, "cost": repr(answer.usage.cost)})
+    """Embeds; there is one vector for each input."""
+    response: Any = client.embeddings.generate(model="sandbox/embed", input=[TEXT, "another"])
+    assert [row.index for row in response.data] == [0, 1]
+    assert response.data[0].embedding != response.data[1].embedding
+    assert response.usage.total_tokens == response.usage.prompt_tokens > 0
+    generations.append({"id": response.id, "cost": repr(response.usage.cost)})
 
 
-def read_catalogue(client: OpenRouter, key: str) -> None:
-    """What models there are, and who offers them; a page that is not full is the last."""
-    every: Any = {"output_modalities": "all"}
-    page: Any = client.models.list(**every)
+def read_catalog(client: OpenRouter, key: str) -> None:
+    """Lists models, endpoints and providers; a page that is not full is the last."""
+    all_models: Any = {"output_modalities": "all"}
+    page: Any = client.models.list(**all_models)
     assert page.next() is None
     rows = page.result.data
     assert {MODEL, "sandbox/embed"} <= {row.id for row in rows}
-    assert page.result.total_count == client.models.count(**every).data.count == len(rows)
-    first: Any = client.models.list(limit=1, **every)
+    assert page.result.total_count == client.models.count(**all_models).data.count == len(rows)
+    first: Any = client.models.list(limit=1, **all_models)
     assert (first.result.data, first.next().result.data) == (rows[:1], rows[1:2])
     talking: Any = client.models.list()
     assert MODEL in {row.id for row in talking.result.data}
@@ -130,23 +129,23 @@ def read_catalogue(client: OpenRouter, key: str) -> None:
 
 
 def read_generations(client: OpenRouter) -> None:
-    """Every call's record is there already, and says the same cost."""
+    """Checks that the generation of every call exists already and has the same cost."""
     for generation in generations:
         data = client.generations.get_generation(id=generation["id"]).data
         assert repr(data.total_cost) == repr(data.usage) == generation["cost"]
 
 
-def meet_refusals(client: OpenRouter, server_url: str) -> None:
-    """Every refusal is the typed error that the client has for it, before a stream starts too."""
+def check_errors(client: OpenRouter, server_url: str) -> None:
+    """Checks that every error is the client's typed error for it, for streams as well."""
     for stream in (False, True):
-        request = body(TEXT, stream=stream) | {"model": "nobody/nothing"}
+        request = body(TEXT, stream=stream) | {"model": "acme/unknown"}
         error = refused(errors.BadRequestResponseError, lambda: client.chat.send(**request))  # noqa: B023
-        assert error.data.error.message == "nobody/nothing is not a valid model ID"
+        assert error.data.error.message == "acme/unknown is not a valid model ID"
         assert error.data.error.code == 400
         assert error.data.user_id.startswith("user_")
     refused(
         errors.BadRequestResponseError,
-        lambda: client.embeddings.generate(model="nobody/nothing", input=TEXT),
+        lambda: client.embeddings.generate(model="acme/unknown", input=TEXT),
     )
     refused(
         errors.NotFoundResponseError,
@@ -160,7 +159,7 @@ def meet_refusals(client: OpenRouter, server_url: str) -> None:
 
 
 def refused(kind: type[Exception], call: Callable[[], object]) -> Any:
-    """The error of a call; fails when it is of another kind or does not come."""
+    """The error of a call; fails if there is no error of this kind."""
     try:
         call()
     except kind as error:
@@ -169,15 +168,15 @@ def refused(kind: type[Exception], call: Callable[[], object]) -> Any:
 
 
 def main(server_url: str, key: str) -> None:
-    """Everything, with one key."""
+    """Runs all checks with one key."""
     with connect(server_url, key) as client:
-        read_catalogue(client, key)
+        read_catalog(client, key)
         send_plain(client)
         send_streams(client)
         embed(client)
         asyncio.run(send_async(client))
         read_generations(client)
-        meet_refusals(client, server_url)
+        check_errors(client, server_url)
 
 
 if __name__ == "__main__":

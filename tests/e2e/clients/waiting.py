@@ -1,7 +1,7 @@
-"""What a client with its own timeouts hears of a slow model, plain and streamed at once.
+"""Calls a slow model with a client that has its own timeouts, plain and streamed at the same time.
 
-Arguments: the client, base URL, inference key, model. Prints JSON: the client's version, and what
-it heard both ways.
+Arguments: the client, base URL, inference key, model. Prints JSON: the client's version, and the
+texts of both responses.
 """
 
 import json
@@ -14,28 +14,28 @@ from typing import Any
 MESSAGES: Any = [{"role": "user", "content": "Hello"}]
 
 
-def ask_openai(base_url: str, key: str, model: str, *, stream: bool) -> str:
-    import openai  # noqa: PLC0415 - each environment has one of the three
+def call_openai(base_url: str, key: str, model: str, *, stream: bool) -> str:
+    import openai  # noqa: PLC0415 - an environment has only one of the three
 
     client = openai.OpenAI(api_key=key, base_url=base_url)
     create: Any = client.chat.completions.create
-    answer = create(model=model, messages=MESSAGES, stream=stream)
+    response = create(model=model, messages=MESSAGES, stream=stream)
     if not stream:
-        return str(answer.choices[0].message.content)
-    return "".join(c.delta.content or "" for chunk in answer for c in chunk.choices)
+        return str(response.choices[0].message.content)
+    return "".join(c.delta.content or "" for chunk in response for c in chunk.choices)
 
 
-def ask_openrouter(base_url: str, key: str, model: str, *, stream: bool) -> str:
+def call_openrouter(base_url: str, key: str, model: str, *, stream: bool) -> str:
     from openrouter import OpenRouter  # noqa: PLC0415
 
     send: Any = OpenRouter(api_key=key, server_url=base_url).chat.send
-    answer = send(model=model, messages=MESSAGES, stream=stream)
+    response = send(model=model, messages=MESSAGES, stream=stream)
     if not stream:
-        return str(answer.choices[0].message.content)
-    return "".join(c.delta.content or "" for chunk in answer for c in chunk.choices)
+        return str(response.choices[0].message.content)
+    return "".join(c.delta.content or "" for chunk in response for c in chunk.choices)
 
 
-def ask_langchain(base_url: str, key: str, model: str, *, stream: bool) -> str:
+def call_langchain(base_url: str, key: str, model: str, *, stream: bool) -> str:
     from langchain_openrouter import ChatOpenRouter  # noqa: PLC0415
     from pydantic import SecretStr  # noqa: PLC0415
 
@@ -46,18 +46,18 @@ def ask_langchain(base_url: str, key: str, model: str, *, stream: bool) -> str:
 
 
 CLIENTS: dict[str, Callable[..., str]] = {
-    "openai": ask_openai,
-    "openrouter": ask_openrouter,
-    "langchain-openrouter": ask_langchain,
+    "openai": call_openai,
+    "openrouter": call_openrouter,
+    "langchain-openrouter": call_langchain,
 }
 
 
-def main(name: str, *where: str) -> dict[str, str]:
-    """Both ways at the same time."""
-    ask = CLIENTS[name]
+def main(name: str, *arguments: str) -> dict[str, str]:
+    """Makes both calls at the same time."""
+    call = CLIENTS[name]
     with ThreadPoolExecutor(2) as pool:
-        plain = pool.submit(ask, *where, stream=False)
-        streamed = pool.submit(ask, *where, stream=True)
+        plain = pool.submit(call, *arguments, stream=False)
+        streamed = pool.submit(call, *arguments, stream=True)
         return {"version": version(name), "plain": plain.result(), "stream": streamed.result()}
 
 

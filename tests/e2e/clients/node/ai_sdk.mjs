@@ -1,6 +1,6 @@
-// What a user of the AI SDK does with our inference endpoints, through OpenRouter's provider.
-// Arguments: base URL, inference key. Prints JSON when all went well: the provider's version, and
-// what every call cost, as the shortest text of the client's number.
+// Calls models through the AI SDK with OpenRouter's provider, as an application does.
+// Arguments: base URL, inference key. Prints JSON on success: the provider's version, and the cost
+// of every call as the shortest text of the client's number.
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 
@@ -37,12 +37,12 @@ function assertCounts(usage) {
     assert.equal(usage.totalTokens, usage.inputTokens + usage.outputTokens);
 }
 
-function textOf(answer) {
-    assert.deepEqual([answer.finishReason, answer.response.modelId], ["stop", MODEL]);
-    assert.deepEqual(answer.toolCalls, []);
-    assertCounts(answer.usage);
-    note(answer.response.id, answer.providerMetadata.openrouter);
-    return answer.text;
+function textOf(result) {
+    assert.deepEqual([result.finishReason, result.response.modelId], ["stop", MODEL]);
+    assert.deepEqual(result.toolCalls, []);
+    assertCounts(result.usage);
+    note(result.response.id, result.providerMetadata.openrouter);
+    return result.text;
 }
 
 async function sendPlain(model) {
@@ -61,28 +61,28 @@ async function sendStreams(model) {
     for (const more of [{}, { tools: TOOLS }]) {
         const failures = [];
         const onError = ({ error }) => failures.push(error);
-        const answer = streamText({ model, prompt: TEXT, onError, ...more });
+        const result = streamText({ model, prompt: TEXT, onError, ...more });
         const pieces = [];
-        for await (const piece of answer.textStream) pieces.push(piece);
+        for await (const piece of result.textStream) pieces.push(piece);
         assert.deepEqual(failures, []);
         assert.ok(pieces.length > 1);
         assert.equal(pieces.join(""), TEXT);
-        assert.equal(await answer.finishReason, "stop");
-        assertCounts(await answer.usage);
-        note((await answer.response).id, (await answer.providerMetadata).openrouter);
+        assert.equal(await result.finishReason, "stop");
+        assertCounts(await result.usage);
+        note((await result.response).id, (await result.providerMetadata).openrouter);
     }
 }
 
 async function embed(model) {
-    const answer = await embedMany({ model, values: [TEXT, "another"] });
-    assert.equal(answer.embeddings.length, 2);
-    assert.ok(answer.usage.tokens > 0);
-    note(answer.responses[0].body.id, answer.providerMetadata.openrouter);
+    const result = await embedMany({ model, values: [TEXT, "another"] });
+    assert.equal(result.embeddings.length, 2);
+    assert.ok(result.usage.tokens > 0);
+    note(result.responses[0].body.id, result.providerMetadata.openrouter);
 }
 
-async function meetRefusals(baseURL, key) {
+async function checkErrors(baseURL, key) {
     const cases = [
-        [connect(baseURL, key)("nobody/nothing"), 400, "nobody/nothing is not a valid model ID"],
+        [connect(baseURL, key)("acme/unknown"), 400, "acme/unknown is not a valid model ID"],
         [connect(baseURL, UNKNOWN_KEY)(MODEL), 401, "User not found."],
     ];
     for (const [model, status, message] of cases) {
@@ -110,6 +110,6 @@ const openrouter = connect(baseURL, key);
 await sendPlain(openrouter(MODEL));
 await sendStreams(openrouter(MODEL));
 await embed(openrouter.textEmbeddingModel("sandbox/embed"));
-await meetRefusals(baseURL, key);
+await checkErrors(baseURL, key);
 const { version } = createRequire(import.meta.url)("@openrouter/ai-sdk-provider/package.json");
 console.log(JSON.stringify({ version, generations }));

@@ -1,6 +1,6 @@
-// What a user of OpenRouter's client for JavaScript does with our inference endpoints.
-// Arguments: base URL, inference key. Prints JSON when all went well: the client's version, and
-// what every call cost, as the shortest text of the client's number.
+// Calls models through OpenRouter's JavaScript client, as an application does.
+// Arguments: base URL, inference key. Prints JSON on success: the client's version, and the cost of
+// every call as the shortest text of the client's number.
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 
@@ -23,7 +23,7 @@ const WEATHER = {
 const generations = [];
 
 function connect(serverURL, apiKey) {
-    // A server that fails would otherwise be asked again for an hour.
+    // By default it retries for an hour when a server fails.
     return new OpenRouter({ apiKey, serverURL, retryConfig: { strategy: "none" } });
 }
 
@@ -38,18 +38,18 @@ function note(id, usage) {
     generations.push({ id, cost: String(usage.cost) });
 }
 
-function textOf(answer) {
-    assert.deepEqual([answer.object, answer.model], ["chat.completion", MODEL]);
-    const [{ message, finishReason }] = answer.choices;
+function textOf(response) {
+    assert.deepEqual([response.object, response.model], ["chat.completion", MODEL]);
+    const [{ message, finishReason }] = response.choices;
     assert.deepEqual(
         [message.role, finishReason, message.toolCalls],
         ["assistant", "stop", undefined],
     );
-    note(answer.id, answer.usage);
+    note(response.id, response.usage);
     return message.content;
 }
 
-// The text of a stream; usage comes once, alone, at the end.
+// The text of a stream; usage comes once, alone, in the last chunk.
 async function read(stream) {
     const chunks = [];
     for await (const chunk of stream) chunks.push(chunk);
@@ -88,20 +88,20 @@ async function sendStreams({ chat }) {
 }
 
 async function embed(client) {
-    const answer = await client.embeddings.generate({
+    const response = await client.embeddings.generate({
         requestBody: { model: "sandbox/embed", input: [TEXT, "another"] },
     });
     assert.deepEqual(
-        answer.data.map((row) => row.index),
+        response.data.map((row) => row.index),
         [0, 1],
     );
-    assert.notDeepEqual(answer.data[0].embedding, answer.data[1].embedding);
-    assert.ok(answer.usage.promptTokens > 0);
-    generations.push({ id: answer.id, cost: String(answer.usage.cost) });
+    assert.notDeepEqual(response.data[0].embedding, response.data[1].embedding);
+    assert.ok(response.usage.promptTokens > 0);
+    generations.push({ id: response.id, cost: String(response.usage.cost) });
 }
 
-// What models there are, and who offers them; pages of one are turned to the end.
-async function readCatalogue(client, bearer) {
+// Lists models in pages of one, endpoints and providers.
+async function readCatalog(client, bearer) {
     const ids = [];
     for await (const page of await client.models.list({ limit: 1, outputModalities: "all" })) {
         ids.push(...page.result.data.map((row) => row.id));
@@ -116,7 +116,7 @@ async function readCatalogue(client, bearer) {
     assert.ok(providers.data.some((row) => row.slug === "sandbox"));
 }
 
-// Every call's record is there already, and says the same cost.
+// Checks that the generation of every call exists already and has the same cost.
 async function readGenerations(client) {
     for (const { id, cost } of generations) {
         const { data } = await client.generations.getGeneration({ id });
@@ -124,13 +124,13 @@ async function readGenerations(client) {
     }
 }
 
-async function meetRefusals(client, serverURL) {
+async function checkErrors(client, serverURL) {
     for (const stream of [false, true]) {
         await assert.rejects(
-            client.chat.send(request(TEXT, { model: "nobody/nothing", stream })),
+            client.chat.send(request(TEXT, { model: "acme/unknown", stream })),
             (error) => {
                 assert.ok(error instanceof errors.BadRequestResponseError);
-                assert.equal(error.error.message, "nobody/nothing is not a valid model ID");
+                assert.equal(error.error.message, "acme/unknown is not a valid model ID");
                 assert.equal(error.error.code, 400);
                 return error.userId.startsWith("user_");
             },
@@ -146,11 +146,11 @@ async function meetRefusals(client, serverURL) {
 
 const [serverURL, key] = process.argv.slice(2);
 const client = connect(serverURL, key);
-await readCatalogue(client, key);
+await readCatalog(client, key);
 await sendPlain(client);
 await sendStreams(client);
 await embed(client);
 await readGenerations(client);
-await meetRefusals(client, serverURL);
+await checkErrors(client, serverURL);
 const { version } = createRequire(import.meta.url)("@openrouter/sdk/package.json");
 console.log(JSON.stringify({ version, generations }));
