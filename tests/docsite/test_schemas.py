@@ -12,7 +12,7 @@ from tests.web.document import our_document
 TOLD = {"type", "title", "description", "properties", "required", "items", "enum", "const"}
 TOLD |= {"default", "format", "pattern", "minimum", "maximum", "minLength", "maxLength"}
 TOLD |= {"minItems", "maxItems", "minProperties", "maxProperties", "deprecated", "oneOf", "$ref"}
-TOLD |= {"additionalProperties", "discriminator"}
+TOLD |= {"additionalProperties", "discriminator", "x-documented"}
 MONEY = {"title": "Money", "description": "An amount", "type": "string", "pattern": "^[0-9]+$"}
 DOCUMENT: dict[str, Any] = {
     "components": {
@@ -82,17 +82,17 @@ def test_the_kind_of_a_value_says_all_it_can_be(schema: dict[str, Any], kind: st
     [
         ({"const": False}, "Always `false`"),
         ({"enum": ["a", None, 1]}, "One of `a`, `null`, `1`"),
-        ({"default": "x"}, "`x` where it is left out"),
-        ({"default": False}, "`false` where it is left out"),
+        ({"default": "x"}, "Default `x`"),
+        ({"default": False}, "Default `false`"),
         ({"minimum": 0}, "At least 0"),
         ({"maximum": 9_223_372}, "At most 9,223,372"),
         ({"minimum": 1, "maximum": 1000}, "1 to 1,000"),
         ({"minLength": 1, "maxLength": 255}, "1 to 255 characters"),
         ({"maxItems": 100}, "At most 100 items"),
-        ({"maxProperties": 0}, "At most 0 members"),
+        ({"maxProperties": 0}, "At most 0 fields"),
         ({"pattern": "^a$"}, "Matches `^a$`"),
-        ({"additionalProperties": True}, "May have members of other names"),
-        ({"additionalProperties": {"description": "x"}}, "May have members of other names"),
+        ({"additionalProperties": True}, "May have other fields"),
+        ({"additionalProperties": {"description": "x"}}, "May have other fields"),
     ],
 )
 def test_a_rule_for_a_value_is_told(schema: dict[str, Any], fact: str) -> None:
@@ -137,7 +137,7 @@ def test_alternatives_are_told_one_by_one() -> None:
     other = {"type": "object", "properties": {"a": {"type": "string"}}}
     told = shape(oneOf=[money, other, {"type": "null"}])
     assert told.kind == "string, object or null"
-    assert [member.name for member in told.members] == ["Money", "2.", "3."]
+    assert [member.name for member in told.members] == ["Money", "object"]
     assert [member.name for member in told.members[1].members] == ["a"]
 
 
@@ -175,10 +175,23 @@ def test_no_schema_of_ours_says_what_is_not_told(subtests: pytest.Subtests) -> N
                 keyword
                 for place, node in nodes(schema)
                 # Under these stand names of members, and values.
-                if not place.endswith(("/properties", "/default", "/const"))
+                if not place.endswith(("/properties", "/x-documented", "/default", "/const"))
                 # What it says of the alternatives is in each of them as well.
                 and "/discriminator" not in place
                 and isinstance(node, dict)
                 for keyword in node
             }
             assert used <= TOLD
+
+
+def test_required_fields_come_first_and_undeclared_ones_are_shown_as_passed_on() -> None:
+    text = {"type": "string"}
+    fields = shape(
+        type="object",
+        required=["b"],
+        properties={"a": text, "b": text, "c": text},
+        **{"x-documented": {"c": {"type": "string", "enum": ["x"]}, "d": text}},
+    ).members
+    assert [field.name for field in fields] == ["b", "a", "c", "d"]
+    assert [field.passed_on for field in fields] == [False, False, False, True]
+    assert fields[2].facts == ("One of `x`",)
