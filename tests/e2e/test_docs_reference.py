@@ -172,6 +172,7 @@ async def test_on_paper_everything_is_unfolded_in_one_column(
             assert (await box(part))["bottom"] > (await box(part))["top"]
             await expect(part).to_be_visible()
         await expect(page.locator("form.tryit")).to_be_hidden()
+        await expect(page.locator(".jumps")).to_be_hidden()
 
 
 @pytest.mark.parametrize("view", VIEWS)

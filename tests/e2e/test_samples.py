@@ -73,7 +73,7 @@ def test_sample_prints_the_response_of_the_api(
     subtests: pytest.Subtests,
 ) -> None:
     LANGUAGES[language].skip_without_tools()
-    # Reads come first, so that each finds the account as it is now.
+    # Reads come first, so that each finds the account unchanged.
     ids = sorted(OPERATIONS, key=lambda each: OPERATIONS[each][1] != "get")
     responses = {each: reader.ask(each) for each in ids if OPERATIONS[each][1] == "get"}
     samples = [reader.fill(shown[each][language], each) for each in ids]
@@ -114,7 +114,7 @@ def check_read(language: str, expected: httpx.Response, printed: str) -> None:
 
 
 def check_done(operation_id: str, result: Any, reader: Reader) -> None:
-    """Asserts that the response is true: the key or the charge is there."""
+    """Asserts that the response is true: the change or the charge can be read."""
     changed, *deleted = reader.hashes
     match operation_id:
         case "create-key":

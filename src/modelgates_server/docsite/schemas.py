@@ -77,7 +77,7 @@ class _SchemaReader:
     def _entered(
         self, schema: Schema, within: tuple[str, ...]
     ) -> tuple[Schema, tuple[str, ...] | None]:
-        """A schema, and the references that led into it: None if one of them is there twice.
+        """A schema, and the references that led into it: None if one of them occurs twice.
 
         A `oneOf` of null and one alternative is read as that alternative, or null.
         """
@@ -96,7 +96,7 @@ class _SchemaReader:
     def _members(self, whole: Schema, within: tuple[str, ...]) -> Iterator[Shape]:
         yield from self._alternatives(whole.get("oneOf", ()), within)
         needed, checked = whole.get("required", ()), whole.get("properties", {})
-        # What the reference shows of fields that the schema leaves open to the provider.
+        # The reference shows more of the fields that the schema leaves open to the provider.
         shown = {**checked, **whole.get("x-documented", {})}
         for name in sorted(shown, key=lambda name: name not in needed):
             shape = self.shape(shown[name], name, within, required=name in needed)
