@@ -17,7 +17,7 @@ MODELS = f"{REFERENCE}/models/list-models"
 HEALTH = f"{REFERENCE}/server/get-health"
 OVERVIEW = f"{REFERENCE}/overview"
 OPERATIONS = (CHAT, CREDITS, CREATE_KEY, MODELS, HEALTH)
-WIDTHS = (390, 768, 1199, 1200, 1440, 1920)
+WIDTHS = (390, 768, 1200, 1920)
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 
 
@@ -180,7 +180,7 @@ async def test_unfolded_pages_have_no_accessibility_violations(
     view: str, browser: Browser, server: RunningServer, subtests: pytest.Subtests
 ) -> None:
     async with visit(browser, server.url, **VIEWS[view]) as visitor:
-        for path in (*OPERATIONS, OVERVIEW):
+        for path in (CHAT, CREATE_KEY, OVERVIEW):
             with subtests.test(path):
                 page = await visitor.open(path)
                 await unfold(page)
