@@ -1,4 +1,4 @@
-"""What people are told of a schema: everything that is in it, and an end of it."""
+"""Schemas as the reference shows them: complete, and finite if they are recursive."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,10 +9,11 @@ from modelgates_server.docsite.schemas import Shape, either, shape_of
 from tests.docsite.test_openapi import nodes
 from tests.web.document import our_document
 
-TOLD = {"type", "title", "description", "properties", "required", "items", "enum", "const"}
-TOLD |= {"default", "format", "pattern", "minimum", "maximum", "minLength", "maxLength"}
-TOLD |= {"minItems", "maxItems", "minProperties", "maxProperties", "deprecated", "oneOf", "$ref"}
-TOLD |= {"additionalProperties", "discriminator", "x-documented"}
+SUPPORTED = {"type", "title", "description", "properties", "required", "items", "enum", "const"}
+SUPPORTED |= {"default", "format", "pattern", "minimum", "maximum", "minLength", "maxLength"}
+SUPPORTED |= {"minItems", "maxItems", "minProperties", "maxProperties", "deprecated"}
+SUPPORTED |= {"oneOf", "$ref"}
+SUPPORTED |= {"additionalProperties", "discriminator", "x-documented"}
 MONEY = {"title": "Money", "description": "An amount", "type": "string", "pattern": "^[0-9]+$"}
 DOCUMENT: dict[str, Any] = {
     "components": {
@@ -42,16 +43,16 @@ def shape(**schema: Any) -> Shape:
     return shape_of(DOCUMENT, schema)
 
 
-def all_of(one: Shape) -> Iterator[Shape]:
+def nested_shapes(one: Shape) -> Iterator[Shape]:
     yield one
     for member in one.members:
-        yield from all_of(member)
+        yield from nested_shapes(member)
 
 
-def test_what_stands_beside_a_reference_holds_and_the_rest_is_that_of_the_schema() -> None:
-    told = shape(**{"$ref": "#/components/schemas/Money", "description": "What it costs"})
-    assert (told.description, told.kind) == ("What it costs", "string")
-    assert told.facts == ("Matches `^[0-9]+$`",)
+def test_siblings_of_a_reference_override_the_schema() -> None:
+    result = shape(**{"$ref": "#/components/schemas/Money", "description": "What it costs"})
+    assert (result.description, result.kind) == ("What it costs", "string")
+    assert result.facts == ("Matches `^[0-9]+$`",)
     assert shape(**{"$ref": "#/components/schemas/Money"}).description == "An amount"
 
 
@@ -73,7 +74,7 @@ def test_what_stands_beside_a_reference_holds_and_the_rest_is_that_of_the_schema
         ({"oneOf": [{"type": "null"}, {"type": "object"}]}, "object or null"),
     ],
 )
-def test_the_kind_of_a_value_says_all_it_can_be(schema: dict[str, Any], kind: str) -> None:
+def test_kind_names_all_types_of_a_value(schema: dict[str, Any], kind: str) -> None:
     assert shape(**schema).kind == kind
 
 
@@ -95,17 +96,17 @@ def test_the_kind_of_a_value_says_all_it_can_be(schema: dict[str, Any], kind: st
         ({"additionalProperties": {"description": "x"}}, "May have other fields"),
     ],
 )
-def test_a_rule_for_a_value_is_told(schema: dict[str, Any], fact: str) -> None:
+def test_constraint_of_a_value_is_a_fact(schema: dict[str, Any], fact: str) -> None:
     assert shape(**schema).facts == (fact,)
 
 
-def test_an_object_without_other_members_says_nothing_of_them() -> None:
+def test_closed_object_has_no_fact_about_other_members() -> None:
     assert shape(type="object", additionalProperties=False).facts == ()
     assert shape(type="object").facts == ()
 
 
-def test_members_are_those_of_the_object_and_know_whether_they_are_needed() -> None:
-    told = shape(
+def test_members_are_required_optional_or_deprecated_as_in_the_object() -> None:
+    result = shape(
         type="object",
         required=["id"],
         properties={
@@ -120,30 +121,30 @@ def test_members_are_those_of_the_object_and_know_whether_they_are_needed() -> N
             },
         },
     )
-    by_name = {member.name: member for member in told.members}
+    by_name = {member.name: member for member in result.members}
     assert [*by_name] == ["id", "old", "lines"]
-    assert [member.required for member in told.members] == [True, False, False]
-    assert [member.deprecated for member in told.members] == [False, True, False]
+    assert [member.required for member in result.members] == [True, False, False]
+    assert [member.deprecated for member in result.members] == [False, True, False]
     assert [member.name for member in by_name["lines"].members] == ["what"]
 
 
-def test_members_of_any_name_are_told_with_what_they_are() -> None:
+def test_additional_properties_are_a_member_with_any_name() -> None:
     [member] = shape(type="object", additionalProperties={"type": "integer"}).members
     assert (member.name, member.kind, member.required) == ("*", "integer", False)
 
 
-def test_alternatives_are_told_one_by_one() -> None:
+def test_alternatives_are_listed_one_by_one() -> None:
     money = {"$ref": "#/components/schemas/Money"}
     other = {"type": "object", "properties": {"a": {"type": "string"}}}
-    told = shape(oneOf=[money, other, {"type": "null"}])
-    assert told.kind == "string, object or null"
-    assert [member.name for member in told.members] == ["Money", "object"]
-    assert [member.name for member in told.members[1].members] == ["a"]
+    result = shape(oneOf=[money, other, {"type": "null"}])
+    assert result.kind == "string, object or null"
+    assert [member.name for member in result.members] == ["Money", "object"]
+    assert [member.name for member in result.members[1].members] == ["a"]
 
 
-def test_what_is_within_itself_ends() -> None:
-    told = shape(**{"$ref": "#/components/schemas/Tree"})
-    members = {member.name: member for member in told.members}
+def test_recursive_schema_ends_at_its_repetition() -> None:
+    result = shape(**{"$ref": "#/components/schemas/Tree"})
+    members = {member.name: member for member in result.members}
     assert [*members] == ["left", "right", "leaves", "named"]
     for name in ("left", "right", "leaves"):
         assert members[name].members == ()
@@ -153,35 +154,35 @@ def test_what_is_within_itself_ends() -> None:
     assert members["right"].kind == "object or null"
 
 
-def test_a_schema_beside_itself_is_told_twice() -> None:
+def test_schema_used_by_two_members_is_described_twice() -> None:
     money = {"$ref": "#/components/schemas/Money"}
-    told = shape(type="object", properties={"a": money, "b": money})
-    assert [member.facts for member in told.members] == [("Matches `^[0-9]+$`",)] * 2
+    result = shape(type="object", properties={"a": money, "b": money})
+    assert [member.facts for member in result.members] == [("Matches `^[0-9]+$`",)] * 2
 
 
-def test_a_list_of_kinds_reads_like_a_sentence() -> None:
+def test_list_of_kinds_reads_like_a_sentence() -> None:
     assert either(["a"]) == "a"
     assert either(["a", "b", "a"]) == "a or b"
     assert either(["a", "b", "c"]) == "a, b or c"
 
 
-def test_no_schema_of_ours_says_what_is_not_told(subtests: pytest.Subtests) -> None:
+def test_schemas_of_the_document_use_only_supported_keywords(subtests: pytest.Subtests) -> None:
     document = our_document()
     for name, schema in document["components"]["schemas"].items():
         with subtests.test(name):
-            told = shape_of(document, schema)
-            assert len([*all_of(told)]) > 0
+            result = shape_of(document, schema)
+            assert len([*nested_shapes(result)]) > 0
             used = {
                 keyword
                 for place, node in nodes(schema)
-                # Under these stand names of members, and values.
+                # The keys below these are names of members, or values.
                 if not place.endswith(("/properties", "/x-documented", "/default", "/const"))
-                # What it says of the alternatives is in each of them as well.
+                # The alternatives themselves contain what a discriminator says.
                 and "/discriminator" not in place
                 and isinstance(node, dict)
                 for keyword in node
             }
-            assert used <= TOLD
+            assert used <= SUPPORTED
 
 
 def test_required_fields_come_first_and_undeclared_ones_are_shown_as_passed_on() -> None:
