@@ -90,6 +90,7 @@ def test_kind_names_all_types_of_a_value(schema: dict[str, Any], kind: str) -> N
         ({"minimum": 1, "maximum": 1000}, "1 to 1,000"),
         ({"minLength": 1, "maxLength": 255}, "1 to 255 characters"),
         ({"maxItems": 100}, "At most 100 items"),
+        ({"minItems": 1}, "At least 1 item"),
         ({"maxProperties": 0}, "At most 0 fields"),
         ({"pattern": "^a$"}, "Matches `^a$`"),
         ({"additionalProperties": True}, "May have other fields"),

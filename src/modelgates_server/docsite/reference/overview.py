@@ -100,7 +100,8 @@ def _errors(operations: list[Operation], links: Links) -> Iterator[str]:
         if len({operation.tag.slug for operation in by}) >= _COMMON_TAGS
     }
     yield "### Common errors"
-    first = {error: returned[error][0] for error in sorted(common)}
+    ordered = sorted((error for error in returned if error in common), key=lambda error: error[0])
+    first = {error: returned[error][0] for error in ordered}
     yield _error_table([(operation, {error}) for error, operation in first.items()], links)
     groups = dict[frozenset[tuple[int, str]], list[Operation]]()
     for operation in operations:
@@ -108,7 +109,8 @@ def _errors(operations: list[Operation], links: Links) -> Iterator[str]:
         groups.setdefault(frozenset(causes - common), []).append(operation)
     only_common = groups.pop(frozenset(), [])
     for errors, sharing in groups.items():
-        yield f"### {', '.join(operation.title for operation in sharing)}"
+        # The last word keeps the page of the operation before this heading in a search.
+        yield f"### {', '.join(operation.title for operation in sharing)}: errors"
         yield _error_table([(sharing[0], errors)], links)
         yield "\n".join(f"- {_shared(operation, common)}" for operation in sharing)
     yield "### Other operations"
