@@ -1,4 +1,4 @@
-"""The samples of all operations, and of `GET /credits` beside those of the seed."""
+"""The samples of all operations."""
 
 import re
 
@@ -10,6 +10,7 @@ from pygments.lexers import get_lexer_by_name
 from modelgates_server.docsite.model import ORIGIN
 from modelgates_server.docsite.openapi import document_at
 from modelgates_server.docsite.samples import samples_of
+from modelgates_server.docsite.samples.request import request_of
 from tests.docsite.samples import grammar
 
 DOCUMENT = document_at(ORIGIN)
@@ -19,29 +20,11 @@ OPERATIONS = [
     for method, operation in item.items()
     if isinstance(operation, dict)
 ]
-LANGUAGES = ["python", "javascript", "go", "ruby", "java", "php", "csharp", "swift"]
+LANGUAGES = ["curl", "python", "javascript", "go", "ruby", "java", "php", "csharp", "swift"]
 CREDITS = {sample.language: sample for sample in samples_of(DOCUMENT, "/credits", "get")}
-# As the seed has them, which lost its line breaks.
-SEED = {
-    "python": """import requests url = "https://modelgates.ai/api/v1/credits" headers =
-        {"Authorization": "Bearer <token>"} response = requests.get(url, headers=headers)
-        print(response.json())""",
-    "javascript": """const url = 'https://modelgates.ai/api/v1/credits';const options = {method:
-        'GET', headers: {Authorization: 'Bearer <token>'}}; try {  const response = await fetch(url,
-        options);  const data = await response.json();  console.log(data);} catch (error) {
-        console.error(error);}""",
-    "ruby": """require 'uri'require 'net/http' url =
-        URI("https://modelgates.ai/api/v1/credits") http = Net::HTTP.new(url.host,
-        url.port)http.use_ssl = true request =
-        Net::HTTP::Get.new(url)request["Authorization"] = 'Bearer <token>' response =
-        http.request(request)puts response.read_body""",
-    "php": """<?phprequire_once('vendor/autoload.php'); $client = new \\GuzzleHttp\\Client();
-        $response = $client->request('GET', 'https://modelgates.ai/api/v1/credits', [
-        'headers' => [  'Authorization' => 'Bearer <token>',  ],]); echo $response->getBody();""",
-}
 
 
-def test_there_are_eight_of_every_operation(subtests: pytest.Subtests) -> None:
+def test_every_operation_has_a_sample_in_each_language(subtests: pytest.Subtests) -> None:
     assert len(OPERATIONS) > 20
     for path, method in OPERATIONS:
         with subtests.test(f"{method} {path}"):
@@ -53,18 +36,38 @@ def test_there_are_eight_of_every_operation(subtests: pytest.Subtests) -> None:
                 assert not re.search(r"[ \t]$", sample.code, re.MULTILINE)
 
 
-def test_a_highlighter_and_people_know_the_language() -> None:
+def test_sample_names_its_language_and_what_it_needs() -> None:
     for sample in CREDITS.values():
-        assert get_lexer_by_name(sample.highlight).name == sample.label
+        lexer = get_lexer_by_name(sample.highlight).name
+        assert (sample.label, lexer) == ("cURL", "Bash") or sample.label == lexer
         assert re.fullmatch(r"[A-Z][^<>`]*[^.]\.", sample.note), "one sentence of plain text"
 
 
-@pytest.mark.parametrize("language", SEED)
-def test_a_library_that_is_as_it_was_is_called_as_in_the_seed(language: str) -> None:
-    ours = CREDITS[language].code.replace(ORIGIN, "https://modelgates.ai")
-    # Plain HTTP as well, for who tries it on their own machine.
-    ours = ours.replace('use_ssl = url.scheme == "https"', "use_ssl = true")
-    assert re.sub(r"\s", "", ours) == re.sub(r"\s", "", SEED[language])
+STATUS_CHECKS = {
+    "curl": "--fail-with-body",
+    "python": "if not response.ok:",
+    "javascript": "if (!response.ok) {",
+    "go": "if res.StatusCode >= 300 {",
+    "ruby": "unless response.is_a?(Net::HTTPSuccess)",
+    "java": "if (!response.isSuccess()) {",
+    "php": "if ($response->getStatusCode() >= 300) {",
+    "csharp": "if (!response.IsSuccessful)",
+    "swift": "guard status < 300 else {",
+}
+
+
+def test_sample_reads_the_key_from_the_environment_and_checks_the_status(
+    subtests: pytest.Subtests,
+) -> None:
+    for path, method in OPERATIONS:
+        request = request_of(DOCUMENT, path, method)
+        for sample in samples_of(DOCUMENT, path, method):
+            with subtests.test(f"{method} {path} {sample.label}"):
+                assert sample.code.count("MODELGATES_") == bool(request.token)
+                assert request.token in sample.code
+                assert "sk-mg-" not in sample.code
+                assert "<token>" not in sample.code
+                assert STATUS_CHECKS[sample.language] in sample.code
 
 
 @pytest.mark.parametrize(
@@ -77,7 +80,7 @@ def test_a_library_that_is_as_it_was_is_called_as_in_the_seed(language: str) -> 
         ("swift", "URLSession.shared", "NSMutableURLRequest"),
     ],
 )
-def test_a_library_that_has_changed_is_called_as_of_today(
+def test_sample_uses_the_present_version_of_its_library(
     language: str, library: str, outdated: str
 ) -> None:
     assert library in CREDITS[language].code
@@ -85,11 +88,11 @@ def test_a_library_that_has_changed_is_called_as_of_today(
 
 
 @pytest.mark.parametrize("language", ["java", "csharp", "swift"])
-def test_an_outdated_spelling_is_told(language: str) -> None:
+def test_note_names_the_outdated_spelling(language: str) -> None:
     assert "outdated" in CREDITS[language].note
 
 
-def test_csharp_and_swift_are_free_of_mistakes(subtests: pytest.Subtests) -> None:
+def test_csharp_and_swift_have_no_syntax_errors(subtests: pytest.Subtests) -> None:
     grammars = {"csharp": tree_sitter_c_sharp.language, "swift": tree_sitter_swift.language}
     for path, method in OPERATIONS:
         for sample in samples_of(DOCUMENT, path, method):

@@ -13,7 +13,7 @@ SUPPORTED = {"type", "title", "description", "properties", "required", "items", 
 SUPPORTED |= {"default", "format", "pattern", "minimum", "maximum", "minLength", "maxLength"}
 SUPPORTED |= {"minItems", "maxItems", "minProperties", "maxProperties", "deprecated"}
 SUPPORTED |= {"oneOf", "$ref"}
-SUPPORTED |= {"additionalProperties", "discriminator"}
+SUPPORTED |= {"additionalProperties", "discriminator", "x-documented"}
 MONEY = {"title": "Money", "description": "An amount", "type": "string", "pattern": "^[0-9]+$"}
 DOCUMENT: dict[str, Any] = {
     "components": {
@@ -83,17 +83,18 @@ def test_kind_names_all_types_of_a_value(schema: dict[str, Any], kind: str) -> N
     [
         ({"const": False}, "Always `false`"),
         ({"enum": ["a", None, 1]}, "One of `a`, `null`, `1`"),
-        ({"default": "x"}, "`x` where it is left out"),
-        ({"default": False}, "`false` where it is left out"),
+        ({"default": "x"}, "Default `x`"),
+        ({"default": False}, "Default `false`"),
         ({"minimum": 0}, "At least 0"),
         ({"maximum": 9_223_372}, "At most 9,223,372"),
         ({"minimum": 1, "maximum": 1000}, "1 to 1,000"),
         ({"minLength": 1, "maxLength": 255}, "1 to 255 characters"),
         ({"maxItems": 100}, "At most 100 items"),
-        ({"maxProperties": 0}, "At most 0 members"),
+        ({"minItems": 1}, "At least 1 item"),
+        ({"maxProperties": 0}, "At most 0 fields"),
         ({"pattern": "^a$"}, "Matches `^a$`"),
-        ({"additionalProperties": True}, "May have members of other names"),
-        ({"additionalProperties": {"description": "x"}}, "May have members of other names"),
+        ({"additionalProperties": True}, "May have other fields"),
+        ({"additionalProperties": {"description": "x"}}, "May have other fields"),
     ],
 )
 def test_constraint_of_a_value_is_a_fact(schema: dict[str, Any], fact: str) -> None:
@@ -138,7 +139,7 @@ def test_alternatives_are_listed_one_by_one() -> None:
     other = {"type": "object", "properties": {"a": {"type": "string"}}}
     result = shape(oneOf=[money, other, {"type": "null"}])
     assert result.kind == "string, object or null"
-    assert [member.name for member in result.members] == ["Money", "2.", "3."]
+    assert [member.name for member in result.members] == ["Money", "object"]
     assert [member.name for member in result.members[1].members] == ["a"]
 
 
@@ -176,10 +177,23 @@ def test_schemas_of_the_document_use_only_supported_keywords(subtests: pytest.Su
                 keyword
                 for place, node in nodes(schema)
                 # The keys below these are names of members, or values.
-                if not place.endswith(("/properties", "/default", "/const"))
+                if not place.endswith(("/properties", "/x-documented", "/default", "/const"))
                 # The alternatives themselves contain what a discriminator says.
                 and "/discriminator" not in place
                 and isinstance(node, dict)
                 for keyword in node
             }
             assert used <= SUPPORTED
+
+
+def test_required_fields_come_first_and_undeclared_ones_are_shown_as_passed_on() -> None:
+    text = {"type": "string"}
+    fields = shape(
+        type="object",
+        required=["b"],
+        properties={"a": text, "b": text, "c": text},
+        **{"x-documented": {"c": {"type": "string", "enum": ["x"]}, "d": text}},
+    ).members
+    assert [field.name for field in fields] == ["b", "a", "c", "d"]
+    assert [field.passed_on for field in fields] == [False, False, False, True]
+    assert fields[2].facts == ("One of `x`",)

@@ -1,4 +1,4 @@
-"""The samples of the documentation, run as a reader runs them, against servers that are there."""
+"""The samples of the documentation, run against real servers as a reader runs them."""
 
 import ast
 import json
@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from modelgates_server.docsite.samples import samples_of
-from modelgates_server.docsite.samples.request import TOKEN
+from modelgates_server.docsite.samples.request import API_KEY
 from tests.deadlines import http_client
 from tests.e2e.samples.languages import LANGUAGES
 from tests.e2e.samples.page import samples_on
@@ -23,7 +23,7 @@ from tests.server import RunningServer, running_server
 
 TLS = Path(__file__).with_name("tls")
 CERT, KEY = TLS / "cert.pem", TLS / "key.pem"
-# The authorities that URLSession trusts are those of its machine, so it is heard by `recorder`.
+# URLSession trusts the authorities of the machine only, so that Swift is tested with `recorder`.
 OVER_HTTPS = [language for language in LANGUAGES if language != "swift"]
 
 
@@ -65,7 +65,7 @@ def test_every_operation_has_a_page_with_its_samples(shown: dict[str, dict[str, 
 
 
 @pytest.mark.parametrize("language", OVER_HTTPS)
-def test_a_sample_prints_what_the_api_answers(
+def test_sample_prints_the_response_of_the_api(
     language: str,
     shown: dict[str, dict[str, str]],
     reader: Reader,
@@ -73,55 +73,61 @@ def test_a_sample_prints_what_the_api_answers(
     subtests: pytest.Subtests,
 ) -> None:
     LANGUAGES[language].skip_without_tools()
-    # First what changes nothing: all of it finds the account as it was asked here.
+    # Reads come first, so that each finds the account unchanged.
     ids = sorted(OPERATIONS, key=lambda each: OPERATIONS[each][1] != "get")
-    asked = {each: reader.ask(each) for each in ids if OPERATIONS[each][1] == "get"}
+    responses = {each: reader.ask(each) for each in ids if OPERATIONS[each][1] == "get"}
     samples = [reader.fill(shown[each][language], each) for each in ids]
-    printed = LANGUAGES[language].run(tmp_path, CERT, samples)
+    printed = LANGUAGES[language].run(tmp_path, CERT, samples, reader.keys)
     for operation_id, text in zip(ids, printed, strict=True):
         with subtests.test(operation_id):
-            if operation_id in asked:
-                check_read(language, asked[operation_id], text)
+            if operation_id in responses:
+                check_read(language, responses[operation_id], text)
             else:
                 check_done(operation_id, value_of(language, text), reader)
 
 
-def answer_of(language: str, text: str) -> str:
-    """What was printed, without the status that Go prints first."""
-    return (text.partition("\n")[2] if language == "go" else text).strip()
+@pytest.mark.parametrize("language", OVER_HTTPS)
+def test_sample_fails_with_status_and_body_when_the_key_is_rejected(
+    language: str, shown: dict[str, dict[str, str]], reader: Reader, tmp_path: Path
+) -> None:
+    LANGUAGES[language].skip_without_tools()
+    sample = reader.fill(shown["get-credits"][language], "get-credits")
+    keys = {**reader.keys, "MANAGEMENT_KEY": reader.customer.inference}
+    with pytest.raises(AssertionError, match="Only management keys can perform") as failure:
+        LANGUAGES[language].run(tmp_path, CERT, [sample], keys)
+    assert "403" in str(failure.value)
 
 
 def value_of(language: str, text: str) -> Any:
-    """The JSON value that was printed; Python prints it as its own."""
-    answer = answer_of(language, text)
-    return ast.literal_eval(answer) if language == "python" else json.loads(answer)
+    """The JSON value that a sample printed; Python prints it as a literal."""
+    return ast.literal_eval(text.strip()) if language == "python" else json.loads(text)
 
 
-def check_read(language: str, asked: httpx.Response, printed: str) -> None:
-    assert asked.status_code == 200, asked.text
-    if asked.headers["content-type"] == "application/json":
-        assert value_of(language, printed) == asked.json()
-    elif asked.url.path == "/metrics":  # its figures go on
+def check_read(language: str, expected: httpx.Response, printed: str) -> None:
+    assert expected.status_code == 200, expected.text
+    if expected.headers["content-type"] == "application/json":
+        assert value_of(language, printed) == expected.json()
+    elif expected.url.path == "/metrics":  # its figures change
         assert "modelgates_http_requests_total{" in printed
     else:
-        assert answer_of(language, printed) == asked.text.strip()
+        assert printed.strip() == expected.text.strip()
 
 
-def check_done(operation_id: str, told: Any, reader: Reader) -> None:
-    """What the API says it has done is so."""
+def check_done(operation_id: str, result: Any, reader: Reader) -> None:
+    """Asserts that the response is true: the change or the charge can be read."""
     changed, *deleted = reader.hashes
     match operation_id:
         case "create-key":
-            assert reader.find_key(told["data"]["hash"]).json() == {"data": told["data"]}
+            assert reader.find_key(result["data"]["hash"]).json() == {"data": result["data"]}
         case "update-key":
-            assert told["data"]["disabled"]
-            assert reader.find_key(changed).json() == told
+            assert result["data"]["disabled"]
+            assert reader.find_key(changed).json() == result
         case "delete-key" | "delete-key-by-id":
-            assert told == {"deleted": True}
+            assert result == {"deleted": True}
             gone = deleted[operation_id == "delete-key-by-id"]
             assert reader.find_key(gone).status_code == 404
         case _:
-            assert reader.cost(told["id"]) == told["usage"]["cost"]
+            assert reader.cost(result["id"]) == result["usage"]["cost"]
 
 
 SEEN = (
@@ -140,17 +146,17 @@ BODY = {
     "__proto__": {"x": 1},
     "long": {f"key {number}": ["a" * number] for number in range(20)},
 }
-NEEDED = 'it\'s "so" \\ $5 #{x} \\(x) `'
-FOUND = "a b ü'(x)$x#{x}?"
+REQUIRED = 'it\'s "so" \\ $5 #{x} \\(x) `'
+VALUE = "a b ü'(x)$x#{x}?"
 EVERYTHING: dict[str, Any] = {
     "paths": {
         "/{place}/end": {
             "post": {
                 "parameters": [
-                    {"name": "place", "in": "path", "required": True, "example": FOUND},
-                    {"name": "a b", "in": "query", "required": True, "example": FOUND},
-                    {"name": "X-Needed", "in": "header", "required": True, "example": NEEDED},
-                    {"name": "X-Other", "in": "header", "example": "not needed"},
+                    {"name": "place", "in": "path", "required": True, "example": VALUE},
+                    {"name": "a b", "in": "query", "required": True, "example": VALUE},
+                    {"name": "X-Required", "in": "header", "required": True, "example": REQUIRED},
+                    {"name": "X-Other", "in": "header", "example": "not required"},
                 ],
                 "security": [{"apiKey": []}],
                 "requestBody": {"content": {"application/json": {"example": BODY}}},
@@ -162,20 +168,21 @@ EVERYTHING: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_sample_sends_every_character_as_it_is(language: str, tmp_path: Path) -> None:
+def test_sample_sends_every_character_unchanged(language: str, tmp_path: Path) -> None:
     LANGUAGES[language].skip_without_tools()
-    with recorder() as (url, heard):
+    with recorder() as (url, received):
         document = {**EVERYTHING, "servers": [{"url": f"{url}/base"}]}
         samples = samples_of(document, "/{place}/end", "post")
         code = next(sample.code for sample in samples if sample.language == language)
-        (printed,) = LANGUAGES[language].run(tmp_path, CERT, [f"{code}\n"])
+        keys = {API_KEY: "key-of-the-environment"}
+        (printed,) = LANGUAGES[language].run(tmp_path, CERT, [f"{code}\n"], keys)
     assert value_of(language, printed) == ANSWER
-    (request,) = heard
+    (request,) = received
     target = urlsplit(request.target)
-    assert unquote(target.path) == f"/base/{FOUND}/end"
-    assert parse_qs(target.query) == {"a b": [FOUND]}
-    assert request.headers["authorization"] == f"Bearer {TOKEN}"
+    assert unquote(target.path) == f"/base/{VALUE}/end"
+    assert parse_qs(target.query) == {"a b": [VALUE]}
+    assert request.headers["authorization"] == "Bearer key-of-the-environment"
     assert request.headers["content-type"].startswith("application/json")
-    assert request.headers["x-needed"] == NEEDED
+    assert request.headers["x-required"] == REQUIRED
     assert "x-other" not in request.headers
     assert request.body == BODY

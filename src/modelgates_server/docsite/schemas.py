@@ -1,4 +1,4 @@
-"""JSON schemas of our OpenAPI document as lists of members, for people."""
+"""JSON schemas of the OpenAPI document as lists of fields, for people."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -11,17 +11,18 @@ Schema = dict[str, Any]
 _ANY = "any type"
 _RANGES = [
     ("minimum", "maximum", ""),
-    ("minLength", "maxLength", " characters"),
-    ("minItems", "maxItems", " items"),
-    ("minProperties", "maxProperties", " members"),
+    ("minLength", "maxLength", " character"),
+    ("minItems", "maxItems", " item"),
+    ("minProperties", "maxProperties", " field"),
 ]
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """A value, or a member with its name, and what is known of it.
+    """A value, or a field with its name, and what is known of it.
 
     `kind` is such as `array of strings or null`. `description` and `facts` are Markdown. `members`
-    are those of an object, or of the objects in an array.
+    are the fields of an object, or of the objects in an array, the required ones first. A field is
+    `passed_on` if the gateway sends it to the provider without reading it.
     """
 
     name: str
@@ -31,10 +32,11 @@ class Shape(msgspec.Struct, frozen=True):
     deprecated: bool
     facts: tuple[str, ...]
     members: tuple["Shape", ...]
+    passed_on: bool = False
 
 
 def resolved(document: Schema, value: Schema) -> Schema:
-    """What a `$ref` stands for, with its siblings (JSON Schema 2020-12, 8.2.3)."""
+    """The schema that a `$ref` names, with its siblings (JSON Schema 2020-12, 8.2.3)."""
     while "$ref" in value:
         target: Any = document
         for step in value["$ref"].removeprefix("#/").split("/"):
@@ -44,12 +46,12 @@ def resolved(document: Schema, value: Schema) -> Schema:
 
 
 def shape_of(document: Schema, schema: Schema, name: str = "", *, required: bool = True) -> Shape:
-    """A schema for people. One that is within itself is not repeated there."""
+    """A schema for people. A schema that contains itself is not repeated inside itself."""
     return _SchemaReader(document).shape(schema, name, (), required=required)
 
 
 class _SchemaReader:
-    """Reads schemas of a document. `within` are the references that led to where it is."""
+    """Reads schemas of a document. `within` are the references that led to a schema."""
 
     def __init__(self, document: Schema) -> None:
         self._document = document
@@ -75,9 +77,9 @@ class _SchemaReader:
     def _entered(
         self, schema: Schema, within: tuple[str, ...]
     ) -> tuple[Schema, tuple[str, ...] | None]:
-        """A schema, and the references that led into it: None where one of them is there twice.
+        """A schema, and the references that led into it: None if one of them occurs twice.
 
-        `oneOf` with one alternative beside null is taken for that one, or null.
+        A `oneOf` of null and one alternative is read as that alternative, or null.
         """
         whole = resolved(self._document, schema)
         if "$ref" in schema:
@@ -92,15 +94,27 @@ class _SchemaReader:
         return {**alternative, **siblings, "type": [*_types(alternative), "null"]}, inner
 
     def _members(self, whole: Schema, within: tuple[str, ...]) -> Iterator[Shape]:
-        for number, alternative in enumerate(whole.get("oneOf", ()), start=1):
-            title = resolved(self._document, alternative).get("title", f"{number}.")
-            yield self.shape(alternative, title, within, required=True)
-        needed = whole.get("required", ())
-        for name, schema in whole.get("properties", {}).items():
-            yield self.shape(schema, name, within, required=name in needed)
+        yield from self._alternatives(whole.get("oneOf", ()), within)
+        needed, checked = whole.get("required", ()), whole.get("properties", {})
+        # The reference shows more of the fields that the schema leaves open to the provider.
+        shown = {**checked, **whole.get("x-documented", {})}
+        for name in sorted(shown, key=lambda name: name not in needed):
+            shape = self.shape(shown[name], name, within, required=name in needed)
+            yield msgspec.structs.replace(shape, passed_on=name not in checked)
         others = whole.get("additionalProperties")
         if isinstance(others, dict) and not _is_free(others):
             yield self.shape(others, "*", within, required=False)
+
+    def _alternatives(self, schemas: Iterable[Schema], within: tuple[str, ...]) -> list[Shape]:
+        """Those of which more is known than the kind; the fields of a nameless one alone."""
+        shapes = []
+        for schema in schemas:
+            title = resolved(self._document, schema).get("title", "")
+            shape = self.shape(schema, title, within, required=True)
+            if title or shape.description or shape.members:
+                shapes.append(msgspec.structs.replace(shape, name=title or shape.kind))
+        alone = len(shapes) == 1 and shapes[0].name == shapes[0].kind
+        return [*shapes[0].members] if alone else shapes
 
     def _kind(self, whole: Schema) -> str:
         if "oneOf" in whole:
@@ -135,15 +149,16 @@ def _facts(whole: Schema) -> Iterator[str]:
         yield f"One of {', '.join(_code(value) for value in whole['enum'])}"
     yield from _limits(whole)
     if "default" in whole:
-        yield f"{_code(whole['default'])} where it is left out"
+        yield f"Default {_code(whole['default'])}"
     if (others := whole.get("additionalProperties")) and _is_free(others):
-        yield "May have members of other names"
+        yield "May have other fields"
 
 
 def _limits(whole: Schema) -> Iterator[str]:
     for least, most, unit in _RANGES:
         if text := _range(whole.get(least), whole.get(most)):
-            yield text + unit
+            last = whole.get(most, whole.get(least))
+            yield f"{text}{unit}s" if unit and last != 1 else text + unit
     if "pattern" in whole:
         yield f"Matches `{whole['pattern']}`"
 

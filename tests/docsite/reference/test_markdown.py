@@ -1,4 +1,4 @@
-"""The Markdown twin of an operation: in the seed's order, and complete by itself."""
+"""The Markdown twin of an operation: the order of the seed, and a complete specification."""
 
 import re
 from typing import Any
@@ -19,13 +19,13 @@ DOCUMENT = document_at(ORIGIN)
 PAGES = {page.path: page for page in reference.pages(DOCUMENT)}
 OPERATIONS = {path: page for path, page in PAGES.items() if not path.endswith("/overview")}
 CREDITS = PAGES["api/api-reference/credits/get-credits"]
-LANGUAGES = ["python", "javascript", "go", "ruby", "java", "php", "csharp", "swift"]
+LEXERS = ["bash", "python", "javascript", "go", "ruby", "java", "php", "csharp", "swift"]
 
 
 def specification(page: Page) -> dict[str, Any]:
-    found = re.search(r"^```yaml\n(.*?)^```$", page.markdown, re.MULTILINE | re.DOTALL)
-    assert found
-    read: dict[str, Any] = yaml.safe_load(found[1])
+    block = re.search(r"^```yaml\n(.*?)^```$", page.markdown, re.MULTILINE | re.DOTALL)
+    assert block
+    read: dict[str, Any] = yaml.safe_load(block[1])
     return read
 
 
@@ -33,7 +33,7 @@ def references(value: Any) -> set[str]:
     return {node["$ref"] for _, node in nodes(value) if isinstance(node, dict) and "$ref" in node}
 
 
-def test_it_has_the_order_of_the_seed() -> None:
+def test_sections_have_the_order_of_the_seed() -> None:
     url = f"{ORIGIN}/docs"
     description = (
         "Get total credits purchased and used for the authenticated user. "
@@ -49,59 +49,75 @@ def test_it_has_the_order_of_the_seed() -> None:
     )
     assert CREDITS.markdown.startswith(head)
     _, _, samples = CREDITS.markdown.partition("\n## SDK Code Examples\n\n")
-    assert re.findall(r"^```(\w+)$", samples, re.MULTILINE) == LANGUAGES
+    assert re.findall(r"^```(\w+)$", samples, re.MULTILINE) == LEXERS
 
 
-def test_the_specification_is_valid_and_of_this_operation_alone(
+def test_specification_is_valid_and_has_this_operation_alone(
     subtests: pytest.Subtests,
 ) -> None:
     for path, page in OPERATIONS.items():
         with subtests.test(path):
-            told = specification(page)
-            jsonschema_rs.validator_for(OPENAPI_31).validate(told)
-            [(place, item)] = told["paths"].items()
-            whole = DOCUMENT["paths"][place]
+            described = specification(page)
+            jsonschema_rs.validator_for(OPENAPI_31).validate(described)
+            [(path_in_document, item)] = described["paths"].items()
+            whole = DOCUMENT["paths"][path_in_document]
             [verb] = [name for name in item if name not in {"parameters", "servers"}]
             assert item == {name: whole[name] for name in whole if name in item}
             assert path.endswith(f"/{item[verb]['operationId']}")
             assert {"parameters", "servers"} & set(whole) <= set(item)
-            assert told["servers"] == DOCUMENT["servers"]
-            assert told["security"] == whole[verb].get("security", DOCUMENT["security"])
+            assert described["servers"] == DOCUMENT["servers"]
+            assert described["security"] == whole[verb].get("security", DOCUMENT["security"])
 
 
-def test_the_specification_has_all_it_refers_to_unchanged_and_nothing_else(
+def test_specification_has_all_referenced_components_and_no_others(
     subtests: pytest.Subtests,
 ) -> None:
     for path, page in OPERATIONS.items():
         with subtests.test(path):
-            told = specification(page)
-            components = told.get("components", {})
+            described = specification(page)
+            components = described.get("components", {})
             schemes = components.pop("securitySchemes", {})
-            assert set(schemes) == {name for one in told["security"] for name in one}
-            there = {
+            assert set(schemes) == {name for scheme in described["security"] for name in scheme}
+            included = {
                 f"#/components/{group}/{name}" for group in components for name in components[group]
             }
-            assert there == references(told)
+            assert included == references(described)
             for group, members in components.items():
                 for name, member in members.items():
                     assert member == DOCUMENT["components"][group][name]
 
 
-def test_the_operation_of_the_seed_is_told_with_every_schema_of_it() -> None:
-    told = specification(CREDITS)
+def test_specification_of_credits_has_every_schema_of_the_seed() -> None:
+    described = specification(CREDITS)
     seed = SEED["paths"]["/credits"]["get"]
     assert {
-        name: told["paths"]["/credits"]["get"][name] for name in seed if name != "responses"
+        name: described["paths"]["/credits"]["get"][name] for name in seed if name != "responses"
     } == {name: value for name, value in seed.items() if name != "responses"}
     for name, schema in SEED["components"]["schemas"].items():
-        assert told["components"]["schemas"][name] == schema
+        assert described["components"]["schemas"][name] == schema
 
 
-def test_a_specification_is_read_by_those_who_know_no_aliases() -> None:
+def test_specification_has_required_fields_and_parameters_first(
+    subtests: pytest.Subtests,
+) -> None:
+    for path, page in OPERATIONS.items():
+        with subtests.test(path):
+            for _, node in nodes(specification(page)):
+                if not isinstance(node, dict):
+                    continue
+                if isinstance(node.get("required"), list) and "properties" in node:
+                    places = [name not in node["required"] for name in node["properties"]]
+                    assert places == sorted(places)
+                if isinstance(node.get("parameters"), list):
+                    places = [not each.get("required", False) for each in node["parameters"]]
+                    assert places == sorted(places)
+
+
+def test_specification_has_no_yaml_aliases() -> None:
     for page in OPERATIONS.values():
         assert not re.search(r"(: |- )[&*]\w|<<:", page.markdown)
 
 
-def test_a_fence_is_longer_than_any_in_the_code() -> None:
+def test_fence_is_longer_than_any_in_the_code() -> None:
     assert fenced("md", "a\n```\nb\n````\n") == "`````md\na\n```\nb\n````\n`````"
     assert fenced("go", "a := `x`") == "```go\na := `x`\n```"

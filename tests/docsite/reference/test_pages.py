@@ -1,4 +1,4 @@
-"""The pages of operations: each tells all of its operation, and what it shows is true."""
+"""The pages of operations: each is complete, and its examples fit the schemas."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ VOID = {"input", "img", "br", "hr"}
 
 
 class Read(HTMLParser):
-    """What a browser makes of a page: its elements with their attributes, and text by element."""
+    """A page as a browser reads it: its elements with their attributes and texts."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -49,11 +49,11 @@ class Read(HTMLParser):
 
     def of(self, tag: str, **attributes: str) -> list[str]:
         """The texts of elements with these attributes."""
-        wanted = {name.rstrip("_"): value for name, value in attributes.items()}.items()
+        expected = {name.rstrip("_"): value for name, value in attributes.items()}.items()
         return [
             self.texts[number]
             for number, (name, given) in enumerate(self.elements)
-            if name == tag and wanted <= given.items()
+            if name == tag and expected <= given.items()
         ]
 
 
@@ -64,7 +64,9 @@ def read(page: Page) -> Read:
 def parameters_of(path: str, operation: dict[str, Any]) -> list[dict[str, Any]]:
     item = DOCUMENT["paths"][path]
     both = [*item.get("parameters", ()), *operation.get("parameters", ())]
-    return [p for p in (referenced(DOCUMENT, one) for one in both) if p["name"] != "Authorization"]
+    return [
+        p for p in (referenced(DOCUMENT, each) for each in both) if p["name"] != "Authorization"
+    ]
 
 
 def path_of(operation_id: str) -> str:
@@ -81,7 +83,7 @@ def operation_id(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_every_operation_has_a_page_at_the_seed_s_kind_of_path() -> None:
+def test_every_operation_has_a_page_below_its_tag() -> None:
     assert set(PAGES) == {"overview", *OPERATIONS}
     folders = {
         "credits": "Credits",
@@ -100,19 +102,19 @@ def test_every_operation_has_a_page_at_the_seed_s_kind_of_path() -> None:
     assert sections == sorted(sections, key=sections.index), "a section is in two places"
 
 
-def test_a_page_tells_who_may_call_and_what_to_send(operation_id: str) -> None:
+def test_page_has_request_line_kinds_of_keys_and_all_parameters(operation_id: str) -> None:
     page, operation = read(PAGES[operation_id]), OPERATIONS[operation_id]
     path = path_of(operation_id)
     server = DOCUMENT["paths"][path].get("servers", DOCUMENT["servers"])[0]["url"]
     [request] = page.of("pre", class_="highlight endpoint")
     method = next(m for m, o in DOCUMENT["paths"][path].items() if o is operation).upper()
     assert request == f"{method} {server}{path}"
-    # As an attribute, so that it is sent to where the page is from, below whatever prefix.
+    # An attribute gets the path prefix under which the page is served.
     [form] = [given for tag, given in page.elements if tag == "form"]
     assert (form["data-method"], form["data-url"]) == (method, f"{server}{path}")
     assert [kind.strip() for kind in page.of("dt") if kind] == operation["x-key-kinds"]
     needs = operation.get("security", DOCUMENT["security"])
-    assert bool(needs) == any("Authorization: Bearer <token>" in t for t in page.of("pre"))
+    assert bool(needs) == any("Authorization: Bearer" in text for text in page.of("code"))
     assert bool(needs) != any("needs no key" in text for text in page.of("p"))
     names = [text.split()[0] for text in page.of("p", class_="member")]
     fields = {given["data-parameter"] for _, given in page.elements if "data-parameter" in given}
@@ -122,12 +124,13 @@ def test_a_page_tells_who_may_call_and_what_to_send(operation_id: str) -> None:
     assert len(fields) == len(parameters_of(path, operation))
 
 
-def test_a_page_shows_every_answer_with_its_schema_and_examples_that_fit_it(
+def test_page_has_every_response_with_examples_that_fit_its_schema(
     operation_id: str,
 ) -> None:
     page, operation = read(PAGES[operation_id]), OPERATIONS[operation_id]
     shown = page.of("pre", class_="highlight")
-    anchors = {heading.anchor for heading in PAGES[operation_id].headings}
+    anchors = [heading.anchor for heading in PAGES[operation_id].headings]
+    anchors += [given["id"].removeprefix("status-") + "-" for given in groups(page)]
     for status, referring in operation["responses"].items():
         answer = referenced(DOCUMENT, referring)
         assert [anchor for anchor in anchors if anchor.startswith(f"{status}-")]
@@ -136,13 +139,22 @@ def test_a_page_shows_every_answer_with_its_schema_and_examples_that_fit_it(
             examples = [*content.get("examples", {}).values()] or [{"value": content["example"]}]
             for example in examples:
                 value = referenced(DOCUMENT, example)["value"]
-                found = [text for text in shown if value_in(text, media_type) == value]
-                assert found, f"{status} {media_type} is not shown"
-                checked.validate(value_in(found[0], media_type))
+                matching = [text for text in shown if value_in(text, media_type) == value]
+                assert matching, f"{status} {media_type} is not shown"
+                checked.validate(value_in(matching[0], media_type))
+
+
+def groups(page: Read) -> list[dict[str, str]]:
+    """The attributes of the groups of errors, one for each status."""
+    return [
+        {name: value or "" for name, value in given.items()}
+        for tag, given in page.elements
+        if tag == "div" and (given.get("id") or "").startswith("status-")
+    ]
 
 
 def value_in(text: str, media_type: str) -> Any:
-    """The body that a text is, None where it is none."""
+    """The value of a text in a media type, or None."""
     readers: dict[str, Callable[[str], Any]] = {
         "application/json": json.loads,
         "application/yaml": yaml.safe_load,
@@ -155,22 +167,54 @@ def value_in(text: str, media_type: str) -> Any:
         return None
 
 
-def test_a_page_has_every_error_with_cause_message_and_remedy(operation_id: str) -> None:
+def test_page_has_every_error_in_a_folded_row_with_message_and_remedy(operation_id: str) -> None:
     page, operation = read(PAGES[operation_id]), OPERATIONS[operation_id]
-    rows = [" ".join(text.split()) for text in page.of("tr")]
     for status, referring in operation["responses"].items():
         for content in referenced(DOCUMENT, referring)["content"].values():
-            for one in content.get("examples", {}).values():
-                example = referenced(DOCUMENT, one)
+            for name, cause in content.get("examples", {}).items():
+                example = referenced(DOCUMENT, cause)
                 if int(status) < 400:
                     continue
-                parts = [plain(example["summary"]), example["value"]["error"]["message"]]
-                row = [row for row in rows if " ".join(parts) in row]
-                assert row, parts
-                assert any(one.endswith(plain(example["x-remedy"])) for one in row)
+                [row] = page.of("details", id=f"error-{status}-{name}")
+                words = " ".join(row.split())
+                assert words.startswith(f"{status} {plain(example['summary'])}")
+                assert example.get("x-error-code", "") in words
+                assert f" {example['value']['error']['message']} " in words
+                assert plain(example["x-remedy"]) in words
+    folded = [given for tag, given in page.elements if given.get("class") == "error"]
+    assert not any("open" in given for given in folded)
 
 
-def test_a_page_has_the_samples_of_its_operation(operation_id: str) -> None:
+def test_required_fields_and_those_of_the_examples_come_first() -> None:
+    html = PAGES["create-chat-completion"].html
+    body = html[html.index('id="request-body"') :]
+    places = [
+        body.index(f"<code>{name}</code> <span")
+        for name in ("messages", "model", "stream", "max_tokens", "tools", "provider")
+    ]
+    assert places == sorted(places)
+
+
+def test_fields_of_a_message_and_a_tool_have_rows_of_their_type() -> None:
+    page = read(PAGES["create-chat-completion"])
+    rows = [" ".join(text.split()) for text in page.of("p", class_="member")]
+    for row in (
+        "messages array of objects required",
+        "role string",
+        "content string, array of objects or null",
+        "image_url object",
+        "tool_call_id string",
+        "tools array of objects or null",
+        "parameters object",
+        "temperature number",
+        "response_format object",
+    ):
+        assert row in rows
+    [roles] = [text for text in page.of("div", class_="facts") if "developer" in text]
+    assert roles.split() == ["One", "of", "system,", "developer,", "user,", "assistant,", "tool"]
+
+
+def test_page_has_the_samples_of_its_operation(operation_id: str) -> None:
     page = read(PAGES[operation_id])
     path = path_of(operation_id)
     method = next(m for m, o in DOCUMENT["paths"][path].items() if o is OPERATIONS[operation_id])
@@ -188,13 +232,15 @@ def test_headings_are_where_the_page_says(operation_id: str) -> None:
         [text] = page.of(f"h{heading.level}", id=heading.anchor)
         assert text == heading.text
     assert {"responses", "errors", "sdk-code-examples", "try-it"} <= set(ids)
+    targets = [given["href"] or "" for _, given in page.elements if "href" in given]
+    assert {target[1:] for target in targets if target.startswith("#")} <= set(ids)
 
 
-def test_a_page_runs_no_code_of_its_own_and_sends_nothing_by_itself(operation_id: str) -> None:
+def test_page_has_no_inline_code_and_no_field_that_a_browser_submits(operation_id: str) -> None:
     for tag, given in read(PAGES[operation_id]).elements:
         assert tag not in {"script", "style", "iframe"}
         assert not [name for name in given if name.startswith("on") or name == "style"]
-        assert "name" not in given, "a browser without the script would put it into the address"
+        assert "name" not in given, "a browser without the script would put it into the URL"
 
 
 def test_every_field_has_a_label(operation_id: str) -> None:
@@ -204,7 +250,7 @@ def test_every_field_has_a_label(operation_id: str) -> None:
     assert labels == fields
 
 
-def test_the_body_to_try_is_the_example(operation_id: str) -> None:
+def test_body_to_try_is_the_example(operation_id: str) -> None:
     page, body = read(PAGES[operation_id]), OPERATIONS[operation_id].get("requestBody")
     areas = page.of("textarea")
     if body is None:
@@ -232,7 +278,7 @@ def test_operations_and_schemas_that_a_text_names_are_links_but_not_to_their_own
     assert f'<a href="{guide}">Management key</a>' in PAGES["get-credits"].html
 
 
-def test_a_description_is_a_sentence_of_plain_text(operation_id: str) -> None:
+def test_description_is_a_sentence_of_plain_text(operation_id: str) -> None:
     description = PAGES[operation_id].description
     assert description.endswith(".")
     assert "`" not in description

@@ -1,4 +1,4 @@
-"""Languages without a toolchain here, read by a parser of their grammar."""
+"""Languages without a toolchain on this machine, read by a parser of their grammar."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,11 +6,11 @@ from tree_sitter import Language, Node, Parser
 
 
 def nodes(grammar: Callable[[], object], code: str) -> list[Node]:
-    """All of a program's syntax in the order of its text; a program with a mistake fails."""
+    """The syntax nodes of a program in the order of its text; fails for a syntax error."""
     root = Parser(Language(grammar())).parse(code.encode()).root_node
-    found = list(_below(root))
-    assert not [node for node in found if node.is_error or node.is_missing], code
-    return found
+    below = list(_below(root))
+    assert not [node for node in below if node.is_error or node.is_missing], code
+    return below
 
 
 def _below(node: Node) -> Iterator[Node]:
@@ -19,6 +19,6 @@ def _below(node: Node) -> Iterator[Node]:
         yield from _below(child)
 
 
-def texts(found: list[Node], kind: str) -> list[str]:
-    """What stands in the nodes of a kind."""
-    return [node.text.decode() for node in found if node.type == kind and node.text is not None]
+def texts(of: list[Node], kind: str) -> list[str]:
+    """The texts of the nodes of a kind."""
+    return [node.text.decode() for node in of if node.type == kind and node.text is not None]

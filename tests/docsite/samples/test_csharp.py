@@ -11,10 +11,10 @@ from tests.docsite.samples.values import bodies, posting, texts
 
 
 @given(text=texts)
-def test_a_text_is_what_csharp_reads(text: str) -> None:
-    # C# and Python spell the escapes that are used alike.
+def test_string_has_its_value_in_csharp(text: str) -> None:
+    # C# and Python spell these escapes alike.
     assert ast.literal_eval(quote(text)) == text
-    assert "\\x" not in quote(text).replace("\\\\", ""), "of no fixed length in C#"
+    assert "\\x" not in quote(text).replace("\\\\", ""), "an escape without a fixed length in C#"
     program = code(posting(headers={"X-A": text}))
     assert quote(text) in grammar.texts(
         grammar.nodes(tree_sitter_c_sharp.language, program), "string_literal"
@@ -22,7 +22,7 @@ def test_a_text_is_what_csharp_reads(text: str) -> None:
 
 
 @given(body=bodies)
-def test_a_body_is_what_csharp_reads(body: dict[str, Any]) -> None:
-    found = grammar.nodes(tree_sitter_c_sharp.language, code(posting(body)))
-    (content,) = grammar.texts(found, "raw_string_content")
+def test_body_has_its_value_in_csharp(body: dict[str, Any]) -> None:
+    syntax = grammar.nodes(tree_sitter_c_sharp.language, code(posting(body)))
+    (content,) = grammar.texts(syntax, "raw_string_content")
     assert json.loads(content) == body

@@ -9,23 +9,23 @@ from hypothesis import given
 from modelgates_server.docsite.samples.java import code, quote
 from tests.docsite.samples.values import bodies, posting, texts
 
-# They are read as what they stand for before anything else is: a line may not end in a text.
+# Java reads these escapes before anything else, so that they would end the string or the line.
 TOO_EARLY = re.compile(r"\\u000a|\\u000d|\\u0022|\\u005c")
 
 
 @given(text=texts)
-def test_a_text_is_what_java_reads(text: str) -> None:
-    # Java and JSON spell the escapes that are used alike.
+def test_string_has_its_value_in_java(text: str) -> None:
+    # Java and JSON spell these escapes alike.
     assert json.loads(quote(text)) == text
     assert not TOO_EARLY.search(quote(text).replace("\\\\", ""))
 
 
 @given(body=bodies)
-def test_a_body_is_what_java_reads(body: dict[str, Any]) -> None:
-    found = re.search(r'\.body\("""\n(.+)"""\)', code(posting(body)), re.DOTALL)
-    assert found
-    inner = found.group(1)
+def test_body_has_its_value_in_java(body: dict[str, Any]) -> None:
+    match = re.search(r'\.body\("""\n(.+)"""\)', code(posting(body)), re.DOTALL)
+    assert match
+    inner = match.group(1)
     assert '"""' not in inner
-    # All that is escaped is the backslash, as it is in Python.
+    # Only the backslash is escaped, and Python escapes it alike.
     assert json.loads(ast.literal_eval(f'"""{dedent(inner)}"""')) == body
     assert "\\u" not in inner.replace("\\\\", "")

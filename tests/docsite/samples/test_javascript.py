@@ -26,12 +26,12 @@ def language() -> Iterator[Evaluator]:
 
 
 @given(value=values)
-def test_a_value_is_what_javascript_reads(language: Evaluator, value: Any) -> None:
+def test_value_is_unchanged_in_javascript(language: Evaluator, value: Any) -> None:
     code = NOTATION.write(value)
     assert language.value(code) == value
     assert all(line.isprintable() for line in code.split("\n"))
 
 
-def test_a_member_named_like_the_prototype_is_a_member(language: Evaluator) -> None:
+def test_field_with_the_name_of_the_prototype_is_an_ordinary_field(language: Evaluator) -> None:
     value = {"__proto__": {"a": 1}}
     assert language.value(NOTATION.write(value)) == value

@@ -28,7 +28,7 @@ def language() -> Iterator[Evaluator]:
 
 
 @given(value=values)
-def test_a_value_is_what_php_reads(language: Evaluator, value: Any) -> None:
+def test_value_is_unchanged_in_php(language: Evaluator, value: Any) -> None:
     code = NOTATION.write(value)
     assert language.value(code) == value
     assert all(line.isprintable() for line in code.split("\n"))

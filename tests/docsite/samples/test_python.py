@@ -8,7 +8,7 @@ from tests.docsite.samples.values import values
 
 
 @given(value=values)
-def test_a_value_is_what_python_reads(value: Any) -> None:
+def test_value_is_unchanged_in_python(value: Any) -> None:
     code = NOTATION.write(value)
     assert ast.literal_eval(code) == value
     assert all(line.isprintable() for line in code.split("\n"))

@@ -1,7 +1,7 @@
 """Runs samples, many at once, each language with its own tools.
 
-A runner takes an empty folder, the certificate to trust and the samples, and gives what each of
-them printed, in their order.
+A runner takes an empty folder, the certificate to trust, the samples and the environment with their
+keys. It returns the output of each sample in their order, and fails if one of them fails.
 """
 
 import base64
@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,24 +20,25 @@ from tests.deadlines import DEADLINE_S
 
 HERE = Path(__file__).parent
 ALL = "ALL_SAMPLES"
+Keys = Mapping[str, str]
 GUZZLE = Path("/usr/share/php/GuzzleHttp/autoload.php")
 UNIREST = Path("/usr/share/java/unirest-java.jar")
 
 
 class Language(NamedTuple):
-    """`tools` are the commands and files without which its samples do not run.
+    """`tools` are the commands and files that its samples need.
 
-    Under a variable of `demanded_by` in the environment a lack of them is a failure. `otherwise`
-    says what becomes of its samples without them.
+    If one is missing, the test is skipped, or fails under an environment variable of `demanded_by`.
+    `otherwise` says how the samples are tested without them.
     """
 
-    run: Callable[[Path, Path, Sequence[str]], list[str]]
+    run: Callable[[Path, Path, Sequence[str], Keys], list[str]]
     tools: tuple[str | Path, ...] = ()
     demanded_by: tuple[str, ...] = ()
-    otherwise: str = "its samples are parsed, and make test-samples runs them where it is"
+    otherwise: str = "its samples are parsed, and make test-samples runs them"
 
     def skip_without_tools(self) -> None:
-        """Leave the test out where nobody demands it, and say why."""
+        """Skips the test unless its tools are there or demanded."""
         lacking = [str(tool) for tool in self.tools if shutil.which(tool, os.F_OK) is None]
         if lacking and not any(os.environ.get(name) for name in self.demanded_by):
             pytest.skip(f"there is no {' and no '.join(lacking)} here; {self.otherwise}")
@@ -45,69 +46,77 @@ class Language(NamedTuple):
             pytest.skip("make test-samples runs them")
 
 
-def _python(folder: Path, cert: Path, samples: Sequence[str]) -> list[str]:
+def _curl(folder: Path, cert: Path, samples: Sequence[str], keys: Keys) -> list[str]:
+    files = _files(folder, samples, "sample.sh")
+    return [_output(["sh", file], folder, CURL_CA_BUNDLE=str(cert), **keys) for file in files]
+
+
+def _python(folder: Path, cert: Path, samples: Sequence[str], keys: Keys) -> list[str]:
     command = [sys.executable, str(HERE / "run.py"), *_files(folder, samples, "sample.py")]
-    return _lines(command, folder, REQUESTS_CA_BUNDLE=str(cert))
+    return _lines(command, folder, REQUESTS_CA_BUNDLE=str(cert), **keys)
 
 
-def _javascript(folder: Path, cert: Path, samples: Sequence[str]) -> list[str]:
+def _javascript(folder: Path, cert: Path, samples: Sequence[str], keys: Keys) -> list[str]:
     command = ["node", str(HERE / "run.mjs"), *_files(folder, samples, "sample.mjs")]
-    return _lines(command, folder, NODE_EXTRA_CA_CERTS=str(cert))
+    return _lines(command, folder, NODE_EXTRA_CA_CERTS=str(cert), **keys)
 
 
-def _ruby(folder: Path, cert: Path, samples: Sequence[str]) -> list[str]:
+def _ruby(folder: Path, cert: Path, samples: Sequence[str], keys: Keys) -> list[str]:
     command = ["ruby", str(HERE / "run.rb"), *_files(folder, samples, "sample.rb")]
-    return _lines(command, folder, SSL_CERT_FILE=str(cert))
+    return _lines(command, folder, SSL_CERT_FILE=str(cert), **keys)
 
 
-def _php(folder: Path, cert: Path, samples: Sequence[str]) -> list[str]:
+def _php(folder: Path, cert: Path, samples: Sequence[str], keys: Keys) -> list[str]:
     (folder / "vendor").mkdir()
     (folder / "vendor" / "autoload.php").write_text(f"<?php require '{GUZZLE}';")
     files = _files(folder, samples, "sample.php")
     trust = ["-d", f"curl.cainfo={cert}", "-d", f"openssl.cafile={cert}"]
-    return _lines(["php", *trust, str(HERE / "run.php"), *files], folder)
+    return _lines(["php", *trust, str(HERE / "run.php"), *files], folder, **keys)
 
 
-def _java(folder: Path, cert: Path, samples: Sequence[str]) -> list[str]:
+def _java(folder: Path, cert: Path, samples: Sequence[str], keys: Keys) -> list[str]:
     source = HERE / "java"
     command = ["java", "-cp", "/usr/share/java/*", str(source / "Run.java")]
     command += [str(folder), str(cert), str(source / "kong"), *_files(folder, samples, "Main.java")]
-    return [base64.b64decode(line).decode() for line in _output(command, folder).splitlines()]
+    lines = _output(command, folder, **keys).splitlines()
+    return [base64.b64decode(line).decode() for line in lines]
 
 
-def _go(folder: Path, cert: Path, samples: Sequence[str]) -> list[str]:
+def _go(folder: Path, cert: Path, samples: Sequence[str], keys: Keys) -> list[str]:
     (folder / "go.mod").write_text("module samples\n\ngo 1.19\n")
     packages = [Path(file).parent.name for file in _files(folder, samples, "main.go")]
-    assert _output(["gofmt", "-l", "."], folder) == "", "gofmt would write them otherwise"
+    assert _output(["gofmt", "-l", "."], folder) == "", "gofmt formats them differently"
     (folder / "bin").mkdir()
     _output(["go", "build", "-o", "bin", "./..."], folder)
     programs = [str(folder / "bin" / name) for name in packages]
-    return [_output([program], folder, SSL_CERT_FILE=str(cert)) for program in programs]
+    trust = {"SSL_CERT_FILE": str(cert)}
+    return [_output([program], folder, **trust, **keys) for program in programs]
 
 
-def _csharp(folder: Path, cert: Path, samples: Sequence[str]) -> list[str]:
-    # Its certificates are for the sample alone: NuGet needs those of the machine.
+def _csharp(folder: Path, cert: Path, samples: Sequence[str], keys: Keys) -> list[str]:
+    # Only the sample trusts the certificate: NuGet needs those of the machine.
     _output(["dotnet", "new", "console", "-o", "."], folder)
     _output(["dotnet", "add", "package", "RestSharp"], folder)
     printed = []
     for sample in samples:
         (folder / "Program.cs").write_text(sample)
         _output(["dotnet", "build"], folder)
-        printed.append(_output(["dotnet", "run", "--no-build"], folder, SSL_CERT_FILE=str(cert)))
+        run = ["dotnet", "run", "--no-build"]
+        printed.append(_output(run, folder, SSL_CERT_FILE=str(cert), **keys))
     return printed
 
 
-def _swift(folder: Path, _: Path, samples: Sequence[str]) -> list[str]:
+def _swift(folder: Path, _: Path, samples: Sequence[str], keys: Keys) -> list[str]:
     printed = []
     for sample in samples:
         (folder / "main.swift").write_text(sample)
         _output(["swiftc", "-o", "sample", "main.swift"], folder)
-        printed.append(_output([str(folder / "sample")], folder))
+        printed.append(_output([str(folder / "sample")], folder, **keys))
     return printed
 
 
 def _files(folder: Path, samples: Sequence[str], name: str) -> list[str]:
-    """Each sample under that name in a folder of its own."""
+    """Each sample under that name in a separate folder."""
     paths = [folder / f"sample{number}" / name for number in range(len(samples))]
     for path, sample in zip(paths, samples, strict=True):
         path.parent.mkdir()
@@ -134,10 +143,11 @@ def _output(command: list[str], folder: Path, **environment: str) -> str:
     return done.stdout
 
 
-# They fetch or compile for minutes.
+# They download or compile for minutes.
 _SLOW = (_csharp, _swift)
 _FROM_DEBIAN = ((ALL,), "make test-samples installs what they need")
 LANGUAGES = {
+    "curl": Language(_curl, ("curl",)),
     "python": Language(_python),
     "javascript": Language(_javascript, ("node",), ("CI", ALL), "CI demands Node"),
     "go": Language(_go, ("go", "gofmt"), *_FROM_DEBIAN),

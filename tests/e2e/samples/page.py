@@ -14,7 +14,7 @@ class _Tabs(HTMLParser):
         if tag == "section":
             self._language = dict(attrs).get("data-tab") or ""
         elif tag == "pre" and self._language:
-            assert self._language not in self.samples, "two pieces of code in one tab"
+            assert self._language not in self.samples, "a tab has two blocks of code"
             self.samples[self._language] = ""
             self._in_code = True
 

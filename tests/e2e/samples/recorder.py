@@ -1,4 +1,4 @@
-"""A server that remembers what a sample sent."""
+"""A server that records the requests of samples."""
 
 import json
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from tests.deadlines import DEADLINE_S
 
-ANSWER = {"heard": True}
+ANSWER = {"received": True}
 
 
 class RecordedRequest(NamedTuple):
-    """A request; `target` is path and query as they came, `body` what its JSON says."""
+    """A request; `target` is its path and query unchanged, `body` the value of its JSON."""
 
     method: str
     target: str
@@ -23,14 +23,14 @@ class RecordedRequest(NamedTuple):
 
 @contextmanager
 def recorder() -> Iterator[tuple[str, list[RecordedRequest]]]:
-    """Its address, over plain HTTP, and what it has heard."""
-    heard: list[RecordedRequest] = []
+    """The URL of the server, over plain HTTP, and the requests that it received."""
+    received: list[RecordedRequest] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
             body = self.rfile.read(int(headers["content-length"]))
-            heard.append(RecordedRequest(self.command, self.path, headers, json.loads(body)))
+            received.append(RecordedRequest(self.command, self.path, headers, json.loads(body)))
             answer = json.dumps(ANSWER).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -45,7 +45,7 @@ def recorder() -> Iterator[tuple[str, list[RecordedRequest]]]:
         thread = Thread(target=server.serve_forever, args=[0.01])
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}", heard
+            yield f"http://127.0.0.1:{server.server_port}", received
         finally:
             server.shutdown()
             thread.join(DEADLINE_S)

@@ -1,5 +1,5 @@
 <?php
-// Runs PHP samples and prints what each printed as a line of JSON.
+// Runs PHP samples and prints the output of each as a line of JSON.
 function printed(string $path): string {
   ob_start();
   require $path;

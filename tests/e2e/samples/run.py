@@ -1,4 +1,4 @@
-"""Run Python samples, as scripts of their own, and print what each printed as a line of JSON."""
+"""Run Python samples as scripts and print the output of each as a line of JSON."""
 
 import json
 import runpy

@@ -1,4 +1,4 @@
-# Runs Ruby samples and prints what each printed as a line of JSON.
+# Runs Ruby samples and prints the output of each as a line of JSON.
 require 'json'
 require 'stringio'
 

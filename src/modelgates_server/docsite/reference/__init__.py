@@ -1,1 +1,1 @@
-"""The API reference: one page for each operation of our OpenAPI document."""
+"""The API reference: one page for each operation of the OpenAPI document."""

@@ -1,4 +1,4 @@
-"""Links in the descriptions of our OpenAPI document, which is written to be read anywhere."""
+"""Links in the descriptions of the OpenAPI document, whose own links are relative."""
 
 import re
 
@@ -13,7 +13,7 @@ _CODE = re.compile(r"(?<!\[)`([^`]+)`")
 
 
 class Links:
-    """Makes operations and schemas that a text names lead to the pages that describe them."""
+    """Turns the operations and schemas that a text names into links to their pages."""
 
     def __init__(self, document: Schema, operations: list[Operation]) -> None:
         self._pages = dict[str, str]()
@@ -25,7 +25,7 @@ class Links:
                     self._pages.setdefault(reference.removeprefix(_SCHEMA), operation.page)
 
     def put(self, text: str, page: str) -> str:
-        """Markdown with whole addresses in it; what `page` itself describes is no link there."""
+        """Markdown with absolute URLs. A name that `page` itself describes gets no link."""
 
         def linked(code: re.Match[str]) -> str:
             to = self._pages.get(code[1], page)

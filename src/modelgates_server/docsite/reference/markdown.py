@@ -1,7 +1,7 @@
-"""The Markdown twin of an operation's page, in the order of the document that this project is of.
+"""The Markdown twin of an operation's page.
 
-That is: title, request line, description, reference, the specification of this operation alone,
-samples.
+Its order is that of the page from which this project started: title, request line, description,
+reference, the specification of this operation alone, samples.
 """
 
 import re
@@ -24,7 +24,7 @@ _WIDTH = 100
 def twin(
     document: Schema, operation: Operation, description: str, samples: Iterable[Sample]
 ) -> str:
-    """The page of an operation; `description` has its links in it."""
+    """The page of an operation; `description` already contains its links."""
     specification = yaml.dump(
         specification_of(document, operation),
         Dumper=_Dumper,
@@ -47,14 +47,17 @@ def twin(
 
 
 def fenced(language: str, code: str) -> str:
-    """A block of code, whatever is in it."""
+    """A block of code, with a fence longer than any inside it."""
     ticks = max((len(run) for run in re.findall(r"^ *(`{3,})", code, re.MULTILINE)), default=2)
     fence = "`" * (ticks + 1)
     return f"{fence}{language}\n{code.rstrip()}\n{fence}"
 
 
 def specification_of(document: Schema, operation: Operation) -> Schema:
-    """An OpenAPI document of this operation alone, with all it refers to."""
+    """An OpenAPI document of this operation alone, with everything that it refers to.
+
+    Required parameters and fields come first.
+    """
     item = document["paths"][operation.path]
     verb = operation.method.lower()
     shared = {name: item[name] for name in ("parameters", "servers") if name in item}
@@ -71,15 +74,33 @@ def specification_of(document: Schema, operation: Operation) -> Schema:
     return {
         "openapi": document["openapi"],
         "info": info,
-        "paths": paths,
+        "paths": _required_first(paths),
         "servers": document["servers"],
         "security": security,
-        "components": {group: members for group, members in components.items() if members},
+        "components": {
+            group: _required_first(members) for group, members in components.items() if members
+        },
     }
 
 
+def _required_first(value: Any) -> Any:
+    """The same part of a document, with required parameters and fields before the others."""
+    if isinstance(value, list):
+        return [_required_first(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    ordered = {name: _required_first(item) for name, item in value.items()}
+    fields, parameters = ordered.get("properties"), ordered.get("parameters")
+    if isinstance(fields, dict) and isinstance(required := value.get("required"), list):
+        names = sorted(fields, key=lambda name: name not in required)
+        ordered["properties"] = {name: fields[name] for name in names}
+    if isinstance(parameters, list):
+        ordered["parameters"] = sorted(parameters, key=lambda each: not each.get("required", False))
+    return ordered
+
+
 def references(document: Schema, value: Any) -> list[str]:
-    """All that a part of a document refers to, and what that refers to, in the order of reading."""
+    """Everything that a part of a document refers to, directly or not, in the order of reading."""
     seen = dict[str, None]()
     waiting = [*_direct(value)]
     while waiting:
@@ -103,10 +124,10 @@ def _direct(value: Any) -> Iterator[str]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes YAML that every reader knows, with long texts as people write them."""
+    """Writes YAML without aliases, and long texts as blocks."""
 
     def ignore_aliases(self, _: Any) -> bool:
-        """What is shared is written out."""
+        """Shared values are written out."""
         return True
 
 

@@ -1,7 +1,7 @@
-"""The operations of our OpenAPI document, as the reference shows them."""
+"""The operations of the OpenAPI document, as the reference shows them."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from http import HTTPMethod, HTTPStatus
 from typing import Any
 
@@ -19,14 +19,18 @@ _LEXERS = {JSON_TYPE: "json", "application/yaml": "yaml"}
 class Example(msgspec.Struct, frozen=True):
     """A body as it goes over the wire, in Pygments' `language`.
 
-    Of a refusal `summary` is the cause, `remedy` what to do, and `message` what it says.
+    `name` is its key in the document. In an example of an error, `summary` is the cause, `code` the
+    stable code, and `message` and `reason` are those of the body. They are empty otherwise.
     """
 
+    name: str
     summary: str
     text: str
     language: str
+    code: str
     remedy: str
     message: str
+    reason: str
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -38,7 +42,7 @@ class Content(msgspec.Struct, frozen=True):
 
 
 class DescribedResponse(msgspec.Struct, frozen=True):
-    """What may be answered; `headers` are names and descriptions."""
+    """A response that an operation can have; `headers` are names and descriptions."""
 
     status: int
     phrase: str
@@ -48,15 +52,21 @@ class DescribedResponse(msgspec.Struct, frozen=True):
 
     @property
     def is_error(self) -> bool:
-        """Whether the request was refused."""
+        """Whether the request was rejected or failed."""
         return self.status >= HTTPStatus.BAD_REQUEST
+
+    @property
+    def errors(self) -> Iterator[tuple[str, Example]]:
+        """The causes of an error, each with the id of its row on the page of the operation."""
+        for example in (each for content in self.contents for each in content.examples):
+            yield f"error-{self.status}-{example.name}", example
 
 
 class Parameter(msgspec.Struct, frozen=True):
-    """Something in the path, the query or the headers, its `location`.
+    """A parameter of the path, the query or the headers, which is its `location`.
 
-    `choices` are all values it can have, none where there are many. `adds` is what the answer has
-    more for it.
+    `choices` are all its values, or empty if they cannot be listed. `adds` are the fields that it
+    adds to the response.
     """
 
     location: str
@@ -75,10 +85,10 @@ class Tag(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """An operation. `path` is its place in the document, `url` its address with parameters in it.
+    """An operation. `path` is its key in the document, `url` its URL with the path parameters.
 
-    `kinds` are those of the keys that may call it. One that takes another bearer token has none,
-    and `token` says what that is.
+    `kinds` are the kinds of keys that may call it. An operation that takes another bearer token has
+    none, and `token` describes that token. Required parameters come first.
     """
 
     id: str
@@ -95,9 +105,29 @@ class Operation(msgspec.Struct, frozen=True):
     body: Content | None
     answers: tuple[DescribedResponse, ...]
 
+    @property
+    def errors(self) -> list[DescribedResponse]:
+        """The responses that are errors."""
+        return [answer for answer in self.answers if answer.is_error]
+
+    @property
+    def error_bodies(self) -> list[tuple[list[int], Content]]:
+        """The bodies of errors that have different fields, each with its statuses."""
+        bodies = dict[tuple[Shape, ...], tuple[list[int], Content]]()
+        for answer in self.errors:
+            for content in answer.contents:
+                statuses, _ = bodies.setdefault(content.shape.members, ([], content))
+                statuses.append(answer.status)
+        return [*bodies.values()]
+
+    @property
+    def error_headers(self) -> list[tuple[str, str]]:
+        """The headers that errors can have, with their descriptions."""
+        return [*dict.fromkeys(header for answer in self.errors for header in answer.headers)]
+
 
 def operations_of(document: Schema) -> Iterator[Operation]:
-    """All operations, by their tags; `document` has whole addresses in its servers."""
+    """All operations, grouped by their tags; the servers of `document` have absolute URLs."""
     for described in document["tags"]:
         name = described.get("x-displayName", described["name"])
         tag = Tag(name.lower().replace(" ", "-"), name, described["description"])
@@ -131,7 +161,9 @@ class _OperationReader:
             description=described["description"],
             kinds=tuple(described["x-key-kinds"]),
             token=self._token(),
-            parameters=tuple(self._parameters()),
+            parameters=tuple(
+                sorted(self._parameters(), key=lambda parameter: not parameter.shape.required)
+            ),
             body=self._body(),
             answers=tuple(self._answer(int(status), answer) for status, answer in answers),
         )
@@ -148,7 +180,7 @@ class _OperationReader:
         all_of_them = [*self._item.get("parameters", ()), *self._described.get("parameters", ())]
         for referring in all_of_them:
             parameter = resolved(self._document, referring)
-            # To be ignored (OpenAPI 3.1, Parameter Object): `security` speaks for it.
+            # OpenAPI 3.1 ignores a parameter of this name: `security` describes it.
             if parameter["name"] != "Authorization":
                 yield self._parameter(parameter)
 
@@ -167,11 +199,19 @@ class _OperationReader:
         )
 
     def _body(self) -> Content | None:
+        """The body, with the fields that its examples use right after the required ones."""
         body = self._described.get("requestBody")
         if body is None:
             return None
         [content] = self._contents(body)
-        return content
+        used = [name for example in _values(body["content"][JSON_TYPE]) for name in example]
+
+        def place(field: Shape) -> tuple[bool, int]:
+            return not field.required, used.index(field.name) if field.name in used else len(used)
+
+        fields = sorted(content.shape.members, key=place)
+        shape = msgspec.structs.replace(content.shape, members=tuple(fields))
+        return msgspec.structs.replace(content, shape=shape)
 
     def _answer(self, status: int, referring: Schema) -> DescribedResponse:
         answer = resolved(self._document, referring)
@@ -194,20 +234,29 @@ class _OperationReader:
             yield Content(media_type, shape, tuple(examples))
 
     def _examples(self, content: Schema, media_type: str) -> Iterator[Example]:
-        named: Iterable[Schema] = content.get("examples", {}).values()
+        named: dict[str, Schema] = content.get("examples", {})
         if "example" in content:
-            named = [{"value": content["example"]}]
-        for referring in named:
+            named = {"example": {"value": content["example"]}}
+        for name, referring in named.items():
             example = resolved(self._document, referring)
             value = example["value"]
             error = value.get("error", {}) if isinstance(value, dict) else {}
             yield Example(
+                name=name,
                 summary=example.get("summary", ""),
                 text=_text(value, media_type),
                 language=_LEXERS.get(media_type, "text"),
+                code=example.get("x-error-code", ""),
                 remedy=example.get("x-remedy", ""),
                 message=error.get("message", ""),
+                reason=error.get("metadata", {}).get("reason", ""),
             )
+
+
+def _values(content: Schema) -> list[Any]:
+    if "example" in content:
+        return [content["example"]]
+    return [example["value"] for example in content["examples"].values()]
 
 
 def _text(value: Any, media_type: str) -> str:

@@ -1,19 +1,22 @@
-"""The first page of the reference: what all operations have in common, and which there are."""
+"""The first page of the reference: the rules of the API, its operations and its errors."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import groupby
 
 from modelgates_server.docsite.model import ORIGIN
 from modelgates_server.docsite.reference.links import Links
-from modelgates_server.docsite.reference.operations import Operation
+from modelgates_server.docsite.reference.operations import Example, Operation
+from modelgates_server.docsite.samples.request import API_KEY
 from modelgates_server.docsite.schemas import Schema
 
 PATH = "api/api-reference/overview"
 TITLE = "API overview"
-DESCRIPTION = "The base URL, the kinds of keys, all errors and all operations of the API."
+DESCRIPTION = "The base URL, the kinds of keys, all operations and all errors of the API."
 
 _GUIDES = f"{ORIGIN}/docs/guides"
 _KEYS = f"{_GUIDES}/overview/auth/management-api-keys"
+_COMMON_TAGS = 3
+"""An error is common if operations of at least this many tags return it."""
 
 
 def body(document: Schema, operations: list[Operation], links: Links) -> str:
@@ -35,29 +38,29 @@ def _base(document: Schema) -> Iterator[str]:
     yield about
     yield "## Base URL"
     yield (
-        f"Paths are below `{api}`; those of the server itself, such as `/healthz`, are below "
-        f"`{ORIGIN}`. The whole API in one file: [OpenAPI as JSON]({ORIGIN}/docs/openapi.json), or "
-        f"[as YAML]({ORIGIN}/docs/openapi.yaml)."
+        f"The paths of the API are below `{api}`. Paths of the server itself, such as `/healthz`, "
+        f"are below `{ORIGIN}`. The OpenAPI document describes the whole API, "
+        f"[as JSON]({ORIGIN}/docs/openapi.json) and [as YAML]({ORIGIN}/docs/openapi.yaml)."
     )
-    yield "## Requests and answers"
+    yield "## Requests and responses"
     yield from conventions
 
 
 def _authentication(document: Schema, operations: list[Operation]) -> Iterator[str]:
     yield "## Authentication"
     yield (
-        "Send a key as a bearer token. Each key is of one kind, which says what it may do; "
-        f"[Authentication and keys]({_KEYS}) has the whole story."
+        "Send a key as a bearer token. The kind of the key decides which operations it may call. "
+        f"[Authentication and keys]({_KEYS}) shows how to create keys."
     )
     url = next(operation.url for operation in operations if operation.kinds)
-    yield f'```sh\ncurl {url} -H "Authorization: Bearer $MODELGATES_KEY"\n```'
+    yield f'```sh\ncurl {url} \\\n  -H "Authorization: Bearer ${API_KEY}"\n```'
     kinds = document["x-key-kinds"].items()
-    yield _table(("Kind", "What it is for"), ((f"**{name}**", text) for name, text in kinds))
+    yield _table(("Kind", "Use"), ((f"**{name}**", text) for name, text in kinds))
 
 
 def _operations(operations: list[Operation], kinds: Iterable[str]) -> Iterator[str]:
     yield "## Operations"
-    yield "What is open needs no key."
+    yield "An open operation needs no key."
     for tag, of_it in groupby(operations, lambda operation: operation.tag):
         yield f"### {tag.name}"
         yield f"{tag.description}."
@@ -74,7 +77,7 @@ def _operations(operations: list[Operation], kinds: Iterable[str]) -> Iterator[s
 
 def _who(operation: Operation, kinds: Iterable[str]) -> str:
     if operation.token:
-        return "a token of its own"
+        return "its own token"
     if not operation.kinds:
         return "open"
     return "any" if set(operation.kinds) == set(kinds) else ", ".join(operation.kinds)
@@ -83,19 +86,67 @@ def _who(operation: Operation, kinds: Iterable[str]) -> str:
 def _errors(operations: list[Operation], links: Links) -> Iterator[str]:
     yield "## Errors"
     yield (
-        "Each operation has its errors on its page; these are all there are, with what to do. "
-        f"Which of them to send again, and how, is in [Errors]({_GUIDES}/errors)."
+        "First the errors that many operations share, then those that are special to one or a few. "
+        "Each links to its row in the reference of an operation, with the whole response. "
+        f"[Errors]({_GUIDES}/errors) explains which requests to repeat, and how."
     )
-    rows = dict[tuple[int, str], tuple[str, ...]]()
+    returned = dict[tuple[int, str], list[Operation]]()
     for operation in operations:
-        for answer in operation.answers:
-            for example in (e for content in answer.contents for e in content.examples):
-                if answer.is_error:
-                    row = (str(answer.status), example.summary, example.remedy)
-                    rows.setdefault((answer.status, example.summary), row)
-    ordered = sorted(rows, key=lambda error: error[0])
-    cells = ([links.put(cell, PATH) for cell in rows[error]] for error in ordered)
-    yield _table(("Status", "Cause", "What to do"), cells)
+        for status, _, example in _errors_of(operation):
+            returned.setdefault((status, example.summary), []).append(operation)
+    common = {
+        error
+        for error, by in returned.items()
+        if len({operation.tag.slug for operation in by}) >= _COMMON_TAGS
+    }
+    yield "### Common errors"
+    ordered = sorted((error for error in returned if error in common), key=lambda error: error[0])
+    first = {error: returned[error][0] for error in ordered}
+    yield _error_table([(operation, {error}) for error, operation in first.items()], links)
+    groups = dict[frozenset[tuple[int, str]], list[Operation]]()
+    for operation in operations:
+        causes = {(status, example.summary) for status, _, example in _errors_of(operation)}
+        groups.setdefault(frozenset(causes - common), []).append(operation)
+    only_common = groups.pop(frozenset(), [])
+    for errors, sharing in groups.items():
+        # The last word keeps the page of the operation before this heading in a search.
+        yield f"### {', '.join(operation.title for operation in sharing)}: errors"
+        yield _error_table([(sharing[0], errors)], links)
+        yield "\n".join(f"- {_shared(operation, common)}" for operation in sharing)
+    yield "### Other operations"
+    yield "\n".join(f"- {_shared(operation, common)}" for operation in only_common)
+
+
+def _errors_of(operation: Operation) -> Iterator[tuple[int, str, Example]]:
+    for answer in operation.errors:
+        for row, example in answer.errors:
+            yield answer.status, row, example
+
+
+def _error_table(listed: list[tuple[Operation, Collection[tuple[int, str]]]], links: Links) -> str:
+    """The rows of these errors, each linked to its row on the page of the operation with it."""
+    rows = (
+        (
+            str(status),
+            f"[{example.summary}]({ORIGIN}/docs/{operation.page}#{row})",
+            links.put(example.remedy, PATH),
+        )
+        for operation, errors in listed
+        for status, row, example in _errors_of(operation)
+        if (status, example.summary) in errors
+    )
+    return _table(("Status", "Cause", "Remedy"), rows)
+
+
+def _shared(operation: Operation, common: set[tuple[int, str]]) -> str:
+    """The operation, with the statuses of its common errors."""
+    page = f"{ORIGIN}/docs/{operation.page}"
+    errors = _errors_of(operation)
+    statuses = dict.fromkeys(
+        status for status, _, example in errors if (status, example.summary) in common
+    )
+    shared = ", ".join(f"[{status}]({page}#status-{status})" for status in statuses)
+    return f"[{operation.title}]({page}): common errors {shared or 'none'}"
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -1,4 +1,4 @@
-"""The pages of the API reference, made from our OpenAPI document: one of each operation."""
+"""The pages of the API reference, built from the OpenAPI document: one for each operation."""
 
 import re
 from functools import cache
@@ -13,6 +13,7 @@ from modelgates_server.docsite.reference.links import Links
 from modelgates_server.docsite.reference.markdown import SAMPLES, twin
 from modelgates_server.docsite.reference.operations import Operation, operations_of
 from modelgates_server.docsite.samples import samples_of
+from modelgates_server.docsite.samples.request import request_of
 from modelgates_server.docsite.schemas import Schema
 
 _SECTION = "API reference"
@@ -21,7 +22,7 @@ _NOT_IN_A_SLUG = re.compile(r"[^a-z0-9]+")
 
 
 def pages(document: Schema) -> tuple[Page, ...]:
-    """All pages; `document` has the servers of `ORIGIN`."""
+    """All pages; the servers of `document` are below `ORIGIN`."""
     operations = list(operations_of(document))
     links = Links(document, operations)
     first = _overview(document, operations, links)
@@ -44,6 +45,7 @@ def _overview(document: Schema, operations: list[Operation], links: Links) -> Pa
 
 def _page(document: Schema, operation: Operation, links: Links) -> Page:
     samples = samples_of(document, operation.path, operation.method)
+    request = request_of(document, operation.path, operation.method)
     description = links.put(operation.description, operation.page)
     headings = _Headings()
     html = _environment().get_template("operation.html")
@@ -59,7 +61,9 @@ def _page(document: Schema, operation: Operation, links: Links) -> Page:
             samples_title=SAMPLES,
             kinds=document["x-key-kinds"],
             heading=headings.add,
+            token_variable=request.token,
             rendered=lambda text: _rendered(links.put(text, operation.page)),
+            inline=_inline,
             docs=f"{ORIGIN}/docs",
         ),
         headings=tuple(headings.added),
@@ -67,7 +71,7 @@ def _page(document: Schema, operation: Operation, links: Links) -> Page:
 
 
 class _Headings:
-    """The headings of a page, noted as they are written."""
+    """Collects the headings of a page while it is written."""
 
     def __init__(self) -> None:
         self.added = list[Heading]()
@@ -94,7 +98,14 @@ def _environment() -> Environment:
 
 @cache
 def _rendered(text: str) -> Markup:
-    return Markup(render(text).html)  # noqa: S704 - our own text, and HTML in it is none
+    return Markup(render(text).html)  # noqa: S704 - from the document; the renderer escapes HTML
+
+
+@cache
+def _inline(text: str) -> Markup:
+    """One line of Markdown, for places where a link or a paragraph is not allowed."""
+    html = render(" ".join(text.split())).html.strip()
+    return Markup(html.removeprefix("<p>").removesuffix("</p>"))  # noqa: S704 - as above
 
 
 def _code(text: str, language: str) -> Markup:

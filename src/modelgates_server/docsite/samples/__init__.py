@@ -1,4 +1,4 @@
-"""Samples of code that call an operation, in eight languages, out of the OpenAPI document."""
+"""Code samples that call an operation, in nine languages, built from the OpenAPI document."""
 
 from types import ModuleType
 from typing import Any
@@ -7,6 +7,7 @@ import msgspec
 
 from modelgates_server.docsite.samples import (
     csharp,
+    curl,
     go,
     java,
     javascript,
@@ -18,6 +19,7 @@ from modelgates_server.docsite.samples import (
 from modelgates_server.docsite.samples.request import request_of
 
 _LANGUAGES: list[tuple[str, str, ModuleType]] = [
+    ("curl", "cURL", curl),
     ("python", "Python", python),
     ("javascript", "JavaScript", javascript),
     ("go", "Go", go),
@@ -28,12 +30,14 @@ _LANGUAGES: list[tuple[str, str, ModuleType]] = [
     ("swift", "Swift", swift),
 ]
 
+_LEXERS = {"curl": "bash"}
+
 
 class Sample(msgspec.Struct, frozen=True):
-    """A program that calls an operation and prints the answer.
+    """A program that calls an operation and prints the response.
 
-    `label` names the language for people, `highlight` the lexer of Pygments. `note` is a sentence
-    of plain text, about what the program needs.
+    `label` is the name of the language for people, `highlight` that of Pygments' lexer. `note` is a
+    sentence of plain text that says what the program needs.
     """
 
     language: str
@@ -46,10 +50,10 @@ class Sample(msgspec.Struct, frozen=True):
 def samples_of(document: dict[str, Any], path: str, method: str) -> tuple[Sample, ...]:
     """The samples of an operation, always in the same order.
 
-    `document` has whole addresses in its servers; `path` is a key of its `paths`.
+    The servers of `document` have absolute URLs, and `path` is a key of its `paths`.
     """
     request = request_of(document, path, method)
     return tuple(
-        Sample(language, label, language, module.code(request), module.NOTE)
+        Sample(language, label, _LEXERS.get(language, language), module.code(request), module.NOTE)
         for language, label, module in _LANGUAGES
     )

@@ -4,16 +4,20 @@ from modelgates_server.docsite.samples.literals import JSON, Quotes
 from modelgates_server.docsite.samples.request import SampleRequest
 
 NOTE = (
-    "Needs Unirest 4 (com.konghq:unirest-java-core), whose package is kong.unirest.core; samples "
-    "with com.mashape.unirest are of its first, outdated version."
+    "Needs Java 15 and Unirest 4 (com.konghq:unirest-java-core); samples with com.mashape.unirest "
+    "are for its outdated first version."
 )
 _BODY = " " * 8
 
 
 def code(request: SampleRequest) -> str:
-    """A class that prints the answer. Java 15 or newer, for its text blocks."""
+    """A class that prints the response, or throws the error. Text blocks need Java 15."""
     start = f"Unirest.{request.method.lower()}"
-    calls = [
+    calls = []
+    if request.token:
+        key = f'"Bearer " + System.getenv("{request.token}")'
+        calls.append(f'      .header("Authorization", {key})')
+    calls += [
         f"      .header({quote(name)}, {quote(value)})"
         for name, value in request.typed_headers.items()
     ]
@@ -30,6 +34,9 @@ def code(request: SampleRequest) -> str:
             *calls,
             "      .asString();",
             "",
+            "    if (!response.isSuccess()) {",
+            '      throw new RuntimeException(response.getStatus() + ": " + response.getBody());',
+            "    }",
             "    System.out.println(response.getBody());",
             "  }",
             "}",
@@ -38,7 +45,7 @@ def code(request: SampleRequest) -> str:
 
 
 def _block(text: str) -> str:
-    """A text block; what all its lines are indented by is no part of the text."""
+    """A text block; the indentation that all its lines share is not part of the text."""
     escaped = text.replace("\\", "\\\\")
     return f'"""\n{_BODY}{escaped}\n{_BODY}"""'
 

@@ -9,16 +9,17 @@ NOTE = "Needs Guzzle 7 (composer require guzzlehttp/guzzle)."
 
 
 def code(request: SampleRequest) -> str:
-    """A script that prints the answer."""
+    """A script that prints the response, or throws the error."""
     options = []
-    if request.headers:
-        headers = (
-            f"    {quote(name)} => {quote(value)}," for name, value in request.headers.items()
-        )
+    headers = [f"    {quote(name)} => {quote(text)}," for name, text in request.headers.items()]
+    if request.token:
+        headers.insert(0, f"    'Authorization' => 'Bearer ' . getenv('{request.token}'),")
+    if headers:
         options += ["  'headers' => [", *headers, "  ],"]
     if request.body is not None:
         start = "'json' => "
         options.append(f"  {start}{NOTATION.write(request.body, '  ', len(start))},")
+    options.append("  'http_errors' => false,")
     call = f"$response = $client->request({quote(request.method)}, {quote(request.full_url)}"
     return "\n".join(
         [
@@ -27,8 +28,13 @@ def code(request: SampleRequest) -> str:
             "",
             "$client = new \\GuzzleHttp\\Client();",
             "",
-            *([f"{call}, [", *options, "]);"] if options else [f"{call});"]),
-            "",
+            f"{call}, [",
+            *options,
+            "]);",
+            "if ($response->getStatusCode() >= 300) {",
+            "  $error = $response->getStatusCode() . ': ' . $response->getBody();",
+            "  throw new RuntimeException($error);",
+            "}",
             "echo $response->getBody();",
         ]
     )
@@ -44,7 +50,7 @@ def _scalar(value: Any) -> str:
 
 
 def _brackets(value: Any) -> tuple[str, str]:
-    # What has the keys 0, 1, 2, or none at all, would be sent as an array.
+    # An object without keys, or with the keys 0, 1, 2, would be sent as an array.
     ambiguous = isinstance(value, dict) and list(value) == [str(at) for at in range(len(value))]
     return ("(object) [" if ambiguous else "[", "]")
 

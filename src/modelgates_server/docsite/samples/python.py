@@ -10,22 +10,35 @@ _WORDS = {True: "True", False: "False", None: "None"}
 
 
 def code(request: SampleRequest) -> str:
-    """A script that prints the answer."""
-    lines = ["import requests", "", f"url = {quote(request.full_url)}", ""]
+    """A script that prints the response, or exits with the error."""
+    lines = ["import os", ""] if request.token else []
+    lines += ["import requests", "", f"url = {quote(request.full_url)}"]
     arguments = ["url"]
-    if request.body is not None:
-        lines += [f"payload = {NOTATION.write(request.body, used=len('payload = '))}", ""]
-        arguments.append("json=payload")
-    if request.headers:
-        lines += [f"headers = {NOTATION.write(request.headers, used=len('headers = '))}", ""]
+    headers = _headers(request)
+    if headers:
+        lines += headers
         arguments.append("headers=headers")
-    answer = "response.json()" if request.json_answer else "response.text"
+    if request.body is not None:
+        lines.append(f"payload = {NOTATION.write(request.body, used=len('payload = '))}")
+        arguments.append("json=payload")
+    body = "response.json()" if request.json_answer else "response.text"
     lines += [
-        f"response = requests.{request.method.lower()}({', '.join(arguments)})",
         "",
-        f"print({answer})",
+        f"response = requests.{request.method.lower()}({', '.join(arguments)})",
+        "if not response.ok:",
+        '    raise SystemExit(f"{response.status_code}: {response.text}")',
+        f"print({body})",
     ]
     return "\n".join(lines)
+
+
+def _headers(request: SampleRequest) -> list[str]:
+    items = [f"{quote(name)}: {quote(text)}" for name, text in request.headers.items()]
+    if request.token:
+        items.insert(0, f'"Authorization": f"Bearer {{os.environ[\'{request.token}\']}}"')
+    if len(items) > 1:
+        return ["headers = {", *(f"    {item}," for item in items), "}"]
+    return [f"headers = {{{item}}}" for item in items]
 
 
 def _scalar(value: Any) -> str:

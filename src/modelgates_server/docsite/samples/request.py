@@ -1,4 +1,4 @@
-"""What a sample sends, before it is written in any language."""
+"""The request that a sample sends, independent of any programming language."""
 
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -7,15 +7,22 @@ import msgspec
 
 from modelgates_server.docsite.schemas import resolved
 
-TOKEN = "<token>"  # noqa: S105 - what readers replace by their key
+API_KEY = "MODELGATES_API_KEY"
+"""Environment variable from which samples read the key."""
+
+_TOKENS = {"metricsToken": "MODELGATES_METRICS_TOKEN"}
+"""Environment variables of the security schemes that do not take a key."""
+
 JSON_TYPE = "application/json"
 
 
 class SampleRequest(msgspec.Struct, frozen=True):
     """A request to one operation.
 
-    `query` is not in `url`, and `Content-Type` not in `headers`. `body` is a JSON value, None for
-    none. `json_answer` is whether a success is answered in JSON.
+    `token` names the environment variable that holds the bearer token; it is empty where the
+    operation needs none. `url` is without the query, and `headers` are without `Authorization` and
+    `Content-Type`. `body` is a JSON value, or None. `json_answer` says whether the response to a
+    valid request is JSON.
     """
 
     method: str
@@ -24,46 +31,51 @@ class SampleRequest(msgspec.Struct, frozen=True):
     headers: dict[str, str]
     body: Any
     json_answer: bool
+    token: str = ""
 
     @property
     def full_url(self) -> str:
-        """The address with its query."""
+        """The URL with its query."""
         return f"{self.url}?{urlencode(self.query)}" if self.query else self.url
 
     @property
     def typed_headers(self) -> dict[str, str]:
-        """The headers with the type of the body, for libraries that do not send it themselves."""
-        return self.headers if self.body is None else {**self.headers, "Content-Type": JSON_TYPE}
+        """The headers plus `Content-Type`, for libraries that do not add it themselves."""
+        return self.headers if self.body is None else {"Content-Type": JSON_TYPE, **self.headers}
 
 
 def request_of(document: dict[str, Any], path: str, method: str) -> SampleRequest:
-    """The least that an operation takes, out of its examples.
+    """The smallest valid request to an operation, built from its examples.
 
-    `document` is an OpenAPI document whose servers have whole addresses, `path` a key of its
-    `paths`. ValueError for a needed parameter without an example.
+    The servers of `document` have absolute URLs, and `path` is a key of its `paths`. Raises
+    ValueError if a required parameter has no example.
     """
     item = document["paths"][path]
     operation = item[method.lower()]
-    needed: dict[str, dict[str, str]] = {"path": {}, "query": {}, "header": {}}
+    required: dict[str, dict[str, str]] = {"path": {}, "query": {}, "header": {}}
     for referring in [*item.get("parameters", []), *operation.get("parameters", [])]:
         parameter = resolved(document, referring)
-        # Its parameter is to be ignored (OpenAPI 3.1, Parameter Object): `security` speaks for it.
+        # OpenAPI 3.1 ignores a parameter of this name: `security` describes it.
         if parameter.get("required") and parameter["name"] != "Authorization":
-            needed[parameter["in"]][parameter["name"]] = str(_example(document, parameter))
-    if operation.get("security", document.get("security")):
-        needed["header"] = {"Authorization": f"Bearer {TOKEN}", **needed["header"]}
+            required[parameter["in"]][parameter["name"]] = str(_example(document, parameter))
     filled = path
-    for name, value in needed["path"].items():
+    for name, value in required["path"].items():
         filled = filled.replace(f"{{{name}}}", quote(value, safe=""))
     server = item.get("servers", document["servers"])[0]["url"]
     return SampleRequest(
         method=method.upper(),
         url=server.rstrip("/") + filled,
-        query=needed["query"],
-        headers=needed["header"],
+        query=required["query"],
+        headers=required["header"],
         body=_body(document, operation),
         json_answer=_is_json(document, operation),
+        token=_token(document, operation),
     )
+
+
+def _token(document: dict[str, Any], operation: dict[str, Any]) -> str:
+    schemes = operation.get("security", document.get("security"))
+    return _TOKENS.get(next(iter(schemes[0])), API_KEY) if schemes else ""
 
 
 def _body(document: dict[str, Any], operation: dict[str, Any]) -> Any:
@@ -78,7 +90,7 @@ def _is_json(document: dict[str, Any], operation: dict[str, Any]) -> bool:
 
 
 def _example(document: dict[str, Any], described: dict[str, Any]) -> Any:
-    """The example of a parameter or a body; the first where there are several."""
+    """The example of a parameter or body; the first one if there are several."""
     if "example" in described:
         return described["example"]
     for example in described.get("examples", {}).values():

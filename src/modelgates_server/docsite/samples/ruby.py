@@ -1,4 +1,4 @@
-"""Ruby with its own net/http."""
+"""Ruby with net/http from the standard library."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ NOTE = "Needs the standard library only."
 
 
 def code(request: SampleRequest) -> str:
-    """A script that prints the answer."""
+    """A script that prints the response, or aborts with the error."""
     libraries = ["uri", "net/http"] + (["json"] if request.body is not None else [])
     lines = [
         *(f"require '{library}'" for library in libraries),
@@ -25,6 +25,7 @@ def code(request: SampleRequest) -> str:
         'http.use_ssl = url.scheme == "https"',
         "",
         f"request = Net::HTTP::{request.method.capitalize()}.new(url)",
+        *_authorization(request),
         *(
             f"request[{_double(name)}] = {quote(value)}"
             for name, value in request.typed_headers.items()
@@ -33,8 +34,18 @@ def code(request: SampleRequest) -> str:
     if request.body is not None:
         start = "request.body = JSON.generate("
         lines.append(f"{start}{NOTATION.write(request.body, used=len(start))})")
-    lines += ["", "response = http.request(request)", "puts response.read_body"]
+    lines += [
+        "",
+        "response = http.request(request)",
+        'abort "#{response.code}: #{response.body}" unless response.is_a?(Net::HTTPSuccess)',
+        "puts response.body",
+    ]
     return "\n".join(lines)
+
+
+def _authorization(request: SampleRequest) -> list[str]:
+    text = f"\"Bearer #{{ENV.fetch('{request.token}')}}\""
+    return [f'request["Authorization"] = {text}'] if request.token else []
 
 
 def quote(text: str) -> str:
@@ -57,6 +68,6 @@ def _numbered(point: int) -> str:
 
 
 _single = Quotes("'", _numbered).quote
-# All that starts an interpolation begins with it: #{a}, #$a, #@a.
+# Every interpolation starts with it: #{a}, #$a, #@a.
 _double = Quotes('"', _numbered, {"#": r"\#"}).quote
 NOTATION = Notation(scalar=_scalar, key=lambda name: f"{quote(name)} => ", brackets=_brackets)

@@ -11,33 +11,37 @@ _NETWORKING = ["#if canImport(FoundationNetworking)", "import FoundationNetworki
 
 
 def code(request: SampleRequest) -> str:
-    """A main file that prints the answer."""
+    """A main file that prints the response, or stops with the error."""
     lines = ["import Foundation", *_NETWORKING, ""]
-    headers = request.typed_headers
-    if headers:
-        lines += [f"let headers = {_dictionary(headers)}", ""]
+    if request.token:
+        lines += [f'let key = ProcessInfo.processInfo.environment["{request.token}"] ?? ""', ""]
     lines += [
         f"var request = URLRequest(url: URL(string: {quote(request.full_url)})!)",
         f"request.httpMethod = {quote(request.method)}",
     ]
-    if headers:
-        lines.append("request.allHTTPHeaderFields = headers")
+    if request.token:
+        lines.append('request.setValue("Bearer " + key, forHTTPHeaderField: "Authorization")')
+    lines += [
+        f"request.setValue({quote(text)}, forHTTPHeaderField: {quote(name)})"
+        for name, text in request.typed_headers.items()
+    ]
     if request.body is not None:
         lines.append(f"request.httpBody = Data({_raw(JSON.write(request.body))}.utf8)")
     lines += [
         "",
-        "let (data, _) = try await URLSession.shared.data(for: request)",
-        "print(String(decoding: data, as: UTF8.self))",
+        "let (data, response) = try await URLSession.shared.data(for: request)",
+        "let text = String(decoding: data, as: UTF8.self)",
+        "let status = (response as! HTTPURLResponse).statusCode",
+        "guard status < 300 else {",
+        '    fatalError("\\(status): \\(text)")',
+        "}",
+        "print(text)",
     ]
     return "\n".join(lines)
 
 
-def _dictionary(texts: dict[str, str]) -> str:
-    return f"[{', '.join(f'{quote(name)}: {quote(value)}' for name, value in texts.items())}]"
-
-
 def _raw(text: str) -> str:
-    """A raw string: quotes and backslashes mean nothing but beside as many # as stand around it."""
+    """A raw string, with enough # around it that no quote or backslash in it has a meaning."""
     around = "#"
     while f'"{around}' in text or f"\\{around}" in text:
         around += "#"

@@ -14,7 +14,7 @@ import java.util.List;
 import javax.tools.ToolProvider;
 
 /**
- * Compiles and runs Java samples and prints what each printed in a line of base64.
+ * Compiles and runs Java samples and prints the output of each as a line of Base64.
  *
  * Arguments: an empty folder to work in, the certificate to trust, the folder of the Unirest to
  * compile against, the samples.
@@ -68,7 +68,7 @@ public class Run {
     int failed = ToolProvider.getSystemJavaCompiler()
         .run(null, System.err, System.err, options.toArray(String[]::new));
     if (failed != 0) {
-      throw new IllegalArgumentException("javac refuses " + sources);
+      throw new IllegalArgumentException("javac rejects " + sources);
     }
     return to;
   }

@@ -1,6 +1,6 @@
 package kong.unirest.core;
 
-/** Its calls that samples make, as Unirest 4 has them. */
+/** The methods of Unirest 4 that samples call. */
 public interface HttpRequest<R extends HttpRequest> {
   R header(String name, String value);
 
