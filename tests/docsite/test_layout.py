@@ -23,7 +23,7 @@ NAVIGATION = (
     Section("API reference: B", (ONLY,)),
     Section("Decisions", tuple(OLD)),
 )
-ASSETS = {name: f"/{name}" for name in ("docs.css", "docs.js", "icon.svg")}
+ASSETS = {name: f"/{name}" for name in ("docs.css", "docs.js", "icon.svg", "theme.js")}
 ASSETS |= {name: f"/{name}" for name in ("reference.css", "tryit.js")}
 LAYOUT = Layout(NAVIGATION, ASSETS, searchable=True)
 

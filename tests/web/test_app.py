@@ -13,7 +13,6 @@ for _method, _path, _ in operations_of(our_document()):
 # RFC 9110 and 5789, WebDAV's beginnings, and one that nobody knows.
 VERBS = ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "BREW"]
 UNKNOWN = [
-    "/",
     "//",
     "/api",
     "/api/v1",

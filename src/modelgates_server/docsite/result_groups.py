@@ -1,0 +1,28 @@
+"""Search results in groups, as people see them."""
+
+from collections.abc import Iterable
+
+from modelgates_server.docsite.model import Excerpt
+
+GUIDES, REFERENCE, BACKGROUND = "Guides", "API reference", "Concepts & decisions"
+_BACKGROUND_SECTIONS = frozenset({"Concepts", "Decisions"})
+
+
+def group_of(section: str) -> str:
+    """The group of a section of the navigation, such as `API reference: Credits`."""
+    if section in _BACKGROUND_SECTIONS:
+        return BACKGROUND
+    return REFERENCE if section.startswith(REFERENCE) else GUIDES
+
+
+def trail(section: str) -> str:
+    """A section as a breadcrumb: `API reference › Credits`."""
+    return section.replace(": ", " › ")
+
+
+def grouped(excerpts: Iterable[Excerpt]) -> list[tuple[str, list[Excerpt]]]:
+    """The groups with results, the one with the best result first and the background last."""
+    groups = dict[str, list[Excerpt]]()
+    for excerpt in excerpts:
+        groups.setdefault(group_of(excerpt.section), []).append(excerpt)
+    return sorted(groups.items(), key=lambda group: group[0] == BACKGROUND)
