@@ -22,8 +22,9 @@ from modelgates_server.docsite.model import Heading
 _LEVELS = {"h2": 2, "h3": 3, "h4": 4}
 # GitHub keeps letters, digits, marks, `_` and `-`, and makes each space a hyphen.
 _NOT_IN_A_SLUG = re.compile(r"[^\w\- ]")
-_ALIGNED = frozenset({"console", "text"})
-"""Languages whose lines have columns, so that they scroll where others wrap."""
+_OUTPUT = frozenset({"console", "text"})
+_COLUMNS = re.compile(r"\S {2,}\S")
+"""Found in output with columns, which scrolls where other code wraps."""
 
 _WHITESPACE_SPAN = re.compile(r'<span class="w">(\s*)</span>')
 
@@ -63,7 +64,8 @@ def highlight(code: str, language: str) -> str:
         return f'<pre class="highlight plain" tabindex="0"><code>{escape(code)}</code></pre>\n'
     spans = pygments.highlight(code, lexer, HtmlFormatter(nowrap=True))
     inner = _WHITESPACE_SPAN.sub(r"\1", spans)
-    opened = '<code class="aligned">' if language in _ALIGNED else "<code>"
+    is_aligned = language in _OUTPUT and _COLUMNS.search(code)
+    opened = '<code class="aligned">' if is_aligned else "<code>"
     return f'<pre class="highlight" tabindex="0">{opened}{inner}</code></pre>\n'
 
 
