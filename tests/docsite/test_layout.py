@@ -2,6 +2,8 @@ import re
 
 import pytest
 
+from modelgates_server import __version__
+from modelgates_server.docsite import layout as layout_module
 from modelgates_server.docsite.layout import Layout
 from modelgates_server.docsite.model import ORIGIN, Excerpt, Page, Section
 from modelgates_server.docsite.rebase import rebased
@@ -42,6 +44,57 @@ def test_what_was_found_is_marked_and_never_becomes_html() -> None:
     assert " &lt;i&gt;</a>" in html
     assert 'value="&#34;&gt;&lt;script&gt;"' in html
     assert f'href="{ORIGIN}/docs/x#a"' in html
+
+
+def test_results_are_in_groups_with_breadcrumbs() -> None:
+    excerpts = [
+        Excerpt("d", "Old", "", "", "x", "Decisions"),
+        Excerpt("k", "Get it", "Errors", "errors", "x", "API reference: Keys"),
+        Excerpt("g", "Guide", "", "", "x", "Build"),
+    ]
+    html = LAYOUT.results("x", excerpts)
+    main = html.partition("<main")[2]
+    assert re.findall(r"<h2>(.*?)</h2>", main) == [
+        "API reference",
+        "Guides",
+        "Concepts &amp; decisions",
+    ]
+    assert re.findall(r'class="trail">(.*?)<', main) == [
+        "API reference › Keys",
+        "Build",
+        "Decisions",
+    ]
+
+
+def test_empty_result_offers_searches_and_pages() -> None:
+    start = page("guides/overview/quickstart", "Quick start", "Start")
+    layout = Layout((Section("Start", (FRONT, start)),), ASSETS, searchable=True)
+    for html in (layout.results("zzz", []), layout.results("", []), layout.missing()):
+        main = html.partition("<main")[2]
+        assert f'href="{ORIGIN}/docs/{start.path}"' in main
+        assert "About guides/overview/quickstart." in main
+    assert f'href="{ORIGIN}/docs/search?q=top%20up"' in layout.results("zzz", [])
+    found = layout.results("x", [Excerpt("g", "Guide", "", "", "x", "Build")])
+    assert "Good places to start" not in found
+
+
+def test_header_has_version_and_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    html = LAYOUT.page(GET)
+    header = html.partition('<header class="top">')[2].partition("</header>")[0]
+    assert f">v{__version__}<" in header
+    assert f'<a href="{ORIGIN}/docs/api/api-reference/overview">API reference</a>' in header
+    assert "Repository" not in header, "the package names none"
+    monkeypatch.setattr(layout_module, "repository_url", lambda: "https://code.example/x")
+    named = Layout(NAVIGATION, ASSETS, searchable=True).page(GET)
+    assert '<a href="https://code.example/x">Repository</a>' in named
+
+
+def test_theme_is_set_before_anything_is_painted() -> None:
+    html = LAYOUT.page(FRONT)
+    head = html.partition("</head>")[0]
+    [script] = re.findall(r"<script[^>]*theme\.js[^>]*>", head)
+    assert "defer" not in script
+    assert "async" not in script
 
 
 def test_a_search_that_finds_nothing_says_so() -> None:

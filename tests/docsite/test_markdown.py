@@ -86,3 +86,29 @@ def test_code_comes_out_as_it_went_in_and_without_a_style(language: str) -> None
 
 def test_a_title_is_told_in_words() -> None:
     assert plain("The *`x`* of [y](z)\nand more") == "The x of y and more"
+
+
+def test_cell_has_the_name_of_its_column() -> None:
+    html = render("| a `b` | c |\n|---|---|\n| 1 | |\n| 3 | 4 |\n\n| d |\n|---|\n| 5 |").html
+    assert re.findall(r'<td data-label="(.*?)">(.*?)</td>', html) == [
+        ("a b", "1"),
+        ("c", ""),
+        ("a b", "3"),
+        ("c", "4"),
+        ("d", "5"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "is_aligned"),
+    [
+        ("text", "id    name\n1     Acme\n", True),
+        ("console", "$ modelgates key list\nid  kind\n", True),
+        ("console", '$ modelgates key list --json\n{"id":"x"}\n', False),
+        ("text", "One line of words.\n", False),
+        ("sh", "curl  x  y\n", False),
+        ("json", "{}\n", False),
+    ],
+)
+def test_output_with_columns_keeps_its_lines(language: str, code: str, is_aligned: bool) -> None:
+    assert ('<code class="aligned">' in highlight(code, language)) == is_aligned

@@ -1,5 +1,6 @@
 """The full-text index over the documentation."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,12 +14,12 @@ from modelgates_server.docsite.site import Site
 LIMIT = 10
 
 
-def page(path: str, title: str, text: str, *headings: str) -> Page:
+def page(path: str, title: str, text: str, *headings: str, section: str = "Guides") -> Page:
     return Page(
         path=path,
         title=title,
         description=f"About {path}.",
-        section="Guides",
+        section=section,
         markdown=f"# {title}\n\n{text}\n",
         html="",
         headings=tuple(Heading(2, each, each.lower().replace(" ", "-")) for each in headings),
@@ -217,6 +218,44 @@ def test_an_excerpt_stays_short_and_closes_every_mark(words: list[str]) -> None:
         (found,) = index.find(word, LIMIT)
         assert len(found.text) <= 300
         assert found.text.count(MARKS[0]) == found.text.count(MARKS[1])
+
+
+def test_decisions_come_after_other_pages_with_all_the_words() -> None:
+    decision = page("decisions/1", "Limits in the server", "Limits. " * 9, section="Decisions")
+    guide = page("guides/a", "Requests", "A server has limits. " + "More is said here. " * 30)
+    some = page("guides/b", "Server", "A server.")
+    results = Index([decision, some, guide]).find("limits server", LIMIT)
+    assert [result.path for result in results] == ["guides/a", "decisions/1", "guides/b"]
+
+
+PEOPLE_SEARCH = ["limits", "keys", "errors", "idempotency", "streaming", "usage", "openrouter"]
+
+
+@pytest.mark.parametrize("query", PEOPLE_SEARCH)
+def test_guides_rank_before_decisions(site: Site, query: str) -> None:
+    sections = [result.section for result in site.find(query, 20)]
+    guides = [place for place, name in enumerate(sections) if name in {"Start", "Build", "Run"}]
+    decisions = [place for place, name in enumerate(sections) if name == "Decisions"]
+    assert guides
+    assert guides[0] < min(decisions, default=len(sections))
+
+
+def test_yaml_is_searched_but_never_quoted() -> None:
+    specified = page("a", "Operation", "Does it.\n\n## Spec\n\n```yaml\noddly_named: 1\n```")
+    [result] = Index([specified]).find("oddly_named", LIMIT)
+    assert (result.heading, result.text) == ("", "Does it.")
+
+
+def test_excerpts_of_operations_have_no_yaml(site: Site, subtests: pytest.Subtests) -> None:
+    for query in ("include_disabled", "total_usage", "schema", "openapi", "prompt_tokens", "nullable"):
+        for result in site.find(query, 20):
+            with subtests.test(f"{query} {result.path}"):
+                assert not re.search(r"type: (?:object|string|array)|\$ref", result.text)
+
+
+def test_result_names_the_section_of_its_page() -> None:
+    placed = page("a", "Placed", "Words.", section="API reference: Credits")
+    assert Index([placed]).find("words", LIMIT)[0].section == "API reference: Credits"
 
 
 def test_many_threads_may_ask_at_once() -> None:

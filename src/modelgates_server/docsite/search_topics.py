@@ -75,7 +75,7 @@ TOPICS = (
         (
             Target(
                 _KEYS,
-                "",
+                "revoke",
                 "Disable a key to stop it for a while; delete it to stop it permanently.",
             ),
             Target(f"{_API}/api-keys/delete-key", "", "Deletes a key, which stops working at once."),
@@ -93,7 +93,7 @@ TOPICS = (
             ),
             Target(
                 _CREDITS,
-                "release failed",
+                "failed voided",
                 "A call that fails is free: its hold is voided, and nothing has to be refunded.",
             ),
         ),
@@ -130,7 +130,7 @@ TOPICS = (
                 "The operator adds credits to an account with `modelgates credits grant`. There "
                 "are no payments in ModelGates.",
             ),
-            Target(_CREDITS, "grant credits", "Grants, and the entries that they make."),
+            Target(_CREDITS, "add credits come", "How credits come in, and the entry that each grant makes."),
         ),
     ),
 )

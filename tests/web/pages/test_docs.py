@@ -15,10 +15,12 @@ import yaml
 from modelgates_server.core.errors import GatewayError
 from modelgates_server.docsite.model import ORIGIN
 from modelgates_server.docsite.site import Site
-from modelgates_server.web.pages.docs import QUERY_MAX_CHARS, SharedSite
+from modelgates_server.web.head import RequestHead
+from modelgates_server.web.pages.docs import QUERY_MAX_CHARS, DocsApi, SharedSite
+from modelgates_server.web.request import BodyBudget, RequestContext
 from tests.deadlines import DEADLINE_S
 from tests.docsite.conftest import Elements
-from tests.web.harness import Api
+from tests.web.harness import DOCS_CATALOG, Api
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
 CREDITS = "/docs/api/api-reference/credits/get-credits"
@@ -215,6 +217,43 @@ async def test_a_search_leads_to_places_that_are_there(api: Api) -> None:
         assert not anchor or anchor in page.values("id")
 
 
+async def test_suggestions_are_in_groups_with_breadcrumbs(api: Api) -> None:
+    results = (await get(api, "/docs/_search?q=balance")).json()["results"]
+    groups = [result["group"] for result in results]
+    assert groups == sorted(groups, key=list(dict.fromkeys(groups)).index), "each group is together"
+    assert (groups[0], results[0]["trail"]) == ("API reference", "API reference › Credits")
+    assert {"Guides", "API reference"} <= set(groups)
+
+
+async def test_browser_at_the_root_is_led_to_the_documentation(api: Api) -> None:
+    response = await get(api, "/", **BROWSER)
+    assert (response.status_code, response.headers["location"]) == (307, "/docs")
+    assert response.headers["vary"] == "accept"
+    assert response.content == b""
+    head = await api.client.head("/", headers=BROWSER)
+    assert (head.status_code, head.headers["location"]) == (307, "/docs")
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html;q=0", ""])
+async def test_other_client_at_the_root_finds_nothing(accept: str, api: Api) -> None:
+    response = await get(api, "/", accept=accept)
+    assert response.status_code == 404
+    assert response.json() == {"error": {"message": "Resource not found", "code": 404}}
+
+
+async def test_root_below_a_path_leads_below_that_path() -> None:
+    docs = DocsApi("https://example.com/llm", DOCS_CATALOG)
+    headers = [(b"accept", b"text/html"), (b"host", b"inner")]
+    scope = {"type": "http", "scheme": "http", "path": "/", "headers": headers}
+    context = RequestContext(scope, never_read, RequestHead(headers), BodyBudget(0))
+    response = await docs.lead(context)
+    assert (b"location", b"/llm/docs") in response.headers
+
+
+async def never_read() -> Any:
+    raise AssertionError("the request has no body")
+
+
 async def test_a_search_works_without_a_script(api: Api) -> None:
     shown = (await get(api, "/docs/search?q=remaining+credits", **BROWSER)).text
     assert CREDITS in Elements(shown).values("href")
@@ -248,7 +287,8 @@ async def test_a_search_has_a_length(api: Api) -> None:
 async def test_people_are_told_on_a_page_that_their_search_is_too_long(api: Api) -> None:
     shown = await get(api, f"/docs/search?q={'x' * (QUERY_MAX_CHARS + 1)}", **BROWSER)
     assert (shown.status_code, shown.headers["content-type"]) == (400, "text/html; charset=utf-8")
-    assert "<p>A search has at most 200 characters.</p>" in shown.text
+    message = "A search has at most 200 characters, and this one has 201. Use fewer words."
+    assert f"<p>{message}</p>" in shown.text
 
 
 async def test_the_documentation_takes_no_thread_that_settlements_wait_for(
