@@ -247,7 +247,14 @@ def test_yaml_is_searched_but_never_quoted() -> None:
 
 
 def test_excerpts_of_operations_have_no_yaml(site: Site, subtests: pytest.Subtests) -> None:
-    for query in ("include_disabled", "total_usage", "schema", "openapi", "prompt_tokens", "nullable"):
+    for query in (
+        "include_disabled",
+        "total_usage",
+        "schema",
+        "openapi",
+        "prompt_tokens",
+        "nullable",
+    ):
         for result in site.find(query, 20):
             with subtests.test(f"{query} {result.path}"):
                 assert not re.search(r"type: (?:object|string|array)|\$ref", result.text)

@@ -51,9 +51,7 @@ def test_command_of_a_topic_is_the_section_that_is_shown(site: Site) -> None:
     }
 
 
-def test_every_target_is_a_page_and_fits_an_excerpt(
-    site: Site, subtests: pytest.Subtests
-) -> None:
+def test_every_target_is_a_page_and_fits_an_excerpt(site: Site, subtests: pytest.Subtests) -> None:
     for target in (target for topic in TOPICS for target in topic.targets):
         with subtests.test(f"{target.path} {target.about}"):
             assert target.path in site.pages

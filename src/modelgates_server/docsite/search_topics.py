@@ -47,7 +47,9 @@ TOPICS = (
                 "",
                 "The balance is total_credits minus total_usage. GET /credits returns both.",
             ),
-            Target(_CREDITS, "", "Balance, held and available: what they are and when they change."),
+            Target(
+                _CREDITS, "", "Balance, held and available: what they are and when they change."
+            ),
         ),
     ),
     Topic(
@@ -78,7 +80,9 @@ TOPICS = (
                 "revoke",
                 "Disable a key to stop it for a while; delete it to stop it permanently.",
             ),
-            Target(f"{_API}/api-keys/delete-key", "", "Deletes a key, which stops working at once."),
+            Target(
+                f"{_API}/api-keys/delete-key", "", "Deletes a key, which stops working at once."
+            ),
             Target(_CLI, "modelgates key disable", "Disable a key from the command line."),
         ),
     ),
@@ -130,7 +134,11 @@ TOPICS = (
                 "The operator adds credits to an account with `modelgates credits grant`. There "
                 "are no payments in ModelGates.",
             ),
-            Target(_CREDITS, "add credits come", "How credits come in, and the entry that each grant makes."),
+            Target(
+                _CREDITS,
+                "add credits come",
+                "How credits come in, and the entry that each grant makes.",
+            ),
         ),
     ),
 )

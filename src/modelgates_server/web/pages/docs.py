@@ -146,9 +146,7 @@ class DocsApi:
                 group,
                 trail(excerpt.section),
             )
-            for group, excerpts in grouped(
-                await run_in_docs_thread(site.find, query, _SUGGESTIONS)
-            )
+            for group, excerpts in grouped(await run_in_docs_thread(site.find, query, _SUGGESTIONS))
             for excerpt in excerpts
         ]
         # An address in the query stays as the reader typed it.
