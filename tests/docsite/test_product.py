@@ -10,7 +10,7 @@ from modelgates_server.docsite.product import VERSION, repository_url
 
 
 def test_version_is_that_of_the_package() -> None:
-    assert VERSION == __version__
+    assert __version__ == VERSION
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Groups of search results."""
 
 from modelgates_server.docsite.model import Excerpt
-from modelgates_server.docsite.result_groups import group_of, grouped, trail
+from modelgates_server.docsite.result_groups import STEP, group_of, grouped, trail
 
 
 def result(path: str, section: str) -> Excerpt:
@@ -31,5 +31,5 @@ def test_group_of_the_best_result_is_first_and_decisions_are_last() -> None:
 
 
 def test_section_becomes_a_breadcrumb() -> None:
-    assert trail("API reference: Credits") == "API reference › Credits"
+    assert trail("API reference: Credits") == f"API reference{STEP}Credits"
     assert trail("Run") == "Run"

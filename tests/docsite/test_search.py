@@ -54,14 +54,14 @@ def paths(query: str) -> list[str]:
     return [found.path for found in INDEX.find(query, LIMIT)]
 
 
-def test_a_page_called_so_comes_before_one_that_says_so_often() -> None:
+def test_page_title_ranks_before_frequent_text() -> None:
     assert paths("remaining credits")[0] == CREDITS.path
     often = page("often", "Often", "Remaining credits are the credits that remain. " * 200)
     first, second = Index([often, CREDITS, LIMITS]).find("remaining credits", 2)
     assert (first.path, second.path) == (CREDITS.path, often.path)
 
 
-def test_a_section_called_so_comes_before_text_that_says_so_often() -> None:
+def test_heading_ranks_before_frequent_text() -> None:
     first = INDEX.find("void", LIMIT)[0]
     assert (first.path, first.heading, first.anchor) == (CONCEPT.path, "Voids", "voids")
     often = page("often", "Often", "Void voids void voids. " * 20)
@@ -72,27 +72,27 @@ def test_a_section_called_so_comes_before_text_that_says_so_often() -> None:
 @pytest.mark.parametrize(
     "query", ["remains", "remain", "remaini", "credit remainin", "REMAINING", "authoriz", "mond"]
 )
-def test_neither_endings_nor_half_a_word_hide_a_page(query: str) -> None:
+def test_page_is_found_by_other_endings_and_beginnings_of_words(query: str) -> None:
     assert paths(query)
 
 
-def test_only_the_last_word_may_be_half_a_word() -> None:
+def test_only_the_last_word_is_completed() -> None:
     whole, half = INDEX.find("purchased us", LIMIT), INDEX.find("purch capture", LIMIT)
     assert whole[0].path == CREDITS.path
     assert {found.path for found in half} == {CONCEPT.path}, "what fits in part is found yet"
 
 
-def test_words_that_stand_nowhere_together_are_found_apart() -> None:
+def test_words_on_different_pages_are_found_separately() -> None:
     assert set(paths("purchased monday")) == {CREDITS.path, LIMITS.path}
 
 
-def test_what_says_some_of_the_words_comes_after_what_says_all() -> None:
+def test_page_with_some_words_ranks_after_page_with_all_words() -> None:
     some = page("some", "Some", "Monday, monday, monday. " * 20)
     found = Index([some, LIMITS]).find("weekly monday", LIMIT)
     assert [each.path for each in found] == [LIMITS.path, "some"]
 
 
-def test_a_title_that_the_query_says_whole_comes_before_text_that_says_more_of_it() -> None:
+def test_title_within_the_query_ranks_before_text_with_more_words() -> None:
     create = page("create", "Create a key", "Issue one.")
     others = [page(f"other/{n}", f"Key {n}", "A key.") for n in range(5)]
     text = page("text", "Text", "Create, limit, key. " * 5)
@@ -102,7 +102,7 @@ def test_a_title_that_the_query_says_whole_comes_before_text_that_says_more_of_i
     assert Index([said, *others]).find(query, LIMIT)[0].path == "said", "one word is no title"
 
 
-def test_a_name_is_not_taken_apart_unless_it_stands_nowhere() -> None:
+def test_identifier_is_split_only_when_it_occurs_nowhere() -> None:
     apart = page("apart", "Apart", "Credits in total: the total of credits. " * 5)
     named = page("named", "Named", "See `total_credits`. " + "Much else is said here. " * 50)
     index = Index([apart, named])
@@ -131,27 +131,27 @@ ASKED = {
 
 
 @pytest.mark.parametrize("query", ASKED)
-def test_what_people_ask_leads_to_the_right_page_and_to_others(site: Site, query: str) -> None:
+def test_common_query_leads_to_the_right_page_and_to_others(site: Site, query: str) -> None:
     found = site.find(query, LIMIT)
     assert found[0].path == ASKED[query]
     assert len({each.path for each in found}) > 3
 
 
-def test_a_question_is_asked_in_a_sentence() -> None:
+def test_filler_words_are_ignored_unless_the_query_has_no_others() -> None:
     chatty = page("chatty", "How do I", "How do I do this with my credits? What is this to you?")
     found = Index([chatty, CREDITS, LIMITS]).find("How do I do this with remaining credits?", LIMIT)
     assert found[0].path == CREDITS.path
     assert paths("of what")[0] == CONCEPT.path, "there is nothing else in it"
 
 
-def test_what_says_so_comes_before_a_sample_that_does() -> None:
+def test_text_ranks_before_samples() -> None:
     sample = page("a", "Sample", "```\nrotate rotate rotate\n```")
     said = page("b", "Said", "You may rotate it. " + "Much is said of other things. " * 50)
     first, second = Index([sample, said]).find("rotate", LIMIT)
     assert (first.path, second.path) == ("b", "a")
 
 
-def test_what_stands_in_samples_and_tables_is_found() -> None:
+def test_samples_and_tables_are_searched() -> None:
     sample = INDEX.find("requests.get", LIMIT)[0]
     assert (sample.heading, sample.anchor) == ("Samples", "samples"), "a comment is no heading"
     assert "\x02requests\x03.\x02get\x03(url)" in sample.text
@@ -159,30 +159,30 @@ def test_what_stands_in_samples_and_tables_is_found() -> None:
     assert row.text == "limit resets \x02weekly\x03 on \x02Monday\x03"
 
 
-def test_an_excerpt_is_plain_text_with_the_found_words_marked() -> None:
+def test_excerpt_is_plain_text_with_marked_matches() -> None:
     (found,) = INDEX.find("missing header", LIMIT)
     assert found.text == "A \x02missing\x03 Authorization \x02header\x03 is a 401."
 
 
-def test_no_excerpt_has_the_address_that_stands_for_the_readers() -> None:
+def test_excerpt_never_contains_the_placeholder_address() -> None:
     addressed = page("a", "Addressed", f"Send `GET {ORIGIN}/api/v1/credits`.")
     assert Index([addressed]).find("modelgates example", LIMIT) == []
     (found,) = Index([addressed]).find("api credits", LIMIT)
     assert found.text == "Send GET /\x02api\x03/v1/\x02credits\x03."
 
 
-def test_one_page_does_not_fill_the_list() -> None:
+def test_results_have_at_most_two_sections_of_a_page() -> None:
     assert paths("hold").count(CONCEPT.path) == 2
     assert len(INDEX.find("credits", 1)) == 1
 
 
-def test_a_heading_that_the_html_lacks_leads_to_the_page() -> None:
+def test_heading_without_an_anchor_leads_to_its_page() -> None:
     lacking = page("guides/keys", "Keys", "## Rotation\n\nReplace it.", "Something else")
     (found,) = Index([lacking]).find("rotation", LIMIT)
     assert (found.heading, found.anchor) == ("Rotation", "")
 
 
-def test_a_heading_that_comes_twice_leads_to_the_right_one() -> None:
+def test_repeated_heading_leads_to_the_right_section() -> None:
     twice = Page(
         "guides/keys",
         "Keys",
@@ -202,17 +202,17 @@ LONG = ["x" * 1000, "a b " * 200]
 
 
 @pytest.mark.parametrize("query", [*ODD, *SYNTAX, *LONG])
-def test_no_query_is_a_syntax_error(query: str) -> None:
+def test_odd_query_is_never_a_syntax_error(query: str) -> None:
     INDEX.find(query, LIMIT)
 
 
 @given(st.text(st.characters(), max_size=60))
-def test_no_text_at_all_is_a_syntax_error(query: str) -> None:
+def test_random_query_is_never_a_syntax_error(query: str) -> None:
     INDEX.find(query, LIMIT)
 
 
 @given(st.lists(st.sampled_from(["a", "bc" * 70, "hold", "x" * 400]), min_size=1, max_size=40))
-def test_an_excerpt_stays_short_and_closes_every_mark(words: list[str]) -> None:
+def test_excerpt_stays_short_and_closes_every_mark(words: list[str]) -> None:
     index = Index([page("long", "Long", " ".join(words))])
     for word in set(words):
         (found,) = index.find(word, LIMIT)
@@ -265,7 +265,7 @@ def test_result_names_the_section_of_its_page() -> None:
     assert Index([placed]).find("words", LIMIT)[0].section == "API reference: Credits"
 
 
-def test_many_threads_may_ask_at_once() -> None:
+def test_many_threads_search_at_once() -> None:
     alone = INDEX.find("hold", LIMIT)
     with ThreadPoolExecutor(8) as pool:
         for found in pool.map(lambda _: INDEX.find("hold", LIMIT), range(200)):

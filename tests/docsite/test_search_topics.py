@@ -67,5 +67,5 @@ def test_topic_is_found_by_each_of_its_phrases(site: Site, phrase: str) -> None:
 @pytest.mark.parametrize(
     "words", [[], ["bal"], ["leak", "in", "the", "log", "files"], ["top"], ["key"], ["no"]]
 )
-def test_query_about_something_else_has_no_topic(words: list[str]) -> None:
+def test_unrelated_query_has_no_topic(words: list[str]) -> None:
     assert targets_of(words) == ()

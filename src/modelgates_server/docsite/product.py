@@ -19,7 +19,6 @@ def repository_url() -> str:
         urls = metadata.metadata(_PACKAGE).get_all("Project-URL") or []
     except metadata.PackageNotFoundError:
         return ""
-    for label, _, url in (each.partition(",") for each in urls):
-        if label.strip().lower() in _LABELS:
-            return url.strip()
-    return ""
+    named = (each.partition(",") for each in urls)
+    found: list[str] = [url.strip() for label, _, url in named if label.lower() in _LABELS]
+    return found[0] if found else ""

@@ -5,6 +5,9 @@ from collections.abc import Iterable
 from modelgates_server.docsite.model import Excerpt
 
 GUIDES, REFERENCE, BACKGROUND = "Guides", "API reference", "Concepts & decisions"
+STEP = " \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} "
+"""Between the parts of a breadcrumb."""
+
 _BACKGROUND_SECTIONS = frozenset({"Concepts", "Decisions"})
 
 
@@ -16,8 +19,8 @@ def group_of(section: str) -> str:
 
 
 def trail(section: str) -> str:
-    """A section as a breadcrumb: `API reference › Credits`."""
-    return section.replace(": ", " › ")
+    """The breadcrumb of a section, with `STEP` for the colon in `API reference: Credits`."""
+    return section.replace(": ", STEP)
 
 
 def grouped(excerpts: Iterable[Excerpt]) -> list[tuple[str, list[Excerpt]]]:

@@ -43,7 +43,7 @@ _FILLERS = frozenset(
 """Ignored if a query has other words: assistants ask in sentences."""
 
 _LAST = "Decisions"
-"""The section whose pages come after all others: they explain, and help nobody with a task."""
+"""The section whose pages come after all others: they explain and do not help with a task."""
 
 _DATA = frozenset({"yaml", "yml"})
 """Languages that are searched but never quoted. A line out of its structure says nothing."""

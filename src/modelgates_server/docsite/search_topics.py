@@ -1,8 +1,8 @@
 """Pages for words that the documentation does not use, or for which one page is clearly the best.
 
 Readers search in the words of other products: "top up", "webhook", "TypeScript". A topic names the
-pages that answer such a search and says in a sentence what is there, also where a feature does not
-exist.
+pages that answer such a search and says in a sentence what to do, also where a feature is
+missing.
 """
 
 import re

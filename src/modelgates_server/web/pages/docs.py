@@ -50,7 +50,7 @@ def load_site(catalog: Catalog) -> "Site":
 
 
 class SharedSite:
-    """The site of this process. All requests that arrive while it is built wait for the same one."""
+    """The site of this process. All requests that arrive during its build wait for the same one."""
 
     def __init__(self, load: Callable[[], "Site"]) -> None:
         self._load = load
