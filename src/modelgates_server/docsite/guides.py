@@ -1,7 +1,7 @@
 """The guides: docs/**/*.md of the repository, which the wheel contains in the folder `guides`.
 
-The first line of a guide is its title, and its first sentence describes it. docs/navigation.yaml has
-their order and sections.
+The first line of a guide is its title, and its first sentence describes it. docs/navigation.yaml
+has their order and sections.
 """
 
 import posixpath
