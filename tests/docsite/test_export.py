@@ -159,7 +159,7 @@ def test_build_is_rejected_when_the_folder_has_a_link(
         (folder / link).rename(elsewhere)
     (folder / link).symlink_to(elsewhere)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.exists()}
-    with pytest.raises(InvalidInput, match=f"such as {re.escape(link)}: "):
+    with pytest.raises(InvalidInput, match=rf"such as {re.escape(link)}\. "):
         write(site, folder, BASE)
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.exists()}
     assert after == before

@@ -102,6 +102,13 @@ def test_title_within_the_query_ranks_before_text_with_more_words() -> None:
     assert Index([said, *others]).find(query, LIMIT)[0].path == "said", "one word is no title"
 
 
+def test_title_within_the_query_ranks_before_such_a_heading() -> None:
+    part = page("part", "Overview", "## Create a key\n\nCreate a key. A key.", "Create a key")
+    create = page("whole", "Create a key", "Issue one. " + "More is said here. " * 50)
+    results = Index([part, create]).find("create a key with a limit", LIMIT)
+    assert [result.path for result in results] == ["whole", "part"]
+
+
 def test_identifier_is_split_only_when_it_occurs_nowhere() -> None:
     apart = page("apart", "Apart", "Credits in total: the total of credits. " * 5)
     named = page("named", "Named", "See `total_credits`. " + "Much else is said here. " * 50)

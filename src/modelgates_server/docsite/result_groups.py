@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from modelgates_server.docsite.model import Excerpt
 
 GUIDES, REFERENCE, BACKGROUND = "Guides", "API reference", "Concepts & decisions"
-STEP = " \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} "
+STEP = " \u203a "
 """Between the parts of a breadcrumb."""
 
 _BACKGROUND_SECTIONS = frozenset({"Concepts", "Decisions"})

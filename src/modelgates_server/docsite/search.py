@@ -182,13 +182,16 @@ class Index:
     def _named(self, anything: str, *, last: int) -> Iterator[int]:
         """Sections with a title or heading of two words or more that are all in the query.
 
-        Someone who asks how to create a key with a limit in JavaScript wants "Create a key".
+        Someone who asks how to create a key with a limit in JavaScript wants "Create a key". Titles
+        come before headings: other pages may have a part about the same.
         """
-        match = f"{{title heading}} : ({anything})"
-        for rowid, title, heading in self._database.execute(_CALLED, (match, last, _RANKED_MAX)):
-            rest, count = _MARKED.subn(" ", title or heading)
-            if count > 1 and _FILLERS.issuperset(_WORD.findall(rest.lower())):
-                yield rowid - 1
+        for column in ("title", "heading"):
+            match = f"{column} : ({anything})"
+            for row in self._database.execute(_CALLED, (match, last, _RANKED_MAX)):
+                rowid, title, heading = row
+                rest, count = _MARKED.subn(" ", title or heading)
+                if count > 1 and _FILLERS.issuperset(_WORD.findall(rest.lower())):
+                    yield rowid - 1
 
     def _best(self, ranked: Iterable[int], limit: int) -> list[int]:
         """The first of these numbers, without repetitions and without too many of one page."""
