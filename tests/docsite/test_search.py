@@ -79,7 +79,9 @@ def test_page_is_found_by_other_endings_and_beginnings_of_words(query: str) -> N
 def test_only_the_last_word_is_completed() -> None:
     whole, half = INDEX.find("purchased us", LIMIT), INDEX.find("purch capture", LIMIT)
     assert whole[0].path == CREDITS.path
-    assert {found.path for found in half} == {CONCEPT.path}, "what fits in part is found yet"
+    assert {found.path for found in half} == {CONCEPT.path}, (
+        "pages with some of the words are found"
+    )
 
 
 def test_words_on_different_pages_are_found_separately() -> None:
@@ -99,7 +101,9 @@ def test_title_within_the_query_ranks_before_text_with_more_words() -> None:
     query = "how to create a key with a limit in javascript"
     assert Index([text, *others, create]).find(query, LIMIT)[0].path == "create"
     said = page("said", "Keys", "Create a key with a limit in JavaScript.")
-    assert Index([said, *others]).find(query, LIMIT)[0].path == "said", "one word is no title"
+    assert Index([said, *others]).find(query, LIMIT)[0].path == "said", (
+        "a title of one word does not count"
+    )
 
 
 def test_title_within_the_query_ranks_before_such_a_heading() -> None:
@@ -120,7 +124,7 @@ def test_identifier_is_split_only_when_it_occurs_nowhere() -> None:
 
 API = "api/api-reference"
 AUTH = "guides/overview/auth"
-ASKED = {
+COMMON_QUERIES = {
     "remaining credits": f"{API}/credits/get-credits",
     "total_credits": f"{API}/credits/get-credits",
     "how to create a key with a limit in javascript": f"{API}/api-keys/create-key",
@@ -137,10 +141,10 @@ ASKED = {
 }
 
 
-@pytest.mark.parametrize("query", ASKED)
+@pytest.mark.parametrize("query", COMMON_QUERIES)
 def test_common_query_leads_to_the_right_page_and_to_others(site: Site, query: str) -> None:
     found = site.find(query, LIMIT)
-    assert found[0].path == ASKED[query]
+    assert found[0].path == COMMON_QUERIES[query]
     assert len({each.path for each in found}) > 3
 
 
@@ -148,7 +152,7 @@ def test_filler_words_are_ignored_unless_the_query_has_no_others() -> None:
     chatty = page("chatty", "How do I", "How do I do this with my credits? What is this to you?")
     found = Index([chatty, CREDITS, LIMITS]).find("How do I do this with remaining credits?", LIMIT)
     assert found[0].path == CREDITS.path
-    assert paths("of what")[0] == CONCEPT.path, "there is nothing else in it"
+    assert paths("of what")[0] == CONCEPT.path, "the query has no other words"
 
 
 def test_text_ranks_before_samples() -> None:
@@ -160,7 +164,7 @@ def test_text_ranks_before_samples() -> None:
 
 def test_samples_and_tables_are_searched() -> None:
     sample = INDEX.find("requests.get", LIMIT)[0]
-    assert (sample.heading, sample.anchor) == ("Samples", "samples"), "a comment is no heading"
+    assert (sample.heading, sample.anchor) == ("Samples", "samples"), "a comment is not a heading"
     assert "\x02requests\x03.\x02get\x03(url)" in sample.text
     (row,) = INDEX.find("weekly monday", LIMIT)
     assert row.text == "limit resets \x02weekly\x03 on \x02Monday\x03"

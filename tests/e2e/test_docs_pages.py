@@ -75,7 +75,7 @@ async def test_pages_are_accessible_and_fit_the_screen(
                 ]
                 assert serious == []
                 wider = "document.documentElement.scrollWidth - innerWidth"
-                assert await page.evaluate(wider) <= 0, "it scrolls sideways"
+                assert await page.evaluate(wider) <= 0, "the page scrolls sideways"
 
 
 async def test_theme_follows_the_reader_s_system(browser: Browser, server: RunningServer) -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
 from tests.deadlines import DEADLINE_MS
@@ -144,6 +145,12 @@ async def test_tables_are_lists_on_a_phone(browser: Browser, server: RunningServ
         assert not await page.evaluate(overflow)
 
 
+async def serious_violations(page: Page) -> list[str]:
+    """Ids of the accessibility rules that the page breaks."""
+    violations = (await Axe().run(page)).response["violations"]
+    return [each["id"] for each in violations if each["impact"] in {"serious", "critical"}]
+
+
 async def opened_menu(page: Page) -> None:
     await page.get_by_role("link", name="Menu").click()
     await expect(page.locator("#navigation")).to_be_visible()
@@ -154,6 +161,7 @@ async def test_menu_of_a_phone_is_a_drawer(browser: Browser, server: RunningServ
         page = await visitor.open(LIMITS)
         drawer = page.locator("#navigation")
         await opened_menu(page)
+        assert await serious_violations(page) == []
         await expect(drawer).to_be_focused()
         await expect(drawer.get_by_role("link", name="API reference")).to_be_visible()
         assert await page.locator("main").evaluate("(main) => main.inert")
@@ -217,6 +225,7 @@ async def test_suggestions_are_grouped_and_their_titles_are_not_chosen(
         options = found.get_by_role("option")
         await expect(options.first).to_contain_text("Authentication and keys")
         await expect(options.first.locator(".trail")).to_have_text("Start")
+        assert await serious_violations(page) == []
         for _ in range(await options.count()):
             await expect(found.locator('[aria-selected="true"][role="option"]')).to_have_count(1)
             await page.keyboard.press("ArrowDown")

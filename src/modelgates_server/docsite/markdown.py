@@ -103,10 +103,10 @@ def _table_close(*_: Any) -> str:
 def _anchored(tokens: list[Token]) -> Iterable[Heading]:
     """Give each heading its id, and make it a link to itself unless it contains a link."""
     taken = dict[str, int]()
-    for place, token in enumerate(tokens):
+    for index, token in enumerate(tokens):
         if token.type != "heading_open" or token.tag not in _LEVELS:
             continue
-        inline = tokens[place + 1]
+        inline = tokens[index + 1]
         words = _words(inline)
         anchor = _anchor(words, taken)
         token.attrSet("id", anchor)
@@ -118,11 +118,11 @@ def _anchored(tokens: list[Token]) -> Iterable[Heading]:
 
 def _label_cells(tokens: list[Token]) -> None:
     names, column = list[str](), 0
-    for place, token in enumerate(tokens):
+    for index, token in enumerate(tokens):
         if token.type == "thead_open":
             names = []
         elif token.type == "th_open":
-            names.append(_words(tokens[place + 1]))
+            names.append(_words(tokens[index + 1]))
         elif token.type == "tr_open":
             column = 0
         elif token.type == "td_open":

@@ -93,7 +93,7 @@ TOPICS = (
                 _CLI,
                 "modelgates credits adjust",
                 "There is no refund operation. The operator corrects the credits of an account "
-                "with `modelgates credits adjust`.",
+                "with the command modelgates credits adjust.",
             ),
             Target(
                 _CREDITS,
@@ -131,8 +131,8 @@ TOPICS = (
             Target(
                 _CLI,
                 "modelgates credits grant",
-                "The operator adds credits to an account with `modelgates credits grant`. There "
-                "are no payments in ModelGates.",
+                "The operator adds credits with the command modelgates credits grant. There are "
+                "no payments in ModelGates.",
             ),
             Target(
                 _CREDITS,

@@ -291,7 +291,7 @@ async def test_browser_gets_a_page_when_the_query_is_too_long(api: Api) -> None:
 async def test_documentation_uses_no_thread_of_the_event_loop(api: Api, site: Site) -> None:
     class Watched(ThreadPoolExecutor):
         def submit(self, *_: Any, **__: Any) -> Any:
-            raise AssertionError("it took one")
+            raise AssertionError("the documentation used a thread of the loop")
 
     asyncio.get_running_loop().set_default_executor(Watched(1))
     assert (await get(api, "/docs", accept_encoding="gzip")).status_code == 200

@@ -29,7 +29,7 @@
   }
 
   // The commands of a terminal session, without prompts and output.
-  function wordsOf(pre) {
+  function commandsOf(pre) {
     const prompts = pre.querySelectorAll(".gp");
     if (!prompts.length) return pre.textContent;
     const copied = pre.cloneNode(true);
@@ -48,7 +48,7 @@
       button.className = "copy";
       button.textContent = "Copy";
       button.addEventListener("click", () =>
-        copy(wordsOf(pre)).then(() => say(button, "Copied"), () => say(button, "Failed")));
+        copy(commandsOf(pre)).then(() => say(button, "Copied"), () => say(button, "Failed")));
       frame.append(pre, button);
     }
     for (const link of document.querySelectorAll("[data-copy-page]")) {
@@ -56,9 +56,9 @@
         if (event.ctrlKey || event.metaKey || event.shiftKey) return;
         event.preventDefault();
         try {
-          const answer = await fetch(link.href);
-          if (!answer.ok) throw new Error(answer.statusText);
-          await copy(await answer.text());
+          const response = await fetch(link.href);
+          if (!response.ok) throw new Error(response.statusText);
+          await copy(await response.text());
           say(link, "Copied");
         } catch {
           location.href = link.href;
@@ -167,7 +167,7 @@
     const list = document.createElement("ul");
     const made = (name, textContent, className = "") =>
       Object.assign(document.createElement(name), { textContent, className });
-    let shown = [], options = [], at = -1, asked = 0, timer;
+    let shown = [], options = [], at = -1, latest = 0, timer;
     list.className = "found";
     list.id = "found";
     list.hidden = true;
@@ -193,8 +193,8 @@
     };
     const open = (url) => {
       // The page may have been opened under another name of the server than its own.
-      const place = new URL(url);
-      location.href = place.pathname + place.hash;
+      const target = new URL(url);
+      location.href = target.pathname + target.hash;
       close();
     };
     const option = (result, index) => {
@@ -230,14 +230,14 @@
       select(results.length ? 0 : -1);
     };
     const ask = async () => {
-      const query = input.value.trim(), number = ++asked;
+      const query = input.value.trim(), number = ++latest;
       if (!query) return close();
       const url = new URL(form.dataset.suggest, location.href);
       url.searchParams.set("q", query);
       try {
-        const answer = await fetch(url);
-        const { results } = await answer.json();
-        if (number === asked && answer.ok) show(results);
+        const response = await fetch(url);
+        const { results } = await response.json();
+        if (number === latest && response.ok) show(results);
       } catch { /* Enter still opens the page of results */ }
     };
     input.addEventListener("input", () => {
