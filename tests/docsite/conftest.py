@@ -1,4 +1,4 @@
-"""The site that this program serves, made once for all tests of it."""
+"""The site that this program serves, built once for all tests of it."""
 
 import re
 from html.parser import HTMLParser
@@ -22,7 +22,7 @@ class Elements(HTMLParser):
         self.found.append((tag, {name: value or "" for name, value in attrs}))
 
     def values(self, name: str) -> list[str]:
-        """What an attribute is, wherever it stands."""
+        """The values of an attribute, in all tags."""
         return [attributes[name] for _, attributes in self.found if name in attributes]
 
 

@@ -28,7 +28,7 @@ def built(boxless: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_all_documents_become_files_with_the_reader_s_address(built: Path, site: Site) -> None:
+def test_every_document_becomes_a_file_with_the_reader_s_address(built: Path, site: Site) -> None:
     for name, document in site.documents.items():
         file = built / name / "index.html" if document.is_page else built / name
         body = file.read_bytes()
@@ -37,12 +37,12 @@ def test_all_documents_become_files_with_the_reader_s_address(built: Path, site:
     assert (built / "404.html").exists()
 
 
-def test_every_link_on_a_page_is_a_file(built: Path) -> None:
+def test_every_link_of_a_built_page_leads_to_a_file(built: Path) -> None:
     files = [*built.rglob("*.html")]
     assert len(files) > 10
     for file in files:
         page = Elements(file.read_text("utf-8"))
-        assert "q" not in page.values("name"), "a box that nobody answers"
+        assert "q" not in page.values("name"), "a search box without a search"
         for url in [*page.values("href"), *page.values("src")]:
             if not url.startswith("/llm/docs"):
                 continue
@@ -50,7 +50,7 @@ def test_every_link_on_a_page_is_a_file(built: Path) -> None:
             assert path.is_file() or (path / "index.html").is_file(), url
 
 
-def test_pages_carry_the_policy_that_a_server_of_files_does_not_send(built: Path) -> None:
+def test_built_pages_contain_the_policy_that_no_file_server_sends(built: Path) -> None:
     for file in built.rglob("*.html"):
         tags = Elements(file.read_text("utf-8")).found
         [at] = [i for i, (_, a) in enumerate(tags) if a.get("http-equiv")]
@@ -61,7 +61,7 @@ def test_pages_carry_the_policy_that_a_server_of_files_does_not_send(built: Path
         assert "frame-ancestors" not in policy, "browsers ignore it here, and complain"
 
 
-def test_the_catalog_names_what_is_there(built: Path) -> None:
+def test_built_catalog_names_only_files_that_exist(built: Path) -> None:
     [links] = json.loads((built / ".well-known/api-catalog").read_text("utf-8"))["linkset"]
     assert set(links) == {"anchor", "service-desc", "service-doc"}
     for one in links["service-desc"] + links["service-doc"]:
@@ -73,7 +73,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("step", ["write_text", "replace", "unlink", "write_bytes", "mkdir"])
-def test_a_build_that_was_interrupted_can_be_repeated(
+def test_build_can_be_repeated_when_it_was_interrupted(
     step: str, tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "site"
@@ -104,7 +104,9 @@ def test_a_build_that_was_interrupted_can_be_repeated(
             assert sorted(here) == sorted([*written, folder / FILE_LIST])
 
 
-def test_a_folder_of_an_earlier_build_is_written_anew(tmp_path: Path, site: Site) -> None:
+def test_earlier_build_is_replaced_when_its_folder_is_used_again(
+    tmp_path: Path, site: Site
+) -> None:
     folder = tmp_path / "new" / "site"
     written = write(site, folder, BASE)
     gone = folder / "docs/old/index.html"
@@ -117,7 +119,7 @@ def test_a_folder_of_an_earlier_build_is_written_anew(tmp_path: Path, site: Site
     assert "docs/old/index.html" not in (folder / FILE_LIST).read_text().splitlines()
 
 
-def test_what_somebody_else_wrote_is_left_alone(tmp_path: Path, site: Site) -> None:
+def test_build_is_rejected_when_the_folder_has_other_files(tmp_path: Path, site: Site) -> None:
     mine = tmp_path / "thesis.txt"
     mine.write_text("years of work")
     with pytest.raises(InvalidInput, match=r"such as thesis\.txt"):
@@ -132,7 +134,7 @@ def test_what_somebody_else_wrote_is_left_alone(tmp_path: Path, site: Site) -> N
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_list_of_files_cannot_name_one_elsewhere(tmp_path: Path, site: Site) -> None:
+def test_build_deletes_no_file_outside_its_folder(tmp_path: Path, site: Site) -> None:
     outside, folder = tmp_path / "precious", tmp_path / "site"
     outside.touch()
     folder.mkdir()
@@ -141,21 +143,23 @@ def test_a_list_of_files_cannot_name_one_elsewhere(tmp_path: Path, site: Site) -
     assert outside.exists()
 
 
-def test_a_file_is_no_folder(tmp_path: Path, site: Site) -> None:
+def test_build_is_rejected_when_the_folder_is_a_file(tmp_path: Path, site: Site) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InvalidInput, match="not a folder"):
         write(site, tmp_path / "file", BASE)
 
 
 @pytest.mark.parametrize("link", ["docs", "docs/guides", "llms.txt", FILE_LIST, "docs/gone"])
-def test_nothing_is_written_through_a_link(link: str, tmp_path: Path, site: Site) -> None:
+def test_build_is_rejected_when_the_folder_has_a_link(
+    link: str, tmp_path: Path, site: Site
+) -> None:
     folder, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
     write(site, folder, BASE)
     if (folder / link).exists():
         (folder / link).rename(elsewhere)
     (folder / link).symlink_to(elsewhere)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.exists()}
-    with pytest.raises(InvalidInput, match=f"such as {re.escape(link)}: "):
+    with pytest.raises(InvalidInput, match=rf"such as {re.escape(link)}\. "):
         write(site, folder, BASE)
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.exists()}
     assert after == before

@@ -13,19 +13,19 @@ DOCS = Path(__file__).parents[2] / "docs"
 FILES = {"index", "concepts/credits", "guides/overview/quickstart"}
 
 
-def test_every_file_is_a_page_and_stands_in_the_navigation_once() -> None:
+def test_every_file_is_in_the_navigation_once() -> None:
     files = sorted(path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.rglob("*.md"))
     assert sorted(page.path or "index" for page in load()) == files
 
 
-def test_pages_come_in_the_order_of_the_navigation_and_the_front_page_first() -> None:
+def test_pages_follow_the_navigation_with_the_front_page_first() -> None:
     navigation = yaml.safe_load((DOCS / "navigation.yaml").read_text("utf-8"))
     expected = [(section["title"], path) for section in navigation for path in section["pages"]]
     assert [(page.section, page.path or "index") for page in load()] == expected
     assert load()[0].path == ""
 
 
-def test_a_page_has_its_title_once_and_a_sentence_that_describes_it(
+def test_page_has_one_title_and_a_describing_sentence(
     subtests: pytest.Subtests,
 ) -> None:
     for page in load():
@@ -62,11 +62,11 @@ def test_links_between_files_become_links_between_pages(link: str, expected: str
         ("Status: accepted, 2026\n\n**Context.** It is so. And so.", "It is so."),
     ],
 )
-def test_the_description_is_a_sentence_in_words(body: str, description: str) -> None:
+def test_description_is_the_first_sentence_as_plain_text(body: str, description: str) -> None:
     assert _description(body) == description
 
 
-def test_an_installed_package_has_its_guides_with_it(
+def test_installed_package_reads_the_guides_that_it_contains(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "navigation.yaml").write_text("[{title: T, pages: [index]}]")
@@ -76,7 +76,7 @@ def test_an_installed_package_has_its_guides_with_it(
     assert (page.path, page.title) == ("", "Packaged")
 
 
-def test_the_wheel_carries_the_guides_and_what_pages_are_made_with(tmp_path: Path) -> None:
+def test_wheel_contains_the_guides_templates_and_assets(tmp_path: Path) -> None:
     [wheel] = WheelBuilder(str(DOCS.parent)).build(directory=str(tmp_path), versions=["standard"])
     carried = set(ZipFile(wheel).namelist())
     package = "modelgates_server/docsite"

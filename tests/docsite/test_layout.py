@@ -2,9 +2,12 @@ import re
 
 import pytest
 
+from modelgates_server import __version__
+from modelgates_server.docsite import layout as layout_module
 from modelgates_server.docsite.layout import Layout
 from modelgates_server.docsite.model import ORIGIN, Excerpt, Page, Section
 from modelgates_server.docsite.rebase import rebased
+from modelgates_server.docsite.result_groups import STEP
 from tests.docsite.conftest import Elements
 
 
@@ -23,7 +26,7 @@ NAVIGATION = (
     Section("API reference: B", (ONLY,)),
     Section("Decisions", tuple(OLD)),
 )
-ASSETS = {name: f"/{name}" for name in ("docs.css", "docs.js", "icon.svg")}
+ASSETS = {name: f"/{name}" for name in ("docs.css", "docs.js", "icon.svg", "theme.js")}
 ASSETS |= {name: f"/{name}" for name in ("reference.css", "tryit.js")}
 LAYOUT = Layout(NAVIGATION, ASSETS, searchable=True)
 
@@ -34,7 +37,7 @@ def sections(html: str) -> dict[str, bool]:
     return {title: bool(is_open) for is_open, title in found}
 
 
-def test_what_was_found_is_marked_and_never_becomes_html() -> None:
+def test_matches_are_marked_and_never_become_html() -> None:
     found = Excerpt("x", "<b>T</b>", "<i>", "a", "a <script> \x02&found\x03 b")
     html = LAYOUT.results('"><script>', [found])
     assert "<p>a &lt;script&gt; <mark>&amp;found</mark> b</p>" in html
@@ -44,12 +47,63 @@ def test_what_was_found_is_marked_and_never_becomes_html() -> None:
     assert f'href="{ORIGIN}/docs/x#a"' in html
 
 
-def test_a_search_that_finds_nothing_says_so() -> None:
+def test_results_are_in_groups_with_breadcrumbs() -> None:
+    excerpts = [
+        Excerpt("d", "Old", "", "", "x", "Decisions"),
+        Excerpt("k", "Get it", "Errors", "errors", "x", "API reference: Keys"),
+        Excerpt("g", "Guide", "", "", "x", "Build"),
+    ]
+    html = LAYOUT.results("x", excerpts)
+    main = html.partition("<main")[2]
+    assert re.findall(r"<h2>(.*?)</h2>", main) == [
+        "API reference",
+        "Guides",
+        "Concepts &amp; decisions",
+    ]
+    assert re.findall(r'class="trail">(.*?)<', main) == [
+        f"API reference{STEP}Keys",
+        "Build",
+        "Decisions",
+    ]
+
+
+def test_empty_result_offers_searches_and_pages() -> None:
+    start = page("guides/overview/quickstart", "Quick start", "Start")
+    layout = Layout((Section("Start", (FRONT, start)),), ASSETS, searchable=True)
+    for html in (layout.results("zzz", []), layout.results("", []), layout.missing()):
+        main = html.partition("<main")[2]
+        assert f'href="{ORIGIN}/docs/{start.path}"' in main
+        assert "About guides/overview/quickstart." in main
+    assert f'href="{ORIGIN}/docs/search?q=top%20up"' in layout.results("zzz", [])
+    found = layout.results("x", [Excerpt("g", "Guide", "", "", "x", "Build")])
+    assert "Good places to start" not in found
+
+
+def test_header_has_version_and_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    html = LAYOUT.page(GET)
+    header = html.partition('<header class="top">')[2].partition("</header>")[0]
+    assert f">v{__version__}<" in header
+    assert f'<a href="{ORIGIN}/docs/api/api-reference/overview">API reference</a>' in header
+    assert "Repository" not in header, "the package names none"
+    monkeypatch.setattr(layout_module, "repository_url", lambda: "https://code.example/x")
+    named = Layout(NAVIGATION, ASSETS, searchable=True).page(GET)
+    assert '<a href="https://code.example/x">Repository</a>' in named
+
+
+def test_theme_is_set_before_anything_is_painted() -> None:
+    html = LAYOUT.page(FRONT)
+    head = html.partition("</head>")[0]
+    [script] = re.findall(r"<script[^>]*theme\.js[^>]*>", head)
+    assert "defer" not in script
+    assert "async" not in script
+
+
+def test_empty_result_says_that_nothing_was_found() -> None:
     assert "Nothing was found" in LAYOUT.results("x", [])
     assert "Nothing was found" not in LAYOUT.results("", [])
 
 
-def test_an_address_that_was_searched_stays_as_it_was_typed() -> None:
+def test_address_in_a_query_stays_as_the_reader_typed_it() -> None:
     html = rebased(LAYOUT.results(ORIGIN, []).encode(), "http://a", is_html=True).decode()
     assert Elements(html).values("value") == [ORIGIN]
     assert f"<h1>Results for “{ORIGIN}”</h1>" in html.replace("&#58;", ":")
@@ -69,23 +123,23 @@ def test_long_sections_are_open_on_their_own_pages_only(shown: Page, opened: set
     assert {title for title, is_open in found.items() if is_open} == opened
 
 
-def test_sections_of_one_kind_stand_under_one_title() -> None:
+def test_sections_with_a_common_prefix_share_a_title() -> None:
     assert re.findall(r"<h2>(.*?)</h2>", LAYOUT.page(FRONT)) == ["API reference"]
 
 
-def test_operations_are_told_apart_by_their_verb() -> None:
+def test_operations_are_listed_with_their_verb() -> None:
     html = LAYOUT.page(FRONT)
     assert 'Get it <span class="verb get">GET</span>' in html
     assert 'Post it <span class="verb post">POST</span>' in html
     assert "Only one</a>" in html
 
 
-def test_only_operations_load_what_tries_them() -> None:
+def test_only_operation_pages_load_the_try_it_script() -> None:
     assert "tryit.js" in LAYOUT.page(GET)
     assert "tryit.js" not in LAYOUT.page(FRONT)
 
 
-def test_where_nobody_searches_there_is_no_box() -> None:
+def test_unsearchable_site_has_no_search_box() -> None:
     boxless = Layout(NAVIGATION, ASSETS, searchable=False)
     for html in (boxless.page(GET), boxless.missing()):
         assert "<form" not in html

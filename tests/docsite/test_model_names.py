@@ -24,7 +24,7 @@ def named(models: Iterable[Any]) -> dict[Api, set[str]]:
     return {api: {request["model"] for request in requests_of(document, api)} for api in Api}
 
 
-def test_samples_name_models_that_the_server_has() -> None:
+def test_samples_name_models_that_the_server_offers() -> None:
     assert named(sandbox_models()) == {
         Api.CHAT: {"sandbox/echo"},
         Api.COMPLETIONS: {"sandbox/echo"},
@@ -36,12 +36,12 @@ def test_samples_name_models_that_the_server_has() -> None:
     }
 
 
-def test_the_endpoints_are_asked_of_a_model_that_the_server_has() -> None:
+def test_endpoints_example_names_a_model_that_the_server_offers() -> None:
     paths = with_offered_models(document_at(ORIGIN), sandbox_catalog())["paths"]
     assert [each["example"] for each in paths[ENDPOINTS]["parameters"]] == ["sandbox", "echo"]
 
 
-def test_a_server_without_such_a_model_keeps_the_example() -> None:
+def test_example_stays_when_the_server_offers_no_such_model() -> None:
     assert named([]) == {
         Api.CHAT: {"openai/gpt-4o-mini"},
         Api.COMPLETIONS: {"openai/gpt-4o-mini"},

@@ -1,4 +1,4 @@
-"""The site as a whole: nothing leads nowhere, nothing is left out, nothing comes from elsewhere."""
+"""The whole site: every link works, no page is missing, and nothing comes from other hosts."""
 
 import gzip
 import re
@@ -12,7 +12,7 @@ from modelgates_server.docsite.site import Site
 from tests.docsite.conftest import Elements, linked
 
 WEIGHT_MAX_BYTES = 60_000
-# Of the operations that serve them; they are no documents.
+# Served by separate operations, not as documents.
 DYNAMIC = {"docs/search", "docs/_search", "docs/_mcp/server", "healthz", "openapi.json"}
 DYNAMIC |= {"openapi.yaml"}
 API = "api/v1"
@@ -27,7 +27,7 @@ def elements(site: Site) -> dict[str, Elements]:
 
 
 def broken(site: Site, ids: dict[str, list[str]], url: str, here: str) -> bool:
-    """Whether a link from the document `here` leads nowhere."""
+    """Whether a link in the document `here` has no target."""
     if url.startswith("#"):
         return url[1:] not in ids.get(here, [])
     if not url.startswith(ORIGIN):
@@ -63,7 +63,7 @@ def test_every_link_in_markdown_leads_somewhere(site: Site, subtests: pytest.Sub
             assert [url for url in checked if broken(site, ids, url, here)] == []
 
 
-def test_every_page_is_in_the_navigation_and_told_to_programs(site: Site) -> None:
+def test_every_page_is_in_the_navigation_and_in_the_indexes(site: Site) -> None:
     front = elements(site)["docs"].values("href")
     index = site.documents["llms.txt"].body.decode()
     full = site.documents["llms-full.txt"].body.decode()
@@ -76,13 +76,13 @@ def test_every_page_is_in_the_navigation_and_told_to_programs(site: Site) -> Non
         assert f"<loc>{url}</loc>" in places
 
 
-def test_a_page_names_the_one_before_and_the_one_after_it(site: Site) -> None:
+def test_page_links_to_its_neighbours(site: Site) -> None:
     pages = elements(site)
     row = [page.path for section in site.navigation for page in section.pages]
     assert row[0] == ""
     titles = [section.title for section in site.navigation]
     assert titles[-1] == "Decisions"
-    assert len(titles) == len(set(titles)), "the pages of a section stand together"
+    assert len(titles) == len(set(titles)), "the pages of a section are next to each other"
     assert len(row) == len(set(row)) == len(site.pages)
     for before, after in pairwise(row):
         names = [f"docs/{path}".rstrip("/") for path in (before, after)]
@@ -91,7 +91,7 @@ def test_a_page_names_the_one_before_and_the_one_after_it(site: Site) -> None:
             assert link["href"] == f"{ORIGIN}/{other}"
 
 
-def test_an_id_stands_once_on_a_page_and_its_own_place_is_marked(
+def test_page_has_unique_ids_and_marks_its_navigation_entry(
     site: Site, subtests: pytest.Subtests
 ) -> None:
     for name, page in elements(site).items():
@@ -110,7 +110,7 @@ def test_every_column_of_a_table_has_a_title(site: Site, subtests: pytest.Subtes
                 assert not re.search(rb"<th\b[^>]*>\s*</th>", document.body)
 
 
-def test_a_page_loads_nothing_from_elsewhere_and_has_no_code_within(
+def test_page_loads_nothing_from_other_hosts_and_has_no_inline_code(
     site: Site, subtests: pytest.Subtests
 ) -> None:
     for name, page in elements(site).items():
@@ -130,7 +130,9 @@ def test_a_page_loads_nothing_from_elsewhere_and_has_no_code_within(
             assert not re.search(r"@import|url\(|https?://", text), name
 
 
-def test_a_page_weighs_little_with_all_that_it_loads(site: Site, subtests: pytest.Subtests) -> None:
+def test_page_stays_small_with_everything_that_it_loads(
+    site: Site, subtests: pytest.Subtests
+) -> None:
     packed = {name: len(gzip.compress(document.body)) for name, document in site.documents.items()}
     for name, page in elements(site).items():
         with subtests.test(name):
@@ -143,7 +145,7 @@ def test_a_page_weighs_little_with_all_that_it_loads(site: Site, subtests: pytes
             assert packed[name] + sum(packed[each] for each in loaded) < WEIGHT_MAX_BYTES
 
 
-def test_a_page_is_whole_without_a_script(site: Site, subtests: pytest.Subtests) -> None:
+def test_page_is_complete_without_scripts(site: Site, subtests: pytest.Subtests) -> None:
     for path, page in site.pages.items():
         name = f"docs/{path}".rstrip("/")
         with subtests.test(name):
@@ -151,11 +153,11 @@ def test_a_page_is_whole_without_a_script(site: Site, subtests: pytest.Subtests)
             assert page.html in html
             assert 'href="#content"' in html
             assert f'action="{ORIGIN}/docs/search"' in html
-            # The form that tries an operation is nothing without a script, and says so.
+            # The form that tries an operation needs a script, and says so.
             kept = re.sub(r'<form class="tryit".*?</form>', "", page.html, flags=re.DOTALL)
             assert "hidden" not in [key for _, a in Elements(kept).found for key in a]
 
 
-def test_a_name_changes_with_what_is_in_it(site: Site) -> None:
+def test_asset_name_changes_with_its_content(site: Site) -> None:
     [css] = [name for name in site.documents if name.startswith(f"{ASSETS}docs.") and "css" in name]
     assert re.fullmatch(rf"{ASSETS}docs\.[0-9a-f]{{12}}\.css", css)

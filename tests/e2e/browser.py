@@ -1,4 +1,4 @@
-"""A browser without a screen, and what it must not do on the way."""
+"""A headless browser, with checks on what its pages do."""
 
 import os
 import shutil
@@ -31,12 +31,12 @@ VIEWS: dict[str, dict[str, Any]] = {
 
 @asynccontextmanager
 async def opened_browser() -> AsyncIterator[Browser]:
-    """One on this machine; without one the test is left out, unless it is demanded."""
+    """A browser of this machine. Without one, the test is skipped, or fails if CI demands one."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         demanded = "DEMAND_BROWSER" in os.environ or os.environ.get("CI") == "true"
         leave = pytest.fail if demanded else pytest.skip
-        leave(f"there is no browser on this machine ({', '.join(BROWSERS)}); CI demands these")
+        leave(f"this machine has no browser ({', '.join(BROWSERS)}); CI demands one")
     async with async_playwright() as driver:
         # A container has no user namespaces for the browser's own sandbox.
         browser = await driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
@@ -47,7 +47,7 @@ async def opened_browser() -> AsyncIterator[Browser]:
 
 
 class Visit:
-    """A page, and what it complained about or asked of other hosts."""
+    """A page, with its errors and its requests to other hosts as `complaints`."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
@@ -66,14 +66,14 @@ class Visit:
             self.complaints.append(message.text)
 
     def _watch(self, request: Request) -> None:
-        asked = urlsplit(request.url)
-        if asked.scheme != "data" and asked.netloc != urlsplit(self.url).netloc:
-            self.complaints.append(f"asked {request.url}")
+        target = urlsplit(request.url)
+        if target.scheme != "data" and target.netloc != urlsplit(self.url).netloc:
+            self.complaints.append(f"requested {request.url}")
 
 
 @asynccontextmanager
 async def visit(browser: Browser, url: str, **context: Any) -> AsyncIterator[Visit]:
-    """A visitor of its own, without cookies or storage of another; nothing may go wrong."""
+    """A visitor without cookies or storage of others. The test fails if there are complaints."""
     opened = await browser.new_context(**context)
     opened.set_default_timeout(DEADLINE_MS)
     expect.set_options(timeout=DEADLINE_MS)

@@ -33,7 +33,7 @@ PAGES = {
     f"/docs/search?q={'x' * 201}": 400,
     "/docs/nowhere": 404,
 }
-"""One of each kind and more: every template, tables, forms with and without a body."""
+"""At least one of each kind: every template, tables, forms with and without a body."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ async def browser() -> AsyncIterator[Browser]:
         yield opened
 
 
-def test_head_is_answered_without_a_body(server: RunningServer) -> None:
+def test_head_has_the_headers_of_get_and_no_body(server: RunningServer) -> None:
     for path in (CREDITS, f"{CREDITS}.md", "/.well-known/api-catalog", "/docs/nowhere"):
         whole, head = (
             http_request("GET", server.url + path),
@@ -55,7 +55,7 @@ def test_head_is_answered_without_a_body(server: RunningServer) -> None:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-async def test_pages_are_whole_and_for_everybody(
+async def test_pages_are_accessible_and_fit_the_screen(
     view: str, browser: Browser, server: RunningServer, subtests: pytest.Subtests
 ) -> None:
     async with visit(browser, server.url, **VIEWS[view]) as visitor:
@@ -75,12 +75,10 @@ async def test_pages_are_whole_and_for_everybody(
                 ]
                 assert serious == []
                 wider = "document.documentElement.scrollWidth - innerWidth"
-                assert await page.evaluate(wider) <= 0, "it scrolls sideways"
+                assert await page.evaluate(wider) <= 0, "the page scrolls sideways"
 
 
-async def test_dark_and_light_are_what_the_reader_s_system_says(
-    browser: Browser, server: RunningServer
-) -> None:
+async def test_theme_follows_the_reader_s_system(browser: Browser, server: RunningServer) -> None:
     seen = {}
     for view in ("light", "dark"):
         async with visit(browser, server.url, **VIEWS[view]) as visitor:
@@ -91,7 +89,7 @@ async def test_dark_and_light_are_what_the_reader_s_system_says(
     assert max(seen["dark"]) < 40
 
 
-async def test_on_paper_it_is_light_and_every_sample_has_its_name(
+async def test_printed_page_is_light_and_names_every_sample(
     browser: Browser, server: RunningServer
 ) -> None:
     async with visit(browser, server.url, **VIEWS["dark"]) as visitor:
@@ -104,7 +102,7 @@ async def test_on_paper_it_is_light_and_every_sample_has_its_name(
             await expect(sample.locator("pre")).to_be_visible()
 
 
-async def test_a_search_leads_to_the_page_by_keyboard_alone(
+async def test_search_works_with_the_keyboard_alone(
     browser: Browser, server: RunningServer
 ) -> None:
     async with visit(browser, server.url) as visitor:
@@ -122,7 +120,7 @@ async def test_a_search_leads_to_the_page_by_keyboard_alone(
         await expect(page.locator("h1")).to_have_text("Get remaining credits")
 
 
-async def test_nothing_that_is_found_is_told_by_an_empty_list_and_escape_closes_it(
+async def test_search_says_when_nothing_is_found_and_escape_closes_it(
     browser: Browser, server: RunningServer
 ) -> None:
     async with visit(browser, server.url) as visitor:
@@ -143,7 +141,7 @@ async def test_nothing_that_is_found_is_told_by_an_empty_list_and_escape_closes_
         await expect(page.locator("main")).to_contain_text("Nothing was found")
 
 
-async def test_a_sample_is_copied_as_it_is_shown_and_its_language_is_kept(
+async def test_sample_is_copied_as_shown_and_its_language_is_kept(
     browser: Browser, server: RunningServer
 ) -> None:
     allowed = ["clipboard-read", "clipboard-write"]
@@ -164,7 +162,7 @@ async def test_a_sample_is_copied_as_it_is_shown_and_its_language_is_kept(
         await expect(chosen).to_have_attribute("aria-selected", "true")
 
 
-async def test_commands_are_copied_without_their_prompt_and_their_output(
+async def test_commands_are_copied_without_prompt_and_output(
     browser: Browser, server: RunningServer
 ) -> None:
     allowed = ["clipboard-read", "clipboard-write"]
@@ -181,7 +179,7 @@ async def test_commands_are_copied_without_their_prompt_and_their_output(
         assert len(lines) > len(commands) > 0
 
 
-async def test_a_page_is_copied_as_markdown(browser: Browser, server: RunningServer) -> None:
+async def test_page_is_copied_as_markdown(browser: Browser, server: RunningServer) -> None:
     allowed = ["clipboard-read", "clipboard-write"]
     async with visit(browser, server.url, permissions=allowed) as visitor:
         page = await visitor.open(QUICKSTART)
@@ -192,7 +190,9 @@ async def test_a_page_is_copied_as_markdown(browser: Browser, server: RunningSer
         assert copied == await answer.text()
 
 
-async def test_a_page_is_whole_without_scripts(browser: Browser, server: RunningServer) -> None:
+async def test_reference_is_complete_without_scripts(
+    browser: Browser, server: RunningServer
+) -> None:
     async with visit(browser, server.url, java_script_enabled=False) as visitor:
         page = await visitor.open(CREDITS)
         for name in ("Python", "JavaScript", "Go", "Ruby", "Java", "PHP", "C#", "Swift"):
@@ -203,7 +203,7 @@ async def test_a_page_is_whole_without_scripts(browser: Browser, server: Running
         await expect(page.locator("h1")).to_have_text("Get remaining credits")
 
 
-async def test_the_first_tab_skips_to_the_content(browser: Browser, server: RunningServer) -> None:
+async def test_first_tab_skips_to_the_content(browser: Browser, server: RunningServer) -> None:
     async with visit(browser, server.url) as visitor:
         page = await visitor.open(CREDITS)
         await page.keyboard.press("Tab")
@@ -214,7 +214,7 @@ async def test_the_first_tab_skips_to_the_content(browser: Browser, server: Runn
         await expect(page.locator("main")).to_be_focused()
 
 
-async def test_the_menu_of_a_phone_leads_to_other_pages(
+async def test_menu_of_a_phone_leads_to_other_pages(
     browser: Browser, server: RunningServer
 ) -> None:
     for scripts in (True, False):
@@ -233,9 +233,7 @@ async def test_the_menu_of_a_phone_leads_to_other_pages(
             await expect(pages).to_be_hidden()
 
 
-async def test_below_a_path_behind_a_proxy_everything_is_found(
-    browser: Browser, tmp_path: Path
-) -> None:
+async def test_site_works_below_a_path_behind_a_proxy(browser: Browser, tmp_path: Path) -> None:
     async with reverse_proxy("/llm") as (url, targets):
         with running_server(tmp_path, MODELGATES_PUBLIC_URL=url) as server:
             targets.append(server.url)
@@ -256,7 +254,7 @@ async def test_below_a_path_behind_a_proxy_everything_is_found(
                 await page.wait_for_url(f"{url}/docs/search?q=zzzzqqqq")
 
 
-def test_an_address_that_is_none_is_refused_before_anything_listens(tmp_path: Path) -> None:
+def test_server_exits_when_the_public_url_is_invalid(tmp_path: Path) -> None:
     ended = subprocess.run(
         [MODELGATES, "serve", "--port", "0"],
         cwd=tmp_path,

@@ -37,6 +37,7 @@ UNDESCRIBED = {
     "get-llms",
     "get-llms-full",
     "get-robots",
+    "get-root",
     "search-docs",
     "suggest-docs",
 }

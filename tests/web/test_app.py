@@ -13,7 +13,6 @@ for _method, _path, _ in operations_of(our_document()):
 # The methods of RFC 9110 and 5789, one of WebDAV, and an unknown one.
 VERBS = ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "BREW"]
 UNKNOWN = [
-    "/",
     "//",
     "/api",
     "/api/v1",

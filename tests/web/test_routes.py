@@ -25,6 +25,7 @@ UNDESCRIBED_PLACES = {
     "get-llms": ("GET", "/llms.txt"),
     "get-llms-full": ("GET", "/llms-full.txt"),
     "get-robots": ("GET", "/robots.txt"),
+    "get-root": ("GET", ""),
     "search-docs": ("GET", "/docs/search"),
     "suggest-docs": ("GET", "/docs/_search"),
 }
@@ -37,7 +38,7 @@ ADMITTED: dict[str, set[str]] = {
 PROTECTED = sorted(name for name, kinds in ADMITTED.items() if kinds)
 PUBLIC = sorted(name for name, kinds in ADMITTED.items() if not kinds)
 NAMED_KEY = ["delete-key", "delete-key-by-id", "get-key", "update-key"]
-SUCCESS = {"create-key": 201, "get-metrics": 404, "get-generation": 404}
+SUCCESS = {"create-key": 201, "get-metrics": 404, "get-generation": 404, "get-root": 404}
 WRONG_KIND = "Only management keys can perform this operation"
 WRONG_FOR_CALLS = "{} keys cannot call models. Create an inference key."
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}

@@ -1,4 +1,4 @@
-"""Writes the site into a folder, for any server of files."""
+"""Writes the site into a folder, for any file server."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,22 +9,22 @@ from modelgates_server.docsite.rebase import rebased
 from modelgates_server.docsite.site import Site
 
 FILE_LIST = ".modelgates-docs"
-"""Lists the files that were made here, which may therefore be written anew."""
+"""Lists the files of the last build, which the next build may replace."""
 
 _NEXT = f"{FILE_LIST}.next"
 
 
 def write(site: Site, folder: Path, base_url: str) -> list[Path]:
-    """Write all documents of a site for readers at `base_url`; the files that were written.
+    """Write all documents of a site for readers at `base_url`, and return the files.
 
-    What an earlier build left in the folder is deleted, also one that was interrupted. Raises
-    `InvalidInput` for a folder with anything else in it, or with symbolic links.
+    Deletes the files of an earlier build, even of an interrupted one. Raises `InvalidInput` if the
+    folder contains other files or symbolic links.
     """
     documents = {**site.documents, "404.html": Document(HTML, site.missing())}
     written = {folder / _file(name, document): document for name, document in documents.items()}
-    earlier = _left_by_us(folder)
+    earlier = _earlier_files(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    # At every moment all that is ours is listed.
+    # The list is complete at every moment, so an interrupted build can be repeated.
     _list(folder, {*earlier, *written})
     for path in earlier:
         path.unlink()
@@ -45,20 +45,22 @@ def _list(folder: Path, files: Iterable[Path]) -> None:
     (folder / _NEXT).replace(folder / FILE_LIST)
 
 
-def _left_by_us(folder: Path) -> set[Path]:
-    """The files of an earlier build that are still there, without their list."""
+def _earlier_files(folder: Path) -> set[Path]:
+    """The files of an earlier build that still exist, except their list."""
     if not folder.exists():
         return set()
     if not folder.is_dir():
-        raise InvalidInput(f"{folder} is not a folder")
-    # A link may lead out of the folder, whoever made it.
+        raise InvalidInput(
+            f"{folder} is not a folder. Name a folder, or a path that does not exist."
+        )
+    # A link may lead out of the folder.
     links = {path for path in folder.rglob("*") if path.is_symlink()}
     here = {path for path in folder.rglob("*") if not path.is_dir()}
     lists = {folder / FILE_LIST, folder / _NEXT}
     if foreign := links or here - lists - {folder / name for name in _names(folder / FILE_LIST)}:
         raise InvalidInput(
-            f"{folder} has files that no earlier build wrote, such as "
-            f"{min(foreign).relative_to(folder)}: name a folder that is empty or does not exist"
+            f"{folder} contains files that no earlier build wrote, such as "
+            f"{min(foreign).relative_to(folder)}. Name a folder that is empty or does not exist."
         )
     return here - lists
 

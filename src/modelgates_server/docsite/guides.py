@@ -1,7 +1,7 @@
-"""The guides: the repository's docs/*.md, which the wheel carries in the folder `guides` here.
+"""The guides: docs/**/*.md of the repository, which the wheel contains in the folder `guides`.
 
-A guide's first line is its title, and its first sentence describes it. docs/navigation.yaml puts
-the guides in order and in sections.
+The first line of a guide is its title, and its first sentence describes it. docs/navigation.yaml
+has their order and sections.
 """
 
 import posixpath
@@ -15,7 +15,7 @@ from modelgates_server.docsite.markdown import plain, render
 from modelgates_server.docsite.model import ORIGIN, Page
 
 FRONT = "index"
-"""How the front page, whose path is empty, is called in files."""
+"""The file name of the front page, which has an empty path."""
 
 _PACKAGED = Path(__file__).with_name("guides")
 _IN_THE_REPOSITORY = Path(__file__).parents[3] / "docs"
@@ -56,7 +56,7 @@ def _page(name: str, text: str, section: str, files: set[str]) -> Page:
 
 
 def _description(body: str) -> str:
-    """The first sentence of the first paragraph; of a decision, that comes after its status."""
+    """The first sentence of the first paragraph, after the status in a decision."""
     paragraphs = (" ".join(part.split()) for part in body.split("\n\n"))
     first = next(part for part in paragraphs if part and not part.startswith((_STATUS, _CODE)))
     words = plain(_LABEL.sub("", first))
@@ -65,9 +65,9 @@ def _description(body: str) -> str:
 
 
 def relinked(text: str, name: str, files: set[str]) -> str:
-    """Let links between files lead to pages; those out of the folder become their own words.
+    """Replace links between files by links between pages, and links to other files by their text.
 
-    `name` and `files` are paths in the folder without suffix.
+    `name` and `files` are paths in the folder, without a suffix.
     """
     fence = ""
     lines = []

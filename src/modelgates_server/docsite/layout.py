@@ -1,4 +1,4 @@
-"""Pages as whole HTML documents."""
+"""Complete HTML documents around the content of pages."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,17 +10,33 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from modelgates_server.docsite.model import ORIGIN, POLICY, Excerpt, Page, Section
+from modelgates_server.docsite.product import VERSION, repository_url
+from modelgates_server.docsite.reference.overview import PATH as REFERENCE
+from modelgates_server.docsite.result_groups import grouped, trail
 
 _VERB = re.compile(r"^(GET|POST|PUT|PATCH|DELETE) https?://", re.MULTILINE)
 _GROUP = ": "
 _FOLDED = "Decisions"
 _OPERATIONS = "api/api-reference/"
 
+_STARTING_POINTS = (
+    "guides/overview/quickstart",
+    "guides/clients",
+    "guides/overview/auth/management-api-keys",
+    "guides/credits/credits-usage-and-holds",
+    "guides/errors",
+    REFERENCE,
+)
+"""Pages to read where a search finds nothing, or an address has no page."""
+
+_SEARCHES = ("revoke a key", "402", "max_tokens", "top up", "docker")
+"""Searches to try instead."""
+
 
 class _Block(NamedTuple):
     """A section's pages, each with the verb of its operation.
 
-    A folded one is open on its own pages only.
+    A folded block is open on its own pages only.
     """
 
     title: str
@@ -32,9 +48,9 @@ class _Block(NamedTuple):
 
 
 class Layout:
-    """Writes pages with the navigation around them; `assets` are paths by the files' names.
+    """Writes pages with the navigation around them; `assets` maps the files' names to paths.
 
-    Pages that are not `searchable` are for a server of files: they carry their policy themselves.
+    Pages that are not `searchable` are for a file server, so they contain their own policy.
     """
 
     def __init__(
@@ -48,12 +64,15 @@ class Layout:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters.update(url=page_url, label=label)
+        self._environment.filters.update(url=page_url, label=label, trail=trail)
         self._environment.globals.update(
             asset=lambda name: f"{ORIGIN}{assets[name]}",
             docs=f"{ORIGIN}/docs",
             searchable=searchable,
             policy=POLICY,
+            version=VERSION,
+            repository=repository_url(),
+            reference=page_url(REFERENCE),
         )
 
     def page(self, page: Page) -> str:
@@ -62,7 +81,7 @@ class Layout:
         return self._render(
             "page.html",
             page=page,
-            body=Markup(page.html),  # noqa: S704 - made by us from our own files
+            body=Markup(page.html),  # noqa: S704 - rendered from the repository's files
             is_operation=page.path.startswith(_OPERATIONS),
             before=before,
             after=after,
@@ -70,26 +89,36 @@ class Layout:
         )
 
     def results(self, query: str, excerpts: Sequence[Excerpt], mistake: str = "") -> str:
-        """What a search found; `mistake` is empty, or why nothing was searched."""
+        """The results of a search; `mistake` says why there was no search, or is empty."""
         return self._render(
             "search.html",
             # An address in it stays as it was typed; see `rebase`.
             query=escape(query).replace(":", Markup("&#58;")),
-            excerpts=[(excerpt, _marked(excerpt.text)) for excerpt in excerpts],
+            groups_found=[
+                (group, [(excerpt, _marked(excerpt.text)) for excerpt in found])
+                for group, found in grouped(excerpts)
+            ],
             mistake=mistake,
+            starting_points=self._starting_points,
+            searches=_SEARCHES,
         )
 
     def missing(self) -> str:
-        """What is shown where there is no page."""
-        return self._render("missing.html")
+        """The page for an address without a page."""
+        return self._render("missing.html", starting_points=self._starting_points)
 
     def _render(self, template: str, **values: Any) -> str:
         given = {"query": "", "current": None, "groups": self._groups, **values}
         return self._environment.get_template(template).render(given)
 
     @cached_property
+    def _starting_points(self) -> list[Page]:
+        pages = {page.path: page for section in self._navigation for page in section.pages}
+        return [pages[path] for path in _STARTING_POINTS if path in pages]
+
+    @cached_property
     def _groups(self) -> list[tuple[str, list[_Block]]]:
-        """Sections, those whose titles share what stands before a colon under one title."""
+        """Sections. Those with the same text before a colon in their titles share that title."""
         groups = list[tuple[str, list[_Block]]]()
         for section in self._navigation:
             group, _, title = section.title.rpartition(_GROUP)
@@ -111,12 +140,12 @@ class Layout:
 
 
 def page_url(path: str) -> str:
-    """Where a page is."""
+    """The address of a page."""
     return f"{ORIGIN}/docs/{path}" if path else f"{ORIGIN}/docs"
 
 
 def label(page: Page) -> str:
-    """What links in the navigation say; the front page's title is the product's name."""
+    """The text of links in the navigation; the front page's title is the product's name."""
     return page.title if page.path else "Introduction"
 
 

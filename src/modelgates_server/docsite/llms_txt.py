@@ -1,4 +1,4 @@
-"""What programs read of the documentation: Markdown, llms.txt, the sitemap, the API catalog."""
+"""The documentation for programs: Markdown, llms.txt, the sitemap and the API catalog."""
 
 import json
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ _SUMMARY = (
 
 
 def url(path: str) -> str:
-    """Where a page is."""
+    """The address of a page."""
     return f"{_DOCS}/{path}" if path else _DOCS
 
 
 def markdown(page: Page) -> str:
-    """The Markdown twin of a page, with the line on top that tells programs where the rest is."""
+    """The Markdown of a page, below a line that shows programs where the rest is."""
     return f"{_DIRECTIVE}\n\n{page.markdown}"
 
 
@@ -52,7 +52,7 @@ def llms(sections: Sequence[Section]) -> str:
 
 
 def llms_full(sections: Sequence[Section]) -> str:
-    """Every page, one after the other."""
+    """All pages in one text."""
     parts = [f"{_DIRECTIVE}\n"]
     for section in sections:
         for page in section.pages:
@@ -74,14 +74,14 @@ def sitemap(sections: Sequence[Section]) -> str:
 
 
 def robots() -> str:
-    """Crawlers are shown the pages, and asked to leave the API alone (RFC 9309)."""
+    """Crawlers may read the pages, but not the API (RFC 9309)."""
     return f"User-agent: *\nDisallow: /api/\n\nSitemap: {_DOCS}/sitemap.xml\n"
 
 
 def catalog(*, is_served: bool) -> bytes:
-    """Where the API, its description and its documentation are (RFC 9727).
+    """The addresses of the API, its description and its documentation (RFC 9727).
 
-    The gateway's health is told where it serves the documentation itself (`is_served`).
+    The address of the gateway's health is included if the gateway serves the site (`is_served`).
     """
     links = {
         "anchor": f"{ORIGIN}/api/v1",

@@ -1,4 +1,4 @@
-"""Our own Markdown as HTML: CommonMark with tables, no HTML inside, code in Pygments' classes."""
+"""Markdown as HTML: CommonMark with tables, without HTML in it, and code in Pygments' classes."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -22,41 +22,51 @@ from modelgates_server.docsite.model import Heading
 _LEVELS = {"h2": 2, "h3": 3, "h4": 4}
 # GitHub keeps letters, digits, marks, `_` and `-`, and makes each space a hyphen.
 _NOT_IN_A_SLUG = re.compile(r"[^\w\- ]")
+_OUTPUT = frozenset({"console", "text"})
+_COLUMNS = re.compile(r"\S {2,}\S")
+"""Found in output with columns, which scrolls where other code wraps."""
+
 _WHITESPACE_SPAN = re.compile(r'<span class="w">(\s*)</span>')
 
 
 class Rendered(msgspec.Struct, frozen=True):
-    """HTML, and the headings of level 2 to 4 in it."""
+    """HTML and its headings of level 2 to 4."""
 
     html: str
     headings: tuple[Heading, ...]
 
 
 def render(text: str) -> Rendered:
-    """Markdown as HTML. Anchors are GitHub's, and unique within the text."""
+    """Markdown as HTML. Anchors are the same as GitHub's, and unique within the text.
+
+    Each cell of a table has the name of its column, which a phone shows in front of it.
+    """
     parser = _parser()
     tokens = parser.parse(text)
     headings = tuple(_anchored(tokens))
+    _label_cells(tokens)
     return Rendered(parser.renderer.render(tokens, parser.options, {}), headings)
 
 
 def plain(text: str) -> str:
-    """The words of a line of Markdown."""
+    """A line of Markdown as plain text."""
     [inline] = _parser().parseInline(text)
     return _words(inline)
 
 
 def highlight(code: str, language: str) -> str:
-    """Code as HTML; a language that Pygments does not know, or none, gives plain text.
+    """Code as HTML, as plain text if Pygments does not know the language.
 
-    What is wider than the page is scrolled, which needs the keyboard to get there.
+    A block may scroll, so the keyboard can focus it.
     """
     lexer = _lexer(language)
     if lexer is None:
         return f'<pre class="highlight plain" tabindex="0"><code>{escape(code)}</code></pre>\n'
     spans = pygments.highlight(code, lexer, HtmlFormatter(nowrap=True))
     inner = _WHITESPACE_SPAN.sub(r"\1", spans)
-    return f'<pre class="highlight" tabindex="0"><code>{inner}</code></pre>\n'
+    is_aligned = language in _OUTPUT and _COLUMNS.search(code)
+    opened = '<code class="aligned">' if is_aligned else "<code>"
+    return f'<pre class="highlight" tabindex="0">{opened}{inner}</code></pre>\n'
 
 
 @cache
@@ -91,12 +101,12 @@ def _table_close(*_: Any) -> str:
 
 
 def _anchored(tokens: list[Token]) -> Iterable[Heading]:
-    """Give each heading its id, and make it the link to itself where it holds no other."""
+    """Give each heading its id, and make it a link to itself unless it contains a link."""
     taken = dict[str, int]()
-    for place, token in enumerate(tokens):
+    for index, token in enumerate(tokens):
         if token.type != "heading_open" or token.tag not in _LEVELS:
             continue
-        inline = tokens[place + 1]
+        inline = tokens[index + 1]
         words = _words(inline)
         anchor = _anchor(words, taken)
         token.attrSet("id", anchor)
@@ -104,6 +114,20 @@ def _anchored(tokens: list[Token]) -> Iterable[Heading]:
             opened = Token("link_open", "a", 1, attrs={"href": f"#{anchor}"})
             inline.children = [opened, *(inline.children or ()), Token("link_close", "a", -1)]
         yield Heading(level=_LEVELS[token.tag], text=words, anchor=anchor)
+
+
+def _label_cells(tokens: list[Token]) -> None:
+    names, column = list[str](), 0
+    for index, token in enumerate(tokens):
+        if token.type == "thead_open":
+            names = []
+        elif token.type == "th_open":
+            names.append(_words(tokens[index + 1]))
+        elif token.type == "tr_open":
+            column = 0
+        elif token.type == "td_open":
+            token.attrSet("data-label", names[column])
+            column += 1
 
 
 def _words(inline: Token) -> str:

@@ -1,12 +1,12 @@
-"""What the documentation consists of. Everything else here makes these values, or serves them."""
+"""The values that the documentation consists of. Everything else here makes or serves them."""
 
 import msgspec
 
 ORIGIN = "https://modelgates.example"
-"""Stands in every page for the reader's address, which takes its place as the page is served.
+"""A placeholder for the reader's address, which replaces it when a page is served.
 
-Links between pages are written with it too (`https://modelgates.example/docs/...`), so that a
-server below a path prefix needs nothing else.
+Links between pages contain it too (`https://modelgates.example/docs/...`), so a server below a
+path prefix needs nothing else.
 """
 
 
@@ -19,12 +19,12 @@ class Heading(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """One page, in both its forms.
+    """One page, as Markdown and as HTML.
 
-    `path` stands below /docs and has neither slash nor suffix at its ends, such as
-    `api/api-reference/credits/get-credits`; the front page's is empty. `markdown` begins with the
-    title as `# Title`; `html` is what stands below the title. `description` is one sentence of
-    plain text.
+    `path` is relative to /docs, without a leading or trailing slash and without a suffix, such as
+    `api/api-reference/credits/get-credits`; the front page has an empty path. `markdown` begins
+    with the title as `# Title`; `html` excludes the title. `description` is one sentence of plain
+    text.
     """
 
     path: str
@@ -44,10 +44,10 @@ class Section(msgspec.Struct, frozen=True):
 
 
 class Excerpt(msgspec.Struct, frozen=True):
-    """What a search found: the part of a page under one heading (`anchor` empty: under its title).
+    """A search result: the part of a page under one heading, or under its title (empty `anchor`).
 
-    `text` is plain text of at most 300 characters around the words found, which stand between
-    the characters U+0002 and U+0003.
+    `section` is the page's place in the navigation, such as `API reference: Credits`. `text` is
+    plain text of at most 300 characters. Each match in it is between U+0002 and U+0003.
     """
 
     path: str
@@ -55,16 +55,17 @@ class Excerpt(msgspec.Struct, frozen=True):
     heading: str
     anchor: str
     text: str
+    section: str = ""
 
 
 DOCS = "docs"
-"""Where the pages are, below the reader's address."""
+"""The path of the pages, relative to the reader's address."""
 
 ASSETS = f"{DOCS}/_assets/"
-"""Where style sheets and scripts are, under names that change with what is in them."""
+"""The path of style sheets and scripts. Their names change with their content."""
 
 CATALOG = ".well-known/api-catalog"
-"""Where programs look for APIs (RFC 9727)."""
+"""The path at which programs look for APIs (RFC 9727)."""
 
 HTML = "text/html; charset=utf-8"
 
@@ -72,7 +73,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'"
 )
-"""What a page may load and where it may send. In a header it also says who may frame it."""
+"""The sources that a page may load from and send to. The header also says who may frame it."""
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -83,5 +84,5 @@ class Document(msgspec.Struct, frozen=True):
 
     @property
     def is_page(self) -> bool:
-        """Whether people read it, and it has a twin in Markdown under its name and `.md`."""
+        """Whether this is a page for people, which has a Markdown twin at its name plus `.md`."""
         return self.media_type == HTML

@@ -1,4 +1,4 @@
-"""Lets the examples of the API description name models that this server has."""
+"""Replaces model names in the API description's examples by models that this server offers."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ _SANDBOX, _ANSWERS = "sandbox/", "sandbox/echo"
 
 
 def with_offered_models(document: dict[str, Any], catalog: Catalog) -> dict[str, Any]:
-    """The document, whose requests name another model where theirs is not offered.
+    """The document, with another model in each request whose own model is not offered.
 
-    Samples and "Try it" begin with these requests, and are to work as they stand.
+    Samples and "Try it" start from these requests, which therefore work unchanged.
     """
     paths = document["paths"]
     for api in Api:
@@ -27,7 +27,7 @@ def with_offered_models(document: dict[str, Any], catalog: Catalog) -> dict[str,
 
 
 def _choice(offered: list[str]) -> str:
-    """One that answers in earnest; of the sandbox, the one that echoes its prompt."""
+    """A model of a real provider, otherwise the sandbox model that echoes its prompt."""
     real = [name for name in offered if not name.startswith(_SANDBOX)]
     return next(iter([*real, *(name for name in offered if name == _ANSWERS), *offered]))
 

@@ -1,4 +1,4 @@
-"""The description of our API. It is written by hand in openapi.yaml; tests hold us to it."""
+"""The description of the API. It is written by hand in openapi.yaml, and tests verify it."""
 
 import json
 from importlib import resources
@@ -10,13 +10,13 @@ from modelgates_server.docsite.schemas import Schema, resolved
 
 BASE_PATH = "/api/v1"
 
-# Those in C are some ten times as fast; not every build of the package has them.
+# The C versions are about ten times as fast, but not every build of the package has them.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def document_at(url: str) -> dict[str, Any]:
-    """The document for a server at an address, without a slash at its end."""
+    """The document for a server at an address without a trailing slash."""
     text = resources.files(__package__).joinpath("openapi.yaml").read_text(encoding="utf-8")
     document: dict[str, Any] = yaml.load(text, _LOADER)  # noqa: S506 - both are safe
     document["servers"] = [{"url": f"{url}{BASE_PATH}"}]
@@ -27,11 +27,11 @@ def document_at(url: str) -> dict[str, Any]:
 
 
 def document_for_generators(url: str) -> dict[str, Any]:
-    """The same for programs that write clients.
+    """The document for programs that generate clients.
 
-    The seed fixes three things of its operation that generated clients are better off without:
-    a parameter for the key, which `security` asks for already; an answer that does not name what
-    a header adds to it; and a tag that is no name for people. Here they are as in the others.
+    The seed's operation has three details that make generated clients worse: a parameter for the
+    key, although `security` already asks for it; a response without the fields that a header adds;
+    and a tag that is an identifier. This document treats the operation like all others.
     """
     document = document_at(url)
     names = {tag["name"]: tag.get("x-displayName", tag["name"]) for tag in document["tags"]}
@@ -53,14 +53,14 @@ def document_for_generators(url: str) -> dict[str, Any]:
 
 
 def _add_members(document: dict[str, Any], answer: Schema, members: Schema) -> None:
-    """To the schema of an answer itself; what `resolved` gives shares its members with it."""
+    """Add fields to the schema of a response in place: `resolved` returns shared dictionaries."""
     resolved(document, answer["content"]["application/json"]["schema"])["properties"].update(
         members
     )
 
 
 def as_yaml(document: bytes) -> bytes:
-    """JSON as YAML. Nothing is shared in JSON, and not every reader of YAML knows aliases."""
+    """JSON as YAML, without aliases, which some readers of YAML do not support."""
     written: str = yaml.dump(
         json.loads(document), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=100
     )

@@ -1,8 +1,8 @@
 """The search over the documentation: a full-text index of SQLite, in memory.
 
-One row is what stands under one heading. Words are matched by their stems ("remaining" finds
-"remain"), and the last word of a query also as the beginning of one. Names such as `total_credits`
-are looked for as they stand.
+Each row is the content under one heading. Words are matched by their stems ("remaining" finds
+"remain"), and the last word of a query also as the beginning of a word. Names such as
+`total_credits` are matched as a whole.
 """
 
 import re
@@ -18,14 +18,16 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from modelgates_server.docsite.model import ORIGIN, Excerpt, Heading, Page
+from modelgates_server.docsite.reference.markdown import SAMPLES
+from modelgates_server.docsite.search_topics import Target, targets_of
 
 MARKS = "\x02", "\x03"
-"""Stand before and after each word that was found."""
+"""The characters before and after each match in an excerpt."""
 
 _EXCERPT_CHARS = 300
 _EXCERPTS_A_PAGE = 2
 _WORDS_MAX = 8
-"""Looked for of a query: with twice as many, making the excerpts takes thrice as long."""
+"""Words of a query that are used: with twice as many, excerpts take three times as long."""
 
 _COMPLETIONS_MAX = 16
 _RANKED_MAX = 200
@@ -38,7 +40,13 @@ _FILLERS = frozenset(
         "where which with you your"
     )
 )
-"""Left out where a query has other words: assistants ask in sentences."""
+"""Ignored if a query has other words: assistants ask in sentences."""
+
+_LAST = "Decisions"
+"""The section whose pages come after all others: they explain and do not help with a task."""
+
+_DATA = frozenset({"yaml", "yml"})
+"""Languages that are searched but never quoted. A line out of its structure says nothing."""
 
 _HEADING_LEVELS = ("h2", "h3", "h4")
 
@@ -49,17 +57,20 @@ create virtual table sections using fts5 (
   page,    -- the title again, in all other rows
   text,
   code,
+  data,    -- of the languages in _DATA
+  last unindexed,
   tokenize = 'porter unicode61'
 )
 """
-_INSERT = "insert into sections values (?, ?, ?, ?, ?)"
+_INSERT = "insert into sections values (?, ?, ?, ?, ?, ?, ?)"
 _RANK = """
-select rowid from sections where sections match ?
-order by bm25(sections, 10.0, 5.0, 1.0, 1.0, 0.2), rowid limit ?
+select rowid from sections where sections match ? and last = ?
+order by bm25(sections, 10.0, 5.0, 1.0, 1.0, 0.2, 0.1), rowid limit ?
 """
 _CALLED = """
 select rowid, highlight(sections, 0, char(2), char(3)), highlight(sections, 1, char(2), char(3))
-from sections where sections match ? order by bm25(sections, 10.0, 5.0), rowid limit ?
+from sections where sections match ? and last = ?
+order by bm25(sections, 10.0, 5.0), rowid limit ?
 """
 _SHOW = """
 select snippet(sections, ?, char(2), char(3), '…', 36)
@@ -69,17 +80,18 @@ _TEXT, _CODE = 3, 4
 
 
 class _IndexedSection(msgspec.Struct):
-    """What stands under one heading; `heading` and `anchor` are empty for a page's beginning."""
+    """The content under one heading; `heading` and `anchor` are empty above the first one."""
 
     page: Page
     heading: str
     anchor: str
     text: list[str]
     code: list[str]
+    data: list[str]
 
 
 class Index:
-    """Finds sections of pages. Made once; may be asked from any thread."""
+    """Finds sections of pages. Safe to use from any thread."""
 
     def __init__(self, pages: Iterable[Page]) -> None:
         self._sections = [section for page in pages for section in _sections_of(page)]
@@ -89,12 +101,16 @@ class Index:
         rows = [_row(section) for section in self._sections]
         self._database.executemany(_INSERT, rows)
         self._counts = Counter(
-            word for row in rows for column in row for word in _WORD.findall(column.lower())
+            word for row in rows for column in row[:-1] for word in _WORD.findall(column.lower())
         )
+        self._paths = {section.page.path for section in self._sections}
         self._words = sorted(self._counts)
 
     def find(self, query: str, limit: int) -> list[Excerpt]:
-        """The best `limit` sections, at most two of a page; none where the query has no words."""
+        """The best `limit` sections, at most two of each page; none for a query without words.
+
+        The pages of the query's topic come first; see `search_topics`.
+        """
         words = list(dict.fromkeys(_TERM.findall(query.lower())))
         terms = ([term for term in words if term not in _FILLERS] or words)[:_WORDS_MAX]
         if not terms:
@@ -102,17 +118,22 @@ class Index:
         *whole, last = terms
         phrases = [*(f'"{term}"' for term in whole), self._completed(last)]
         everything = " AND ".join(phrases)
-        # With the words of each name, as one that stands nowhere may be misspelled.
+        # With the words of each name, as a name that occurs nowhere may be misspelled.
         parts = [word for term in terms for word in _WORD.findall(term)][:_WORDS_MAX]
         anything = " OR ".join([*(f'"{word}"' for word in parts), phrases[-1]])
         with self._lock:
-            numbers = self._best(self._ranked(everything, anything), limit)
-            return [self._excerpt(anything, number) for number in numbers]
+            first = {
+                self._section_about(target): target
+                for target in targets_of([*dict.fromkeys(parts)])
+                if target.path in self._paths
+            }
+            numbers = self._best([*first, *self._ranked(everything, anything)], limit)
+            return [self._excerpt(anything, number, first.get(number)) for number in numbers]
 
     def _completed(self, term: str) -> str:
-        """The term, or any of the frequent words that begin like its last one.
+        """The term, or any of the frequent words that begin with its last word.
 
-        FTS5 would look for stems with this beginning, and "remaini" begins none.
+        FTS5 would look for stems with this beginning, and no stem begins with "remaini".
         """
         *before, word = _WORD.findall(term)
         start = bisect_left(self._words, word)
@@ -125,36 +146,55 @@ class Index:
         phrases = (" ".join([*before, each]) for each in dict.fromkeys([word, *common]))
         return "(" + " OR ".join(f'"{phrase}"' for phrase in phrases) + ")"
 
+    def _section_about(self, target: Target) -> int:
+        """The section of the target's page with these words, in its heading if possible."""
+        own = [n for n, each in enumerate(self._sections) if each.page.path == target.path]
+        words = " OR ".join(f'"{word}"' for word in _WORD.findall(target.about))
+        if words:
+            all_words = words.replace(" OR ", " AND ")
+            for match in (f"heading : ({all_words})", f"heading : ({words})", all_words):
+                for last in (0, 1):
+                    for number in self._matching(match, last=last):
+                        if number in own:
+                            return number
+        return own[0]
+
     def _ranked(self, everything: str, anything: str) -> Iterator[int]:
         """Numbers of sections, the best first; most come more than once.
 
-        However often a text says the words, pages and sections that are called so come first, and
-        samples last. Sections that say all the words come before those that say any.
+        Pages and headings with the words come first however often a text has them, and samples
+        come last. Sections with all the words come before sections with some. Decisions come after
+        all other pages with all the words.
         """
-        yield from self._fitting(f"title : ({everything})")
-        yield from self._fitting(f"heading : ({everything})")
-        yield from self._called(anything)
-        yield from self._fitting(f"- code : ({everything})")
-        yield from self._fitting(everything)
-        yield from self._fitting(anything)
+        for last in (0, 1):
+            yield from self._matching(f"title : ({everything})", last=last)
+            yield from self._matching(f"heading : ({everything})", last=last)
+            yield from self._named(anything, last=last)
+            yield from self._matching(f"- {{code data}} : ({everything})", last=last)
+            yield from self._matching(everything, last=last)
+        for last in (0, 1):
+            yield from self._matching(anything, last=last)
 
-    def _fitting(self, match: str) -> Iterator[int]:
-        for (rowid,) in self._database.execute(_RANK, (match, _RANKED_MAX)):
+    def _matching(self, match: str, *, last: int) -> Iterator[int]:
+        for (rowid,) in self._database.execute(_RANK, (match, last, _RANKED_MAX)):
             yield rowid - 1
 
-    def _called(self, anything: str) -> Iterator[int]:
-        """Those of whose titles the query says every word, and more than one word.
+    def _named(self, anything: str, *, last: int) -> Iterator[int]:
+        """Sections with a title or heading of two words or more that are all in the query.
 
-        Someone who asks how to create a key with a limit in JavaScript wants "Create a key".
+        Someone who asks how to create a key with a limit in JavaScript wants "Create a key". Titles
+        come before headings: other pages may have a part about the same.
         """
-        match = f"{{title heading}} : ({anything})"
-        for rowid, title, heading in self._database.execute(_CALLED, (match, _RANKED_MAX)):
-            rest, count = _MARKED.subn(" ", title or heading)
-            if count > 1 and _FILLERS.issuperset(_WORD.findall(rest.lower())):
-                yield rowid - 1
+        for column in ("title", "heading"):
+            match = f"{column} : ({anything})"
+            for row in self._database.execute(_CALLED, (match, last, _RANKED_MAX)):
+                rowid, title, heading = row
+                rest, count = _MARKED.subn(" ", title or heading)
+                if count > 1 and _FILLERS.issuperset(_WORD.findall(rest.lower())):
+                    yield rowid - 1
 
     def _best(self, ranked: Iterable[int], limit: int) -> list[int]:
-        """The first of these numbers that are allowed in one list."""
+        """The first of these numbers, without repetitions and without too many of one page."""
         taken, best = Counter[str](), dict[int, None]()
         for number in ranked:
             path = self._sections[number].page.path
@@ -166,52 +206,66 @@ class Index:
                 break
         return [*best]
 
-    def _excerpt(self, match: str, number: int) -> Excerpt:
+    def _excerpt(self, match: str, number: int, target: Target | None) -> Excerpt:
         section = self._sections[number]
-        text = self._shown(match, number, _TEXT)
-        if MARKS[0] not in text:
-            code = self._shown(match, number, _CODE)
-            text = code if MARKS[0] in code else text
         page = section.page
+        text = target.text if target else self._quoted(match, number)
         return Excerpt(
-            page.path, page.title, section.heading, section.anchor, _cut(text or page.description)
+            page.path,
+            page.title,
+            section.heading,
+            section.anchor,
+            _cut(text or page.description),
+            page.section,
         )
+
+    def _quoted(self, match: str, number: int) -> str:
+        """The words around the matches, in the text or in a sample."""
+        text = self._shown(match, number, _TEXT)
+        if MARKS[0] in text:
+            return text
+        code = self._shown(match, number, _CODE)
+        return code if MARKS[0] in code else text
 
     def _shown(self, match: str, number: int, column: int) -> str:
         (text,) = self._database.execute(_SHOW, (column, match, number + 1)).fetchone()
         return " ".join(text.split())
 
 
-def _row(section: _IndexedSection) -> tuple[str, str, str, str, str]:
-    title = section.page.title
-    # The reader's address is put in place of ORIGIN later, and a mark in it would prevent that.
-    text, code = (" ".join(each).replace(ORIGIN, "") for each in (section.text, section.code))
-    if section.heading:
-        return "", section.heading, title, text, code
-    return title, "", "", text, code
+def _row(section: _IndexedSection) -> tuple[str, str, str, str, str, str, int]:
+    page = section.page
+    # The reader's address replaces ORIGIN later, and a mark inside it would prevent that.
+    text, code, data = (
+        " ".join(each).replace(ORIGIN, "") for each in (section.text, section.code, section.data)
+    )
+    heading = "" if section.heading == SAMPLES else section.heading
+    names = ("", heading, page.title) if section.heading else (page.title, "", "")
+    return (*names, text, code, data, int(page.section == _LAST))
 
 
 def _sections_of(page: Page) -> Iterator[_IndexedSection]:
-    """Split a page at its headings; those of the HTML say what the anchors are."""
+    """Split a page at its headings, with the anchors of the HTML."""
     anchors = list(page.headings)
-    section = _IndexedSection(page, "", "", [], [])
+    # A specification is the whole page's, under a heading that only its Markdown has.
+    data = list[str]()
+    section = _IndexedSection(page, "", "", [], [], data)
     heading = ""
     for token in MarkdownIt("commonmark").enable("table").parse(page.markdown):
         if token.type == "heading_open":
             heading = token.tag
         elif token.type == "fence":
-            section.code.append(token.content)
+            (data if token.info in _DATA else section.code).append(token.content)
         elif token.type != "inline":
             continue
         elif heading in _HEADING_LEVELS:
             yield section
             text = _text_of(token)
-            section = _IndexedSection(page, text, _take_anchor(anchors, text), [], [])
+            section = _IndexedSection(page, text, _take_anchor(anchors, text), [], [], [])
             heading = ""
         elif heading:  # the title
             heading = ""
         else:
-            section.text.append(_text_of(token))
+            (section.code if section.heading == SAMPLES else section.text).append(_text_of(token))
     yield section
 
 
@@ -221,7 +275,7 @@ def _text_of(token: Token) -> str:
 
 
 def _take_anchor(headings: list[Heading], text: str) -> str:
-    """The anchor of the next heading of this text; none where the HTML has other headings."""
+    """The anchor of the next heading with this text; empty if the HTML has no such heading."""
     for number, heading in enumerate(headings):
         if heading.text == text:
             del headings[: number + 1]
@@ -230,7 +284,7 @@ def _take_anchor(headings: list[Heading], text: str) -> str:
 
 
 def _cut(text: str) -> str:
-    """At most as long as an excerpt may be, with as many marks of either kind."""
+    """Shorten a text to the length of an excerpt, and close its marks."""
     if len(text) <= _EXCERPT_CHARS:
         return text
     before, after = MARKS

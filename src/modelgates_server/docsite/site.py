@@ -1,4 +1,4 @@
-"""The whole site, made once: every file under its name, still with `ORIGIN` for the address."""
+"""The complete site, built once: every file by name, with `ORIGIN` in place of the address."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -35,9 +35,9 @@ _JSON, _YAML, _XML = "application/json", "application/yaml", "application/xml"
 
 
 class Site:
-    """Pages by path, and documents by what stands between the reader's address and `?`.
+    """Pages by path, and documents by their path relative to the reader's address.
 
-    `documents` has for instance `docs`, `docs/concepts/credits`, `docs/concepts/credits.md` and
+    `documents` contains for instance `docs`, `docs/configuration`, `docs/configuration.md` and
     `llms.txt`.
     """
 
@@ -67,11 +67,11 @@ class Site:
         return self._index.find(query, limit)
 
     def results(self, query: str, excerpts: list[Excerpt], mistake: str = "") -> bytes:
-        """The page that shows what a search found, or why nothing was searched."""
+        """The page with the results of a search, or with the reason why there was no search."""
         return self._layout.results(query, excerpts, mistake).encode()
 
     def missing(self) -> bytes:
-        """The page for a path that leads nowhere."""
+        """The page for a path without a page."""
         return self._layout.missing().encode()
 
     def _page_documents(self) -> Iterator[tuple[str, Document]]:
@@ -82,9 +82,9 @@ class Site:
 
 
 def build_site(openapi: dict[str, Any], *, searchable: bool = True) -> Site:
-    """The site of this program; `openapi` has the servers of `ORIGIN`.
+    """The site of this program. The servers in `openapi` are below `ORIGIN`.
 
-    A site that is not `searchable` is for a server of files, which has the pages and nothing else.
+    A site that is not `searchable` is for a file server, which cannot run a search.
     """
     pages = (*guides.load(), *reference.pages(openapi))
     return Site(_sections(pages), openapi, dict(_assets()), searchable=searchable)

@@ -131,6 +131,8 @@ def _docs(api: DocsApi) -> list[Route]:
         "get-docs-page": "/docs/{path:path}",
     }
     return [
+        # "/", as a slash at the end makes no difference.
+        Route("get-root", "GET", "", PUBLIC, api.lead),
         Route("search-docs", "GET", "/docs/search", PUBLIC, api.search),
         Route("suggest-docs", "GET", "/docs/_search", PUBLIC, api.suggest),
         *(Route(name, "GET", path, PUBLIC, api.show) for name, path in shown.items()),

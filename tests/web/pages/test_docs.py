@@ -1,4 +1,4 @@
-"""What /docs answers over HTTP."""
+"""The responses of /docs over HTTP."""
 
 import asyncio
 import subprocess
@@ -14,11 +14,14 @@ import yaml
 
 from modelgates_server.core.errors import GatewayError
 from modelgates_server.docsite.model import ORIGIN
+from modelgates_server.docsite.result_groups import STEP
 from modelgates_server.docsite.site import Site
-from modelgates_server.web.pages.docs import QUERY_MAX_CHARS, SharedSite
+from modelgates_server.web.head import RequestHead
+from modelgates_server.web.pages.docs import QUERY_MAX_CHARS, DocsApi, SharedSite
+from modelgates_server.web.request import BodyBudget, RequestContext
 from tests.deadlines import DEADLINE_S
 from tests.docsite.conftest import Elements
-from tests.web.harness import Api
+from tests.web.harness import DOCS_CATALOG, Api
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
 CREDITS = "/docs/api/api-reference/credits/get-credits"
@@ -29,7 +32,7 @@ async def get(api: Api, path: str, **headers: str) -> httpx.Response:
     return await api.client.get(path, headers={"accept-encoding": "identity", **named})
 
 
-async def test_every_document_is_served_with_the_reader_s_address_in_it(
+async def test_every_document_is_served_with_the_reader_s_address(
     api: Api, site: Site, subtests: pytest.Subtests
 ) -> None:
     for name, document in site.documents.items():
@@ -44,7 +47,7 @@ async def test_every_document_is_served_with_the_reader_s_address_in_it(
 
 
 @pytest.mark.parametrize("path", ["/docs", CREDITS])
-async def test_a_page_has_its_twin_in_markdown_under_three_names(path: str, api: Api) -> None:
+async def test_page_has_markdown_under_three_names(path: str, api: Api) -> None:
     page = await get(api, path, **BROWSER)
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     twin = await get(api, f"{path}.md")
@@ -59,7 +62,7 @@ async def test_a_page_has_its_twin_in_markdown_under_three_names(path: str, api:
     assert f'<http://gateway{path}.md>; rel="alternate"' in page.headers["link"]
 
 
-async def test_the_first_line_of_markdown_tells_programs_where_the_rest_is(api: Api) -> None:
+async def test_markdown_starts_with_directions_for_programs(api: Api) -> None:
     first, blank, title, *_ = (await get(api, f"{CREDITS}.md")).text.split("\n")
     assert first == (
         "For clean Markdown of any page, append .md to the page URL. "
@@ -71,19 +74,19 @@ async def test_the_first_line_of_markdown_tells_programs_where_the_rest_is(api: 
     assert (blank, title) == ("", "# Get remaining credits")
 
 
-async def test_behind_a_proxy_links_have_its_scheme(api: Api) -> None:
+async def test_links_have_the_scheme_of_the_proxy(api: Api) -> None:
     text = (await get(api, "/docs.md", x_forwarded_proto="https")).text
     assert "https://gateway/docs/llms.txt" in text
     assert "http://gateway" not in text
 
 
-async def test_a_host_that_is_none_gets_no_page(api: Api) -> None:
+async def test_invalid_host_gets_no_page(api: Api) -> None:
     answer = await get(api, "/docs", host='a"><script>')
     assert answer.status_code == 400
     assert "script" not in answer.text
 
 
-async def test_what_a_client_has_is_not_sent_again(api: Api) -> None:
+async def test_document_is_not_sent_again_when_the_client_has_it(api: Api) -> None:
     first = await get(api, "/docs")
     assert first.headers["cache-control"] == "no-cache"
     again = await get(api, "/docs", if_none_match=first.headers["etag"])
@@ -96,7 +99,7 @@ async def test_what_a_client_has_is_not_sent_again(api: Api) -> None:
     assert (await get(api, "/docs", if_none_match='"x"')).status_code == 200
 
 
-async def test_a_page_is_compressed_for_those_who_take_it(api: Api) -> None:
+async def test_page_is_compressed_when_the_client_accepts_gzip(api: Api) -> None:
     plain = await get(api, CREDITS)
     packed = await get(api, CREDITS, accept_encoding="gzip")
     assert packed.headers["content-encoding"] == "gzip"
@@ -106,7 +109,7 @@ async def test_a_page_is_compressed_for_those_who_take_it(api: Api) -> None:
     assert "content-encoding" not in plain.headers
 
 
-async def test_what_is_named_after_its_content_may_be_kept_for_ever(api: Api) -> None:
+async def test_assets_are_cached_permanently(api: Api) -> None:
     page = Elements((await get(api, "/docs", **BROWSER)).text)
     named = [value for name in ("href", "src") for value in page.values(name) if "_assets" in value]
     assert len(named) >= 3
@@ -118,7 +121,7 @@ async def test_what_is_named_after_its_content_may_be_kept_for_ever(api: Api) ->
     assert (await get(api, f"{stem}0.{suffix}")).status_code == 404
 
 
-async def test_a_page_may_load_and_send_nothing_elsewhere(api: Api) -> None:
+async def test_page_policy_allows_no_other_origin(api: Api) -> None:
     for path in ("/docs", "/docs/search?q=hold", "/docs/nowhere"):
         answer = await get(api, path, **BROWSER)
         policy = dict(
@@ -143,9 +146,7 @@ async def test_a_page_may_load_and_send_nothing_elsewhere(api: Api) -> None:
         "/docs/.md",
     ],
 )
-async def test_a_path_that_is_not_there_is_told_to_people_and_to_programs(
-    path: str, api: Api
-) -> None:
+async def test_missing_page_is_html_for_browsers_and_json_for_programs(path: str, api: Api) -> None:
     shown = await get(api, path, **BROWSER)
     assert (shown.status_code, shown.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert "Page not found" in shown.text
@@ -155,7 +156,7 @@ async def test_a_path_that_is_not_there_is_told_to_people_and_to_programs(
     assert told.json() == {"error": {"message": "Resource not found", "code": 404}}
 
 
-async def test_a_slash_at_the_end_makes_no_difference_and_the_page_says_its_own_name(
+async def test_trailing_slash_is_ignored_and_the_canonical_link_has_none(
     api: Api,
 ) -> None:
     for path in ("/docs", CREDITS):
@@ -174,14 +175,12 @@ async def test_a_slash_at_the_end_makes_no_difference_and_the_page_says_its_own_
         ("GET", "/api/v1/mcp", "OPTIONS, POST"),
     ],
 )
-async def test_a_method_that_is_not_there_is_refused(
-    method: str, path: str, allowed: str, api: Api
-) -> None:
+async def test_other_methods_are_rejected(method: str, path: str, allowed: str, api: Api) -> None:
     answer = await api.client.request(method, path, headers=BROWSER)
     assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
 
 
-async def test_the_description_of_the_api_has_the_reader_s_address(api: Api) -> None:
+async def test_api_description_has_the_reader_s_address(api: Api) -> None:
     as_json = (await get(api, "/docs/openapi.json")).json()
     assert as_json["servers"] == [{"url": "http://gateway/api/v1"}]
     for suffix in ("yaml", "yml"):
@@ -190,7 +189,7 @@ async def test_the_description_of_the_api_has_the_reader_s_address(api: Api) -> 
     assert ours["components"] == as_json["components"]
 
 
-async def test_the_catalog_leads_to_the_api_and_its_description(api: Api) -> None:
+async def test_catalog_leads_to_the_api_and_its_description(api: Api) -> None:
     answer = await get(api, "/.well-known/api-catalog")
     assert answer.headers["content-type"].startswith("application/linkset+json;")
     assert answer.headers["link"] == '<http://gateway/.well-known/api-catalog>; rel="api-catalog"'
@@ -204,7 +203,7 @@ async def test_the_catalog_leads_to_the_api_and_its_description(api: Api) -> Non
     assert 'rel="api-catalog"' in (await get(api, "/docs")).headers["link"]
 
 
-async def test_a_search_leads_to_places_that_are_there(api: Api) -> None:
+async def test_results_lead_to_pages_and_anchors_that_exist(api: Api) -> None:
     answer = (await get(api, "/docs/_search?q=remaining+credits")).json()
     assert answer["query"] == "remaining credits"
     assert ORIGIN not in str(answer)
@@ -215,7 +214,44 @@ async def test_a_search_leads_to_places_that_are_there(api: Api) -> None:
         assert not anchor or anchor in page.values("id")
 
 
-async def test_a_search_works_without_a_script(api: Api) -> None:
+async def test_suggestions_are_in_groups_with_breadcrumbs(api: Api) -> None:
+    results = (await get(api, "/docs/_search?q=balance")).json()["results"]
+    groups = [result["group"] for result in results]
+    assert groups == sorted(groups, key=list(dict.fromkeys(groups)).index), "each group is together"
+    assert (groups[0], results[0]["trail"]) == ("API reference", f"API reference{STEP}Credits")
+    assert {"Guides", "API reference"} <= set(groups)
+
+
+async def test_browser_at_the_root_is_led_to_the_documentation(api: Api) -> None:
+    response = await get(api, "/", **BROWSER)
+    assert (response.status_code, response.headers["location"]) == (307, "/docs")
+    assert response.headers["vary"] == "accept"
+    assert response.content == b""
+    head = await api.client.head("/", headers=BROWSER)
+    assert (head.status_code, head.headers["location"]) == (307, "/docs")
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html;q=0", ""])
+async def test_other_client_at_the_root_finds_nothing(accept: str, api: Api) -> None:
+    response = await get(api, "/", accept=accept)
+    assert response.status_code == 404
+    assert response.json() == {"error": {"message": "Resource not found", "code": 404}}
+
+
+async def test_root_below_a_path_leads_below_that_path() -> None:
+    docs = DocsApi("https://example.com/llm", DOCS_CATALOG)
+    headers = [(b"accept", b"text/html"), (b"host", b"inner")]
+    scope = {"type": "http", "scheme": "http", "path": "/", "headers": headers}
+    context = RequestContext(scope, never_read, RequestHead(headers), BodyBudget(0))
+    response = await docs.lead(context)
+    assert (b"location", b"/llm/docs") in response.headers
+
+
+async def never_read() -> Any:
+    raise AssertionError("the request has no body")
+
+
+async def test_search_works_without_scripts(api: Api) -> None:
     shown = (await get(api, "/docs/search?q=remaining+credits", **BROWSER)).text
     assert CREDITS in Elements(shown).values("href")
     assert "<mark>" in shown
@@ -223,7 +259,7 @@ async def test_a_search_works_without_a_script(api: Api) -> None:
 
 
 @pytest.mark.parametrize("query", ['"><script>alert(1)</script>', "\x00", "", "'\" OR *", "\udcff"])
-async def test_nothing_that_is_searched_breaks_the_page(query: str, api: Api) -> None:
+async def test_odd_query_never_breaks_the_page(query: str, api: Api) -> None:
     for path in ("/docs/search", "/docs/_search"):
         encoded = query.encode("utf-8", "surrogateescape")
         url = httpx.URL(f"http://gateway{path}", params={"q": encoded.decode("latin-1")})
@@ -233,30 +269,29 @@ async def test_nothing_that_is_searched_breaks_the_page(query: str, api: Api) ->
             assert "<script>alert" not in answer.text
 
 
-async def test_what_was_searched_is_told_as_it_was_typed(api: Api) -> None:
+async def test_query_is_returned_as_the_reader_typed_it(api: Api) -> None:
     answer = (await get(api, f"/docs/_search?q={ORIGIN}/docs")).json()
     assert answer["query"] == f"{ORIGIN}/docs"
 
 
-async def test_a_search_has_a_length(api: Api) -> None:
+async def test_long_query_is_rejected(api: Api) -> None:
     for path in ("/docs/search", "/docs/_search"):
         assert (await get(api, f"{path}?q={'x' * QUERY_MAX_CHARS}")).status_code == 200
         refused = await get(api, f"{path}?q={'x' * (QUERY_MAX_CHARS + 1)}")
         assert refused.status_code == refused.json()["error"]["code"] == 400
 
 
-async def test_people_are_told_on_a_page_that_their_search_is_too_long(api: Api) -> None:
+async def test_browser_gets_a_page_when_the_query_is_too_long(api: Api) -> None:
     shown = await get(api, f"/docs/search?q={'x' * (QUERY_MAX_CHARS + 1)}", **BROWSER)
     assert (shown.status_code, shown.headers["content-type"]) == (400, "text/html; charset=utf-8")
-    assert "<p>A search has at most 200 characters.</p>" in shown.text
+    message = "A search has at most 200 characters, and this one has 201. Use fewer words."
+    assert f"<p>{message}</p>" in shown.text
 
 
-async def test_the_documentation_takes_no_thread_that_settlements_wait_for(
-    api: Api, site: Site
-) -> None:
+async def test_documentation_uses_no_thread_of_the_event_loop(api: Api, site: Site) -> None:
     class Watched(ThreadPoolExecutor):
         def submit(self, *_: Any, **__: Any) -> Any:
-            raise AssertionError("it took one")
+            raise AssertionError("the documentation used a thread of the loop")
 
     asyncio.get_running_loop().set_default_executor(Watched(1))
     assert (await get(api, "/docs", accept_encoding="gzip")).status_code == 200
@@ -265,7 +300,7 @@ async def test_the_documentation_takes_no_thread_that_settlements_wait_for(
     assert await SharedSite(lambda: site).get() is site
 
 
-def test_a_server_starts_without_what_only_the_documentation_needs(tmp_path: Path) -> None:
+def test_server_starts_without_the_libraries_of_the_documentation(tmp_path: Path) -> None:
     heavy = "{'jinja2', 'markdown_it', 'mcp', 'mcp_types', 'pygments.formatters.html'}"
     script = f"""
 import sys
@@ -288,7 +323,7 @@ print({heavy} & set(sys.modules))
     assert ended.stdout == "set()\n"
 
 
-async def test_first_readers_share_one_site_and_one_who_leaves_takes_nothing_away(
+async def test_first_readers_share_one_build_although_one_disconnects(
     site: Site,
 ) -> None:
     go, made = threading.Event(), []
@@ -308,7 +343,7 @@ async def test_first_readers_share_one_site_and_one_who_leaves_takes_nothing_awa
     assert len(made) == 1
 
 
-async def test_a_site_that_could_not_be_made_is_tried_again(site: Site) -> None:
+async def test_site_is_built_again_after_a_failure(site: Site) -> None:
     tries = []
 
     def load() -> Site:

@@ -7,7 +7,7 @@ from modelgates_server.web.errors import HttpError
 from modelgates_server.web.pages.executor import WAITING_MAX, run_in_docs_thread
 
 
-async def test_one_piece_of_work_runs_at_a_time_in_its_order() -> None:
+async def test_work_runs_one_at_a_time_in_order() -> None:
     done = list[tuple[int, str]]()
 
     def work(number: int) -> None:
@@ -17,7 +17,7 @@ async def test_one_piece_of_work_runs_at_a_time_in_its_order() -> None:
     assert done == [(number, "modelgates-docs_0") for number in range(3)]
 
 
-async def test_more_than_may_wait_are_sent_away_and_may_come_again() -> None:
+async def test_work_is_rejected_when_too_much_is_waiting() -> None:
     go = threading.Event()
     running = [asyncio.ensure_future(run_in_docs_thread(go.wait)) for _ in range(1 + WAITING_MAX)]
     await asyncio.sleep(0)
@@ -31,7 +31,7 @@ async def test_more_than_may_wait_are_sent_away_and_may_come_again() -> None:
     assert await run_in_docs_thread(int, "1") == 1
 
 
-async def test_who_leaves_makes_room() -> None:
+async def test_cancelled_work_makes_room() -> None:
     go = threading.Event()
     running, *waiting = [
         asyncio.ensure_future(run_in_docs_thread(go.wait)) for _ in range(1 + WAITING_MAX)

@@ -17,7 +17,7 @@ from modelgates_server.web.request import BodyBudget, RequestContext
 
 def call(scheme: str = "http", **headers: str) -> RequestContext:
     async def receive() -> Any:
-        raise AssertionError("nobody reads the body")
+        raise AssertionError("the body is never read")
 
     lines = [(name.replace("_", "-").encode(), v.encode("latin-1")) for name, v in headers.items()]
     scope = {"type": "http", "scheme": scheme, "path": "/docs", "headers": lines}
@@ -39,9 +39,7 @@ def call(scheme: str = "http", **headers: str) -> RequestContext:
         (call(host="a", x_forwarded_proto=" HTTPS , http"), "https://a"),
     ],
 )
-def test_the_reader_s_address_is_where_the_request_came_to(
-    asked: RequestContext, base: str
-) -> None:
+def test_reader_s_address_is_that_of_the_request(asked: RequestContext, base: str) -> None:
     assert base_of(asked) == base
 
 
@@ -62,18 +60,18 @@ def test_the_reader_s_address_is_where_the_request_came_to(
         "a" * 300,
     ],
 )
-def test_what_is_no_host_never_gets_into_a_page(host: str) -> None:
+def test_invalid_host_never_gets_into_a_page(host: str) -> None:
     with pytest.raises(InvalidInput):
         base_of(call(host=host))
     with pytest.raises(InvalidInput):
         base_of(call())
 
 
-def test_a_request_to_two_hosts_gets_no_page() -> None:
+def test_request_with_two_hosts_is_rejected() -> None:
     for hosts in (["a", "b"], ["a", "a"], ["", "a"]):
         asked = call()
         asked.request.scope["headers"].extend((b"host", host.encode()) for host in hosts)
-        with pytest.raises(InvalidInput, match="one Host header"):
+        with pytest.raises(InvalidInput, match="Invalid Host header"):
             base_of(asked)
 
 
@@ -94,7 +92,7 @@ def test_a_request_to_two_hosts_gets_no_page() -> None:
         "https://a/./b/",
     ],
 )
-def test_an_address_that_is_none_is_refused_by_its_name(url: str) -> None:
+def test_invalid_address_is_rejected_by_name(url: str) -> None:
     with pytest.raises(InvalidInput, match="the setting must look like"):
         checked_base(url, "the setting")
 
@@ -102,7 +100,7 @@ def test_an_address_that_is_none_is_refused_by_its_name(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["https://a.example", "http://[::1]:80/x", "https://a/b/c-d", "https://a/.b/c.."]
 )
-def test_an_address_has_no_slash_at_its_end(url: str) -> None:
+def test_address_loses_its_trailing_slash(url: str) -> None:
     assert checked_base(url, "x") == checked_base(f"{url}/", "x") == url
 
 
@@ -121,7 +119,9 @@ def test_an_address_has_no_slash_at_its_end(url: str) -> None:
         (",;q=1,,text/markdown ; Q=1.000", True, False),
     ],
 )
-def test_markdown_is_for_those_who_ask_for_it(accept: str, markdown: bool, html: bool) -> None:
+def test_markdown_is_chosen_when_the_client_names_it(
+    accept: str, markdown: bool, html: bool
+) -> None:
     asked = call(accept=accept)
     assert (wants_markdown(asked), wants_html(asked)) == (markdown, html)
 
@@ -137,12 +137,12 @@ def test_markdown_is_for_those_who_ask_for_it(accept: str, markdown: bool, html:
         ("identity", False),
     ],
 )
-def test_gzip_is_for_those_who_take_it(encodings: str, gzip: bool) -> None:
+def test_gzip_is_chosen_when_the_client_accepts_it(encodings: str, gzip: bool) -> None:
     assert takes_gzip(call(accept_encoding=encodings)) == gzip
     assert not takes_gzip(call())
 
 
-def test_a_version_that_the_client_has_is_known_by_its_tag() -> None:
+def test_client_s_version_is_recognized_by_its_tag() -> None:
     for known in ('"a"', 'W/"a"', '"b", W/"a"', "*"):
         assert has(call(if_none_match=known), b'"a"')
     for unknown in ('"b"', "a", '""'):

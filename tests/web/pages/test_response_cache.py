@@ -11,7 +11,7 @@ from modelgates_server.web.pages.response_cache import ENTRY_BYTES, ResponseCach
 PAGE = Document(HTML, f'<a href="{ORIGIN}/docs/x">{ORIGIN}/docs</a>'.encode() * 10)
 
 
-def test_links_keep_to_the_name_that_the_page_was_opened_with() -> None:
+def test_links_have_no_host() -> None:
     html = f'<a href="{ORIGIN}/docs">x</a> <link href=\'{ORIGIN}/docs\'> <i data-a="{ORIGIN}">'
     shown = rebased(html.encode(), "https://a.example/llm", is_html=True).decode()
     assert shown == (
@@ -19,7 +19,7 @@ def test_links_keep_to_the_name_that_the_page_was_opened_with() -> None:
     )
 
 
-def test_another_host_that_begins_alike_is_not_ours() -> None:
+def test_host_with_the_same_beginning_is_not_replaced() -> None:
     html = f'<a href="{ORIGIN}.evil.example/">'.encode()
     assert b'href="https://a.example.evil' in rebased(html, "https://a.example", is_html=True)
 
@@ -28,7 +28,7 @@ def test_text_has_the_whole_address() -> None:
     assert rebased(f'="{ORIGIN}/x'.encode(), "http://a", is_html=False) == b'="http://a/x'
 
 
-async def test_a_copy_is_made_once_for_each_address_and_form() -> None:
+async def test_response_is_made_once_for_each_address_and_encoding() -> None:
     kept = ResponseCache()
     plain = await kept.get("docs/x", PAGE, "http://a", gzipped=False)
     packed = await kept.get("docs/x", PAGE, "http://a", gzipped=True)
@@ -39,7 +39,7 @@ async def test_a_copy_is_made_once_for_each_address_and_form() -> None:
     assert b"http://b/y/docs" in other.body
 
 
-async def test_readers_who_come_at_once_get_the_same_copy() -> None:
+async def test_simultaneous_readers_get_the_same_response() -> None:
     kept = ResponseCache()
     asked = (kept.get("docs/x", PAGE, "http://a", gzipped=True) for _ in range(5))
     first, *others = await asyncio.gather(*asked)
@@ -47,7 +47,7 @@ async def test_readers_who_come_at_once_get_the_same_copy() -> None:
     assert kept._bytes == len(first.body) + ENTRY_BYTES
 
 
-async def test_a_reader_who_leaves_takes_the_copy_from_nobody() -> None:
+async def test_response_is_made_although_a_reader_disconnects() -> None:
     kept = ResponseCache()
     first, *others = [
         asyncio.ensure_future(kept.get("docs/x", PAGE, "http://a", gzipped=True)) for _ in range(3)
@@ -58,7 +58,7 @@ async def test_a_reader_who_leaves_takes_the_copy_from_nobody() -> None:
     assert one is other
 
 
-async def test_a_copy_that_could_not_be_made_is_tried_again() -> None:
+async def test_response_is_made_again_after_a_failure() -> None:
     kept = ResponseCache()
     for _ in range(2):
         with pytest.raises(UnicodeEncodeError):
@@ -66,7 +66,7 @@ async def test_a_copy_that_could_not_be_made_is_tried_again() -> None:
     assert (kept._bytes, kept._making) == (0, {})
 
 
-async def test_what_has_no_address_in_it_is_kept_once() -> None:
+async def test_document_without_an_address_is_cached_once() -> None:
     kept, sheet = ResponseCache(), Document("text/css", b"a {}" * 200)
     one, other = [
         await kept.get(f"{ASSETS}x.css", sheet, base, gzipped=True)
@@ -75,14 +75,14 @@ async def test_what_has_no_address_in_it_is_kept_once() -> None:
     assert one is other
 
 
-async def test_the_largest_documents_are_compressed_fast() -> None:
+async def test_largest_documents_are_compressed_fast() -> None:
     # RFC 1952, 2.3.1: the byte XFL is 4 for the fastest algorithm.
     for size, fast in ((1000, False), (500_000, True)):
         copy = await ResponseCache().get("x", Document("text/plain", bytes(size)), "", gzipped=True)
         assert (copy.body[8] == 4) == fast
 
 
-async def test_made_up_addresses_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_invented_addresses_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     size = len(rebased(PAGE.body, "http://host-0", is_html=True)) + ENTRY_BYTES
     monkeypatch.setattr(copies, "CACHE_MAX_BYTES", 3 * size)
     kept = ResponseCache()
@@ -94,7 +94,7 @@ async def test_made_up_addresses_do_not_fill_the_memory(monkeypatch: pytest.Monk
     assert {base for _, base, _ in kept._responses} >= {"http://host-0", "http://host-8"}
 
 
-async def test_many_small_copies_do_not_fill_it_either(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_small_responses_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copies, "CACHE_MAX_BYTES", 5 * ENTRY_BYTES)
     kept = ResponseCache()
     for number in range(9):

@@ -1,8 +1,8 @@
-// Everything here is a help: pages are whole without it.
+// Conveniences: every page is complete without this script.
 "use strict";
 
 (() => {
-  const LANGUAGE = "modelgates-docs-language";
+  const LANGUAGE = "modelgates-docs-language", THEME = "modelgates-docs-theme";
 
   async function copy(text) {
     if (navigator.clipboard) return navigator.clipboard.writeText(text);
@@ -28,8 +28,8 @@
     }, 2000);
   }
 
-  // What a prompt asks for, without the prompt and without what was answered.
-  function wordsOf(pre) {
+  // The commands of a terminal session, without prompts and output.
+  function commandsOf(pre) {
     const prompts = pre.querySelectorAll(".gp");
     if (!prompts.length) return pre.textContent;
     const copied = pre.cloneNode(true);
@@ -48,7 +48,7 @@
       button.className = "copy";
       button.textContent = "Copy";
       button.addEventListener("click", () =>
-        copy(wordsOf(pre)).then(() => say(button, "Copied"), () => say(button, "Failed")));
+        copy(commandsOf(pre)).then(() => say(button, "Copied"), () => say(button, "Failed")));
       frame.append(pre, button);
     }
     for (const link of document.querySelectorAll("[data-copy-page]")) {
@@ -56,9 +56,9 @@
         if (event.ctrlKey || event.metaKey || event.shiftKey) return;
         event.preventDefault();
         try {
-          const answer = await fetch(link.href);
-          if (!answer.ok) throw new Error(answer.statusText);
-          await copy(await answer.text());
+          const response = await fetch(link.href);
+          if (!response.ok) throw new Error(response.statusText);
+          await copy(await response.text());
           say(link, "Copied");
         } catch {
           location.href = link.href;
@@ -67,12 +67,12 @@
     }
   }
 
-  function remembered() {
-    try { return localStorage.getItem(LANGUAGE); } catch { return null; }
+  function remembered(name) {
+    try { return localStorage.getItem(name); } catch { return null; }
   }
 
-  function remember(name) {
-    try { localStorage.setItem(LANGUAGE, name); } catch { /* for this page then */ }
+  function remember(name, value) {
+    try { localStorage.setItem(name, value); } catch { /* for this page then */ }
   }
 
   // <div class="tabs" aria-label="…"><section class="tab" data-tab="python" aria-label="Python">…
@@ -109,7 +109,7 @@
       };
       const choose = (index) => {
         const name = panels[index].dataset.tab;
-        remember(name);
+        remember(LANGUAGE, name);
         for (const tabs of all) if (tabs.has(name)) tabs.select(name);
         buttons[index].focus();
       };
@@ -121,12 +121,35 @@
         event.preventDefault();
         choose((steps[event.key] + buttons.length) % buttons.length);
       });
-      select(remembered());
+      select(remembered(LANGUAGE));
       return { select, has: (name) => panels.some((panel) => panel.dataset.tab === name) };
     });
   }
 
-  // The text of an excerpt: what was found stands between U+0002 and U+0003.
+  // See theme.js, which applies the choice on the next page.
+  function makeThemeSwitch() {
+    const root = document.documentElement, buttons = [...document.querySelectorAll(".theme button")];
+    const show = (theme) => {
+      if (theme === "light" || theme === "dark") root.dataset.theme = theme;
+      else delete root.dataset.theme;
+      for (const button of buttons) {
+        const chosen = root.dataset.theme ?? "system";
+        button.setAttribute("aria-pressed", String(button.dataset.choice === chosen));
+      }
+    };
+    for (const button of buttons) {
+      button.addEventListener("click", () => {
+        remember(THEME, button.dataset.choice);
+        show(button.dataset.choice);
+      });
+    }
+    addEventListener("storage", (event) => { if (event.key === THEME) show(event.newValue); });
+    // A page that the browser keeps for "back" may be older than the choice.
+    addEventListener("pageshow", (event) => { if (event.persisted) show(remembered(THEME)); });
+    show(root.dataset.theme);
+  }
+
+  // The text of an excerpt; each match is between U+0002 and U+0003.
   function excerpt(text) {
     const words = document.createElement("small");
     for (const part of text.split("\u0002")) {
@@ -142,7 +165,9 @@
     if (!form) return;
     const input = form.elements.q;
     const list = document.createElement("ul");
-    let shown = [], at = -1, asked = 0, timer;
+    const made = (name, textContent, className = "") =>
+      Object.assign(document.createElement(name), { textContent, className });
+    let shown = [], options = [], at = -1, latest = 0, timer;
     list.className = "found";
     list.id = "found";
     list.hidden = true;
@@ -160,40 +185,44 @@
     };
     const select = (index) => {
       at = index;
-      [...list.children].forEach((item, number) =>
+      options.forEach((item, number) =>
         item.setAttribute("aria-selected", String(number === at)));
       if (at < 0) return input.removeAttribute("aria-activedescendant");
       input.setAttribute("aria-activedescendant", `found-${at}`);
-      list.children[at].scrollIntoView({ block: "nearest" });
+      options[at].scrollIntoView({ block: "nearest" });
     };
     const open = (url) => {
       // The page may have been opened under another name of the server than its own.
-      const place = new URL(url);
-      location.href = place.pathname + place.hash;
+      const target = new URL(url);
+      location.href = target.pathname + target.hash;
       close();
+    };
+    const option = (result, index) => {
+      const item = made("li", "");
+      item.id = `found-${index}`;
+      item.setAttribute("role", "option");
+      const title = made("b", result.title);
+      if (result.heading) title.append(made("span", ` › ${result.heading}`));
+      item.append(made("span", result.trail, "trail"), title, excerpt(result.text));
+      item.addEventListener("mousedown", (event) => event.preventDefault());
+      item.addEventListener("click", () => open(result.url));
+      item.addEventListener("mousemove", () => select(index));
+      return item;
     };
     const show = (results) => {
       shown = results;
-      list.replaceChildren(...results.map((one, index) => {
-        const item = document.createElement("li");
-        item.id = `found-${index}`;
-        item.setAttribute("role", "option");
-        const title = document.createElement("b");
-        title.textContent = one.title;
-        if (one.heading) {
-          title.append(Object.assign(document.createElement("span"), { textContent: ` › ${one.heading}` }));
-        }
-        item.append(title, excerpt(one.text));
-        item.addEventListener("mousedown", (event) => event.preventDefault());
-        item.addEventListener("click", () => open(one.url));
-        item.addEventListener("mousemove", () => select(index));
-        return item;
-      }));
+      options = results.map(option);
+      list.replaceChildren(...options);
+      results.forEach((result, index) => {
+        if (result.group === results[index - 1]?.group) return;
+        const title = made("li", result.group, "group");
+        title.setAttribute("role", "presentation");
+        options[index].before(title);
+      });
       if (!results.length) {
-        const none = document.createElement("li");
+        const none = made("li", "Nothing was found. Try fewer words, or press Enter for good places to start.");
         none.setAttribute("role", "option");
         none.setAttribute("aria-disabled", "true");
-        none.textContent = "Nothing was found. Try other words, or fewer.";
         list.append(none);
       }
       list.hidden = false;
@@ -201,14 +230,14 @@
       select(results.length ? 0 : -1);
     };
     const ask = async () => {
-      const query = input.value.trim(), number = ++asked;
+      const query = input.value.trim(), number = ++latest;
       if (!query) return close();
       const url = new URL(form.dataset.suggest, location.href);
       url.searchParams.set("q", query);
       try {
-        const answer = await fetch(url);
-        const { results } = await answer.json();
-        if (number === asked && answer.ok) show(results);
+        const response = await fetch(url);
+        const { results } = await response.json();
+        if (number === latest && response.ok) show(results);
       } catch { /* Enter still opens the page of results */ }
     };
     input.addEventListener("input", () => {
@@ -219,7 +248,7 @@
     input.addEventListener("keydown", (event) => {
       if (list.hidden || event.isComposing) return;
       if (event.key === "Escape") {
-        // The browser's own answer would be to empty the box.
+        // By itself, the browser would empty the box.
         event.preventDefault();
         close();
       }
@@ -267,10 +296,31 @@
     const here = document.querySelector(".side [aria-current]");
     const side = document.getElementById("navigation");
     if (here && side) side.scrollTop = here.offsetTop - side.clientHeight / 2;
-    // As by its link "Close", and without a step more in the history.
-    addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && location.hash === "#navigation") location.replace("#content");
+    const isOpen = () => location.hash === "#navigation";
+    // As its link "Close" does, but without another step in the history.
+    const close = () => location.replace("#content");
+    const rest = document.querySelectorAll("header.top, main, .contents");
+    const follow = () => { for (const part of rest) part.inert = isOpen() && !matchMedia("(min-width: 56.01rem)").matches; };
+    addEventListener("keydown", (event) => { if (event.key === "Escape" && isOpen()) close(); });
+    addEventListener("click", (event) => {
+      const isOutside = !side?.contains(event.target);
+      if (!isOpen() || !(isOutside || event.target.closest(".close"))) return;
+      event.preventDefault();
+      close();
     });
+    addEventListener("hashchange", follow);
+    addEventListener("resize", follow);
+    follow();
+  }
+
+  // Browsers that print closed <details> closed. The others do it by the style sheet.
+  function unfoldForPrint() {
+    let opened = [];
+    addEventListener("beforeprint", () => {
+      opened = [...document.querySelectorAll("main details:not([open])")];
+      for (const part of opened) part.open = true;
+    });
+    addEventListener("afterprint", () => { for (const part of opened) part.open = false; });
   }
 
   makeTabs();
@@ -278,4 +328,6 @@
   makeSearch();
   followHeadings();
   followNavigation();
+  makeThemeSwitch();
+  unfoldForPrint();
 })();

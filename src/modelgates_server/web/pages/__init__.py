@@ -1,1 +1,1 @@
-"""Pages and documents for readers: negotiated, rebased to their address and cached."""
+"""Serves pages and documents: negotiates their form, puts in the address and caches them."""

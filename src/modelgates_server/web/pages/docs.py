@@ -1,22 +1,24 @@
-"""Serves the documentation: /docs and what is below it, and the files that programs look for.
+"""Serves the documentation: /docs and the pages below it, and the files that programs look for.
 
-The site is made when it is first asked for, in a thread: a server that nobody asks for it neither
-waits for it nor keeps it in memory.
+The site is built by the first request for it, in a thread. Without such a request, a server neither
+waits for the site nor keeps it in memory.
 """
 
 import asyncio
 from collections.abc import Callable
 from functools import cache, partial
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import msgspec
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.pricing.catalog import Catalog
-from modelgates_server.docsite.model import HTML, ORIGIN
+from modelgates_server.docsite.model import DOCS, HTML, ORIGIN
 from modelgates_server.docsite.model_names import with_offered_models
 from modelgates_server.docsite.openapi import document_at
 from modelgates_server.docsite.rebase import rebased
+from modelgates_server.docsite.result_groups import grouped, trail
 from modelgates_server.web.errors import HttpError
 from modelgates_server.web.pages.executor import run_in_docs_thread
 from modelgates_server.web.pages.negotiation import (
@@ -40,26 +42,26 @@ _RESULTS, _SUGGESTIONS = 20, 8
 
 @cache
 def load_site(catalog: Catalog) -> "Site":
-    """The site of a server that offers these models; whoever calls this waits for it."""
-    # Jinja, Markdown and Pygments take longer to load than all the rest of the server.
+    """The site of a server that offers these models. The caller waits until it is built."""
+    # Jinja, Markdown and Pygments take longer to load than the rest of the server.
     from modelgates_server.docsite.site import build_site  # noqa: PLC0415
 
     return build_site(with_offered_models(document_at(ORIGIN), catalog))
 
 
 class SharedSite:
-    """The site of this process: whoever asks while it is being made waits for the same one."""
+    """The site of this process. All requests that arrive during its build wait for the same one."""
 
     def __init__(self, load: Callable[[], "Site"]) -> None:
         self._load = load
         self._making: asyncio.Future[Site] | None = None
 
     async def get(self) -> "Site":
-        """Make it, or wait for it, or take it. One that could not be made is tried again."""
+        """The site, which the first call builds. After a failure, the next call builds it again."""
         making = self._making
         if making is None or (making.done() and making.exception() is not None):
             making = self._making = asyncio.ensure_future(run_in_docs_thread(self._load))
-        # A client that leaves ends its own waiting, not that of others.
+        # A client that disconnects ends its own wait, not that of the others.
         return await asyncio.shield(making)
 
 
@@ -68,6 +70,8 @@ class _SearchResult(msgspec.Struct):
     heading: str
     url: str
     text: str
+    group: str
+    trail: str
 
 
 class _SearchResponse(msgspec.Struct):
@@ -76,9 +80,9 @@ class _SearchResponse(msgspec.Struct):
 
 
 class DocsApi:
-    """The operations below /docs. `public_url` is empty, or as `negotiation.checked_base` has it.
+    """The operations below /docs. `public_url` is empty or a result of `negotiation.checked_base`.
 
-    `site` is for others that serve the same pages.
+    `site` is for other operations that serve the same pages.
     """
 
     def __init__(self, public_url: str, catalog: Catalog) -> None:
@@ -86,8 +90,16 @@ class DocsApi:
         self.site = SharedSite(partial(load_site, catalog))
         self._cache = ResponseCache()
 
+    async def lead(self, context: RequestContext) -> HttpResponse:
+        """GET /: browsers go on to the documentation, and programs find nothing, as elsewhere."""
+        if not wants_html(context):
+            raise HttpError(404, "Resource not found")
+        # The path alone: a proxy may not say under which name and scheme the reader came.
+        location = f"{urlsplit(self.base(context)).path}/{DOCS}"
+        return HttpResponse(307, b"", [(b"location", location.encode()), (b"vary", b"accept")])
+
     async def show(self, context: RequestContext) -> HttpResponse:
-        """GET of any document of the site."""
+        """GET of a document of the site."""
         site = await self.site.get()
         path: str = context.request.scope["path"]
         name = path.removeprefix("/").removesuffix("/")
@@ -107,19 +119,22 @@ class DocsApi:
         return HttpResponse(200, cached.body, cached.headers, CACHED)
 
     async def search(self, context: RequestContext) -> HttpResponse:
-        """GET /docs/search?q=: a page of results, for those without JavaScript."""
+        """GET /docs/search?q=: a page of results, which needs no JavaScript."""
         site = await self.site.get()
         try:
             query = _query(context)
-        except InvalidInput as refusal:
+        except InvalidInput as error:
             if not wants_html(context):
                 raise
-            return self._page(400, site.results("", [], str(refusal)), context)
+            return self._page(400, site.results("", [], str(error)), context)
         excerpts = await run_in_docs_thread(site.find, query, _RESULTS)
         return self._page(200, site.results(query, excerpts), context)
 
     async def suggest(self, context: RequestContext) -> HttpResponse:
-        """GET /docs/_search?q=: what the search box shows. Words as in `docsite.model.Excerpt`."""
+        """GET /docs/_search?q=: the results that the search box shows, group by group.
+
+        The fields are those of `docsite.model.Excerpt`.
+        """
         site = await self.site.get()
         query = _query(context)
         results = [
@@ -128,10 +143,13 @@ class DocsApi:
                 excerpt.heading,
                 f"{ORIGIN}/docs/{excerpt.path}{'#' if excerpt.anchor else ''}{excerpt.anchor}",
                 excerpt.text,
+                group,
+                trail(excerpt.section),
             )
-            for excerpt in await run_in_docs_thread(site.find, query, _SUGGESTIONS)
+            for group, excerpts in grouped(await run_in_docs_thread(site.find, query, _SUGGESTIONS))
+            for excerpt in excerpts
         ]
-        # An address in the query stays as it was typed.
+        # An address in the query stays as the reader typed it.
         raw = msgspec.Raw(rebased(msgspec.json.encode(results), self.base(context), is_html=False))
         return HttpResponse(200, msgspec.json.encode(_SearchResponse(query, raw)), [JSON])
 
@@ -150,8 +168,11 @@ class DocsApi:
 
 
 def _query(context: RequestContext) -> str:
-    """What is searched; raises `InvalidInput`."""
+    """The words to search for; raises `InvalidInput`."""
     query = context.request.query_params.get("q", "")
     if len(query) > QUERY_MAX_CHARS:
-        raise InvalidInput(f"a search has at most {QUERY_MAX_CHARS} characters")
+        raise InvalidInput(
+            f"A search has at most {QUERY_MAX_CHARS} characters, and this one has {len(query)}. "
+            "Use fewer words."
+        )
     return query

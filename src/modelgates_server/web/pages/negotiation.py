@@ -1,4 +1,4 @@
-"""What a request says of its reader: the address it came to, and the forms it takes."""
+"""Reads from a request the address that it was sent to and the formats that its client accepts."""
 
 import re
 
@@ -14,14 +14,14 @@ _SCHEMES = {b"http": "http", b"https": "https"}
 
 
 def checked_base(url: str, name: str) -> str:
-    """An address without a slash at its end; raises `InvalidInput`, in which it is called `name`.
+    """An address without its trailing slash; raises `InvalidInput`, which calls it `name`.
 
-    It stands in every page of the documentation, so it may be an address and nothing else.
+    Every page of the documentation contains it, so it must be an address and nothing more.
     """
     if not _BASE.fullmatch(url):
         raise InvalidInput(
             f"{name} must look like https://gateway.example, "
-            "or https://example.com/gateway below a path"
+            "or https://example.com/gateway below a path."
         )
     return url.rstrip("/")
 
@@ -29,24 +29,24 @@ def checked_base(url: str, name: str) -> str:
 def base_of(context: RequestContext) -> str:
     """The address that a request came to, such as `https://gateway.example`.
 
-    Raises `InvalidInput`: what is no host may not be repeated in a page.
+    Raises `InvalidInput` for an invalid host, which must not get into a page.
     """
     scope = context.request.scope
     host, *others = [value for name, value in scope["headers"] if name == b"host"] or [b""]
-    # Of two a proxy may have looked at the other one.
+    # With two, a proxy may have read the other one.
     if others or not _HOST_HEADER.fullmatch(host):
-        raise InvalidInput("there must be one Host header, which names a host")
-    # Whoever lies here is the only one to get a page with the wrong scheme. Each proxy may add
-    # its own; the first is the reader's.
+        raise InvalidInput("Invalid Host header. Send exactly one, with the name of a host.")
+    # A client that lies gets a page with the wrong scheme, and no other client does. Each proxy may
+    # add a scheme; the first is the reader's.
     forwarded = context.headers.get(b"x-forwarded-proto", b"").partition(b",")[0].strip().lower()
     scheme = _SCHEMES.get(forwarded) or scope["scheme"]
     return f"{scheme}://{host.decode('ascii').lower()}"
 
 
 def wants_markdown(context: RequestContext) -> bool:
-    """Whether `Accept` asks for Markdown, and for nothing rather than it.
+    """Whether `Accept` names Markdown with at least the quality of HTML.
 
-    Browsers never name it. Coding assistants do, next to HTML and of the same quality.
+    Browsers never name it. Coding assistants do, next to HTML and with the same quality.
     """
     qualities = _qualities(context.headers.get(b"accept", b""))
     markdown = qualities.get(b"text/markdown", 0)
@@ -54,18 +54,18 @@ def wants_markdown(context: RequestContext) -> bool:
 
 
 def wants_html(context: RequestContext) -> bool:
-    """Whether a browser asks."""
+    """Whether the client is a browser."""
     return _qualities(context.headers.get(b"accept", b"")).get(b"text/html", 0) > 0
 
 
 def takes_gzip(context: RequestContext) -> bool:
-    """Whether an answer may be compressed."""
+    """Whether the response may be compressed."""
     encodings = _qualities(context.headers.get(b"accept-encoding", b""))
     return encodings.get(b"gzip", encodings.get(b"*", 0)) > 0
 
 
 def has(context: RequestContext, etag: bytes) -> bool:
-    """Whether the client has this version (RFC 9110, 13.1.2: `W/` makes no difference)."""
+    """Whether the client has this version (RFC 9110, 13.1.2: `W/` is ignored)."""
     known = context.headers.get(b"if-none-match")
     if known is None:
         return False
@@ -74,7 +74,7 @@ def has(context: RequestContext, etag: bytes) -> bool:
 
 
 def _qualities(header: bytes) -> dict[bytes, int]:
-    """The members of a header such as `Accept`, with their qualities in thousandths."""
+    """The values of a header such as `Accept`, with their qualities in thousandths."""
     qualities = dict[bytes, int]()
     for member in header.split(b","):
         name = member.partition(b";")[0].strip().lower()

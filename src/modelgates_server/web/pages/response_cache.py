@@ -1,4 +1,4 @@
-"""Documents as they go over the wire, with the reader's address in them. Made once, then kept."""
+"""Documents as they are sent, with the reader's address. Each is made once and then cached."""
 
 import asyncio
 import gzip
@@ -14,19 +14,19 @@ from modelgates_server.web.head import Headers
 from modelgates_server.web.pages.executor import run_in_docs_thread
 
 CACHE_MAX_BYTES = 16 * 1024 * 1024
-"""Of all cached responses of a process. Made-up host names only drive others out."""
+"""The limit for all cached responses of a process. Invented host names can only evict others."""
 
 ENTRY_BYTES = 2048
-"""What a response takes in memory on top of its body: its key, with the address, and headers."""
+"""The memory of a response in addition to its body: its key, with the address, and headers."""
 
 SECURITY: Headers = [
     (b"content-security-policy", f"{POLICY}; frame-ancestors 'none'".encode()),
     (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 ]
-"""What all documents and pages carry."""
+"""The headers of all documents and pages."""
 
-_FOR_EVER = (b"cache-control", b"public, max-age=31536000, immutable")
+_IMMUTABLE = (b"cache-control", b"public, max-age=31536000, immutable")
 _ASK_AGAIN = (b"cache-control", b"no-cache")
 _VARY = (b"vary", b"accept, accept-encoding, x-forwarded-proto")
 _LEAST_GZIP_BYTES = 256
@@ -35,7 +35,7 @@ _LARGE_BYTES = 256 * 1024
 
 
 class CachedResponse(NamedTuple):
-    """An answer that is ready to be sent."""
+    """A response that is ready to be sent."""
 
     body: bytes
     etag: bytes
@@ -57,7 +57,7 @@ class ResponseCache:
         self, name: str, document: Document, base: str, *, gzipped: bool
     ) -> CachedResponse:
         """The document called `name` for readers at `base`; raises as `run_in_docs_thread` does."""
-        # Style sheets and scripts have no address in them.
+        # Style sheets and scripts contain no address.
         key = name, "" if name.startswith(ASSETS) else base, gzipped
         if key in self._responses:
             self._responses.move_to_end(key)
@@ -67,7 +67,7 @@ class ResponseCache:
             making = asyncio.ensure_future(run_in_docs_thread(_make, name, document, base, gzipped))
             making.add_done_callback(partial(self._keep, key))
             self._making[key] = making
-        # A client that leaves ends its own waiting, not that of others.
+        # A client that disconnects ends its own wait, not that of the others.
         return await asyncio.shield(making)
 
     def _keep(self, key: _Key, made: "asyncio.Future[CachedResponse]") -> None:
@@ -100,7 +100,7 @@ def _make(name: str, document: Document, base: str, gzipped: bool) -> CachedResp
 def _headers(name: str, document: Document, base: str) -> Headers:
     headers = [(b"content-type", document.media_type.encode()), *SECURITY]
     if name.startswith(ASSETS):
-        return [*headers, _FOR_EVER, (b"vary", b"accept-encoding")]
+        return [*headers, _IMMUTABLE, (b"vary", b"accept-encoding")]
     links = []
     if document.is_page:
         links.append(f'<{base}/{name}.md>; rel="alternate"; type="text/markdown"')
