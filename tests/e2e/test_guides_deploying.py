@@ -81,7 +81,7 @@ def test_unit_gives_a_server_the_time_it_takes_to_end(unit: Path, program: str) 
 
 
 def analyzed(unit: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """What systemd says of a unit whose program is the one under test."""
+    """The output of systemd-analyze for a unit, with the program under test in it."""
     if not shutil.which("systemd-analyze"):
         pytest.skip("there is no systemd on this machine")
     copy = folder / unit.name
