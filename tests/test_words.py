@@ -76,7 +76,7 @@ def phrases_in(line: str) -> list[str]:
 
 
 def read_by_people() -> Iterator[tuple[Path, bool]]:
-    """Files with prose, and whether their strings are messages; released migrations never change."""
+    """Files with prose, and whether their strings are messages. Migrations never change."""
     endings = {".py", ".md", ".yaml", ".sql", ".html", ".js", ".css"}
     for path in sorted((ROOT / "src").rglob("*")):
         if path.suffix in endings and path.parent.name != "migrations":
