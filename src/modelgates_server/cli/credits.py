@@ -68,7 +68,7 @@ def adjust(
     ref: Ref = None,
     as_json: AsJson = False,
 ) -> None:
-    """Correct the credits of an account, up or down. It must keep its minimum balance."""
+    """Correct credits, up or down. The available credits must stay at or above the floor."""
     amount_pico = parse_pico(amount)
     result = run(lambda gateway: gateway.credits.adjust(account, amount_pico, reason, ref))
     show(_result_record(result), as_json)

@@ -106,7 +106,7 @@ def show_one(key: Hash, as_json: AsJson = False) -> None:
 
 @app.command(epilog=examples("modelgates key disable 9f86d081…"))
 def disable(key: Hash, as_json: AsJson = False) -> None:
-    """Disable a key. The server rejects its next request, and all others until you enable it."""
+    """Disable a key. The server rejects it from the next request on, until you enable it."""
     show(_key_record(_set_disabled(key, disabled=True)), as_json)
 
 

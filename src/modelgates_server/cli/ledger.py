@@ -42,7 +42,7 @@ class ExportFormat(StrEnum):
 
 @app.command(epilog=examples("modelgates ledger verify", "modelgates ledger verify --json"))
 def verify(as_json: AsJson = False) -> None:
-    """Verify the whole ledger. If an account is broken, name the first one and exit with code 1."""
+    """Verify the whole ledger. If a check fails, list the findings and exit with code 1."""
     with progress() as report:
         result = run(
             lambda gateway: verify_ledger(

@@ -30,7 +30,7 @@ def serve(
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate file (PEM).")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Private key file (PEM).")] = None,
 ) -> None:
-    """Run the server until SIGTERM or Ctrl-C. Requests in progress are finished first.
+    """Run the server until SIGTERM or Ctrl-C. Requests in progress then get a grace period.
 
     Each option overrides its setting: --host overrides MODELGATES_HOST, and so on.
     """
