@@ -188,7 +188,7 @@ def _refusal(priced: PricedRequest, tight: _Budget, needed_pico: int, at_ms: int
     if source is None:
         remedy = "Lower `max_tokens`" if shortfall.affordable_tokens else "Shorten the prompt"
         return MaxCostExceeded(
-            f"This request can cost up to {format_pico(needed_pico)} dollars, more than its "
+            f"This request can cost up to {format_pico(needed_pico)} US dollars, more than its "
             f"`X-ModelGates-Max-Cost` of {format_pico(left_pico)}. {remedy}, or raise the header.",
             shortfall,
         )
