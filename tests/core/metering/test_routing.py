@@ -156,7 +156,7 @@ def test_max_price_covers_the_most_expensive_tier_that_a_prompt_may_reach() -> N
         return calls.request(text_bytes=5000, **preferring(max_price))
 
     message = refused(long(prompt="3.9", completion="7.9"))
-    assert "max_price.prompt` of 3.9 dollars: acme/m1 can cost 4." in message
+    assert "max_price.prompt` of 3.9 US dollars per million tokens: acme/m1 can cost 4." in message
     assert "max_price.completion` of 7.9" in refused(long(prompt="4", completion="7.9"))
     assert route(long(prompt="4", completion="8")).model.id == MODEL
 
@@ -289,7 +289,7 @@ def test_max_price_covers_cache_writes_when_the_request_has_them() -> None:
     price = calls.flat(input="0.000001", cache_read="0", cache_write_1h="0.000002")
     limit = preferring({"prompt": "1.5"})
     caching = calls.request(asks_for_caches=True, **limit)
-    assert "max_price.prompt` of 1.5 dollars: acme/m1 can cost 2." in refused(
+    assert "max_price.prompt` of 1.5 US dollars per million tokens: acme/m1 can cost 2." in refused(
         caching, offered(price)
     )
     assert route(calls.request(**limit), offered(price)).model.id == MODEL

@@ -99,7 +99,7 @@ def _check_modalities(model: Model, request: InferenceRequest) -> None:
         raise InvalidInput(
             f"No endpoints found that support {input_name}: {model.id} accepts {', '.join(reads)}, "
             f"and the request has `{kind:.80}`. Choose another model. If the model accepts "
-            f"{input_name}, ask the operator to add {setting} to its `input_modalities` in "
+            f"{input_name}, ask the operator to add {setting} to the model's `input_modalities` in "
             "modelgates.toml."
         )
 

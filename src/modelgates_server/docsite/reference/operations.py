@@ -116,7 +116,7 @@ class Operation(msgspec.Struct, frozen=True):
 
     @property
     def credential(self) -> str:
-        """What the operation takes as bearer token; empty if it takes none."""
+        """The bearer token that the operation takes, for a sentence; empty if it takes none."""
         if self.kinds:
             article = "an" if self.kinds[0] == "inference" else "a"
             return f"{article} {either(self.kinds)} key"

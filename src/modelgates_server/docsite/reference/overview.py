@@ -89,6 +89,8 @@ def _errors(operations: list[Operation], links: Links) -> Iterator[str]:
     yield (
         "Errors that many operations share come first, then those of one or a few operations. Each "
         "cause links to the whole response, on the page of an operation that can return it. "
+        "The errors that any request can get are in "
+        "[Requests and responses](#requests-and-responses). "
         f"[Errors]({_GUIDES}/errors) explains which requests to retry, and how."
     )
     returned = dict[tuple[int, str], list[Operation]]()
