@@ -1,7 +1,8 @@
 """Sizing: the hold of a call, which is its worst-case cost or what its account and key can pay.
 
 If the client limits the output tokens, the hold covers its whole limit or the call is rejected. If
-it sets no limit, the gateway sends one upstream: what the model allows and the balance affords.
+it sets no limit, the gateway sends one upstream: what the model allows and the available credits
+can pay for.
 """
 
 import msgspec
