@@ -210,6 +210,22 @@ def test_every_operation_and_field_has_a_description(subtests: pytest.Subtests) 
         assert text.startswith("US dollars"), "an amount without a unit"
 
 
+def test_description_of_an_operation_says_which_keys_work(subtests: pytest.Subtests) -> None:
+    sentences = {
+        (): ("Needs no key.", "Requires the metrics token instead of a key"),
+        ("inference",): ("Requires an inference key.",),
+        ("management",): ("Requires a management key.",),
+        ("management", "viewer"): ("Requires a management or viewer key.",),
+        tuple(KeyKind): ("Works with any key",),
+    }
+    for method, path, operation in operations_of(DOCUMENT):
+        # The description of the seed is fixed; the page names its keys next to the samples.
+        if operation["operationId"] != "get-credits":
+            with subtests.test(f"{method} {path}"):
+                expected = sentences[tuple(operation["x-key-kinds"])]
+                assert any(sentence in operation["description"] for sentence in expected)
+
+
 def test_every_amount_names_its_unit(subtests: pytest.Subtests) -> None:
     amounts = {f"#/components/schemas/{name}" for name in ("Dollars", "Rate", "ExactText")}
     for name, schema in SCHEMAS.items():

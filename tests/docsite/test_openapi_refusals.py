@@ -36,15 +36,15 @@ def raw(response: str, name: str) -> bytes:
 
 
 def shortfall(available_pico: int, affordable_tokens: int, held_pico: int = 0) -> Shortfall:
-    return Shortfall(19_500_000_000, available_pico, held_pico, 32_000, affordable_tokens)
+    return Shortfall(9_900_000_000, available_pico, held_pico, 16_000, affordable_tokens)
 
 
 MAX_COST = e.MaxCostExceeded(
-    message("PaymentRequired", "max_cost"), shortfall(10_000_000_000, 16_166)
+    message("PaymentRequired", "max_cost"), shortfall(6_000_000_000, 9_500)
 )
 KEY_LIMIT = e.KeyLimitExceeded(
     "Key limit exceeded (monthly limit).",
-    asked_pico=19_500_000_000,
+    asked_pico=9_900_000_000,
     limit_pico=5_000_000_000_000,
     spent_pico=4_998_700_000_000,
     held_pico=0,
@@ -58,7 +58,7 @@ KEY_LIMIT = e.KeyLimitExceeded(
         (
             "PaymentRequired",
             "fewer_tokens",
-            InsufficientCredits.fewer_tokens(shortfall(16_705_200_000, 27_342)),
+            InsufficientCredits.fewer_tokens(shortfall(6_300_000_000, 10_000)),
         ),
         (
             "PaymentRequired",
@@ -76,7 +76,7 @@ KEY_LIMIT = e.KeyLimitExceeded(
         (
             "PaymentRequired",
             "in_flight",
-            InsufficientCredits.in_flight(shortfall(12_500_000_000, 20_333, 250_000_000_000), 2),
+            InsufficientCredits.in_flight(shortfall(4_500_000_000, 7_000, 250_000_000_000), 2),
         ),
         ("PaymentRequired", "max_cost", MAX_COST),
         ("InferenceForbidden", "key_limit", KEY_LIMIT),

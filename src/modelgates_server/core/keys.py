@@ -310,6 +310,6 @@ def check_limit(kind: KeyKind, limit_pico: int | None, reset: LimitReset | None)
         )
     elif not 0 <= limit_pico <= ENTRY_MAX_PICO:
         raise InvalidAmount(
-            f"`limit` is out of range: {format_pico(limit_pico)} dollars. "
+            f"`limit` is out of range: {format_pico(limit_pico)} US dollars. "
             f"Give an amount from 0 to {format_pico(ENTRY_MAX_PICO)}."
         )

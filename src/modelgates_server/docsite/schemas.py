@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -125,6 +126,11 @@ class _SchemaReader:
         kinds = [array if kind == "array" else kind for kind in _types(whole)]
         shown = either(kinds) or _ANY
         return f"{shown} ({whole['format']})" if "format" in whole else shown
+
+
+def plain_number(number: float) -> str:
+    """A number as the API writes it: without an exponent, which `repr` uses for small numbers."""
+    return f"{Decimal(repr(number)):f}"
 
 
 def either(kinds: Iterable[str]) -> str:

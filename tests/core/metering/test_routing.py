@@ -107,25 +107,30 @@ def test_provider_that_the_request_excludes_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("provider", "name", "setting"),
+    ("provider", "name", "setting", "promise"),
     [
-        ({"zdr": True}, "zdr", "zdr = true"),
-        ({"data_collection": "deny"}, "data_collection", 'data_collection = "deny"'),
+        ({"zdr": True}, "zdr", "zdr = true", "for zero data retention"),
+        (
+            {"data_collection": "deny"},
+            "data_collection",
+            'data_collection = "deny"',
+            "to deny data collection",
+        ),
     ],
 )
 def test_privacy_requirement_is_refused_unless_the_operator_configured_it(
-    provider: dict[str, Any], name: str, setting: str
+    provider: dict[str, Any], name: str, setting: str, promise: str
 ) -> None:
     message = invalid(requesting(**provider))
     assert message.startswith(
-        f"No endpoints found matching your data policy: acme is not configured to honor "
-        f"`provider.{name}`. "
+        f"No endpoints found matching your data policy: acme is not configured {promise}, which "
+        f"`provider.{name}` requires. "
     )
     assert f"`{setting}` in `[providers.acme]`" in message
     promised = offered(endpoint=endpoint(zdr=True, denies_data_collection=True))
     assert route(requesting(**provider), promised).model.id == MODEL
     other = offered(endpoint=endpoint(zdr=name != "zdr", denies_data_collection=name == "zdr"))
-    assert "is not configured to honor" in invalid(requesting(**provider), other)
+    assert f"is not configured {promise}" in invalid(requesting(**provider), other)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +156,7 @@ def test_max_price_covers_the_most_expensive_tier_that_a_prompt_may_reach() -> N
         return calls.request(text_bytes=5000, **preferring(max_price))
 
     message = refused(long(prompt="3.9", completion="7.9"))
-    assert "max_price.prompt` of 3.9 dollars: acme/m1 can cost 4." in message
+    assert "max_price.prompt` of 3.9 US dollars per million tokens: acme/m1 can cost 4." in message
     assert "max_price.completion` of 7.9" in refused(long(prompt="4", completion="7.9"))
     assert route(long(prompt="4", completion="8")).model.id == MODEL
 
@@ -194,7 +199,7 @@ def with_image(**members: Any) -> InferenceRequest:
 def test_max_price_of_an_image_covers_its_tokens() -> None:
     catalog = offered(media_tokens=1000, **READS_IMAGES)
     expensive = with_image(**preferring({"image": "0.0009"}))
-    assert "max_price.image` of 0.0009 dollars: acme/m1 can cost 0.001" in refused(
+    assert "max_price.image` of 0.0009 US dollars per image: acme/m1 can cost 0.001" in refused(
         expensive, catalog
     )
     right = with_image(**preferring({"image": "0.001"}))
@@ -252,7 +257,7 @@ def test_part_is_refused_when_the_model_does_not_read_its_modality(modality: str
     request = with_part("some_part", modality)
     message = invalid(request)
     assert message.startswith(
-        f"No endpoints found that support {modality} input: acme/m1 reads text"
+        f"No endpoints found that support {modality} input: acme/m1 accepts text"
     )
     assert "the request has `some_part`" in message
     assert f'add "{modality}" to the model\'s `input_modalities`' in message
@@ -284,7 +289,7 @@ def test_max_price_covers_cache_writes_when_the_request_has_them() -> None:
     price = calls.flat(input="0.000001", cache_read="0", cache_write_1h="0.000002")
     limit = preferring({"prompt": "1.5"})
     caching = calls.request(asks_for_caches=True, **limit)
-    assert "max_price.prompt` of 1.5 dollars: acme/m1 can cost 2." in refused(
+    assert "max_price.prompt` of 1.5 US dollars per million tokens: acme/m1 can cost 2." in refused(
         caching, offered(price)
     )
     assert route(calls.request(**limit), offered(price)).model.id == MODEL

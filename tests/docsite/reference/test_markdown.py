@@ -52,6 +52,29 @@ def test_sections_have_the_order_of_the_seed() -> None:
     assert re.findall(r"^```(\w+)$", samples, re.MULTILINE) == LEXERS
 
 
+def test_samples_start_with_the_kinds_of_keys_that_work(subtests: pytest.Subtests) -> None:
+    for path, expected in {
+        "credits/get-credits": "Set `MODELGATES_API_KEY` to a management or viewer key.",
+        "inference/create-embeddings": "Set `MODELGATES_API_KEY` to an inference key.",
+        "usage/get-generation": (
+            "Set `MODELGATES_API_KEY` to a management, inference or viewer key."
+        ),
+        "server/get-metrics": "Set `MODELGATES_METRICS_TOKEN` to the metrics token.",
+        "models/list-models": "cURL: ",
+    }.items():
+        with subtests.test(path):
+            markdown = PAGES[f"api/api-reference/{path}"].markdown
+            assert f"## SDK Code Examples\n\n{expected}" in markdown
+
+
+def test_numbers_of_examples_have_no_exponents() -> None:
+    page = PAGES["api/api-reference/inference/create-chat-completion"]
+    assert "cost: 0.0000078\n" in page.markdown
+    assert ">0.0000078<" in page.html
+    for each in OPERATIONS.values():
+        assert not re.search(r"\b\de-0\d", each.markdown + each.html)
+
+
 def test_specification_is_valid_and_has_this_operation_alone(
     subtests: pytest.Subtests,
 ) -> None:

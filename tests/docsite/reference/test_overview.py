@@ -24,9 +24,9 @@ def test_every_operation_is_listed_with_its_keys() -> None:
         keys = line.split("|")[3].strip()
         assert keys in {
             frozenset(KeyKind): {"any"},
-            frozenset(): {"open", "its own token"},
+            frozenset(): {"none needed", "none: metrics token"},
         }.get(frozenset(kinds), {", ".join(kinds)})
-        assert (keys == "its own token") == page.path.endswith("/get-metrics")
+        assert (keys == "none: metrics token") == page.path.endswith("/get-metrics")
 
 
 def test_every_kind_of_key_is_described() -> None:

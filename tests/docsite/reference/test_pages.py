@@ -271,9 +271,14 @@ def test_operations_and_schemas_that_a_text_names_are_links_but_not_to_their_own
     alias = PAGES["get-current-key-alias"]
     assert f'<a href="{base}/api-keys/get-current-key"><code>GET /key</code></a>' in alias.html
     assert f"[`GET /key`]({base}/api-keys/get-current-key)" in alias.markdown
-    linked = f'<a href="{base}/api-keys/create-key"><code>CreateKeyRequest</code></a>'
-    assert linked in PAGES["get-key"].html
-    assert f'href="{base}/api-keys/create-key"' not in PAGES["create-key"].html
+    naming = deepcopy(DOCUMENT)
+    for verb in ("get", "patch"):
+        naming["paths"]["/keys/{hash}"][verb]["description"] = "See `UpdateKeyRequest`."
+    pages = {page.path.rpartition("/")[2]: page.html for page in reference.pages(naming)}
+    linked = f'<a href="{base}/api-keys/update-key"><code>UpdateKeyRequest</code></a>'
+    assert linked in pages["get-key"]
+    assert "<code>UpdateKeyRequest</code>" in pages["update-key"]
+    assert f'href="{base}/api-keys/update-key"' not in pages["update-key"]
     guide = f"{ORIGIN}/docs/guides/overview/auth/management-api-keys"
     assert f'<a href="{guide}">Management key</a>' in PAGES["get-credits"].html
 

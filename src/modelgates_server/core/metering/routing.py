@@ -20,6 +20,13 @@ from modelgates_server.core.pricing.usage import Meter
 _MILLION = 1_000_000
 _EXACT = Context(prec=100, traps=[Inexact])
 
+_PRICE_UNITS = {
+    "prompt": "per million tokens",
+    "completion": "per million tokens",
+    "request": "per call",
+    "image": "per image",
+}
+
 _CACHES = (Meter.CACHE_READ, Meter.CACHE_WRITE, Meter.CACHE_WRITE_1H)
 
 
@@ -90,9 +97,10 @@ def _check_modalities(model: Model, request: InferenceRequest) -> None:
         input_name = f"{modality} input" if modality != OTHER else "this input"
         setting = f'"{modality}"' if modality != OTHER else "its modality"
         raise InvalidInput(
-            f"No endpoints found that support {input_name}: {model.id} reads {', '.join(reads)}, "
-            f"and the request has `{kind:.80}`. Choose another model. If this one reads it, ask "
-            f"the operator to add {setting} to the model's `input_modalities` in modelgates.toml."
+            f"No endpoints found that support {input_name}: {model.id} accepts {', '.join(reads)}, "
+            f"and the request has `{kind:.80}`. Choose another model. If the model accepts "
+            f"{input_name}, ask the operator to add {setting} to the model's `input_modalities` in "
+            "modelgates.toml."
         )
 
 
@@ -109,7 +117,8 @@ def _check_names(model: Model, preferences: Preferences) -> None:
             without = " while `provider.allow_fallbacks` is false" if member == "order" else ""
             raise NoEndpoint(
                 f"No allowed providers are available for the selected model: {served}, and "
-                f"`provider.{member}` does not list it{without}. List it, or choose another model."
+                f"`provider.{member}` does not list it{without}. Add `{endpoint.provider}` to "
+                f"`provider.{member}`, or choose another model."
             )
     for name in preferences.ignore or ():
         # A variant such as deepinfra/turbo may be what the configured name refers to.
@@ -126,21 +135,23 @@ def _slug(name: str) -> str:
 
 
 def _check_privacy(endpoint: Endpoint, preferences: Preferences) -> None:
-    for member, is_required, is_promised, setting in (
-        ("zdr", preferences.zdr, endpoint.zdr, "zdr = true"),
+    for member, is_required, is_promised, setting, promise in (
+        ("zdr", preferences.zdr, endpoint.zdr, "zdr = true", "for zero data retention"),
         (
             "data_collection",
             preferences.data_collection == "deny",
             endpoint.denies_data_collection,
             'data_collection = "deny"',
+            "to deny data collection",
         ),
     ):
         if is_required and not is_promised:
             raise InvalidInput(
                 f"No endpoints found matching your data policy: {endpoint.provider} is not "
-                f"configured to honor `provider.{member}`. Choose another model. If the provider's "
-                f"contract promises it, ask the operator to set `{setting}` in "
-                f"`[providers.{endpoint.provider}]` of modelgates.toml."
+                f"configured {promise}, which `provider.{member}` requires. Choose another model. "
+                f"If the operator's contract with {endpoint.provider} guarantees it, ask the "
+                f"operator to set `{setting}` in `[providers.{endpoint.provider}]` of "
+                "modelgates.toml."
             )
 
 
@@ -154,7 +165,8 @@ def _check_parameters(model: Model, request: InferenceRequest) -> None:
         raise NoEndpoint(
             "No endpoints found that can handle the requested parameters: "
             f"`provider.require_parameters` is true, and {model.id} does not list `{name:.80}` "
-            f"(its parameters: {listed}). Remove one of the two, or choose another model."
+            f"(its parameters: {listed}). Remove `{name:.80}` or `provider.require_parameters`, "
+            "or choose another model."
         )
 
 
@@ -164,8 +176,8 @@ def _check_price(choice: ModelChoice, request: InferenceRequest) -> None:
         if limit is not None and price > limit:
             raise NoEndpoint(
                 f"No endpoints found that satisfy `provider.max_price.{member}` of {plain(limit)} "
-                f"dollars: {choice.model.id} can cost {plain(price)}. Raise the maximum, or choose "
-                "another model."
+                f"US dollars {_PRICE_UNITS[member]}: {choice.model.id} can cost {plain(price)}. "
+                f"Raise `provider.max_price.{member}`, or choose another model."
             )
     if limits.audio is not None and (request.unlike_text & {Meter.INPUT_AUDIO, Meter.OUTPUT_AUDIO}):
         raise InvalidInput(

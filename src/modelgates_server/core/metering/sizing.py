@@ -1,7 +1,8 @@
 """Sizing: the hold of a call, which is its worst-case cost or what its account and key can pay.
 
 If the client limits the output tokens, the hold covers its whole limit or the call is rejected. If
-it sets no limit, the gateway sends one upstream: what the model allows and the balance affords.
+it sets no limit, the gateway sends one upstream: what the model allows and the available credits
+can pay for.
 """
 
 import msgspec
@@ -188,7 +189,7 @@ def _refusal(priced: PricedRequest, tight: _Budget, needed_pico: int, at_ms: int
     if source is None:
         remedy = "Lower `max_tokens`" if shortfall.affordable_tokens else "Shorten the prompt"
         return MaxCostExceeded(
-            f"This request can cost up to {format_pico(needed_pico)} dollars, more than its "
+            f"This request can cost up to {format_pico(needed_pico)} US dollars, more than its "
             f"`X-ModelGates-Max-Cost` of {format_pico(left_pico)}. {remedy}, or raise the header.",
             shortfall,
         )

@@ -13,7 +13,8 @@ import yaml
 from modelgates_server.docsite.model import ORIGIN
 from modelgates_server.docsite.reference.operations import Operation
 from modelgates_server.docsite.samples import Sample
-from modelgates_server.docsite.schemas import Schema, resolved
+from modelgates_server.docsite.samples.request import request_of
+from modelgates_server.docsite.schemas import Schema, plain_number, resolved
 
 SPECIFICATION, SAMPLES = "OpenAPI Specification", "SDK Code Examples"
 
@@ -41,6 +42,9 @@ def twin(
         fenced("yaml", specification),
         f"## {SAMPLES}",
     ]
+    if operation.credential:
+        token = request_of(document, operation.path, operation.method).token
+        parts.append(f"Set `{token}` to {operation.credential}.")
     for sample in samples:
         parts += [f"{sample.label}: {sample.note}", fenced(sample.highlight, sample.code)]
     return "\n\n".join(parts) + "\n"
@@ -140,4 +144,9 @@ def _write_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
+def _write_number(dumper: _Dumper, number: float) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:float", plain_number(number))
+
+
 _Dumper.add_representer(str, _write_text)
+_Dumper.add_representer(float, _write_number)

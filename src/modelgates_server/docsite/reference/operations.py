@@ -1,6 +1,7 @@
 """The operations of the OpenAPI document, as the reference shows them."""
 
 import json
+import re
 from collections.abc import Iterator
 from http import HTTPMethod, HTTPStatus
 from typing import Any
@@ -8,11 +9,19 @@ from typing import Any
 import msgspec
 import yaml
 
-from modelgates_server.docsite.schemas import Schema, Shape, resolved, shape_of
+from modelgates_server.docsite.schemas import (
+    Schema,
+    Shape,
+    either,
+    plain_number,
+    resolved,
+    shape_of,
+)
 
 JSON_TYPE = "application/json"
 
 _VERBS = {verb.lower() for verb in HTTPMethod}
+_EXPONENT = re.compile(r"(?<=[ \[])\d+(?:\.\d+)?e-\d+(?=,?$)", re.MULTILINE)
 _LEXERS = {JSON_TYPE: "json", "application/yaml": "yaml"}
 
 
@@ -104,6 +113,14 @@ class Operation(msgspec.Struct, frozen=True):
     parameters: tuple[Parameter, ...]
     body: Content | None
     answers: tuple[DescribedResponse, ...]
+
+    @property
+    def credential(self) -> str:
+        """The bearer token that the operation takes, for a sentence; empty if it takes none."""
+        if self.kinds:
+            article = "an" if self.kinds[0] == "inference" else "a"
+            return f"{article} {either(self.kinds)} key"
+        return "the metrics token" if self.token else ""
 
     @property
     def errors(self) -> list[DescribedResponse]:
@@ -261,7 +278,8 @@ def _values(content: Schema) -> list[Any]:
 
 def _text(value: Any, media_type: str) -> str:
     if media_type == JSON_TYPE:
-        return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        return _EXPONENT.sub(lambda number: plain_number(float(number[0])), text)
     if isinstance(value, str):
         return value
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)

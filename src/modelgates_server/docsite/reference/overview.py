@@ -49,7 +49,8 @@ def _base(document: Schema) -> Iterator[str]:
 def _authentication(document: Schema, operations: list[Operation]) -> Iterator[str]:
     yield "## Authentication"
     yield (
-        "Send a key as a bearer token. The kind of the key decides which operations it may call. "
+        "Send a key as a bearer token. Each key has one kind, which decides the operations that it "
+        "may call. "
         f"[Authentication and keys]({_KEYS}) shows how to create keys."
     )
     url = next(operation.url for operation in operations if operation.kinds)
@@ -60,7 +61,7 @@ def _authentication(document: Schema, operations: list[Operation]) -> Iterator[s
 
 def _operations(operations: list[Operation], kinds: Iterable[str]) -> Iterator[str]:
     yield "## Operations"
-    yield "An open operation needs no key."
+    yield "The last column names the kinds of keys that may call an operation."
     for tag, of_it in groupby(operations, lambda operation: operation.tag):
         yield f"### {tag.name}"
         yield f"{tag.description}."
@@ -77,18 +78,20 @@ def _operations(operations: list[Operation], kinds: Iterable[str]) -> Iterator[s
 
 def _who(operation: Operation, kinds: Iterable[str]) -> str:
     if operation.token:
-        return "its own token"
+        return "none: metrics token"
     if not operation.kinds:
-        return "open"
+        return "none needed"
     return "any" if set(operation.kinds) == set(kinds) else ", ".join(operation.kinds)
 
 
 def _errors(operations: list[Operation], links: Links) -> Iterator[str]:
     yield "## Errors"
     yield (
-        "First the errors that many operations share, then those that are special to one or a few. "
-        "Each links to its row in the reference of an operation, with the whole response. "
-        f"[Errors]({_GUIDES}/errors) explains which requests to repeat, and how."
+        "Errors that many operations share come first, then those of one or a few operations. Each "
+        "cause links to the whole response, on the page of an operation that can return it. "
+        "The errors that any request can get are in "
+        "[Requests and responses](#requests-and-responses). "
+        f"[Errors]({_GUIDES}/errors) explains which requests to retry, and how."
     )
     returned = dict[tuple[int, str], list[Operation]]()
     for operation in operations:

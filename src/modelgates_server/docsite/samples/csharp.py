@@ -4,8 +4,8 @@ from modelgates_server.docsite.samples.literals import JSON, Quotes
 from modelgates_server.docsite.samples.request import SampleRequest
 
 NOTE = (
-    "Needs RestSharp 107 or newer and C# 11; samples with new RestRequest(Method.GET) and "
-    "IRestResponse are for outdated versions."
+    "Requires RestSharp 107 or newer and C# 11. new RestRequest(Method.GET) and IRestResponse are "
+    "of outdated versions."
 )
 
 _ERROR = '$"{(int)response.StatusCode}: {response.Content ?? response.ErrorMessage}"'

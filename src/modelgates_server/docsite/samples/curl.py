@@ -3,7 +3,7 @@
 from modelgates_server.docsite.samples.literals import JSON
 from modelgates_server.docsite.samples.request import SampleRequest
 
-NOTE = "Needs curl 7.76 or newer; with an error status it prints the response and exits with 22."
+NOTE = "Requires curl 7.76 or newer. For an error status, it prints the response and exits with 22."
 
 
 def code(request: SampleRequest) -> str:

@@ -4,8 +4,8 @@ from modelgates_server.docsite.samples.literals import JSON, Quotes
 from modelgates_server.docsite.samples.request import SampleRequest
 
 NOTE = (
-    "Needs Java 15 and Unirest 4 (com.konghq:unirest-java-core); samples with com.mashape.unirest "
-    "are for its outdated first version."
+    "Requires Java 15 or newer and Unirest 4 (kong.unirest.core), the package "
+    "com.konghq:unirest-java-core. The packages com.mashape.unirest are outdated."
 )
 _BODY = " " * 8
 

@@ -6,7 +6,10 @@ from typing import Any
 from modelgates_server.docsite.samples.literals import Notation, Quotes, json_scalar
 from modelgates_server.docsite.samples.request import SampleRequest
 
-NOTE = "Runs as a module in Node 18 or newer."
+NOTE = (
+    "Runs as a module in Node 18 or newer. Never put an inference or management key into code that "
+    "runs in a browser: every visitor could read it."
+)
 _NAME = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from modelgates_server.docsite.samples.literals import Notation, Quotes, json_scalar
 from modelgates_server.docsite.samples.request import SampleRequest
 
-NOTE = "Needs Guzzle 7 (composer require guzzlehttp/guzzle)."
+NOTE = "Requires Guzzle 7 (composer require guzzlehttp/guzzle)."
 
 
 def code(request: SampleRequest) -> str:

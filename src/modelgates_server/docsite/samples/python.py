@@ -5,7 +5,7 @@ from typing import Any
 from modelgates_server.docsite.samples.literals import Notation, Quotes
 from modelgates_server.docsite.samples.request import SampleRequest
 
-NOTE = "Needs the package requests (pip install requests)."
+NOTE = "Requires the package requests (pip install requests)."
 _WORDS = {True: "True", False: "False", None: "None"}
 
 

@@ -10,7 +10,7 @@ from modelgates_server.docsite.samples.literals import (
 )
 from modelgates_server.docsite.samples.request import SampleRequest
 
-NOTE = "Needs the standard library only."
+NOTE = "Requires only the standard library."
 
 
 def code(request: SampleRequest) -> str:

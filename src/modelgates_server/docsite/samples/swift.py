@@ -4,8 +4,8 @@ from modelgates_server.docsite.samples.literals import JSON, Quotes
 from modelgates_server.docsite.samples.request import SampleRequest
 
 NOTE = (
-    "Needs Swift 5.5 or newer, on Linux 6.0; samples with NSMutableURLRequest and a completion "
-    "handler are outdated."
+    "Requires Swift 5.5 or newer (6.0 on Linux). NSMutableURLRequest with a completion handler is "
+    "outdated."
 )
 _NETWORKING = ["#if canImport(FoundationNetworking)", "import FoundationNetworking", "#endif"]
 

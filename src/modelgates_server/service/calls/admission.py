@@ -158,9 +158,9 @@ class Admission:
         answer = await self._store.answer(first.account_id, first.id)
         if answer is None:
             raise CallEnded(
-                f"The call with this Idempotency-Key has ended as {first.id} and is not made "
-                "again. Plain responses of up to 1 MiB are stored for 24 hours, streams are not. "
-                "Use a new Idempotency-Key for a new call."
+                f"The call with this Idempotency-Key has completed as {first.id} and will not be "
+                "repeated. Plain responses of up to 1 MiB are stored for 24 hours; streams are "
+                "not. Use a new Idempotency-Key for a new call."
             )
         return answer
 
