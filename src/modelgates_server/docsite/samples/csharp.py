@@ -4,8 +4,8 @@ from modelgates_server.docsite.samples.literals import JSON, Quotes
 from modelgates_server.docsite.samples.request import SampleRequest
 
 NOTE = (
-    "Requires RestSharp 107 or newer and C# 11. Code with `new RestRequest(Method.GET)` or "
-    "`IRestResponse` is for older versions of RestSharp."
+    "Requires RestSharp 107 or newer and C# 11. Code that uses RestRequest(Method.GET) or "
+    "IRestResponse is for outdated versions of RestSharp."
 )
 
 _ERROR = '$"{(int)response.StatusCode}: {response.Content ?? response.ErrorMessage}"'
