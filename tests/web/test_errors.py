@@ -126,3 +126,14 @@ def test_error_has_a_header_that_says_whether_to_retry(
 def test_error_has_no_retry_header_when_a_retry_may_or_may_not_help() -> None:
     for error in (e.AccountClosed("m"), e.ProviderUnavailable("m", provider="acme")):
         assert describe(error)[2] == []
+
+
+async def test_negative_max_cost_is_shown_as_the_parsed_amount(api: Api, acme: Customer) -> None:
+    body = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "Hi"}]}
+    headers = {"X-ModelGates-Max-Cost": "\xa0\x85-001.50".encode("latin-1")}
+    answer = await api.call(
+        "POST", "/api/v1/chat/completions", acme.inference, json=body, headers=headers
+    )
+    assert answer.json()["error"]["message"] == (
+        "`X-ModelGates-Max-Cost` must not be negative: -1.5. Give an amount in US dollars."
+    )
