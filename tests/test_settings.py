@@ -38,8 +38,9 @@ def test_unreadable_file_gives_a_one_line_error(
     if content:
         (tmp_path / "secret").write_bytes(content)
     monkeypatch.setenv(f"{NAME}_FILE", str(tmp_path / "secret"))
-    with pytest.raises(InvalidInput, match="The file of a setting cannot be read"):
+    with pytest.raises(InvalidInput, match="The file of a setting cannot be read") as error:
         load_settings()
+    assert "0xff" not in str(error.value)
 
 
 def test_dotenv_that_is_not_text_gives_a_one_line_error(tmp_path: Path) -> None:
@@ -88,12 +89,23 @@ def test_deprecated_name_is_never_suggested_for_a_misspelled_setting(
         ("ALLOW_UNKNOWN_KEY_MEMBERS", "maybe", "must be a valid boolean, not `maybe`"),
         ("LOG_LEVEL", "loud", "must be `debug`, `info`, `warning` or `error`, not `loud`"),
         ("METRICS_TOKEN", "secret", "must have at least 16 characters"),
+        ("PORT", "9" * 5000, "must be a valid integer"),
+        ("PORT", "9" * 21, "must be less than or equal to 65535"),
+        ("PORT", "", "must be a valid integer"),
+        ("PORT", "\udcff", "must be UTF-8 text"),
+        ("LOG_LEVEL", "sk-abc123", "must be `debug`, `info`, `warning` or `error`"),
+        ("LOG_LEVEL", "a`b", "must be `debug`, `info`, `warning` or `error`"),
+        ("LOG_LEVEL", "\x1b[31m", "must be `debug`, `info`, `warning` or `error`"),
+        ("PORT_FILE", "keyfile", "must be a valid integer"),
+        ("MAX_BODY_MB_FILE", "keyfile", "must be a valid integer"),
     ],
 )
 def test_invalid_value_is_repeated_unless_it_may_be_a_secret(
-    name: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch
+    name: str, value: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "keyfile").write_text("key123")
     monkeypatch.setenv(f"MODELGATES_{name}", value)
     with pytest.raises(InvalidInput) as error:
         load_settings()
-    assert str(error.value) == f"`MODELGATES_{name}` {message}. See docs/settings.md."
+    setting = name.removesuffix("_FILE").replace("_MB", "_MIB")
+    assert str(error.value) == f"`MODELGATES_{setting}` {message}. See docs/settings.md."

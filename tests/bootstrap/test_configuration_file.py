@@ -106,3 +106,12 @@ def test_price_of_another_model_in_prices_is_rejected_with_price_from() -> None:
     members = tomllib.loads('provider = "x"\nprices = "openai/gpt-4o"')
     with pytest.raises(InvalidInput, match=r'set `price_from`\. Example: `price_from = "openai'):
         file.read_table("x", members, file.ModelTable)
+
+
+@pytest.mark.parametrize("number", ["0x" + "F" * 5000, "9" * 5000])
+def test_number_with_thousands_of_digits_gives_a_short_error(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "modelgates.toml"
+    path.write_text(f"markup_bp = {number}\n")
+    with pytest.raises(InvalidInput) as error:
+        file.read_file(path)
+    assert len(str(error.value)) < 250

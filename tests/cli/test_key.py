@@ -127,6 +127,7 @@ def test_usage_of_a_key_counts_against_its_limit(console: Console) -> None:
     ("words", "why"),
     [
         (["--kind", "inference", "--limit", "-1"], "The limit must not be negative: -1."),
+        (["--kind", "inference", "--limit", " -001.50\n"], "negative: -1.5. Give zero or more."),
         (["--kind", "inference", "--limit", "1e3"], "'1e3' is not an exact decimal"),
         (["--kind", "inference", "--limit", "nan"], "'nan' is not an exact decimal"),
         (["--kind", "inference", "--limit", "0.0000000000001"], "more than 12 decimal places"),
@@ -136,6 +137,10 @@ def test_usage_of_a_key_counts_against_its_limit(console: Console) -> None:
         (
             ["--kind", "viewer", "--expires-at", "2020-01-01T00:00:00Z"],
             "`expires_at` is in the past: 2020",
+        ),
+        (
+            ["--kind", "viewer", "--expires-at", f"2020-01-01\x1b00:00:00.{'1' * 60_000}Z"],
+            "`expires_at` is in the past: 2020-01-01T00:00:00.111Z. Give",
         ),
         (["--kind", "viewer", "--expires-at", "tomorrow"], "is not an ISO 8601 time"),
         (["--kind", "viewer", "--account", UNKNOWN], "does not exist"),

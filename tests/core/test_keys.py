@@ -18,6 +18,7 @@ from modelgates_server.core.keys import (
     key_hash,
     key_label,
     key_text,
+    without_keys,
 )
 from modelgates_server.core.times import LimitReset
 from tests.support import T0_MS, has_true_checksum, new_account_id, new_key
@@ -30,6 +31,19 @@ CHARACTERS = string.digits + string.ascii_letters
 def test_key_text_of_a_secret_never_changes() -> None:
     # Issued keys must stay valid: a change of this line would lock out every customer.
     assert TEXT == "sk-mg-v1-003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf1HsE7v"
+
+
+@pytest.mark.parametrize(
+    "before", ["", "`", "'", "Bearer ", "/", "=", "_", r"\n", r"\x1b", r"\u00fc"]
+)
+@pytest.mark.parametrize("key", [TEXT, TEXT[:17], "sk-proj-a_b-c0123", "sk-or-v1-" + "0" * 64])
+def test_text_without_keys_has_none(before: str, key: str) -> None:
+    assert without_keys(f"{before}{key}`, {key}.") == f"{before}sk-…`, sk-…."
+
+
+@pytest.mark.parametrize("text", ["sk-mg-v1", "acme/task-specific-model", "desk-assistants-2"])
+def test_text_without_keys_is_unchanged_when_there_is_none(text: str) -> None:
+    assert without_keys(text) == text
 
 
 @given(st.binary(min_size=32, max_size=32))

@@ -1,8 +1,10 @@
 """Internal errors: their details never reach the client, which gets a response it can act on."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,17 @@ from tests.support import error_classes
 from tests.web.harness import Api
 
 CREDITS, KEYS = "/api/v1/credits", "/api/v1/keys"
+CALLS, MCP = "/api/v1/chat/completions", "/api/v1/mcp"
 SECRET = "/var/lib/modelgates/modelgates.db"
+
+
+_CALL = '{{"model":"sandbox/echo","messages":[{{"role":"user","content":"Hi"}}]}}'
+
+
+def _message(method: str, **params: Any) -> str:
+    """A JSON-RPC message as a template with the field `{key}`."""
+    text = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+    return text.replace("{", "{{").replace("}", "}}").replace("{{key}}", "{key}")
 
 
 def fails(error: Exception) -> Callable[..., object]:
@@ -126,3 +138,60 @@ def test_error_has_a_header_that_says_whether_to_retry(
 def test_error_has_no_retry_header_when_a_retry_may_or_may_not_help() -> None:
     for error in (e.AccountClosed("m"), e.ProviderUnavailable("m", provider="acme")):
         assert describe(error)[2] == []
+
+
+async def test_negative_max_cost_is_shown_as_the_parsed_amount(api: Api, acme: Customer) -> None:
+    body = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "Hi"}]}
+    headers = {"X-ModelGates-Max-Cost": "\xa0\x85-001.50".encode("latin-1")}
+    answer = await api.call(
+        "POST", "/api/v1/chat/completions", acme.inference, json=body, headers=headers
+    )
+    assert answer.json()["error"]["message"] == (
+        "`X-ModelGates-Max-Cost` must not be negative: -1.5. Give an amount in US dollars."
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "request_"),
+    [
+        ("GET", f"{KEYS}?offset={{key}}", {}),
+        ("GET", f"{KEYS}?{{key}}=1", {}),
+        ("GET", "/api/v1/generation?id={key}", {}),
+        ("POST", KEYS, {"content": '{{"{key}":1,"name":"x"}}'}),
+        ("POST", KEYS, {"content": '{{"name":"{key}\\u001b"}}'}),
+        ("POST", KEYS, {"content": '{{"name":"x","expires_at":"{key}"}}'}),
+        ("POST", KEYS, {"content": "{{}}", "headers": {"content-type": "{key}"}}),
+        ("POST", CALLS, {"content": '{{"model":"{key}","messages":[]}}'}),
+        ("POST", CALLS, {"content": _CALL, "headers": {"X-ModelGates-Max-Cost": "{key}"}}),
+        ("POST", MCP, {"content": "{{}}", "headers": {"content-type": "text/{key}"}}),
+        ("POST", MCP, {"content": '{{"{key}":1,"{key}":2}}'}),
+        ("POST", MCP, {"content": _message("{key}")}),
+        ("POST", MCP, {"content": _message("tools/call", name="{key}")}),
+        *(
+            ("POST", MCP, {"content": _message("tools/call", name=name, arguments=arguments)})
+            for name, arguments in (
+                ("create_key", {"name": "{key}\x1b"}),
+                ("create_key", {"{key}": 1}),
+                ("create_key", {"name": "x", "limit": "{key}"}),
+                ("get_generation", {"id": "{key}"}),
+            )
+        ),
+    ],
+)
+async def test_key_in_a_wrong_place_is_not_repeated(
+    method: str, path: str, request_: dict[str, Any], api: Api, acme: Customer
+) -> None:
+    key = acme.management
+    headers = {"content-type": "application/json", "accept": "application/json"}
+    headers |= request_.get("headers", {})
+    caller = acme.inference if path == CALLS else key
+    answer = await api.call(
+        method,
+        path.format(key=key),
+        caller,
+        content=request_.get("content", "").format(key=key),
+        headers={name: value.format(key=key) for name, value in headers.items()},
+    )
+    assert key[:20].lower() not in answer.text.lower()
+    if path != MCP:
+        assert answer.status_code >= 400

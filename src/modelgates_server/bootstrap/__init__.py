@@ -41,8 +41,10 @@ _WITH_VALUE = {
     "greater_than_equal",
     "less_than_equal",
 }
-"""The types of error whose message repeats the value: a number or a choice, never a secret."""
-_VALUE_MAX_CHARS = 80
+"""The types of error whose message repeats the value, which should be a number or a choice."""
+_RULES = {"int_parsing_size": "must be a valid integer", "string_unicode": "must be UTF-8 text"}
+"""Texts of our own, by pydantic's type of error."""
+_NO_SECRET = re.compile(r"(?!sk-)[A-Za-z0-9.+-]{1,20}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +87,31 @@ def load_settings(**given: Any) -> Settings:
     except ValidationError as error:
         problems = map(_sentence, error.errors(include_url=False))
         raise InvalidInput(" ".join(problems)) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise InvalidInput(f"The file of a setting cannot be read: {error}.") from error
+    except UnicodeDecodeError:
+        # The error contains a part of the file.
+        raise InvalidInput("The file of a setting cannot be read: it is not UTF-8 text.") from None
 
 
 def _sentence(problem: ErrorDetails) -> str:
     """Returns a message about a setting. It repeats the value only if that cannot be a secret."""
-    name = variable("_".join(str(part) for part in problem["loc"]))
+    setting = "_".join(str(part) for part in problem["loc"])
+    name = variable(setting)
     rule = _REASON.sub("", _SUBJECT.sub("must ", problem["msg"])).replace("'", "`")
     if problem["type"] == "too_short":
         rule = f"must have at least {problem['ctx']['min_length']} characters"
-    if problem["type"] in _WITH_VALUE:
-        rule += f", not `{str(problem['input'])[:_VALUE_MAX_CHARS]}`"
+    rule = _RULES.get(problem["type"], rule)
+    if problem["type"] in _WITH_VALUE and not _has_file(setting):
+        value = str(problem["input"])
+        rule += f", not `{value}`" if _NO_SECRET.fullmatch(value) else ""
     return f"`{name}` {rule}. See docs/settings.md."
+
+
+def _has_file(setting: str) -> bool:
+    """Whether the value may come from a file, which may be the file of a secret."""
+    names = [setting, *(old for old, new in OLD_NAMES.items() if new == setting)]
+    return any(f"{variable(name)}_FILE" in os.environ for name in names)
 
 
 def old_settings() -> dict[str, str]:

@@ -193,6 +193,7 @@ _WITH_VALUE = {
 }
 """The types of error whose message repeats the value: a number, a time or a choice, never a key."""
 _VALUE_MAX_CHARS = 80
+_SHOWN_MAX = 10**_VALUE_MAX_CHARS
 
 _KINDS: dict[type, str] = {
     bool: "true or false",
@@ -222,6 +223,8 @@ def read_file(path: Path) -> FileTable:
         members = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput(f"The file is not valid TOML: {error}.") from None
+    except ValueError:
+        raise InvalidInput("The file has a number with too many digits. Write fewer.") from None
     return read_table("", members, FileTable)
 
 
@@ -292,6 +295,8 @@ def _sentence(path: str, shape: type[Table], problem: ErrorDetails) -> str:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, int) and abs(value) >= _SHOWN_MAX:
+        return f"{value:#x}"[:_VALUE_MAX_CHARS]  # Python rejects its conversion to decimal
     text = value.isoformat() if isinstance(value, datetime) else str(value)
     return (text if text.isprintable() else repr(text))[:_VALUE_MAX_CHARS]
 

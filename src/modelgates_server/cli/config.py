@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from modelgates_server.cli import catalog
-from modelgates_server.cli.output import AsJson, counted, examples, fail, instant, print_json
+from modelgates_server.cli.output import (
+    AsJson,
+    counted,
+    examples,
+    fail,
+    instant,
+    print_json,
+    printable,
+    say,
+)
 from modelgates_server.cli.wiring import now_ms
 from modelgates_server.core.money import format_pico
 from modelgates_server.core.pricing.catalog import Api, Catalog, Model
@@ -53,7 +62,7 @@ def check(
     if as_json:
         print_json(_record(configuration, offered, problems, warnings))
     else:
-        typer.echo("\n".join(problems or _explained(configuration, offered, warnings)))
+        say("\n".join(map(printable, problems or _explained(configuration, offered, warnings))))
     if problems:
         fail(f"{configuration.path} has {counted(len(problems), 'problem')}.")
 

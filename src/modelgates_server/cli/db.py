@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from modelgates_server.cli.output import AsJson, counted, examples, progress, show
+from modelgates_server.cli.output import AsJson, counted, examples, progress, say, show
 from modelgates_server.cli.wiring import database
 
 app = typer.Typer(help="Migrate, inspect and back up the database.", no_args_is_help=True)
@@ -18,9 +18,9 @@ def migrate(as_json: AsJson = False) -> None:
     if as_json:
         show({"applied": applied}, as_json)
     elif applied:
-        typer.echo(f"Applied {counted(len(applied), 'migration')}: {', '.join(map(str, applied))}.")
+        say(f"Applied {counted(len(applied), 'migration')}: {', '.join(map(str, applied))}.")
     else:
-        typer.echo("Nothing to migrate: the schema is up to date.")
+        say("Nothing to migrate: the schema is up to date.")
 
 
 @app.command(epilog=examples("modelgates db status", "modelgates db status --json"))

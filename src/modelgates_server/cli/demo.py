@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import typer
 
 from modelgates_server.cli import wiring
-from modelgates_server.cli.output import examples, note
+from modelgates_server.cli.output import examples, note, say
 from modelgates_server.core.keys import KeyKind, NewKey
 from modelgates_server.core.money import parse_pico
 
@@ -118,7 +118,7 @@ def _tour(url: str, shown: Demo, program: str) -> None:
     except OSError as error:
         note(f"Error: The demo could not call its own server: {error}")
         return
-    typer.echo(
+    say(
         f"""
 ModelGates is running at {url} on a temporary database.
 

@@ -6,7 +6,7 @@ import msgspec
 import typer
 
 from modelgates_server.cli import catalog
-from modelgates_server.cli.output import AsJson, examples, instant, print_json, show, show_all
+from modelgates_server.cli.output import AsJson, examples, instant, print_json, say, show, show_all
 from modelgates_server.cli.wiring import run
 from modelgates_server.core.errors import GenerationNotFound
 from modelgates_server.core.ledger.records import HoldState
@@ -145,7 +145,7 @@ def _attempt_record(attempt: Attempt) -> dict[str, Any]:
 def _print_receipt(generation: Generation, price: Price | None) -> None:
     origin = _without_none(msgspec.structs.asdict(generation.origin))
     show({**_head(generation, price), **origin}, as_json=False)
-    typer.echo(f"\n{_arithmetic(generation)}\n")
+    say(f"\n{_arithmetic(generation)}\n")
     if generation.attempts:
         show_all(
             [_attempt_record(attempt) for attempt in generation.attempts], _ATTEMPT, as_json=False

@@ -147,7 +147,9 @@ def _limit_pico(text: str | None) -> Pico | None:
         return None
     limit_pico = parse_pico(text)
     if limit_pico < 0:
-        raise InvalidAmount(f"The limit must not be negative: {text}. Give zero or more.")
+        raise InvalidAmount(
+            f"The limit must not be negative: {format_pico(limit_pico)}. Give zero or more."
+        )
     return limit_pico
 
 

@@ -14,7 +14,9 @@ from modelgates_server.cli.output import (
     instant,
     note,
     print_json,
+    printable,
     progress,
+    say,
     text_output,
 )
 from modelgates_server.cli.wiring import run
@@ -56,11 +58,11 @@ def verify(as_json: AsJson = False) -> None:
         print_json(_result_record(result))
     else:
         for finding in result.findings:
-            typer.echo(_sentence(finding))
+            say(printable(_sentence(finding)))
     if result.findings:
         fail(_verdict(result.findings))
     if not as_json:
-        typer.echo(
+        say(
             f"Ledger verified: {counted(result.accounts, 'account')}, "
             f"{counted(result.entries, 'entry')}, {counted(result.holds, 'hold')}, "
             f"{counted(result.generations, 'generation')}."
@@ -79,10 +81,10 @@ def entries(account: AccountId, as_json: AsJson = False) -> None:
             with text_output(_STANDARD_OUTPUT) as write:
                 await export_jsonl(gateway.store, write, owner.id)
             return
-        typer.echo(_HEAD)
+        say(_HEAD)
         async with gateway.store.account_snapshot(owner.id) as snapshot:
             async for page in snapshot.entries():
-                typer.echo("\n".join(_line(entry) for entry in page))
+                say("\n".join(printable(_line(entry)) for entry in page))
 
     run(print_entries)
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from modelgates_server.core.errors import InvalidInput
+from modelgates_server.core.keys import without_keys
 from modelgates_server.core.times import format_instant
 
 Record = Mapping[str, Any]
@@ -73,9 +74,23 @@ def text_output(file: str) -> Iterator[Callable[[str], object]]:
             raise
 
 
+def printable(text: str) -> str:
+    """Returns text with escapes for characters that terminals act on or that reorder others."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def say(text: str) -> None:
+    """Prints text for people. Values in it must not contain line breaks."""
+    typer.echo(_lines(text))
+
+
 def note(text: str) -> None:
     """Prints a message for people on standard error: scripts read standard output."""
-    typer.echo(text, err=True)
+    typer.echo(_lines(text), err=True)
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def counted(count: int, noun: str) -> str:
@@ -87,7 +102,7 @@ def counted(count: int, noun: str) -> str:
 
 def fail(reason: str) -> NoReturn:
     """Ends the command with exit code 1 and a one-line reason."""
-    note(f"Error: {reason}")
+    note(f"Error: {printable(without_keys(reason))}")
     sys.exit(1)
 
 
@@ -104,7 +119,7 @@ def confirm(question: str, yes: bool) -> None:
         raise InvalidInput(
             "This cannot be undone and needs a confirmation. Without a terminal, pass --yes."
         )
-    typer.echo(f"{question} [y/N] ", nl=False, err=True)
+    typer.echo(f"{printable(question)} [y/N] ", nl=False, err=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise InvalidInput("Not confirmed. Nothing was changed.")
 
@@ -131,7 +146,7 @@ def _title(name: str) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "-" if value is None else str(value)
+    return "-" if value is None else printable(str(value))
 
 
 def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

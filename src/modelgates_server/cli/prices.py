@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from modelgates_server.cli import catalog
-from modelgates_server.cli.output import AsJson, examples, print_json, show_all
+from modelgates_server.cli.output import AsJson, examples, print_json, say, show_all
 from modelgates_server.cli.wiring import run
 from modelgates_server.core.errors import ModelNotFound
 from modelgates_server.core.pricing.catalog import Model
@@ -88,7 +88,7 @@ def _print_table(model: Model, prices: list[Price], now_id: str | None) -> None:
     stated = {meter for _, tier in tiers for meter in tier.rates}
     meters = [meter for meter in Meter if meter in stated]
     named = any(tier.service_tier for _, tier in tiers)
-    typer.echo(
+    say(
         f"Model {model.id}: {model.endpoint.upstream_model} at {model.endpoint.provider}, markup "
         f"{catalog.percent(model.markup_bp)}.\nRates are US dollars per million tokens, or per "
         "request, before the markup.\n"

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from modelgates_server.cli import wiring
-from modelgates_server.cli.output import examples
+from modelgates_server.cli.output import examples, say
 
 app = typer.Typer(help="Run test models that need no network.", no_args_is_help=True)
 
@@ -21,4 +21,4 @@ def serve(
 
     The models are echo, lorem, chaos and embed. The base URL for clients ends in /v1.
     """
-    wiring.serve_sandbox(host, port, lambda url: typer.echo(f"The sandbox listens on {url}"))
+    wiring.serve_sandbox(host, port, lambda url: say(f"The sandbox listens on {url}"))

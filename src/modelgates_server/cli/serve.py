@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from modelgates_server.cli import wiring
-from modelgates_server.cli.output import examples
+from modelgates_server.cli.output import examples, say
 
 app = typer.Typer()
 
@@ -35,7 +35,7 @@ def serve(
     Each option overrides its setting: --host overrides MODELGATES_HOST, and so on.
     """
     wiring.serve(
-        lambda url: typer.echo(f"ModelGates listens on {url}"),
+        lambda url: say(f"ModelGates listens on {url}"),
         host=host,
         port=port,
         workers=workers,

@@ -34,6 +34,11 @@ SECRET_BYTES = 32
 _SECRET_CHARS = 43
 KEY_TEXT_CHARS = len(PREFIX) + _SECRET_CHARS + CHECKSUM_CHARS
 _SHAPE = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{KEY_TEXT_CHARS - len(PREFIX)}}}", re.ASCII)
+_KEY_LIKE = re.compile(
+    # Not in the middle of a word, such as `task-specific`, but after an escape, such as `\n`.
+    r"(?:(?<![A-Za-z0-9])|(?<=\\[a-z])|(?<=\\x[0-9a-f]{2})|(?<=\\u[0-9a-f]{4}))"
+    r"sk-[A-Za-z0-9_-]{8,}"
+)
 KEY_HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -93,6 +98,14 @@ def key_text(secret: bytes) -> str:
 def is_key_shaped(text: str) -> bool:
     """Whether the text has the form of a key. It need not be one that was issued."""
     return _SHAPE.fullmatch(text) is not None
+
+
+def without_keys(text: str) -> str:
+    """Returns a message without the keys in it, those of other gateways and providers included.
+
+    People paste keys in wrong places, and a message that repeats a value may end up in a log.
+    """
+    return _KEY_LIKE.sub("sk-…", text)
 
 
 def key_hash(text: str) -> str:

@@ -35,7 +35,7 @@ from modelgates_server.core.keys import (
     key_text,
 )
 from modelgates_server.core.ledger.commands import TEXT_MAX_CHARS, check_text
-from modelgates_server.core.times import MS_PER_DAY, parse_instant
+from modelgates_server.core.times import MS_PER_DAY, format_instant, parse_instant
 from modelgates_server.service.ports import (
     AuthenticatedKey,
     Clock,
@@ -154,8 +154,10 @@ def _check_new(new: NewKey, now_ms: int) -> int | None:
         return None
     expires_at_ms = parse_instant(new.expires_at)
     if expires_at_ms <= now_ms:
+        # The parsed time: the text may contain 60,000 digits or control characters.
+        shown = format_instant(expires_at_ms).replace(".000Z", "Z")
         raise InvalidInput(
-            f"`expires_at` is in the past: {new.expires_at}. Give a future time, or leave it out "
+            f"`expires_at` is in the past: {shown}. Give a future time, or leave it out "
             "for a key that never expires."
         )
     return expires_at_ms

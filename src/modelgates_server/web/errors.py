@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from modelgates_server.core.errors import GatewayError, StoreUnavailable
+from modelgates_server.core.keys import without_keys
 from modelgates_server.web.head import Headers
 
 T = TypeVar("T")
@@ -84,10 +85,10 @@ def describe(error: Exception) -> tuple[int, str, Headers]:
     `web.error_responses` adds the machine-readable metadata.
     """
     if isinstance(error, HttpError):
-        return error.status, str(error), error.headers
+        return error.status, without_keys(str(error)), error.headers
     if not isinstance(error, GatewayError):
         return 500, INTERNAL, []
-    message = str(error)
+    message = without_keys(str(error))
     if isinstance(error, StoreUnavailable):
         message = "Service temporarily unavailable"  # its own text names files: only for the log
     return status_of(type(error)), message, _headers(error)

@@ -152,7 +152,8 @@ def _max_cost(context: RequestContext) -> Pico | None:
     max_cost_pico = parse_pico(text)
     if max_cost_pico < 0:
         raise InvalidInput(
-            f"`X-ModelGates-Max-Cost` must not be negative: {text}. Give an amount in US dollars."
+            f"`X-ModelGates-Max-Cost` must not be negative: {format_pico(max_cost_pico)}. "
+            "Give an amount in US dollars."
         )
     return max_cost_pico
 

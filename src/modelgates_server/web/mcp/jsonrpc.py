@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from modelgates_server.core.keys import without_keys
 from modelgates_server.web.members import quoted
 from modelgates_server.web.response import JSON, HttpResponse
 
@@ -44,7 +45,7 @@ class Overloaded(JsonRpcError):
 
 
 def _error(status: int, code: int, message: str, id_: Id) -> HttpResponse:
-    body = {"jsonrpc": "2.0", "id": id_, "error": {"code": code, "message": message}}
+    body = {"jsonrpc": "2.0", "id": id_, "error": {"code": code, "message": without_keys(message)}}
     return HttpResponse(status, msgspec.json.encode(body), [JSON])
 
 

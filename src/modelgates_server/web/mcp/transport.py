@@ -14,6 +14,7 @@ from mcp_types import INTERNAL_ERROR, CallToolResult, TextContent
 from pydantic import ValidationError
 from starlette.requests import Request
 
+from modelgates_server.core.keys import without_keys
 from modelgates_server.web.errors import INTERNAL
 from modelgates_server.web.members import quoted
 from modelgates_server.web.request import RequestContext
@@ -82,6 +83,7 @@ def context_of(context: Context) -> RequestContext:
 
 def text_result(text: str, *, is_error: bool = False) -> CallToolResult:
     """The result of a tool as text."""
+    text = without_keys(text) if is_error else text
     return CallToolResult(content=[TextContent(text=text)], is_error=is_error)
 
 
@@ -91,10 +93,14 @@ def unknown_tool(name: str) -> str:
 
 
 async def _contain(ctx: Context, call_next: CallNext) -> HandlerResult:
-    """Log unexpected errors, and hide their details from the client."""
+    """Log unexpected errors, and hide their details and all keys from the client."""
     try:
         return await call_next(ctx)
-    except (MCPError, ValidationError):
+    except MCPError as error:
+        # The library's errors have the name of an unknown method as their data.
+        data = without_keys(error.data) if isinstance(error.data, str) else error.data
+        raise MCPError(error.code, without_keys(error.message), data) from None
+    except ValidationError:
         raise
     except Exception:
         request_id = context_of(ctx).head.text_id
