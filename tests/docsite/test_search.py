@@ -125,6 +125,7 @@ def test_identifier_is_split_only_when_it_occurs_nowhere() -> None:
 API = "api/api-reference"
 AUTH = "guides/overview/auth"
 COMMON_QUERIES = {
+    "credits": "guides/credits/credits-usage-and-holds",
     "remaining credits": f"{API}/credits/get-credits",
     "total_credits": f"{API}/credits/get-credits",
     "how to create a key with a limit in javascript": f"{API}/api-keys/create-key",

@@ -168,7 +168,8 @@ async def test_commands_are_copied_without_prompt_and_output(
     allowed = ["clipboard-read", "clipboard-write"]
     async with visit(browser, server.url, permissions=allowed) as visitor:
         page = await visitor.open("/docs/reference/cli")
-        shown = page.locator(".code", has=page.locator(".gp")).first
+        with_output = page.locator(".code", has=page.locator(".go"))
+        shown = with_output.filter(has=page.locator(".gp")).first
         lines = (await shown.locator("pre").inner_text()).splitlines()
         await shown.hover()
         await shown.get_by_role("button", name="Copy").click()

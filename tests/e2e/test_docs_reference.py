@@ -134,10 +134,10 @@ async def test_fields_inside_fields_unfold_without_javascript(
         await expect(rows.filter(has_text="messages").first).to_contain_text("required")
         await expect(rows.filter(has_text="role")).to_have_count(1)
         tool = page.locator("li", has=page.locator(".member", has_text="tools")).last
-        await expect(tool.get_by_text("JSON Schema of its arguments")).to_be_hidden()
+        await expect(tool.get_by_text("JSON Schema of the arguments")).to_be_hidden()
         await tool.locator("summary").first.click()
         await tool.locator("summary").last.click()
-        await expect(tool.get_by_text("JSON Schema of its arguments")).to_be_visible()
+        await expect(tool.get_by_text("JSON Schema of the arguments")).to_be_visible()
         await expect(page.get_by_role("region", name="cURL", exact=True)).to_be_visible()
 
 
@@ -167,7 +167,7 @@ async def test_on_paper_everything_is_unfolded_in_one_column(
         for part in (
             page.locator("#error-402-in_flight .remedy"),
             page.locator(".panel .shown pre").last,
-            page.get_by_text("JSON Schema of its arguments"),
+            page.get_by_text("JSON Schema of the arguments"),
         ):
             assert (await box(part))["bottom"] > (await box(part))["top"]
             await expect(part).to_be_visible()

@@ -89,6 +89,15 @@ async def test_key_is_sent_and_stored_nowhere(
         await expect(key).to_have_value("")
 
 
+@pytest.mark.parametrize("fragment", ["%", "%E0%A4%A", "no-such-row"])
+async def test_form_is_shown_when_the_fragment_of_the_url_names_nothing(
+    browser: Browser, server: RunningServer, fragment: str
+) -> None:
+    async with visit(browser, server.url) as visitor:
+        page = await visitor.open(f"{CREDITS}#{fragment}")
+        await expect(page.locator("form.tryit")).to_be_visible()
+
+
 async def test_header_of_the_form_changes_the_response(
     browser: Browser, server: RunningServer, acme: Customer
 ) -> None:

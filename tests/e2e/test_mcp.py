@@ -170,7 +170,7 @@ async def test_mcp_server_works_behind_a_path_prefix(tmp_path: Path) -> None:
 
 async def check_addresses(client: Client, url: str) -> None:
     """All addresses start with `url`, and the client can read them."""
-    results = text_of(await client.call_tool("searchDocs", {"query": "credits"}))
+    results = text_of(await client.call_tool("searchDocs", {"query": "remaining credits"}))
     addresses = [result.splitlines()[1] for result in results.split("\n\n")]
     assert addresses[0] == f"{url}/docs/{CREDITS}"
     assert all(address.startswith(f"{url}/docs") for address in addresses)

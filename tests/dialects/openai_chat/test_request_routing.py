@@ -41,7 +41,10 @@ def caching(text: str) -> InferenceRequest:
 )
 def test_max_price_covers_cache_writes_when_a_part_requests_them(name: str) -> None:
     request = caching(f'{{"type":"text","text":"hi",{name}{{"type":"ephemeral"}}}}')
-    assert "max_price.prompt` of 1.5 dollars: acme/m1 can cost 2." in rejection(request)
+    assert (
+        "max_price.prompt` of 1.5 US dollars per million tokens: acme/m1 can cost 2."
+        in rejection(request)
+    )
 
 
 def test_max_price_covers_cache_writes_when_tools_or_the_request_request_them() -> None:

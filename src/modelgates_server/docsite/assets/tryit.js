@@ -5,7 +5,8 @@
 
 (() => {
   const open = () => {
-    const row = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    // `:target` and not the hash, which may be malformed.
+    const row = document.querySelector(":target");
     if (!(row instanceof HTMLDetailsElement) || row.open) return;
     row.open = true;
     row.scrollIntoView();

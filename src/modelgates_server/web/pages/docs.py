@@ -91,9 +91,9 @@ class DocsApi:
         self._cache = ResponseCache()
 
     async def lead(self, context: RequestContext) -> HttpResponse:
-        """GET /: browsers go on to the documentation, and programs find nothing, as elsewhere."""
+        """GET /: redirects browsers to the documentation; programs get a 404."""
         if not wants_html(context):
-            raise HttpError(404, "Resource not found")
+            raise HttpError(404, "Resource not found", [(b"vary", b"accept")])
         # The path alone: a proxy may not say under which name and scheme the reader came.
         location = f"{urlsplit(self.base(context)).path}/{DOCS}"
         return HttpResponse(307, b"", [(b"location", location.encode()), (b"vary", b"accept")])
