@@ -24,9 +24,9 @@ def test_every_operation_is_listed_with_its_keys() -> None:
         keys = line.split("|")[3].strip()
         assert keys in {
             frozenset(KeyKind): {"any"},
-            frozenset(): {"none needed", "none: metrics token"},
+            frozenset(): {"none needed", "no API key, but the metrics token"},
         }.get(frozenset(kinds), {", ".join(kinds)})
-        assert (keys == "none: metrics token") == page.path.endswith("/get-metrics")
+        assert (keys == "no API key, but the metrics token") == page.path.endswith("/get-metrics")
 
 
 def test_every_kind_of_key_is_described() -> None:

@@ -78,7 +78,7 @@ def _operations(operations: list[Operation], kinds: Iterable[str]) -> Iterator[s
 
 def _who(operation: Operation, kinds: Iterable[str]) -> str:
     if operation.token:
-        return "none: metrics token"
+        return "no API key, but the metrics token"
     if not operation.kinds:
         return "none needed"
     return "any" if set(operation.kinds) == set(kinds) else ", ".join(operation.kinds)
@@ -88,7 +88,7 @@ def _errors(operations: list[Operation], links: Links) -> Iterator[str]:
     yield "## Errors"
     yield (
         "Errors that many operations share come first, then those of one or a few operations. Each "
-        "cause links to the whole response, on the page of an operation that can return it. "
+        "cause links to an example of the full error response. "
         "The errors that any request can get are in "
         "[Requests and responses](#requests-and-responses). "
         f"[Errors]({_GUIDES}/errors) explains which requests to retry, and how."
