@@ -1,9 +1,11 @@
-"""One server for all tests that need a running one and do not stop it."""
+"""One server, and one browser per module, for all tests that do not stop them."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from playwright.async_api import Browser
 
+from tests.e2e.browser import opened_browser
 from tests.server import Customer, RunningServer, open_customer_now, running_server
 
 
@@ -17,3 +19,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 def customer(server: RunningServer) -> Customer:
     """An account with 100 dollars and a key of each kind."""
     return open_customer_now(server.database_path)
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with opened_browser() as opened:
+        yield opened

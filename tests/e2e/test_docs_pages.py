@@ -1,7 +1,6 @@
 """The documentation in a real browser, as people read it."""
 
 import subprocess
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, expect
 
 from tests.deadlines import DEADLINE_S, http_request
-from tests.e2e.browser import VIEWS, opened_browser, visit
+from tests.e2e.browser import VIEWS, visit
 from tests.e2e.test_mcp import reverse_proxy
 from tests.server import MODELGATES, RunningServer, running_server
 
@@ -34,12 +33,6 @@ PAGES = {
     "/docs/nowhere": 404,
 }
 """At least one of each kind: every template, tables, forms with and without a body."""
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with opened_browser() as opened:
-        yield opened
 
 
 def test_head_has_the_headers_of_get_and_no_body(server: RunningServer) -> None:

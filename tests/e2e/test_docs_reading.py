@@ -1,14 +1,13 @@
 """The comforts of the documentation in a real browser: theme, phone, paper, search, front page."""
 
 import re
-from collections.abc import AsyncIterator
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
 from tests.deadlines import DEADLINE_MS
-from tests.e2e.browser import VIEWS, opened_browser, visit
+from tests.e2e.browser import VIEWS, visit
 from tests.server import RunningServer
 
 CREDITS = "/docs/api/api-reference/credits/get-credits"
@@ -18,12 +17,6 @@ DARK, LIGHT = "rgb(14, 19, 18)", "rgb(255, 255, 255)"
 GROUND = "getComputedStyle(document.body).backgroundColor"
 WIDTHS = (1440, 1200, 768, 390)
 WIDER = "document.documentElement.scrollWidth - innerWidth"
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with opened_browser() as opened:
-        yield opened
 
 
 async def test_theme_that_was_chosen_is_kept_and_system_gives_it_back(

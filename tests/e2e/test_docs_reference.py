@@ -1,12 +1,10 @@
 """The API reference in a real browser: its columns, rows and errors, on wide and narrow screens."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Locator, Page, expect
 
-from tests.e2e.browser import DESKTOP, PHONE, VIEWS, opened_browser, visit
+from tests.e2e.browser import DESKTOP, PHONE, VIEWS, visit
 from tests.server import RunningServer
 
 REFERENCE = "/docs/api/api-reference"
@@ -19,12 +17,6 @@ OVERVIEW = f"{REFERENCE}/overview"
 OPERATIONS = (CHAT, CREDITS, CREATE_KEY, MODELS, HEALTH)
 WIDTHS = (390, 768, 1200, 1920)
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with opened_browser() as opened:
-        yield opened
 
 
 async def box(element: Locator) -> dict[str, float]:

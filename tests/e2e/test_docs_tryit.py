@@ -1,13 +1,13 @@
 """The form "Try it" of the reference, in a real browser against the real server."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.e2e.browser import VIEWS, Visit, opened_browser, visit
+from tests.e2e.browser import VIEWS, Visit, visit
 from tests.server import Customer, RunningServer, open_customer, running_server
 
 REFERENCE = "/docs/api/api-reference"
@@ -24,12 +24,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("server")
     with running_server(folder, MODELGATES_DRAIN_S="0") as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with opened_browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
