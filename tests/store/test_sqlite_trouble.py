@@ -237,6 +237,21 @@ async def test_file_that_is_moved_back_is_written_again(sqlite_path: Path) -> No
     await store.close()
 
 
+async def test_ping_succeeds_when_writing_works_again_though_nothing_was_written(
+    sqlite_path: Path, other: Connection
+) -> None:
+    account_id = await fill(sqlite_path)
+    store = open_store(sqlite_path)
+    other.execute("begin immediate")
+    with pytest.raises(StoreUnavailable):
+        await store.execute(grant(account_id, 1, "while locked"))
+    with pytest.raises(StoreUnavailable):
+        await store.ping()
+    other.execute("rollback")
+    await store.ping()
+    await store.close()
+
+
 async def test_full_disk_is_reported_and_loses_no_acknowledged_change(
     sqlite_path: Path,
 ) -> None:

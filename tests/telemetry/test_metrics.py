@@ -1,13 +1,19 @@
+import re
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from modelgates_server.core.metering.generations import Attempt
+from modelgates_server.core.metering.repairs import Repair, Repairs
 from modelgates_server.service.ports import Store
 from modelgates_server.telemetry.metrics import Metrics
 from tests.gateway import METRICS_TOKEN
 from tests.server import Customer
 from tests.support import T0_MS, ManualClock, open_generation, voided_generation
 from tests.web.harness import Api
+
+ROOT = Path(__file__).parents[2]
 
 NOT_FOUND = '{"error":{"message":"Resource not found","code":404}}'
 
@@ -62,3 +68,21 @@ async def test_failed_attempt_is_counted_by_its_error_code(
     exposition = (await metrics.exposition()).decode()
     labels = f'endpoint="{call.endpoint_id}",error="{code}"'
     assert f"modelgates_upstream_errors_total{{{labels}}} 1.0" in exposition
+
+
+async def test_repairs_are_counted_by_provider(store: Store, clock: ManualClock) -> None:
+    metrics = Metrics(store, clock)
+    metrics.count_repairs("acme", Repairs({Repair.DATA_SKIPPED: 2, Repair.END_MISSING: 1}))
+    exposition = (await metrics.exposition()).decode()
+    for repair, count in (("data_skipped", 2), ("end_missing", 1)):
+        labels = f'provider="acme",repair="{repair}"'
+        assert f"modelgates_provider_repairs_total{{{labels}}} {count}.0" in exposition
+
+
+def test_documentation_lists_every_repair() -> None:
+    configuration = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    section = configuration.partition("\n## Repaired responses\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [
+        "repair",
+        *(repair.value for repair in Repair),
+    ]

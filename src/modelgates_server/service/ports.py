@@ -11,6 +11,7 @@ from modelgates_server.core.keys import IssuedKey, Key, KeyChange, KeyCreationRe
 from modelgates_server.core.ledger.commands import Attachment, Command, CommandResult
 from modelgates_server.core.ledger.records import Account, Entry, Hold
 from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer
+from modelgates_server.core.metering.repairs import Repairs
 from modelgates_server.core.pricing.prices import Price
 
 Clock = Callable[[], int]
@@ -267,6 +268,9 @@ class Observer(Protocol):
 
     def ended(self, generation: Generation, capture_lag_ms: int) -> None:
         """A call was settled `capture_lag_ms` after its provider had finished."""
+
+    def repaired(self, provider: str, repairs: Repairs) -> None:
+        """A response deviated from its API, and the gateway repaired it."""
 
     def capture_after_expiry(self, generation: Generation) -> None:
         """A capture came after its hold was resolved: the usage is a loss for the platform."""

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Attempt, Generation, uncharged_service_tier
+from modelgates_server.core.metering.repairs import Repairs
 from modelgates_server.core.money import PICOS_PER_DOLLAR
 from modelgates_server.service.ports import Clock, Ledger, OpenHolds
 
@@ -63,11 +64,11 @@ class Metrics:
         self._ledger = ledger
         self._clock = clock
         self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "modelgates_http_requests",
+        self._requests = self._counter(
+            "http_requests",
             "HTTP requests answered, by operation and status.",
-            ["operation", "status"],
-            registry=self._registry,
+            "operation",
+            "status",
         )
         self._generations = self._counter(
             "generations", "Calls ended, by model and state.", "model", "state"
@@ -90,6 +91,12 @@ class Metrics:
         self._upstream_errors = self._counter(
             "upstream_errors", "Failed attempts, by error code.", "endpoint", "error"
         )
+        self._repairs = self._counter(
+            "provider_repairs",
+            "Deviations in providers' responses that were repaired or passed over.",
+            "provider",
+            "repair",
+        )
         self._captures_after_expiry = self._counter(
             "late_captures",
             "Captures that arrived after their hold was resolved; not charged.",
@@ -98,6 +105,11 @@ class Metrics:
         self._spooled = self._counter(
             "spooled_captures", "Ends of calls that had to wait for the database.", "endpoint"
         )
+        self._open_histograms()
+        # `labels()` takes a lock and builds strings, so the hot path caches its results.
+        self._children: dict[tuple[Counter | Histogram, str, str], Counter | Histogram] = {}
+
+    def _open_histograms(self) -> None:
         self._capture_lag = self._histogram(
             "capture_lag_seconds",
             "Time from the end of a response to its committed capture.",
@@ -113,8 +125,6 @@ class Metrics:
             "Time from the request to the end of the provider's response.",
             "endpoint",
         )
-        # `labels()` takes a lock and builds strings, so the hot path caches its results.
-        self._children: dict[tuple[Counter | Histogram, str, str], Counter | Histogram] = {}
 
     def count_request(self, operation: str, status: int) -> None:
         """Count one response."""
@@ -144,6 +154,11 @@ class Metrics:
             self._count(self._service_tier_unpriced, 1, endpoint, named)
         for warning in generation.usage_warnings:
             self._count(self._usage_warnings, 1, endpoint, warning.value)
+
+    def count_repairs(self, provider: str, repairs: Repairs) -> None:
+        """Count the deviations that were repaired in one call."""
+        for repair, count in repairs.items():
+            self._count(self._repairs, count, provider, repair.value)
 
     def count_capture_after_expiry(self, generation: Generation) -> None:
         """Count a capture that arrived after its hold was resolved."""

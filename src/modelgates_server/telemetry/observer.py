@@ -10,6 +10,7 @@ from modelgates_server.core.metering.generations import (
     UsageWarning,
     uncharged_service_tier,
 )
+from modelgates_server.core.metering.repairs import Repairs
 from modelgates_server.core.money import format_pico
 from modelgates_server.telemetry.logs import write_line
 from modelgates_server.telemetry.metrics import Metrics
@@ -52,6 +53,10 @@ class CallObserver:
                 served=generation.service_tier,
                 cost=format_pico(generation.cost_pico),
             )
+
+    def repaired(self, provider: str, repairs: Repairs) -> None:
+        """See `Observer.repaired`."""
+        self._metrics.count_repairs(provider, repairs)
 
     def capture_after_expiry(self, generation: Generation) -> None:
         """See `Observer.capture_after_expiry`."""

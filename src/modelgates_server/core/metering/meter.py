@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from modelgates_server.core.metering.repairs import Repair, Repairs
 from modelgates_server.core.money import Pico
 from modelgates_server.core.pricing.usage import UsageReading
 
@@ -57,7 +58,8 @@ class ResponseMeter(msgspec.Struct, kw_only=True):
     `choices` are the choices that have begun, and `endings` describes those that have ended.
     `text_bytes_at_usage` is the amount of text that the newest usage report covers. `service_tier`
     is the provider's word for the tier that served the call. `error` is the provider's error, in
-    the form in which it was sent; None if there is none.
+    the form in which it was sent; None if there is none. `repairs` counts the deviations that were
+    repaired.
     """
 
     upstream_id: str | None = None
@@ -68,6 +70,11 @@ class ResponseMeter(msgspec.Struct, kw_only=True):
     output: Output = msgspec.field(default_factory=Output)
     text_bytes_at_usage: int = 0
     error: Any = None
+    repairs: Repairs = msgspec.field(default_factory=Repairs)
+
+    def repaired(self, repair: Repair) -> None:
+        """Count a deviation that was repaired or passed over."""
+        self.repairs[repair] += 1
 
     def reading(self) -> UsageReading:
         """Returns the usage that the provider reported."""

@@ -9,6 +9,7 @@ import msgspec
 
 from modelgates_server.core.errors import GatewayError, ProviderError
 from modelgates_server.core.metering.generations import Attempt, Generation
+from modelgates_server.core.metering.repairs import Repairs
 from modelgates_server.core.metering.settlement import checkpoint, settle
 from modelgates_server.core.pricing.service_tiers import service_tier_to_send
 from modelgates_server.dialects.dialect import ResponseAdapter
@@ -43,6 +44,7 @@ class RunningAttempt:
         self._started_at_ms: int | None = None
         self._first_byte_at_ms: int | None = None
         self._is_drain_stopped = False
+        self._discarded_repairs = Repairs()
 
     async def open(self) -> None:
         """Send the request and check the response headers; raises the provider's error."""
@@ -135,8 +137,14 @@ class RunningAttempt:
     def discard(self) -> None:
         """Drop everything received: the client gets none of it, and is not charged for it."""
         self.unread = iter(())
+        self._discarded_repairs += self.response.meter.repairs
         self.response = _adapter(self._call)
         self.close()
+
+    @property
+    def repairs(self) -> Repairs:
+        """The deviations that were repaired so far, in discarded responses too."""
+        return self._discarded_repairs + self.response.meter.repairs
 
     def stop_draining(self) -> None:
         """Stop reading a response that no client waits for; the part that was read is charged."""

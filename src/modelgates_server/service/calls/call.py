@@ -49,6 +49,7 @@ class Call:
         client_has_left: Callable[[], bool],
         registry: CallRegistry,
         settling: Settling,
+        observer: Observer,
         clock: Clock,
     ) -> None:
         self.generation = admitted.generation
@@ -57,6 +58,7 @@ class Call:
         self._relay: StreamRelay | None = None
         self._registry = registry
         self._settling = settling
+        self._observer = observer
         self._clock = clock
         self._is_settled = False
 
@@ -157,6 +159,8 @@ class Call:
     async def _commit_end(self, ended: Generation, answer: StoredAnswer | None = None) -> None:
         """Commit or spool the end; until then, the call counts as running."""
         self._is_settled = True
+        if repairs := self._attempt.repairs:
+            self._observer.repaired(ended.provider, repairs)
         try:
             await self._settling.commit_end(PendingSettlement(ended, answer))
         finally:
@@ -184,6 +188,7 @@ class CallService:
     ) -> None:
         self.settling = Settling(store, spool, observer, clock)
         self.registry = CallRegistry(self.settling, Holds(store, clock), observer, clock, timeouts)
+        self._observer = observer
         self._admission = Admission(served, store, clock, random_bytes, timeouts.hold_ttl_s)
         self._clock = clock
 
@@ -204,7 +209,9 @@ class CallService:
         admitted = await self._admission.admit(caller, request)
         if isinstance(admitted, StoredAnswer):
             return admitted
-        call = Call(admitted, client_has_left, self.registry, self.settling, self._clock)
+        call = Call(
+            admitted, client_has_left, self.registry, self.settling, self._observer, self._clock
+        )
         self.registry.add(call)
         return call
 

@@ -228,7 +228,7 @@ class SqliteStore:
             raise StoreUnavailable(moved(self._path))
         with explained(self._path):
             check_version(self._reader)
-        self._writer.check()
+        await self._writer.check()
 
     async def close(self) -> None:
         """See `Store.close`."""

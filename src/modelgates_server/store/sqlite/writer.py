@@ -33,7 +33,7 @@ from modelgates_server.store.sqlite.connection import (
 )
 from modelgates_server.store.sqlite.rows import CachedRows
 from modelgates_server.store.sqlite.save import save
-from modelgates_server.store.sqlite.schema import check_version
+from modelgates_server.store.sqlite.schema import check_version, version_of
 
 T = TypeVar("T")
 
@@ -100,10 +100,10 @@ class Writer:
             self._busy = asyncio.get_running_loop().create_task(self._run())
             self._busy.add_done_callback(self._go_on)
 
-    def check(self) -> None:
-        """Raise `StoreUnavailable` if the last batch could not be saved."""
+    async def check(self) -> None:
+        """Raise `StoreUnavailable` if the last batch could not be saved, and still cannot be."""
         if self._trouble is not None:
-            raise StoreUnavailable(str(self._trouble))
+            await self.submit(_write_nothing_new)
 
     async def close(self) -> None:
         """Finish all accepted changes, then release the file."""
@@ -289,6 +289,11 @@ def _resolve(batch: Sequence[_Job], results: Sequence[Any]) -> None:
             job.future.set_exception(result)
         else:
             job.future.set_result(result)
+
+
+def _write_nothing_new(connection: Connection) -> None:
+    """Write the schema version again: a commit that changed nothing would not reach the disk."""
+    connection.execute(f"pragma user_version = {version_of(connection)}")
 
 
 def _do(work: WriteFunction, connection: Connection) -> Any:
