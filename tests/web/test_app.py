@@ -24,7 +24,6 @@ UNKNOWN = [
     "//api/v1/credits",
     "/api/v2/credits",
     "/api/v1/keys/x/y",
-    "/v1/credits",
     "/docs.html",
     "/docsx",
     "/.well-known",

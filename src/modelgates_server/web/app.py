@@ -83,7 +83,9 @@ class App:
     ) -> tuple[str, HttpResponse | StreamedResponse]:
         route_id = _NO_ROUTE
         try:
-            methods, scope["path_params"] = self._table.find(scope["path"])
+            methods, scope["path_params"] = self._table.find(
+                scope["path"], scope.get("raw_path", b"")
+            )
             if scope["method"] == "OPTIONS":
                 return route_id, _preflight(methods, scope["headers"])
             route = _choose(methods, scope["method"])
