@@ -30,6 +30,7 @@ DOUBLY_ENCODED = [
     "/api/v1/models/%252e%252e/credits",
 ]
 
+
 @pytest.mark.parametrize("path", [*ENCODED_SLASHES, *DOUBLY_ENCODED])
 async def test_disguised_path_is_not_served(path: str, api: Api, acme: Customer) -> None:
     for headers in ({}, {"Authorization": f"Bearer {acme.management}"}):
