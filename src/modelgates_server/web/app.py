@@ -119,7 +119,7 @@ class App:
             return None
 
     async def _admit(self, context: RequestContext, route: Route) -> None:
-        context.token = context.head.bearer_token()
+        context.token = context.head.key()
         context.known_caller = caller = await self._keys.identify(context.token)
         if caller.kind not in route.kinds:
             raise NotPermitted(_not_permitted(route, caller.kind))
@@ -188,7 +188,7 @@ def _allowed(methods: Methods) -> bytes:
 
 def _preflight(methods: Methods, headers: Headers) -> HttpResponse:
     """CORS: allow the headers the browser asks for; a bare `*` would not cover Authorization."""
-    requested_headers = b"authorization, content-type"
+    requested_headers = b"authorization, x-api-key, api-key, content-type"
     for name, value in headers:
         if name == b"access-control-request-headers" and value:
             requested_headers = value

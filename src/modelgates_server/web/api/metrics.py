@@ -17,7 +17,7 @@ class MetricsApi:
 
     async def show(self, context: RequestContext) -> HttpResponse:
         """GET /metrics."""
-        given = (context.head.authorization or b"").removeprefix(b"Bearer ")
+        given = context.head.bearer_token()
         if not self._token or not hmac.compare_digest(given, self._token.encode()):
             raise UnknownPath
         content_type = (b"content-type", EXPOSITION_TYPE.encode())

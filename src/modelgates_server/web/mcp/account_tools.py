@@ -260,7 +260,7 @@ class _AccountToolHandlers:
             "headers": [
                 JSON,
                 (b"host", context.headers.get(b"host", b"")),
-                (b"authorization", context.head.authorization or b""),
+                (b"authorization", b"Bearer " + context.token.encode("latin-1")),
                 (b"x-request-id", context.head.request_id),
                 (b"x-modelgates-metadata", b"enabled"),
                 *repeated,

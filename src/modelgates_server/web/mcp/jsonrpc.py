@@ -60,8 +60,8 @@ def check_headers(headers: dict[bytes, bytes]) -> None:
         actual = f", not {quoted(media_type.decode('latin-1'))}" if media_type else ""
         message = f"`Content-Type` must be `application/json`{actual}."
         raise JsonRpcError(415, INVALID_REQUEST, message)
-    if message := unread_encoding(headers.items()):
-        error = JsonRpcError(415, INVALID_REQUEST, message)
+    if unread := unread_encoding(headers.items()):
+        error = JsonRpcError(415, INVALID_REQUEST, unread)
         error.response.headers.append(UNENCODED)
         raise error
     accepted = headers.get(b"accept", b"*/*").lower().split(b",")
