@@ -1,4 +1,4 @@
-"""Hints about texts that are not keys: each names what is wrong, and repeats no part of the text."""
+"""Hints about texts that are not keys: each names what is wrong and repeats no part of the text."""
 
 import pytest
 
@@ -18,8 +18,8 @@ WRONG_LAST = "0" if KEY[-1] != "0" else "1"
         (f"'{KEY}'", "The key is in quotes or brackets."),
         (f"<{KEY}>", "The key is in quotes or brackets."),
         (f'{KEY}"', "The key is in quotes or brackets."),
-        (f"Bearer {KEY}", "`Bearer` is there twice."),
-        (f"bearer:{KEY}", "`Bearer` is there twice."),
+        (f"Bearer {KEY}", "The key begins with `Bearer`."),
+        (f"bearer:{KEY}", "The key begins with `Bearer`."),
         (f"{KEY} x", "The key contains white space."),
         (f"{KEY[:20]}\t{KEY[20:]}", "The key contains white space."),
         (KEY[:-1], "The key is cut off: 1 of its 58 characters are missing."),

@@ -46,7 +46,7 @@ async def test_key_is_read_from_each_header(
         [("Authorization", "Basic dXNlcg==")],
     ],
 )
-async def test_bearer_token_wins_over_texts_that_are_no_keys(
+async def test_bearer_token_wins_over_other_texts(
     others: list[tuple[str, str]], api: Api, acme: Customer
 ) -> None:
     bearer = ("Authorization", f"Bearer {acme.viewer}")
@@ -128,7 +128,7 @@ async def test_request_without_a_key_gets_no_hint(headers: list[tuple[str, str]]
         (("Authorization", "Bearer"), "The header for the key has no key."),
         (("api-key", ""), "The header for the key has no key."),
         (("Authorization", "Bearer sk-or-v1-0123456789abcdef"), "This is a key of OpenRouter."),
-        (("x-api-key", "Bearer {}"), "`Bearer` is there twice."),
+        (("x-api-key", "Bearer {}"), "The key begins with `Bearer`."),
         (("Authorization", 'Bearer "{}"'), "The key is in quotes or brackets."),
         (("Authorization", "Bearer YOUR_API_KEY"), "The key is a placeholder."),
     ],

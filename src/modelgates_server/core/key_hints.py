@@ -1,6 +1,7 @@
-"""What is wrong with a text that was sent as a key, as far as the text alone shows it.
+"""Hints about a text that was sent as a key and has not the form of one.
 
-A hint depends on nothing stored, so it tells a guesser nothing, and it repeats nothing of the text.
+A hint depends on nothing that is stored, so it shows nothing to someone who guesses, and it repeats
+no part of the text.
 """
 
 import re
@@ -37,7 +38,7 @@ _OTHERS = {
 
 
 def key_hint(text: str) -> str | None:
-    """What is wrong with the text of a key, and what to do; None if its form is right."""
+    """Returns what is wrong with a text and what to do; None if it has the form of a key."""
     if is_key_shaped(text):
         body, sent = text[:-CHECKSUM_CHARS], text[-CHECKSUM_CHARS:]
         return None if checksum(body) == sent else f"The checksum of the key is wrong. {_COPY}"
@@ -64,7 +65,9 @@ def _quoted(text: str) -> str | None:
 
 def _twice(text: str) -> str | None:
     if text.lower().startswith("bearer"):
-        return "`Bearer` is there twice. Give the client the key alone; it adds `Bearer` itself."
+        return (
+            "The key begins with `Bearer`. Give the client the key alone; it adds `Bearer` itself."
+        )
     return None
 
 

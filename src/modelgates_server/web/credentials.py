@@ -1,7 +1,7 @@
 """Finds the key of a request: `Authorization: Bearer` wins over `x-api-key` over `api-key`.
 
-Clients of Anthropic's API send the second, clients of Azure's the third. A header that is there
-but has no key does not hide one in another header.
+Clients of Anthropic's API send the second, clients of Azure's the third. A header
+without a key does not hide one in another header.
 """
 
 from collections.abc import Iterable
@@ -38,7 +38,7 @@ def _check_alike(given: list[tuple[bytes, str]]) -> None:
             "`x-api-key` or `api-key`."
         )
     if len({text for name, text in given if name == given[0][0]}) > 1:
-        raise MissingKey("A header for the key is there twice, with two values. Send it once.")
+        raise MissingKey("One header for the key has two different values. Send it once.")
 
 
 def _text_in(name: bytes, raw: bytes) -> str:
@@ -49,7 +49,7 @@ def _text_in(name: bytes, raw: bytes) -> str:
 
 
 def _hint(headers: list[tuple[bytes, bytes]]) -> str | None:
-    """What is wrong with headers that have no key; None if there are none."""
+    """Returns what is wrong with headers that have no key; None without such headers."""
     if not headers:
         return None
     value = headers[0][1].strip().lower()

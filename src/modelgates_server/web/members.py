@@ -72,6 +72,23 @@ def check_query(query: QueryParams, known: Iterable[str] = ()) -> None:
         seen.add(name)
 
 
+def check_filters(query: QueryParams, known: Iterable[str], unavailable: Iterable[str]) -> None:
+    """Raise `InvalidInput` for a filter that would have no effect, and for a duplicate.
+
+    These are the `unavailable` parameters, and those that resemble a known one. Others are ignored:
+    clients of many kinds read such a list, and add parameters that filter nothing.
+    """
+    names = tuple(known)
+    for name in query:
+        if name in unavailable:
+            raise InvalidInput(
+                f"The query parameter {quoted(name)} is not supported. Leave it out, and choose "
+                f"from the models in the response. Supported: {', '.join(names)}."
+            )
+    resembling = [name for name in query if name in names or _did_you_mean(name, names, {})]
+    check_query(QueryParams([each for each in query.multi_items() if each[0] in resembling]), names)
+
+
 def folded(name: str) -> str:
     """A name without case, separators, accents and compatibility forms.
 

@@ -88,7 +88,7 @@ class UnknownPaths:
 
 
 def _without_bases(path: str) -> str:
-    """What follows the base URL in a path, as far as base URLs are known."""
+    """The part of a path below the base URL, as far as base URLs are known."""
     segments = [each for each in path.split("/") if each]
     while segments and segments[0] in _BASES | _BASES_WITH_NAME:
         del segments[: 2 if segments[0] in _BASES_WITH_NAME else 1]

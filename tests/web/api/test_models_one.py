@@ -74,3 +74,31 @@ async def test_coinbase_is_gone_without_a_key(api: Api) -> None:
         "The Coinbase APIs used by this endpoint have been deprecated, so the Coinbase Commerce "
         "credits API has been removed. Use the web credits purchase flow instead."
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sandbox/ecko", "Did you mean `sandbox/echo`?"),
+        ("echo", "Did you mean `sandbox/echo`?"),
+        ("sandbox/echo:nitro", "Use `sandbox/echo`."),
+        ("openrouter/auto", "This server does not choose models."),
+        ("acme/unknown", ""),
+    ],
+)
+async def test_call_of_an_unknown_model_gets_what_to_use_instead(
+    name: str, expected: str, api: Api, acme: Customer
+) -> None:
+    body = {"model": name, "messages": [{"role": "user", "content": "hi"}]}
+    answer = await api.call("POST", "/api/v1/chat/completions", acme.inference, json=body)
+    assert answer.status_code == 400
+    message = answer.json()["error"]["message"]
+    assert message.startswith(f"{name} is not a valid model ID")
+    assert expected in message
+    assert "sandbox/embed" not in message, "it cannot be called at this path"
+
+
+async def test_look_up_of_an_unknown_model_suggests_the_nearest(api: Api) -> None:
+    answer = await api.call("GET", "/api/v1/models/sandbox/ecko")
+    message = answer.json()["error"]["message"]
+    assert message.startswith("Model not found. Did you mean `sandbox/echo`")

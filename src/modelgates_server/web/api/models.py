@@ -14,6 +14,7 @@ from starlette.datastructures import QueryParams
 
 from modelgates_server.core.errors import InvalidInput, ModelNotFound, PriceNotFound
 from modelgates_server.core.pricing.catalog import Api, Catalog, Model
+from modelgates_server.core.pricing.model_names import did_you_mean
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.service.ports import Clock
@@ -24,7 +25,7 @@ from modelgates_server.web.api.model_responses import (
     provider_description,
 )
 from modelgates_server.web.body import query_integer
-from modelgates_server.web.members import quoted
+from modelgates_server.web.members import check_filters, quoted
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
 
@@ -42,6 +43,21 @@ class PricedModel(NamedTuple):
 
 
 PricedModels = list[PricedModel]
+
+_FILTERS = (
+    *("q", "category", "supported_parameters", "input_modalities", "output_modalities"),
+    *("sort", "offset", "limit"),
+)
+_UNAVAILABLE = frozenset(
+    (
+        *("context", "min_price", "max_price", "min_output_price", "max_output_price", "arch"),
+        *("model_authors", "providers", "distillable", "zdr", "region", "use_rss"),
+        *("min_age_days", "max_age_days", "min_intelligence_index", "max_intelligence_index"),
+        *("min_coding_index", "max_coding_index", "min_agentic_index", "max_agentic_index"),
+        *("min_tool_success_rate", "max_tool_success_rate"),
+    )
+)
+"""OpenRouter's other filters. Without them, the list would have models that the client excluded."""
 
 
 def _average_price(priced: PricedModel) -> Decimal:
@@ -124,7 +140,11 @@ class ModelsApi:
         model = self._catalog.models.get(model_id)
         priced = model and self._priced_model(model, None)
         if not priced:
-            raise ModelNotFound("Model not found. `GET /api/v1/models` lists the models.")
+            question = did_you_mean(model_id, self._catalog.callable_ids(self._clock()))
+            raise ModelNotFound(
+                f"Model not found. {question and f'{question} '}"
+                "`GET /api/v1/models` lists the models."
+            )
         return priced
 
     def _list(
@@ -195,8 +215,10 @@ def _filter(query: QueryParams, api: Api | None) -> Callable[[Model], bool]:
 
     A model must have any of the output modalities (text, if the query names none), accept all of
     the input modalities and parameters, and have the text in its id or name. Models have no
-    category here, so a query for a category matches none.
+    category here, so a query for a category matches none. Raises `InvalidInput` for a filter that
+    does not exist here.
     """
+    check_filters(query, _FILTERS, _UNAVAILABLE)
     text = query.get("q", "").casefold()
     parameters = _words(query, "supported_parameters")
     inputs = _words(query, "input_modalities")
