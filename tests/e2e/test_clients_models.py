@@ -22,7 +22,7 @@ def bare(server: RunningServer) -> RunningServer:
     return _Address(**vars(replace(server)))
 
 
-@pytest.mark.parametrize("folder", ["", "openrouter-0.11.46"])
+@pytest.mark.parametrize("folder", ["", "openai-1.109.1", "openrouter-0.11.46"])
 def test_python_clients_look_models_up(
     folder: str, server: RunningServer, customer: Customer
 ) -> None:

@@ -43,7 +43,6 @@ async def test_key_is_read_from_each_header(
         [("x-api-key", "dummy")],
         [("x-api-key", "sk-ant-abcdefgh"), ("api-key", "not-needed")],
         [("x-api-key", "")],
-        [("Authorization", "Basic dXNlcg==")],
     ],
 )
 async def test_bearer_token_wins_over_other_texts(
@@ -105,6 +104,18 @@ async def test_two_different_keys_are_a_400_on_every_route_with_a_key(
             }
         }
     assert (await get(api, *headers, path="/api/v1/models")).status_code == 200
+
+
+@pytest.mark.parametrize("other", ["Basic dXNlcg==", "Bearer x", "Bearer", ""])
+async def test_header_with_two_values_counts_as_missing(
+    other: str, api: Api, acme: Customer
+) -> None:
+    values = [("Authorization", f"Bearer {acme.viewer}"), ("Authorization", other)]
+    for headers in (values, values[::-1]):
+        answer = await get(api, *headers)
+        assert answer.status_code == 401
+        hint = answer.json()["error"]["metadata"]["remedy_hint"]
+        assert hint == "The header for the key is sent twice, with two values. Send it once."
 
 
 async def test_tool_call_is_made_with_the_key_of_any_header(api: Api, acme: Customer) -> None:

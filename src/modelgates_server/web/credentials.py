@@ -23,22 +23,24 @@ def key_of(credentials: Iterable[tuple[bytes, bytes]]) -> str:
     other one.
     """
     ordered = sorted(credentials, key=lambda header: _PRECEDENCE.index(header[0]))
-    given = [(name, text) for name, value in ordered if (text := _text_in(name, value))]
+    texts = [(name, _text_in(name, value)) for name, value in ordered]
+    given = [each for each in texts if each[1]]
     if not given:
         raise MissingKey(_hint(ordered))
-    if len(given) > 1:
-        _check_alike(given)
-    return given[0][1]
+    name, key = given[0]
+    if len(texts) > 1:
+        _check_alike([text for _, text in texts], [text for each, text in texts if each == name])
+    return key
 
 
-def _check_alike(given: list[tuple[bytes, str]]) -> None:
-    if len({text for _, text in given if is_key_shaped(text)}) > 1:
+def _check_alike(texts: list[str], of_one_header: list[str]) -> None:
+    if len({text for text in texts if is_key_shaped(text)}) > 1:
         raise InvalidInput(
             "The request has two different keys. Send one of them, as `Authorization: Bearer`, "
             "`x-api-key` or `api-key`."
         )
-    if len({text for name, text in given if name == given[0][0]}) > 1:
-        raise MissingKey("One header for the key has two different values. Send it once.")
+    if len(set(of_one_header)) > 1:
+        raise MissingKey("The header for the key is sent twice, with two values. Send it once.")
 
 
 def _text_in(name: bytes, raw: bytes) -> str:
