@@ -72,3 +72,11 @@ async def test_model_lists_ignore_parameters_that_filter_nothing(
     for query in ("api-version=2024-10-21", "_=1700000000", "beta=true&beta=true", "x"):
         answer = await api.call("GET", f"/api/v1{path}?{query}", acme.inference)
         assert (answer.status_code, answer.content) == (200, plain.content)
+
+
+async def test_model_list_with_too_many_parameters_is_rejected(api: Api) -> None:
+    many = "&".join(f"x{number}=1" for number in range(51))
+    answer = await api.call("GET", f"/api/v1/models?{many}")
+    assert answer.status_code == 400
+    message = answer.json()["error"]["message"]
+    assert message == "The request has more than 50 query parameters. Send fewer."

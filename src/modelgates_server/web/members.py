@@ -27,6 +27,9 @@ class Opposite(str):
 
 
 _SHOWN_CHARS = 64
+_FILTERS_MAX = 50
+"""The most parameters of a list that ignores unknown ones: each is compared with all known ones."""
+
 _ALIKE = 0.6
 
 
@@ -79,6 +82,10 @@ def check_filters(query: QueryParams, known: Iterable[str], unavailable: Iterabl
     clients of many kinds read such a list, and add parameters that filter nothing.
     """
     names = tuple(known)
+    if len(query.multi_items()) > _FILTERS_MAX:
+        raise InvalidInput(
+            f"The request has more than {_FILTERS_MAX} query parameters. Send fewer."
+        )
     for name in query:
         if name in unavailable:
             raise InvalidInput(
