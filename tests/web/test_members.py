@@ -69,7 +69,7 @@ async def test_model_lists_ignore_parameters_that_filter_nothing(
     path: str, api: Api, acme: Customer
 ) -> None:
     plain = await api.call("GET", f"/api/v1{path}", acme.inference)
-    for query in ("api-version=2024-10-21", "_=1700000000", "beta=true&beta=true", "x"):
+    for query in ("api-version=2024-10-21", "_=1700000000", "beta=true&beta=true", "source=app"):
         answer = await api.call("GET", f"/api/v1{path}?{query}", acme.inference)
         assert (answer.status_code, answer.content) == (200, plain.content)
 

@@ -31,6 +31,7 @@ _FILTERS_MAX = 50
 """The most parameters of a list that ignores unknown ones: each is compared with all known ones."""
 
 _ALIKE = 0.6
+_MISSPELLED = 0.8
 
 
 class _Object(tuple[tuple[str, object], ...]):
@@ -92,8 +93,13 @@ def check_filters(query: QueryParams, known: Iterable[str], unavailable: Iterabl
                 f"The query parameter {quoted(name)} is not supported. Leave it out, and choose "
                 f"from the models in the response. Supported: {', '.join(names)}."
             )
-    resembling = [name for name in query if name in names or _did_you_mean(name, names, {})]
-    check_query(QueryParams([each for each in query.multi_items() if each[0] in resembling]), names)
+    alike = {folded(name) for name in names}
+    meant = [
+        each
+        for each in query.multi_items()
+        if get_close_matches(folded(each[0][:_SHOWN_CHARS]), alike, n=1, cutoff=_MISSPELLED)
+    ]
+    check_query(QueryParams(meant), names)
 
 
 def folded(name: str) -> str:
