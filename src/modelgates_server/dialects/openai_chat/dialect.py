@@ -77,6 +77,7 @@ class OpenAiChat:
             model,
             text_max_bytes=text_max_bytes,
             media_max_bytes=media_max_bytes,
+            asks_for_usage=request.asks_for_usage,
         )
 
     def provider_error(

@@ -170,6 +170,7 @@ def _request(api: Api, body: bytes, known: _Known, members: JsonObject) -> Infer
         members.pop("stream", None)  # embeddings are not streamed
     stream = bool(known.stream) and has_output
     options = _stream_options(members)
+    asks_for_usage = bytes(options.get("include_usage", _NULL)) == b"true"
     if stream:
         # Without the usage chunk a stream could only be estimated, so it is always requested.
         options["include_usage"] = msgspec.Raw(b"true")
@@ -202,6 +203,7 @@ def _request(api: Api, body: bytes, known: _Known, members: JsonObject) -> Infer
         service_tier=known.service_tier,
         user=known.user,
         session_id=known.session_id,
+        asks_for_usage=asks_for_usage,
         wire=members,
     )
 
