@@ -77,6 +77,7 @@ class OpenAiChat:
             model,
             text_max_bytes=text_max_bytes,
             media_max_bytes=media_max_bytes,
+            choices=request.choices,
         )
 
     def provider_error(

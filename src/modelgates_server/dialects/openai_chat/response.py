@@ -18,8 +18,6 @@ from modelgates_server.core.pricing.usage import OUTPUTS, Usage
 from modelgates_server.dialects.json_object import JsonObject
 from modelgates_server.dialects.openai_chat.finish_reasons import is_an_end, known_finish_reason
 
-DONE = b"[DONE]"
-
 _NULL = msgspec.Raw(b"null")
 
 _NEVER_NULL = ("system_fingerprint", "error")
