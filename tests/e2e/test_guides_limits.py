@@ -10,7 +10,7 @@ from modelgates_server.core.money import ENTRY_MAX_PICO, PLACES, Pico, format_pi
 from modelgates_server.core.pricing.prices import RATE_PLACES_MAX
 from modelgates_server.dialects.json_object import NAMES_MAX
 from modelgates_server.providers.http import ProviderSettings
-from modelgates_server.service.calls.attempt import ANSWER_MAX_BYTES
+from modelgates_server.service.calls.body import ANSWER_MAX_BYTES
 from modelgates_server.service.calls.call import STORED_ANSWER_MAX_BYTES
 from modelgates_server.service.calls.settling import ANSWER_KEPT_MS
 from modelgates_server.settings import Settings

@@ -1,20 +1,33 @@
 """Tells a JSON body from server-sent events by its first bytes; headers are often wrong."""
 
+from enum import Enum
+
 _MARK_AND_SPACE = b"\xef\xbb\xbf \t\r\n"
-_EVENT_FIELDS = (b"data", b":", b"event:", b"id:", b"retry:")
+_EVENT_FIELDS = (b"data:", b":", b"event:", b"id:", b"retry:")
+_HEAD_BYTES = 64 * 1024
+"""A body may begin with so much white space: some servers send it while a client waits."""
 
 
-def begins_as_json(head: bytes) -> bool | None:
-    """Whether a body starts as a JSON object or list; None while that is unknown."""
-    first = without_start(head)[:1]
-    return first in (b"{", b"[") if first else None
+class BodyForm(Enum):
+    """What a body looks like."""
+
+    JSON = "json"
+    EVENTS = "events"
+    OTHER = "other"
 
 
-def begins_as_events(head: bytes) -> bool:
-    """Whether a body starts as server-sent events."""
-    return without_start(head).startswith(_EVENT_FIELDS)
+def body_form(head: bytes) -> BodyForm | None:
+    """The form of a body that begins so; None while that is unknown."""
+    text = without_start(head[:_HEAD_BYTES])
+    if text.startswith((b"{", b"[")):
+        return BodyForm.JSON
+    if text.startswith(_EVENT_FIELDS):
+        return BodyForm.EVENTS
+    if any(field.startswith(text) for field in _EVENT_FIELDS) and len(head) < _HEAD_BYTES:
+        return None
+    return BodyForm.OTHER
 
 
-def without_start(head: bytes) -> bytes:
+def without_start(body: bytes) -> bytes:
     """The body without a byte order mark, and without white space before it."""
-    return head.lstrip(_MARK_AND_SPACE)
+    return body.lstrip(_MARK_AND_SPACE)

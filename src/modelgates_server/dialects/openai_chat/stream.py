@@ -10,7 +10,7 @@ from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.meter import FinishReason, InvalidAnswer
 from modelgates_server.core.metering.repairs import Repair
 from modelgates_server.core.pricing.catalog import Api, Model
-from modelgates_server.dialects.body_form import begins_as_events, begins_as_json, without_start
+from modelgates_server.dialects.body_form import BodyForm, body_form, without_start
 from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.dialects.json_object import JsonObject
 from modelgates_server.dialects.openai_chat.accumulate import Accumulator
@@ -28,7 +28,6 @@ from modelgates_server.dialects.openai_chat.response import (
 from modelgates_server.dialects.openai_chat.to_chunks import to_chunks
 from modelgates_server.dialects.sse import DONE, EVENT_MAX_BYTES, SseReader
 
-_SPACE_MAX_BYTES = 64 * 1024
 _END = b"data: %b\n\ndata: [DONE]\n\n"
 
 
@@ -67,7 +66,7 @@ class OpenAiChatResponse:
 
     def read_answer(self, payload: bytes, *, is_cut: bool = False) -> ProviderError | None:
         """See `ResponseAdapter`."""
-        if begins_as_events(payload):
+        if body_form(payload) is BodyForm.EVENTS:
             self.meter.repaired(Repair.FORM_CHANGED)
             self._read_events(payload, is_cut=is_cut)
         else:
@@ -171,12 +170,12 @@ class OpenAiChatResponse:
 
     def _begin(self, head: bytes) -> bytes:
         """Find out what form the body has; returns the bytes to read, none while it is unknown."""
-        is_json = begins_as_json(head)
-        if is_json is None and len(head) <= _SPACE_MAX_BYTES:
+        form = body_form(head)
+        if form is None:
             self._head = head
             return b""
         self._head = None
-        if is_json:
+        if form is BodyForm.JSON:
             self._json = bytearray()
         else:
             self.meter.halves = HalfJoiner()
@@ -185,7 +184,7 @@ class OpenAiChatResponse:
     def _finish_json(self, payload: bytes) -> Iterator[bytes]:
         """The chunks of a plain response, or of one chunk in each line."""
         lines = payload.splitlines()
-        if len(lines) > 1 and all(map(begins_as_json, filter(None, lines))):
+        if len(lines) > 1 and all(body_form(line) is BodyForm.JSON for line in lines if line):
             self.meter.repaired(Repair.FORM_CHANGED)
             self.meter.halves = HalfJoiner()
             yield from self._chunks(lines)

@@ -12,6 +12,7 @@ from modelgates_server.core.metering.generations import Attempt, Generation
 from modelgates_server.core.metering.repairs import Repair, Repairs
 from modelgates_server.core.metering.settlement import checkpoint, settle
 from modelgates_server.core.pricing.service_tiers import service_tier_to_send
+from modelgates_server.dialects.body_form import BodyForm, body_form
 from modelgates_server.dialects.dialect import ResponseAdapter
 from modelgates_server.dialects.known import DIALECTS
 from modelgates_server.service.calls.admission import AdmittedCall
@@ -72,21 +73,26 @@ class RunningAttempt:
         self._body = Body(endpoint.provider, reply.chunks())
         if reply.status != _OK:
             self.response.meter.repaired(Repair.STATUS_IGNORED)
+        if reply.is_compressed:
+            self.response.meter.repaired(Repair.DECOMPRESSED)
         if request.stream and not reply.is_stream:
             await self._open_unnamed()
 
     async def _open_unnamed(self) -> None:
-        """Begin a response that is not called a stream: read it whole unless it is one anyway."""
-        if await self._opened.begins_as_json():
-            await self.read_answer()
-        else:
+        """Begin a response that is not called a stream: read it whole, unless it is one anyway."""
+        if await self._opened.form() is BodyForm.EVENTS:
             self.response.meter.repaired(Repair.CONTENT_TYPE_IGNORED)
+        else:
+            await self.read_answer()
 
     async def read_answer(self) -> ProviderError | None:
         """Read a whole plain response; see `ResponseAdapter.read_answer`."""
         body, meter = self._opened, self.response.meter
         payload = await body.rest()
         self.note_first_byte()
+        assert self._reply is not None
+        if (body_form(payload) is BodyForm.EVENTS) != self._reply.is_stream:
+            meter.repaired(Repair.CONTENT_TYPE_IGNORED)
         try:
             failure = self.response.read_answer(payload, is_cut=body.broken is not None)
         except ProviderError:
@@ -102,8 +108,9 @@ class RunningAttempt:
         return self._opened.chunks()
 
     def note_first_byte(self) -> None:
-        """Record that the first bytes for the client have arrived."""
-        self._first_byte_at_ms = self._clock()
+        """Record that the first bytes for the client have arrived, if they are the first."""
+        if self._first_byte_at_ms is None:
+            self._first_byte_at_ms = self._clock()
 
     def checkpoint(self) -> Generation:
         """The open generation with the cost so far."""

@@ -3,14 +3,14 @@
 from collections.abc import AsyncIterator
 
 from modelgates_server.core.errors import ProviderError, ProviderUnavailable
-from modelgates_server.dialects.body_form import begins_as_json
+from modelgates_server.dialects.body_form import BodyForm, body_form
 
 ANSWER_MAX_BYTES = 64 * 1024 * 1024
 """The most bytes that a plain response or one event of a stream may have."""
 
 
 class Body:
-    """A body that is read once, with `rest` or with `chunks`, after `begins_as_json` if needed.
+    """A body that is read once, with `rest` or with `chunks`, after `form` if needed.
 
     `broken` is the error with which the connection broke off while `rest` was read.
     """
@@ -21,15 +21,15 @@ class Body:
         self._arriving = chunks
         self._read: list[bytes] = []
 
-    async def begins_as_json(self) -> bool:
-        """Whether the body is JSON rather than a stream; waits for its first bytes."""
+    async def form(self) -> BodyForm:
+        """What the body looks like; waits for its first bytes."""
         head = b""
         async for piece in self._arriving:
             self._read.append(piece)
             head += piece
-            if (is_json := begins_as_json(head)) is not None:
-                return is_json
-        return True  # empty
+            if (form := body_form(head)) is not None:
+                return form
+        return BodyForm.OTHER
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives; see `ProviderReply.chunks`."""

@@ -55,8 +55,7 @@ class StreamRelay:
         except ProviderError as error:
             broken = error
         if not response.is_over and (last := self._last(broken)):
-            if is_silent:
-                attempt.note_first_byte()
+            attempt.note_first_byte()
             yield last
         if response.awaits_usage:
             await self._read_tail()
