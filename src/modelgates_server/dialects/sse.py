@@ -128,6 +128,7 @@ class SseReader:
                     self._add(line, events)
         if len(self._line) + len(self._data) > self._max_bytes:
             self._skips_line = bool(self._line)
+            self._line.clear()
             self._skip_event()
         return events
 
@@ -152,7 +153,6 @@ class SseReader:
     def _skip_event(self) -> None:
         self.is_too_long = True
         self._skips_event = not self.splits
-        self._line.clear()
         self._data.clear()
 
     def _after_mark(self, head: bytes) -> bytes:
