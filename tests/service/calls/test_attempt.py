@@ -15,7 +15,7 @@ from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.settlement import settle
 from modelgates_server.core.pricing.prices import Tier
 from modelgates_server.dialects.openai_chat import stream
-from modelgates_server.service.calls import body
+from modelgates_server.service.calls import attempt, body
 from modelgates_server.service.calls import call as calls
 from modelgates_server.service.calls.call import Call
 from tests.deadlines import DEADLINE_S
@@ -172,7 +172,8 @@ async def test_endless_plain_body_for_a_stream_is_not_read_to_its_end(
 ) -> None:
     monkeypatch.setattr(body, "ANSWER_MAX_BYTES", CUT_BY_BYTES)
     endless = Endless()
-    upstream.say = lambda _: UpstreamReply(endless, 200, "application/json")
+    body_pieces = itertools.chain([b'{"choices":'], endless)
+    upstream.say = lambda _: UpstreamReply(body_pieces, 200, "application/json")
     call = await harness.begin(asking(stream=True))
     with pytest.raises(ProviderUnavailable):
         await relay(call, FakeClient())
