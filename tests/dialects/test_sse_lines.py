@@ -40,7 +40,7 @@ def test_events_are_the_same_with_and_without_blank_lines_however_the_stream_is_
     expected = [*(event for event, _ in story), b"[DONE]"]
     for pieces in (
         [stream],
-        lines + [b"data: [DONE]" + line_end],
+        [*lines, b"data: [DONE]" + line_end],
         [stream[start:end] for start, end in pairwise(places)],
         [stream[place : place + 1] for place in range(len(stream))],
     ):

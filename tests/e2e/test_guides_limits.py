@@ -40,7 +40,7 @@ LIMITS = [
     f"| size of a request | {default('max_body_mib')} MiB |",
     f"texts of a `prompt` | {CHOICES_MAX} each |",
     f"in a tool | {NAMES_MAX:,} each |",
-    f"| size of a plain response | {ANSWER_MAX_BYTES // MIB} MiB |",
+    f"| size of a plain response, or of one event of a stream | {ANSWER_MAX_BYTES // MIB} MiB |",
     f"`session_id` | {MODEL_MAX_CHARS} characters |",
     f"| length of an `Idempotency-Key` | {HEADER_MAX_CHARS} bytes |",
     f"| {ANSWER_KEPT_MS // 3_600_000} hours, up to {STORED_ANSWER_MAX_BYTES // MIB} MiB |",

@@ -5,7 +5,7 @@ import json
 import sys
 import zlib
 
-import brotli
+import brotli  # type: ignore[import-untyped]
 import pytest
 
 from modelgates_server.core.errors import ProviderUnavailable

@@ -9,7 +9,7 @@ blank line between events. A line that cannot continue the JSON before it starts
 import msgspec
 
 EVENT_MAX_BYTES = 64 * 2**20
-"""Room for a generated image, which arrives as base64 in one event."""
+"""Room for generated images, which arrive as base64 in one event."""
 
 DONE = b"[DONE]"
 

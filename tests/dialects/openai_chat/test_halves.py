@@ -1,5 +1,6 @@
 """Characters that a provider cut into halves arrive whole, and text stays in its order."""
 
+import itertools
 import json
 from typing import Any
 
@@ -44,7 +45,7 @@ def test_text_cut_between_any_two_halves_arrives_whole(
     places = sorted({0, len(units), *(2 * cut for cut in cuts if 2 * cut < len(units))})
     parts = [
         units[start:end].decode("utf-16-le", "surrogatepass")
-        for start, end in zip(places, places[1:], strict=False)
+        for start, end in itertools.pairwise(places)
     ]
     deltas, response = relayed(sent(*({name: part} for part in parts)))
     assert "".join(delta.get(name) or "" for delta in deltas) == text

@@ -157,7 +157,9 @@ class OpenAiChatResponse:
         """Read a stream that arrived instead of a plain response."""
         whole = Accumulator(self._api)
         self.meter.halves = HalfJoiner()
-        for event in (*self._reader.feed(without_start(payload)), *self._reader.close()):
+        events = [*self._reader.feed(without_start(payload)), *self._reader.close()]
+        self._note_deviations(0)
+        for event in events:
             if (members := self._observe_event(event)) is not None:
                 whole.add(members)
         self._last = whole.response()

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 
 from modelgates_server.core.errors import ProviderError, ProviderUnavailable
 from modelgates_server.dialects.body_form import BodyForm, body_form
+from modelgates_server.dialects.sse import EVENT_MAX_BYTES
 
-ANSWER_MAX_BYTES = 64 * 1024 * 1024
-"""The most bytes that a plain response or one event of a stream may have."""
+ANSWER_MAX_BYTES = EVENT_MAX_BYTES
+"""One limit for a response, whatever its form."""
 
 
 class Body:
