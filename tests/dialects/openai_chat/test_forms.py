@@ -117,8 +117,8 @@ def test_stream_for_a_plain_call_keeps_the_text_of_each_choice(
     for index, text in parts:
         texts[index] += text
         events.append(event({"choices": [{"index": index, "delta": {"content": text}}]}))
-    for index in range(3):
-        events.append(event({"choices": [{"index": index, "delta": {}, "finish_reason": "stop"}]}))
+    end = {"delta": {}, "finish_reason": "stop"}
+    events += [event({"choices": [{"index": index, **end}]}) for index in range(3)]
     data = b"".join(events) + used(usage(3, 5)) + DONE
     shown, generation = plain(data)
     assert [each["message"]["content"] or "" for each in shown["choices"]] == texts

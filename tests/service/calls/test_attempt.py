@@ -47,13 +47,15 @@ class Endless:
     A gateway that never stops reading fails the test instead of hanging it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, begin: bytes = b": begun\n\n") -> None:
+        self._begin = begin
         self.sent_bytes = 0
         self.left = threading.Event()
 
     def __iter__(self) -> Iterator[bytes]:
         piece = chunk("w" * PIECE_BYTES)
         try:
+            yield self._begin
             for _ in itertools.repeat(None):
                 assert self.sent_bytes < _SENT_MAX_BYTES, "the stream was not ended"
                 yield piece
@@ -171,9 +173,8 @@ async def test_endless_plain_body_for_a_stream_is_not_read_to_its_end(
     harness: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(body, "ANSWER_MAX_BYTES", CUT_BY_BYTES)
-    endless = Endless()
-    body_pieces = itertools.chain([b'{"choices":'], endless)
-    upstream.say = lambda _: UpstreamReply(body_pieces, 200, "application/json")
+    endless = Endless(b'{"choices":')
+    upstream.say = lambda _: UpstreamReply(endless, 200, "application/json")
     call = await harness.begin(asking(stream=True))
     with pytest.raises(ProviderUnavailable):
         await relay(call, FakeClient())
