@@ -1,4 +1,4 @@
-"""Whatever is repaired is JSON that every strict parser accepts; the rest stays as it is."""
+"""Repaired JSON is accepted by every strict parser; other JSON stays as it is."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ PARTS = [
 
 
 def strict(payload: bytes) -> Any:
-    """What a parser that accepts only valid JSON and Unicode reads."""
+    """The value that a parser of valid JSON and Unicode reads; fails if it rejects it."""
 
     def refuse(name: str) -> None:
         raise AssertionError(name)

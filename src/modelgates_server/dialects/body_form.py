@@ -1,15 +1,15 @@
-"""Tells a JSON body from server-sent events by its first bytes; headers are often wrong."""
+"""Distinguishes a JSON body from server-sent events by its first bytes; headers are often wrong."""
 
 from enum import Enum
 
 _MARK_AND_SPACE = b"\xef\xbb\xbf \t\r\n"
 _EVENT_FIELDS = (b"data:", b":", b"event:", b"id:", b"retry:")
 _HEAD_BYTES = 64 * 1024
-"""A body may begin with so much white space: some servers send it while a client waits."""
+"""A body may begin with white space of this size: some servers send it while a client waits."""
 
 
 class BodyForm(Enum):
-    """What a body looks like."""
+    """The form of a body."""
 
     JSON = "json"
     EVENTS = "events"

@@ -12,7 +12,7 @@ import msgspec
 from modelgates_server.core.metering.repairs import Repair
 
 DEPTH_MAX = 100
-"""Values within so many lists and objects stay; Rust's serde_json reads 128."""
+"""The most lists and objects around a value; Rust's serde_json reads 128."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'

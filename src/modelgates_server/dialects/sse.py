@@ -14,7 +14,7 @@ EVENT_MAX_BYTES = 64 * 2**20
 DONE = b"[DONE]"
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_EDGE_BYTES = 64  # a line's first and last characters are looked for within so many bytes
+_EDGE_BYTES = 64  # where the first and last characters of a line are looked for
 _json = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -39,6 +39,7 @@ class SseReader:
         self._after_cr = False  # whether an LF that comes next belongs to the CR before it
         self._skips_line = False  # whether the rest of a line that is too long is still to come
         self._skips_event = False
+        self._may_be_early = False  # whether blank lines were missing before
         self._is_early = False  # whether an event was returned before its blank line
         self._between_events = True  # whether all of the above are empty
 
@@ -136,8 +137,9 @@ class SseReader:
         """Collect the data of a line, which may be the first line of another event."""
         if self._is_early or (self._data and _is_split(self._data, value)):
             self.splits += 1
+            self._may_be_early = True
             self._end_event(events)
-        if self.splits and not self._data and _is_document(value):
+        if self._may_be_early and not self._data and _is_document(value):
             # Otherwise, each event would have to wait for the next one.
             events.append(value)
             self._is_early = True
@@ -152,7 +154,7 @@ class SseReader:
 
     def _skip_event(self) -> None:
         self.is_too_long = True
-        self._skips_event = not self.splits
+        self._skips_event = not self._may_be_early
         self._data.clear()
 
     def _after_mark(self, head: bytes) -> bytes:

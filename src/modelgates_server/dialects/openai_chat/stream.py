@@ -205,8 +205,9 @@ class OpenAiChatResponse:
 
     def _note_deviations(self, size: int) -> None:
         """Count missing blank lines, and stop a stream that does not end after its limit."""
-        self.meter.repairs[Repair.LINES_SPLIT] += self._reader.splits
-        self._reader.splits = 0
+        if self._reader.splits:
+            self.meter.repairs[Repair.LINES_SPLIT] += self._reader.splits
+            self._reader.splits = 0
         if self._reader.is_too_long:
             # The rest is read for its usage, which the provider bills.
             self._is_cut = True

@@ -23,7 +23,7 @@ class Body:
         self._read: list[bytes] = []
 
     async def form(self) -> BodyForm:
-        """What the body looks like; waits for its first bytes."""
+        """The form of the body; waits for its first bytes."""
         head = b""
         async for piece in self._arriving:
             self._read.append(piece)

@@ -190,7 +190,7 @@ def test_embeddings_in_events_are_read() -> None:
     assert (shown["object"], shown["data"]) == ("list", items)
 
 
-def test_one_chunk_in_each_line_is_a_stream() -> None:
+def test_chunks_without_data_fields_are_a_stream() -> None:
     story = (chunk("hel"), chunk("lo"), chunk(finish="stop"), used(usage(3, 5)))
     lines = b"".join(each[6:-1] for each in story)
     chunks, generation = streamed(lines)
