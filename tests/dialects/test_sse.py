@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from modelgates_server.dialects.sse import EVENT_MAX_BYTES, SseReader, SseTooLong
+from modelgates_server.dialects.sse import EVENT_MAX_BYTES, SseReader
 
 BOM = b"\xef\xbb\xbf"
 HELLO = b'{"id":"gen-1","choices":[{"index":0,"delta":{"content":"Hi: \\n"}}]}'
@@ -18,13 +18,13 @@ AMPLE = 10_000
 
 # Pieces of streams, and bytes that must not be read as a line end, a mark or a data line.
 PARTS = [
-    b"data", b"data:", b"data: ", b"data:  ", b"data: {}\n\n", b"data: [DONE]\r\n\r\n", b"Data: ",
+    b"data", b"data:", b"data: ", b"data:  ", b"data: <>\n\n", b"data: DONE\r\n\r\n", b"Data: ",
     b"datas:", b" data:", b"event: error", b"id: 1", b"retry: 10", b": OPENROUTER PROCESSING\n\n",
-    b":", b" ", b"x", b"{}", b"\n", b"\n", b"\n\n", b"\r", b"\r", b"\r\n", b"\r\n", b"\n\ndata: ",
+    b":", b" ", b"x", b"<>", b"\n", b"\n", b"\n\n", b"\r", b"\r", b"\r\n", b"\r\n", b"\n\ndata: ",
     BOM, BOM[:2], b"\xff", b"\xc3", "é".encode(), "\u2028\u0085".encode(), b"\x0b\x0c\x1c\x85\x00",
 ]  # fmt: skip
 provider_streams = st.lists(
-    st.sampled_from([b"", b" ", b"{}", b"[DONE]", b"data: ", b"\r", b"\n", HELLO]), max_size=5
+    st.sampled_from([b"", b" ", b"<>", b"DONE", b"data: ", b"\r", b"\n", HELLO[1:-1]]), max_size=5
 ).map(lambda events: b"".join(b"data: %b\n\n" % event for event in events))
 streams = st.lists(st.one_of(st.sampled_from(PARTS), provider_streams), max_size=24)
 places = st.lists(st.integers(0, 300), max_size=12)
@@ -99,16 +99,10 @@ def byte_by_byte(stream: bytes) -> list[bytes]:
 
 
 def outcome(pieces: Iterable[bytes], limit: int = AMPLE) -> tuple[list[bytes], bool]:
-    """All events of a stream, and whether the reader rejected it in the end."""
+    """All events of a stream, and whether one of them was too long."""
     reader = SseReader(event_max_bytes=limit)
-    events: list[bytes] = []
-    try:
-        for piece in pieces:
-            events += reader.feed(piece)
-        events += reader.close()
-    except SseTooLong:
-        return events, True
-    return events, False
+    events = [event for piece in pieces for event in reader.feed(piece)]
+    return events + reader.close(), reader.is_too_long
 
 
 def events_of(stream: bytes) -> list[bytes]:
@@ -150,8 +144,11 @@ def test_limit_is_the_same_however_the_stream_is_cut(
 ) -> None:
     expected = standard(b"".join(pieces), limit)
     events = as_bytes(expected.events + expected.last)
-    for way in ways_to_cut(pieces, cuts):
-        assert outcome(way, limit) == (events, expected.too_long)
+    outcomes = [outcome(way, limit) for way in ways_to_cut(pieces, cuts)]
+    assert all(each == outcomes[0] for each in outcomes)
+    read, is_too_long = outcomes[0]
+    assert (read[: len(events)], is_too_long) == (events, expected.too_long)
+    assert is_too_long or read == events
 
 
 @settings(max_examples=500)
@@ -259,26 +256,26 @@ def test_endless_line_is_rejected_exactly_above_the_limit(begin: bytes, size: in
     reader = SseReader(event_max_bytes=limit)
     for start in range(0, len(longest), size):
         reader.feed(longest[start : start + size])
-    with pytest.raises(SseTooLong, match="longer than 300 bytes"):
-        reader.feed(b"x")
+    assert not reader.is_too_long
+    reader.feed(b"x")
+    assert reader.is_too_long
 
 
 def test_complete_event_is_rejected_only_above_the_limit() -> None:
     event = b"data: " + b"x" * 94 + b"\n\n"
     assert SseReader(event_max_bytes=100).feed(event) == [b"x" * 94]
     assert SseReader(event_max_bytes=100).feed(event * 50) == [b"x" * 94] * 50
-    with pytest.raises(SseTooLong):
-        SseReader(event_max_bytes=99).feed(event)
+    assert outcome([event], 99) == ([], True)
 
 
 def test_event_with_endless_lines_is_rejected() -> None:
     reader = SseReader(event_max_bytes=30)
     assert reader.feed(b"data: 123456789\n" * 2) == []  # buffers 20 bytes
     assert reader.feed(b"data: 6789") == []
-    with pytest.raises(SseTooLong):
-        reader.feed(b"0")
-    with pytest.raises(SseTooLong):
-        SseReader(event_max_bytes=30).feed(b"data\n" * 28)
+    assert not reader.is_too_long
+    assert reader.feed(b"0") == []
+    assert reader.is_too_long
+    assert outcome([b"data\n" * 28], 30) == ([], True)
 
 
 def test_comments_of_a_long_wait_do_not_count_towards_the_limit() -> None:
@@ -288,23 +285,23 @@ def test_comments_of_a_long_wait_do_not_count_towards_the_limit() -> None:
     assert reader.feed(b"data: a\n\n") == [b"a"]
 
 
-def test_events_before_a_too_long_one_are_returned() -> None:
-    reader = SseReader(event_max_bytes=len(USAGE) + 6)
-    endless = b"data: " + USAGE + b"\n\n: " + b"x" * 1000
-    assert reader.feed(endless + b"\n\ndata: after\n\n") == [USAGE]
-    with pytest.raises(SseTooLong):
-        reader.feed(b"data: after\n\n")
-    with pytest.raises(SseTooLong):
-        reader.feed(b"\n\ndata: after\n\n")
-    with pytest.raises(SseTooLong):
-        reader.close()
+def test_too_long_event_is_skipped_and_the_events_around_it_are_returned() -> None:
+    stream = b"data: a\n\ndata: %b\ndata: rest\n\ndata: b\n\n" % (b"x" * 1000)
+    for way in ways_to_cut([stream], [7, 100, 1000]):
+        assert outcome(way, 100) == ([b"a", b"b"], True)
 
 
-def test_stream_that_ends_in_a_too_long_event_does_not_close_silently() -> None:
-    reader = SseReader(event_max_bytes=100)
-    assert reader.feed(b"data: a\n\ndata: b\n:" + b"x" * 100) == [b"a"]
-    with pytest.raises(SseTooLong):
-        reader.close()
+def test_endless_event_takes_no_memory_beyond_its_limit() -> None:
+    reader = SseReader(event_max_bytes=1000)
+    tracemalloc.start()
+    try:
+        for _ in range(1000):
+            assert reader.feed(b"data: " + b"x" * 1000) == []
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20_000
+    assert reader.feed(b"\n\ndata: after\n\n") == [b"after"]
 
 
 def test_event_with_a_large_image_is_accepted() -> None:

@@ -10,7 +10,7 @@ from modelgates_server.core.money import ENTRY_MAX_PICO, PLACES, Pico, format_pi
 from modelgates_server.core.pricing.prices import RATE_PLACES_MAX
 from modelgates_server.dialects.json_object import NAMES_MAX
 from modelgates_server.providers.http import ProviderSettings
-from modelgates_server.service.calls.attempt import ANSWER_MAX_BYTES
+from modelgates_server.service.calls.body import ANSWER_MAX_BYTES
 from modelgates_server.service.calls.call import STORED_ANSWER_MAX_BYTES
 from modelgates_server.service.calls.settling import ANSWER_KEPT_MS
 from modelgates_server.settings import Settings
@@ -40,7 +40,7 @@ LIMITS = [
     f"| size of a request | {default('max_body_mib')} MiB |",
     f"texts of a `prompt` | {CHOICES_MAX} each |",
     f"in a tool | {NAMES_MAX:,} each |",
-    f"| size of a plain response | {ANSWER_MAX_BYTES // MIB} MiB |",
+    f"| size of a plain response, or of one event of a stream | {ANSWER_MAX_BYTES // MIB} MiB |",
     f"`session_id` | {MODEL_MAX_CHARS} characters |",
     f"| length of an `Idempotency-Key` | {HEADER_MAX_CHARS} bytes |",
     f"| {ANSWER_KEPT_MS // 3_600_000} hours, up to {STORED_ANSWER_MAX_BYTES // MIB} MiB |",

@@ -39,27 +39,30 @@ class ResponseAdapter(Protocol):
     def meter(self) -> ResponseMeter:
         """The meter of everything received so far."""
 
-    def read_answer(self, payload: bytes) -> ProviderError | None:
-        """Meter a whole plain response; raises `ProviderError` if it is invalid.
+    def read_answer(self, payload: bytes, *, is_cut: bool = False) -> ProviderError | None:
+        """Meter a whole plain response, also if it has the form of a stream.
 
-        Returns the failure that the provider reports inside a response that is still forwarded.
+        Raises `ProviderError` if it is invalid, or if it is incomplete, which has to be checked
+        more strictly if `is_cut`: the connection broke at its end. Returns the failure that the
+        provider reports inside a response that is still forwarded.
         """
 
     def answer(self, generation: Generation) -> bytes:
         """The plain response for the client, with the cost of the settled generation."""
 
-    def unstreamed_error(self, payload: bytes) -> ProviderError:
-        """The error of a plain body that arrived instead of a stream."""
-
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The client's version of the next bytes of a stream, event by event.
 
-        An event is metered when it is taken from the iterator. Raises `ProviderError` if an event
-        is too long.
+        An event is metered when it is taken from the iterator. A plain response that arrives
+        instead of a stream is collected for `finish`.
         """
 
     def finish(self) -> Iterator[bytes]:
-        """The client's version of the rest, when the provider closes a stream without its end."""
+        """The client's version of the rest, when the provider closes a stream without its end.
+
+        It is the whole stream if the body was a plain response, read by `read_answer` or `feed`.
+        Raises `ProviderError` if that is invalid.
+        """
 
     @property
     def is_over(self) -> bool:
@@ -72,6 +75,12 @@ class ResponseAdapter(Protocol):
     @property
     def awaits_usage(self) -> bool:
         """Whether the missing usage may still arrive after the end of the stream."""
+
+    def is_whole(self, *, cleanly: bool) -> bool:
+        """Whether the response is complete if the connection ended here, cleanly or not.
+
+        It is if all requested choices have ended, and either the usage or a clean end followed.
+        """
 
     def check_end(self) -> None:
         """Raises `ProviderError` if a stream that was read to its last byte is incomplete."""
@@ -138,7 +147,7 @@ class Dialect(Protocol):
     def provider_error(
         self, provider: str, status: int, body: bytes, retry_after_s: int | None
     ) -> ProviderError:
-        """The error of a provider's response whose status is not 200."""
+        """The error of a provider's response whose status is not one of success (2xx)."""
 
     def error_body(self, error: ErrorReport, user_id: str | None = None) -> bytes:
         """The body of an error response that is sent with the error's own status."""

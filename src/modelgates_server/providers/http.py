@@ -25,6 +25,7 @@ from aiohttp import (
     TCPConnector,
 )
 from aiohttp.connector import Connection
+from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
 from modelgates_server import __version__
@@ -35,6 +36,7 @@ from modelgates_server.core.errors import (
     ProviderTimedOut,
     ProviderUnavailable,
 )
+from modelgates_server.dialects.body_form import BodyForm, body_form
 from modelgates_server.service.ports import Clock
 
 _KEEP_ALIVE_S = 4
@@ -53,6 +55,8 @@ _HEADER_VALUE = re.compile(r"[!-~]+([ \t]+[!-~]+)*", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BROKEN = (ClientError, OSError)
+_READABLE_ENCODINGS = frozenset({"gzip", "deflate", "br", "zstd"})
+_NO_ENCODINGS = frozenset({"", "identity"})
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +136,7 @@ class HttpReply:
         self._name = settings.name
         self._secret = (settings.api_key or "").encode()
         self._clock = clock
+        self._encoding = response.headers.get("content-encoding", "").strip().lower()
         connection = response.connection
         if connection is not None:  # None: the whole body arrived with the headers
             self._watch(connection, settings.idle_timeout_s)
@@ -153,6 +158,11 @@ class HttpReply:
     def is_stream(self) -> bool:
         """Whether the content type is that of server-sent events."""
         return self._response.content_type == "text/event-stream"
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the body was compressed, which was not requested; `chunks` decompresses it."""
+        return self._encoding in _READABLE_ENCODINGS
 
     async def read(self, limit_bytes: int) -> bytes:
         """See `ProviderReply`."""
@@ -178,12 +188,29 @@ class HttpReply:
         """See `ProviderReply`."""
         content = self._response.content
         try:
+            if self._encoding not in _READABLE_ENCODINGS | _NO_ENCODINGS:
+                piece = await content.readany()
+                self._check_encoding(piece)
+                if piece:
+                    yield piece
             while piece := await content.readany():
                 yield piece
         except (*_BROKEN, RuntimeError) as error:  # RuntimeError: lost before this read
             self.close()
             text = f"The provider `{self._name}` ended its response before it was complete."
+            if isinstance(error.__cause__, ContentEncodingError):
+                text = _unreadable(self._name, self._encoding)
             raise _failure(self._name, error, text, self.status) from _for_logs(error)
+
+    def _check_encoding(self, head: bytes) -> None:
+        """Raises `ProviderUnavailable` if a body with an unknown encoding is not text anyway.
+
+        Some servers give their character set as the encoding.
+        """
+        if head and body_form(head) not in (BodyForm.JSON, BodyForm.EVENTS):
+            self.close()
+            text = _unreadable(self._name, self._encoding)
+            raise ProviderUnavailable(text, provider=self._name, status=self.status)
 
     def close(self) -> None:
         """See `ProviderReply`; has no effect on a connection that is back in the pool."""
@@ -331,6 +358,13 @@ def _failure(
     if isinstance(error, ClientConnectorError | ClientHttpProxyError):
         return ProviderUnavailable(f"The provider `{name}` cannot be reached.", provider=name)
     return ProviderUnavailable(otherwise, provider=name, status=status)
+
+
+def _unreadable(name: str, encoding: str) -> str:
+    return (
+        f"The provider `{name}` sent a response compressed with `{encoding:.40}`, which this "
+        "server cannot read."
+    )
 
 
 def _for_logs(error: Exception) -> Exception:

@@ -214,7 +214,11 @@ class ProviderReply(Protocol):
 
     @property
     def is_stream(self) -> bool:
-        """Whether the body is a stream of server-sent events."""
+        """Whether the headers say that the body is a stream of server-sent events."""
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the body was compressed without being asked; it is read decompressed."""
 
     async def read(self, limit_bytes: int) -> bytes:
         """The whole body; raises `ProviderTimedOut`, or `ProviderUnavailable` (also if larger)."""

@@ -77,11 +77,7 @@ def test_empty_error_does_not_end_a_good_response(error: object) -> None:
         b'{"choices":[5]}',
         b'{"choices":[null]}',
         b'{"choices":[{"delta":{"content":"\xff"}}]',
-        b'{"id":"\xff"}',
         b'{"a":"\xff\xfe"}x',
-        b'{"a":%b%b}' % (b"[" * 9999, b"]" * 9999),
-        b'{"error":%b%b}' % (b"[" * 9999, b"]" * 9999),
-        b'{"choices":[{"delta":{"tool_calls":{"a":"\\ud800"}}}]}',
     ],
 )
 def test_invalid_response_raises_invalid_answer(payload: bytes) -> None:

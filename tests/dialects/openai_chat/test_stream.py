@@ -97,11 +97,8 @@ def test_chunk_beyond_the_limit_is_not_relayed() -> None:
 
 
 BROKEN = {
-    "no JSON": (
-        [chunk("hi"), b"data: {\n\n", chunk("more")],
-        ProviderUnavailable,
-        "invalid response",
-    ),
+    "only data that is not JSON": ([b"data: {\n\n"], ProviderUnavailable, "invalid response"),
+    "only an end": ([DONE], ProviderUnavailable, "invalid response"),
     "an error": (
         [chunk("hi"), event({"error": {"code": 429, "message": "slow"}})],
         ProviderRateLimited,
@@ -125,14 +122,13 @@ def test_incomplete_stream_raises_its_reason(case: str) -> None:
         response.check_end()
 
 
-@pytest.mark.parametrize("end", [b"", b"\n\n"])
-def test_endless_event_is_an_invalid_response(end: bytes) -> None:
+def test_event_beyond_the_limit_is_not_relayed_and_the_usage_after_it_is_read() -> None:
     response = adapter()
-    assert list(response.feed(b"data: " + b"x" * (EVENT_MAX_BYTES - 6))) == []
-    with pytest.raises(ProviderUnavailable, match="invalid response"):
-        response.feed(b"x" + end)
-    with pytest.raises(ProviderUnavailable, match="invalid response"):
-        response.finish()
+    assert len(relayed(response, chunk("hi"), b"data: " + b"x" * (EVENT_MAX_BYTES - 6))) == 1
+    assert relayed(response, b"x\n\n", chunk("more"), used(usage(3, 5)), DONE) == []
+    assert reported(response) == (3, 5)
+    with pytest.raises(ProviderUnavailable, match="more than 67108864 bytes"):
+        response.check_end()
 
 
 def test_end_of_a_stream_has_the_cost_and_done() -> None:
@@ -176,13 +172,6 @@ def test_error_end_has_the_retry_time_in_its_metadata() -> None:
         "metadata": {"error_type": "server", "retry_after_seconds": 1},
     }
     assert shown["choices"][0]["finish_reason"] == "error"
-
-
-def test_plain_body_instead_of_a_stream_is_read_as_an_error() -> None:
-    limited = adapter().unstreamed_error(b'{"error": {"code": 429, "message": "slow"}}')
-    assert isinstance(limited, ProviderRateLimited)
-    for body in (b"", b"<h1>no</h1>", json.dumps(answer("hi")).encode()):
-        assert "invalid response" in str(adapter().unstreamed_error(body))
 
 
 def test_plain_response_with_a_failed_end_is_forwarded_with_its_failure() -> None:

@@ -15,7 +15,7 @@ from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.settlement import settle
 from modelgates_server.core.pricing.prices import Tier
 from modelgates_server.dialects.openai_chat import stream
-from modelgates_server.service.calls import attempt
+from modelgates_server.service.calls import attempt, body
 from modelgates_server.service.calls import call as calls
 from modelgates_server.service.calls.call import Call
 from tests.deadlines import DEADLINE_S
@@ -47,13 +47,15 @@ class Endless:
     A gateway that never stops reading fails the test instead of hanging it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, begin: bytes = b": begun\n\n") -> None:
+        self._begin = begin
         self.sent_bytes = 0
         self.left = threading.Event()
 
     def __iter__(self) -> Iterator[bytes]:
         piece = chunk("w" * PIECE_BYTES)
         try:
+            yield self._begin
             for _ in itertools.repeat(None):
                 assert self.sent_bytes < _SENT_MAX_BYTES, "the stream was not ended"
                 yield piece
@@ -106,18 +108,17 @@ async def test_stream_is_not_cut_while_its_text_is_plausible_for_its_tokens(
     assert generation.error is None
 
 
-async def test_plain_response_that_is_partly_unreadable_costs_nothing(
+async def test_plain_response_with_half_a_character_is_repaired_and_charged(
     harness: CallHarness, upstream: Upstream
 ) -> None:
-    """Its first choice is whole; the text of its second is no text."""
     good = b'{"message":{"content":"hello there"},"finish_reason":"stop"}'
     bad = b'{"message":{"tool_calls":[{"function":{"arguments":"\\ud800"}}]}}'
-    body = b'{"choices":[%b,%b],"usage":{"prompt_tokens":3,"completion_tokens":5}}' % (good, bad)
-    upstream.say = lambda _: UpstreamReply([body], content_type="application/json")
-    call = await harness.begin(asking(n=2))
-    with pytest.raises(ProviderUnavailable):
-        await take(call)
-    await check_free(harness, call)
+    sent = b'{"choices":[%b,%b],"usage":{"prompt_tokens":3,"completion_tokens":5}}' % (good, bad)
+    upstream.say = lambda _: UpstreamReply([sent], content_type="application/json")
+    answered, generation = await harness.answer(asking(n=2))
+    calls = answered["choices"][1]["message"]["tool_calls"]
+    assert calls[0]["function"]["arguments"] == "\ufffd"
+    assert generation.cost_pico == TRUE_PICO
 
 
 async def test_plain_response_lost_by_a_gateway_bug_costs_nothing(
@@ -169,9 +170,10 @@ async def test_endless_provider_error_is_not_read_to_its_end(
 
 
 async def test_endless_plain_body_for_a_stream_is_not_read_to_its_end(
-    harness: CallHarness, upstream: Upstream
+    harness: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    endless = Endless()
+    monkeypatch.setattr(body, "ANSWER_MAX_BYTES", CUT_BY_BYTES)
+    endless = Endless(b'{"choices":')
     upstream.say = lambda _: UpstreamReply(endless, 200, "application/json")
     call = await harness.begin(asking(stream=True))
     with pytest.raises(ProviderUnavailable):
@@ -183,7 +185,7 @@ async def test_endless_plain_body_for_a_stream_is_not_read_to_its_end(
 async def test_endless_plain_response_is_not_read_to_its_end(
     harness: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "ANSWER_MAX_BYTES", CUT_BY_BYTES)  # 64 MiB take a while
+    monkeypatch.setattr(body, "ANSWER_MAX_BYTES", CUT_BY_BYTES)  # 64 MiB take a while
     endless = Endless()
     upstream.say = lambda _: UpstreamReply(endless, 200, "application/json")
     call = await harness.begin(asking())

@@ -250,18 +250,6 @@ async def test_heartbeat_while_a_capture_waits_does_not_block_the_capture(
     assert (await verify(harness.store)).findings == []
 
 
-async def test_response_with_invalid_bytes_is_a_provider_error_and_ends_its_hold(
-    harness: CallHarness, upstream: Upstream
-) -> None:
-    bad = b'{"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop","\xff":1}]}'
-    upstream.say = lambda _: UpstreamReply([bad], content_type="application/json")
-    call = await harness.begin(asking())
-    with pytest.raises(ProviderUnavailable):
-        await take(call)
-    assert (await harness.saved(call)).state is HoldState.VOIDED
-    assert (await harness.account()).held_pico == 0
-
-
 async def test_long_call_is_charged_when_the_client_leaves_before_the_first_chunk(
     harness: CallHarness, upstream: Upstream
 ) -> None:

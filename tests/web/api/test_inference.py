@@ -38,6 +38,7 @@ class ScriptedReply:
 
     status = 200
     retry_after_s = None
+    is_compressed = False
 
     def __init__(self, pieces: list[bytes], *, is_stream: bool, is_broken: bool = False) -> None:
         self.is_stream = is_stream

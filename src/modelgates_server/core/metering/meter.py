@@ -56,6 +56,7 @@ class ResponseMeter(msgspec.Struct, kw_only=True):
     read the provider's reports.
 
     `choices` are the choices that have begun, and `endings` describes those that have ended.
+    `has_resumed`: a choice continued after its end, so that its ends mean nothing.
     `text_bytes_at_usage` is the amount of text that the newest usage report covers. `service_tier`
     is the provider's word for the tier that served the call. `error` is the provider's error, in
     the form in which it was sent; None if there is none. `repairs` counts the deviations that were
@@ -67,6 +68,7 @@ class ResponseMeter(msgspec.Struct, kw_only=True):
     service_tier: str | None = None
     choices: set[int] = set()
     endings: dict[int, Ending] = {}
+    has_resumed: bool = False
     output: Output = msgspec.field(default_factory=Output)
     text_bytes_at_usage: int = 0
     error: Any = None

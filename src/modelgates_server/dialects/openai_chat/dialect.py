@@ -96,6 +96,7 @@ class OpenAiChat:
             media_max_bytes=media_max_bytes,
             excludes_reasoning=request.excludes_reasoning,
             asks_for_usage=request.asks_for_usage,
+            choices=request.choices,
         )
 
     def provider_error(

@@ -1,6 +1,5 @@
 """Meters a response of OpenAI's inference operations, plain or chunk by chunk."""
 
-import re
 from typing import Any
 
 import msgspec
@@ -17,8 +16,10 @@ from modelgates_server.core.pricing.catalog import Model
 from modelgates_server.core.pricing.service_tiers import reported_service_tier
 from modelgates_server.core.pricing.usage import UsageReading, UsageRules
 from modelgates_server.dialects.json_object import JsonObject
+from modelgates_server.dialects.json_repair import repair_json
 from modelgates_server.dialects.openai_chat.error_shapes import error_in, foreign_error
 from modelgates_server.dialects.openai_chat.finish_reasons import is_an_end, known_finish_reason
+from modelgates_server.dialects.openai_chat.halves import HalfJoiner
 from modelgates_server.dialects.openai_chat.output_meter import OutputMeter
 from modelgates_server.dialects.openai_chat.reported_cost import read_cost
 from modelgates_server.dialects.openai_chat.usage import add_choices, merge_reports, read_usage
@@ -28,9 +29,8 @@ _TEXT_MAX_CHARS = 255
 _CHOICES_MAX = 4096
 _MEDIA = frozenset({"image", "audio", "video"})
 _UNREADABLE = "unreadable"
-
-_NO_NUMBERS = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b')
-"""Matches, outside of strings, the numbers that Python writes and JSON does not have."""
+_UNREADABLE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_INVALID_NUMBER = b'"NaN"'
 
 
 class _Choice(msgspec.Struct):
@@ -63,13 +63,14 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
 
     `rules` says how the provider counts. `report` is the usage that it reported for the whole
     response, `choice_reports` the usage of single `choices`. An empty error (`""`, `{}`) counts as
-    no error.
+    no error. `halves` joins characters that are cut between two chunks; None for plain responses.
     """
 
     rules: UsageRules = UsageRules()
     report: dict[str, Any] = msgspec.field(default_factory=dict)
     choice_reports: dict[int, dict[str, Any]] = msgspec.field(default_factory=dict)
     output: OutputMeter = msgspec.field(default_factory=OutputMeter)
+    halves: HalfJoiner | None = None
     _reading: UsageReading | None = None
     _with_delta: set[int] = msgspec.field(default_factory=set)
 
@@ -80,18 +81,18 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
         return cls(rules=model.endpoint.usage_rules, output=OutputMeter(makes_media=makes_media))
 
     def observe(self, payload: bytes) -> JsonObject:
-        """Meter a response or a chunk and return its fields; raises `InvalidAnswer`."""
+        """Meter a response or a chunk and return its fields; raises `InvalidAnswer`.
+
+        The fields are valid JSON: what strict parsers reject is repaired.
+        """
         try:
-            if not payload.isascii():
-                payload.decode()  # msgspec does not check values that stay raw
-            answer, members = _read(payload)
-            for position, choice in enumerate(answer.choices or ()):
-                self._observe_choice(choice, position)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            answer, members = self._read(payload)
+        except _UNREADABLE_ERRORS as error:
             if (reported := error_in(payload)) is None:
                 raise InvalidAnswer(f"Not a response of this API: {error}") from error
             self.error = reported
             return {}
+        self._observe_choices(answer)
         if self.upstream_id is None:
             self.upstream_id = _word(answer.id)
         self.served_model = _word(answer.model) or self.served_model
@@ -104,8 +105,8 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
     def observe_usage(self, payload: bytes) -> None:
         """Read only the usage of data that arrives after the end of a stream."""
         try:
-            self._observe_reports(_read(payload)[0])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self._observe_reports(self._read(payload)[0])
+        except _UNREADABLE_ERRORS:
             return  # the response is complete, so invalid data after it does no harm
 
     @property
@@ -174,9 +175,48 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
             return False
         return all(_is_null(each.usage) for each in answer.choices or ())
 
+    def _read(self, payload: bytes) -> tuple[_Answer, JsonObject]:
+        if self.halves is not None and self.halves.is_holding:
+            payload = self.halves.join(payload)
+        try:
+            return _decoded(payload)
+        except _UNREADABLE_ERRORS:
+            return self._read_repaired(payload)
+
+    def _read_repaired(self, payload: bytes) -> tuple[_Answer, JsonObject]:
+        """The same for JSON that is not valid; raises the errors of decoding if it stays so."""
+        joined = payload
+        if self.halves is not None:
+            joined = self.halves.join(payload.decode("utf-8", "replace").encode())
+        repaired, repairs = repair_json(joined)
+        if repaired == payload:
+            return _decoded(payload)  # raises what is wrong with it
+        answer, members = _decoded(repaired)
+        if Repair.VALUE_REPLACED in repairs:
+            # The client gets null for a number such as NaN; in a usage report, it is an invalid
+            # count, which null is not.
+            answer, _ = _decoded(repair_json(joined, _INVALID_NUMBER)[0])
+        if joined != payload:
+            repairs.add(Repair.TEXT_REPLACED)
+        for repair in repairs:
+            self.repaired(repair)
+        return answer, members
+
+    def _observe_choices(self, answer: _Answer) -> None:
+        for position, choice in enumerate(answer.choices or ()):
+            before = self.output.text_bytes, self.output.media_bytes
+            try:
+                self._observe_choice(choice, position)
+            except _UNREADABLE_ERRORS:
+                # Nested too deeply, or a number such as 1e999: the bytes are an estimate.
+                self.output.text_bytes, self.output.media_bytes = before
+                for raw in (choice.delta, choice.message):
+                    self.output.text_bytes += 0 if _is_null(raw) else len(bytes(raw))
+
     def _observe_choice(self, choice: _Choice, position: int) -> None:
         index = _index(choice, position)
         self.choices.add(index)
+        has_ended, before = index in self.endings, self.output.text_bytes
         if not _is_null(choice.text):
             self.output.add_text(bytes(choice.text), index)
         delta = bytes(choice.delta)
@@ -189,6 +229,8 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
         word = _word(choice.finish_reason)
         if word and is_an_end(word):
             self.endings[index] = self._ending(word, index)
+        if has_ended and self.output.text_bytes > before:
+            self.has_resumed = True
 
     def _ending(self, word: str, index: int) -> Ending:
         """The end of a choice; Gemini and others say `stop` even if the model called tools."""
@@ -199,22 +241,11 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
         return Ending(word, FinishReason.TOOL_CALLS)
 
 
-def _read(payload: bytes) -> tuple[_Answer, JsonObject]:
+def _decoded(payload: bytes) -> tuple[_Answer, JsonObject]:
     """A response for metering, and its fields for forwarding."""
-    try:
-        return _answer.decode(payload), _members.decode(payload)
-    except msgspec.DecodeError:
-        if b"NaN" not in payload and b"Infinity" not in payload:
-            raise
-    # The client gets null for such a number; in a usage report it is an invalid count.
-    return (
-        _answer.decode(_NO_NUMBERS.sub(_without_numbers(b'"NaN"'), payload)),
-        _members.decode(_NO_NUMBERS.sub(_without_numbers(b"null"), payload)),
-    )
-
-
-def _without_numbers(instead: bytes) -> Any:
-    return lambda match: match[0] if match[0].startswith(b'"') else instead
+    if not payload.isascii():
+        payload.decode()  # msgspec does not check values that stay raw
+    return _answer.decode(payload), _members.decode(payload)
 
 
 def _is_null(raw: msgspec.Raw) -> bool:

@@ -19,8 +19,6 @@ from modelgates_server.core.pricing.usage import OUTPUTS, Usage
 from modelgates_server.dialects.json_object import JsonObject
 from modelgates_server.dialects.openai_chat.choices import ChoiceWriter
 
-DONE = b"[DONE]"
-
 _NULL = msgspec.Raw(b"null")
 _OBJECTS = {Api.CHAT: b'"chat.completion"', Api.COMPLETIONS: b'"text_completion"'}
 _NO_ITEMS = re.compile(rb"\[\s*\]")

@@ -34,6 +34,11 @@ class SandboxReply:
         """See `ProviderReply`."""
         return self._script.is_stream
 
+    @property
+    def is_compressed(self) -> bool:
+        """See `ProviderReply`."""
+        return False
+
     async def read(self, limit_bytes: int) -> bytes:
         """See `ProviderReply`."""
         pieces, size = [], 0

@@ -11,20 +11,20 @@ from modelgates_server.core.errors import GatewayError, ProviderError, ProviderR
 from modelgates_server.core.metering.generations import Attempt, Generation
 from modelgates_server.core.metering.repairs import Repair, Repairs
 from modelgates_server.core.metering.settlement import checkpoint, settle
+from modelgates_server.dialects.body_form import BodyForm, body_form
 from modelgates_server.dialects.dialect import ResponseAdapter
 from modelgates_server.dialects.known import DIALECTS
 from modelgates_server.service.calls.admission import AdmittedCall
+from modelgates_server.service.calls.body import ANSWER_MAX_BYTES, Body
 from modelgates_server.service.calls.outgoing import OutgoingRequest
 from modelgates_server.service.ports import Clock, ProviderReply
-
-ANSWER_MAX_BYTES = 64 * 1024 * 1024
 
 _ERROR_MAX_BYTES = 64 * 1024
 _BYTES_PER_TOKEN_MAX = 32
 _OUTPUT_SLACK_BYTES = 64 * 1024
 """A stream with more text per token, plus the slack, is cut: no tokenizer averages that much."""
 
-_OK = 200
+_OK, _REDIRECTS = 200, 300
 
 replace = msgspec.structs.replace
 
@@ -41,6 +41,7 @@ class RunningAttempt:
         self._call = call
         self._clock = clock
         self._reply: ProviderReply | None = None
+        self._body: Body | None = None
         self._started_at_ms: int | None = None
         self._first_byte_at_ms: int | None = None
         self._repeated: tuple[Attempt, ...] = ()
@@ -60,7 +61,7 @@ class RunningAttempt:
             self._reply = reply = await served.provider.send(
                 dialect.path(request.api), outgoing.body
             )
-            if reply.status == _OK:
+            if _is_success(reply):
                 break
             try:
                 error = await reply.read(_ERROR_MAX_BYTES)
@@ -72,8 +73,20 @@ class RunningAttempt:
                 )
             self._note_repeat()
         outgoing.confirm()
+        self._body = Body(endpoint.provider, reply.chunks())
+        if reply.status != _OK:
+            self.response.meter.repaired(Repair.STATUS_IGNORED)
+        if reply.is_compressed:
+            self.response.meter.repaired(Repair.DECOMPRESSED)
         if request.stream and not reply.is_stream:
-            raise self.response.unstreamed_error(await reply.read(_ERROR_MAX_BYTES))
+            await self._open_unnamed()
+
+    async def _open_unnamed(self) -> None:
+        """Begin a response that is not called a stream: read it whole, unless it is one anyway."""
+        if await self._opened.form() is BodyForm.EVENTS:
+            self.response.meter.repaired(Repair.CONTENT_TYPE_IGNORED)
+        else:
+            await self.read_answer()
 
     def _note_repeat(self) -> None:
         """Record a request that is repeated without a parameter that the provider rejected."""
@@ -83,17 +96,30 @@ class RunningAttempt:
 
     async def read_answer(self) -> ProviderError | None:
         """Read a whole plain response; see `ResponseAdapter.read_answer`."""
-        payload = await self._opened.read(ANSWER_MAX_BYTES)
+        body, meter = self._opened, self.response.meter
+        payload = await body.rest()
         self.note_first_byte()
-        return self.response.read_answer(payload)
+        assert self._reply is not None
+        if (body_form(payload) is BodyForm.EVENTS) != self._reply.is_stream:
+            meter.repaired(Repair.CONTENT_TYPE_IGNORED)
+        try:
+            failure = self.response.read_answer(payload, is_cut=body.broken is not None)
+        except ProviderError:
+            if body.broken is not None:
+                raise body.broken from None
+            raise
+        if body.broken is not None:
+            meter.repaired(Repair.END_MISSING)
+        return failure
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The provider's bytes as they arrive; see `ProviderReply.chunks`."""
         return self._opened.chunks()
 
     def note_first_byte(self) -> None:
-        """Record that the first bytes for the client have arrived."""
-        self._first_byte_at_ms = self._clock()
+        """Record that the first bytes for the client have arrived, if they are the first."""
+        if self._first_byte_at_ms is None:
+            self._first_byte_at_ms = self._clock()
 
     def checkpoint(self) -> Generation:
         """The open generation with the cost so far."""
@@ -159,7 +185,7 @@ class RunningAttempt:
         """Stop reading a response that no client waits for; the part that was read is charged."""
         if self._reply is not None:
             # An error response costs nothing in any case.
-            self._is_drain_stopped = self._reply.status == _OK
+            self._is_drain_stopped = _is_success(self._reply)
             self._reply.close()
 
     def close(self) -> None:
@@ -168,9 +194,13 @@ class RunningAttempt:
             self._reply.close()
 
     @property
-    def _opened(self) -> ProviderReply:
-        assert self._reply is not None, "a response comes after `open`"
-        return self._reply
+    def _opened(self) -> Body:
+        assert self._body is not None, "a response comes after `open`"
+        return self._body
+
+
+def _is_success(reply: ProviderReply) -> bool:
+    return _OK <= reply.status < _REDIRECTS
 
 
 def _adapter(call: AdmittedCall) -> ResponseAdapter:

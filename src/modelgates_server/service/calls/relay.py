@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from modelgates_server.core.errors import GatewayError
+from modelgates_server.core.errors import GatewayError, ProviderError
+from modelgates_server.core.metering.repairs import Repair
 from modelgates_server.service.calls.attempt import RunningAttempt
 
 TAIL_MAX_S = 0.5
@@ -37,27 +38,42 @@ class StreamRelay:
         """The chunks for the client as they arrive; raises `ProviderError` on failure."""
         attempt, response = self._attempt, self._attempt.response
         is_silent = True
-        async for data in self._chunks:
-            attempt.unread = response.feed(data)
-            if is_silent and (first := next(attempt.unread, None)) is not None:
-                is_silent = False
-                attempt.note_first_byte()
-                yield first
-                # Send it before the others are metered, which takes the transport one turn.
-                await asyncio.sleep(0)
-            if rest := b"".join(attempt.unread):
-                yield rest
-            if response.is_over:
-                break
-        else:
-            attempt.unread = response.finish()
-            if last := b"".join(attempt.unread):
-                if is_silent:
+        broken: ProviderError | None = None
+        try:
+            async for data in self._chunks:
+                attempt.unread = response.feed(data)
+                if is_silent and (first := next(attempt.unread, None)) is not None:
+                    is_silent = False
                     attempt.note_first_byte()
-                yield last
+                    yield first
+                    # Send it before the others are metered, which takes the transport one turn.
+                    await asyncio.sleep(0)
+                if rest := b"".join(attempt.unread):
+                    yield rest
+                if response.is_over:
+                    break
+        except ProviderError as error:
+            broken = error
+        if not response.is_over and (last := self._last(broken)):
+            attempt.note_first_byte()
+            yield last
         if response.awaits_usage:
             await self._read_tail()
         response.check_end()
+
+    def _last(self, broken: ProviderError | None) -> bytes:
+        """The chunks that were not complete when the stream ended; raises `broken` if it counts."""
+        attempt, response = self._attempt, self._attempt.response
+        try:
+            attempt.unread = response.finish()
+            last = b"".join(attempt.unread)
+        except ProviderError as error:
+            raise broken or error from None
+        if broken is not None:
+            if not response.is_whole(cleanly=False):
+                raise broken
+            response.meter.repaired(Repair.END_MISSING)
+        return last
 
     async def close(self) -> None:
         """Release the connection; reuse it if only its end is missing."""
