@@ -1,0 +1,72 @@
+"""Every recording, cut into pieces at any byte, comes to what its file expects."""
+
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.recordings.checks import check_generation, check_repairs, check_response
+from tests.contract.recordings.gateway import Outcome, RecordingGateway, open_gateway
+from tests.contract.recordings.recording import Recording, all_recordings
+from tests.ledger_checks import check_ledger
+from tests.support import open_database
+
+RECORDINGS = all_recordings()
+CUTS = 5
+PROVIDERS_MIN = 20
+
+
+@pytest.fixture(scope="module")
+async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RecordingGateway]:
+    folder = tmp_path_factory.mktemp("recordings")
+    store = open_database(f"sqlite:///{folder}/modelgates.db")
+    async with open_gateway(store, folder, RECORDINGS) as opened:
+        yield opened
+    await check_ledger(store)
+    await store.close()
+
+
+def cuts_of(recording: Recording) -> list[list[int]]:
+    """Places to cut a body: at every byte, and at a few random ones, the same in every run."""
+    drawn = random.Random(recording.name)
+    size = len(recording.body)
+    some = [sorted(drawn.choices(range(size + 1), k=drawn.randint(1, 4))) for _ in range(CUTS)]
+    return [list(range(1, size)), *some]
+
+
+def shown(outcome: Outcome) -> tuple[int, bytes, int]:
+    """What must not depend on the cuts: everything but the id of the call."""
+    body = outcome.body.replace(outcome.generation.id.encode(), b"ID")
+    return outcome.status, body, outcome.generation.cost_pico
+
+
+@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: recording.name)
+async def test_recording_comes_to_what_its_file_expects(
+    recording: Recording, gateway: RecordingGateway
+) -> None:
+    outcome = await gateway.call(recording, [])
+    check_response(recording, outcome.status, outcome.headers, outcome.body)
+    check_generation(recording, outcome.generation)
+    check_repairs(recording, set(await gateway.repairs(recording)))
+
+
+@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: recording.name)
+async def test_recording_comes_to_the_same_when_it_is_cut_anywhere(
+    recording: Recording, gateway: RecordingGateway
+) -> None:
+    before = await gateway.repairs(recording)
+    whole = await gateway.call(recording, [])
+    once = await gateway.repairs(recording)
+    once.subtract(before)
+    cuts = cuts_of(recording)
+    for places in cuts:
+        assert shown(await gateway.call(recording, places)) == shown(whole), places
+    after = await gateway.repairs(recording)
+    after.subtract(before)
+    assert after == {repair: count * (1 + len(cuts)) for repair, count in once.items()}
+
+
+def test_recordings_are_of_many_providers_and_name_their_sources() -> None:
+    assert len({recording.provider for recording in RECORDINGS}) >= PROVIDERS_MIN
+    assert all(recording.source.startswith("https://") for recording in RECORDINGS)
