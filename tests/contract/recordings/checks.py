@@ -74,8 +74,10 @@ def _check_contents(recording: Recording, received: Received) -> None:
     calls = received.tool_calls.get(0, [])
     assert all(id_ for id_, *_ in calls), calls
     assert len({id_ for id_, *_ in calls}) == len(calls), "two calls with one id"
-    named = [("*" if want[0] == "*" else call[0], *call[1:]) for call, want in
-             zip(calls, expected.tool_calls, strict=False)] + calls[len(expected.tool_calls):]
+    named = [
+        ("*" if want[0] == "*" else call[0], *call[1:])
+        for call, want in zip(calls, expected.tool_calls, strict=False)
+    ] + calls[len(expected.tool_calls) :]
     assert named == expected.tool_calls
     if expected.error is None:
         ends = [received.finishes.get(index) for index in range(len(expected.finishes))]

@@ -151,7 +151,9 @@ def read_recording(path: Path) -> Recording:
     head, response_has_head, body = response.partition(b"\n\n")
     status_line, *lines = head.decode("ascii").split("\n")
     if not response_has_head or not status_line.startswith("HTTP/"):
-        raise ValueError(f"{path.name}: `+++` is followed by a status line, headers, an empty line.")
+        raise ValueError(
+            f"{path.name}: `+++` is followed by a status line, headers, an empty line."
+        )
     return Recording(
         name=path.stem,
         status=int(status_line.split()[1]),
