@@ -99,7 +99,8 @@ def _check_usage(recording: Recording, received: Received) -> None:
             assert choices == []
         else:
             [choice] = choices
-            assert not (choice.get("delta") or {}).get("content") and not choice.get("text")
+            assert not (choice.get("delta") or choice).get("content")
+            assert not choice.get("text")
 
 
 def check_generation(recording: Recording, generation: Generation) -> None:

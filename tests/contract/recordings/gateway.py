@@ -1,7 +1,7 @@
 """The gateway in the test's process, with a provider that sends a recording in given pieces."""
 
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -31,7 +31,7 @@ _OUTPUTS = {"output", "reasoning", "output_image", "output_audio"}
 
 
 class Outcome(msgspec.Struct):
-    """What one call came to: the response as the client got it, and the record of the call."""
+    """The result of one call: the response as the client got it, and the record of the call."""
 
     status: int
     headers: dict[str, str]
@@ -72,7 +72,7 @@ def _table(recording: Recording, url: str) -> str:
     )
 
 
-def _lines(fields: dict[str, object]) -> str:
+def _lines(fields: Mapping[str, object]) -> str:
     return "".join(
         f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in fields.items()
     )

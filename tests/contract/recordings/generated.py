@@ -30,7 +30,7 @@ def generated_recordings() -> Iterator[Recording]:
             yield _changed(
                 base,
                 f"{encoding}_{form}",
-                f"A {form} response that is compressed with {encoding}, although it was not asked for.",
+                f"A {form} response, compressed with {encoding} although nobody requested that.",
                 encode(base.body),
                 {Repair.DECOMPRESSED},
                 {"Content-Encoding": encoding},

@@ -1,4 +1,4 @@
-"""What a client makes of a response, read with the types of OpenAI's and OpenRouter's SDKs."""
+"""Reads responses as clients do, with the types of OpenAI's and OpenRouter's SDKs."""
 
 import json
 from collections.abc import Iterator
@@ -63,7 +63,7 @@ def read_events(body: bytes) -> list[str]:
 
 
 def read_stream(recording: Recording, body: bytes) -> Received:
-    """What a client accumulates from a stream."""
+    """Reads a stream as a client accumulates it."""
     received = Received()
     payloads = read_events(body)
     chunks = [strict_json(payload) for payload in payloads]
@@ -85,7 +85,8 @@ def _read_chat_chunks(chunks: list[dict[str, Any]], received: Received) -> None:
     state: ChatCompletionStreamState[None] = ChatCompletionStreamState()
     for chunk in chunks:
         ChatStreamChunk.model_validate(chunk)
-        list(state.handle_chunk(ChatCompletionChunk.model_validate(chunk)))
+        known = chunk if received.error is None else _without_error_ends(chunk)
+        list(state.handle_chunk(ChatCompletionChunk.model_validate(known)))
         for choice in chunk["choices"]:
             index, delta = choice["index"], choice["delta"]
             _add(received.texts, index, delta.get("content"))
@@ -104,6 +105,15 @@ def _read_chat_chunks(chunks: list[dict[str, Any]], received: Received) -> None:
         ]
 
 
+def _without_error_ends(chunk: dict[str, Any]) -> dict[str, Any]:
+    """A chunk without the finish reason `error`, which OpenRouter has and OpenAI has not."""
+    choices = [
+        {**choice, "finish_reason": None} if choice["finish_reason"] == "error" else choice
+        for choice in chunk["choices"]
+    ]
+    return {**chunk, "choices": choices}
+
+
 def _read_completion_chunks(chunks: list[dict[str, Any]], received: Received) -> None:
     for chunk in chunks:
         for choice in chunk["choices"]:
@@ -113,7 +123,7 @@ def _read_completion_chunks(chunks: list[dict[str, Any]], received: Received) ->
 
 
 def read_plain(recording: Recording, body: bytes) -> Received:
-    """What a client reads from a response without streaming."""
+    """Reads a response without streaming."""
     answer = strict_json(body.decode())
     received = Received(last=exact_json(body.decode()))
     if "error" in answer:

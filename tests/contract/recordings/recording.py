@@ -30,7 +30,7 @@ RATES_PICO = {
 
 
 class ExpectedError(msgspec.Struct, forbid_unknown_fields=True):
-    """What a client is told of a failure.
+    """The error that a client gets.
 
     `code` is the error code of the generation, `status` the HTTP status or the one in the stream,
     and `says` a part of its message or of the provider's words.
@@ -45,12 +45,12 @@ class ExpectedError(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Expected(msgspec.Struct, forbid_unknown_fields=True):
-    """What a client gets. Lists have an item for each choice.
+    """The response that a client gets. Lists have an item for each choice.
 
     `tool_calls` are the calls of the first choice: id, name, arguments. An id `*` is any that is
     not empty. `tokens` are what is charged, by class; None if they are estimated, or if nothing is
-    charged. `keeps` are parts of the response that clients must still find in it. `choices` is
-    False if the response ends without any.
+    charged. `keeps` are parts of the response that clients must still find in it. An empty list for
+    `finish` leaves the ends open.
     """
 
     text: str | list[str] = ""

@@ -35,7 +35,7 @@ def cuts_of(recording: Recording) -> list[list[int]]:
 
 
 def shown(outcome: Outcome) -> tuple[int, bytes, int]:
-    """What must not depend on the cuts: everything but the id of the call."""
+    """Everything that must not depend on the cuts: all but the id of the call."""
     body = outcome.body.replace(outcome.generation.id.encode(), b"ID")
     return outcome.status, body, outcome.generation.cost_pico
 

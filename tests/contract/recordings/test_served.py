@@ -38,7 +38,7 @@ _PATHS = {
 
 
 class Served(msgspec.Struct):
-    """What two calls of each recording came to: one of bytes, one with OpenAI's client.
+    """The results of two calls of each recording: one for its bytes, one with OpenAI's client.
 
     `texts` are what the client makes of the first choice, or the error that it raises.
     """
@@ -50,7 +50,7 @@ class Served(msgspec.Struct):
     cost_pico: int = 0
 
 
-class Caller:
+class RecordingClient:
     """Calls a running gateway with the keys of a customer."""
 
     def __init__(
@@ -69,7 +69,7 @@ class Caller:
 
     async def call(self, recording: Recording) -> tuple[int, dict[str, str], bytes]:
         """Makes one call; returns what arrives."""
-        pieces = []
+        pieces: list[bytes] = []
         async with self.http.stream(
             "POST",
             f"/{_PATHS[recording.api]}",
@@ -137,16 +137,16 @@ async def _call_all(server: RunningServer, upstream: RecordedUpstream) -> Served
     store = open_store(server.database_path)
     served = Served()
     places = asyncio.Semaphore(AT_ONCE)
-    async with Caller(server, customer, upstream) as caller:
+    async with RecordingClient(server, customer, upstream) as client:
 
         async def call_twice(recording: Recording) -> None:
             async with places:
-                status, headers, body = await caller.call(recording)
+                status, headers, body = await client.call(recording)
                 generation_id = headers["x-generation-id"]
                 generation = await store.generation(customer.account_id, generation_id)
                 assert generation is not None
                 served.outcomes[recording.name] = Outcome(status, headers, body, generation)
-                served.texts[recording.name] = await caller.text(recording)
+                served.texts[recording.name] = await client.text(recording)
 
         try:
             await asyncio.gather(*map(call_twice, RECORDINGS))
@@ -154,20 +154,20 @@ async def _call_all(server: RunningServer, upstream: RecordedUpstream) -> Served
             account = await store.account(customer.account_id)
             assert account is not None
             served.cost_pico = account.usage_pico
-            await _read_totals(caller, server, customer, served)
+            await _read_totals(client, server, customer, served)
         finally:
             await store.close()
     return served
 
 
 async def _read_totals(
-    caller: Caller, server: RunningServer, customer: Customer, served: Served
+    client: RecordingClient, server: RunningServer, customer: Customer, served: Served
 ) -> None:
     viewer = {"Authorization": f"Bearer {customer.viewer}"}
-    credits_ = await caller.http.get("/credits", headers=viewer)
+    credits_ = await client.http.get("/credits", headers=viewer)
     served.total_usage = exact_json(credits_.text)["data"]["total_usage"]
     token = {"Authorization": f"Bearer {METRICS_TOKEN}"}
-    metrics = await caller.http.get(f"{server.url}/metrics", headers=token)
+    metrics = await client.http.get(f"{server.url}/metrics", headers=token)
     served.repairs = repairs_in(metrics.text)
 
 
