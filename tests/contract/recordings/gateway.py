@@ -98,6 +98,7 @@ class RecordedReply:
         self.retry_after_s = retry_after_s(*wait, 0)
         self.content_type = head.get("content-type", "").split(";")[0]
         self.is_stream = self.content_type == "text/event-stream"
+        self.is_compressed = False
 
     async def read(self, limit_bytes: int) -> bytes:
         body = b"".join([piece async for piece in self.chunks()])
