@@ -4,7 +4,6 @@ The bytes after the response's head are sent exactly as they are in the file. Th
 not recorded: `Content-Length`, `Transfer-Encoding` and `Connection` are added when it is sent.
 """
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -136,7 +135,7 @@ class Recording(msgspec.Struct, frozen=True):
             Api.COMPLETIONS: {"prompt": "Say hello."},
             Api.EMBEDDINGS: {"input": "Say hello."},
         }
-        return json.dumps({"model": self.model_id, **prompts[self.api], **self.request}).encode()
+        return msgspec.json.encode({"model": self.model_id, **prompts[self.api], **self.request})
 
 
 def read_recording(path: Path) -> Recording:
