@@ -145,7 +145,7 @@ class RecordingGateway:
         self._providers = providers
 
     def count_repairs(self, provider: str, repairs: Repairs) -> None:
-        """Stands in for the metrics, whose text becomes long with so many providers."""
+        """Stands in for the metrics, whose text becomes long with a provider for each recording."""
         assert provider in self._providers
         self.repairs += repairs
 
