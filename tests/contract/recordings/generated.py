@@ -35,7 +35,7 @@ def generated_recordings() -> Iterator[Recording]:
                 {Repair.DECOMPRESSED},
                 {"Content-Encoding": encoding},
             )
-    nested = b'"metadata":' + _NESTED + b',"object"'
+    nested = b'"x_trace":' + _NESTED + b',"object"'
     for base, form in ((plain, "plain"), (stream, "stream")):
         body = base.body.replace(b'"object"', nested, 1)
         about = "A field that nobody reads is nested thousands of levels deep."
