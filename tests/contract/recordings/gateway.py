@@ -124,13 +124,13 @@ class RecordedProvider:
     """See `Provider`. `cuts` are the places where the body is cut into pieces."""
 
     def __init__(self, recording: Recording) -> None:
-        self._recording = recording
+        self.recording = recording
         self.cuts: list[int] = []
 
     async def send(self, path: str, body: bytes) -> RecordedReply:
-        assert path == DIALECT.path(self._recording.api)
-        assert msgspec.json.decode(body)["model"] == self._recording.name
-        return RecordedReply(self._recording, self.cuts)
+        assert path == DIALECT.path(self.recording.api)
+        assert msgspec.json.decode(body)["model"] == self.recording.name
+        return RecordedReply(self.recording, self.cuts)
 
     async def close(self) -> None:
         """Does nothing: there is no connection."""
@@ -149,10 +149,11 @@ class RecordingGateway:
         assert provider in self._providers
         self.repairs += repairs
 
-    async def call(self, recording: Recording, cuts: list[int]) -> Outcome:
+    async def call(self, recording: Recording, cuts: Iterable[int] = ()) -> Outcome:
         """Makes one call; the provider's body is cut at the given places."""
         self.repairs = Repairs()
-        self._providers[recording.name].cuts = cuts
+        provider = self._providers[recording.name]
+        provider.recording, provider.cuts = recording, [*cuts]
         body = recording.request_body()
         request = CallRequest(
             inference=DIALECT.parse_request(recording.api, body),

@@ -4,6 +4,7 @@ import random
 import re
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from tests.contract.recordings.checks import check_generation, check_repairs, check_response
@@ -13,6 +14,19 @@ from tests.ledger_checks import check_ledger
 from tests.support import open_database
 
 RECORDINGS = all_recordings()
+STREAMS = [
+    recording
+    for recording in RECORDINGS
+    if b"data: {" in recording.body and b"\r" not in recording.body
+]
+LINES = [
+    {b"\n": b"\r\n"},
+    {b"\n": b"\r"},
+    {b"data: ": b"data:"},
+    {b"\n\n": b"\n\n: PROCESSING\n\n"},
+    {b"data: {": b"id: 1\nevent: message\ndata: {"},
+]
+"""Changes that mean nothing to a reader of events."""
 CUTS = 5
 PROVIDERS_MIN = 20
 ID = re.compile(rb'"id":"([^"]+)"')
@@ -50,7 +64,7 @@ def shown(recording: Recording, outcome: Outcome) -> tuple[int, bytes, int]:
 async def test_recording_comes_to_what_its_file_expects(
     recording: Recording, gateway: RecordingGateway
 ) -> None:
-    outcome = await gateway.call(recording, [])
+    outcome = await gateway.call(recording)
     check_response(recording, outcome.status, outcome.headers, outcome.body)
     check_generation(recording, outcome.generation)
     check_repairs(recording, set(gateway.repairs))
@@ -60,11 +74,26 @@ async def test_recording_comes_to_what_its_file_expects(
 async def test_recording_comes_to_the_same_when_it_is_cut_anywhere(
     recording: Recording, gateway: RecordingGateway
 ) -> None:
-    whole = shown(recording, await gateway.call(recording, []))
+    whole = shown(recording, await gateway.call(recording))
     repairs = gateway.repairs
     for places in cuts_of(recording):
         assert shown(recording, await gateway.call(recording, places)) == whole, places
         assert gateway.repairs == repairs, places
+
+
+@pytest.mark.parametrize("recording", STREAMS, ids=lambda recording: recording.name)
+async def test_stream_comes_to_the_same_with_other_lines(
+    recording: Recording, gateway: RecordingGateway
+) -> None:
+    whole = shown(recording, await gateway.call(recording))
+    repairs = gateway.repairs
+    for change in LINES:
+        body = recording.body
+        for old, new in change.items():
+            body = body.replace(old, new)
+        changed = msgspec.structs.replace(recording, body=body)
+        assert shown(recording, await gateway.call(changed)) == whole, change
+        assert gateway.repairs == repairs, change
 
 
 def test_recordings_are_of_many_providers_and_name_their_sources() -> None:
