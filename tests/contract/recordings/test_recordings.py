@@ -9,6 +9,7 @@ import pytest
 
 from tests.contract.recordings.checks import check_generation, check_repairs, check_response
 from tests.contract.recordings.gateway import Outcome, RecordingGateway, open_gateway
+from tests.contract.recordings.received import read_stream
 from tests.contract.recordings.recording import Recording, all_recordings
 from tests.ledger_checks import check_ledger
 from tests.support import open_database
@@ -94,6 +95,24 @@ async def test_stream_comes_to_the_same_with_other_lines(
         changed = msgspec.structs.replace(recording, body=body)
         assert shown(recording, await gateway.call(changed)) == whole, change
         assert gateway.repairs == repairs, change
+
+
+@pytest.mark.parametrize("recording", STREAMS, ids=lambda recording: recording.name)
+async def test_stream_that_breaks_off_is_complete_or_an_error(
+    recording: Recording, gateway: RecordingGateway
+) -> None:
+    texts = recording.expected.texts
+    for end in cuts_of(recording)[-1]:
+        cut = msgspec.structs.replace(recording, body=recording.body[:end], ends="truncated")
+        outcome = await gateway.call(cut)
+        if outcome.status != 200 or not recording.streams:
+            continue
+        received = read_stream(recording, outcome.body)
+        for index, text in received.texts.items():
+            assert texts[index].startswith(text), end
+        if received.error is None:
+            assert [received.texts[index] for index in range(len(texts))] == texts, end
+        assert (received.error is None) == (outcome.generation.error is None), end
 
 
 def test_recordings_are_of_many_providers_and_name_their_sources() -> None:
