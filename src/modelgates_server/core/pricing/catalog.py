@@ -31,13 +31,21 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     `usage_rules` describe how the provider counts tokens. `aliases` are other names of the provider
     that requests may use. `zdr` (no retention of prompts) and `denies_data_collection` are promises
     of the provider's contract, as configured by the operator. `standard_service_tier` is the
-    provider's name for the standard tier. `dialect` names the wire format of the endpoint.
+    provider's name for the standard tier. `dialect` names the wire format of the endpoint, and
+    `profile` the dialect's knowledge of the provider's request parameters.
+
+    The output limit is sent as `cap_parameter`. With `keeps_cap_name`, that is only so where the
+    client sends none; its own name is kept otherwise. Without `stream_options`, the endpoint is
+    never sent the parameter of this name, and streams may end without usage.
     """
 
     id: str
     provider: str
     upstream_model: str
     cap_parameter: CapParameter = CapParameter.MAX_TOKENS
+    keeps_cap_name: bool = False
+    stream_options: bool = True
+    profile: str = "compatible"
     usage_rules: UsageRules = UsageRules()
     aliases: tuple[str, ...] = ()
     zdr: bool = False
