@@ -66,4 +66,5 @@ def http_app(services: Services, options: WebOptions, lifespan: Lifespan) -> App
         error_responses,
         lifespan,
         options.bodies_max_bytes,
+        options.public_url,
     )

@@ -153,7 +153,7 @@ def parse_request(api: Api, body: bytes) -> InferenceRequest:
     except RecursionError:
         raise InvalidInput("The request body is nested too deeply.") from None
     except msgspec.DecodeError as error:
-        raise misfit(error, body=body) from None
+        raise misfit(error, body=body, shape=_Known) from None
 
 
 def _read(members: JsonObject) -> _Known:
@@ -224,7 +224,7 @@ def _models(known: _Known) -> tuple[str, ...]:
     """`model` first, then `models`: OpenRouter's order."""
     models = (*([known.model] if known.model else ()), *(known.models or ()))
     if not models:
-        raise InvalidInput("Invalid request body: missing required field `model` at `$.model`.")
+        raise InvalidInput("`model` is missing. `GET /api/v1/models` lists the models.")
     return tuple(dict.fromkeys(models))
 
 
@@ -233,7 +233,7 @@ def _messages(members: JsonObject, media: Media) -> int:
     try:
         return 0 if raw == b"null" else read_messages(raw, media)
     except msgspec.DecodeError as error:
-        raise misfit(error, "messages") from None
+        raise misfit(error, "messages", raw) from None
 
 
 def stream_options(members: JsonObject) -> JsonObject:
@@ -242,7 +242,7 @@ def stream_options(members: JsonObject) -> JsonObject:
     try:
         return {} if raw == b"null" else read_object(raw, "stream_options", _STREAM_OPTIONS)
     except msgspec.DecodeError as error:
-        raise misfit(error, "stream_options") from None
+        raise misfit(error, "stream_options", raw) from None
 
 
 def _texts(api: Api, messages: int, members: JsonObject, media: Media) -> int:
