@@ -43,6 +43,9 @@ class Repair(StrEnum):
     TOOL_CALL_INDEXED = "tool_call_indexed"
     """A tool call without a valid `index` of its own; numbered."""
 
+    FIELD_REPAIRED = "field_repaired"
+    """A required field without a valid value, such as `object` or a tool call's `id`; replaced."""
+
     FINISH_REASON_CORRECTED = "finish_reason_corrected"
     """A response with tool calls that ended with another word; `tool_calls`."""
 
