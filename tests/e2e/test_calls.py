@@ -75,7 +75,7 @@ def test_stream_has_its_cost_in_its_last_chunk_and_its_receipt_exists(session: S
     assert [chunk for chunk in texts if "usage" in chunk] == []
     assert texts[-1]["choices"][0]["finish_reason"] == "stop"
     assert texts[-1]["choices"][0]["native_finish_reason"] == "stop"
-    assert last["choices"] == []
+    assert last["choices"] == [{"index": 0, "delta": {}, "finish_reason": None}]
     assert last["usage"]["cost"] == Decimal("0.000013")
     assert session.inference.get(f"/generation?id={stream.id}")["total_cost"] == Decimal("0.000013")
     assert session.inference.get("/key")["usage"] == Decimal("0.000013")

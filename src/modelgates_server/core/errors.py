@@ -9,6 +9,9 @@ from typing import ClassVar
 
 import msgspec
 
+RETRY_AFTER_MAX_S = 3600
+"""The longest time to wait; a provider that asks for more gets this."""
+
 
 class GatewayError(Exception):
     """An error that its reader can act on. Its text is written for users and contains no secret.

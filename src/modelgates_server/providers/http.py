@@ -29,15 +29,13 @@ from yarl import URL
 
 from modelgates_server import __version__
 from modelgates_server.core.errors import (
+    RETRY_AFTER_MAX_S,
     InvalidInput,
     ProviderError,
     ProviderTimedOut,
     ProviderUnavailable,
 )
 from modelgates_server.service.ports import Clock
-
-RETRY_AFTER_MAX_S = 3600
-"""The longest time to wait; a provider that asks for more gets this."""
 
 _KEEP_ALIVE_S = 4
 """Shorter than the 5 s after which uvicorn, Node and llama.cpp close an idle connection.

@@ -134,7 +134,14 @@ def test_provider_message_is_shown_when_it_only_resembles_a_key_error(message: s
         ({"error": {"message": 5}}, "5", None),
         ({"error": {"message": {"a": 1}}}, GENERIC, None),
         ({"error": {"message": ""}}, GENERIC, None),
-        ({"detail": [{"msg": "m"}]}, GENERIC, None),
+        ({"detail": [{"msg": "m", "loc": ["body"]}]}, "m", None),
+        ({"detail": "m"}, "m", None),
+        ({"base_resp": {"status_code": 2013, "status_msg": "m"}}, "m", "2013"),
+        ({"error_code": 336003, "error_msg": "m"}, "m", "336003"),
+        ({"code": "1210", "msg": "m"}, "m", "1210"),
+        ({"errors": [{"code": 5006, "message": "m"}], "success": False}, "m", "5006"),
+        ({"fault": {"faultstring": "m", "detail": {"errorcode": "c"}}}, "m", None),
+        ({"type": "about:blank", "title": "m", "status": 400}, "m", "about:blank"),
         ({"error": [["m"]]}, GENERIC, None),
         (b"<html>Bad</html>", "<html>Bad</html>", None),
         (b"\xff\xfe", "\ufffd\ufffd", None),
@@ -160,7 +167,7 @@ def test_empty_body_is_not_recorded() -> None:
         (429, ProviderRateLimited, [429, "429"]),
         (400, ProviderRefused, [400]),
         (504, ProviderTimedOut, [504]),
-        (None, ProviderUnavailable, ["rate_limit_exceeded", 20001, 200, -5, None, True, 429.0]),
+        (None, ProviderUnavailable, ["some_limit", 20001, 200, -5, None, True, 429.0]),
         # Digits that `int` or HTTP does not accept.
         (None, ProviderUnavailable, ["²", "٤٢٩", "4" * 5000, 10**4000]),
     ],
@@ -172,6 +179,47 @@ def test_stream_error_has_a_status_only_if_its_code_is_one(
         error = provider_error("acme", {"message": "m", "code": code})
         assert (error.status, type(error)) == (status, kind)
         assert len(error.provider_code or "") <= 64
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "body"),
+    [
+        (429, ProviderRateLimited, {"error": {"status": "RESOURCE_EXHAUSTED", "message": "m"}}),
+        (429, ProviderRateLimited, {"error": {"code": "rate_limit_exceeded", "message": "m"}}),
+        (429, ProviderRateLimited, {"error": {"type": "rate_limit_error", "message": "m"}}),
+        (429, ProviderRateLimited, {"error": "slow down", "code": 429}),
+        (429, ProviderRateLimited, {"base_resp": {"status_code": 1002, "status_msg": "m"}}),
+        (429, ProviderRateLimited, {"error_code": 18, "error_msg": "m"}),
+        (429, ProviderRateLimited, {"error": {"code": "1302", "message": "m"}}),
+        (429, ProviderRateLimited, {"__type": "aws#ThrottlingException", "message": "m"}),
+        (400, ProviderRefused, {"type": "BadRequestError", "message": "m"}),
+        (400, ProviderRefused, {"error": {"status": "INVALID_ARGUMENT", "message": "m"}}),
+        (503, ProviderUnavailable, {"error": {"type": "overloaded_error", "message": "m"}}),
+        (504, ProviderTimedOut, {"error": {"status": "DEADLINE_EXCEEDED", "message": "m"}}),
+    ],
+)
+def test_code_within_the_body_chooses_the_class_when_no_status_does(
+    status: int, kind: type[ProviderError], body: Any
+) -> None:
+    error = provider_error("acme", body)
+    assert (error.status, type(error)) == (status, kind)
+    assert error.raw is not None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}},
+        {"base_resp": {"status_code": 1004, "status_msg": "login fail"}},
+        {"error": {"code": "1113", "message": "your account is in arrears"}},
+        {"error": {"status": "PERMISSION_DENIED", "message": "project 12 has no access"}},
+        {"error_code": 110, "error_msg": "Access token invalid"},
+    ],
+)
+def test_code_about_the_gateway_s_key_or_balance_hides_the_text(body: Any) -> None:
+    error = provider_error("acme", body)
+    assert (type(error), str(error)) == (ProviderUnavailable, GENERIC)
+    assert (error.raw, error.provider_code) == (None, None)
 
 
 def test_long_texts_are_cut() -> None:

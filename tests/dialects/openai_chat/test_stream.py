@@ -141,7 +141,27 @@ def test_end_of_a_stream_has_the_cost_and_done() -> None:
     last, done, rest = response.end(open_call()).split(b"\n\n")
     assert (done, rest) == (b"data: [DONE]", b"")
     shown = json.loads(last.removeprefix(b"data: "))
-    assert (shown["choices"], shown["usage"]["cost"]) == ([], 0)
+    assert shown["choices"] == [{"index": 0, "delta": {}, "finish_reason": None}]
+    assert shown["usage"]["cost"] == 0
+
+
+def test_usage_chunk_has_no_choice_when_the_client_asks_for_it() -> None:
+    asked = OpenAiChatResponse(
+        open_call(),
+        Api.CHAT,
+        model(),
+        text_max_bytes=TEXT_MAX_BYTES,
+        media_max_bytes=TEXT_MAX_BYTES,
+        asks_for_usage=True,
+    )
+    last = asked.end(open_call()).split(b"\n\n")[0]
+    assert json.loads(last.removeprefix(b"data: "))["choices"] == []
+
+
+def test_empty_choice_of_a_legacy_completion_has_a_text() -> None:
+    last = adapter(Api.COMPLETIONS).end(open_call(Api.COMPLETIONS)).split(b"\n\n")[0]
+    shown = json.loads(last.removeprefix(b"data: "))
+    assert shown["choices"] == [{"index": 0, "text": "", "finish_reason": None}]
 
 
 def test_error_end_has_the_retry_time_in_its_metadata() -> None:

@@ -244,7 +244,7 @@ def test_template_arguments_of_the_client_are_kept() -> None:
         ({"reasoning": {"effort": "low", "max_tokens": 5}}, "both `effort` and `max_tokens`"),
         ({"reasoning": {"budget": 5}}, "Unknown field `reasoning.budget`"),
         ({"reasoning": {"maxTokens": 5}}, "Use `max_tokens` instead of `maxTokens`"),
-        ({"reasoning": "high"}, "expected `object`"),
+        ({"reasoning": "high"}, "must be an object, not a string"),
         ({"reasoning": {"max_tokens": -1}}, "reasoning.max_tokens"),
         ({"include_reasoning": "no"}, "include_reasoning"),
         ({"reasoning": HIGH, "reasoning_effort": "low"}, "`reasoning_effort` contradict"),

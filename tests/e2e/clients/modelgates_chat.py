@@ -61,12 +61,12 @@ def send_plain(client: ModelGates) -> None:
 
 
 def send_stream(client: ModelGates) -> None:
-    """Streams; usage comes once, alone, in the last chunk."""
+    """Streams; usage comes once, in the last chunk, next to an empty delta."""
     stream: Iterable[Any] = client.chat.completions.create(**body(TEXT, stream=True))
     *chunks, last = stream
     assert "".join(choice.delta.content or "" for c in chunks for choice in c.choices) == TEXT
     assert not any(chunk.usage for chunk in chunks)
-    assert last.choices == []
+    assert [choice.delta.content for choice in last.choices] == [None]
     generations.append({"id": last.id, "cost": repr(last.usage.cost)})
 
 

@@ -147,7 +147,7 @@ def send_streams(client: openai.OpenAI) -> None:
     for options in ({}, {"stream_options": {"include_usage": True}}, {"tools": TOOLS}):
         body: Any = {"stream": True, **options}
         stream = client.chat.completions.create(model=MODEL, messages=user_message(TEXT), **body)
-        assert read(stream) == [TEXT]
+        assert read(stream, is_usage_alone="stream_options" in options) == [TEXT]
     two = client.chat.completions.create(model=MODEL, messages=user_message(TEXT), n=2, stream=True)
     assert read(two) == [TEXT, TEXT]
     with client.chat.completions.stream(model=MODEL, messages=user_message(TEXT)) as stream:
@@ -157,13 +157,14 @@ def send_streams(client: openai.OpenAI) -> None:
     note_float(final.id, final.usage)
 
 
-def read(stream: Iterable[ChatCompletionChunk]) -> list[str]:
-    """The text of every choice; usage comes once, alone, in the last chunk."""
+def read(stream: Iterable[ChatCompletionChunk], *, is_usage_alone: bool = False) -> list[str]:
+    """The text of every choice; usage comes once, in the last chunk, next to an empty delta."""
     chunks = list(stream)
     assert len({chunk.id for chunk in chunks}) == 1
     assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}
     assert [chunk.usage for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
-    assert chunks[-1].choices == []
+    last = [choice.delta.content for choice in chunks[-1].choices]
+    assert last == ([] if is_usage_alone else [None])
     note_float(chunks[-1].id, chunks[-1].usage)
     texts: dict[int, list[str]] = {}
     reasons: dict[int, str] = {}
@@ -197,7 +198,7 @@ def send_prompt(client: openai.OpenAI) -> None:
     assert_counts(parsed.usage)
     chunks = list(client.completions.create(model=MODEL, prompt=TEXT, stream=True))
     assert "".join(choice.text for chunk in chunks for choice in chunk.choices) == TEXT
-    assert chunks[-1].choices == []
+    assert [choice.text for choice in chunks[-1].choices] == [""]
     note_float(chunks[-1].id, chunks[-1].usage)
 
 

@@ -59,12 +59,13 @@ def text_of(response: Any) -> Any:
     return choice.message.content
 
 
-def read(chunks: Iterable[components.ChatStreamChunk]) -> str:
-    """The text of a stream; usage comes once, alone, in the last chunk."""
+def read(chunks: Iterable[components.ChatStreamChunk], *, is_usage_alone: bool = False) -> str:
+    """The text of a stream; usage comes once, in the last chunk, next to an empty delta."""
     *chunks, last = chunks
     assert {chunk.id for chunk in chunks} == {last.id}
     assert not any(chunk.usage or chunk.error for chunk in chunks)
-    assert last.choices == []
+    assert len(last.choices) == (0 if is_usage_alone else 1)
+    assert not any(choice.delta.content for choice in last.choices)
     note(last.id, last.usage)
     assert [c.finish_reason for chunk in chunks for c in chunk.choices if c.finish_reason] == [
         "stop"
@@ -89,7 +90,7 @@ def send_streams(client: OpenRouter) -> None:
     """Streams with and without `include_usage` and tools."""
     for options in ({}, {"stream_options": {"include_usage": True}}, {"tools": [WEATHER]}):
         with client.chat.send(**body(TEXT, stream=True, **options)) as stream:
-            assert read(stream) == TEXT
+            assert read(stream, is_usage_alone="stream_options" in options) == TEXT
 
 
 async def send_async(client: OpenRouter) -> None:

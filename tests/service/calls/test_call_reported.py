@@ -103,7 +103,7 @@ async def test_stream_has_normalized_and_native_finish_reasons(
     upstream.say = lambda _: UpstreamReply([chunk("hi"), chunk(finish="end_turn"), *ENDS[1:]])
     client = FakeClient()
     await harness.stream(asking(stream=True), client)
-    ends = [choice for each in client.chunks for choice in each["choices"]]
+    ends = [choice for each in client.chunks[:-1] for choice in each["choices"]]
     assert [end["finish_reason"] for end in ends] == [None, "stop"]
     assert ends[-1]["native_finish_reason"] == "end_turn"
 

@@ -48,7 +48,8 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     list; it is filled only if `preferences` require it. `asks_for_caches` says that part of the
     prompt is to be written to a cache; it is determined only if `preferences` bound the price of
     the prompt. `service_tier` is the client's word; its meaning depends on the price. With
-    `excludes_reasoning`, the client wants no reasoning in the response, although it pays for it.
+    `excludes_reasoning`, the client wants no reasoning in the response, although it pays for it;
+    with `asks_for_usage`, it wants the usage of a stream in a separate chunk.
 
     `wire` is the client's JSON object, each value as it was sent. Only the dialect that parsed it
     reads it, never the core.
@@ -80,6 +81,7 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None
     wire: dict[str, msgspec.Raw]
     excludes_reasoning: bool = False
+    asks_for_usage: bool = False
 
     def input_tokens(self, *, context_tokens: int, media_tokens: int | None) -> int:
         """Returns a true upper bound of the tokens that the model can read.

@@ -95,6 +95,7 @@ class OpenAiChat:
             text_max_bytes=text_max_bytes,
             media_max_bytes=media_max_bytes,
             excludes_reasoning=request.excludes_reasoning,
+            asks_for_usage=request.asks_for_usage,
         )
 
     def provider_error(

@@ -12,11 +12,20 @@ from modelgates_server.core.errors import (
     ProviderTimedOut,
     ProviderUnavailable,
 )
+from modelgates_server.dialects.openai_chat.error_statuses import status_of
+from modelgates_server.dialects.openai_chat.waits import wait_s
 
 RAW_MAX_CHARS = 2000
 _MESSAGE_MAX_CHARS = 500
 _CODE_MAX_CHARS = 64
-_STATUS = re.compile(r"[45][0-9]{2}")
+
+_CODES = ("code", "error_code", "errorCode", "status_code", "statusCode", "type", "__type")
+_REASONS = (
+    *("message", "msg", "error_msg", "status_msg", "errorMessage", "error_message", "Message"),
+    *("detail", "faultstring", "title", "error_description", "reason"),
+)
+_INNER = ("error", "errors", "fault", "base_resp", "detail")
+"""Fields that contain the description of an error, or a list of them."""
 
 _KINDS: dict[int, type[ProviderError]] = {
     400: ProviderRefused,
@@ -36,7 +45,7 @@ _HIDDEN_STATUSES = frozenset({401, 402, 403, 404})
 _HIDDEN_TEXT = re.compile(
     r"(?:valid|incorrect|wrong|expired|missing|your)[^\"']{1,16}api.{0,3}key"
     r"|api.{0,3}key[^\"']{1,24}(?:valid|incorrect|expired|not.found)|authentication.(?:error|fail)"
-    r"|\bsk-[\w*]|\bbearer\b|insufficient.balance|billing.details",
+    r"|\bsk-[\w*]|\bbearer\b|insufficient.(?:balance|credit)|billing.details|余额|欠费",
     re.IGNORECASE,
 )
 """The same, recognized by its text whatever the status: xAI and Gemini reject a key with 400,
@@ -60,12 +69,15 @@ def provider_error(
     provider: str, error: Any, status: int | None = None, retry_after_s: int | None = None
 ) -> ProviderError:
     """The error of a body or a chunk in any shape: a text, an object, or `{"error": …}`."""
-    body = error[0] if isinstance(error, list) and error else error  # Gemini's are in a list
-    inner = (body.get("error") or body) if isinstance(body, dict) else body
-    code = _text(inner, "code", _CODE_MAX_CHARS) or _text(inner, "type", _CODE_MAX_CHARS)
-    status = _status_in(code) if status is None else status
+    body = _first(error)  # Gemini's are in a list
+    inner = _inner(body)
+    code = _first_text(inner, _CODES, _CODE_MAX_CHARS) or _first_text(body, _CODES, _CODE_MAX_CHARS)
+    status = status_of(inner, body) if status is None else status
     kind = ProviderUnavailable if status is None else _KINDS.get(status, ProviderUnavailable)
-    reason = _text(inner, "message", _MESSAGE_MAX_CHARS)
+    reason = _text(inner, _MESSAGE_MAX_CHARS)  # some errors are a bare text
+    reason = reason or _first_text(inner, _REASONS, _MESSAGE_MAX_CHARS)
+    if retry_after_s is None and kind is not ProviderRefused:
+        retry_after_s = wait_s(error)
     raw = _raw(error)
     if status in _HIDDEN_STATUSES or _HIDDEN_TEXT.search(raw or reason or ""):
         if kind is ProviderRefused:
@@ -81,13 +93,26 @@ def provider_error(
     )
 
 
-def _status_in(code: str | None) -> int | None:
-    """The HTTP status that an error in a stream has as its code, if any."""
-    return int(code) if code is not None and _STATUS.fullmatch(code) else None
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and value else value
 
 
-def _text(error: Any, name: str, most: int) -> str | None:
-    value = error.get(name) if isinstance(error, dict) else error if name == "message" else None
+def _inner(body: Any) -> Any:
+    """The part of an error's body that describes it: an object, or a text."""
+    if not isinstance(body, dict):
+        return body
+    found = next((inner for name in _INNER if (inner := body.get(name))), body)
+    return body if isinstance(found, bool) else _first(found)
+
+
+def _first_text(error: Any, names: tuple[str, ...], most: int) -> str | None:
+    """The first of these fields that has a text or a number."""
+    if not isinstance(error, dict):
+        return None
+    return next((text for name in names if (text := _text(error.get(name), most))), None)
+
+
+def _text(value: Any, most: int) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)[:most]
     return value[:most] if isinstance(value, str) and value else None

@@ -4,7 +4,10 @@ from typing import Any
 
 import msgspec
 
-_FIELDS = ("reasoning", "reasoning_content", "reasoning_details", "thinking_blocks")
+_FIELDS = (
+    *("reasoning", "reasoning_content", "reasoning_details", "reasoning_text"),
+    *("thinking", "thinking_blocks"),
+)
 
 
 def without_reasoning(body: bytes) -> bytes:

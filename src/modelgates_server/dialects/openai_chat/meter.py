@@ -5,12 +5,19 @@ from typing import Any
 
 import msgspec
 
-from modelgates_server.core.metering.meter import Ending, InvalidAnswer, ResponseMeter
+from modelgates_server.core.metering.meter import (
+    Ending,
+    FinishReason,
+    InvalidAnswer,
+    ResponseMeter,
+)
+from modelgates_server.core.metering.repairs import Repair
 from modelgates_server.core.money import Pico
 from modelgates_server.core.pricing.catalog import Model
 from modelgates_server.core.pricing.service_tiers import reported_service_tier
 from modelgates_server.core.pricing.usage import UsageReading, UsageRules
 from modelgates_server.dialects.json_object import JsonObject
+from modelgates_server.dialects.openai_chat.error_shapes import error_in, foreign_error
 from modelgates_server.dialects.openai_chat.finish_reasons import is_an_end, known_finish_reason
 from modelgates_server.dialects.openai_chat.output_meter import OutputMeter
 from modelgates_server.dialects.openai_chat.reported_cost import read_cost
@@ -64,6 +71,7 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
     choice_reports: dict[int, dict[str, Any]] = msgspec.field(default_factory=dict)
     output: OutputMeter = msgspec.field(default_factory=OutputMeter)
     _reading: UsageReading | None = None
+    _with_delta: set[int] = msgspec.field(default_factory=set)
 
     @classmethod
     def of(cls, model: Model) -> "ChatResponseMeter":
@@ -80,12 +88,17 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
             for position, choice in enumerate(answer.choices or ()):
                 self._observe_choice(choice, position)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise InvalidAnswer(f"Not a response of this API: {error}") from error
+            if (reported := error_in(payload)) is None:
+                raise InvalidAnswer(f"Not a response of this API: {error}") from error
+            self.error = reported
+            return {}
         if self.upstream_id is None:
             self.upstream_id = _word(answer.id)
         self.served_model = _word(answer.model) or self.served_model
         self._observe_reports(answer)
         self.error = answer.error or self.error
+        if not answer.choices and not self.error:
+            self.error = foreign_error(members)
         return members
 
     def observe_usage(self, payload: bytes) -> None:
@@ -164,16 +177,26 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
     def _observe_choice(self, choice: _Choice, position: int) -> None:
         index = _index(choice, position)
         self.choices.add(index)
-        word = _word(choice.finish_reason)
-        if word and is_an_end(word):
-            self.endings[index] = Ending(word, known_finish_reason(word))
         if not _is_null(choice.text):
             self.output.add_text(bytes(choice.text), index)
-        # Some servers repeat the whole message so far with each delta.
-        for part in (bytes(choice.delta), bytes(choice.message)):
-            if part.startswith(b"{") and (members := _members.decode(part)):
-                self.output.add_part(members, index)
-                break
+        delta = bytes(choice.delta)
+        if delta.startswith(b"{") and (members := _members.decode(delta)):
+            self._with_delta.add(index)
+            self.output.add_part(members, index)
+        # Some servers repeat the whole message so far with each delta, MiniMax at the end.
+        elif index not in self._with_delta and bytes(choice.message).startswith(b"{"):
+            self.output.add_part(_members.decode(choice.message), index)
+        word = _word(choice.finish_reason)
+        if word and is_an_end(word):
+            self.endings[index] = self._ending(word, index)
+
+    def _ending(self, word: str, index: int) -> Ending:
+        """The end of a choice; Gemini and others say `stop` even if the model called tools."""
+        reason = known_finish_reason(word)
+        if index not in self.output.callers or reason not in (None, FinishReason.STOP):
+            return Ending(word, reason)
+        self.repaired(Repair.FINISH_REASON_CORRECTED)
+        return Ending(word, FinishReason.TOOL_CALLS)
 
 
 def _read(payload: bytes) -> tuple[_Answer, JsonObject]:

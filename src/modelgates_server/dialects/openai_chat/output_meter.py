@@ -63,10 +63,12 @@ class OutputMeter(Output):
     """Adds up the output of one response.
 
     `makes_media`: the model generates images or audio. Only then does a data URL within a text
-    count as a piece and not as text, because any model can be asked to write one.
+    count as a piece and not as text, because any model can be asked to write one. `callers` are
+    the choices in which the model has called tools.
     """
 
     makes_media: bool = False
+    callers: set[int] = msgspec.field(default_factory=set)
     _calls: set[tuple[int, Any]] = msgspec.field(default_factory=set)
     _labels: dict[tuple[int, str], bytes] = msgspec.field(default_factory=dict)
     _in_data_url: set[int] = msgspec.field(default_factory=set)
@@ -126,6 +128,8 @@ class OutputMeter(Output):
             before = self.text_bytes
             for text in _texts(call, is_new=is_new):
                 self.text_bytes += len(text.encode())
+            if self.text_bytes > before:
+                self.callers.add(choice)
             if is_new and self.text_bytes == before:
                 self.text_bytes += 1  # even an empty call is output
 

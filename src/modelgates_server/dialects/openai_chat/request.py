@@ -172,7 +172,7 @@ def _request(api: Api, body: bytes, known: _Known, members: JsonObject) -> Infer
     if not has_output:
         members.pop("stream", None)  # embeddings are not streamed
     stream = bool(known.stream) and has_output
-    stream_options(members)
+    options = stream_options(members)
     text_bytes = len(body) - media.size
     preferences = read_preferences(bytes(members.get("provider", _NULL)))
     bounds_prompt = preferences.max_price.prompt is not None
@@ -202,6 +202,7 @@ def _request(api: Api, body: bytes, known: _Known, members: JsonObject) -> Infer
         user=known.user,
         session_id=known.session_id,
         excludes_reasoning=bool(read_reasoning(members).exclude),
+        asks_for_usage=bytes(options.get("include_usage", _NULL)) == b"true",
         wire=members,
     )
 

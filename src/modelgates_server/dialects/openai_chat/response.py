@@ -1,4 +1,4 @@
-"""Rewrites providers' responses: the gateway's id and model name, and the exact cost.
+"""Rewrites a provider's plain response: the gateway's id and model name, and the exact cost.
 
 All other fields stay the bytes that the provider sent. Shapes: OpenAI's API reference; `provider`,
 `native_finish_reason`, `usage.cost` and its details as OpenRouter documents them.
@@ -10,47 +10,20 @@ from typing import Any
 import msgspec
 
 from modelgates_server.core.metering.generations import Generation
-from modelgates_server.core.metering.meter import ResponseMeter, reason_or_default
+from modelgates_server.core.metering.meter import ResponseMeter
+from modelgates_server.core.metering.repairs import Repair
 from modelgates_server.core.money import format_pico
 from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import whole_pico
 from modelgates_server.core.pricing.usage import OUTPUTS, Usage
 from modelgates_server.dialects.json_object import JsonObject
-from modelgates_server.dialects.openai_chat.finish_reasons import is_an_end, known_finish_reason
+from modelgates_server.dialects.openai_chat.choices import ChoiceWriter
 
 DONE = b"[DONE]"
 
 _NULL = msgspec.Raw(b"null")
-
-_NEVER_NULL = ("system_fingerprint", "error")
-_OPTIONAL = ("tool_calls", "function_call", "images", "reasoning_details", "audio")
-_NULLS = re.compile(rb'"(?:%s)"\s*:\s*null' % b"|".join(name.encode() for name in _OPTIONAL))
+_OBJECTS = {Api.CHAT: b'"chat.completion"', Api.COMPLETIONS: b'"text_completion"'}
 _NO_ITEMS = re.compile(rb"\[\s*\]")
-_UNFINISHED = re.compile(rb'"finish_reason"\s*:\s*null')
-
-_members = msgspec.json.Decoder(JsonObject)
-_choices = msgspec.json.Decoder(list[JsonObject])
-
-
-def rewrite_chunk(members: JsonObject, fields: JsonObject, meter: ResponseMeter) -> bytes | None:
-    """A chunk for the client, with `gateway_fields`; None for a chunk that has only usage.
-
-    Usage is withheld here: it comes with the cost in the last chunk, `usage_chunk`.
-    """
-    chunk = {**members, **fields}
-    chunk.pop("usage", None)
-    chunk.pop("x_groq", None)
-    choices = chunk.get("choices")
-    if choices is not None:
-        if bytes(choices) == b"[]" and "usage" in members:
-            return None
-        chunk["choices"] = _rewrite_choices(
-            choices, finished=bool(meter.endings), has_output=meter.has_output
-        )
-    for name in _NEVER_NULL:
-        if name in chunk and bytes(chunk[name]) == b"null":
-            del chunk[name]
-    return _one_line(chunk)
 
 
 def has_items(members: JsonObject, name: str) -> bool:
@@ -58,23 +31,6 @@ def has_items(members: JsonObject, name: str) -> bool:
     return bytes(members.get(name, _NULL)).startswith(b"[") and not _NO_ITEMS.fullmatch(
         bytes(members[name])
     )
-
-
-def usage_chunk(generation: Generation, last: JsonObject) -> bytes:
-    """The last chunk of a stream: no choices, and the usage with its cost."""
-    ends: dict[str, Any] = {"choices": [], "usage": usage_object(generation)}
-    return _one_line({**_head(last, generation), **ends})
-
-
-def error_chunk(generation: Generation, last: JsonObject, error: dict[str, Any]) -> bytes:
-    """The end of a failed stream in OpenRouter's form: the error, and a choice that ends so."""
-    nothing = {"text": ""} if generation.api is Api.COMPLETIONS else {"delta": {"content": ""}}
-    ends: dict[str, Any] = {
-        "error": error,
-        "choices": [{"index": 0, **nothing, "finish_reason": "error"}],
-        "usage": usage_object(generation),
-    }
-    return _one_line({**_head(last, generation), **ends})
 
 
 def rewrite_answer(members: JsonObject, generation: Generation, meter: ResponseMeter) -> bytes:
@@ -86,13 +42,35 @@ def rewrite_answer(members: JsonObject, generation: Generation, meter: ResponseM
     }
     answer.pop("x_groq", None)
     if "choices" in members:
-        answer["choices"] = _rewrite_choices(
-            members["choices"], finished=True, has_output=meter.has_output
-        )
+        answer["choices"] = ChoiceWriter(generation, meter).of_answer(members["choices"])
         answer.setdefault("system_fingerprint", None)
+    if generation.api in _OBJECTS:
+        correct_head(answer, _OBJECTS[generation.api], generation, meter)
     if bytes(members.get("error", _NULL)) == b"null":
         answer.pop("error", None)
     return msgspec.json.encode(answer)
+
+
+def correct_head(
+    members: dict[str, Any], kind: bytes, generation: Generation, meter: ResponseMeter
+) -> None:
+    """Give a response or a chunk its `object`, which is `kind`, and a time."""
+    if bytes(members.get("object", _NULL)) != kind:
+        members["object"] = msgspec.Raw(kind)
+        meter.repaired(Repair.FIELD_REPAIRED)
+    if not is_time(members.get("created")):
+        members["created"] = begun_at(generation)
+        meter.repaired(Repair.FIELD_REPAIRED)
+
+
+def is_time(raw: msgspec.Raw | None) -> bool:
+    """Whether a value is a time in whole seconds; Azure sends 0 in some chunks."""
+    return raw is not None and bytes(raw).isdigit() and bytes(raw) != b"0"
+
+
+def begun_at(generation: Generation) -> msgspec.Raw:
+    """`created` of a response whose provider sends none."""
+    return msgspec.Raw(b"%d" % (generation.created_at_ms // 1000))
 
 
 def usage_object(generation: Generation) -> dict[str, Any]:
@@ -132,16 +110,6 @@ def usage_object(generation: Generation) -> dict[str, Any]:
     return fields
 
 
-def _head(last: JsonObject, generation: Generation) -> JsonObject:
-    """The fields that all chunks of a stream share, from the last chunk if there was one."""
-    kind = "text_completion" if generation.api is Api.COMPLETIONS else "chat.completion.chunk"
-    head = {
-        "object": msgspec.Raw(msgspec.json.encode(kind)),
-        "created": msgspec.Raw(b"%d" % (generation.created_at_ms // 1000)),
-    }
-    return {name: last.get(name, raw) for name, raw in head.items()} | gateway_fields(generation)
-
-
 def gateway_fields(generation: Generation) -> JsonObject:
     """The fields that the gateway sets in every response and chunk of a generation."""
     return {
@@ -151,55 +119,5 @@ def gateway_fields(generation: Generation) -> JsonObject:
     }
 
 
-def _one_line(members: dict[str, Any]) -> bytes:
-    """JSON on one line, for use after `data: `; the provider's white space may have line ends."""
-    chunk = msgspec.json.encode(members)
-    if b"\n" in chunk or b"\r" in chunk:
-        return msgspec.json.format(chunk, indent=-1)
-    return chunk
-
-
 def _number(pico: int) -> msgspec.Raw:
     return msgspec.Raw(format_pico(pico).encode())
-
-
-def _rewrite_choices(choices: msgspec.Raw, *, finished: bool, has_output: bool) -> Any:
-    """Choices in the form that OpenRouter's clients require, as nearly all chunks already are.
-
-    `finish_reason` is always present, with a value that clients know. At the end,
-    `native_finish_reason` next to it has the provider's own word. Fields that those clients accept
-    as absent but not as null are dropped.
-    """
-    raw = bytes(choices)
-    is_open = b'"finish_reason":null' in raw or _UNFINISHED.search(raw) is not None
-    if not finished and is_open and _NULLS.search(raw) is None:
-        return choices
-    try:
-        rewritten = _choices.decode(raw)
-        for choice in rewritten:
-            native = choice.setdefault("finish_reason", _NULL)
-            choice["finish_reason"] = _normalised(native, has_output=has_output)
-            if finished:
-                choice.setdefault("native_finish_reason", native)
-            for part in choice.keys() & {"delta", "message"}:
-                choice[part] = _without_nulls(choice[part])
-    except (msgspec.DecodeError, RecursionError):
-        return choices  # null, that is, a response without choices
-    return rewritten
-
-
-def _normalised(native: msgspec.Raw, *, has_output: bool) -> msgspec.Raw:
-    word = msgspec.json.decode(native)
-    if not isinstance(word, str) or not word or not is_an_end(word):
-        return _NULL
-    reason = reason_or_default(known_finish_reason(word), has_output=has_output)
-    return msgspec.Raw(b'"%b"' % reason.encode())
-
-
-def _without_nulls(part: msgspec.Raw) -> Any:
-    if _NULLS.search(bytes(part)) is None:
-        return part
-    members = _members.decode(part)
-    return {
-        name: raw for name, raw in members.items() if name not in _OPTIONAL or bytes(raw) != b"null"
-    }

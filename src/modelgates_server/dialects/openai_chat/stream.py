@@ -9,18 +9,11 @@ from modelgates_server.core.metering.meter import FinishReason, InvalidAnswer
 from modelgates_server.core.pricing.catalog import Api, Model
 from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.dialects.json_object import JsonObject
+from modelgates_server.dialects.openai_chat.chunks import ChunkWriter, error_chunk
 from modelgates_server.dialects.openai_chat.errors import provider_error
 from modelgates_server.dialects.openai_chat.exclude_reasoning import without_reasoning
 from modelgates_server.dialects.openai_chat.meter import ChatResponseMeter
-from modelgates_server.dialects.openai_chat.response import (
-    DONE,
-    error_chunk,
-    gateway_fields,
-    has_items,
-    rewrite_answer,
-    rewrite_chunk,
-    usage_chunk,
-)
+from modelgates_server.dialects.openai_chat.response import DONE, has_items, rewrite_answer
 from modelgates_server.dialects.sse import SseReader, SseTooLong
 
 _END = b"data: %b\n\ndata: [DONE]\n\n"
@@ -38,6 +31,7 @@ class OpenAiChatResponse:
         text_max_bytes: int,
         media_max_bytes: int,
         excludes_reasoning: bool = False,
+        asks_for_usage: bool = False,
     ) -> None:
         self._cleaned = without_reasoning if excludes_reasoning else _unchanged
         self.meter = ChatResponseMeter.of(model)
@@ -45,7 +39,7 @@ class OpenAiChatResponse:
         self.is_over = False
         self._provider = generation.provider
         self._items = "data" if api is Api.EMBEDDINGS else "choices"
-        self._fields = gateway_fields(generation)
+        self._writer = ChunkWriter(generation, self.meter, asks_for_usage=asks_for_usage)
         self._text_max_bytes = text_max_bytes
         self._media_max_bytes = media_max_bytes
         self._reader = SseReader()
@@ -113,6 +107,8 @@ class OpenAiChatResponse:
             raise self._unavailable(
                 "sent more output than the request allows. If it was reasoning, raise `max_tokens`"
             )
+        if self.is_done and not self.meter.choices:
+            raise self._no_answer()
         if not (self.is_done or self.meter.has_ended):
             raise self._unavailable("ended its response before it was complete")
         if self.meter.finish_reason is FinishReason.ERROR:
@@ -120,7 +116,7 @@ class OpenAiChatResponse:
 
     def end(self, generation: Generation) -> bytes:
         """See `ResponseAdapter`."""
-        return _END % usage_chunk(generation, self._last)
+        return _END % self._writer.usage_chunk(generation, self._last)
 
     def error_end(self, generation: Generation, error: ErrorReport) -> bytes:
         """See `ResponseAdapter`."""
@@ -154,7 +150,7 @@ class OpenAiChatResponse:
         if self.meter.error is not None or self._is_too_long:
             self.is_over = True
             return None
-        return rewrite_chunk(members, self._fields, self.meter)
+        return self._writer.chunk(members)
 
     @property
     def _is_too_long(self) -> bool:
