@@ -33,6 +33,9 @@ class Settings(BaseSettings):
         default="",
         description="URL of the server for clients, used in links and the API description",
     )
+    v1_alias: bool = Field(
+        default=True, description="serve the API below /v1 as well as below /api/v1"
+    )
     metrics_token: SecretStr | None = Field(
         default=None,
         min_length=16,

@@ -28,7 +28,7 @@ def test_example_file_is_valid_and_shows_every_kind_of_table() -> None:
     assert models["openai/text-embedding-3-small"].apis == {Api.EMBEDDINGS}
     assert "sandbox/echo" in models
     assert configuration.account_markup_bp == {ACCOUNT: 250}
-    assert configuration.warnings == ()
+    assert ["stream_options" in each for each in configuration.warnings] == [True]
 
 
 def test_sandbox_alone_is_offered_without_a_file(
@@ -386,7 +386,8 @@ def test_markup_for_an_invalid_account_id_is_rejected(account: str, tmp_path: Pa
 def test_unencrypted_url_of_another_machine_gives_a_warning(
     url: str, warned: bool, tmp_path: Path
 ) -> None:
-    configuration = configured(tmp_path, f'[providers.one]\nbase_url = "{url}"\n')
+    text = f'[providers.one]\nbase_url = "{url}"\ncap_parameter = "max_tokens"\n'
+    configuration = configured(tmp_path, text)
     assert [line for line in configuration.warnings if "without encryption" in line] == list(
         configuration.warnings
     )

@@ -16,6 +16,7 @@ def test_options_of_the_http_api_come_from_the_settings() -> None:
         metrics_token="0123456789abcdef",
         limit_source_prefix="openrouter",
         allow_unknown_key_members=True,
+        v1_alias=False,
         keep_alive_s=7,
         plain_keep_alive="on",
     )
@@ -26,6 +27,7 @@ def test_options_of_the_http_api_come_from_the_settings() -> None:
         metrics_token="0123456789abcdef",
         limit_source_prefix="openrouter",
         allow_unknown_key_members=True,
+        v1_alias=False,
         keep_alive=KeepAliveRules(every_s=7, plain="on"),
     )
 

@@ -14,6 +14,7 @@ markup_bp = 500
 [providers.acme]
 base_url = "http://gpu.internal/v1"
 api_key_env = "ACME_KEY"
+cap_parameter = "max_tokens"
 
 [models."acme/m1"]
 provider = "acme"

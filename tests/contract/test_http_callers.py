@@ -14,6 +14,14 @@ from tests.server import Customer, RunningServer
 
 MISSING = (401, "Missing Authentication header", 'Bearer realm="ModelGates"')
 INVALID = 'Bearer realm="ModelGates", error="invalid_token"'
+TWO = (
+    400,
+    (
+        "The request has two different keys. Send one of them, as `Authorization: Bearer`, "
+        "`x-api-key` or `api-key`."
+    ),
+    None,
+)
 UNKNOWN = (401, "User not found.", INVALID)
 FORBIDDEN = (
     403,
@@ -51,7 +59,8 @@ def request(
         (['Bearer "{management}"'], MISSING),
         (["Bearer {management}x"], MISSING),
         (["Bearer sk-or-v1-" + "0" * 64], MISSING),
-        (["Bearer {management}", "Bearer {viewer}"], MISSING),
+        (["Bearer {management}", "Bearer {viewer}"], TWO),
+        (["Bearer {management}", "Bearer {management}"], None),
         (["Bearer sk-mg-v1-" + "0" * 49], UNKNOWN),
         (["Bearer {inference}"], FORBIDDEN),
         (["Bearer {management}"], None),
@@ -62,7 +71,7 @@ def request(
 )
 def test_authorization_header_gets_its_status_and_challenge(
     written: list[str],
-    expected: tuple[int, str, str] | None,
+    expected: tuple[int, str, str | None] | None,
     server: RunningServer,
     customer: Customer,
 ) -> None:
@@ -75,6 +84,9 @@ def test_authorization_header_gets_its_status_and_challenge(
         return
     answer = json.loads(body)
     assert answer.pop("user_id", None) == (customer.account_id if status == 403 else None)
+    metadata = answer["error"].pop("metadata", None)
+    # A hint about what was sent; it is not sent when nothing was.
+    assert (metadata is None) == (not written or status in {400, 403})
     assert answer == {"error": {"message": expected[1], "code": expected[0]}}
     assert (status, headers["WWW-Authenticate"]) == (expected[0], expected[2])
 

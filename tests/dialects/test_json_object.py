@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.dialects.json_object import JsonObject, spelling
-from modelgates_server.dialects.openai_chat.request import parse_request, upstream_body
+from modelgates_server.dialects.openai_chat.request import parse_request
+from modelgates_server.dialects.openai_chat.upstream import upstream_body
 from tests.core import calls
 from tests.dialects.openai_chat import chat
 
@@ -171,9 +172,7 @@ def test_contents_of_schemas_and_client_maps_are_forwarded_byte_for_byte(
     twice = f"{json.dumps(name)}:1,{escaped(name, 1)}: 2"
     spelled = json.dumps(data.draw(st.sampled_from(folds))(name))
     body = body_with(members, data.draw(st.sampled_from([twice, f"{spelled} :3"])), style)
-    sent = upstream_body(
-        parse_request(Api.CHAT, body), "m1", cap_parameter="max_tokens", cap_tokens=None
-    )
+    sent = upstream_body(parse_request(Api.CHAT, body), calls.endpoint(), cap_tokens=None)
     decode = msgspec.json.Decoder(JsonObject).decode
     assert bytes(decode(sent)[member]) == bytes(decode(body)[member])
 

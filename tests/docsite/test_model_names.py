@@ -11,6 +11,7 @@ from modelgates_server.providers.sandbox.offer import sandbox_models
 from tests.gateway import ACME, sandbox_catalog
 
 ENDPOINTS = "/models/{author}/{slug}/endpoints"
+LOOK_UPS = ("/models/{author}/{slug}", "/model/{author}/{slug}", ENDPOINTS)
 
 
 def requests_of(document: dict[str, Any], api: Api) -> list[dict[str, Any]]:
@@ -36,9 +37,10 @@ def test_samples_name_models_that_the_server_offers() -> None:
     }
 
 
-def test_endpoints_example_names_a_model_that_the_server_offers() -> None:
+def test_look_up_example_names_a_model_that_the_server_offers() -> None:
     paths = with_offered_models(document_at(ORIGIN), sandbox_catalog())["paths"]
-    assert [each["example"] for each in paths[ENDPOINTS]["parameters"]] == ["sandbox", "echo"]
+    for path in LOOK_UPS:
+        assert [each["example"] for each in paths[path]["parameters"]] == ["sandbox", "echo"]
 
 
 def test_example_stays_when_the_server_offers_no_such_model() -> None:
@@ -56,6 +58,6 @@ def test_nothing_but_the_model_is_changed(api: Api) -> None:
     for request in (*requests_of(before, api), *requests_of(after, api)):
         del request["model"]
     others = (f"/{other}" for other in Api if other is not api)
-    for path in (*others, ENDPOINTS):
+    for path in (*others, *LOOK_UPS):
         before["paths"][path] = after["paths"][path]
     assert before == after

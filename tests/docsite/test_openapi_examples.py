@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelgates_server.core.keys import KeyChange, KeyKind, key_hash
+from modelgates_server.core.keys import KeyChange, KeyKind, key_hash, key_text
 from tests.server import Customer
 from tests.support import HOUR_MS
 from tests.web.document import our_document, referenced
@@ -24,7 +24,9 @@ AS_JSON, AS_FORM = (
 
 async def key_of(kind: str, api: Api, acme: Customer, other: Customer) -> str:
     if kind == "unknown":
-        return "sk-mg-v1-" + "0" * 49
+        return key_text(bytes(32))
+    if kind == "malformed":
+        return acme.management[:-2]
     if kind == "other":
         return other.management
     if kind == "disabled":
@@ -43,6 +45,7 @@ async def key_of(kind: str, api: Api, acme: Customer, other: Customer) -> str:
     ("place", "kind", "request_"),
     [
         ("GET /credits 401 missing", None, {}),
+        ("GET /credits 401 malformed", "malformed", {}),
         ("GET /credits 401 unknown", "unknown", {}),
         ("GET /credits 401 disabled", "disabled", {}),
         ("GET /credits 401 expired", "expired", {}),
@@ -69,6 +72,7 @@ async def key_of(kind: str, api: Api, acme: Customer, other: Customer) -> str:
         ("GET /keys/{hash} 404 key", "other", {}),
         ("GET /models 400 limit", None, {"params": {"limit": "0"}}),
         ("GET /models 400 sort", None, {"params": {"sort": "x"}}),
+        ("GET /models 400 filter", None, {"params": {"zdr": "true"}}),
         ("GET /models/user 400 limit", "viewer", {"params": {"limit": "0"}}),
         ("GET /models/{author}/{slug}/endpoints 404 model", None, {}),
         ("GET /generation 400 id", "viewer", {}),
@@ -105,4 +109,5 @@ async def test_error_example_is_the_response_of_the_server(
     expected = referenced(DOCUMENT, examples[name])["value"]
     account_id = other.account_id if kind == "other" else acme.account_id
     assert answer.status_code == int(status)
-    assert json.loads(answer.text.replace(account_id, ACCOUNT_ID)) == expected
+    text = answer.text.replace("http://gateway/", "https://gateway.example/")
+    assert json.loads(text.replace(account_id, ACCOUNT_ID)) == expected

@@ -60,6 +60,13 @@ def draw_call(rng: Random, number: int) -> Call:
         "separators": rng.choice(((",", ":"), (", ", ": "))),
     }
     model, upstream = _draw_model(rng)
+    if api is Api.CHAT and rng.random() < 0.2:
+        body["reasoning"] = rng.choice(
+            ({"enabled": True}, {"effort": "high"}, {"max_tokens": rng.randint(1, 20_000)})
+        )
+        # A provider that does not count reasoning towards its limit.
+        endpoint = msgspec.structs.replace(model.endpoint, profile="dashscope")
+        model = msgspec.structs.replace(model, endpoint=endpoint)
     priced = PricedRequest(
         model=model,
         price=_draw_price(rng, number),

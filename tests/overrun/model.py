@@ -79,7 +79,9 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
             sequences = max(body.get("n") or 1, body.get("best_of") or 1)
             is_lavish = rng.random() < 0.6
             for read in cut:
+                room = self.context_tokens - sum(read)
                 most = self._most(cap, sum(read))
+                most = max(most, min(most + body.get("thinking_budget", 0), room))
                 written += [most if is_lavish else rng.randint(0, most) for _ in range(sequences)]
         choices = body.get("n") or 1
         return Spent(text=text, images=images, audio=audio, written=tuple(written), choices=choices)

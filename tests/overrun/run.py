@@ -29,7 +29,8 @@ from modelgates_server.core.metering.sizing import HoldQuote, quote_hold
 from modelgates_server.core.pricing.prices import BASIS_POINTS, Price
 from modelgates_server.core.pricing.usage import Meter, Usage
 from modelgates_server.dialects.openai_chat.meter import ChatResponseMeter
-from modelgates_server.dialects.openai_chat.request import parse_request, upstream_body
+from modelgates_server.dialects.openai_chat.request import parse_request
+from modelgates_server.dialects.openai_chat.upstream import upstream_body
 from tests.core import calls
 from tests.core.pure import PureLedger
 from tests.overrun.answers import observe
@@ -66,8 +67,7 @@ def run_call(call: Call, rng: Random) -> str:
     sent = json.loads(
         upstream_body(
             call.priced.request,
-            endpoint.upstream_model,
-            cap_parameter=endpoint.cap_parameter,
+            endpoint,
             cap_tokens=quote.cap_tokens,
         )
     )

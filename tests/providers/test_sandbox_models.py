@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from modelgates_server.core.metering.request import CHOICES_MAX
 from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.usage import UsageRules
-from modelgates_server.dialects.openai_chat.request import parse_request, upstream_body
+from modelgates_server.dialects.openai_chat.request import parse_request
+from modelgates_server.dialects.openai_chat.upstream import upstream_body
 from modelgates_server.dialects.openai_chat.usage import read_usage
 from modelgates_server.providers.sandbox.models import NAMES, respond
 from modelgates_server.providers.sandbox.offer import sandbox_models
@@ -364,8 +365,7 @@ def test_sandbox_usage_never_exceeds_the_hold(
     )
     sent = upstream_body(
         parsed,
-        offer.endpoint.upstream_model,
-        cap_parameter=offer.endpoint.cap_parameter,
+        offer.endpoint,
         cap_tokens=cap if tight and api is not Api.EMBEDDINGS else None,
     )
     script = respond(api, sent, at_ms=T0_MS, number=0)

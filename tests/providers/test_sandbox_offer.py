@@ -13,7 +13,7 @@ API_OF = {name: Api.EMBEDDINGS if name == "embed" else Api.CHAT for name in NAME
 def test_every_sandbox_model_is_in_the_catalog_and_has_a_price() -> None:
     assert list(CATALOG.models) == sorted(f"sandbox/{name}" for name in NAMES)
     for name, api in API_OF.items():
-        model = CATALOG.model(f"sandbox/{name}", api)
+        model = CATALOG.model(f"sandbox/{name}", api, at_ms=0)
         assert (model.endpoint.id, model.endpoint.upstream_model) == (f"sandbox:{name}", name)
         price = CATALOG.price(model.endpoint.id, at_ms=0)
         assert price.id == f"price_sandbox_{name}_1"

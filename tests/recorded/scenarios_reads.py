@@ -70,6 +70,10 @@ async def models(script: Script) -> None:
         "the models of a key", "GET", "/models/user?q=large", key=script.customer.inference
     )
     await script.send("the same without a key", "GET", "/models/user")
+    await script.send("the models for embeddings", "GET", "/embeddings/models")
+    await script.send("one model", "GET", "/models/acme/large")
+    await script.send("the same at another path", "GET", "/model/acme/large")
+    await script.send("an unknown model", "GET", "/models/acme/none")
     await script.send("endpoints of a model", "GET", "/models/acme/large/endpoints")
     await script.send("endpoints of an unknown model", "GET", "/models/acme/none/endpoints")
     await script.send("providers", "GET", "/providers")

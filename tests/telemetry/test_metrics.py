@@ -15,7 +15,7 @@ from tests.web.harness import Api
 
 ROOT = Path(__file__).parents[2]
 
-NOT_FOUND = '{"error":{"message":"Resource not found","code":404}}'
+NOT_FOUND = "Resource not found: `/metrics`. The base URL of the API is `http://gateway/api/v1`."
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,10 @@ async def test_metrics_are_not_found_without_a_valid_token(
 ) -> None:
     headers = {} if authorization is None else {b"Authorization": authorization.encode()}
     answer = await api.client.get("/metrics", headers=headers)
-    assert (answer.status_code, answer.text) == (404, NOT_FOUND)
+    assert answer.status_code == 404
+    assert answer.json()["error"]["message"].startswith(NOT_FOUND)
+    unknown = await api.client.get("/metricx", headers=headers)
+    assert answer.text == unknown.text.replace("/metricx", "/metrics")
 
 
 async def test_metrics_count_responses_and_name_no_account_or_key(api: Api, acme: Customer) -> None:

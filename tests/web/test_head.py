@@ -69,23 +69,18 @@ async def test_malformed_key_counts_as_missing(written: str, api: Api, acme: Cus
     headers = {b"Authorization": written.format(acme.viewer).encode()}
     answer = await api.client.get(CREDITS, headers=headers)
     assert answer.status_code == 401
-    assert answer.text == '{"error":{"message":"Missing Authentication header","code":401}}'
+    error = answer.json()["error"]
+    assert (error["message"], error["code"]) == ("Missing Authentication header", 401)
+    assert error["metadata"]["remedy_hint"]
     assert answer.headers["www-authenticate"] == 'Bearer realm="ModelGates"'
-
-
-async def test_request_with_two_keys_counts_as_without_key(
-    api: Api, acme: Customer, other: Customer
-) -> None:
-    twice = [("Authorization", f"Bearer {key}") for key in (acme.viewer, other.viewer)]
-    answer = await api.client.get(CREDITS, headers=twice)
-    assert answer.status_code == 401
-    assert answer.json()["error"]["message"] == "Missing Authentication header"
 
 
 async def test_mistyped_key_gets_the_same_error_as_an_unknown_key(api: Api, acme: Customer) -> None:
     last = "0" if acme.viewer[-1] != "0" else "1"
     answer = await api.call("GET", CREDITS, acme.viewer[:-1] + last)
     assert answer.status_code == 401
-    assert answer.text == '{"error":{"message":"User not found.","code":401}}'
+    error = answer.json()["error"]
+    assert (error["message"], error["code"]) == ("User not found.", 401)
+    assert error["metadata"]["remedy_hint"].startswith("The checksum of the key is wrong.")
     challenge = 'Bearer realm="ModelGates", error="invalid_token"'
     assert answer.headers["www-authenticate"] == challenge

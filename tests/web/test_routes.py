@@ -13,9 +13,10 @@ from tests.support import DOLLAR, HOUR_MS
 from tests.web.document import operations_of, our_document
 from tests.web.harness import UNDESCRIBED, Api
 
-# Method and path of MCP and the documentation, which the OpenAPI document does not describe.
+# Method and path of the routes that the OpenAPI document does not describe.
 UNDESCRIBED_PLACES = {
     "account-mcp": ("POST", "/api/v1/mcp"),
+    "create-coinbase-charge": ("POST", "/api/v1/credits/coinbase"),
     "docs-mcp": ("POST", "/docs/_mcp/server"),
     "get-api-catalog": ("GET", "/.well-known/api-catalog"),
     "get-docs": ("GET", "/docs"),
@@ -38,7 +39,12 @@ ADMITTED: dict[str, set[str]] = {
 PROTECTED = sorted(name for name, kinds in ADMITTED.items() if kinds)
 PUBLIC = sorted(name for name, kinds in ADMITTED.items() if not kinds)
 NAMED_KEY = ["delete-key", "delete-key-by-id", "get-key", "update-key"]
-SUCCESS = {"create-key": 201, "get-metrics": 404, "get-generation": 404, "get-root": 404}
+SUCCESS = {
+    "create-key": 201,
+    "create-coinbase-charge": 410,
+    **dict.fromkeys(("get-metrics", "get-generation", "get-root"), 404),
+}
+PREFIXES = ("/api/v1", "/v1")
 WRONG_KIND = "Only management keys can perform this operation"
 WRONG_FOR_CALLS = "{} keys cannot call models. Create an inference key."
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
@@ -62,10 +68,12 @@ PLACES = {
 
 
 async def ask(
-    api: Api, operation_id: str, key: str | None, named: str = "0" * 64
+    api: Api, operation_id: str, key: str | None, named: str = "0" * 64, prefix: str = "/api/v1"
 ) -> httpx.Response:
     """Send a valid request; `named` is the hash of the key in its path or query."""
     method, path = PLACES[operation_id]
+    if path.startswith("/api/v1"):
+        path = prefix + path.removeprefix("/api/v1")
     request: dict[str, Any] = {}
     if operation_id in BODIES:
         request["json"] = BODIES[operation_id]
@@ -90,14 +98,15 @@ def test_document_requires_a_key_exactly_where_routes_do() -> None:
         assert requires_key == bool(operation["x-key-kinds"]), operation["operationId"]
 
 
+@pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("kind", list(KeyKind))
 async def test_key_kind_is_admitted_only_where_documented(
-    kind: KeyKind, api: Api, acme: Customer, subtests: pytest.Subtests
+    kind: KeyKind, prefix: str, api: Api, acme: Customer, subtests: pytest.Subtests
 ) -> None:
     for operation_id in PROTECTED:
         with subtests.test(operation_id):
             _, named = await api.issue(acme.account_id)
-            answer = await ask(api, operation_id, getattr(acme, kind), named)
+            answer = await ask(api, operation_id, getattr(acme, kind), named, prefix)
             if kind in ADMITTED[operation_id]:
                 assert answer.status_code == SUCCESS.get(operation_id, 200)
             else:
@@ -110,15 +119,16 @@ async def test_key_kind_is_admitted_only_where_documented(
                 assert key.updated_at_ms is None, "a refused request changed the key"
 
 
+@pytest.mark.parametrize("prefix", PREFIXES)
 async def test_public_route_responds_alike_with_and_without_keys(
-    api: Api, acme: Customer, subtests: pytest.Subtests
+    prefix: str, api: Api, acme: Customer, subtests: pytest.Subtests
 ) -> None:
     for operation_id in PUBLIC:
         with subtests.test(operation_id):
-            plain = await ask(api, operation_id, None)
+            plain = await ask(api, operation_id, None, prefix=prefix)
             assert plain.status_code == SUCCESS.get(operation_id, 200)
             for key in (acme.management, acme.inference, acme.viewer, "nonsense"):
-                answer = await ask(api, operation_id, key)
+                answer = await ask(api, operation_id, key, prefix=prefix)
                 assert (answer.status_code, answer.content) == (plain.status_code, plain.content)
 
 
@@ -160,6 +170,7 @@ async def change(api: Api, key: str, key_change: KeyChange) -> None:
     await api.store.change_key(key_hash(key), key_change, api.clock())
 
 
+@pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -175,6 +186,7 @@ async def change(api: Api, key: str, key_change: KeyChange) -> None:
 async def test_unusable_key_is_refused_by_every_protected_route(
     make: Callable[[Api, Customer], Awaitable[str | None]],
     message: str,
+    prefix: str,
     api: Api,
     acme: Customer,
     subtests: pytest.Subtests,
@@ -183,9 +195,10 @@ async def test_unusable_key_is_refused_by_every_protected_route(
     before = await api.store.key(key_hash(acme.inference))
     for operation_id in PROTECTED:
         with subtests.test(operation_id):
-            answer = await ask(api, operation_id, key, named=key_hash(acme.inference))
+            answer = await ask(api, operation_id, key, key_hash(acme.inference), prefix)
             assert answer.status_code == 401
-            assert answer.json() == {"error": {"message": message, "code": 401}}
+            error = answer.json()["error"]
+            assert (error["message"], error["code"]) == (message, 401)
             assert answer.headers["www-authenticate"].startswith("Bearer ")
     assert before == await api.store.key(key_hash(acme.inference))
 

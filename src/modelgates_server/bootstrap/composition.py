@@ -10,6 +10,7 @@ from modelgates_server.bootstrap import ledger_services
 from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.service.calls.admission import CallTimeouts, ServedCatalog
 from modelgates_server.service.calls.call import CallService
+from modelgates_server.service.calls.outgoing import RefusedParameters
 from modelgates_server.service.maintenance import Maintenance
 from modelgates_server.service.ports import Clock, Provider, RandomBytes, Spool, Store
 from modelgates_server.telemetry.metrics import Metrics
@@ -38,7 +39,7 @@ def compose(
     ledger = ledger_services(store, clock, random_bytes)
     metrics = Metrics(store, clock)
     observer = CallObserver(metrics)
-    served = ServedCatalog(catalog, providers)
+    served = ServedCatalog(catalog, providers, RefusedParameters(observer.parameter_refused))
     calls = CallService(store, served, spool, observer, clock, random_bytes, timeouts)
     return Services(
         store=store,
@@ -65,4 +66,5 @@ def http_app(services: Services, options: WebOptions, lifespan: Lifespan) -> App
         error_responses,
         lifespan,
         options.bodies_max_bytes,
+        options.public_url,
     )

@@ -33,6 +33,7 @@ from modelgates_server.bootstrap.configuration_providers import (
     provider_key,
     provider_settings,
 )
+from modelgates_server.bootstrap.configuration_requests import doubtful_cap, doubtful_requests
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.ids import ACCOUNT_ID
 from modelgates_server.core.pricing.catalog import Model
@@ -178,6 +179,7 @@ class _Reading:
         except KeyMissing as missing:
             self._unset_keys[name] = str(missing)
         self._providers.append(provider_settings(name, table, key))
+        self._warnings += doubtful_requests(path, table)
         if is_readable_on_the_way(table.base_url):
             self._warnings.append(
                 f"`{path}.base_url` connects to another machine without encryption: anyone on the "
@@ -214,7 +216,11 @@ class _Reading:
             f"`{path}` has no rate for {medium}: calls that request it are rejected."
             for medium in unpriced_media(model, prices)
         )
-        self._warnings += (f"`{path}` {doubt}" for doubt in doubtful_figures(model, prices))
+        doubts = (
+            *doubtful_figures(model, prices),
+            *doubtful_cap(model, self._tables[model.endpoint.provider]),
+        )
+        self._warnings += (f"`{path}` {doubt}" for doubt in doubts)
 
     def _renamed(self, path: str, members: RawTable, old: str, new: str) -> RawTable:
         """Returns the fields with `old` renamed to `new`. Old names are read for one release."""

@@ -52,9 +52,8 @@ class ProviderTable(Table):
     api_key_header: Word | None = Field(default=None, examples=['"api-key"'])
     headers: dict[str, str] = Field(default={}, examples=['{ "X-Team" = "search" }'])
     price_list: Word | None = Field(default=None, examples=['"openai"'])
-    cap_parameter: Cap = Field(
-        default=CapParameter.MAX_TOKENS, examples=['"max_completion_tokens"']
-    )
+    cap_parameter: Cap | None = Field(default=None, examples=['"max_completion_tokens"'])
+    stream_options: bool = Field(default=True, examples=["false"])
     default_output_tokens: Tokens | None = Field(default=None, examples=["4096"])
     cache_tokens: Cache | None = Field(default=None, examples=['"beside"'])
     reasoning_tokens: Reasoning | None = Field(default=None, examples=['"in_total"'])

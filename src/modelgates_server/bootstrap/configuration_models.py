@@ -17,6 +17,7 @@ from modelgates_server.bootstrap.configuration_providers import (
     standard_service_tier,
     usage_rules,
 )
+from modelgates_server.bootstrap.configuration_requests import request_rules
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.metering.request import MODEL_MAX_CHARS
 from modelgates_server.core.pricing.catalog import Api, Endpoint, Model
@@ -63,7 +64,7 @@ def read_model(
         id=f"{table.provider}:{upstream_model}",
         provider=table.provider,
         upstream_model=upstream_model,
-        cap_parameter=provider.cap_parameter,
+        **request_rules(provider),
         usage_rules=usage_rules(provider),
         aliases=provider.aliases,
         zdr=provider.zdr,

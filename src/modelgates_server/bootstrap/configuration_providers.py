@@ -144,12 +144,18 @@ def standard_service_tier(base_url: str) -> str:
     return words.get(_host(base_url), "default")
 
 
-def _host(base_url: str) -> str:
-    """Returns the host of a URL, empty if it is invalid: `provider_settings` rejects it then."""
+def host_and_port(base_url: str) -> tuple[str, int | None]:
+    """Returns host and port of a URL, empty if it is invalid: `provider_settings` rejects it."""
     try:
-        return urlsplit(base_url).hostname or ""
+        url = urlsplit(base_url)
+        port = url.port
     except ValueError:
-        return ""
+        return "", None
+    return url.hostname or "", port
+
+
+def _host(base_url: str) -> str:
+    return host_and_port(base_url)[0]
 
 
 def is_readable_on_the_way(base_url: str) -> bool:

@@ -43,21 +43,25 @@ class UnknownModel(InvalidInput, code="unknown_model"):
 
 
 class Unauthenticated(GatewayError, code="unauthenticated"):
-    """The request has no valid key."""
+    """The request has no valid key. `remedy_hint` says what is wrong with the one that was sent."""
+
+    def __init__(self, message: str, remedy_hint: str | None = None) -> None:
+        super().__init__(message)
+        self.remedy_hint = remedy_hint
 
 
 class MissingKey(Unauthenticated, code="missing_key"):
-    """The request has no `Authorization: Bearer` header with a token in the form of a key."""
+    """The request has no header with a key, or its key has not the form of one."""
 
-    def __init__(self) -> None:
-        super().__init__("Missing Authentication header")
+    def __init__(self, remedy_hint: str | None = None) -> None:
+        super().__init__("Missing Authentication header", remedy_hint)
 
 
 class UnknownKey(Unauthenticated, code="unknown_key"):
     """The key was never issued, is mistyped or was deleted. The error does not say which."""
 
-    def __init__(self) -> None:
-        super().__init__("User not found.")
+    def __init__(self, remedy_hint: str | None = None) -> None:
+        super().__init__("User not found.", remedy_hint)
 
 
 class KeyDisabled(Unauthenticated, code="key_disabled"):

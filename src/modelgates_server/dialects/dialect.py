@@ -25,6 +25,13 @@ class ErrorReport(msgspec.Struct, frozen=True):
     retry_after_s: int | None = None
 
 
+class RefusedParameter(msgspec.Struct, frozen=True):
+    """A parameter that a provider rejected, and the setting that avoids it, if there is one."""
+
+    name: str
+    setting: str | None
+
+
 class ResponseAdapter(Protocol):
     """Meters the response of one attempt and rewrites the provider's bytes for the client."""
 
@@ -101,8 +108,21 @@ class Dialect(Protocol):
         *,
         cap_tokens: int | None,
         service_tier: str | None,
+        refused: frozenset[str] = frozenset(),
     ) -> bytes:
-        """The request for a provider; a given cap or service tier replaces the client's."""
+        """The request for a provider; a given cap or service tier replaces the client's.
+
+        `refused` are names of parameters that the endpoint has rejected. Those that the gateway
+        chose are left out or renamed, unless that would lift a limit.
+        """
+
+    def refuse_unsendable(self, request: InferenceRequest, endpoint: Endpoint) -> None:
+        """Raises `InvalidInput` for a limit that the endpoint has no parameter for."""
+
+    def refused_parameter(
+        self, request: InferenceRequest, sent: bytes, status: int, error: bytes
+    ) -> RefusedParameter | None:
+        """The parameter that an error rejects, if the gateway chose it and the client did not."""
 
     def response(
         self,

@@ -14,10 +14,12 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
 from modelgates_server.core.errors import InvalidInput
+from modelgates_server.dialects.expected import allowed, shown, steps_of
 
 JsonObject = dict[str, msgspec.Raw]
 
@@ -48,6 +50,11 @@ _FLAT_LIST = re.compile(rb"\[,*\]")
 _NUMERIC = b"0123456789+-.eE \t\r\n"
 _OF_HALVES = ("end of hex escape", "surrogate pair", "Input data was truncated")
 """How msgspec reports a lone surrogate; at the end of a string, as truncated input."""
+
+_ABOUT_FIELDS = {
+    "Object missing required field": "`{}` is missing.",
+    "Object contains unknown field": "Unknown field `{}`.",
+}
 
 _NOTHING = (b"null", b"false", b"[]", b"{}", b'""')
 
@@ -138,27 +145,42 @@ def _are_few(quotes: int, text: bytes) -> bool:
     return quotes <= 2 * STRINGS_MAX and text.count(b"{") + text.count(b"[") <= GROUPS_MAX
 
 
-def misfit(error: msgspec.DecodeError, path: str = "", body: bytes = b"") -> InvalidInput:
-    """An error that names the invalid value and its location in the body.
+def misfit(
+    error: msgspec.DecodeError, path: str = "", body: bytes = b"", shape: Any = None
+) -> InvalidInput:
+    """An error that names the invalid value, its location, and the values that are allowed there.
 
-    `path` is the location of a value that was decoded separately. msgspec's message may quote a
-    value of any length, so it is cut.
+    `path` is the location of a value that was decoded separately, `body` that value as it was sent,
+    and `shape` the type that it was decoded as.
     """
     reason, _, inner = str(error).partition(" - at `$")
-    half = None
     if any(words in reason for words in _OF_HALVES):
         half = _HIGH_HALF.search(body) or _LOW_HALF.search(body)
-    if half:
-        reason = f"`{half[1].decode()}` is half of a surrogate pair"
-    where = f".{path}{inner}" if path else inner
-    location = f" at `${where.removesuffix('`')[:_QUOTED_CHARS]}`" if where else ""
-    return InvalidInput(f"Invalid request body: {within_sentence(cut(reason))}{location}.")
+        if half:
+            return InvalidInput(
+                f"The request body contains `{half[1].decode()}`, which is half of a surrogate "
+                "pair. Send both halves, or neither."
+            )
+    inner = inner.removesuffix("`")
+    where = f"{path}{inner}".removeprefix(".")
+    name = f"`{cut(where)}`" if where else "The request body"
+    if not isinstance(error, msgspec.ValidationError):
+        return InvalidInput(f"{name} is not valid JSON: {_in_sentence(cut(reason))}.")
+    for start, text in _ABOUT_FIELDS.items():
+        if reason.startswith(start):
+            field = cut(reason.removeprefix(start).strip("` "))
+            return InvalidInput(text.format(f"{where}.{field}".removeprefix(".")))
+    steps = steps_of(inner)
+    values, value = allowed(shape, steps, reason), shown(body, steps, reason)
+    if not values:
+        return InvalidInput(f"{name} has an invalid value{value and f': {value}'}.")
+    return InvalidInput(f"{name} must be {values}{value and f', not {value}'}.")
 
 
-def within_sentence(reason: str) -> str:
-    """A message of msgspec as the end of a sentence; acronyms (JSON) keep their capitals."""
-    reason = reason.removeprefix("Object ") if reason.startswith("Object missing") else reason
-    return reason[:1].lower() + reason[1:] if reason[1:2].islower() else reason
+def _in_sentence(reason: str) -> str:
+    """A message of msgspec about JSON as the end of a sentence."""
+    reason = reason.removeprefix("JSON is malformed: ")
+    return "it ends too early" if "truncated" in reason else reason[:1].lower() + reason[1:]
 
 
 def cut(text: str) -> str:

@@ -20,8 +20,8 @@ def with_offered_models(document: dict[str, Any], catalog: Catalog) -> dict[str,
             if offered and request["model"] not in offered:
                 request["model"] = _choice(offered)
     names = _requests(paths[f"/{Api.CHAT}"]["post"])[0]["model"].split("/", 1)
-    for parameter in paths["/models/{author}/{slug}/endpoints"]["parameters"]:
-        if parameter["name"] in _NAME:
+    for parameter in (each for item in paths.values() for each in item.get("parameters", ())):
+        if parameter.get("name") in _NAME:
             parameter["example"] = names[_NAME.index(parameter["name"])]
     return document
 

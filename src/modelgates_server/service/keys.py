@@ -18,6 +18,7 @@ from modelgates_server.core.errors import (
     MissingKey,
     UnknownKey,
 )
+from modelgates_server.core.key_hints import key_hint
 from modelgates_server.core.keys import (
     KEY_HASH,
     SECRET_BYTES,
@@ -67,10 +68,10 @@ class KeyService:
         Reads the database every time, so a revoked key is rejected from the next request on.
         """
         if not is_key_shaped(text):
-            raise MissingKey
+            raise MissingKey(key_hint(text))
         key = await self._keys.authenticated_key(key_hash(text))
         if key is None:
-            raise UnknownKey
+            raise UnknownKey(key_hint(text))
         check_usable(
             disabled=key.disabled,
             deleted=key.deleted_at_ms is not None,

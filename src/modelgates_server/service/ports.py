@@ -272,6 +272,12 @@ class Observer(Protocol):
     def repaired(self, provider: str, repairs: Repairs) -> None:
         """A response deviated from its API, and the gateway repaired it."""
 
+    def parameter_refused(self, endpoint_id: str, parameter: str, setting: str | None) -> None:
+        """An endpoint rejects a parameter that the gateway adds; reported once in a process.
+
+        `setting` is what avoids it in the provider's configuration, if there is such a setting.
+        """
+
     def capture_after_expiry(self, generation: Generation) -> None:
         """A capture came after its hold was resolved: the usage is a loss for the platform."""
 

@@ -58,6 +58,15 @@ class CallObserver:
         """See `Observer.repaired`."""
         self._metrics.count_repairs(provider, repairs)
 
+    def parameter_refused(self, endpoint_id: str, parameter: str, setting: str | None) -> None:
+        """See `Observer.parameter_refused`."""
+        log.warning(
+            "provider rejects a parameter that the gateway adds: sent without it from now on",
+            endpoint_id=endpoint_id,
+            parameter=parameter,
+            setting=setting,
+        )
+
     def capture_after_expiry(self, generation: Generation) -> None:
         """See `Observer.capture_after_expiry`."""
         self._metrics.count_capture_after_expiry(generation)

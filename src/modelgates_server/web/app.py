@@ -11,7 +11,7 @@ from modelgates_server.core.keys import KeyKind
 from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.service.keys import KeyService
 from modelgates_server.web.error_responses import ErrorResponses
-from modelgates_server.web.errors import HttpError
+from modelgates_server.web.errors import HttpError, UnknownPath
 from modelgates_server.web.head import Headers, RequestHead
 from modelgates_server.web.request import BodyBudget, RequestContext
 from modelgates_server.web.response import (
@@ -26,6 +26,7 @@ from modelgates_server.web.response import (
     send_response,
 )
 from modelgates_server.web.routing import INFERENCE, Methods, Route, RouteTable
+from modelgates_server.web.unknown_paths import UnknownPaths
 
 log = structlog.get_logger()
 
@@ -39,7 +40,8 @@ _OK = 200
 class App:
     """Serves a table of routes.
 
-    `lifespan` is entered before the first request. `count_request` receives the route's id and the
+    `public_url` is the server's address for clients, if it is known. `lifespan` is entered before
+    the first request. `count_request` receives the route's id and the
     status of each response.
     """
 
@@ -51,8 +53,10 @@ class App:
         error_responses: ErrorResponses,
         lifespan: Lifespan,
         bodies_max_bytes: int,
+        public_url: str = "",
     ) -> None:
         self.routes = routes
+        self._unknown_paths = UnknownPaths(routes, public_url)
         self._table = RouteTable(routes)
         self._keys = keys
         self._count_request = count_request
@@ -83,7 +87,9 @@ class App:
     ) -> tuple[str, HttpResponse | StreamedResponse]:
         route_id = _NO_ROUTE
         try:
-            methods, scope["path_params"] = self._table.find(scope["path"])
+            methods, scope["path_params"] = self._table.find(
+                scope["path"], scope.get("raw_path", b"")
+            )
             if scope["method"] == "OPTIONS":
                 return route_id, _preflight(methods, scope["headers"])
             route = _choose(methods, scope["method"])
@@ -113,13 +119,15 @@ class App:
             return None
 
     async def _admit(self, context: RequestContext, route: Route) -> None:
-        context.token = context.head.bearer_token()
+        context.token = context.head.key()
         context.known_caller = caller = await self._keys.identify(context.token)
         if caller.kind not in route.kinds:
             raise NotPermitted(_not_permitted(route, caller.kind))
 
     def _error_response(self, error: Exception, context: RequestContext) -> HttpResponse:
         status, message, headers, metadata = self._error_responses.describe(error)
+        if isinstance(error, UnknownPath):
+            message = self._unknown_paths.message(context)
         if status == 503:  # noqa: PLR2004
             log.warning("request refused", reason=str(error), request_id=context.head.text_id)
         caller = context.known_caller
@@ -180,7 +188,7 @@ def _allowed(methods: Methods) -> bytes:
 
 def _preflight(methods: Methods, headers: Headers) -> HttpResponse:
     """CORS: allow the headers the browser asks for; a bare `*` would not cover Authorization."""
-    requested_headers = b"authorization, content-type"
+    requested_headers = b"authorization, x-api-key, api-key, content-type"
     for name, value in headers:
         if name == b"access-control-request-headers" and value:
             requested_headers = value

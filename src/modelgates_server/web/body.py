@@ -52,7 +52,7 @@ async def decode_body(
             f"The request body is not valid JSON: {error.msg} at character {error.pos}."
         ) from None
     except msgspec.DecodeError as error:
-        raise misfit(error, body=body) from None
+        raise misfit(error, body=body, shape=shape) from None
 
 
 def _too_large() -> HttpError:

@@ -20,6 +20,7 @@ _ADD_CREDITS = "Add credits, or lower max_tokens / prompt size to fit your remai
 _OVERLOADED = (503, 529)
 
 _ERROR_TYPES = {
+    "unauthenticated": "authentication",
     "insufficient_credits": "payment_required",
     "max_cost_exceeded": "payment_required",
     "key_limit_exceeded": "permission_denied",
@@ -37,11 +38,12 @@ class ErrorResponses:
 
     def __init__(self, limit_source_prefix: str = "modelgates") -> None:
         self._prefix = limit_source_prefix
-        self._metadata: dict[str, Callable[..., Metadata]] = {
+        self._metadata: dict[str, Callable[..., Metadata | None]] = {
             e.InsufficientCredits.code: self._credits,
             e.MaxCostExceeded.code: self._max_cost,
             e.KeyLimitExceeded.code: self._key_limit,
             e.ProviderError.code: _provider,
+            e.Unauthenticated.code: _unauthenticated,
         }
 
     def describe(self, error: Exception) -> tuple[int, str, Headers, Metadata | None]:
@@ -140,6 +142,13 @@ def _provider(error: e.ProviderError) -> Metadata:
             "Retry later: all calls of this gateway share the provider's limit."
         )
     return metadata
+
+
+def _unauthenticated(error: e.Unauthenticated) -> Metadata | None:
+    """The 401s that OpenRouter's clients know have no metadata, and need none."""
+    if error.remedy_hint is None:
+        return None
+    return {"error_type": _error_type(error), "remedy_hint": error.remedy_hint}
 
 
 def _error_type(error: Exception) -> str:

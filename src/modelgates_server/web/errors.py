@@ -64,6 +64,13 @@ class HttpError(Exception):
         self.headers = list(headers)
 
 
+class UnknownPath(HttpError):
+    """No route has the path. `web.app` adds what is offered, alike for every such path."""
+
+    def __init__(self, headers: Sequence[tuple[bytes, bytes]] = ()):
+        super().__init__(404, "Resource not found", headers)
+
+
 def look_up(table: Mapping[str, T], error: type[GatewayError]) -> T | None:
     """The entry of a table of error codes for a class, or for its nearest ancestor with one."""
     for ancestor in error.__mro__:

@@ -4,12 +4,11 @@ import re
 import secrets
 from itertools import count
 
-from modelgates_server.core.errors import MissingKey
+from modelgates_server.web.credentials import NAMES, key_of
 
 Headers = list[tuple[bytes, bytes]]
 
 _SANE_REQUEST_ID = re.compile(rb"[0-9A-Za-z._:/+=-]{1,128}")
-_BEARER = b"bearer "
 # A prefix per process and a counter: unique without asking the system for randomness each time.
 _PREFIX = secrets.token_hex(6).encode()
 _NUMBERS = count(1)
@@ -23,16 +22,15 @@ def new_request_id() -> bytes:
 class RequestHead:
     """The headers of interest. Plain slots, because one is built for every request."""
 
-    __slots__ = ("authorization", "request_id", "wants_metadata")
+    __slots__ = ("credentials", "request_id", "wants_metadata")
 
     def __init__(self, headers: Headers) -> None:
-        self.authorization: bytes | None = None
+        self.credentials: Headers = []
         self.wants_metadata = False
         request_id = b""
         for name, value in headers:
-            if name == b"authorization":
-                # With two of them, a proxy and the gateway could disagree about the caller.
-                self.authorization = value if self.authorization is None else b""
+            if name in NAMES:
+                self.credentials.append((name, value))
             elif name == b"x-request-id":
                 request_id = value
             elif name == b"x-modelgates-metadata":
@@ -41,12 +39,14 @@ class RequestHead:
             request_id = new_request_id()
         self.request_id = request_id
 
-    def bearer_token(self) -> str:
-        """The token of `Authorization: Bearer …`; raises `MissingKey`."""
-        value = self.authorization
-        if value is None or value[:7].lower() != _BEARER:
-            raise MissingKey
-        return value[7:].strip(b" ").decode("latin-1")
+    def key(self) -> str:
+        """The key, a secret; see `key_of` for its errors."""
+        return key_of(self.credentials)
+
+    def bearer_token(self) -> bytes:
+        """The token of the only `Authorization` header; empty without one, or with two."""
+        values = [value for name, value in self.credentials if name == b"authorization"]
+        return values[0].removeprefix(b"Bearer ") if len(values) == 1 else b""
 
     @property
     def text_id(self) -> str:

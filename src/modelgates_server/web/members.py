@@ -27,7 +27,11 @@ class Opposite(str):
 
 
 _SHOWN_CHARS = 64
+_FILTERS_MAX = 50
+"""The most parameters of a list that ignores unknown ones: each is compared with all known ones."""
+
 _ALIKE = 0.6
+_MISSPELLED = 0.8
 
 
 class _Object(tuple[tuple[str, object], ...]):
@@ -70,6 +74,32 @@ def check_query(query: QueryParams, known: Iterable[str] = ()) -> None:
         if name in seen:
             raise InvalidInput(f"Duplicate query parameter {quoted(name)}. Send it once.")
         seen.add(name)
+
+
+def check_filters(query: QueryParams, known: Iterable[str], unavailable: Iterable[str]) -> None:
+    """Raise `InvalidInput` for a filter that would have no effect, and for a duplicate.
+
+    These are the `unavailable` parameters, and those that resemble a known one. Others are ignored:
+    clients of many kinds read such a list, and add parameters that filter nothing.
+    """
+    names = tuple(known)
+    if len(query.multi_items()) > _FILTERS_MAX:
+        raise InvalidInput(
+            f"The request has more than {_FILTERS_MAX} query parameters. Send fewer."
+        )
+    for name in query:
+        if name in unavailable:
+            raise InvalidInput(
+                f"The query parameter {quoted(name)} is not supported. Leave it out, and choose "
+                f"from the models in the response. Supported: {', '.join(names)}."
+            )
+    alike = {folded(name) for name in names}
+    meant = [
+        each
+        for each in query.multi_items()
+        if get_close_matches(folded(each[0][:_SHOWN_CHARS]), alike, n=1, cutoff=_MISSPELLED)
+    ]
+    check_query(QueryParams(meant), names)
 
 
 def folded(name: str) -> str:

@@ -1,6 +1,6 @@
 """A request on its way to its route: head, body and caller."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 
 from starlette.requests import Request
@@ -10,14 +10,33 @@ from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.service.ports import AuthenticatedKey
 from modelgates_server.web.errors import HttpError
 from modelgates_server.web.head import Headers, RequestHead
+from modelgates_server.web.members import quoted
 from modelgates_server.web.response import Receive, Scope
 
 CLIENT_HAS_LEFT = "modelgates.client_has_left"
 """The key of an ASGI scope that holds a function with this result; see `web.http.connection`."""
 
+UNENCODED = (b"accept-encoding", b"identity")
+"""The header of a 415 that names the encodings that are read (RFC 9110, 15.5.16)."""
+
+_UNENCODED = (b"identity", b"")
+
 
 def _never() -> bool:
     return False
+
+
+def unread_encoding(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The message about a request's `Content-Encoding`, unless it says that there is none."""
+    for name, value in headers:
+        if name == b"content-encoding":
+            for encoding in value.split(b","):
+                if encoding.strip().lower() not in _UNENCODED:
+                    shown = quoted(encoding.strip().decode("latin-1"))
+                    return (
+                        f"`Content-Encoding` {shown} is not supported. Send the body uncompressed."
+                    )
+    return None
 
 
 class BodyBudget:
@@ -103,8 +122,10 @@ class RequestContext:
     async def body(self, most_bytes: int) -> bytes | None:
         """The whole body; None if it is larger than `most_bytes`, or declared to be.
 
-        Raises `InvalidInput`, and a 503 if the process holds too much already.
+        Raises `InvalidInput`, a 415 if it is compressed, and a 503 if the process holds too much
+        already.
         """
+        self._check_encoding()
         declared = self.headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > most_bytes:
             return None
@@ -121,6 +142,13 @@ class RequestContext:
             self._held_bytes = size
             more = message.get("more_body", False)
         return b"".join(pieces)
+
+    def _check_encoding(self) -> None:
+        # Of two headers, the dictionary has one.
+        if b"content-encoding" in self.headers and (
+            message := unread_encoding(self._scope["headers"])
+        ):
+            raise HttpError(415, message, [UNENCODED])
 
     @property
     def client_has_left(self) -> Callable[[], bool]:

@@ -1,5 +1,8 @@
 """Every route of the server, and the keys that may call it. Nothing else is served."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.docsite.openapi import BASE_PATH
 from modelgates_server.service.ports import Clock, Store
@@ -19,6 +22,11 @@ from modelgates_server.web.mcp.docs import DocsMcp
 from modelgates_server.web.pages.docs import DocsApi
 from modelgates_server.web.routing import ANY_KEY, INFERENCE, MANAGEMENT, PUBLIC, READERS, Route
 from modelgates_server.web.services import Services, WebOptions
+
+_MODEL = "{author}/{slug:path}"
+
+V1_PATH = "/v1"
+"""Where clients look that complete the address of a host by themselves, as for OpenAI's API."""
 
 
 def routes(services: Services, options: WebOptions, error_responses: ErrorResponses) -> list[Route]:
@@ -46,11 +54,22 @@ def routes(services: Services, options: WebOptions, error_responses: ErrorRespon
     ]
     account_mcp = AccountMcp(described, keys, error_responses)
     docs_mcp = DocsMcp(docs.site.get, docs.base, clock)
-    return [
+    everything = [
         *described,
         Route("account-mcp", "POST", f"{BASE_PATH}/mcp", ANY_KEY, account_mcp.answer),
         Route("docs-mcp", "POST", "/docs/_mcp/server", PUBLIC, docs_mcp.answer),
         *_docs(docs),
+    ]
+    return _with_aliases(everything) if options.v1_alias else everything
+
+
+def _with_aliases(everything: Iterable[Route]) -> list[Route]:
+    """The routes of the API, also below /v1."""
+    return [
+        replace(route, alias=V1_PATH + route.path.removeprefix(BASE_PATH))
+        if route.path.startswith(f"{BASE_PATH}/")
+        else route
+        for route in everything
     ]
 
 
@@ -73,12 +92,16 @@ def _models(api: ModelsApi) -> list[Route]:
         Route("count-models", "GET", f"{models}/count", PUBLIC, api.count),
         Route("list-user-models", "GET", f"{models}/user", ANY_KEY, api.list_for_caller),
         Route(
-            "list-model-endpoints",
+            "list-embedding-models",
             "GET",
-            f"{models}/{{author}}/{{slug:path}}/endpoints",
+            f"{BASE_PATH}/embeddings/models",
             PUBLIC,
-            api.endpoints,
+            api.list_embedding,
         ),
+        # Before `get-model`, whose slug may contain slashes.
+        Route("list-model-endpoints", "GET", f"{models}/{_MODEL}/endpoints", PUBLIC, api.endpoints),
+        Route("get-model", "GET", f"{models}/{_MODEL}", PUBLIC, api.get),
+        Route("get-model-alias", "GET", f"{BASE_PATH}/model/{_MODEL}", PUBLIC, api.get),
         Route("list-providers", "GET", f"{BASE_PATH}/providers", PUBLIC, api.providers),
     ]
 
@@ -89,6 +112,13 @@ def _accounts(store: Store, clock: Clock) -> list[Route]:
     return [
         Route("get-credits", "GET", f"{BASE_PATH}/credits", READERS, credits_api.get),
         Route("list-holds", "GET", f"{BASE_PATH}/credits/holds", READERS, holds.list),
+        Route(
+            "create-coinbase-charge",
+            "POST",
+            f"{BASE_PATH}/credits/coinbase",
+            PUBLIC,
+            credits_api.coinbase,
+        ),
         Route("get-activity", "GET", f"{BASE_PATH}/activity", READERS, activity.get),
         Route("get-generation", "GET", f"{BASE_PATH}/generation", ANY_KEY, generations.get),
     ]

@@ -45,4 +45,5 @@ class WebOptions:
     metrics_token: str | None = None
     limit_source_prefix: str = "modelgates"
     allow_unknown_key_members: bool = False
+    v1_alias: bool = True
     keep_alive: KeepAliveRules = field(default_factory=KeepAliveRules)

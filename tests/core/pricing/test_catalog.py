@@ -35,18 +35,18 @@ def test_models_are_listed_in_the_order_of_their_ids() -> None:
 @pytest.mark.parametrize("name", ["acme/m2", "ACME/M1", "m1", "acme/m1 ", "", "acme/m1:free"])
 def test_model_is_found_only_by_its_exact_id(name: str) -> None:
     catalog = Catalog([model()], [])
-    assert catalog.model("acme/m1", Api.CHAT).id == "acme/m1"
+    assert catalog.model("acme/m1", Api.CHAT, 0).id == "acme/m1"
     with pytest.raises(UnknownModel, match="is not a valid model ID"):
-        catalog.model(name, Api.CHAT)
+        catalog.model(name, Api.CHAT, 0)
 
 
 def test_model_cannot_be_called_through_an_api_that_it_lacks() -> None:
     catalog = Catalog([model(), model("acme/embed", apis=frozenset({Api.EMBEDDINGS}))], [])
-    assert catalog.model("acme/embed", Api.EMBEDDINGS)
-    assert catalog.model("acme/m1", Api.COMPLETIONS)
+    assert catalog.model("acme/embed", Api.EMBEDDINGS, 0)
+    assert catalog.model("acme/m1", Api.COMPLETIONS, 0)
     for name, api in [("acme/m1", Api.EMBEDDINGS), ("acme/embed", Api.CHAT)]:
         with pytest.raises(UnknownModel, match=f"cannot be called at /{api}"):
-            catalog.model(name, api)
+            catalog.model(name, api, 0)
 
 
 def test_newest_price_that_has_begun_is_in_force() -> None:

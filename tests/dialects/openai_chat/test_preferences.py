@@ -87,5 +87,5 @@ def test_unsupported_preference_is_rejected_by_name(
 
 @pytest.mark.parametrize("provider", ["acme", 1, ["acme"], True])
 def test_provider_that_is_not_an_object_is_rejected(provider: object) -> None:
-    with pytest.raises(InvalidInput, match="Invalid `provider`: expected `object`"):
+    with pytest.raises(InvalidInput, match="`provider` must be an object"):
         chat.request(provider=provider)

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.metering.request import InferenceRequest
-from modelgates_server.core.pricing.catalog import Api
+from modelgates_server.core.pricing.catalog import Api, CapParameter, Endpoint
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.dialects.json_object import JsonObject
-from modelgates_server.dialects.openai_chat.request import parse_request, upstream_body
+from modelgates_server.dialects.openai_chat.request import parse_request
+from modelgates_server.dialects.openai_chat.upstream import upstream_body
 from tests.core import calls
 from tests.dialects.openai_chat import chat
 
@@ -25,6 +26,11 @@ NO_LIMIT = 10**12
 raw_members = msgspec.json.Decoder(JsonObject)
 
 
+def endpoint(cap_parameter: str) -> Endpoint:
+    at = calls.endpoint(CapParameter(cap_parameter))
+    return msgspec.structs.replace(at, upstream_model="m1-large")
+
+
 def members_of(body: bytes) -> dict[str, bytes]:
     return {name: bytes(raw) for name, raw in raw_members.decode(body).items()}
 
@@ -32,7 +38,7 @@ def members_of(body: bytes) -> dict[str, bytes]:
 def sent(
     request: InferenceRequest, cap_parameter: str = CAP, cap_tokens: int | None = None
 ) -> dict[str, Any]:
-    body = upstream_body(request, "m1-large", cap_parameter=cap_parameter, cap_tokens=cap_tokens)
+    body = upstream_body(request, endpoint(cap_parameter), cap_tokens=cap_tokens)
     read: dict[str, Any] = json.loads(body)
     return read
 
@@ -54,9 +60,7 @@ def test_unread_parameters_are_forwarded_byte_for_byte(sent: tuple[Api, bytes]) 
     api, body = sent
     request = parse_request(api, body)
     before = members_of(body)
-    after = members_of(
-        upstream_body(request, "m1-large", cap_parameter=NEW_CAP, cap_tokens=request.cap_tokens)
-    )
+    after = members_of(upstream_body(request, endpoint(NEW_CAP), cap_tokens=request.cap_tokens))
     assert after["model"] == b'"m1-large"'
     assert {n: raw for n, raw in after.items() if n not in GATEWAY_SETS} == {
         n: raw for n, raw in before.items() if n not in GATEWAY_SETS
@@ -72,9 +76,7 @@ def test_tools_images_and_unknown_parameters_are_not_reencoded() -> None:
         b'{"model":"acme/m1","messages":[{"role":"user","content":%b}],"tools":%b,'
         b'"response_format": {"type":"json_schema", "json_schema":{}},"x":1.10,"seed":-0.0}'
     ) % (parts, tools)
-    after = upstream_body(
-        parse_request(Api.CHAT, body), "m1-large", cap_parameter=CAP, cap_tokens=None
-    )
+    after = upstream_body(parse_request(Api.CHAT, body), endpoint(CAP), cap_tokens=None)
     for kept in (parts, tools, b'{"type":"json_schema", "json_schema":{}}', b"1.10", b"-0.0"):
         assert kept in after
 
@@ -257,11 +259,11 @@ MISSING = 'Input required: specify "prompt" or "messages"'
         (Api.COMPLETIONS, b'{"model":"m","prompt":["a"%b]}' % (b',"a"' * 128), "1 to 128."),
         (Api.EMBEDDINGS, b'{"model":"m"}', 'Input required: specify "input"'),
         (Api.EMBEDDINGS, b'{"model":"m","input":[]}', "has 0 texts"),
-        (Api.CHAT, b'{"messages":[{"content":"x"}]}', "required field `model`"),
-        (Api.CHAT, b"", "Invalid request body"),
-        (Api.CHAT, b"[]", "Invalid request body"),
-        (Api.CHAT, b'{"model":"m","messages":"hi"}', "$.messages"),
-        (Api.CHAT, b'{"model":"m","messages":["hi"]}', "$.messages"),
+        (Api.CHAT, b'{"messages":[{"content":"x"}]}', "`model` is missing."),
+        (Api.CHAT, b"", "The request body is not valid JSON: it ends too early."),
+        (Api.CHAT, b"[]", "The request body must be an object, not a list."),
+        (Api.CHAT, b'{"model":"m","messages":"hi"}', "`messages` must be a list"),
+        (Api.CHAT, b'{"model":"m","messages":["hi"]}', "`messages[0]` must be an object"),
         (Api.CHAT, b'{"model":"m","messages":[{"content":{"type":"image_url"}}]}', "content"),
         (Api.CHAT, b'{"model":"m","messages":[{"content":5}]}', "content"),
         (Api.CHAT, b'{"model":"m","messages":[{"content":["hi"]}]}', "an object with a `type`"),
@@ -272,7 +274,7 @@ MISSING = 'Input required: specify "prompt" or "messages"'
         (Api.CHAT, b'{"model":"m","messages":[{"content":"\\udc00"}]}', "surrogate"),
         (Api.COMPLETIONS, b'{"model":"m","prompt":%b]' % (b"[" * 9999), "too deeply"),
         (Api.CHAT, b'{"model":"m","x":%b%b}' % (b"[" * 9999, b"]" * 9999), "too deeply"),
-        (Api.CHAT, b'{"model":"m","x":NaN,"messages":[{"content":"x"}]}', "malformed"),
+        (Api.CHAT, b'{"model":"m","x":NaN,"messages":[{"content":"x"}]}', "invalid char"),
         (Api.CHAT, b'{"model":"m","messages":[{"content":"x"}]} x', "trailing"),
     ],
 )
@@ -302,7 +304,7 @@ def test_invalid_request_is_rejected(api: Api, body: bytes, expected: str) -> No
 )
 def test_invalid_parameter_is_rejected_by_name(name: str, values: list[Any]) -> None:
     for value in values:
-        assert f"$.{name}" in rejection(chat.body_of(**{name: value}))
+        assert f"`{name}" in rejection(chat.body_of(**{name: value}))
 
 
 @pytest.mark.parametrize("api", Api)
@@ -310,7 +312,7 @@ def test_request_without_a_model_is_rejected(api: Api) -> None:
     none: list[dict[str, Any]] = [{}, {"models": None}, {"models": []}]
     for members in none:
         members["model"] = None
-        assert "missing required field `model`" in rejection(chat.body_of(api, **members), api)
+        assert "`model` is missing." in rejection(chat.body_of(api, **members), api)
 
 
 def test_model_comes_before_models() -> None:
@@ -378,7 +380,7 @@ def test_arbitrary_bodies_do_not_crash_the_reader(api: Api, noise: bytes, junk: 
         except InvalidInput:
             continue
         assert most_input(request, context_tokens=100) in range(101 * request.texts)
-        assert upstream_body(request, "m1", cap_parameter=CAP, cap_tokens=1)
+        assert upstream_body(request, endpoint(CAP), cap_tokens=1)
 
 
 @pytest.mark.parametrize(

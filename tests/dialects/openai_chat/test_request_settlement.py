@@ -26,7 +26,8 @@ from modelgates_server.core.pricing.service_tiers import service_tier_to_send
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.dialects.openai_chat.meter import ChatResponseMeter
 from modelgates_server.dialects.openai_chat.output_meter import OutputMeter
-from modelgates_server.dialects.openai_chat.request import parse_request, upstream_body
+from modelgates_server.dialects.openai_chat.request import parse_request
+from modelgates_server.dialects.openai_chat.upstream import upstream_body
 from tests.core import calls
 from tests.core.pure import PureLedger
 from tests.dialects.openai_chat import chat
@@ -90,8 +91,7 @@ def placed(draw: st.DrawFn) -> Placed | None:
         return None
     sent = upstream_body(
         priced.request,
-        at.endpoint.upstream_model,
-        cap_parameter=at.endpoint.cap_parameter,
+        at.endpoint,
         cap_tokens=quote.cap_tokens,
         service_tier=service_tier_to_send(priced.price, priced.request.service_tier, "default"),
     )

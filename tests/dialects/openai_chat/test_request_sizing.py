@@ -10,7 +10,8 @@ from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.metering.sizing import quote_hold
 from modelgates_server.core.pricing.catalog import Api, CapParameter
 from modelgates_server.core.pricing.usage import CacheTokens, Usage, UsageRules
-from modelgates_server.dialects.openai_chat.request import parse_request, upstream_body
+from modelgates_server.dialects.openai_chat.request import parse_request
+from modelgates_server.dialects.openai_chat.upstream import upstream_body
 from modelgates_server.dialects.openai_chat.usage import read_usage
 from tests.core import calls
 from tests.dialects.openai_chat import chat
@@ -112,7 +113,7 @@ def test_other_name_of_the_limit_is_never_sent_even_as_null(
     read: CapParameter, cap_tokens: int | None
 ) -> None:
     request = chat.request(max_tokens=None, max_completion_tokens=None)
-    sent = json.loads(upstream_body(request, "m", cap_parameter=read, cap_tokens=cap_tokens))
+    sent = json.loads(upstream_body(request, calls.endpoint(read), cap_tokens=cap_tokens))
     assert [name for name in sent if "tokens" in name] == [read]
     assert sent[read] == cap_tokens
 

@@ -28,7 +28,7 @@ LATER = "a response that arrives later cannot be metered. Leave it out."
         ({"external": {"a": 1}}, "`external` is not supported"),
         ({"transforms": ["middle-out", "x"]}, 'Leave it out, or send `[]` or `["middle-out"]`.'),
         ({"transforms": "x"}, "not supported: prompts are not transformed"),
-        ({"transforms": [1]}, "$.transforms[0]"),
+        ({"transforms": [1]}, "`transforms[0]` must be a string"),
         ({"extra_body": {"max_tokens": 99999}}, "send its fields as top-level parameters"),
         ({"extraBody": {"n": 9}}, "`extraBody` is not supported: send its fields"),
         ({"extra_body": {"google": {"cached_content": "c"}}}, "top-level parameters"),

@@ -47,7 +47,8 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     `parameters` maps each parameter that the client sets for the model to the name that models
     list; it is filled only if `preferences` require it. `asks_for_caches` says that part of the
     prompt is to be written to a cache; it is determined only if `preferences` bound the price of
-    the prompt. `service_tier` is the client's word; its meaning depends on the price.
+    the prompt. `service_tier` is the client's word; its meaning depends on the price. With
+    `excludes_reasoning`, the client wants no reasoning in the response, although it pays for it.
 
     `wire` is the client's JSON object, each value as it was sent. Only the dialect that parsed it
     reads it, never the core.
@@ -78,6 +79,7 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None
     session_id: str | None
     wire: dict[str, msgspec.Raw]
+    excludes_reasoning: bool = False
 
     def input_tokens(self, *, context_tokens: int, media_tokens: int | None) -> int:
         """Returns a true upper bound of the tokens that the model can read.

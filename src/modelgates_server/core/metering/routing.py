@@ -8,7 +8,7 @@ from decimal import Context, Decimal, Inexact
 
 import msgspec
 
-from modelgates_server.core.errors import InvalidInput, NoEndpoint, UnknownModel
+from modelgates_server.core.errors import InvalidInput, NoEndpoint
 from modelgates_server.core.metering.preferences import MaxPrice, Preferences
 from modelgates_server.core.metering.request import OTHER, TEXT, InferenceRequest
 from modelgates_server.core.metering.sizing import refuse_unpriced
@@ -47,7 +47,7 @@ def choose_model(
     serve the request, raises the `NoEndpoint` or `InvalidInput` that rules out the first.
     """
     refusal: InvalidInput | NoEndpoint | None = None
-    for model in _known(catalog, request):
+    for model in _known(catalog, request, at_ms):
         price = catalog.price(model.endpoint.id, at_ms)
         choice = ModelChoice(model, price, catalog.markup_bp(model, account_id))
         try:
@@ -60,17 +60,10 @@ def choose_model(
     raise refusal
 
 
-def _known(catalog: Catalog, request: InferenceRequest) -> list[Model]:
-    known: list[Model] = []
-    unknown: UnknownModel | None = None
-    for model_id in request.models:
-        try:
-            known.append(catalog.model(model_id, request.api))
-        except UnknownModel as error:
-            unknown = unknown or error
-    if unknown is not None and not known:
-        raise unknown
-    return known
+def _known(catalog: Catalog, request: InferenceRequest, at_ms: int) -> list[Model]:
+    known = [catalog.models[each] for each in request.models if catalog.offers(each, request.api)]
+    # If there is none, the error is about the first.
+    return known or [catalog.model(request.models[0], request.api, at_ms)]
 
 
 def _check(choice: ModelChoice, request: InferenceRequest) -> None:

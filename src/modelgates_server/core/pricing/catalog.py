@@ -6,6 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from modelgates_server.core.errors import PriceNotFound, UnknownModel
+from modelgates_server.core.pricing.model_names import advice
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.core.pricing.usage import UsageRules
 
@@ -31,13 +32,21 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     `usage_rules` describe how the provider counts tokens. `aliases` are other names of the provider
     that requests may use. `zdr` (no retention of prompts) and `denies_data_collection` are promises
     of the provider's contract, as configured by the operator. `standard_service_tier` is the
-    provider's name for the standard tier. `dialect` names the wire format of the endpoint.
+    provider's name for the standard tier. `dialect` names the wire format of the endpoint, and
+    `profile` the dialect's knowledge of the provider's request parameters.
+
+    The output limit is sent as `cap_parameter`. With `keeps_cap_name`, that is only so where the
+    client sends none; its own name is kept otherwise. Without `stream_options`, the endpoint is
+    never sent the parameter of this name, and streams may end without usage.
     """
 
     id: str
     provider: str
     upstream_model: str
     cap_parameter: CapParameter = CapParameter.MAX_TOKENS
+    keeps_cap_name: bool = False
+    stream_options: bool = True
+    profile: str = "compatible"
     usage_rules: UsageRules = UsageRules()
     aliases: tuple[str, ...] = ()
     zdr: bool = False
@@ -88,17 +97,36 @@ class Catalog:
         for price in sorted(prices, key=lambda price: (price.from_ms, price.id), reverse=True):
             self._prices.setdefault(price.endpoint_id, []).append(price)
 
-    def model(self, model_id: str, api: Api) -> Model:
-        """Returns a model by id; raises `UnknownModel` if it does not exist or lacks the API."""
+    def model(self, model_id: str, api: Api, at_ms: int) -> Model:
+        """Returns a model by id; raises `UnknownModel` if it does not exist or lacks the API.
+
+        The error suggests models that can be called at this time.
+        """
         model = self.models.get(model_id)
         if model is None:
-            raise UnknownModel(f"{model_id} is not a valid model ID")
+            hint = advice(model_id, self.callable_ids(at_ms, api))
+            # OpenRouter's text, which clients match on, and then what to use instead.
+            raise UnknownModel(f"{model_id} is not a valid model ID{hint and f'. {hint}'}")
         if api not in model.apis:
             raise UnknownModel(
                 f"{model_id} cannot be called at /{api}. Choose another model; "
                 f"this one is for {', '.join(f'/{each}' for each in sorted(model.apis))}."
             )
         return model
+
+    def offers(self, model_id: str, api: Api) -> bool:
+        """Whether a model exists and has the API."""
+        model = self.models.get(model_id)
+        return model is not None and api in model.apis
+
+    def callable_ids(self, at_ms: int, api: Api | None = None) -> list[str]:
+        """The ids of the models that have a price in force, and the API if one is given."""
+        return [
+            model.id
+            for model in self.models.values()
+            if (api is None or api in model.apis)
+            and any(price.from_ms <= at_ms for price in self._prices.get(model.endpoint.id, ()))
+        ]
 
     def price(self, endpoint_id: str, at_ms: int) -> Price:
         """Returns the newest price in force; raises `PriceNotFound`. No price means no call."""

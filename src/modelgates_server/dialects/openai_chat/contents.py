@@ -284,14 +284,14 @@ def _list_of(members: JsonObject, name: str, grammar: Grammar) -> list[JsonObjec
     try:
         return [] if raw == _NULL else read_objects(raw, name, grammar)
     except msgspec.DecodeError as error:
-        raise misfit(error, name) from None
+        raise misfit(error, name, raw) from None
 
 
 def _type_of(tool: JsonObject, path: str) -> str:
     """The type of a tool; without one, each provider would assume its own."""
     if "type" not in tool:
-        raise InvalidInput(f"Invalid request body: missing field `type` at `$.{path}`.")
+        raise InvalidInput(f"`{path}.type` is missing.")
     try:
         return _text.decode(tool["type"])
     except msgspec.DecodeError as error:
-        raise misfit(error, f"{path}.type") from None
+        raise misfit(error, f"{path}.type", bytes(tool["type"])) from None

@@ -11,10 +11,19 @@ from modelgates_server.core.errors import ProviderError
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.request import InferenceRequest
 from modelgates_server.core.pricing.catalog import Api, Endpoint, Model
-from modelgates_server.dialects.dialect import Dialect, ErrorReport
+from modelgates_server.dialects.dialect import Dialect, ErrorReport, RefusedParameter
 from modelgates_server.dialects.openai_chat.errors import provider_error_of_body
-from modelgates_server.dialects.openai_chat.request import parse_request, upstream_body
+from modelgates_server.dialects.openai_chat.refused_parameters import refused_parameter
+from modelgates_server.dialects.openai_chat.request import parse_request
 from modelgates_server.dialects.openai_chat.stream import OpenAiChatResponse, late_error
+from modelgates_server.dialects.openai_chat.upstream import refuse_unsendable, upstream_body
+
+_SETTINGS = {
+    "stream_options": "stream_options = false",
+    "max_tokens": 'cap_parameter = "max_completion_tokens"',
+    "max_completion_tokens": 'cap_parameter = "max_tokens"',
+}
+"""The provider's settings in modelgates.toml that avoid parameters which the gateway adds."""
 
 
 class _Error(msgspec.Struct, omit_defaults=True):
@@ -51,15 +60,23 @@ class OpenAiChat:
         *,
         cap_tokens: int | None,
         service_tier: str | None,
+        refused: frozenset[str] = frozenset(),
     ) -> bytes:
         """See `Dialect`."""
         return upstream_body(
-            request,
-            endpoint.upstream_model,
-            cap_parameter=endpoint.cap_parameter,
-            cap_tokens=cap_tokens,
-            service_tier=service_tier,
+            request, endpoint, cap_tokens=cap_tokens, service_tier=service_tier, refused=refused
         )
+
+    def refuse_unsendable(self, request: InferenceRequest, endpoint: Endpoint) -> None:
+        """See `Dialect`."""
+        refuse_unsendable(request, endpoint)
+
+    def refused_parameter(
+        self, request: InferenceRequest, sent: bytes, status: int, error: bytes
+    ) -> RefusedParameter | None:
+        """See `Dialect`."""
+        name = refused_parameter(request.wire, sent, status, error)
+        return None if name is None else RefusedParameter(name, _SETTINGS.get(name))
 
     def response(
         self,
@@ -77,6 +94,7 @@ class OpenAiChat:
             model,
             text_max_bytes=text_max_bytes,
             media_max_bytes=media_max_bytes,
+            excludes_reasoning=request.excludes_reasoning,
         )
 
     def provider_error(

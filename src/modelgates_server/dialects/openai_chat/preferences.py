@@ -15,10 +15,9 @@ from modelgates_server.core.metering.preferences import MaxPrice, Preferences
 from modelgates_server.dialects.json_object import (
     Grammar,
     JsonObject,
-    cut,
+    misfit,
     read_object,
     says_nothing,
-    within_sentence,
 )
 
 _AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?", re.ASCII)
@@ -60,10 +59,7 @@ def read_preferences(raw: bytes) -> Preferences:
         price = _max_price(bytes(members.pop("max_price", msgspec.Raw(b"null"))))
         preferences = _preferences.decode(msgspec.json.encode(members))
     except msgspec.DecodeError as error:
-        reason, _, path = str(error).partition(" - at `$")
-        location = f" at `provider{path}" if path else ""
-        problem = within_sentence(cut(reason))
-        raise InvalidInput(f"Invalid `provider`: {problem}{cut(location)}.") from None
+        raise misfit(error, "provider", raw, Preferences) from None
     return msgspec.structs.replace(preferences, max_price=price)
 
 

@@ -1,4 +1,4 @@
-"""Reads a request of OpenAI's inference operations, and writes it for a provider with this dialect.
+"""Reads a request of OpenAI's inference operations. `upstream.py` writes it for a provider.
 
 All other parameters stay the bytes that the client sent: tools, images and anything that providers
 may invent are forwarded unchanged.
@@ -35,6 +35,8 @@ from modelgates_server.dialects.openai_chat.contents import (
     read_tools,
 )
 from modelgates_server.dialects.openai_chat.preferences import read_preferences
+from modelgates_server.dialects.openai_chat.provider_profiles import OPTIONAL
+from modelgates_server.dialects.openai_chat.reasoning import read_reasoning
 from modelgates_server.dialects.openai_chat.unserved import UNPRICED, refuse_unserved
 
 MODELS_MAX = 100
@@ -83,19 +85,18 @@ _NUMERIC = b"0123456789+-.eE, \t\r\n"
 _known = msgspec.json.Decoder(_Known)
 _parts = msgspec.json.Decoder(list[msgspec.Raw])
 
-_ROUTING = (
-    *("usage", "models", "route", "provider", "transforms", "plugins", "session_id"),
-    *("debug", "trace"),
-)
-"""Parameters that OpenRouter's clients send for the gateway; a provider would reject them."""
+ROUTING = ("usage", "models", "route", "provider", "transforms", "plugins", "debug")
+"""Parameters that OpenRouter's clients send for the gateway, which has decided what they are about:
+another model or provider would have another price."""
 
-_MAX_TOKENS = "max_tokens"
-_CAPS = (_MAX_TOKENS, "max_completion_tokens")
+MAX_TOKENS = "max_tokens"
+CAPS = (MAX_TOKENS, "max_completion_tokens")
+_REASONING = ("reasoning", "include_reasoning")
 _ALIASES = {
-    "n_predict": _MAX_TOKENS,
-    "max_new_tokens": _MAX_TOKENS,
-    "max_output_tokens": _MAX_TOKENS,
-    "auto_max_new_tokens": _MAX_TOKENS,
+    "n_predict": MAX_TOKENS,
+    "max_new_tokens": MAX_TOKENS,
+    "max_output_tokens": MAX_TOKENS,
+    "auto_max_new_tokens": MAX_TOKENS,
     "n_cmpl": "n",
     "num_return_sequences": "n",
     "num_choices": "n",
@@ -104,7 +105,9 @@ _ALIASES = {
 """Names that llama.cpp and other servers prefer; `auto_max_new_tokens` makes text-generation-webui
 write until the context is full."""
 
-_ROOT = Grammar((*_Known.__struct_fields__, *_ROUTING, *UNPRICED, *_ALIASES), _ALIASES)
+_ROOT = Grammar(
+    (*_Known.__struct_fields__, *ROUTING, *OPTIONAL, *_REASONING, *UNPRICED, *_ALIASES), _ALIASES
+)
 _PARAMETERS_OF_NONE = frozenset(
     (
         *("model", "models", "messages", "prompt", "input", "stream", "stream_options", "user"),
@@ -150,7 +153,7 @@ def parse_request(api: Api, body: bytes) -> InferenceRequest:
     except RecursionError:
         raise InvalidInput("The request body is nested too deeply.") from None
     except msgspec.DecodeError as error:
-        raise misfit(error, body=body) from None
+        raise misfit(error, body=body, shape=_Known) from None
 
 
 def _read(members: JsonObject) -> _Known:
@@ -169,11 +172,7 @@ def _request(api: Api, body: bytes, known: _Known, members: JsonObject) -> Infer
     if not has_output:
         members.pop("stream", None)  # embeddings are not streamed
     stream = bool(known.stream) and has_output
-    options = _stream_options(members)
-    if stream:
-        # Without the usage chunk a stream could only be estimated, so it is always requested.
-        options["include_usage"] = msgspec.Raw(b"true")
-        members["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
+    stream_options(members)
     text_bytes = len(body) - media.size
     preferences = read_preferences(bytes(members.get("provider", _NULL)))
     bounds_prompt = preferences.max_price.prompt is not None
@@ -202,6 +201,7 @@ def _request(api: Api, body: bytes, known: _Known, members: JsonObject) -> Infer
         service_tier=known.service_tier,
         user=known.user,
         session_id=known.session_id,
+        excludes_reasoning=bool(read_reasoning(members).exclude),
         wire=members,
     )
 
@@ -224,7 +224,7 @@ def _models(known: _Known) -> tuple[str, ...]:
     """`model` first, then `models`: OpenRouter's order."""
     models = (*([known.model] if known.model else ()), *(known.models or ()))
     if not models:
-        raise InvalidInput("Invalid request body: missing required field `model` at `$.model`.")
+        raise InvalidInput("`model` is missing. `GET /api/v1/models` lists the models.")
     return tuple(dict.fromkeys(models))
 
 
@@ -233,15 +233,16 @@ def _messages(members: JsonObject, media: Media) -> int:
     try:
         return 0 if raw == b"null" else read_messages(raw, media)
     except msgspec.DecodeError as error:
-        raise misfit(error, "messages") from None
+        raise misfit(error, "messages", raw) from None
 
 
-def _stream_options(members: JsonObject) -> JsonObject:
+def stream_options(members: JsonObject) -> JsonObject:
+    """The client's `stream_options`; raises `InvalidInput` that names the invalid field."""
     raw = bytes(members.get("stream_options", _NULL))
     try:
         return {} if raw == b"null" else read_object(raw, "stream_options", _STREAM_OPTIONS)
     except msgspec.DecodeError as error:
-        raise misfit(error, "stream_options") from None
+        raise misfit(error, "stream_options", raw) from None
 
 
 def _texts(api: Api, messages: int, members: JsonObject, media: Media) -> int:
@@ -293,36 +294,8 @@ def _drop_aliases(members: JsonObject) -> None:
         return
     for alias in _ALIASES.keys() & members.keys():
         name = _ALIASES[alias]
-        limits = [members.get(each, _NULL) for each in (_CAPS if name == _MAX_TOKENS else (name,))]
+        limits = [members.get(each, _NULL) for each in (CAPS if name == MAX_TOKENS else (name,))]
         raw = bytes(members[alias])
         if not (says_nothing(raw) or (raw.isdigit() and raw in map(bytes, limits))):
             raise InvalidInput(f"Use `{name}` instead of `{alias}`.")
         del members[alias]
-
-
-def upstream_body(
-    request: InferenceRequest,
-    upstream_model: str,
-    *,
-    cap_parameter: str,
-    cap_tokens: int | None,
-    service_tier: str | None = None,
-) -> bytes:
-    """The body for the provider: its name for the model, and the cap under the name that it reads.
-
-    Ollama ignores the other name, so its output would not end at the cap. `completions` has only
-    `max_tokens`. A given `service_tier` replaces the client's.
-    """
-    members = {name: raw for name, raw in request.wire.items() if name not in _ROUTING}
-    members["model"] = msgspec.Raw(msgspec.json.encode(upstream_model))
-    cap_tokens = request.cap_tokens if cap_tokens is None else cap_tokens
-    if request.has_output:
-        read = _MAX_TOKENS if request.api is Api.COMPLETIONS else cap_parameter
-        for name in _CAPS:
-            if name != read:
-                members.pop(name, None)  # Mistral rejects it even if it is null
-        if cap_tokens is not None:
-            members[read] = msgspec.Raw(b"%d" % cap_tokens)
-    if service_tier is not None:
-        members["service_tier"] = msgspec.Raw(msgspec.json.encode(service_tier))
-    return msgspec.json.encode(members)

@@ -10,6 +10,7 @@ from modelgates_server.core.pricing.catalog import Api, Model
 from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.dialects.json_object import JsonObject
 from modelgates_server.dialects.openai_chat.errors import provider_error
+from modelgates_server.dialects.openai_chat.exclude_reasoning import without_reasoning
 from modelgates_server.dialects.openai_chat.meter import ChatResponseMeter
 from modelgates_server.dialects.openai_chat.response import (
     DONE,
@@ -36,7 +37,9 @@ class OpenAiChatResponse:
         *,
         text_max_bytes: int,
         media_max_bytes: int,
+        excludes_reasoning: bool = False,
     ) -> None:
+        self._cleaned = without_reasoning if excludes_reasoning else _unchanged
         self.meter = ChatResponseMeter.of(model)
         self.is_done = False
         self.is_over = False
@@ -65,7 +68,7 @@ class OpenAiChatResponse:
 
     def answer(self, generation: Generation) -> bytes:
         """See `ResponseAdapter`."""
-        return rewrite_answer(self._last, generation, self.meter)
+        return self._cleaned(rewrite_answer(self._last, generation, self.meter))
 
     def unstreamed_error(self, payload: bytes) -> ProviderError:
         """See `ResponseAdapter`."""
@@ -128,7 +131,7 @@ class OpenAiChatResponse:
         for payload in events:
             chunk = self._observe_event(payload)
             if chunk is not None:
-                yield b"data: %b\n\n" % chunk
+                yield b"data: %b\n\n" % self._cleaned(chunk)
             elif self.is_over and not self.is_done:
                 return
 
@@ -172,6 +175,10 @@ class OpenAiChatResponse:
     def _unavailable(self, problem: str) -> ProviderError:
         text = f"The provider `{self._provider}` {problem}."
         return ProviderUnavailable(text, provider=self._provider)
+
+
+def _unchanged(body: bytes) -> bytes:
+    return body
 
 
 def late_error(error: ErrorReport) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def _refuse_read(name: str, raw: bytes) -> None:
     try:
         passes = _is_middle_out(raw) if name == "transforms" else _is_thinking(raw)
     except msgspec.DecodeError as error:
-        raise misfit(error, name) from None
+        raise misfit(error, name, raw) from None
     if not passes:
         _refuse(name, raw, _REASONS[name])
 
@@ -137,7 +137,7 @@ def _refuse_plugins(raw: bytes) -> None:
     except KeyError:
         raise InvalidInput("Each plugin in `plugins` must have an `id`.") from None
     except msgspec.DecodeError as error:
-        raise misfit(error, "plugins") from None
+        raise misfit(error, "plugins", raw) from None
     for each in ids:
         if each != _COMPRESSION:
             raise InvalidInput(

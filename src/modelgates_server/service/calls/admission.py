@@ -29,6 +29,7 @@ from modelgates_server.core.metering.sizing import HoldQuote, PricedRequest, quo
 from modelgates_server.core.pricing.catalog import Catalog, Model
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.dialects.dialect import Dialect
+from modelgates_server.service.calls.outgoing import RefusedParameters
 from modelgates_server.service.holds import Holds
 from modelgates_server.service.ports import AuthenticatedKey, Clock, Provider, RandomBytes, Store
 
@@ -61,19 +62,24 @@ class ServedModel(msgspec.Struct, frozen=True):
     price: Price
     markup_bp: int
     provider: Provider
+    refused: RefusedParameters
 
 
 class ServedCatalog(msgspec.Struct, frozen=True):
-    """All models and providers. It is replaced as a whole, and never changed."""
+    """All models and providers. It is replaced as a whole, and never changed.
+
+    Only what their endpoints have `refused` is learned from calls.
+    """
 
     catalog: Catalog
     providers: Mapping[str, Provider]
+    refused: RefusedParameters
 
     def choose(self, request: InferenceRequest, account_id: str, at_ms: int) -> ServedModel:
         """The model that serves a request; raises the errors of `routing.choose_model`."""
         choice = choose_model(self.catalog, request, account_id, at_ms)
         provider = self.providers[choice.model.endpoint.provider]
-        return ServedModel(choice.model, choice.price, choice.markup_bp, provider)
+        return ServedModel(choice.model, choice.price, choice.markup_bp, provider, self.refused)
 
 
 class AdmittedCall(msgspec.Struct, frozen=True):
@@ -122,6 +128,7 @@ class Admission:
         `CallEnded` or `ReferenceReused`.
         """
         served = self._served.choose(request.inference, caller.account_id, self._clock())
+        request.dialect.refuse_unsendable(request.inference, served.model.endpoint)
         identity = await self._identify(caller, request)
         if isinstance(identity, StoredAnswer):
             return identity

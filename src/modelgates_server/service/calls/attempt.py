@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 
-from modelgates_server.core.errors import GatewayError, ProviderError
+from modelgates_server.core.errors import GatewayError, ProviderError, ProviderRefused
 from modelgates_server.core.metering.generations import Attempt, Generation
-from modelgates_server.core.metering.repairs import Repairs
+from modelgates_server.core.metering.repairs import Repair, Repairs
 from modelgates_server.core.metering.settlement import checkpoint, settle
-from modelgates_server.core.pricing.service_tiers import service_tier_to_send
 from modelgates_server.dialects.dialect import ResponseAdapter
 from modelgates_server.dialects.known import DIALECTS
 from modelgates_server.service.calls.admission import AdmittedCall
+from modelgates_server.service.calls.outgoing import OutgoingRequest
 from modelgates_server.service.ports import Clock, ProviderReply
 
 ANSWER_MAX_BYTES = 64 * 1024 * 1024
@@ -43,34 +43,43 @@ class RunningAttempt:
         self._reply: ProviderReply | None = None
         self._started_at_ms: int | None = None
         self._first_byte_at_ms: int | None = None
+        self._repeated: tuple[Attempt, ...] = ()
         self._is_drain_stopped = False
         self._discarded_repairs = Repairs()
 
     async def open(self) -> None:
         """Send the request and check the response headers; raises the provider's error."""
-        request, served = self._call.inference, self._call.served
-        endpoint = served.model.endpoint
+        call, served = self._call, self._call.served
+        request, endpoint = call.inference, served.model.endpoint
         dialect = DIALECTS[endpoint.dialect]
-        body = dialect.upstream_body(
-            request,
-            endpoint,
-            cap_tokens=self._call.cap_tokens,
-            service_tier=service_tier_to_send(
-                served.price, request.service_tier, endpoint.standard_service_tier
-            ),
+        outgoing = OutgoingRequest(
+            request, endpoint, dialect, served.price, call.cap_tokens, served.refused
         )
-        self._started_at_ms = self._clock()
-        self._reply = reply = await served.provider.send(dialect.path(request.api), body)
-        if reply.status != _OK:
+        while True:
+            self._reply, self._started_at_ms = None, self._clock()
+            self._reply = reply = await served.provider.send(
+                dialect.path(request.api), outgoing.body
+            )
+            if reply.status == _OK:
+                break
             try:
                 error = await reply.read(_ERROR_MAX_BYTES)
             except ProviderError:
                 error = b""  # cut, or too large to be an error of this API: the status must do
-            raise dialect.provider_error(
-                endpoint.provider, reply.status, error, reply.retry_after_s
-            )
+            if not outgoing.repair(reply.status, error):
+                raise dialect.provider_error(
+                    endpoint.provider, reply.status, error, reply.retry_after_s
+                )
+            self._note_repeat()
+        outgoing.confirm()
         if request.stream and not reply.is_stream:
             raise self.response.unstreamed_error(await reply.read(_ERROR_MAX_BYTES))
+
+    def _note_repeat(self) -> None:
+        """Record a request that is repeated without a parameter that the provider rejected."""
+        self._repeated = self._recorded(self._clock(), ProviderRefused.code)
+        self.response.meter.repaired(Repair.REQUEST_REPEATED)
+        self.close()
 
     async def read_answer(self) -> ProviderError | None:
         """Read a whole plain response; see `ResponseAdapter.read_answer`."""
@@ -118,7 +127,7 @@ class RunningAttempt:
         )
 
     def _recorded(self, now_ms: int, error: str | None) -> tuple[Attempt, ...]:
-        """The record of the attempt to store; empty if no request was sent."""
+        """The records of the attempt to store; empty if no request was sent."""
         if self._started_at_ms is None:
             return ()
         endpoint = self._call.served.model.endpoint
@@ -132,7 +141,7 @@ class RunningAttempt:
             upstream_id=self.response.meter.upstream_id,
             error=error,
         )
-        return (attempt,)
+        return (*self._repeated, attempt)
 
     def discard(self) -> None:
         """Drop everything received: the client gets none of it, and is not charged for it."""

@@ -5,8 +5,15 @@ import msgspec
 from modelgates_server.core.money import format_pico
 from modelgates_server.core.times import format_instant
 from modelgates_server.service.ports import AuthenticatedKey, Clock
+from modelgates_server.web.errors import HttpError
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
+
+_NO_COINBASE = (
+    "The Coinbase APIs used by this endpoint have been deprecated, so the Coinbase Commerce "
+    "credits API has been removed. Use the web credits purchase flow instead."
+)
+"""OpenRouter's text, which its clients know."""
 
 
 class _Metadata(msgspec.Struct, frozen=True):
@@ -33,6 +40,10 @@ class CreditsApi:
             metadata = msgspec.json.encode(_metadata(caller, self._clock())).decode()
             body += f',"modelgates_metadata":{metadata}'
         return HttpResponse(200, f"{body}}}".encode())
+
+    async def coinbase(self, _: RequestContext) -> HttpResponse:
+        """POST /credits/coinbase: gone from OpenRouter as well, with the same message."""
+        raise HttpError(410, _NO_COINBASE)
 
 
 def _metadata(caller: AuthenticatedKey, now_ms: int) -> _Metadata:

@@ -14,7 +14,7 @@ from modelgates_server.core.times import format_instant
 from modelgates_server.service.ports import GenerationReader
 from modelgates_server.web.api.amounts import Number, number
 from modelgates_server.web.api.key_responses import workspace_of
-from modelgates_server.web.members import quoted
+from modelgates_server.web.members import check_query, quoted
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
 
@@ -121,6 +121,7 @@ class GenerationsApi:
 
     async def get(self, context: RequestContext) -> HttpResponse:
         """GET /generation?id=: for any key of the account that made the call."""
+        check_query(context.request.query_params, ("id",))
         generation_id = context.request.query_params.get("id", "")
         check_text("id of the generation", generation_id, _ID_MAX_CHARS)
         generation = await self._generations.generation(context.caller.account_id, generation_id)

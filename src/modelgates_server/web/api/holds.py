@@ -6,6 +6,7 @@ from modelgates_server.core.ledger.records import Hold
 from modelgates_server.core.times import format_instant
 from modelgates_server.service.ports import CallSummary, Store
 from modelgates_server.web.api.amounts import Number, number
+from modelgates_server.web.members import check_query
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
 
@@ -32,6 +33,7 @@ class HoldsApi:
 
     async def list(self, context: RequestContext) -> HttpResponse:
         """GET /credits/holds: oldest first. `held` is the sum of all holds, listed or not."""
+        check_query(context.request.query_params)
         caller = context.caller
         open_holds = await self._store.open_holds(caller.account_id, limit=LISTED_MAX)
         content = {

@@ -3,7 +3,7 @@
 import hmac
 
 from modelgates_server.telemetry.metrics import EXPOSITION_TYPE, Metrics
-from modelgates_server.web.errors import HttpError
+from modelgates_server.web.errors import UnknownPath
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
 
@@ -17,8 +17,8 @@ class MetricsApi:
 
     async def show(self, context: RequestContext) -> HttpResponse:
         """GET /metrics."""
-        given = (context.head.authorization or b"").removeprefix(b"Bearer ")
+        given = context.head.bearer_token()
         if not self._token or not hmac.compare_digest(given, self._token.encode()):
-            raise HttpError(404, "Resource not found")
+            raise UnknownPath
         content_type = (b"content-type", EXPOSITION_TYPE.encode())
         return HttpResponse(200, await self._metrics.exposition(), [content_type])

@@ -149,6 +149,22 @@ class ProviderDescription(msgspec.Struct, frozen=True):
     datacenters: None = None
 
 
+class ModelAnswer(msgspec.Struct, frozen=True):
+    """One model. OpenAI's clients read the fields next to `data`."""
+
+    data: msgspec.Raw
+    id: str
+    object: str
+    created: int
+    owned_by: str
+
+
+def model_answer(model: Model, encoded: msgspec.Raw) -> ModelAnswer:
+    """The response of `GET /models/{author}/{slug}`; `encoded` is the model as JSON."""
+    owner = model.id.partition("/")[0]
+    return ModelAnswer(encoded, model.id, "model", model.created_at_s, owner)
+
+
 def model_response(model: Model, price: Price, markup_bp: int) -> ModelResponse:
     """A model with its price, as `GET /models` lists it."""
     return ModelResponse(

@@ -13,17 +13,19 @@ import msgspec
 from starlette.datastructures import QueryParams
 
 from modelgates_server.core.errors import InvalidInput, ModelNotFound, PriceNotFound
-from modelgates_server.core.pricing.catalog import Catalog, Model
+from modelgates_server.core.pricing.catalog import Api, Catalog, Model
+from modelgates_server.core.pricing.model_names import did_you_mean
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.service.ports import Clock
 from modelgates_server.web.api.model_responses import (
     endpoints_response,
+    model_answer,
     model_response,
     provider_description,
 )
 from modelgates_server.web.body import query_integer
-from modelgates_server.web.members import quoted
+from modelgates_server.web.members import check_filters, quoted
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
 
@@ -41,6 +43,21 @@ class PricedModel(NamedTuple):
 
 
 PricedModels = list[PricedModel]
+
+_FILTERS = (
+    *("q", "category", "supported_parameters", "input_modalities", "output_modalities"),
+    *("sort", "offset", "limit"),
+)
+_UNAVAILABLE = frozenset(
+    (
+        *("context", "min_price", "max_price", "min_output_price", "max_output_price", "arch"),
+        *("model_authors", "providers", "distillable", "zdr", "region", "use_rss"),
+        *("min_age_days", "max_age_days", "min_intelligence_index", "max_intelligence_index"),
+        *("min_coding_index", "max_coding_index", "min_agentic_index", "max_agentic_index"),
+        *("min_tool_success_rate", "max_tool_success_rate"),
+    )
+)
+"""OpenRouter's other filters. Without them, the list would have models that the client excluded."""
 
 
 def _average_price(priced: PricedModel) -> Decimal:
@@ -97,23 +114,44 @@ class ModelsApi:
         priced_models = self._priced_models(context.request.query_params, None)
         return _json_response({"data": {"count": len(priced_models)}})
 
+    async def list_embedding(self, context: RequestContext) -> HttpResponse:
+        """GET /embeddings/models: the models that `POST /embeddings` accepts."""
+        return self._list(context, None, Api.EMBEDDINGS)
+
+    async def get(self, context: RequestContext) -> HttpResponse:
+        """GET /models/{author}/{slug}, and `/model/…`, which OpenRouter's clients use."""
+        priced = self._named(context)
+        answer = model_answer(priced.model, self._encoded_model(priced))
+        return HttpResponse(200, msgspec.json.encode(answer))
+
     async def endpoints(self, context: RequestContext) -> HttpResponse:
-        """GET /models/{author}/{slug}/endpoints: the slug may contain slashes."""
-        names = context.request.path_params
-        model = self._catalog.models.get(f"{names['author']}/{names['slug']}")
-        priced = model and self._priced_model(model, None)
-        if not priced:
-            raise ModelNotFound("Model not found. `GET /api/v1/models` lists the models.")
-        return _json_response({"data": endpoints_response(*priced)})
+        """GET /models/{author}/{slug}/endpoints."""
+        return _json_response({"data": endpoints_response(*self._named(context))})
 
     async def providers(self, _: RequestContext) -> HttpResponse:
         """GET /providers: the providers of the models."""
         names = {model.endpoint.provider for model in self._catalog.models.values()}
         return _json_response({"data": [provider_description(name) for name in sorted(names)]})
 
-    def _list(self, context: RequestContext, account_id: str | None) -> HttpResponse:
+    def _named(self, context: RequestContext) -> PricedModel:
+        """The model in the path, whose slug may contain slashes; raises `ModelNotFound`."""
+        names = context.request.path_params
+        model_id = f"{names['author']}/{names['slug']}"
+        model = self._catalog.models.get(model_id)
+        priced = model and self._priced_model(model, None)
+        if not priced:
+            question = did_you_mean(model_id, self._catalog.callable_ids(self._clock()))
+            raise ModelNotFound(
+                f"Model not found. {question and f'{question} '}"
+                "`GET /api/v1/models` lists the models."
+            )
+        return priced
+
+    def _list(
+        self, context: RequestContext, account_id: str | None, api: Api | None = None
+    ) -> HttpResponse:
         query = context.request.query_params
-        matches = _sorted(self._priced_models(query, account_id), query.get("sort"))
+        matches = _sorted(self._priced_models(query, account_id, api), query.get("sort"))
         offset, limit = _page(query, len(matches))
         models = [self._encoded_model(priced) for priced in matches[offset : offset + limit]]
         following = None
@@ -125,8 +163,10 @@ class ModelsApi:
             {"data": models, "total_count": len(matches), "links": {"next": following}}
         )
 
-    def _priced_models(self, query: QueryParams, account_id: str | None) -> PricedModels:
-        fits = _filter(query)
+    def _priced_models(
+        self, query: QueryParams, account_id: str | None, api: Api | None = None
+    ) -> PricedModels:
+        fits = _filter(query, api)
         return [
             priced
             for model in self._catalog.models.values()
@@ -170,22 +210,25 @@ def _page(query: QueryParams, count: int) -> tuple[int, int]:
     return offset, query_integer(query, "limit", default=default, least=1, most=PAGE_MAX)
 
 
-def _filter(query: QueryParams) -> Callable[[Model], bool]:
-    """A function that returns whether a model matches the query.
+def _filter(query: QueryParams, api: Api | None) -> Callable[[Model], bool]:
+    """A function that returns whether a model matches the query, and has the API if one is given.
 
     A model must have any of the output modalities (text, if the query names none), accept all of
     the input modalities and parameters, and have the text in its id or name. Models have no
-    category here, so a query for a category matches none.
+    category here, so a query for a category matches none. Raises `InvalidInput` for a filter that
+    does not exist here.
     """
+    check_filters(query, _FILTERS, _UNAVAILABLE)
     text = query.get("q", "").casefold()
     parameters = _words(query, "supported_parameters")
     inputs = _words(query, "input_modalities")
-    outputs = _words(query, "output_modalities") or {"text"}
+    outputs = _words(query, "output_modalities") or {"all" if api else "text"}
     no_category = not query.get("category")
 
     def fits(model: Model) -> bool:
         return (
             no_category
+            and (api is None or api in model.apis)
             and ("all" in outputs or not outputs.isdisjoint(model.output_modalities))
             and inputs.issubset(model.input_modalities)
             and parameters.issubset(model.parameters or ())

@@ -229,9 +229,8 @@ class _AccountToolHandlers:
         if unknown:
             # A client that misspells a limit must not get a key without one.
             shown = quoted(", ".join(sorted(unknown)))
-            return text_result(
-                f"Unknown argument: {shown}. See the input schema of the tool.", is_error=True
-            )
+            known = ", ".join(tool.tool.input_schema["properties"]) or "none"
+            return text_result(f"Unknown argument: {shown}. This tool has: {known}.", is_error=True)
         try:
             repeated = _repeated(arguments.pop(_IDEMPOTENCY_KEY, None))
         except msgspec.ValidationError:
@@ -260,7 +259,7 @@ class _AccountToolHandlers:
             "headers": [
                 JSON,
                 (b"host", context.headers.get(b"host", b"")),
-                (b"authorization", context.head.authorization or b""),
+                (b"authorization", b"Bearer " + context.token.encode("latin-1")),
                 (b"x-request-id", context.head.request_id),
                 (b"x-modelgates-metadata", b"enabled"),
                 *repeated,

@@ -25,6 +25,7 @@ from mcp_types import (
 )
 
 from modelgates_server import __version__
+from modelgates_server.dialects.json_object import misfit
 from modelgates_server.docsite.model import DOCS, ORIGIN, Excerpt, Page
 from modelgates_server.docsite.search import MARKS
 from modelgates_server.web.mcp.transport import (
@@ -73,6 +74,8 @@ class PageArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     path: _Text
 
+
+_ARGUMENTS = {"searchDocs": SearchArguments, "getPage": PageArguments}
 
 SEARCH_DOCS = Tool(
     name="searchDocs",
@@ -157,8 +160,9 @@ class _DocsHandlers:
         try:
             text = await run_in_docs_thread(tools[params.name], site, params.arguments or {})
         except msgspec.ValidationError as error:
-            reason = str(error)[:TEXT_MAX_CHARS]
-            return text_result(f"Invalid arguments: {reason}.", is_error=True)
+            given = msgspec.json.encode(params.arguments)
+            shape = _ARGUMENTS[params.name]
+            return text_result(str(misfit(error, body=given, shape=shape)), is_error=True)
         except LookupError as error:
             return text_result(str(error.args[0]), is_error=True)
         return text_result(self._addressed(context, text))

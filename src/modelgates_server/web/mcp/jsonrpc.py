@@ -8,6 +8,7 @@ import msgspec
 
 from modelgates_server.core.keys import without_keys
 from modelgates_server.web.members import quoted
+from modelgates_server.web.request import UNENCODED, unread_encoding
 from modelgates_server.web.response import JSON, HttpResponse
 
 BODY_MAX_BYTES = 64 * 1024
@@ -50,12 +51,19 @@ def _error(status: int, code: int, message: str, id_: Id) -> HttpResponse:
 
 
 def check_headers(headers: dict[bytes, bytes]) -> None:
-    """Check that a request has and accepts JSON (2025-11-25, transports: sending messages)."""
+    """Check that a request has and accepts JSON (2025-11-25, transports: sending messages).
+
+    The library would decompress nothing either.
+    """
     media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if media_type != JSON[1]:
         actual = f", not {quoted(media_type.decode('latin-1'))}" if media_type else ""
         message = f"`Content-Type` must be `application/json`{actual}."
         raise JsonRpcError(415, INVALID_REQUEST, message)
+    if unread := unread_encoding(headers.items()):
+        error = JsonRpcError(415, INVALID_REQUEST, unread)
+        error.response.headers.append(UNENCODED)
+        raise error
     accepted = headers.get(b"accept", b"*/*").lower().split(b",")
     types = {each.partition(b";")[0].strip() for each in accepted}
     if types.isdisjoint({JSON[1], b"application/*", b"*/*"}):

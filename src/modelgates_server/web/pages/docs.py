@@ -19,7 +19,7 @@ from modelgates_server.docsite.model_names import with_offered_models
 from modelgates_server.docsite.openapi import document_at
 from modelgates_server.docsite.rebase import rebased
 from modelgates_server.docsite.result_groups import grouped, trail
-from modelgates_server.web.errors import HttpError
+from modelgates_server.web.errors import UnknownPath
 from modelgates_server.web.pages.executor import run_in_docs_thread
 from modelgates_server.web.pages.negotiation import (
     base_of,
@@ -93,7 +93,7 @@ class DocsApi:
     async def lead(self, context: RequestContext) -> HttpResponse:
         """GET /: redirects browsers to the documentation; programs get a 404."""
         if not wants_html(context):
-            raise HttpError(404, "Resource not found", [(b"vary", b"accept")])
+            raise UnknownPath([(b"vary", b"accept")])
         # The path alone: a proxy may not say under which name and scheme the reader came.
         location = f"{urlsplit(self.base(context)).path}/{DOCS}"
         return HttpResponse(307, b"", [(b"location", location.encode()), (b"vary", b"accept")])
@@ -159,7 +159,7 @@ class DocsApi:
 
     def _missing(self, site: "Site", context: RequestContext) -> HttpResponse:
         if not wants_html(context):
-            raise HttpError(404, "Resource not found")
+            raise UnknownPath
         return self._page(404, site.missing(), context)
 
     def _page(self, status: int, body: bytes, context: RequestContext) -> HttpResponse:
