@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Clients whose packages conflict with those of the tests have separate folders.
 SDKS := openai==1.109.1 openrouter==0.11.46 langchain-openrouter==0.2.9
+# These share one folder.
+FRAMEWORKS := langchain-openai==1.7.4 pydantic-ai-slim[openai]==2.68.0 openai-agents==0.24.0
 NODE_SDKS := tests/e2e/clients/node
 NODE_INSTALLED := $(NODE_SDKS)/node_modules/.package-lock.json
 # Debian packages that run the samples of the documentation, in addition to Python and Node.
@@ -49,7 +51,7 @@ setup: $(VENV)/run.stamp ## Install `modelgates` and its dependencies into .venv
 	@echo 'Then try `modelgates demo`, or follow docs/guides/overview/quickstart.md.'
 
 .PHONY: setup-dev
-setup-dev: $(VENV)/dev.stamp $(patsubst %,$(VENV)/sdks/%.stamp,$(subst ==,-,$(SDKS))) $(NODE_INSTALLED) ## Install the dependencies of tests and checks as well
+setup-dev: $(VENV)/dev.stamp $(patsubst %,$(VENV)/sdks/%.stamp,$(subst ==,-,$(SDKS)) frameworks) $(NODE_INSTALLED) ## Install the dependencies of tests and checks as well
 	@:
 
 .PHONY: demo
@@ -136,6 +138,7 @@ lock: $(UV) ## Pin the newest dependencies that are old enough (pyproject.toml, 
 	@$(COMPILE) --group build -c requirements/dev.txt -o requirements/run.txt pyproject.toml
 	@for sdk in $(SDKS); do \
 		echo "$$sdk" | $(COMPILE) -o "requirements/sdk-$${sdk%%==*}-$${sdk##*==}.txt" - || exit; done
+	@echo '$(FRAMEWORKS)' | tr ' ' '\n' | $(COMPILE) -o requirements/sdk-frameworks.txt -
 	@printf '%s\n' $(GENERATORS) | $(COMPILE) -o requirements/generators.txt -
 
 .PHONY: clean
