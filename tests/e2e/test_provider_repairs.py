@@ -3,8 +3,7 @@
 from decimal import Decimal
 from pathlib import Path
 
-import httpx
-
+from tests.deadlines import http_request
 from tests.e2e.calls import Session, acme_server
 from tests.server import open_customer_now
 from tests.upstream import DONE, UpstreamReply, chunk, usage, used
@@ -33,7 +32,7 @@ def test_repairs_of_a_response_are_counted_with_the_name_of_its_provider(tmp_pat
             assert answered["choices"][0]["message"]["content"] == "a�b"
             assert Decimal(str(answered["usage"]["cost"])) == reader.cost > 0
         bearer = {"Authorization": f"Bearer {METRICS_TOKEN}"}
-        lines = httpx.get(f"{server.url}/metrics", headers=bearer).text.splitlines()
+        lines = http_request("GET", f"{server.url}/metrics", headers=bearer).text.splitlines()
     counts = dict(
         line.removeprefix(PREFIX).split('"} ') for line in lines if line.startswith(PREFIX)
     )

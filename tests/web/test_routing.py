@@ -9,6 +9,7 @@ import pytest
 from modelgates_server.bootstrap.composition import http_app
 from modelgates_server.web.errors import UnknownPath
 from modelgates_server.web.routing import RouteTable
+from tests.deadlines import async_http_client
 from tests.server import Customer
 from tests.web.harness import OPTIONS, Api
 
@@ -56,7 +57,7 @@ async def test_encoded_slash_is_found_only_in_parameters(api: Api) -> None:
 
 async def test_v1_is_unknown_when_the_setting_is_off(api: Api) -> None:
     app = http_app(api.services, replace(OPTIONS, v1_alias=False), nullcontext)
-    async with httpx.AsyncClient(
+    async with async_http_client(
         transport=httpx.ASGITransport(app), base_url="http://gateway"
     ) as client:
         assert (await client.get("/v1/models")).status_code == 404
@@ -68,7 +69,7 @@ async def test_alias_is_counted_as_the_same_operation(api: Api, acme: Customer) 
     api.services.metrics.count_request = lambda *each: counted.append(each)  # type: ignore[method-assign]
     app = http_app(api.services, OPTIONS, nullcontext)
     headers = {"Authorization": f"Bearer {acme.management}"}
-    async with httpx.AsyncClient(
+    async with async_http_client(
         transport=httpx.ASGITransport(app), base_url="http://gateway", headers=headers
     ) as client:
         for prefix in ("/api/v1", "/v1"):

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from modelgates_server.bootstrap.composition import http_app
+from tests.deadlines import async_http_client
 from tests.server import Customer
 from tests.web.harness import OPTIONS, Api
 
@@ -93,7 +94,7 @@ async def test_path_is_cut_and_a_key_in_it_is_not_repeated(api: Api, acme: Custo
 async def test_message_has_the_public_url_of_the_settings(api: Api) -> None:
     options = replace(OPTIONS, public_url="https://llm.example/gate")
     app = http_app(api.services, options, nullcontext)
-    async with httpx.AsyncClient(
+    async with async_http_client(
         transport=httpx.ASGITransport(app), base_url="http://gateway"
     ) as client:
         message = (await client.get("/x")).json()["error"]["message"]

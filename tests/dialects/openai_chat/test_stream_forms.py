@@ -35,9 +35,9 @@ def adapter(api: Api = Api.CHAT, choices: int = 1) -> OpenAiChatResponse:
     )
 
 
-def settled(response: OpenAiChatResponse) -> Generation:
-    generation = held(priced(PRICE, request()))
-    return settle(generation, PRICE, request(), response.meter, failure=None, at_ms=2)
+def settled(response: OpenAiChatResponse, api: Api = Api.CHAT) -> Generation:
+    generation = held(priced(PRICE, request(api)))
+    return settle(generation, PRICE, request(api), response.meter, failure=None, at_ms=2)
 
 
 def streamed(*pieces: bytes, api: Api = Api.CHAT) -> tuple[list[Any], Generation]:
@@ -47,14 +47,14 @@ def streamed(*pieces: bytes, api: Api = Api.CHAT) -> tuple[list[Any], Generation
     if not response.is_over:
         data += b"".join(response.finish())
     response.check_end()
-    return [json.loads(each[6:]) for each in data.split(b"\n\n") if each], settled(response)
+    return [json.loads(each[6:]) for each in data.split(b"\n\n") if each], settled(response, api)
 
 
 def plain(payload: bytes, api: Api = Api.CHAT) -> tuple[Any, Generation]:
     """The client's plain response, and the settled generation."""
     response = adapter(api)
     assert response.read_answer(payload) is None
-    generation = settled(response)
+    generation = settled(response, api)
     return json.loads(response.answer(generation), parse_float=Decimal), generation
 
 

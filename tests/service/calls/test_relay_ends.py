@@ -61,7 +61,7 @@ async def test_stream_that_breaks_after_its_usage_is_complete(
         TRUE_PICO,
         None,
     )
-    assert call._attempt.repairs == {Repair.END_MISSING: 1}
+    assert call._attempt.repairs[Repair.END_MISSING] == 1
 
 
 @pytest.mark.parametrize("case", CUT)

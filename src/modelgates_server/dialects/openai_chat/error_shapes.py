@@ -14,7 +14,17 @@ from modelgates_server.dialects.openai_chat.error_statuses import status_of
 
 _MEMBERS = frozenset(
     {
-        *("object", "type", "__type", "base_resp", "detail", "errors", "fault", "success"),
+        *(
+            "object",
+            "type",
+            "__type",
+            "base_resp",
+            "detail",
+            "details",
+            "errors",
+            "fault",
+            "success",
+        ),
         *("error_code", "error_msg", "errorCode", "errorMessage", "error_message"),
         *("message", "Message", "msg", "code", "status", "status_code", "statusCode", "title"),
     }
@@ -26,7 +36,7 @@ _ALWAYS = ("detail", "errors", "fault", "error_msg", "errorMessage", "error_mess
 
 _CODES = ("code", "error_code", "errorCode")
 _WORDS = ("status", "status_code", "statusCode", "type")
-_TEXTS = ("message", "Message", "msg", "title")
+_TEXTS = ("message", "Message", "msg", "title", "details")
 _GOOD = frozenset({"", "0", "200", "ok", "success", "succeeded", "completed", "none", "null"})
 _FAILED = frozenset({"error", "fail", "failed", "failure"})
 _TYPE_ENDS = ("error", "exception")

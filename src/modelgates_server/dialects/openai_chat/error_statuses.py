@@ -9,7 +9,16 @@ from typing import Any
 
 _STATUS = re.compile(r"[45][0-9]{2}")
 
-_NAMES = ("code", "status", "status_code", "statusCode", "http_code", "error_code", "errorCode")
+_NAMES = (
+    "code",
+    "status",
+    "status_code",
+    "statusCode",
+    "http_code",
+    "http_status_code",
+    "error_code",
+    "errorCode",
+)
 _TYPES = ("type", "__type", "reason")
 
 _WORDS: dict[str, int] = {

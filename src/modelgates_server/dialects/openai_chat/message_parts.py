@@ -63,12 +63,14 @@ def flatten_content(members: JsonObject) -> bool:
 
 
 def _texts(part: Any, depth: int) -> list[str]:
-    """The texts in a part of a message: under `text`, `thinking` or `content`, or itself."""
+    """The texts in a part of a message: under `text` and other names, or itself."""
     if isinstance(part, str):
         return [part]
     if isinstance(part, list) and depth:
         return [text for inner in part for text in _texts(inner, depth - 1)]
     if isinstance(part, dict) and depth:
-        inner = next((part[key] for key in ("text", "thinking", "content") if part.get(key)), None)
+        inner = next(
+            (part[key] for key in ("text", "thinking", "summary", "content") if part.get(key)), None
+        )
         return _texts(inner, depth - 1)
     return []

@@ -59,13 +59,13 @@ class ToolCallWriter:
 
     def _whole(self, call: JsonObject, number: int) -> JsonObject:
         begun = self._begun(call, number)
-        function = _function(call)
+        function = self._function(call)
         function.setdefault("name", msgspec.Raw(b'""'))
         function.setdefault("arguments", msgspec.Raw(b'""'))
         return self._with_function(begun, function)
 
     def _part(self, call: JsonObject, position: int) -> JsonObject:
-        function = _function(call)
+        function = self._function(call)
         name, identity = _text(function.get("name")), _text(call.get("id"))
         index = _index(call.get("index"))
         known = self._known(identity, index, name, is_next=position > 0)
@@ -123,6 +123,23 @@ class ToolCallWriter:
             self._repaired(Repair.FIELD_REPAIRED)
         return begun
 
+    def _function(self, call: JsonObject) -> JsonObject:
+        """A call's function, its arguments as a text. Some servers put its fields into the call."""
+        raw = bytes(call.get("function", _NULL))
+        if raw.startswith(b"{"):
+            function = _members.decode(raw)
+        else:
+            function = {key: call[key] for key in _OF_FUNCTION if key in call}
+        if _text(function.get("name")) is None:
+            function.pop("name", None)
+        arguments = bytes(function.get("arguments", _NULL))
+        if arguments == b"null":
+            function.pop("arguments", None)
+        elif not arguments.startswith(b'"'):
+            function["arguments"] = msgspec.Raw(msgspec.json.encode(arguments.decode()))
+            self._repaired(Repair.FIELD_REPAIRED)
+        return function
+
     def _with_function(self, call: JsonObject, function: JsonObject) -> JsonObject:
         if "custom" in call:  # a tool that takes a text instead of arguments
             return call
@@ -133,23 +150,6 @@ class ToolCallWriter:
             return call
         call["function"] = msgspec.Raw(msgspec.json.encode(function))
         return call
-
-
-def _function(call: JsonObject) -> JsonObject:
-    """A call's function, its arguments as a text. Some servers put its fields into the call."""
-    raw = bytes(call.get("function", _NULL))
-    if raw.startswith(b"{"):
-        function = _members.decode(raw)
-    else:
-        function = {key: call[key] for key in _OF_FUNCTION if key in call}
-    if _text(function.get("name")) is None:
-        function.pop("name", None)
-    arguments = bytes(function.get("arguments", _NULL))
-    if arguments == b"null":
-        function.pop("arguments", None)
-    elif not arguments.startswith(b'"'):
-        function["arguments"] = msgspec.Raw(msgspec.json.encode(arguments.decode()))
-    return function
 
 
 def _objects(raw: msgspec.Raw) -> list[JsonObject]:
