@@ -21,8 +21,9 @@ from modelgates_server.dialects.openai_chat.request import parse_request
 from modelgates_server.providers.http import HttpProvider, ProviderSettings
 from modelgates_server.providers.sandbox.offer import sandbox_models, sandbox_prices
 from modelgates_server.providers.sandbox.provider import SandboxProvider
-from modelgates_server.service.calls.admission import CallRequest, CallTimeouts
+from modelgates_server.service.calls.admission import CallTimeouts
 from modelgates_server.service.calls.call import Call, CallScope, CallService
+from modelgates_server.service.calls.call_request import CallRequest
 from modelgates_server.service.ports import (
     AuthenticatedKey,
     PendingSettlement,

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.service.calls.admission import CallTimeouts
+from modelgates_server.service.calls.joins import Joins
 from modelgates_server.service.calls.settling import Settling
 from modelgates_server.service.holds import Holds
 from modelgates_server.service.ports import Clock, Observer
@@ -23,7 +24,7 @@ class RunningCall(Protocol):
         """The open generation with the cost so far."""
 
     def stop_draining(self, now_ms: int, drain_ms: int) -> None:
-        """Stop reading if the client disconnected at least `drain_ms` ago."""
+        """Stop reading if the last client disconnected at least `drain_ms` ago."""
 
 
 class CallRegistry:
@@ -36,12 +37,14 @@ class CallRegistry:
         observer: Observer,
         clock: Clock,
         timeouts: CallTimeouts,
+        joins: Joins,
     ) -> None:
         self._settling = settling
         self._holds = holds
         self._observer = observer
         self._clock = clock
         self._timeouts = timeouts
+        self._joins = joins
         self._running: dict[str, _RegisteredCall] = {}
         self._idle = asyncio.Event()
         self._idle.set()
@@ -74,8 +77,9 @@ class CallRegistry:
             await asyncio.sleep(every_s)
 
     def heartbeat(self) -> None:
-        """Extend holds that are due, and stop draining that takes too long."""
+        """Extend holds that are due, stop draining that takes too long, and forget old outputs."""
         now_ms, timeouts = self._clock(), self._timeouts
+        self._joins.sweep()
         for registered in tuple(self._running.values()):
             registered.call.stop_draining(now_ms, timeouts.drain_s * 1000)
             due_ms = registered.extended_at_ms + timeouts.hold_ttl_s * 1000 // _EXTENSIONS_PER_TTL
