@@ -67,8 +67,8 @@ class Lease:
     def _take_blocks(self) -> bool:
         if self._needed_bytes > self._most_bytes:
             return False
-        lacking_bytes = self._needed_bytes - self._taken_bytes
-        size = -(-lacking_bytes // _BLOCK_BYTES) * _BLOCK_BYTES
+        blocks = -(-self._needed_bytes // _BLOCK_BYTES)
+        size = min(blocks * _BLOCK_BYTES, self._most_bytes) - self._taken_bytes
         if not self._memory.take(self._account_id, size):
             return False
         self._taken_bytes += size
