@@ -7,9 +7,9 @@ KIB = 1024
 
 def test_output_may_have_its_limit_and_not_a_byte_more() -> None:
     lease = OutputMemory(64 * KIB).lease("acme", 10 * KIB)
-    assert lease.grow(9 * KIB)
-    assert lease.grow(KIB)
-    assert not lease.grow(1)
+    assert lease.grow(1) == 4 * KIB
+    assert lease.grow(5 * KIB) == 6 * KIB  # one block and what is left
+    assert lease.grow(1) == 0
 
 
 def test_released_output_leaves_all_memory_free() -> None:

@@ -28,8 +28,9 @@ class Output:
         self.error: BaseException | None = None
         self.is_kept = lease is not None
         """Whether all pieces so far are kept."""
-        self._source: AsyncIterator[bytes] | None = source
+        self._source: AsyncIterator[bytes] = source
         self._lease = lease
+        self._room_bytes = 0
         self._pieces: list[bytes] = []
         self._dropped = 0  # pieces before the first one in the list
         self._readers: list[OutputReader] = []
@@ -54,7 +55,7 @@ class Output:
             return
         self.is_ended = True
         self.error = error
-        self._source = None  # it refers to the call, and the call to this output
+        self._source = _nothing()  # the real one refers to the call, and the call to this output
         self._wake()
 
     def forget(self) -> None:
@@ -72,20 +73,23 @@ class Output:
     async def read(self, reader: "OutputReader") -> AsyncIterator[bytes]:
         """All pieces for one reader; see `OutputReader.pieces`."""
         while True:
-            at = reader.position - self._dropped
-            if at < len(self._pieces):
-                piece = self._pieces[at]
-                reader.position += 1
-                if not self.is_kept:
-                    self._trim()
-                yield piece
+            if reader.position < self._dropped + len(self._pieces):
+                yield self._next_of(reader)
             elif self.is_ended:
                 self._raise()
                 return
             elif self._is_reading or not self.is_open or (self._pieces and not self.is_kept):
                 await self._change()
             else:
-                await self._read_on()
+                self._is_reading = True
+                try:
+                    piece = await anext(self._source)
+                except BaseException as error:  # noqa: BLE001 - every reader raises it
+                    self._end_source(error)
+                    continue
+                if not self.is_ended:  # otherwise the call was given up meanwhile
+                    self._add(piece, reader)
+                    yield piece
 
     def leave(self, reader: "OutputReader") -> None:
         """Hold no more pieces back for a reader."""
@@ -95,32 +99,45 @@ class Output:
         if not self.is_kept:
             self._trim()
 
-    async def _read_on(self) -> None:
-        """Take a piece from the source."""
-        assert self._source is not None, "an output that has not ended has a source"
-        self._is_reading = True
-        try:
-            piece = await anext(self._source)
-        except StopAsyncIteration:
-            self.end(None)
-        except asyncio.CancelledError:
-            self.end(Stopping("The server is stopping."))
-            raise
-        except Exception as error:  # noqa: BLE001 - every reader raises it
-            self.end(error)
-        else:
-            if not self.is_ended:  # otherwise the call was given up meanwhile
-                self._add(piece)
-        finally:
-            self._is_reading = False
-            if self._waiting:
-                self._wake()
+    def _next_of(self, reader: "OutputReader") -> bytes:
+        piece = self._pieces[reader.position - self._dropped]
+        reader.position += 1
+        if not self.is_kept:
+            self._trim()
+        return piece
 
-    def _add(self, piece: bytes) -> None:
+    def _add(self, piece: bytes, reader: "OutputReader") -> None:
+        """Add a piece that a reader has just taken from the source."""
+        self._is_reading = False
+        reader.position += 1
+        if not self.is_kept and len(self._readers) == 1:
+            self._dropped += 1
+            return
         self._pieces.append(piece)
         if self.is_kept:
-            assert self._lease is not None, "only a lease makes an output kept"
-            self.is_kept = self._lease.grow(len(piece) + _PIECE_OVERHEAD_BYTES)
+            self._room_bytes -= len(piece) + _PIECE_OVERHEAD_BYTES
+            if self._room_bytes < 0:
+                self._make_room()
+        if not self.is_kept:
+            self._trim()
+        if self._waiting:
+            self._wake()
+
+    def _make_room(self) -> None:
+        assert self._lease is not None, "only a lease makes an output kept"
+        self._room_bytes += (granted_bytes := self._lease.grow(-self._room_bytes))
+        self.is_kept = granted_bytes > 0
+
+    def _end_source(self, error: BaseException) -> None:
+        """End the output with its source; raises the cancellation of the reading task."""
+        self._is_reading = False
+        if isinstance(error, StopAsyncIteration):
+            self.end(None)
+        elif isinstance(error, asyncio.CancelledError):
+            self.end(Stopping("The server is stopping."))
+            raise error
+        else:
+            self.end(error)
 
     def _trim(self) -> None:
         """Drop the pieces that all readers have."""
@@ -152,6 +169,11 @@ class Output:
             raise self.error.with_traceback(None)  # it would grow with each reader
         if self.error is not None:
             raise self.error
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    for piece in ():
+        yield piece
 
 
 class OutputReader:

@@ -42,34 +42,27 @@ class OutputMemory:
 
 
 class Lease:
-    """The memory of one output. It grows by blocks, so most pieces cost only an addition."""
+    """The memory of one output. It grows by blocks, so most pieces need nothing from it."""
 
-    __slots__ = ("_account_id", "_memory", "_most_bytes", "_needed_bytes", "_taken_bytes")
+    __slots__ = ("_account_id", "_memory", "_most_bytes", "_taken_bytes")
 
     def __init__(self, memory: OutputMemory, account_id: str, most_bytes: int) -> None:
         self._memory = memory
         self._account_id = account_id
         self._most_bytes = most_bytes
-        self._needed_bytes = 0
         self._taken_bytes = 0
 
-    def grow(self, size: int) -> bool:
-        """Make room for `size` more bytes; returns whether there is any."""
-        self._needed_bytes += size
-        return self._needed_bytes <= self._taken_bytes or self._take_blocks()
+    def grow(self, lacking_bytes: int) -> int:
+        """Take at least so many bytes; returns how many, or 0 if there are not enough."""
+        blocks = -(-lacking_bytes // _BLOCK_BYTES)
+        size = min(blocks * _BLOCK_BYTES, self._most_bytes - self._taken_bytes)
+        if size < lacking_bytes or not self._memory.take(self._account_id, size):
+            return 0
+        self._taken_bytes += size
+        return size
 
     def release(self) -> None:
         """Give back everything."""
         if self._taken_bytes:
             self._memory.give_back(self._account_id, self._taken_bytes)
             self._taken_bytes = 0
-
-    def _take_blocks(self) -> bool:
-        if self._needed_bytes > self._most_bytes:
-            return False
-        blocks = -(-self._needed_bytes // _BLOCK_BYTES)
-        size = min(blocks * _BLOCK_BYTES, self._most_bytes) - self._taken_bytes
-        if not self._memory.take(self._account_id, size):
-            return False
-        self._taken_bytes += size
-        return True
