@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from modelgates_server.core.errors import ProviderUnavailable, Stopping
-from modelgates_server.service.calls.output import Output, OutputReader
+from modelgates_server.service.calls.output import CallOutput, OutputReader
 from modelgates_server.service.calls.output_memory import Lease, OutputMemory
 from tests.deadlines import within
 from tests.gateway import until
@@ -33,8 +33,8 @@ class Source:
             raise self.error
 
 
-def opened(source: Source, lease: Lease | None) -> Output:
-    output = Output(source(), lease)
+def opened(source: Source, lease: Lease | None) -> CallOutput:
+    output = CallOutput(source(), lease)
     output.open()
     return output
 
@@ -160,7 +160,7 @@ async def test_other_readers_end_when_the_reading_one_is_cancelled() -> None:
 
 async def test_readers_wait_until_the_output_is_open() -> None:
     source = Source()
-    output = Output(source(), large())
+    output = CallOutput(source(), large())
     reader = output.reader()
     task = asyncio.create_task(read_all(reader))
     await asyncio.sleep(0)
@@ -172,7 +172,7 @@ async def test_readers_wait_until_the_output_is_open() -> None:
 
 
 async def test_readers_raise_the_error_of_an_output_that_never_opens() -> None:
-    output = Output(Source()(), large())
+    output = CallOutput(Source()(), large())
     waiting = asyncio.create_task(output.reader().opened())
     await asyncio.sleep(0)
     output.end(ProviderUnavailable("refused", provider="acme"))

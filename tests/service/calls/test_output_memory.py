@@ -31,7 +31,7 @@ def fill(memory: OutputMemory, account_id: str) -> int:
     return 4 * blocks
 
 
-def test_one_account_gets_half_and_each_further_one_half_of_the_rest() -> None:
+def test_accounts_get_half_of_what_is_free_one_after_another() -> None:
     memory = OutputMemory(64 * KIB)
     assert [fill(memory, name) for name in ("greedy", "second", "third")] == [32, 16, 8]
 

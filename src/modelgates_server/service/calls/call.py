@@ -23,7 +23,7 @@ from modelgates_server.service.calls.call_request import CallRequest
 from modelgates_server.service.calls.clients import ClientHasLeft, Clients
 from modelgates_server.service.calls.joined import JoinedCall
 from modelgates_server.service.calls.joins import JoinableCall, Joins
-from modelgates_server.service.calls.output import Output
+from modelgates_server.service.calls.output import CallOutput
 from modelgates_server.service.calls.registry import CallRegistry
 from modelgates_server.service.calls.relay import StreamRelay
 from modelgates_server.service.calls.settling import Settling
@@ -64,7 +64,7 @@ class Call:
     ) -> None:
         self.generation = admitted.generation
         self.clients = Clients(client_has_left)
-        self.output = Output(
+        self.output = CallOutput(
             self._streamed() if self.generation.streamed else self._plain(),
             joins.lease(request, self.generation.account_id),
         )
@@ -122,8 +122,12 @@ class Call:
             self._attempt.close()
             self.output.end(_unfinished(error))
             self._reader.close()
-            self._joinable.end(self.generation)
-            self._joins.leave(self._joinable, self._client_has_left, got_everything=error is None)
+            self._joins.end(
+                self._joinable,
+                self.generation,
+                self._client_has_left,
+                got_everything=error is None,
+            )
 
     async def settled(self) -> None:
         """Wait until the end is committed or spooled."""

@@ -13,7 +13,7 @@ from modelgates_server.core.metering.generations import Generation
 from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.service.calls.call_request import CallRequest, retry_digest
 from modelgates_server.service.calls.clients import ClientHasLeft, Clients
-from modelgates_server.service.calls.output import Output
+from modelgates_server.service.calls.output import CallOutput
 from modelgates_server.service.calls.output_memory import Lease, OutputMemory
 from modelgates_server.service.ports import Clock
 
@@ -50,7 +50,7 @@ class SourceCall(Protocol):
     """The parts of a running call that the repeats of it use."""
 
     generation: Generation
-    output: Output
+    output: CallOutput
     clients: Clients
 
     def error_end(self, error: ErrorReport) -> bytes:
@@ -95,8 +95,8 @@ class JoinableCall:
 
     def end(self, ended: Generation) -> None:
         """Release everything that only a running call needs."""
-        if not self.has_idempotency_key:
-            _ = self.digest
+        if not (self.has_idempotency_key or self.clients.is_served):
+            _ = self.digest  # a retry may come
         self.call = self._request = None
         self.generation = ended
 
@@ -180,10 +180,24 @@ class Joins:
             raise CallInProgress(NOT_KEPT)
         return None
 
+    def end(
+        self,
+        joinable: JoinableCall,
+        ended: Generation,
+        has_left: ClientHasLeft,
+        *,
+        got_everything: bool,
+    ) -> None:
+        """A call ends with its own request; the response is kept if a repeat may come for it."""
+        now_ms = self._clock()
+        joinable.clients.remove(has_left, now_ms, got_everything=got_everything)
+        joinable.end(ended)
+        self._drop_if_useless(joinable, now_ms)
+
     def leave(
         self, joinable: JoinableCall, has_left: ClientHasLeft, *, got_everything: bool
     ) -> None:
-        """The request of a client ends; the last one decides whether the response is kept."""
+        """The request of a repeat ends; it may have been the one for which a response was kept."""
         now_ms = self._clock()
         joinable.clients.remove(has_left, now_ms, got_everything=got_everything)
         self._drop_if_useless(joinable, now_ms)

@@ -1,8 +1,8 @@
 """The output of a call: read from one source, for any number of readers.
 
-A reader that has all pieces so far takes the next one from the source, for everybody. So no task
-stands between a provider and its only client, and with several readers the fastest sets the pace:
-a client that does not read delays nobody. Nothing is read before a reader wants it.
+A reader that has all pieces so far takes the next one from the source, for all readers. So a call
+with one client needs no further task, and with several readers the fastest sets the pace: a client
+that does not read delays nobody. Nothing is read before a reader wants it.
 """
 
 import asyncio
@@ -12,10 +12,10 @@ from modelgates_server.core.errors import GatewayError, Stopping
 from modelgates_server.service.calls.output_memory import Lease
 
 _PIECE_OVERHEAD_BYTES = 48
-"""What Python needs for a piece besides its bytes."""
+"""The memory that Python needs for a piece, in addition to its bytes."""
 
 
-class Output:
+class CallOutput:
     """The pieces so far. They are kept for later readers as long as the lease has room.
 
     Otherwise, pieces are dropped once all readers have them, and nothing is read from the source
@@ -182,12 +182,12 @@ class OutputReader:
 
     __slots__ = ("_output", "position")
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: CallOutput) -> None:
         self._output = output
         self.position = 0
 
     async def opened(self) -> None:
-        """See `Output.opened`."""
+        """See `CallOutput.opened`."""
         await self._output.opened()
 
     def pieces(self) -> AsyncIterator[bytes]:

@@ -53,7 +53,7 @@ class Lease:
         self._taken_bytes = 0
 
     def grow(self, lacking_bytes: int) -> int:
-        """Take at least so many bytes; returns how many, or 0 if there are not enough."""
+        """Take at least `lacking_bytes`; returns the bytes taken, 0 if there are not enough."""
         blocks = -(-lacking_bytes // _BLOCK_BYTES)
         size = min(blocks * _BLOCK_BYTES, self._most_bytes - self._taken_bytes)
         if size < lacking_bytes or not self._memory.take(self._account_id, size):
