@@ -1,10 +1,12 @@
 """Retries without a key that join calls in the real service: one charge for what is one call."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from modelgates_server.core.errors import CallInProgress
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.service.calls import joins
 from modelgates_server.service.calls.call import Call
@@ -19,8 +21,10 @@ from tests.gateway import (
     asking,
     begin,
     key_of,
+    open_harness,
     relay,
     take,
+    until,
 )
 from tests.service.calls.joining import (
     FIRST,
@@ -33,6 +37,7 @@ from tests.service.calls.joining import (
     gated,
     start,
 )
+from tests.support import open_database
 from tests.upstream import Gate, Upstream, UpstreamReply, answer, plain, story, usage
 
 
@@ -185,7 +190,7 @@ async def test_drain_time_starts_when_the_last_client_leaves(
 async def test_retries_join_nothing_when_the_setting_is_off(
     quiet: CallHarness, upstream: Upstream
 ) -> None:
-    quiet.calls._joins._retries = False
+    quiet.calls._joins.retries = False
     gate = gated(upstream)
     first = await start(quiet, FIRST)
     await first.client.until("word1")
@@ -207,3 +212,35 @@ async def test_digest_is_not_computed_for_a_call_whose_client_got_the_response(
     upstream.say = lambda _: UpstreamReply(story())
     await finish(await start(quiet, FIRST))
     assert await billed(quiet) == TRUE_PICO
+
+
+async def test_retry_in_another_process_is_rejected_while_the_call_that_was_given_up_runs(
+    quiet: CallHarness, upstream: Upstream, database_url: str, tmp_path: Path
+) -> None:
+    gate = gated(upstream)
+    first = await start(quiet, FIRST)
+    await first.client.until("word1")
+    store = open_database(database_url)
+    async with open_harness(store, quiet.clock, tmp_path, upstream.url, TIMEOUTS) as opened:
+        other = opened._replace(caller=quiet.caller)
+        while_it_waits = await start(other, RETRY)
+        first.client.left = True
+        quiet.calls.registry.heartbeat()
+        await until(lambda: is_marked(quiet, first.call.generation.id))
+        for _ in range(2):
+            with pytest.raises(CallInProgress):
+                await start(other, RETRY)
+        equal = await start(other, FIRST)
+        gate.go.set()
+        await finish(first, while_it_waits, equal)
+        again = await start(other, RETRY)
+        assert isinstance(again.call, Call)
+        await finish(again)
+    await store.close()
+    assert len(upstream.asked) == 4
+    assert await billed(quiet) == 4 * TRUE_PICO
+
+
+async def is_marked(harness: CallHarness, generation_id: str) -> bool:
+    saved = await harness.store.generation(harness.caller.account_id, generation_id)
+    return saved is not None and saved.request_digest is not None

@@ -28,12 +28,15 @@ from modelgates_server.core.metering.sizing import HoldQuote, PricedRequest, quo
 from modelgates_server.core.pricing.catalog import Catalog, Model
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.dialects.dialect import Dialect
-from modelgates_server.service.calls.call_request import CallRequest, keyed_digest
-from modelgates_server.service.calls.joins import JoinableCall, Joins
+from modelgates_server.service.calls.call_request import CallRequest, keyed_digest, retry_digest
+from modelgates_server.service.calls.joins import NOT_KEPT, JoinableCall, Joins
 from modelgates_server.service.holds import Holds
 from modelgates_server.service.ports import AuthenticatedKey, Clock, Provider, RandomBytes, Store
 
 _TRIES = 4
+_HOLDS_MAX = 100
+"""The oldest open holds of an account among which a retry looks for its call."""
+
 _JUST_MADE = "Another request has just made this call. Retry shortly."
 
 
@@ -128,6 +131,8 @@ class Admission:
         if request.idempotency_key is None:
             if (joinable := self._joins.of_retry(caller.key_hash, request)) is not None:
                 return joinable
+            if self._joins.retries and request.is_retry:
+                await self._check_other_processes(caller, request)
             return _Identity(generation_id(self._random_bytes(ID_BYTES), self._clock()))
         # Scoped to the caller's key: the same text from two callers means two requests.
         scope = hashlib.sha256(f"{caller.key_hash}:{request.idempotency_key}".encode())
@@ -144,6 +149,19 @@ class Admission:
             return await self._response_of(latest)
         repeat = repeat_number_of(latest.id) + 1
         return _Identity(repeatable_id(scope.digest(), repeat), reference, digest)
+
+    async def _check_other_processes(self, caller: AuthenticatedKey, request: CallRequest) -> None:
+        """Raise `CallInProgress` if another process runs the call that this retry belongs to.
+
+        That process saves the digest of a call as soon as it sees that the client has left.
+        """
+        digest = retry_digest(request).hex()
+        for hold, _ in await self._store.open_holds(caller.account_id, limit=_HOLDS_MAX):
+            if hold.key_hash != caller.key_hash or self._joins.knows(hold.key_hash, hold.id):
+                continue
+            running = await self._store.generation(hold.account_id, hold.id)
+            if running is not None and running.request_digest == digest:
+                raise CallInProgress(NOT_KEPT)
 
     async def _response_of(self, first: Generation) -> StoredAnswer | JoinableCall:
         if (joinable := self._joins.by_id(first.id)) is not None:

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from weakref import WeakValueDictionary
 
+import msgspec
+
 from modelgates_server.core.errors import GatewayError, Stopping
 from modelgates_server.core.metering.generations import Generation, StoredAnswer
 from modelgates_server.dialects.dialect import ErrorReport
@@ -37,6 +39,8 @@ from modelgates_server.service.ports import (
     Spool,
     Store,
 )
+
+replace = msgspec.structs.replace
 
 STORED_ANSWER_MAX_BYTES = 1024 * 1024
 """Larger responses are not stored for repeats, because a day of them would fill the database."""
@@ -135,7 +139,15 @@ class Call:
 
     def checkpoint(self) -> Generation:
         """See `RunningCall`."""
-        return self._attempt.checkpoint()
+        generation = self._attempt.checkpoint()
+        if not self.is_given_up:
+            return generation
+        return replace(generation, request_digest=self._joinable.digest.hex())
+
+    @property
+    def is_given_up(self) -> bool:
+        """See `RunningCall`."""
+        return self._joinable.is_for_retries and self.clients.have_left()
 
     def stop_draining(self, now_ms: int, drain_ms: int) -> None:
         """See `RunningCall`."""

@@ -66,8 +66,9 @@ class JoinableCall:
     After the end, neither the request nor the call stays in memory, only what repeats are sent.
     """
 
-    def __init__(self, call: SourceCall, request: CallRequest) -> None:
+    def __init__(self, call: SourceCall, request: CallRequest, *, is_for_retries: bool) -> None:
         self.call: SourceCall | None = call
+        self.is_for_retries = is_for_retries
         self.id = call.generation.id
         self.key_hash = call.generation.key_hash
         self.has_idempotency_key = request.idempotency_key is not None
@@ -127,22 +128,23 @@ class Joins:
     def __init__(self, clock: Clock, *, retries: bool) -> None:
         self._clock = clock
         self._memory = OutputMemory()
-        self._retries = retries
+        self.retries = retries
         self._by_id: dict[str, JoinableCall] = {}
         self._by_key: dict[str, dict[str, JoinableCall]] = {}
 
     def lease(self, request: CallRequest, account_id: str) -> Lease | None:
         """Memory for the output of a call; None if no repeat may join it."""
-        if request.idempotency_key is None and not self._retries:
+        if request.idempotency_key is None and not self.retries:
             return None
         return self._memory.lease(account_id)
 
     def add(self, call: SourceCall, request: CallRequest) -> JoinableCall:
         """Add a call that starts."""
-        joinable = JoinableCall(call, request)
-        if request.idempotency_key is not None:
+        has_key = request.idempotency_key is not None
+        joinable = JoinableCall(call, request, is_for_retries=self.retries and not has_key)
+        if has_key:
             self._by_id[joinable.id] = joinable
-        elif self._retries:
+        elif self.retries:
             self._by_key.setdefault(joinable.key_hash, {})[joinable.id] = joinable
         return joinable
 
@@ -158,12 +160,16 @@ class Joins:
             raise CallInProgress(NOT_KEPT)
         return None
 
+    def knows(self, key_hash: str, generation_id: str) -> bool:
+        """Whether a call without an `Idempotency-Key` runs in this process, or has ended here."""
+        return generation_id in self._by_key.get(key_hash, {})
+
     def of_retry(self, key_hash: str, request: CallRequest) -> JoinableCall | None:
         """The call that a retry belongs to, if any.
 
         Raises `CallInProgress` if it is running and cannot be joined.
         """
-        if not (self._retries and request.is_retry):
+        if not (self.retries and request.is_retry):
             return None
         now_ms, digest, has_to_wait = self._clock(), b"", False
         for joinable in self._by_key.get(key_hash, {}).values():
