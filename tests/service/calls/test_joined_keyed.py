@@ -18,6 +18,7 @@ from modelgates_server.service.calls.call_request import CallRequest
 from modelgates_server.service.calls.joined import JoinedCall
 from modelgates_server.service.calls.joins import JOINABLE_MS
 from modelgates_server.service.calls.output_memory import OUTPUT_MAX_BYTES
+from modelgates_server.service.ports import PendingSettlement
 from tests.deadlines import within
 from tests.gateway import (
     CallHarness,
@@ -214,3 +215,41 @@ async def test_bug_in_the_first_request_ends_the_call_for_all(
     assert [type(result) for result in results] == [RuntimeError, type(None)]
     assert await billed(quiet) > 0
     assert second.client.text.endswith("[DONE]\n\n")
+
+
+async def test_call_is_settled_once_when_its_request_fails_while_a_repeat_reads(
+    quiet: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends, commit_end = [], quiet.calls.settling.commit_end
+
+    async def commit(settlement: PendingSettlement) -> None:
+        ends.append(settlement.generation.id)
+        await commit_end(settlement)
+
+    monkeypatch.setattr(quiet.calls.settling, "commit_end", commit)
+    gate = Gate(story()[:1], Gate(story()[1:2], []))
+    upstream.say = lambda _: UpstreamReply(gate)
+    first = await start(quiet, KEYED)
+    await first.client.until("word0")
+    writing, fails = asyncio.Event(), asyncio.Event()
+
+    async def write(_: bytes) -> None:
+        writing.set()
+        await fails.wait()
+        raise RuntimeError("a bug")
+
+    first.client.write = write  # type: ignore[method-assign, assignment]
+    second = await start(quiet, KEYED)
+    await second.client.until("word0")
+    gate.go.set()
+    async with within():
+        await writing.wait()
+        await second.client.until("word1")
+        await asyncio.sleep(0)
+        fails.set()
+        results = await asyncio.gather(first.task, second.task, return_exceptions=True)
+    assert [type(result) for result in results] == [RuntimeError, type(None)]
+    assert "The gateway failed" in second.client.text
+    assert ends == [first.call.generation.id]
+    assert await billed(quiet) > 0
+    gate._after.go.set()  # type: ignore[union-attr]

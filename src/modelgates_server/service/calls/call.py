@@ -163,6 +163,7 @@ class Call:
             if not self._is_settled:
                 await self._void(error)
             raise
+        self._check_running()
         # Output is relayed and charged even if the provider reports a failure.
         ended = self._settle(failure)
         body = self._attempt.response.answer(ended)
@@ -179,8 +180,14 @@ class Call:
             if not self._is_settled:
                 await self._commit_end(self._settle(error))
             raise
+        self._check_running()
         await self._commit_end(self._settle(None))
         yield self._attempt.response.end(self.generation)
+
+    def _check_running(self) -> None:
+        """Raise if the call was given up while a repeat read the rest of its response."""
+        if self._is_settled:
+            raise _unfinished(None)
 
     async def _settle_unfinished(self, error: BaseException | None) -> None:
         """Charge the part of a stream that was relayed; void a plain call."""
