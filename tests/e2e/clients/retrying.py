@@ -12,13 +12,14 @@ from typing import Any
 import openai
 
 MESSAGES: Any = [{"role": "user", "content": "Hello"}]
+IMPATIENT: Any = {"timeout": 1}
 RETRIES = 20
 """Enough for the busiest machine; the model needs three seconds."""
 
 
 def call(base_url: str, key: str, model: str, idempotency_key: str, *, stream: bool) -> str:
     """The text of a response."""
-    client = openai.OpenAI(api_key=key, base_url=base_url, timeout=1, max_retries=RETRIES)
+    client = openai.OpenAI(api_key=key, base_url=base_url, max_retries=RETRIES, **IMPATIENT)
     headers = {"Idempotency-Key": f"{idempotency_key}-{stream}"} if idempotency_key else {}
     create: Any = client.chat.completions.create
     response = create(model=model, messages=MESSAGES, stream=stream, extra_headers=headers)
