@@ -21,8 +21,10 @@ from modelgates_server.dialects.openai_chat.request import parse_request
 from modelgates_server.providers.http import HttpProvider, ProviderSettings
 from modelgates_server.providers.sandbox.offer import sandbox_models, sandbox_prices
 from modelgates_server.providers.sandbox.provider import SandboxProvider
-from modelgates_server.service.calls.admission import CallRequest, CallTimeouts
+from modelgates_server.service.calls.admission import CallTimeouts
 from modelgates_server.service.calls.call import Call, CallScope, CallService
+from modelgates_server.service.calls.call_request import CallRequest
+from modelgates_server.service.calls.joined import JoinedCall
 from modelgates_server.service.ports import (
     AuthenticatedKey,
     PendingSettlement,
@@ -99,6 +101,8 @@ def asking(
     api: Api = Api.CHAT,
     key: str | None = None,
     max_cost_pico: int | None = None,
+    is_retry: bool = False,
+    shaping_headers: tuple[tuple[bytes, bytes], ...] = (),
     **members: Any,
 ) -> CallRequest:
     """Returns a request; `key` is its `Idempotency-Key`."""
@@ -112,6 +116,8 @@ def asking(
         origin=Origin(request_id="req_1"),
         idempotency_key=key,
         max_cost_pico=max_cost_pico,
+        is_retry=is_retry,
+        shaping_headers=shaping_headers,
     )
 
 
@@ -217,29 +223,29 @@ async def begin(
     caller: AuthenticatedKey,
     request: CallRequest,
     client: FakeClient | None = None,
-) -> Call | StoredAnswer:
+) -> Call | JoinedCall | StoredAnswer:
     """Enters a call. `take` and `relay` leave its scope; without them it is lost as in a crash."""
     watched = client or FakeClient()
     return await calls.call(caller, request, lambda: watched.left).__aenter__()
 
 
-def scope_of(call: Call) -> CallScope:
+def scope_of(call: Call | JoinedCall) -> CallScope:
     """Returns a scope that leaves a call which was entered before."""
 
-    async def entered() -> Call:
+    async def entered() -> Call | JoinedCall:
         return call
 
     return CallScope(entered)
 
 
-async def take(call: Call) -> bytes:
+async def take(call: Call | JoinedCall) -> bytes:
     """Makes a plain call to its end, as the server does."""
     async with scope_of(call):
         await call.open()
         return await call.answer()
 
 
-async def relay(call: Call, client: FakeClient) -> None:
+async def relay(call: Call | JoinedCall, client: FakeClient) -> None:
     """Streams a call to its end, as the server does."""
     has_begun = False
     try:

@@ -78,6 +78,10 @@ class Settings(BaseSettings):
         ge=0,
         description="seconds to keep reading for the usage after a client has disconnected",
     )
+    join_retries: bool = Field(
+        default=True,
+        description="let a retry join the call that its client has given up, so it is charged once",
+    )
     spool_dir: Path | None = Field(
         default=None, description="folder for captures that wait for the database"
     )

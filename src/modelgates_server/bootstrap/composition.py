@@ -30,6 +30,7 @@ def compose(
     clock: Clock,
     random_bytes: RandomBytes,
     timeouts: CallTimeouts,
+    join_retries: bool = True,
     grace_s: float = 0,
 ) -> Services:
     """Returns the services of a server process on top of an open store.
@@ -40,7 +41,16 @@ def compose(
     metrics = Metrics(store, clock)
     observer = CallObserver(metrics)
     served = ServedCatalog(catalog, providers, RefusedParameters(observer.parameter_refused))
-    calls = CallService(store, served, spool, observer, clock, random_bytes, timeouts)
+    calls = CallService(
+        store,
+        served,
+        spool,
+        observer,
+        clock,
+        random_bytes,
+        timeouts,
+        join_retries=join_retries,
+    )
     return Services(
         store=store,
         accounts=ledger.accounts,

@@ -142,7 +142,7 @@ class TotalTooLarge(Conflict, code="total_too_large"):
 
 
 class CallInProgress(Conflict, code="call_in_progress"):
-    """A call with this idempotency key is still running. Repeat the request shortly."""
+    """The call that a request repeats is running and cannot be joined. Repeat it shortly."""
 
 
 class CallEnded(Conflict, code="call_ended"):

@@ -17,8 +17,8 @@ from modelgates_server.core.pricing.catalog import Api, Catalog
 from modelgates_server.core.pricing.prices import dollars
 from modelgates_server.dialects.known import DIALECTS
 from modelgates_server.providers.http import retry_after_s
-from modelgates_server.service.calls.admission import CallRequest
 from modelgates_server.service.calls.call import Call
+from modelgates_server.service.calls.call_request import CallRequest
 from modelgates_server.service.ports import Provider, Store
 from modelgates_server.web.error_responses import ErrorResponses
 from tests.contract.recordings.recording import RATES_PICO, Recording

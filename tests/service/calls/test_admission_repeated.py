@@ -20,8 +20,8 @@ from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.dialects.openai_chat.request import parse_request
-from modelgates_server.service.calls.admission import CallRequest
 from modelgates_server.service.calls.call import Call
+from modelgates_server.service.calls.call_request import CallRequest
 from modelgates_server.service.calls.settling import ANSWER_KEPT_MS
 from modelgates_server.service.ports import Store
 from tests.gateway import (
@@ -66,7 +66,7 @@ async def test_repeat_gets_the_same_response_and_is_billed_once(
     assert await billed(harness) == TRUE_PICO
 
 
-async def test_repeat_of_a_running_call_is_refused_until_the_call_ends(
+async def test_repeat_of_a_running_call_waits_for_its_response(
     harness: CallHarness, upstream: Upstream
 ) -> None:
     [body] = plain(answer("hi", usage(3, 5))).pieces
@@ -74,12 +74,12 @@ async def test_repeat_of_a_running_call_is_refused_until_the_call_ends(
     upstream.say = lambda _: UpstreamReply(gate, content_type="application/json")
     first = asyncio.ensure_future(ask(harness))
     await until(lambda: len(upstream.asked) == 1)
-    for _ in range(3):
-        with pytest.raises(CallInProgress):
-            await ask(harness)
+    repeats = [asyncio.ensure_future(ask(harness)) for _ in range(3)]
+    await asyncio.sleep(0)
     gate.go.set()
-    assert await first == await ask(harness)
+    assert await asyncio.gather(first, *repeats) == [await ask(harness)] * 4
     assert len(upstream.asked) == 1
+    assert await billed(harness) == TRUE_PICO
 
 
 OTHERS: dict[str, CallRequest] = {
@@ -204,6 +204,7 @@ async def test_lost_call_is_made_again_only_if_nothing_was_charged(
         await until(partial_saved(harness, lost, lambda saved: saved.cost_pico > 0))
     harness.clock.forward(TIMEOUTS.hold_ttl_s * 1000)
     harness.calls.registry._running.clear()  # as a kill does
+    harness.calls._joins._by_id.clear()
     assert await harness.metered.maintenance.run_once() == 1
     if charged:
         with pytest.raises(CallEnded):

@@ -13,7 +13,7 @@ from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import dollars, total_of
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.dialects.openai_chat.request import parse_request
-from modelgates_server.service.calls.admission import CallRequest
+from modelgates_server.service.calls.call_request import CallRequest
 from modelgates_server.telemetry import observer
 from tests.gateway import (
     READ_PICO,

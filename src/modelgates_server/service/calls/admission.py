@@ -17,7 +17,6 @@ from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import (
     ID_BYTES,
     Generation,
-    Origin,
     StoredAnswer,
     generation_id,
     repeat_number_of,
@@ -29,11 +28,16 @@ from modelgates_server.core.metering.sizing import HoldQuote, PricedRequest, quo
 from modelgates_server.core.pricing.catalog import Catalog, Model
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.dialects.dialect import Dialect
+from modelgates_server.service.calls.call_request import CallRequest, keyed_digest, retry_digest
+from modelgates_server.service.calls.joins import NOT_KEPT, JoinableCall, Joins
 from modelgates_server.service.calls.outgoing import RefusedParameters
 from modelgates_server.service.holds import Holds
 from modelgates_server.service.ports import AuthenticatedKey, Clock, Provider, RandomBytes, Store
 
 _TRIES = 4
+_HOLDS_MAX = 100
+"""The oldest open holds of an account among which a retry looks for its call."""
+
 _JUST_MADE = "Another request has just made this call. Retry shortly."
 
 
@@ -42,17 +46,6 @@ class CallTimeouts(msgspec.Struct, frozen=True, kw_only=True):
 
     hold_ttl_s: int = 120
     drain_s: int = 60
-
-
-class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A client's request in its `dialect`. The original `body` identifies repeats."""
-
-    inference: InferenceRequest
-    dialect: Dialect
-    body: bytes
-    origin: Origin
-    idempotency_key: str | None = None
-    max_cost_pico: int | None = None
 
 
 class ServedModel(msgspec.Struct, frozen=True):
@@ -109,6 +102,7 @@ class Admission:
         store: Store,
         clock: Clock,
         random_bytes: RandomBytes,
+        joins: Joins,
         hold_ttl_s: int,
     ) -> None:
         self._served = served
@@ -116,12 +110,13 @@ class Admission:
         self._holds = Holds(store, clock)
         self._clock = clock
         self._random_bytes = random_bytes
+        self._joins = joins
         self._hold_ttl_s = hold_ttl_s
 
     async def admit(
         self, caller: AuthenticatedKey, request: CallRequest
-    ) -> AdmittedCall | StoredAnswer:
-        """Place the hold of a call, or return the stored response to a repeat.
+    ) -> AdmittedCall | StoredAnswer | JoinableCall:
+        """Place the hold of a call, or return what a repeat gets: a stored response, or a call.
 
         Raises the errors of `core.metering.routing.choose_model` and
         `core.metering.sizing.quote_hold`, `StoreUnavailable`, and for repeats `CallInProgress`,
@@ -130,7 +125,7 @@ class Admission:
         served = self._served.choose(request.inference, caller.account_id, self._clock())
         request.dialect.refuse_unsendable(request.inference, served.model.endpoint)
         identity = await self._identify(caller, request)
-        if isinstance(identity, StoredAnswer):
+        if not isinstance(identity, _Identity):
             return identity
         generation, quote = await self._place(caller, request, served, identity)
         return AdmittedCall(
@@ -139,13 +134,16 @@ class Admission:
 
     async def _identify(
         self, caller: AuthenticatedKey, request: CallRequest
-    ) -> _Identity | StoredAnswer:
+    ) -> _Identity | StoredAnswer | JoinableCall:
         if request.idempotency_key is None:
+            if (joinable := self._joins.of_retry(caller.key_hash, request)) is not None:
+                return joinable
+            if self._joins.retries and request.is_retry:
+                await self._check_other_processes(caller, request)
             return _Identity(generation_id(self._random_bytes(ID_BYTES), self._clock()))
         # Scoped to the caller's key: the same text from two callers means two requests.
         scope = hashlib.sha256(f"{caller.key_hash}:{request.idempotency_key}".encode())
-        api = request.inference.api
-        digest = hashlib.sha256(api.encode() + b"\n" + request.body).hexdigest()
+        digest = keyed_digest(request)
         reference = scope.hexdigest()
         latest = await self._store.latest_by_idempotency_key(caller.account_id, reference)
         if latest is None:
@@ -155,11 +153,26 @@ class Admission:
                 "This Idempotency-Key was used with another request. Use a new one."
             )
         if not _cost_nothing(latest):
-            return await self._stored_answer(latest)
+            return await self._response_of(latest)
         repeat = repeat_number_of(latest.id) + 1
         return _Identity(repeatable_id(scope.digest(), repeat), reference, digest)
 
-    async def _stored_answer(self, first: Generation) -> StoredAnswer:
+    async def _check_other_processes(self, caller: AuthenticatedKey, request: CallRequest) -> None:
+        """Raise `CallInProgress` if another process runs the call that this retry belongs to.
+
+        That process saves the digest of a call as soon as it sees that the client has left.
+        """
+        digest = retry_digest(request).hex()
+        for hold, _ in await self._store.open_holds(caller.account_id, limit=_HOLDS_MAX):
+            if hold.key_hash != caller.key_hash or self._joins.knows(hold.key_hash, hold.id):
+                continue
+            running = await self._store.generation(hold.account_id, hold.id)
+            if running is not None and running.request_digest == digest:
+                raise CallInProgress(NOT_KEPT)
+
+    async def _response_of(self, first: Generation) -> StoredAnswer | JoinableCall:
+        if (joinable := self._joins.by_id(first.id)) is not None:
+            return joinable
         if first.state is HoldState.OPEN:
             raise CallInProgress("A call with this Idempotency-Key is running. Retry shortly.")
         answer = await self._store.answer(first.account_id, first.id)
@@ -167,7 +180,7 @@ class Admission:
             raise CallEnded(
                 f"The call with this Idempotency-Key has completed as {first.id} and will not be "
                 "repeated. Plain responses of up to 1 MiB are stored for 24 hours; streams are "
-                "not. Use a new Idempotency-Key for a new call."
+                "kept for 2 minutes. Use a new Idempotency-Key for a new call."
             )
         return answer
 

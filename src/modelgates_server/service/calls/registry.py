@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.service.calls.admission import CallTimeouts
+from modelgates_server.service.calls.joins import Joins
 from modelgates_server.service.calls.settling import Settling
 from modelgates_server.service.holds import Holds
 from modelgates_server.service.ports import Clock, Observer
@@ -19,11 +20,15 @@ class RunningCall(Protocol):
 
     generation: Generation
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether a retry without an `Idempotency-Key` may come: other processes must know."""
+
     def checkpoint(self) -> Generation:
-        """The open generation with the cost so far."""
+        """The open generation with the cost so far, and with its digest if it is given up."""
 
     def stop_draining(self, now_ms: int, drain_ms: int) -> None:
-        """Stop reading if the client disconnected at least `drain_ms` ago."""
+        """Stop reading if the last client disconnected at least `drain_ms` ago."""
 
 
 class CallRegistry:
@@ -36,12 +41,14 @@ class CallRegistry:
         observer: Observer,
         clock: Clock,
         timeouts: CallTimeouts,
+        joins: Joins,
     ) -> None:
         self._settling = settling
         self._holds = holds
         self._observer = observer
         self._clock = clock
         self._timeouts = timeouts
+        self._joins = joins
         self._running: dict[str, _RegisteredCall] = {}
         self._idle = asyncio.Event()
         self._idle.set()
@@ -74,26 +81,28 @@ class CallRegistry:
             await asyncio.sleep(every_s)
 
     def heartbeat(self) -> None:
-        """Extend holds that are due, and stop draining that takes too long."""
+        """Extend holds that are due, stop draining that takes too long, and forget old outputs."""
         now_ms, timeouts = self._clock(), self._timeouts
+        self._joins.sweep()
         for registered in tuple(self._running.values()):
             registered.call.stop_draining(now_ms, timeouts.drain_s * 1000)
             due_ms = registered.extended_at_ms + timeouts.hold_ttl_s * 1000 // _EXTENSIONS_PER_TTL
-            if now_ms >= due_ms and not registered.is_extending:
+            is_news = not registered.is_known_as_given_up and registered.call.is_given_up
+            if (now_ms >= due_ms or is_news) and not registered.is_extending:
                 registered.is_extending = True
                 self._spawn(self._extend(registered))
 
     async def _extend(self, registered: "_RegisteredCall") -> None:
         now_ms = self._clock()
         try:
-            await self._holds.extend(
-                registered.call.checkpoint(), registered.step, self._timeouts.hold_ttl_s
-            )
+            checkpoint = registered.call.checkpoint()
+            await self._holds.extend(checkpoint, registered.step, self._timeouts.hold_ttl_s)
         except Exception as error:  # noqa: BLE001 - reported, and retried
             # The next heartbeat retries under the same number.
             self._observer.heartbeat_failed(registered.call.generation, error)
         else:
             registered.extended_at_ms = now_ms
+            registered.is_known_as_given_up = checkpoint.request_digest is not None
             registered.step += 1
         finally:
             registered.is_extending = False
@@ -118,4 +127,5 @@ class _RegisteredCall:
         self.call = call
         self.extended_at_ms = placed_at_ms
         self.step = 1
+        self.is_known_as_given_up = False
         self.is_extending = False

@@ -1,7 +1,7 @@
-"""Relays a response to its client, and reads it to the end if the client has disconnected."""
+"""Relays a response to its clients, and reads it to the end if they have disconnected."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from modelgates_server.core.errors import GatewayError, ProviderError
 from modelgates_server.core.metering.repairs import Repair
@@ -9,22 +9,6 @@ from modelgates_server.service.calls.attempt import RunningAttempt
 
 TAIL_MAX_S = 0.5
 """If the connection stays open and no usage arrives, each stream takes that much longer."""
-
-
-class ClientWatch:
-    """Remembers when a client disconnected. `has_left` returns whether it has."""
-
-    def __init__(self, has_left: Callable[[], bool]) -> None:
-        self.has_left = has_left
-        self._left_at_ms: int | None = None
-
-    def gone_ms(self, now_ms: int) -> int | None:
-        """Milliseconds since the client was first seen disconnected; None while connected."""
-        if not self.has_left():
-            return None
-        if self._left_at_ms is None:
-            self._left_at_ms = now_ms
-        return now_ms - self._left_at_ms
 
 
 class StreamRelay:

@@ -5,6 +5,7 @@ Clients that would not wait that long get signs of life before it: see `web.keep
 """
 
 import asyncio
+import re
 from functools import partial
 
 from modelgates_server.core.errors import InvalidInput
@@ -12,9 +13,11 @@ from modelgates_server.core.metering.generations import HEADER_MAX_CHARS, Origin
 from modelgates_server.core.metering.request import InferenceRequest
 from modelgates_server.core.money import Pico, format_pico, parse_pico
 from modelgates_server.core.pricing.catalog import Api
-from modelgates_server.service.calls.admission import CallRequest
 from modelgates_server.service.calls.call import Call, CallScope, CallService
+from modelgates_server.service.calls.call_request import CallRequest
+from modelgates_server.service.calls.joined import JoinedCall
 from modelgates_server.web.body import read_json
+from modelgates_server.web.head import Headers
 from modelgates_server.web.keep_alive import KeepAlive, KeepAliveRules
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import JSON, HttpResponse, ResponseWriter, StreamedResponse
@@ -22,6 +25,16 @@ from modelgates_server.web.response import JSON, HttpResponse, ResponseWriter, S
 EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 _UNBUFFERED = (b"x-accel-buffering", b"no")
 """Without this header, nginx buffers a stream."""
+
+_REPLAYED = (b"idempotent-replayed", b"true")
+
+_RETRY_MARK = b"x-stainless-retry-count"
+"""OpenAI's and Anthropic's clients send it with every request."""
+
+_RETRY_COUNT = re.compile(rb"0*[1-9][0-9]*")
+
+_SHAPING = (b"anthropic-", b"x-modelgates-metadata")
+"""Headers whose names start like this may change the response."""
 
 _TITLES = (b"x-modelgates-title", b"x-openrouter-title", b"x-title")
 
@@ -70,7 +83,7 @@ class InferenceApi:
         async with scope as call:
             if isinstance(call, StoredAnswer):
                 return _repeated(call)
-            headers = [EVENT_STREAM, _UNBUFFERED, _id_header(call.generation.id)]
+            headers = [EVENT_STREAM, _UNBUFFERED, *_call_headers(call)]
             writer.prepare(headers, call.error_end)
             async with self._signs(writer, context.dialect.stream_keep_alive, arrived_s):
                 await call.open()
@@ -88,7 +101,7 @@ class InferenceApi:
         async with scope as call:
             if isinstance(call, StoredAnswer):
                 return _repeated(call)
-            headers = [JSON, _UNBUFFERED, _id_header(call.generation.id)]
+            headers = [JSON, _UNBUFFERED, *_call_headers(call)]
             writer.prepare(headers, partial(dialect.late_error_body, user_id=account_id))
             async with self._signs(writer, dialect.plain_keep_alive, arrived_s):
                 response = await _plain(call)
@@ -102,17 +115,22 @@ class InferenceApi:
         return KeepAlive(writer, sign, every_s=self._keep_alive.every_s, since_s=arrived_s)
 
 
-async def _plain(call: Call) -> HttpResponse:
+async def _plain(call: Call | JoinedCall) -> HttpResponse:
     await call.open()
     answer = await call.answer()
     cost = format_pico(call.generation.cost_pico).encode()
-    headers = [JSON, _id_header(call.generation.id), (b"x-modelgates-cost", cost)]
+    headers = [JSON, *_call_headers(call), (b"x-modelgates-cost", cost)]
     return HttpResponse(200, answer, headers)
 
 
 def _repeated(answer: StoredAnswer) -> HttpResponse:
-    headers = [JSON, _id_header(answer.generation_id), (b"idempotent-replayed", b"true")]
+    headers = [JSON, _id_header(answer.generation_id), _REPLAYED]
     return HttpResponse(200, answer.body, headers)
+
+
+def _call_headers(call: Call | JoinedCall) -> Headers:
+    id_header = _id_header(call.generation.id)
+    return [id_header, _REPLAYED] if call.is_repeat else [id_header]
 
 
 def _request(context: RequestContext, inference: InferenceRequest, body: bytes) -> CallRequest:
@@ -129,6 +147,8 @@ def _request(context: RequestContext, inference: InferenceRequest, body: bytes) 
         origin=_origin(context, inference, headers),
         idempotency_key=key,
         max_cost_pico=_max_cost(context),
+        is_retry=_RETRY_COUNT.fullmatch(headers.get(_RETRY_MARK, b"")) is not None,
+        shaping_headers=tuple(pair for pair in headers.items() if pair[0].startswith(_SHAPING)),
     )
 
 
