@@ -196,8 +196,11 @@ PROFILES = (
     Profile(
         name="volcengine",
         title="Volcengine and BytePlus",
+        # max_tokens does not limit reasoning, which the hold covers:
+        # https://yulab-smu.top/aisdk/reference/create_volcengine.html
         documentation="https://www.volcengine.com/docs/82379/1330197",
         hosts=(r"ark\.[a-z0-9-]+\.volces\.com", r"ark\.[a-z0-9-]+\.bytepluses\.com"),
+        cap=CapParameter.MAX_COMPLETION_TOKENS,
         efforts=("minimal", "low", "medium", "high"),
         switch=Switch.THINKING,
     ),
