@@ -74,7 +74,8 @@ def read_reasoning(members: JsonObject) -> Reasoning:
     try:
         includes = _boolean.decode(members.get("include_reasoning", b"null"))
     except msgspec.DecodeError as error:
-        raise misfit(error, "include_reasoning") from None
+        raw = bytes(members["include_reasoning"])
+        raise misfit(error, "include_reasoning", raw, shape=bool | None) from None
     given = bytes(members.get("reasoning", b"null"))
     reasoning = Reasoning() if says_nothing(given) else _read(given)
     if reasoning.exclude is None and includes is False:
@@ -94,7 +95,7 @@ def _read(given: bytes) -> Reasoning:
                 raise InvalidInput(f"Unknown field `reasoning.{name:.80}`. Known fields: {known}.")
         return _reasoning.decode(given)
     except msgspec.DecodeError as error:
-        raise misfit(error, "reasoning") from None
+        raise misfit(error, "reasoning", given, shape=Reasoning) from None
 
 
 def _refuse_contradictions(reasoning: Reasoning, members: JsonObject) -> None:
