@@ -10,6 +10,7 @@ from tests.bootstrap.files import configured
 OLD, NEW = "max_tokens", "max_completion_tokens"
 OPENAI = "https://api.openai.com/v1"
 UNKNOWN = "https://relay.example/v1"
+DASHSCOPE = "https://dashscope.aliyuncs.com/compatible-mode/v1"
 OLLAMA = "http://127.0.0.1:11434/v1"
 
 
@@ -43,6 +44,7 @@ def endpoint(folder: Path, url: str, *fields: str) -> Endpoint:
         (OPENAI, (f'cap_parameter = "{OLD}"',), OLD, False, "openai"),
         ("https://x.openai.azure.com/openai/v1", (), NEW, False, "azure"),
         ("https://api.mistral.ai/v1", (), OLD, False, "mistral"),
+        ("https://ark.cn-beijing.volces.com/api/v3", (), NEW, False, "volcengine"),
         ("https://openrouter.ai/api/v1", (), OLD, True, "openrouter"),
         (OLLAMA, (), OLD, False, "ollama"),
         (UNKNOWN, (), OLD, True, "compatible"),
@@ -71,6 +73,7 @@ def test_stream_options_can_be_switched_off(tmp_path: Path) -> None:
         (UNKNOWN, (f'cap_parameter = "{OLD}"',), "openai/o3", "a reasoning model of OpenAI"),
         (OLLAMA, (f'cap_parameter = "{OLD}"',), "gpt-5-lookalike", None),
         (OLLAMA, (f'cap_parameter = "{NEW}"',), "llama", "but Ollama reads `max_tokens`"),
+        (DASHSCOPE, (f'cap_parameter = "{NEW}"',), "qwen3.5-plus", None),
         (OPENAI, ("stream_options = false",), "gpt-4o", "are charged by an estimate"),
         (UNKNOWN, (), "large", "`providers.acme` is not a known host"),
         (UNKNOWN, (f'cap_parameter = "{NEW}"',), "large", None),

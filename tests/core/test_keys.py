@@ -41,6 +41,12 @@ def test_text_without_keys_has_none(before: str, key: str) -> None:
     assert without_keys(f"{before}{key}`, {key}.") == f"{before}sk-…`, sk-…."
 
 
+@pytest.mark.parametrize("key", [TEXT, TEXT[:17], "sk-or-v1-" + "0" * 64])
+def test_key_is_found_when_it_is_joined_to_a_word(key: str) -> None:
+    """A base URL without a slash at the end becomes `/v1sk-…`."""
+    assert without_keys(f"/api/v1{key}/models") == "/api/v1sk-…/models"
+
+
 @pytest.mark.parametrize("text", ["sk-mg-v1", "acme/task-specific-model", "desk-assistants-2"])
 def test_text_without_keys_is_unchanged_when_there_is_none(text: str) -> None:
     assert without_keys(text) == text

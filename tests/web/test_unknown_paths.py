@@ -70,6 +70,24 @@ async def test_api_that_is_not_offered_gets_what_to_use_instead(
     assert message.endswith(BASE)
 
 
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        (
+            "/api/v1/chat/completions/chat/completions",
+            "Did you mean `/api/v1/chat/completions`? End the base URL before the operation.",
+        ),
+        ("/v1/chat/completions/models", "Did you mean `/api/v1/models`? End the base URL"),
+        ("/api/v1/models/gpt-4o", "The id of a model has an author: `/models/{author}/{slug}`."),
+        ("/v1beta/models/gemini:generateContent", "The id of a model has an author"),
+        ("/api/tags", "Use `/models` with a client for OpenAI's API."),
+    ],
+)
+async def test_path_that_is_not_served_is_not_suggested(path: str, hint: str, api: Api) -> None:
+    message = await message_of(api, path)
+    assert message.startswith(f"Resource not found: `{path}`. {hint}")
+
+
 @pytest.mark.parametrize("path", ["/favicon.ico", "/etc/passwd", "/wp-login.php", "/api/v1", "/a"])
 async def test_foreign_path_gets_only_the_base_url(path: str, api: Api) -> None:
     assert await message_of(api, path) == f"Resource not found: `{path}`. {BASE}"

@@ -9,6 +9,7 @@ from modelgates_server.bootstrap.configuration_providers import host_and_port
 from modelgates_server.core.pricing.catalog import CapParameter, Model
 from modelgates_server.dialects.openai_chat.provider_profiles import (
     COMPATIBLE,
+    Budget,
     Profile,
     profile_of,
 )
@@ -45,7 +46,10 @@ def doubtful_requests(path: str, table: ProviderTable) -> Iterator[str]:
             "clients. Set `cap_parameter` to the name that the server reads: `max_tokens` or "
             "`max_completion_tokens`."
         )
-    if cap is CapParameter.MAX_COMPLETION_TOKENS and profile.cap is CapParameter.MAX_TOKENS:
+    # Newer models of providers with `thinking_budget` read both names: only the newer one limits
+    # reasoning.
+    is_wrong = cap is CapParameter.MAX_COMPLETION_TOKENS and profile.cap is CapParameter.MAX_TOKENS
+    if is_wrong and profile.budget is not Budget.THINKING_BUDGET:
         yield (
             f"`{path}.cap_parameter` is `{cap}`, but {profile.title} reads `{profile.cap}`. Output "
             "may exceed its limit and its hold. Remove `cap_parameter`."

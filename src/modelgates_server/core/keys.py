@@ -38,6 +38,8 @@ _KEY_LIKE = re.compile(
     # Not in the middle of a word, such as `task-specific`, but after an escape, such as `\n`.
     r"(?:(?<![A-Za-z0-9])|(?<=\\[a-z])|(?<=\\x[0-9a-f]{2})|(?<=\\u[0-9a-f]{4}))"
     r"sk-[A-Za-z0-9_-]{8,}"
+    # No word contains these.
+    r"|sk-(?:mg|or)-v1-[A-Za-z0-9_-]{8,}"
 )
 KEY_HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 

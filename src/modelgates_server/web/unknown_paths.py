@@ -12,10 +12,11 @@ from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.keys import without_keys
 from modelgates_server.docsite.model import DOCS
 from modelgates_server.docsite.openapi import BASE_PATH
+from modelgates_server.web.errors import UnknownPath
 from modelgates_server.web.members import quoted
 from modelgates_server.web.pages.negotiation import base_of
 from modelgates_server.web.request import RequestContext
-from modelgates_server.web.routing import Route
+from modelgates_server.web.routing import Route, RouteTable
 
 _READ_MAX_CHARS = 200
 _ALIKE = 0.75
@@ -33,6 +34,10 @@ _INSTEAD = {
     "responses": "Use `/chat/completions`: client libraries have an option for it.",
     "messages": "Use `/chat/completions` with a client for OpenAI's API.",
     "generate": "Use `/completions`.",
+    # Ollama's, and OpenAI's older balance, which some proxies read.
+    "tags": "Use `/models` with a client for OpenAI's API.",
+    "embed": "Use `/embeddings` with a client for OpenAI's API.",
+    "dashboard": "Use `/credits` with a management key.",
     **dict.fromkeys(
         (
             *("images", "audio", "videos", "files", "batches", "moderations", "fine_tuning"),
@@ -51,10 +56,10 @@ class UnknownPaths:
     def __init__(self, routes: Iterable[Route], public_url: str) -> None:
         self._public_url = public_url
         start = f"{BASE_PATH}/"
+        api = [route for route in routes if route.path.startswith(start)]
+        self._table = RouteTable(api)
         self._offered = frozenset(
-            route.path.removeprefix(start)
-            for route in routes
-            if route.path.startswith(start) and "{" not in route.path
+            route.path.removeprefix(start) for route in api if "{" not in route.path
         )
         self._first_segments = {path.partition("/")[0] for path in self._offered}
 
@@ -78,13 +83,30 @@ class UnknownPaths:
         rest = _without_bases(path)
         if not rest:
             return ""
-        if rest in self._offered or rest.partition("/")[0] in {"models", "model", "keys"}:
+        if self._is_served(rest):
             return f"Did you mean {quoted(f'{BASE_PATH}/{rest}')}? "
-        first = rest.partition("/")[0]
+        first, _, others = rest.partition("/")
+        if doubled := self._doubled(rest):
+            return f"Did you mean `{BASE_PATH}/{doubled}`? End the base URL before the operation. "
+        if first == "models" and others:
+            return "The id of a model has an author: `/models/{author}/{slug}`. "
         if first in _INSTEAD and rest not in self._first_segments:
             return f"{_INSTEAD[first]} "
         near = get_close_matches(rest, self._offered, n=1, cutoff=_ALIKE)
         return f"Did you mean `{BASE_PATH}/{near[0]}`? " if near else ""
+
+    def _is_served(self, rest: str) -> bool:
+        try:
+            self._table.find(f"{BASE_PATH}/{rest}")
+        except UnknownPath:
+            return False
+        return True
+
+    def _doubled(self, rest: str) -> str | None:
+        """The operation that a client added to a base URL that ends with one; None without."""
+        begun = any(rest.startswith(f"{path}/") for path in _CALLS)
+        ends = [path for path in _CALLS if begun and rest.endswith(f"/{path}")]
+        return max(ends, key=len, default=None)
 
 
 def _without_bases(path: str) -> str:

@@ -240,13 +240,13 @@ def test_template_arguments_of_the_client_are_kept() -> None:
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"reasoning": {"effort": "huge"}}, "reasoning.effort"),
+        ({"reasoning": {"effort": "huge"}}, 'reasoning.effort.*`xhigh` or `null`, not `"huge"`'),
         ({"reasoning": {"effort": "low", "max_tokens": 5}}, "both `effort` and `max_tokens`"),
         ({"reasoning": {"budget": 5}}, "Unknown field `reasoning.budget`"),
         ({"reasoning": {"maxTokens": 5}}, "Use `max_tokens` instead of `maxTokens`"),
-        ({"reasoning": "high"}, "must be an object, not a string"),
-        ({"reasoning": {"max_tokens": -1}}, "reasoning.max_tokens"),
-        ({"include_reasoning": "no"}, "include_reasoning"),
+        ({"reasoning": "high"}, 'must be an object, not `"high"`'),
+        ({"reasoning": {"max_tokens": -1}}, "an integer from 0 to .*, not `-1`"),
+        ({"include_reasoning": "no"}, "`true`, `false` or `null`, not"),
         ({"reasoning": HIGH, "reasoning_effort": "low"}, "`reasoning_effort` contradict"),
         ({"reasoning": HIGH, "thinking": {"type": "enabled"}}, "`thinking` contradict"),
         ({"reasoning": HIGH, "enable_thinking": True}, "`enable_thinking` contradict"),
@@ -271,6 +271,39 @@ def test_own_parameters_for_reasoning_are_sent_unchanged() -> None:
     }
     for profile in PROFILES:
         assert sent(profile.name, **own) == own
+
+
+@pytest.mark.parametrize("profile", ["dashscope", "siliconflow"])
+@pytest.mark.parametrize(
+    ("own", "budget"),
+    [
+        ({"enable_thinking": True}, CAP // 2),
+        ({"enable_thinking": True, "thinking_budget": 100}, 100),
+        ({"enable_thinking": True, "thinking_budget": 90_000}, CAP - 1),
+        ({"thinking_budget": 100}, 100),
+        ({"enable_thinking": False}, 0),
+        ({}, 0),
+    ],
+)
+def test_own_reasoning_is_within_the_limit_when_the_provider_counts_it_apart(
+    profile: str, own: dict[str, Any], budget: int
+) -> None:
+    for got in (sent(profile, cap_tokens=CAP, **own), sent(profile, max_tokens=CAP, **own)):
+        assert (got.get("thinking_budget", 0), got[OLD]) == (budget, CAP - budget)
+        assert got.get("enable_thinking") == own.get("enable_thinking")
+    at = {"cap_parameter": CapParameter.MAX_COMPLETION_TOKENS}
+    assert sent(profile, cap_tokens=CAP, at=at, **own) == {**own, NEW: CAP}
+
+
+@pytest.mark.parametrize("own", [{"enable_thinking": "true"}, {"thinking_budget": "9"}])
+def test_own_reasoning_that_is_not_of_its_type_is_rejected(own: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput, match="`enable_thinking` must be"):
+        refuse_unsendable(chat.request(**own), endpoint("dashscope"))
+    with pytest.raises(InvalidInput, match="Use `enable_thinking` instead of `enableThinking`"):
+        chat.request(enableThinking=True)
+
+
+def test_effort_next_to_equal_reasoning_is_sent() -> None:
     assert sent(reasoning=HIGH, reasoning_effort="high")["reasoning_effort"] == "high"
 
 

@@ -62,6 +62,12 @@ def test_tier_is_not_left_out_when_another_could_serve(price: Price, word: str) 
     assert request.body == before
 
 
+def test_standard_tier_is_sent_again_when_a_later_price_has_other_tiers() -> None:
+    reported = Reported()
+    reported.refused.add("acme:large", RefusedParameter("service_tier", None))
+    assert tier(outgoing(reported.refused, TIERED, service_tier="standard")) == "default"
+
+
 def test_request_is_repaired_at_most_once() -> None:
     request = outgoing(Reported().refused, ACME_PRICE, stream=True, service_tier="standard")
     assert request.repair(400, ERROR)

@@ -196,14 +196,19 @@ PROFILES = (
     Profile(
         name="volcengine",
         title="Volcengine and BytePlus",
+        # max_tokens does not limit reasoning, which the hold covers:
+        # https://www.volcengine.com/docs/82379/1449737
         documentation="https://www.volcengine.com/docs/82379/1330197",
         hosts=(r"ark\.[a-z0-9-]+\.volces\.com", r"ark\.[a-z0-9-]+\.bytepluses\.com"),
+        cap=CapParameter.MAX_COMPLETION_TOKENS,
         efforts=("minimal", "low", "medium", "high"),
         switch=Switch.THINKING,
     ),
     Profile(
         name="dashscope",
         title="Alibaba (Qwen)",
+        # Only newer models read max_completion_tokens, which limits reasoning as well:
+        # https://help.aliyun.com/zh/model-studio/qwen-api-via-openai-chat-completions
         documentation="https://www.alibabacloud.com/help/en/model-studio/deep-thinking",
         hosts=(r"dashscope(-[a-z]+)?\.aliyuncs\.com",),
         cap=CapParameter.MAX_TOKENS,

@@ -66,6 +66,7 @@ _NAMES = Reasoning.__struct_fields__
 _GRAMMAR = Grammar(_NAMES)
 _reasoning = msgspec.json.Decoder(Reasoning)
 _boolean = msgspec.json.Decoder(bool | None)
+_tokens = msgspec.json.Decoder(Annotated[int, msgspec.Meta(ge=0, le=OUTPUT_MAX_TOKENS)] | None)
 
 
 def read_reasoning(members: JsonObject) -> Reasoning:
@@ -73,7 +74,8 @@ def read_reasoning(members: JsonObject) -> Reasoning:
     try:
         includes = _boolean.decode(members.get("include_reasoning", b"null"))
     except msgspec.DecodeError as error:
-        raise misfit(error, "include_reasoning") from None
+        raw = bytes(members["include_reasoning"])
+        raise misfit(error, "include_reasoning", raw, shape=bool | None) from None
     given = bytes(members.get("reasoning", b"null"))
     reasoning = Reasoning() if says_nothing(given) else _read(given)
     if reasoning.exclude is None and includes is False:
@@ -93,7 +95,7 @@ def _read(given: bytes) -> Reasoning:
                 raise InvalidInput(f"Unknown field `reasoning.{name:.80}`. Known fields: {known}.")
         return _reasoning.decode(given)
     except msgspec.DecodeError as error:
-        raise misfit(error, "reasoning") from None
+        raise misfit(error, "reasoning", given, shape=Reasoning) from None
 
 
 def _refuse_contradictions(reasoning: Reasoning, members: JsonObject) -> None:
@@ -143,6 +145,25 @@ def reasoning_parameters(
     if profile.efforts and not (is_plain and profile.switch):
         written[_EFFORT] = _nearest(_effort(reasoning, cap_tokens), profile.efforts)
     return written
+
+
+def own_budget(members: JsonObject, cap_tokens: int | None) -> dict[str, Any]:
+    """The `thinking_budget` next to a client's own `enable_thinking`, which has no limit without.
+
+    It leaves room for a response, as that of `reasoning` does. Raises `InvalidInput` for values
+    that a provider might read differently.
+    """
+    try:
+        is_on = _boolean.decode(members.get("enable_thinking", b"null"))
+        tokens = _tokens.decode(members.get("thinking_budget", b"null"))
+    except msgspec.ValidationError:
+        raise InvalidInput(
+            "`enable_thinking` must be `true` or `false`, and `thinking_budget` a number of tokens."
+        ) from None
+    if cap_tokens is None or is_on is False or (is_on is None and tokens is None):
+        return {}
+    usual = cap_tokens * _SHARES["medium"] // 100
+    return {"thinking_budget": min(usual if tokens is None else tokens, cap_tokens - 1)}
 
 
 def answer_cap(parameters: dict[str, Any], cap_tokens: int | None) -> int | None:

@@ -91,7 +91,7 @@ another model or provider would have another price."""
 
 MAX_TOKENS = "max_tokens"
 CAPS = (MAX_TOKENS, "max_completion_tokens")
-_REASONING = ("reasoning", "include_reasoning")
+_REASONING = ("reasoning", "include_reasoning", "enable_thinking", "thinking_budget")
 _ALIASES = {
     "n_predict": MAX_TOKENS,
     "max_new_tokens": MAX_TOKENS,

@@ -10,9 +10,16 @@ import msgspec
 from modelgates_server.core.metering.request import InferenceRequest
 from modelgates_server.core.pricing.catalog import Api, Endpoint
 from modelgates_server.dialects.json_object import JsonObject
-from modelgates_server.dialects.openai_chat.provider_profiles import BY_NAME, OPTIONAL, Profile
+from modelgates_server.dialects.openai_chat.provider_profiles import (
+    BY_NAME,
+    OPTIONAL,
+    Budget,
+    Profile,
+)
 from modelgates_server.dialects.openai_chat.reasoning import (
+    Reasoning,
     answer_cap,
+    own_budget,
     read_reasoning,
     reasoning_parameters,
 )
@@ -52,7 +59,7 @@ def upstream_body(
     cap_tokens = request.cap_tokens if cap_tokens is None else cap_tokens
     _write_stream_options(members, request, endpoint, refused)
     if request.api is Api.CHAT or profile.is_openrouter:
-        added = _reasoning(wire, profile, cap_tokens, refused)
+        added = _reasoning(request, endpoint, cap_tokens, refused)
         cap_tokens = answer_cap(added, cap_tokens)
         members.update(added)
     if request.has_output:
@@ -66,8 +73,8 @@ def upstream_body(
 
 def refuse_unsendable(request: InferenceRequest, endpoint: Endpoint) -> None:
     """Raises `InvalidInput` for a limit of the request that the provider has no parameter for."""
-    if "reasoning" in request.wire and request.api is Api.CHAT:
-        _reasoning(request.wire, BY_NAME[endpoint.profile], request.cap_tokens, _NOTHING)
+    if request.api is Api.CHAT:
+        _reasoning(request, endpoint, request.cap_tokens, _NOTHING)
 
 
 def _optional(wire: JsonObject, profile: Profile) -> dict[str, Any]:
@@ -85,13 +92,18 @@ def _is_openrouters_flag(name: str, raw: bytes, profile: Profile) -> bool:
 
 
 def _reasoning(
-    wire: JsonObject, profile: Profile, cap_tokens: int | None, refused: frozenset[str]
+    request: InferenceRequest,
+    endpoint: Endpoint,
+    cap_tokens: int | None,
+    refused: frozenset[str],
 ) -> dict[str, Any]:
+    wire, profile = request.wire, BY_NAME[endpoint.profile]
     if profile.is_openrouter:
         return _openrouters(wire)
-    if "reasoning" not in wire:
-        return {}
-    reasoning = read_reasoning(wire)
+    reasoning = read_reasoning(wire) if "reasoning" in wire else Reasoning()
+    if not (reasoning.is_on or reasoning.is_off):
+        is_apart = profile.budget is Budget.THINKING_BUDGET and endpoint.cap_parameter == MAX_TOKENS
+        return own_budget(wire, cap_tokens) if is_apart else {}
     added = reasoning_parameters(reasoning, profile, wire, cap_tokens)
     if not refused.isdisjoint(added) and not reasoning.is_limiting:
         # A model without reasoning, which OpenRouter would call without these parameters too.

@@ -62,8 +62,8 @@ class OutgoingRequest:
         if self._repaired is not None:
             return False
         refused = self._dialect.refused_parameter(self._request, self.body, status, error)
-        if refused is None or (refused.name == _SERVICE_TIER and self._price.service_tiers):
-            return False  # the project may be set to a tier that the hold does not cover
+        if refused is None:
+            return False
         body = self._written(self._refused.of(self._endpoint.id) | {refused.name})
         if body == self.body:
             return False
@@ -77,6 +77,9 @@ class OutgoingRequest:
 
     def _written(self, refused: frozenset[str]) -> bytes:
         request, endpoint = self._request, self._endpoint
+        if self._price.service_tiers:
+            # The project may be set to a tier that the hold does not cover.
+            refused -= {_SERVICE_TIER}
         return self._dialect.upstream_body(
             request,
             endpoint,
