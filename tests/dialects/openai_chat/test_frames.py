@@ -63,8 +63,8 @@ class LookedAt(OpenAiChatResponse):
 
     def __init__(self) -> None:
         self.__dict__.update(adapter().__dict__)
-        writer = self._writer._choices  # noqa: SLF001
-        writer.of_chunk = lambda raw: writer._all(raw, "delta")  # type: ignore[method-assign] # noqa: SLF001
+        writer = self._writer._choices
+        writer.of_chunk = lambda raw: writer._all(raw, "delta")  # type: ignore[method-assign]
 
 
 @given(CHUNKS, st.booleans())

@@ -1,6 +1,7 @@
 """A response in the other form is converted: its text, usage and cost are the same."""
 
 import json
+import time
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -167,6 +168,33 @@ def test_tool_calls_that_share_an_index_stay_apart() -> None:
         "call-1",
         "call-2",
     ]
+
+
+@pytest.mark.parametrize("identity", [{}, {"id": ""}, {"id": None}])
+@pytest.mark.parametrize("second", ["f", "g"])
+def test_tool_calls_stay_apart_when_they_share_an_index_and_have_no_id(
+    identity: dict[str, Any], second: str
+) -> None:
+    calls = [("f", '{"x":1}'), (second, '{"x":2}')]
+    body = b"".join(
+        event({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]})
+        for call in (
+            {**identity, "index": 0, "function": {"name": name, "arguments": arguments}}
+            for name, arguments in calls
+        )
+    )
+    expected, _ = plain(body + chunk(finish="stop") + DONE)
+    got = expected["choices"][0]["message"]["tool_calls"]
+    assert [(call["function"]["name"], call["function"]["arguments"]) for call in got] == calls
+    assert len({call["id"] for call in got}) == len(calls)
+
+
+def test_time_is_in_proportion_to_the_parts_when_a_stream_is_put_together() -> None:
+    details = [{"index": index, "text": "a"} for index in range(20_000)]
+    body = event({"choices": [{"index": 0, "delta": {"reasoning_details": details}}]})
+    before = time.process_time()
+    plain(body + chunk(finish="stop", usage=usage(3, 5)) + DONE)
+    assert time.process_time() - before < 5  # it takes about 100 ms
 
 
 def test_completion_is_converted_both_ways() -> None:

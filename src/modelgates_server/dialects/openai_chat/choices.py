@@ -241,8 +241,9 @@ class ChoiceWriter:
     def _write_calls(self, members: JsonObject, index: int, own: str) -> None:
         writer = self._tool_calls.get(index)
         if writer is None:
-            seed = f"{self._generation_id}/{index}"
-            writer = self._tool_calls[index] = ToolCallWriter(seed, self._meter.repaired)
+            writer = self._tool_calls[index] = tool_call_writer(
+                self._generation_id, index, self._meter
+            )
         raw = members["tool_calls"]
         calls = writer.message(raw) if own == "message" else writer.delta(raw)
         if not calls:
@@ -258,6 +259,11 @@ class ChoiceWriter:
         meant = known_finish_reason(word) if ending is None else ending.reason
         reason = reason_or_default(meant, has_output=self._meter.has_output)
         return msgspec.Raw(b'"%b"' % reason.encode())
+
+
+def tool_call_writer(generation_id: str, index: int, meter: ResponseMeter) -> ToolCallWriter:
+    """What writes the tool calls of the choice with this index."""
+    return ToolCallWriter(f"{generation_id}/{index}", meter.repaired)
 
 
 def _is_object_or_null(raw: msgspec.Raw) -> bool:
