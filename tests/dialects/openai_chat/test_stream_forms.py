@@ -15,6 +15,7 @@ from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.repairs import Repair
 from modelgates_server.core.metering.settlement import settle
 from modelgates_server.core.pricing.catalog import Api
+from modelgates_server.core.pricing.usage import estimate_usage
 from modelgates_server.dialects.openai_chat.stream import OpenAiChatResponse
 from tests.core.calls import flat, held, model, priced
 from tests.dialects.openai_chat.chat import request
@@ -187,6 +188,37 @@ def test_tool_calls_stay_apart_when_they_share_an_index_and_have_no_id(
     got = expected["choices"][0]["message"]["tool_calls"]
     assert [(call["function"]["name"], call["function"]["arguments"]) for call in got] == calls
     assert len({call["id"] for call in got}) == len(calls)
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize("extra", [{"role": "assistant"}, {"role": "assistant", "content": "x"}])
+def test_message_of_a_plain_response_is_measured_when_a_delta_is_next_to_it(
+    extra: dict[str, Any], is_stream: bool
+) -> None:
+    body = answer("a text of 21 bytes ok", None)
+    body["choices"][0]["delta"] = extra
+    _, charged = (streamed if is_stream else plain)(json.dumps(body).encode())
+    assert charged.usage is not None
+    assert charged.usage.output == estimate_usage(text_bytes=0, messages=0, output_bytes=21).output
+
+
+@pytest.mark.parametrize("message", [{}, None, []])
+def test_delta_in_a_plain_response_for_a_stream_is_relayed_when_the_message_is_empty(
+    message: Any,
+) -> None:
+    body = answer("", usage(3, 5))
+    body["choices"][0] |= {"message": message, "delta": {"content": "hello"}}
+    shown, _ = streamed(json.dumps(body).encode())
+    assert shown[0]["choices"][0]["delta"]["content"] == "hello"
+
+
+def test_message_after_deltas_is_neither_measured_nor_relayed() -> None:
+    late = {"choices": [{"index": 0, "message": {"content": "a longer text"}}]}
+    body = chunk("hi") + event(late) + chunk(finish="stop") + DONE
+    shown, charged = plain(body)
+    assert shown["choices"][0]["message"]["content"] == "hi"
+    assert charged.usage is not None
+    assert charged.usage.output == estimate_usage(text_bytes=0, messages=0, output_bytes=2).output
 
 
 def test_time_is_in_proportion_to_the_parts_when_a_stream_is_put_together() -> None:

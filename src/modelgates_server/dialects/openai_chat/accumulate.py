@@ -41,6 +41,7 @@ class Accumulator:
         self._calls: dict[int, ToolCallWriter] = {}
         self._top: dict[str, Any] = {}
         self._choices: dict[int, dict[str, Any]] = {}
+        self._with_delta: set[int] = set()
 
     def add(self, members: JsonObject) -> None:
         """Add a chunk. Values that cannot be decoded are left out."""
@@ -71,11 +72,12 @@ class Accumulator:
         known = self._choices.setdefault(index, {})
         delta, message = choice.pop("delta", None), choice.pop("message", None)
         if isinstance(delta, dict) and delta:
+            self._with_delta.add(index)
             if delta.get("tool_calls"):
                 delta["tool_calls"] = self._numbered(delta["tool_calls"], index)
             _merge(known.setdefault("message", {}), delta)
-        elif isinstance(message, dict):
-            known["message"] = message  # the whole message so far
+        elif isinstance(message, dict) and index not in self._with_delta:
+            known["message"] = message  # the whole message so far, which is not measured again
         _merge(known, {**choice, "index": index})
 
     def _numbered(self, calls: Any, index: int) -> Any:

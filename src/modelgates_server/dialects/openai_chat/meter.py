@@ -220,12 +220,15 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
         if not _is_null(choice.text):
             self.output.add_text(bytes(choice.text), index)
         delta = bytes(choice.delta)
-        if delta.startswith(b"{") and (members := _members.decode(delta)):
+        # Clients of a plain response read the message, whatever is next to it.
+        if self.halves is None and (members := _fields(choice.message)):
+            self.output.add_part(members, index)
+        elif delta.startswith(b"{") and (members := _members.decode(delta)):
             self._with_delta.add(index)
             self.output.add_part(members, index)
         # Some servers repeat the whole message so far with each delta, MiniMax at the end.
-        elif index not in self._with_delta and bytes(choice.message).startswith(b"{"):
-            self.output.add_part(_members.decode(choice.message), index)
+        elif index not in self._with_delta and (members := _fields(choice.message)):
+            self.output.add_part(members, index)
         word = _word(choice.finish_reason)
         if word and is_an_end(word):
             self.endings[index] = self._ending(word, index)
@@ -274,10 +277,13 @@ def _value(raw: msgspec.Raw, depth: int = 3) -> Any:
     return {name: _value(inner, depth - 1) for name, inner in _members.decode(text).items()}
 
 
+def _fields(raw: msgspec.Raw) -> JsonObject:
+    """The fields of an object; none for any other value."""
+    return _members.decode(raw) if bytes(raw).startswith(b"{") else {}
+
+
 def _member(raw: msgspec.Raw, name: str) -> msgspec.Raw:
-    if not bytes(raw).startswith(b"{"):
-        return _NULL
-    return _members.decode(raw).get(name, _NULL)
+    return _fields(raw).get(name, _NULL)
 
 
 def _index(choice: _Choice, position: int) -> int:
