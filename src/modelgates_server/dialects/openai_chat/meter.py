@@ -15,6 +15,7 @@ from modelgates_server.core.money import Pico
 from modelgates_server.core.pricing.catalog import Model
 from modelgates_server.core.pricing.service_tiers import reported_service_tier
 from modelgates_server.core.pricing.usage import UsageReading, UsageRules
+from modelgates_server.dialects.body_form import without_start
 from modelgates_server.dialects.json_object import JsonObject
 from modelgates_server.dialects.json_repair import repair_json
 from modelgates_server.dialects.openai_chat.error_shapes import error_in, foreign_error
@@ -185,6 +186,8 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
 
     def _read_repaired(self, payload: bytes) -> tuple[_Answer, JsonObject]:
         """The same for JSON that is not valid; raises the errors of decoding if it stays so."""
+        if not without_start(payload).startswith(b"{"):
+            return _decoded(payload)
         joined = payload
         if self.halves is not None:
             joined = self.halves.join(payload.decode("utf-8", "replace").encode())
