@@ -221,6 +221,17 @@ def test_message_after_deltas_is_neither_measured_nor_relayed() -> None:
     assert charged.usage.output == estimate_usage(text_bytes=0, messages=0, output_bytes=2).output
 
 
+def test_deltas_after_a_message_add_to_it() -> None:
+    message = {"content": "a", "annotations": [1], "tool_calls": [CALL]}
+    delta = {"content": "b", "annotations": [2], "tool_calls": [{**CALL, "id": "call-2"}]}
+    parts = [{"index": 0, "message": message}, {"index": 0, "delta": delta}]
+    body = b"".join(event({"choices": [part]}) for part in parts)
+    shown, _ = plain(body + chunk(finish="stop") + DONE)
+    written = shown["choices"][0]["message"]
+    assert (written["content"], written["annotations"]) == ("ab", [1, 2])
+    assert [call["id"] for call in written["tool_calls"]] == ["call-1", "call-2"]
+
+
 def test_time_is_in_proportion_to_the_parts_when_a_stream_is_put_together() -> None:
     details = [{"index": index, "text": "a"} for index in range(20_000)]
     body = event({"choices": [{"index": 0, "delta": {"reasoning_details": details}}]})

@@ -77,7 +77,8 @@ class Accumulator:
                 delta["tool_calls"] = self._numbered(delta["tool_calls"], index)
             _merge(known.setdefault("message", {}), delta)
         elif isinstance(message, dict) and index not in self._with_delta:
-            known["message"] = message  # the whole message so far, which is not measured again
+            known["message"] = {}  # this is the whole message so far
+            _merge(known["message"], message)
         _merge(known, {**choice, "index": index})
 
     def _numbered(self, calls: Any, index: int) -> Any:
