@@ -32,7 +32,7 @@ _KEYED = frozenset({"tool_calls", "reasoning_details", "images", "thinking_block
 class Accumulator:
     """Collects the chunks of one stream. Time and memory are in proportion to their size.
 
-    `new_calls` makes what sees to which tool call a part belongs, for the choice with an index.
+    `new_calls` makes the writer that numbers the tool calls of the choice with an index.
     """
 
     def __init__(self, api: Api, new_calls: Callable[[int], ToolCallWriter]) -> None:

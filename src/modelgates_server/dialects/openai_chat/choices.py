@@ -262,7 +262,7 @@ class ChoiceWriter:
 
 
 def tool_call_writer(generation_id: str, index: int, meter: ResponseMeter) -> ToolCallWriter:
-    """What writes the tool calls of the choice with this index."""
+    """A writer for the tool calls of the choice with this index."""
     return ToolCallWriter(f"{generation_id}/{index}", meter.repaired)
 
 
