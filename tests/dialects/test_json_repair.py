@@ -1,6 +1,7 @@
 """Repaired JSON is accepted by every strict parser; other JSON stays as it is."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -81,3 +82,19 @@ def test_value_that_is_nested_too_deeply_becomes_null(
 @pytest.mark.parametrize("payload", [b"", b": keepalive", b"{", b'{"a":}', b"[1,]", b"null x"])
 def test_data_that_is_not_json_stays_unchanged(payload: bytes) -> None:
     assert repair_json(payload) == (payload, set())
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param(b'{"a":"' + rb"\"" * 100_000, id="string-without-end"),
+        pytest.param(b'{"a":"' + rb"\"" * 100_000 + b"\\", id="escape-without-end"),
+        pytest.param(rb'{"a":"\ud83d' + rb"\"" * 100_000 + b'"}', id="escapes"),
+        pytest.param(b'{"a":' + b'"' * 100_000, id="quotes"),
+        pytest.param(b'{"a":' + b"[{" * 100_000, id="brackets"),
+    ],
+)
+def test_time_is_in_proportion_to_the_size_when_json_is_unreadable(payload: bytes) -> None:
+    before = time.process_time()
+    repair_json(payload)
+    assert time.process_time() - before < 5  # it takes about 10 ms

@@ -60,6 +60,12 @@ async def test_body_that_is_not_compressed_is_read_whatever_its_header_says(enco
         assert await whole(reply) == BODY
 
 
+async def test_white_space_is_read_when_the_encoding_is_unknown() -> None:
+    sent = answer(b"\n\n", "200 OK", "Content-Encoding: utf-8")  # some servers begin a body so
+    async with serving(always(sent)) as upstream, asking(upstream.port) as acme:
+        assert await whole(await acme.send(Api.CHAT, b"{}")) == b"\n\n"
+
+
 async def test_pieces_of_a_compressed_stream_arrive_one_by_one() -> None:
     packer = zlib.compressobj(wbits=31)
     pieces = [packer.compress(b"data: 1\n\n") + packer.flush(zlib.Z_SYNC_FLUSH), packer.flush()]

@@ -15,14 +15,20 @@ DEPTH_MAX = 100
 """The most lists and objects around a value; Rust's serde_json reads 128."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_STRING = rb'"(?:[^"\\]++|\\.)*+"'
-_NUMBERS = re.compile(_STRING + rb"|-?\bInfinity\b|\bNaN\b", re.DOTALL)
-_STRINGS = re.compile(_STRING, re.DOTALL)
-_BRACKETS = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_STRING = rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)'
+"""Matches a string without an end too. Otherwise, each `\\"` in it would be tried as a start."""
+
+_SOUND = rb"(?:[^\"\\\x00-\x1f]++|\\[\"\\/bfnrt]|\\u(?![dD][89a-fA-F])[0-9a-fA-F]{4}|%b%b)" % (
+    _HIGH,
+    _LOW,
+)
+_NUMBERS = re.compile(_STRING + rb"|-?\bInfinity\b|\bNaN\b", re.DOTALL)
+_STRINGS = re.compile(rb'(?P<sound>(?:[^"]++|"%b*+")++)|%b' % (_SOUND, _STRING), re.DOTALL)
+_BRACKETS = re.compile(_STRING + rb"|[\[{]++|[\]}]++", re.DOTALL)
 _ODD = re.compile(
-    rb"(?P<pair>%b%b)|(?P<half>%b|%b)|(?P<escape>\\(?:u[0-9a-fA-F]{4}|[\"\\/bfnrt]))"
-    rb"|(?P<slash>\\)|(?P<control>[\x00-\x1f])" % (_HIGH, _LOW, _HIGH, _LOW)
+    rb"(?P<sound>(?:%b|\")++)|(?P<half>%b|%b)|(?P<slash>\\)|(?P<control>[\x00-\x1f])"
+    % (_SOUND, _HIGH, _LOW)
 )
 _READABLE = msgspec.json.Decoder(msgspec.Raw)
 
@@ -35,7 +41,7 @@ def repair_json(payload: bytes, number: bytes = b"null") -> tuple[bytes, set[Rep
     """
     repairs = set()
     text = payload.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "replace").encode()
-    text = _STRINGS.sub(_valid_string, text)
+    text = _STRINGS.sub(lambda match: _changed(match, _valid_character), text)
     if text != payload:
         repairs.add(Repair.TEXT_REPLACED)
     if b"NaN" in text or b"Infinity" in text:
@@ -59,7 +65,7 @@ def with_halves_as(mark: bytes, payload: bytes) -> bytes:
     def marked(match: re.Match[bytes]) -> bytes:
         return mark + match[0][2:] if match.lastgroup == "half" else match[0]
 
-    return _STRINGS.sub(lambda string: _ODD.sub(marked, string[0]), payload)
+    return _STRINGS.sub(lambda match: _changed(match, marked), payload)
 
 
 def flattened(text: bytes) -> bytes:
@@ -67,15 +73,16 @@ def flattened(text: bytes) -> bytes:
     parts: list[bytes] = []
     depth = begin = 0
     for match in _BRACKETS.finditer(text):
-        bracket = match[0]
-        if bracket in (b"{", b"["):
-            depth += 1
-            if depth == DEPTH_MAX + 1:
-                parts += (text[begin : match.start()], b"null")
-        elif bracket in (b"}", b"]"):
-            depth -= 1
-            if depth == DEPTH_MAX:
-                begin = match.end()
+        brackets = match[0]
+        before = depth
+        if brackets.startswith((b"{", b"[")):
+            depth += len(brackets)
+            if before <= DEPTH_MAX < depth:
+                parts += (text[begin : match.start() + DEPTH_MAX - before], b"null")
+        elif brackets.startswith((b"}", b"]")):
+            depth -= len(brackets)
+            if depth <= DEPTH_MAX < before:
+                begin = match.start() + before - DEPTH_MAX
     return b"".join((*parts, text[begin:])) if depth == 0 else text
 
 
@@ -83,8 +90,9 @@ def _except_strings(number: bytes) -> Callable[[re.Match[bytes]], bytes]:
     return lambda match: match[0] if match[0].startswith(b'"') else number
 
 
-def _valid_string(match: re.Match[bytes]) -> bytes:
-    return _ODD.sub(_valid_character, match[0])
+def _changed(match: re.Match[bytes], change: Callable[[re.Match[bytes]], bytes]) -> bytes:
+    """A string of which `change` replaces the odd characters, or JSON that has none."""
+    return match[0] if match.lastgroup == "sound" else _ODD.sub(change, match[0])
 
 
 def _valid_character(match: re.Match[bytes]) -> bytes:

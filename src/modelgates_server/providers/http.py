@@ -207,7 +207,7 @@ class HttpReply:
 
         Some servers give their character set as the encoding.
         """
-        if head and body_form(head) not in (BodyForm.JSON, BodyForm.EVENTS):
+        if body_form(head) is BodyForm.OTHER:
             self.close()
             text = _unreadable(self._name, self._encoding)
             raise ProviderUnavailable(text, provider=self._name, status=self.status)

@@ -68,6 +68,29 @@ def test_content_of_another_type_becomes_a_text(content: Any, text: str) -> None
     assert message(content=content, refusal=None)["content"] == text
 
 
+@pytest.mark.parametrize("content", [5, -1.5, True, "text", ["a", "b"]])
+def test_content_of_any_type_is_measured_as_clients_get_it(content: Any) -> None:
+    adapter = response()
+    [shown] = relayed(adapter, event({"choices": [{"delta": {"content": content}}]}))
+    text = shown["choices"][0]["delta"]["content"]
+    assert adapter.meter.output.text_bytes == len(text) > 0
+
+
+@pytest.mark.parametrize("arguments", ['{"n":1}', {"n": 1}, [1, 23], 5])
+@pytest.mark.parametrize("is_bare", [False, True])
+def test_arguments_of_any_type_are_measured_as_clients_get_them(
+    arguments: Any, is_bare: bool
+) -> None:
+    adapter = response()
+    call = {"name": "f", "arguments": arguments}
+    delta = {"tool_calls": [call if is_bare else {"function": call}]}
+    [shown] = relayed(adapter, event({"choices": [{"delta": delta}]}))
+    written = shown["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"]
+    assert adapter.meter.output.text_bytes == len(
+        "f" + written.replace(": ", ":").replace(", ", ",")
+    )
+
+
 def test_text_with_think_tags_is_not_touched() -> None:
     text = "<think>hmm</think>So be it."
     assert message(content=text)["content"] == text

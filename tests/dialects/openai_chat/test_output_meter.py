@@ -5,6 +5,7 @@ import msgspec
 import pytest
 
 from modelgates_server.dialects.json_object import JsonObject
+from modelgates_server.dialects.openai_chat.halves import HalfJoiner
 from modelgates_server.dialects.openai_chat.meter import ChatResponseMeter
 from modelgates_server.dialects.openai_chat.output_meter import OutputMeter
 from tests.dialects.openai_chat import chat
@@ -52,7 +53,7 @@ def members(part: dict[str, Any]) -> JsonObject:
         ({"tool_calls": [{"index": 0, "function": {"arguments": "12345678"}}]}, 8),
         ({"tool_calls": [{"id": "abcd", "function": {"name": "f", "arguments": "{}"}}]}, 3),
         ({"tool_calls": [{"function": {"name": None, "arguments": None}}]}, 1),
-        ({"tool_calls": [{"function": {"arguments": {"city": "Rome"}}}]}, 4),
+        ({"tool_calls": [{"function": {"arguments": {"city": "Rome"}}}]}, 15),
         ({"tool_calls": [{"type": "custom", "custom": {"name": "f", "input": "1234"}}]}, 5),
         ({"function_call": {"name": "f", "arguments": "1234"}}, 5),
         ({"audio": {"id": "a", "data": "AAAA", "transcript": "1234", "expires_at": 1}}, 4),
@@ -151,9 +152,14 @@ def test_text_of_a_completion_is_counted() -> None:
     assert chat.metered({"choices": texts}).output.text_bytes == 4
 
 
-def test_message_next_to_a_delta_is_not_counted_again() -> None:
+@pytest.mark.parametrize(("halves", "size"), [(HalfJoiner(), 4), (None, 400)])
+def test_only_the_part_that_clients_get_counts_when_a_message_is_next_to_a_delta(
+    halves: HalfJoiner | None, size: int
+) -> None:
     choice = {"delta": {"content": "1234"}, "message": {"content": "1234" * 100}}
-    assert chat.metered({"choices": [choice]}).output.text_bytes == 4
+    meter = ChatResponseMeter(halves=halves)
+    meter.observe(json.dumps({"choices": [choice]}).encode())
+    assert meter.output.text_bytes == size
 
 
 def test_data_url_is_text_when_the_model_generates_no_media() -> None:

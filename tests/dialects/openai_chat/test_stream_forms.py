@@ -1,6 +1,7 @@
 """A response in the other form is converted: its text, usage and cost are the same."""
 
 import json
+import time
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -14,6 +15,7 @@ from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.repairs import Repair
 from modelgates_server.core.metering.settlement import settle
 from modelgates_server.core.pricing.catalog import Api
+from modelgates_server.core.pricing.usage import estimate_usage
 from modelgates_server.dialects.openai_chat.stream import OpenAiChatResponse
 from tests.core.calls import flat, held, model, priced
 from tests.dialects.openai_chat.chat import request
@@ -167,6 +169,75 @@ def test_tool_calls_that_share_an_index_stay_apart() -> None:
         "call-1",
         "call-2",
     ]
+
+
+@pytest.mark.parametrize("identity", [{}, {"id": ""}, {"id": None}])
+@pytest.mark.parametrize("second", ["f", "g"])
+def test_tool_calls_stay_apart_when_they_share_an_index_and_have_no_id(
+    identity: dict[str, Any], second: str
+) -> None:
+    calls = [("f", '{"x":1}'), (second, '{"x":2}')]
+    body = b"".join(
+        event({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]})
+        for call in (
+            {**identity, "index": 0, "function": {"name": name, "arguments": arguments}}
+            for name, arguments in calls
+        )
+    )
+    expected, _ = plain(body + chunk(finish="stop") + DONE)
+    got = expected["choices"][0]["message"]["tool_calls"]
+    assert [(call["function"]["name"], call["function"]["arguments"]) for call in got] == calls
+    assert len({call["id"] for call in got}) == len(calls)
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize("extra", [{"role": "assistant"}, {"role": "assistant", "content": "x"}])
+def test_message_of_a_plain_response_is_measured_when_a_delta_is_next_to_it(
+    extra: dict[str, Any], is_stream: bool
+) -> None:
+    body = answer("a text of 21 bytes ok", None)
+    body["choices"][0]["delta"] = extra
+    _, charged = (streamed if is_stream else plain)(json.dumps(body).encode())
+    assert charged.usage is not None
+    assert charged.usage.output == estimate_usage(text_bytes=0, messages=0, output_bytes=21).output
+
+
+@pytest.mark.parametrize("message", [{}, None, []])
+def test_delta_in_a_plain_response_for_a_stream_is_relayed_when_the_message_is_empty(
+    message: Any,
+) -> None:
+    body = answer("", usage(3, 5))
+    body["choices"][0] |= {"message": message, "delta": {"content": "hello"}}
+    shown, _ = streamed(json.dumps(body).encode())
+    assert shown[0]["choices"][0]["delta"]["content"] == "hello"
+
+
+def test_message_after_deltas_is_neither_measured_nor_relayed() -> None:
+    late = {"choices": [{"index": 0, "message": {"content": "a longer text"}}]}
+    body = chunk("hi") + event(late) + chunk(finish="stop") + DONE
+    shown, charged = plain(body)
+    assert shown["choices"][0]["message"]["content"] == "hi"
+    assert charged.usage is not None
+    assert charged.usage.output == estimate_usage(text_bytes=0, messages=0, output_bytes=2).output
+
+
+def test_deltas_after_a_message_add_to_it() -> None:
+    message = {"content": "a", "annotations": [1], "tool_calls": [CALL]}
+    delta = {"content": "b", "annotations": [2], "tool_calls": [{**CALL, "id": "call-2"}]}
+    parts = [{"index": 0, "message": message}, {"index": 0, "delta": delta}]
+    body = b"".join(event({"choices": [part]}) for part in parts)
+    shown, _ = plain(body + chunk(finish="stop") + DONE)
+    written = shown["choices"][0]["message"]
+    assert (written["content"], written["annotations"]) == ("ab", [1, 2])
+    assert [call["id"] for call in written["tool_calls"]] == ["call-1", "call-2"]
+
+
+def test_time_is_in_proportion_to_the_parts_when_a_stream_is_put_together() -> None:
+    details = [{"index": index, "text": "a"} for index in range(20_000)]
+    body = event({"choices": [{"index": 0, "delta": {"reasoning_details": details}}]})
+    before = time.process_time()
+    plain(body + chunk(finish="stop", usage=usage(3, 5)) + DONE)
+    assert time.process_time() - before < 5  # it takes about 100 ms
 
 
 def test_completion_is_converted_both_ways() -> None:

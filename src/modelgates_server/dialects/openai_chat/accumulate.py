@@ -4,12 +4,14 @@ Shapes: OpenAI's API reference for chunks and responses; `reasoning_details` and
 OpenRouter documents them.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.dialects.json_object import JsonObject
+from modelgates_server.dialects.openai_chat.tool_calls import ToolCallWriter
 
 _CHOICES_MAX = 4096
 _DEPTH_MAX = 6
@@ -28,12 +30,18 @@ _KEYED = frozenset({"tool_calls", "reasoning_details", "images", "thinking_block
 
 
 class Accumulator:
-    """Collects the chunks of one stream. Time and memory are in proportion to their size."""
+    """Collects the chunks of one stream. Time and memory are in proportion to their size.
 
-    def __init__(self, api: Api) -> None:
+    `new_calls` makes the writer that numbers the tool calls of the choice with an index.
+    """
+
+    def __init__(self, api: Api, new_calls: Callable[[int], ToolCallWriter]) -> None:
         self._api = api
+        self._new_calls = new_calls
+        self._calls: dict[int, ToolCallWriter] = {}
         self._top: dict[str, Any] = {}
         self._choices: dict[int, dict[str, Any]] = {}
+        self._with_delta: set[int] = set()
 
     def add(self, members: JsonObject) -> None:
         """Add a chunk. Values that cannot be decoded are left out."""
@@ -64,10 +72,22 @@ class Accumulator:
         known = self._choices.setdefault(index, {})
         delta, message = choice.pop("delta", None), choice.pop("message", None)
         if isinstance(delta, dict) and delta:
+            self._with_delta.add(index)
+            if delta.get("tool_calls"):
+                delta["tool_calls"] = self._numbered(delta["tool_calls"], index)
             _merge(known.setdefault("message", {}), delta)
-        elif isinstance(message, dict):
-            known["message"] = message  # the whole message so far
+        elif isinstance(message, dict) and index not in self._with_delta:
+            known["message"] = {}  # this is the whole message so far
+            _merge(known["message"], message)
         _merge(known, {**choice, "index": index})
+
+    def _numbered(self, calls: Any, index: int) -> Any:
+        """Parts of tool calls, each with the `index` of its call."""
+        writer = self._calls.get(index)
+        if writer is None:
+            writer = self._calls[index] = self._new_calls(index)
+        parts = writer.delta(msgspec.Raw(msgspec.json.encode(calls)))
+        return msgspec.json.decode(msgspec.json.encode(parts))
 
     def _choice(self, index: int) -> dict[str, Any]:
         choice: dict[str, Any] = _joined(self._choices[index])
@@ -83,6 +103,14 @@ class _Parts(list[str]):
     """A text that arrives in parts; adding them up one by one would copy it for each."""
 
 
+class _Items(list[Any]):
+    """A list whose items arrive in parts; `newest` has the last item of each `index`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.newest: dict[int | str, dict[str, Any]] = {}
+
+
 def _merge(known: dict[str, Any], part: dict[str, Any], depth: int = 0) -> None:
     for name, new in part.items():
         old = known.get(name)
@@ -92,8 +120,8 @@ def _merge(known: dict[str, Any], part: dict[str, Any], depth: int = 0) -> None:
             if not isinstance(old, _Parts):
                 old = known[name] = _Parts([old] if isinstance(old, str) else [])
             old.append(new)
-        elif isinstance(new, list) and isinstance(old, list | None) and depth < _DEPTH_MAX:
-            items = known[name] = [] if old is None else old
+        elif isinstance(new, list) and isinstance(old, _Items | None) and depth < _DEPTH_MAX:
+            items = known[name] = _Items() if old is None else old
             _add_items(items, new, depth, name)
         elif isinstance(new, dict) and isinstance(old, dict | None) and depth < _DEPTH_MAX:
             inner = known[name] = {} if old is None else old
@@ -102,28 +130,22 @@ def _merge(known: dict[str, Any], part: dict[str, Any], depth: int = 0) -> None:
             known[name] = new
 
 
-def _add_items(items: list[Any], new: list[Any], depth: int, name: str) -> None:
-    for place, item in enumerate(new):
-        part = item
-        if name == "tool_calls" and isinstance(item, dict) and item.get("index") is None:
-            part = {**item, "index": place}
-        if name not in _KEYED or not isinstance(part, dict) or part.get("index") is None:
-            items.append(part)
+def _add_items(items: _Items, new: list[Any], depth: int, name: str) -> None:
+    for item in new:
+        index = item.get("index") if isinstance(item, dict) else None
+        if name not in _KEYED or not isinstance(index, int | str):
+            items.append(item)
             continue
-        known = _known_item(items, part)
-        if known is None:
-            known = {}
+        known = items.newest.get(index)
+        if known is None or not _is_same(known, item):
+            known = items.newest[index] = {}
             items.append(known)
-        _merge(known, part, depth + 1)
+        _merge(known, item, depth + 1)
 
 
-def _known_item(items: list[Any], part: dict[str, Any]) -> dict[str, Any] | None:
-    """The item that a part continues: the newest with its index, unless id or type differ."""
-    for known in reversed(items):
-        if isinstance(known, dict) and known.get("index") == part.get("index"):
-            same = all(part.get(name) in (None, "", known.get(name)) for name in ("id", "type"))
-            return known if same else None
-    return None
+def _is_same(known: dict[str, Any], part: dict[str, Any]) -> bool:
+    """Whether a part continues an item with its index: unless id or type differ."""
+    return all(part.get(name) in (None, "", known.get(name)) for name in ("id", "type"))
 
 
 def _joined(value: Any) -> Any:

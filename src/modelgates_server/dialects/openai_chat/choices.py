@@ -10,12 +10,12 @@ from modelgates_server.core.metering.repairs import Repair
 from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.dialects.json_object import JsonObject
 from modelgates_server.dialects.openai_chat.finish_reasons import is_an_end, known_finish_reason
+from modelgates_server.dialects.openai_chat.frames import ROLE, Frame
 from modelgates_server.dialects.openai_chat.message_parts import add_reasoning, flatten_content
 from modelgates_server.dialects.openai_chat.tool_calls import ToolCallWriter
 
 _NULL = msgspec.Raw(b"null")
 _ASSISTANT = msgspec.Raw(b'"assistant"')
-_ROLE = b'"role":"assistant",'
 _CHOICES_MAX = 4096
 _INDEX_MAX_DIGITS = 4
 
@@ -38,11 +38,13 @@ class _CallPart(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _SoundDelta(msgspec.Struct, forbid_unknown_fields=True):
-    """A delta that needs no change. All others, such as those with reasoning, are looked at."""
+    """A delta that needs no change. All others are looked at."""
 
     content: str | None = None
     role: Literal["assistant"] | None = None
     refusal: str | None = None
+    reasoning: None = None
+    reasoning_content: None = None
     tool_calls: list[_CallPart] | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -55,7 +57,24 @@ class _SoundChoice(msgspec.Struct):
     logprobs: msgspec.Raw = _NULL
 
 
+class _ReasoningDelta(msgspec.Struct, forbid_unknown_fields=True):
+    """A delta that needs no change but the other names of its reasoning."""
+
+    content: Literal[""] | None = None
+    role: Literal["assistant"] | None = None
+    reasoning: str | msgspec.UnsetType = msgspec.UNSET
+    reasoning_content: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class _ReasoningChoice(msgspec.Struct, forbid_unknown_fields=True):
+    index: int
+    delta: _ReasoningDelta
+    finish_reason: None
+    logprobs: None = None
+
+
 _sound = msgspec.json.Decoder(list[_SoundChoice])
+_reasoning = msgspec.json.Decoder(list[_ReasoningChoice])
 
 
 class ChoiceWriter:
@@ -68,14 +87,17 @@ class ChoiceWriter:
         self._begun: set[int] = set()
         self._with_delta: set[int] = set()
         self._tool_calls: dict[int, ToolCallWriter] = {}
+        self._frame: Frame | None = None
 
     def of_chunk(self, raw: msgspec.Raw) -> msgspec.Raw | list[JsonObject]:
         """The choices of a chunk; nearly always the bytes that the provider sent."""
-        if self._is_chat and not self._meter.endings:
-            sound = self._as_sent(bytes(raw))
-            if sound is not None:
-                return sound
-        return self._all(raw, "delta")
+        if not self._is_chat or self._meter.endings:
+            return self._all(raw, "delta")
+        sent = bytes(raw)
+        if self._frame is not None and (written := self._frame.write(sent)) is not None:
+            return msgspec.Raw(written)
+        self._frame = None
+        return self._as_sent(sent) or self._framed(raw)
 
     def of_answer(self, raw: msgspec.Raw) -> msgspec.Raw | list[JsonObject]:
         """The choices of a plain response."""
@@ -96,18 +118,38 @@ class ChoiceWriter:
             choices = _sound.decode(raw)
         except (msgspec.DecodeError, RecursionError):
             return None
+        written = raw
         for choice in choices:
             if choice.index not in self._begun or not _is_object_or_null(choice.logprobs):
                 return None
             if choice.delta.role is not None:
-                raw = raw.replace(_ROLE, b"")
-                if b'"role"' in raw:
+                written = raw.replace(ROLE, b"")
+                if b'"role"' in written:
                     return None
             calls = choice.delta.tool_calls
             if calls is not msgspec.UNSET and not self._continue(calls, choice.index):
                 return None
             self._with_delta.add(choice.index)
-        return msgspec.Raw(raw)
+        self._frame = Frame.of_text(raw)
+        return msgspec.Raw(written)
+
+    def _framed(self, raw: msgspec.Raw) -> msgspec.Raw | list[JsonObject]:
+        """Any choices; if they are those of ordinary reasoning, the next ones cost little."""
+        written = self._all(raw, "delta")
+        if b'"reasoning' in bytes(raw) and self._is_reasoning(bytes(raw)):
+            self._frame = Frame.of_reasoning(bytes(raw))
+        return written
+
+    def _is_reasoning(self, raw: bytes) -> bool:
+        """Whether these choices are one with a text of reasoning under one name, and no other."""
+        try:
+            (choice,) = _reasoning.decode(raw)
+        except (msgspec.DecodeError, RecursionError, ValueError):
+            return False
+        delta = choice.delta
+        if choice.index not in self._begun or (delta.role and ROLE not in raw):
+            return False
+        return msgspec.UNSET in (delta.reasoning, delta.reasoning_content)
 
     def _continue(self, parts: list[_CallPart], index: int) -> bool:
         """Whether these are parts of calls that the choice has begun, and there are any."""
@@ -199,8 +241,9 @@ class ChoiceWriter:
     def _write_calls(self, members: JsonObject, index: int, own: str) -> None:
         writer = self._tool_calls.get(index)
         if writer is None:
-            seed = f"{self._generation_id}/{index}"
-            writer = self._tool_calls[index] = ToolCallWriter(seed, self._meter.repaired)
+            writer = self._tool_calls[index] = tool_call_writer(
+                self._generation_id, index, self._meter
+            )
         raw = members["tool_calls"]
         calls = writer.message(raw) if own == "message" else writer.delta(raw)
         if not calls:
@@ -216,6 +259,11 @@ class ChoiceWriter:
         meant = known_finish_reason(word) if ending is None else ending.reason
         reason = reason_or_default(meant, has_output=self._meter.has_output)
         return msgspec.Raw(b'"%b"' % reason.encode())
+
+
+def tool_call_writer(generation_id: str, index: int, meter: ResponseMeter) -> ToolCallWriter:
+    """A writer for the tool calls of the choice with this index."""
+    return ToolCallWriter(f"{generation_id}/{index}", meter.repaired)
 
 
 def _is_object_or_null(raw: msgspec.Raw) -> bool:

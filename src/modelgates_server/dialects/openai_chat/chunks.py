@@ -50,6 +50,7 @@ class ChunkWriter:
         self._fields = gateway_fields(generation)
         self._kind = _kind(generation)
         self._asks_for_usage = asks_for_usage
+        self._sound_head: tuple[msgspec.Raw | None, ...] = ()  # nearly all chunks have the same
 
     def chunk(self, members: JsonObject) -> bytes | None:
         """A chunk in the form of the API; None for one that has nothing for the client.
@@ -65,7 +66,11 @@ class ChunkWriter:
             return None
         else:
             chunk["choices"] = []
-        correct_head(chunk, self._kind, self._generation, self._meter)
+        head = members.get("object"), members.get("created")
+        if head != self._sound_head and correct_head(
+            chunk, self._kind, self._generation, self._meter
+        ):
+            self._sound_head = head
         for name in _NEVER_NULL:
             if name in chunk and bytes(chunk[name]) == b"null":
                 del chunk[name]

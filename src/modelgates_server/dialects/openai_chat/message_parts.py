@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from modelgates_server.dialects.json_object import JsonObject
+from modelgates_server.dialects.openai_chat.output_meter import is_bare
 
 _NULL = msgspec.Raw(b"null")
 _EMPTY = (b"null", b'""', b"[]")
@@ -40,6 +41,9 @@ def flatten_content(members: JsonObject) -> bool:
     raw = bytes(members.get("content", _NULL))
     if raw.startswith(b'"') or raw == b"null":
         return False
+    if is_bare(raw):
+        members["content"] = msgspec.Raw(b'"%b"' % raw)
+        return True
     value = msgspec.json.decode(raw)
     texts: list[str] = []
     thoughts: list[str] = []
@@ -50,8 +54,6 @@ def flatten_content(members: JsonObject) -> bool:
             images.append(part)
         elif kind in ("thinking", "reasoning"):
             thoughts.extend(_texts(part, _DEPTH_MAX))
-        elif isinstance(part, int | float):
-            texts.append(msgspec.json.encode(part).decode())
         else:
             texts.extend(_texts(part, _DEPTH_MAX))
     members["content"] = msgspec.Raw(msgspec.json.encode("".join(texts)))

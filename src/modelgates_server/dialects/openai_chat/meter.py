@@ -15,6 +15,7 @@ from modelgates_server.core.money import Pico
 from modelgates_server.core.pricing.catalog import Model
 from modelgates_server.core.pricing.service_tiers import reported_service_tier
 from modelgates_server.core.pricing.usage import UsageReading, UsageRules
+from modelgates_server.dialects.body_form import without_start
 from modelgates_server.dialects.json_object import JsonObject
 from modelgates_server.dialects.json_repair import repair_json
 from modelgates_server.dialects.openai_chat.error_shapes import error_in, foreign_error
@@ -185,6 +186,8 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
 
     def _read_repaired(self, payload: bytes) -> tuple[_Answer, JsonObject]:
         """The same for JSON that is not valid; raises the errors of decoding if it stays so."""
+        if not without_start(payload).startswith(b"{"):
+            return _decoded(payload)
         joined = payload
         if self.halves is not None:
             joined = self.halves.join(payload.decode("utf-8", "replace").encode())
@@ -220,12 +223,15 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
         if not _is_null(choice.text):
             self.output.add_text(bytes(choice.text), index)
         delta = bytes(choice.delta)
-        if delta.startswith(b"{") and (members := _members.decode(delta)):
+        # Clients of a plain response read the message, whatever is next to it.
+        if self.halves is None and (members := _fields(choice.message)):
+            self.output.add_part(members, index)
+        elif delta.startswith(b"{") and (members := _members.decode(delta)):
             self._with_delta.add(index)
             self.output.add_part(members, index)
         # Some servers repeat the whole message so far with each delta, MiniMax at the end.
-        elif index not in self._with_delta and bytes(choice.message).startswith(b"{"):
-            self.output.add_part(_members.decode(choice.message), index)
+        elif index not in self._with_delta and (members := _fields(choice.message)):
+            self.output.add_part(members, index)
         word = _word(choice.finish_reason)
         if word and is_an_end(word):
             self.endings[index] = self._ending(word, index)
@@ -274,10 +280,13 @@ def _value(raw: msgspec.Raw, depth: int = 3) -> Any:
     return {name: _value(inner, depth - 1) for name, inner in _members.decode(text).items()}
 
 
+def _fields(raw: msgspec.Raw) -> JsonObject:
+    """The fields of an object; none for any other value."""
+    return _members.decode(raw) if bytes(raw).startswith(b"{") else {}
+
+
 def _member(raw: msgspec.Raw, name: str) -> msgspec.Raw:
-    if not bytes(raw).startswith(b"{"):
-        return _NULL
-    return _members.decode(raw).get(name, _NULL)
+    return _fields(raw).get(name, _NULL)
 
 
 def _index(choice: _Choice, position: int) -> int:

@@ -74,7 +74,7 @@ class OutputMeter(Output):
     _in_data_url: set[int] = msgspec.field(default_factory=set)
 
     def add_text(self, raw: bytes, choice: int, *, is_encrypted: bool = False) -> None:
-        """Measure a JSON string, or all strings within a list or an object."""
+        """Measure a JSON string, a bare value, or all strings within a list or an object."""
         if raw.startswith(b'"'):
             if self.makes_media and (b";base64," in raw or choice in self._in_data_url):
                 self._add_mixed(msgspec.json.decode(raw), choice)
@@ -82,6 +82,8 @@ class OutputMeter(Output):
                 self.text_bytes += _utf8_bytes(raw)
         elif raw.startswith((b"[", b"{")) and raw not in _EMPTY:
             self._walk(msgspec.json.decode(raw), "", choice, is_encrypted=is_encrypted)
+        elif is_bare(raw):  # clients get it as a text
+            self.text_bytes += len(raw)
 
     def add_part(self, members: JsonObject, choice: int) -> None:
         """Measure a delta or a message."""
@@ -126,7 +128,7 @@ class OutputMeter(Output):
             if is_new:
                 self._calls.add(key)
             before = self.text_bytes
-            for text in _texts(call, is_new=is_new):
+            for text in _texts(_with_text(call), is_new=is_new):
                 self.text_bytes += len(text.encode())
             if self.text_bytes > before:
                 self.callers.add(choice)
@@ -214,6 +216,23 @@ class OutputMeter(Output):
         else:
             self._in_data_url.discard(choice)
         return match.end()
+
+
+def is_bare(raw: bytes) -> bool:
+    """Whether JSON is a number or a boolean, which clients get as a text where a text belongs."""
+    return not raw.startswith((b'"', b"[", b"{", b"null"))
+
+
+def _with_text(call: Any) -> Any:
+    """The call with its arguments as a text, as clients get them, if they are anything else."""
+    if not isinstance(call, dict):
+        return call
+    if isinstance(call.get("function"), dict):
+        return {**call, "function": _with_text(call["function"])}
+    arguments = call.get("arguments")
+    if arguments is None or isinstance(arguments, str):
+        return call
+    return {**call, "arguments": msgspec.json.encode(arguments).decode()}
 
 
 def _texts(value: Any, *, is_new: bool) -> Iterator[str]:

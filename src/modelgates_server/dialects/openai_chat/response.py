@@ -26,9 +26,8 @@ _NO_ITEMS = re.compile(rb"\[\s*\]")
 
 def has_items(members: JsonObject, name: str) -> bool:
     """Whether the response has items in the list of results, such as `choices`."""
-    return bytes(members.get(name, _NULL)).startswith(b"[") and not _NO_ITEMS.fullmatch(
-        bytes(members[name])
-    )
+    raw = bytes(members.get(name, _NULL))
+    return raw.startswith(b"[{") or (raw.startswith(b"[") and not _NO_ITEMS.fullmatch(raw))
 
 
 def rewrite_answer(members: JsonObject, generation: Generation, meter: ResponseMeter) -> bytes:
@@ -51,14 +50,17 @@ def rewrite_answer(members: JsonObject, generation: Generation, meter: ResponseM
 
 def correct_head(
     members: dict[str, Any], kind: bytes, generation: Generation, meter: ResponseMeter
-) -> None:
-    """Give a response or a chunk its `object`, which is `kind`, and a time."""
-    if bytes(members.get("object", _NULL)) != kind:
+) -> bool:
+    """Give a response or a chunk its `object`, which is `kind`, and a time; whether it had both."""
+    has_kind = bytes(members.get("object", _NULL)) == kind
+    if not has_kind:
         members["object"] = msgspec.Raw(kind)
         meter.repaired(Repair.FIELD_REPAIRED)
-    if not is_time(members.get("created")):
+    has_time = is_time(members.get("created"))
+    if not has_time:
         members["created"] = begun_at(generation)
         meter.repaired(Repair.FIELD_REPAIRED)
+    return has_kind and has_time
 
 
 def is_time(raw: msgspec.Raw | None) -> bool:

@@ -14,6 +14,7 @@ from modelgates_server.dialects.body_form import BodyForm, body_form, without_st
 from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.dialects.json_object import JsonObject
 from modelgates_server.dialects.openai_chat.accumulate import Accumulator
+from modelgates_server.dialects.openai_chat.choices import tool_call_writer
 from modelgates_server.dialects.openai_chat.chunks import ChunkWriter, error_chunk
 from modelgates_server.dialects.openai_chat.errors import provider_error
 from modelgates_server.dialects.openai_chat.exclude_reasoning import without_reasoning
@@ -49,6 +50,7 @@ class OpenAiChatResponse:
         self.is_done = False
         self.is_over = False
         self._provider = generation.provider
+        self._generation_id = generation.id
         self._api = api
         self._items = "data" if api is Api.EMBEDDINGS else "choices"
         self._writer = ChunkWriter(generation, self.meter, asks_for_usage=asks_for_usage)
@@ -153,7 +155,9 @@ class OpenAiChatResponse:
 
     def _read_events(self, payload: bytes, *, is_cut: bool) -> None:
         """Read a stream that arrived instead of a plain response."""
-        whole = Accumulator(self._api)
+        whole = Accumulator(
+            self._api, lambda index: tool_call_writer(self._generation_id, index, self.meter)
+        )
         self.meter.halves = HalfJoiner()
         events = [*self._reader.feed(without_start(payload)), *self._reader.close()]
         self._note_deviations(0)

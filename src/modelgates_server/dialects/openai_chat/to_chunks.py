@@ -35,7 +35,9 @@ def to_chunks(answer: JsonObject, api: Api) -> list[JsonObject]:
         begun = {**choice, "index": index, "finish_reason": _NULL}
         nothing: dict[str, Any] = {"text": msgspec.Raw(b'""')}
         if api is Api.CHAT:
-            begun["delta"] = _delta(begun.pop("message", begun.get("delta", _NULL)))
+            begun["delta"] = _delta(begun.pop("message", _NULL)) or _delta(
+                begun.get("delta", _NULL)
+            )
             nothing = {"delta": msgspec.Raw(b"{}")}
         ended = {"index": index, **nothing, "finish_reason": _NULL, **ends}
         chunks.append(_chunk({**head, **extras}, begun))
@@ -50,9 +52,10 @@ def _chunk(head: JsonObject, choice: dict[str, Any]) -> JsonObject:
 
 def _delta(message: msgspec.Raw) -> Any:
     """The message as a delta, in which each tool call has an index."""
-    if not bytes(message).startswith(b"{"):
+    members = _members.decode(message) if bytes(message).startswith(b"{") else None
+    if not members:
         return {}
-    delta = {"role": "assistant", **_members.decode(message)}
+    delta = {"role": "assistant", **members}
     calls = delta.get("tool_calls")
     if isinstance(calls, msgspec.Raw) and bytes(calls).startswith(b"["):
         numbered = [_numbered(call, place) for place, call in enumerate(_items.decode(calls))]
