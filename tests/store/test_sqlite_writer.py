@@ -335,13 +335,13 @@ async def test_readiness_reports_that_changes_cannot_be_saved(sqlite_path: Path)
     trouble = Trouble()
     store = open_store(sqlite_path, connect=trouble.connect)
     account_id = await open_account(store, 5)
-    trouble.at, trouble.times = "commit", 1
+    trouble.at, trouble.times = "commit", 2
     with pytest.raises(StoreUnavailable):
         await store.execute(grant(account_id, 1, "lost"))
     with pytest.raises(StoreUnavailable, match="disk I/O"):
         await store.ping()
-    await store.execute(grant(account_id, 1, "saved"))
     await store.ping()
+    await store.execute(grant(account_id, 1, "saved"))
     await store.close()
 
 

@@ -16,6 +16,7 @@ from modelgates_server.dialects.openai_chat.error_statuses import status_of
 from modelgates_server.dialects.openai_chat.waits import wait_s
 
 RAW_MAX_CHARS = 2000
+_SEARCHED_MAX_CHARS = 4 * RAW_MAX_CHARS
 _MESSAGE_MAX_CHARS = 500
 _CODE_MAX_CHARS = 64
 
@@ -79,7 +80,9 @@ def provider_error(
     if retry_after_s is None and kind is not ProviderRefused:
         retry_after_s = wait_s(error)
     raw = _raw(error)
-    if status in _HIDDEN_STATUSES or _HIDDEN_TEXT.search(raw or reason or ""):
+    # All that is shown is searched: the texts below, and the beginning of `raw`.
+    shown = f"{code} {reason} {raw}"[:_SEARCHED_MAX_CHARS]
+    if status in _HIDDEN_STATUSES or _HIDDEN_TEXT.search(shown):
         if kind is ProviderRefused:
             kind = ProviderUnavailable
         code = reason = raw = None

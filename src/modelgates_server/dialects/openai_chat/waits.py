@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from modelgates_server.core.errors import RETRY_AFTER_MAX_S
@@ -38,7 +39,7 @@ _TEXT_MAX_CHARS = 2000
 
 def wait_s(error: Any) -> int | None:
     """Seconds to wait, rounded up and at most an hour; None if the error does not say."""
-    values = list(_values(error, _DEPTH_MAX))[:_VALUES_MAX]
+    values = list(islice(_values(error, _DEPTH_MAX), _VALUES_MAX))
     for name, value in values:
         word = name.lower().replace("_", "").replace("-", "")
         if word in _SECONDS and (seconds := _duration(value, Decimal(1))) is not None:
