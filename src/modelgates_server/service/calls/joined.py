@@ -22,7 +22,7 @@ class JoinedCall:
         self._call = joinable.call  # None: it has ended
         self._client_has_left = client_has_left
         self._joins = joins
-        self._reader = joinable.output.reader()
+        self._reader = joinable.output.reader(client_has_left)
         joinable.clients.add(client_has_left)
 
     @property
@@ -58,4 +58,5 @@ class JoinedCall:
                 raise stopping from None
         finally:
             self._reader.close()
-            self._joins.leave(self._joinable, self._client_has_left, got_everything=error is None)
+            is_served = error is None and self._reader.is_served
+            self._joins.leave(self._joinable, self._client_has_left, is_served=is_served)

@@ -192,20 +192,18 @@ class Joins:
         ended: Generation,
         has_left: ClientHasLeft,
         *,
-        got_everything: bool,
+        is_served: bool,
     ) -> None:
         """A call ends with its own request; the response is kept if a repeat may come for it."""
         now_ms = self._clock()
-        joinable.clients.remove(has_left, now_ms, got_everything=got_everything)
+        joinable.clients.remove(has_left, now_ms, is_served=is_served)
         joinable.end(ended)
         self._drop_if_useless(joinable, now_ms)
 
-    def leave(
-        self, joinable: JoinableCall, has_left: ClientHasLeft, *, got_everything: bool
-    ) -> None:
+    def leave(self, joinable: JoinableCall, has_left: ClientHasLeft, *, is_served: bool) -> None:
         """The request of a repeat ends; it may have been the one for which a response was kept."""
         now_ms = self._clock()
-        joinable.clients.remove(has_left, now_ms, got_everything=got_everything)
+        joinable.clients.remove(has_left, now_ms, is_served=is_served)
         self._drop_if_useless(joinable, now_ms)
 
     def sweep(self) -> None:
