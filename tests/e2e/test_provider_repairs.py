@@ -40,6 +40,7 @@ def test_repairs_of_a_response_are_counted_with_the_name_of_its_provider(tmp_pat
         "content_type_ignored": 1,
         "data_skipped": 2,
         "end_missing": 1,
+        "field_repaired": 2,
         "form_changed": 1,
         "lines_split": 2,
         "status_ignored": 1,

@@ -154,7 +154,9 @@ class Joins:
         Raises `CallInProgress` if it is running and cannot be joined.
         """
         joinable = self._by_id.get(generation_id)
-        if joinable is None or joinable.output.is_kept:
+        if joinable is None or self._drop_if_useless(joinable, self._clock()):
+            return None
+        if joinable.output.is_kept:
             return joinable
         if joinable.call is not None:
             raise CallInProgress(NOT_KEPT)
@@ -215,11 +217,13 @@ class Joins:
         for joinable in kept:
             self._drop_if_useless(joinable, now_ms)
 
-    def _drop_if_useless(self, joinable: JoinableCall, now_ms: int) -> None:
+    def _drop_if_useless(self, joinable: JoinableCall, now_ms: int) -> bool:
+        """Forget a call that no repeat may join any more; returns whether it was forgotten."""
         if joinable.call is not None or joinable.is_worth_keeping(now_ms):
-            return
+            return False
         joinable.output.forget()
         self._by_id.pop(joinable.id, None)
         calls = self._by_key.get(joinable.key_hash)
         if calls is not None and calls.pop(joinable.id, None) is not None and not calls:
             del self._by_key[joinable.key_hash]
+        return True
