@@ -293,7 +293,7 @@ class CallService:
         if isinstance(admitted, StoredAnswer):
             return admitted
         if isinstance(admitted, JoinableCall):
-            return JoinedCall(admitted, client_has_left, self._joins)
+            return JoinedCall(admitted, request.dialect, client_has_left, self._joins)
         call = Call(
             admitted,
             request,
