@@ -10,9 +10,10 @@ import pytest
 from modelgates_server.core.errors import GatewayError
 from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.service.calls.call_request import CallRequest
+from modelgates_server.service.calls.joined import JoinedCall
 from tests.deadlines import within
-from tests.gateway import CallHarness, FakeClient, asking, relay
-from tests.service.calls.joining import KEYED, finish, start
+from tests.gateway import CallHarness, FakeClient, asking, begin, relay, until
+from tests.service.calls.joining import KEYED, finish, gated, start
 from tests.upstream import Upstream, UpstreamReply, plain, story
 
 END = "data: [DONE]\n\n"
@@ -37,6 +38,15 @@ class RandomClient(FakeClient):
             await asyncio.sleep(0)
         await super().write(data)
         self.left = self.left or len(self.pieces) == self._leaves_after
+
+
+class StuckClient(FakeClient):
+    """A client that stops reading after two pieces, until its request is cancelled."""
+
+    async def write(self, data: bytes) -> None:
+        await super().write(data)
+        if len(self.pieces) == 2:
+            await asyncio.Event().wait()
 
 
 class Outcome(NamedTuple):
@@ -130,13 +140,7 @@ async def test_repeat_of_an_ended_stream_has_an_error_end_when_the_server_stops(
     first = await start(quiet, KEYED)
     await finish(first)
 
-    class Stuck(FakeClient):
-        async def write(self, data: bytes) -> None:
-            await super().write(data)
-            if len(self.pieces) == 2:
-                await asyncio.Event().wait()
-
-    client = Stuck()
+    client = StuckClient()
     scope = quiet.calls.call(quiet.caller, KEYED, lambda: client.left)
     async with within():
         repeat = await scope.__aenter__()
@@ -149,3 +153,25 @@ async def test_repeat_of_an_ended_stream_has_an_error_end_when_the_server_stops(
     assert last["error"]["code"] == 503
     assert last["id"] == first.call.generation.id
     assert last["usage"]["cost"] == first.client.chunks[-1]["usage"]["cost"]
+
+
+async def test_cancelled_repeat_does_not_hold_up_an_output_that_is_not_kept(
+    quiet: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = quiet.calls._joins._memory
+    monkeypatch.setattr(memory, "lease", partial(memory.lease, most_bytes=1000))
+    gate = gated(upstream)
+    first = await start(quiet, KEYED)
+    await first.client.until("word1")
+    client = StuckClient()
+    repeat = await begin(quiet.calls, quiet.caller, KEYED, client)
+    assert isinstance(repeat, JoinedCall)
+    task = asyncio.create_task(relay(repeat, client))
+    await client.until("word0")
+    gate.go.set()
+    await until(lambda: not first.call.output.is_kept)  # type: ignore[union-attr]
+    task.cancel()
+    await finish(first)
+    async with within():
+        await task
+    assert client.chunks[-1]["error"]["code"] == 503

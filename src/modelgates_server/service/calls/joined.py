@@ -56,6 +56,7 @@ class JoinedCall:
 
     async def close(self, error: BaseException | None) -> None:
         """Leave the call. Raises `Stopping` if the repeat was cancelled."""
+        self._reader.close()  # at once: it may hold up the call
         try:
             if isinstance(error, asyncio.CancelledError):
                 if self._call is not None:
@@ -64,6 +65,5 @@ class JoinedCall:
                 stopping.generation_id = self.generation.id
                 raise stopping from None
         finally:
-            self._reader.close()
             is_served = error is None and self._reader.is_served
             self._joins.leave(self._joinable, self._client_has_left, is_served=is_served)
