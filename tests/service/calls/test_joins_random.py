@@ -11,6 +11,7 @@ from modelgates_server.core.errors import GatewayError
 from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.service.calls.call_request import CallRequest
 from modelgates_server.service.calls.joined import JoinedCall
+from modelgates_server.service.calls.joins import JoinableCall
 from tests.deadlines import within
 from tests.gateway import CallHarness, FakeClient, asking, begin, relay, until
 from tests.service.calls.joining import KEYED, finish, gated, start
@@ -175,3 +176,28 @@ async def test_cancelled_repeat_does_not_hold_up_an_output_that_is_not_kept(
     async with within():
         await task
     assert client.chunks[-1]["error"]["code"] == 503
+
+
+async def test_ended_calls_of_other_requests_cost_a_retry_and_the_heartbeat_nothing(
+    quiet: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key may have thousands of them, and both run on the event loop."""
+    upstream.say = lambda _: UpstreamReply(story())
+    quiet.calls.registry.heartbeat()
+    for number in range(3):
+        left = FakeClient()
+        left.left = True
+        request = asking(str(number), stream=True)
+        await relay(await quiet.begin(request, left), left)
+
+    def look(*_: object) -> None:
+        raise AssertionError("looks at the call of another request")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(JoinableCall, "verdict", look)
+        patched.setattr(JoinableCall, "is_worth_keeping", look)
+        quiet.calls.registry.heartbeat()
+        retry = asking("new", stream=True, is_retry=True)
+        call = await quiet.begin(retry)
+    await relay(call, FakeClient())
+    assert len(upstream.asked) == 4
