@@ -160,6 +160,19 @@ def test_retries_read_a_stream_that_their_clients_left_one_after_another(
     check_one_charge(session, upstream)
 
 
+def test_retry_is_a_call_of_its_own_after_a_stream_that_closed_its_connection(
+    session: Session, upstream: Upstream
+) -> None:
+    """Proxies send `Connection: close` by default: the server's close is not the client's."""
+    upstream.say = lambda _: UpstreamReply(story())
+    first = session.inference.read_stream(headers={"Connection": "close"})
+    assert first.is_complete
+    second = session.inference.read_stream(headers=RETRY)
+    assert second.id != first.id
+    assert len(upstream.asked) == 2
+    assert len(session.check_ledger()) == 2
+
+
 def picture_chunks(count: int) -> list[bytes]:
     """Chunks of 64 KiB, each with its number."""
     return [

@@ -152,5 +152,8 @@ class Dialect(Protocol):
     def error_body(self, error: ErrorReport, user_id: str | None = None) -> bytes:
         """The body of an error response that is sent with the error's own status."""
 
+    def error_end(self, generation: Generation, error: ErrorReport) -> bytes:
+        """See `ResponseAdapter.error_end`; for the stream of a call that has ended before."""
+
     def late_error_body(self, error: ErrorReport, user_id: str | None = None) -> bytes:
         """The body of a plain response that failed after its status, 200, had been sent."""

@@ -16,14 +16,19 @@ def test_time_without_clients_starts_when_the_last_one_is_seen_to_have_left() ->
     assert [clients.gone_ms(at_ms) for at_ms in (20, 22)] == [0, 2]
 
 
-def test_client_is_served_only_if_it_is_there_at_the_end() -> None:
-    for is_whole, left, served in ((True, False, True), (True, True, False), (False, False, False)):
+def test_call_is_served_once_one_client_got_the_whole_response() -> None:
+    first, second = FakeClient(), FakeClient()
 
-        def has_left(left: bool = left) -> bool:
-            return left
+    def first_has_left() -> bool:
+        return first.left
 
-        clients = Clients(has_left)
-        clients.remove(has_left, 0, got_everything=is_whole)
-        assert clients.is_served == served
-        assert clients.have_left()
-        assert clients.gone_ms(3) == 3
+    def second_has_left() -> bool:
+        return second.left
+
+    clients = Clients(first_has_left)
+    clients.add(second_has_left)
+    clients.remove(first_has_left, 0, is_served=True)
+    clients.remove(second_has_left, 0, is_served=False)
+    assert clients.is_served
+    assert clients.have_left()
+    assert clients.gone_ms(3) == 3

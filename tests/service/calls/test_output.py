@@ -33,6 +33,11 @@ class Source:
             raise self.error
 
 
+def stays() -> bool:
+    """A client that does not leave."""
+    return False
+
+
 def opened(source: Source, lease: Lease | None) -> CallOutput:
     output = CallOutput(source(), lease)
     output.open()
@@ -58,7 +63,7 @@ async def take(pieces: AsyncIterator[bytes], count: int) -> list[bytes]:
 
 async def test_reader_gets_everything_in_order_and_nothing_is_read_ahead() -> None:
     source = Source()
-    pieces = opened(source, large()).reader().pieces()
+    pieces = opened(source, large()).reader(stays).pieces()
     assert await take(pieces, 3) == PIECES[:3]
     assert source.taken == 3
     assert [piece async for piece in pieces] == PIECES[3:]
@@ -67,9 +72,9 @@ async def test_reader_gets_everything_in_order_and_nothing_is_read_ahead() -> No
 async def test_late_reader_gets_the_beginning_and_then_the_rest() -> None:
     source = Source(permits=5)
     output = opened(source, large())
-    first = asyncio.create_task(read_all(output.reader()))
+    first = asyncio.create_task(read_all(output.reader(stays)))
     await until(lambda: source.taken == 5)
-    second = asyncio.create_task(read_all(output.reader()))
+    second = asyncio.create_task(read_all(output.reader(stays)))
     await asyncio.sleep(0)
     for _ in PIECES:
         source.permits.release()
@@ -81,15 +86,15 @@ async def test_late_reader_gets_the_beginning_and_then_the_rest() -> None:
 async def test_reader_that_stops_reading_delays_nobody() -> None:
     source = Source()
     output = opened(source, large())
-    await take(output.reader().pieces(), 2)
+    await take(output.reader(stays).pieces(), 2)
     async with within():
-        assert await read_all(output.reader()) == PIECES
+        assert await read_all(output.reader(stays)) == PIECES
 
 
 async def test_fast_reader_waits_for_the_slow_one_when_the_output_is_not_kept() -> None:
     source = Source()
     output = opened(source, small())
-    slow, fast = output.reader(), output.reader()
+    slow, fast = output.reader(stays), output.reader(stays)
     slow_pieces = slow.pieces()
     await take(slow_pieces, 1)
     task = asyncio.create_task(read_all(fast))
@@ -106,7 +111,7 @@ async def test_fast_reader_waits_for_the_slow_one_when_the_output_is_not_kept() 
 async def test_fast_reader_goes_on_when_the_slow_one_leaves() -> None:
     source = Source()
     output = opened(source, small())
-    slow, fast = output.reader(), output.reader()
+    slow, fast = output.reader(stays), output.reader(stays)
     await take(slow.pieces(), 1)
     task = asyncio.create_task(read_all(fast))
     await asyncio.sleep(0)
@@ -119,7 +124,7 @@ async def test_fast_reader_goes_on_when_the_slow_one_leaves() -> None:
 async def test_output_that_is_not_kept_holds_no_pieces_and_no_memory(lease: str | None) -> None:
     memory = OutputMemory()
     output = opened(Source(), None if lease is None else memory.lease("acme", 60))
-    assert await read_all(output.reader()) == PIECES
+    assert await read_all(output.reader(stays)) == PIECES
     assert output._pieces == []
     assert memory.free_bytes == OutputMemory().free_bytes
 
@@ -127,7 +132,7 @@ async def test_output_that_is_not_kept_holds_no_pieces_and_no_memory(lease: str 
 async def test_forgotten_output_is_released_after_its_last_reader() -> None:
     memory = OutputMemory()
     output = opened(Source(), memory.lease("acme"))
-    first, second = output.reader(), output.reader()
+    first, second = output.reader(stays), output.reader(stays)
     assert await read_all(first) == PIECES
     first.close()
     output.forget()
@@ -140,7 +145,7 @@ async def test_every_reader_raises_the_error_of_the_source_after_all_pieces() ->
     source = Source()
     source.error = ProviderUnavailable("gone", provider="acme")
     output = opened(source, large())
-    for reader in (output.reader(), output.reader()):
+    for reader in (output.reader(stays), output.reader(stays)):
         pieces = reader.pieces()
         assert await take(pieces, len(PIECES)) == PIECES
         with pytest.raises(ProviderUnavailable):
@@ -149,7 +154,7 @@ async def test_every_reader_raises_the_error_of_the_source_after_all_pieces() ->
 
 async def test_other_readers_end_when_the_reading_one_is_cancelled() -> None:
     output = opened(Source(permits=1), large())
-    readers = [asyncio.create_task(read_all(output.reader())) for _ in range(3)]
+    readers = [asyncio.create_task(read_all(output.reader(stays))) for _ in range(3)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     readers[0].cancel()
@@ -161,7 +166,7 @@ async def test_other_readers_end_when_the_reading_one_is_cancelled() -> None:
 async def test_readers_wait_until_the_output_is_open() -> None:
     source = Source()
     output = CallOutput(source(), large())
-    reader = output.reader()
+    reader = output.reader(stays)
     task = asyncio.create_task(read_all(reader))
     await asyncio.sleep(0)
     assert source.taken == 0
@@ -173,7 +178,7 @@ async def test_readers_wait_until_the_output_is_open() -> None:
 
 async def test_readers_raise_the_error_of_an_output_that_never_opens() -> None:
     output = CallOutput(Source()(), large())
-    waiting = asyncio.create_task(output.reader().opened())
+    waiting = asyncio.create_task(output.reader(stays).opened())
     await asyncio.sleep(0)
     output.end(ProviderUnavailable("refused", provider="acme"))
     async with within():
@@ -199,10 +204,19 @@ async def test_readers_with_any_pace_get_the_same(seed: int) -> None:
         return got
 
     stops = [None, None, *(dice.randrange(1, 30) for _ in range(3))]
-    readers = [(output.reader(), stop_at) for stop_at in stops]
+    readers = [(output.reader(stays), stop_at) for stop_at in stops]
     async with within():
         results = await asyncio.gather(*(read(*each) for each in readers))
     for stop_at, got in zip(stops, results, strict=True):
         assert got == PIECES[:stop_at]
     output.forget()
     assert memory.free_bytes == OutputMemory().free_bytes
+
+
+async def test_reader_is_served_if_its_client_is_there_when_it_has_everything() -> None:
+    output = opened(Source(), large())
+    readers = [output.reader(lambda: False), output.reader(lambda: True), output.reader(stays)]
+    for reader in readers[:2]:
+        await read_all(reader)
+    await take(readers[2].pieces(), len(PIECES))
+    assert [reader.is_served for reader in readers] == [True, False, False]

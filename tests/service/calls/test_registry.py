@@ -3,12 +3,15 @@
 import asyncio
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from modelgates_server.core.ledger.commands import CommandResult
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.pricing.usage import BYTES_PER_TOKEN
+from tests.deadlines import within
 from tests.gateway import (
     READ_PICO,
     TIMEOUTS,
@@ -135,3 +138,35 @@ async def test_stop_commits_spooled_settlements(
     await harness.calls.registry.stop()
     assert (await harness.account()).usage_pico == TRUE_PICO
     assert await harness.metered.spool.ids() == []
+
+
+async def test_call_that_ends_while_its_hold_is_extended_is_no_trouble(
+    harness: CallHarness, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call is extended when its client leaves, so its end is often near."""
+    gate = Gate(story()[:2], story()[2:])
+    upstream.say = lambda _: UpstreamReply(gate)
+    client = FakeClient()
+    call = await harness.begin(asking(stream=True), client)
+    work = asyncio.ensure_future(relay(call, client))
+    await client.until("word1")
+    registry, tried = harness.calls.registry, asyncio.Event()
+    extend = registry._holds.extend
+
+    async def extend_after_the_end(*parameters: Any) -> CommandResult:
+        await call.settled()
+        try:
+            return await extend(*parameters)
+        finally:
+            tried.set()
+
+    monkeypatch.setattr(registry._holds, "extend", extend_after_the_end)
+    with capture_logs() as logs:
+        client.left = True
+        registry.heartbeat()
+        gate.go.set()
+        await work
+        async with within():
+            await tried.wait()
+            await registry.stop()
+    assert [line["event"] for line in logs if line["log_level"] != "info"] == []

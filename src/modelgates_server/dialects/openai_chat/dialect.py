@@ -15,7 +15,7 @@ from modelgates_server.dialects.dialect import Dialect, ErrorReport, RefusedPara
 from modelgates_server.dialects.openai_chat.errors import provider_error_of_body
 from modelgates_server.dialects.openai_chat.refused_parameters import refused_parameter
 from modelgates_server.dialects.openai_chat.request import parse_request
-from modelgates_server.dialects.openai_chat.stream import OpenAiChatResponse, late_error
+from modelgates_server.dialects.openai_chat.stream import OpenAiChatResponse, error_end, late_error
 from modelgates_server.dialects.openai_chat.upstream import refuse_unsendable, upstream_body
 
 _SETTINGS = {
@@ -110,6 +110,10 @@ class OpenAiChat:
         return msgspec.json.encode(
             _Body(_Error(error.message, error.status, error.metadata), user_id)
         )
+
+    def error_end(self, generation: Generation, error: ErrorReport) -> bytes:
+        """See `Dialect`."""
+        return error_end(generation, {}, error)
 
     def late_error_body(self, error: ErrorReport, user_id: str | None = None) -> bytes:
         """See `Dialect`."""

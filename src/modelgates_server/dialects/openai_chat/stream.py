@@ -142,7 +142,7 @@ class OpenAiChatResponse:
 
     def error_end(self, generation: Generation, error: ErrorReport) -> bytes:
         """See `ResponseAdapter`."""
-        return _END % error_chunk(generation, self._last, late_error(error))
+        return error_end(generation, self._last, error)
 
     def _read_json(self, payload: bytes) -> None:
         try:
@@ -295,6 +295,11 @@ class OpenAiChatResponse:
 
 def _unchanged(body: bytes) -> bytes:
     return body
+
+
+def error_end(generation: Generation, last: JsonObject, error: ErrorReport) -> bytes:
+    """The last bytes of a stream that failed after its chunk `last`."""
+    return _END % error_chunk(generation, last, late_error(error))
 
 
 def late_error(error: ErrorReport) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class Call:
         )
         self._attempt = RunningAttempt(admitted, clock)
         self._client_has_left = client_has_left
-        self._reader = self.output.reader()
+        self._reader = self.output.reader(client_has_left)
         self._relay: StreamRelay | None = None
         self._registry = registry
         self._joins = joins
@@ -130,7 +130,7 @@ class Call:
                 self._joinable,
                 self.generation,
                 self._client_has_left,
-                got_everything=error is None,
+                is_served=error is None and self._reader.is_served,
             )
 
     async def settled(self) -> None:
@@ -293,7 +293,7 @@ class CallService:
         if isinstance(admitted, StoredAnswer):
             return admitted
         if isinstance(admitted, JoinableCall):
-            return JoinedCall(admitted, client_has_left, self._joins)
+            return JoinedCall(admitted, request.dialect, client_has_left, self._joins)
         call = Call(
             admitted,
             request,

@@ -33,7 +33,10 @@ def keyed_digest(request: CallRequest) -> str:
 
 
 def retry_digest(request: CallRequest) -> bytes:
-    """The digest of everything that shapes a response or bounds its price; it is never stored."""
+    """The digest of everything that shapes a response or bounds its price.
+
+    It is stored only while a call without a client runs: other processes must find the call.
+    """
     parts = [request.inference.api.encode(), request.body, str(request.max_cost_pico).encode()]
     for header in sorted(request.shaping_headers):
         parts += header

@@ -22,10 +22,10 @@ class Clients:
         self._attached.append(has_left)
         self._left_at_ms = None
 
-    def remove(self, has_left: ClientHasLeft, now_ms: int, *, got_everything: bool) -> None:
-        """Detach a request that ends. `got_everything` counts if its client is still there."""
+    def remove(self, has_left: ClientHasLeft, now_ms: int, *, is_served: bool) -> None:
+        """Detach a request that ends. `is_served`: its client got the whole response."""
         self._attached.remove(has_left)
-        self.is_served = self.is_served or (got_everything and not has_left())
+        self.is_served = self.is_served or is_served
         self.gone_ms(now_ms)
 
     def have_left(self) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from modelgates_server.core.errors import Stopping
 from modelgates_server.core.metering.generations import Generation
-from modelgates_server.dialects.dialect import ErrorReport
+from modelgates_server.dialects.dialect import Dialect, ErrorReport
 from modelgates_server.service.calls.clients import ClientHasLeft
 from modelgates_server.service.calls.joins import JoinableCall, Joins
 
@@ -16,13 +16,18 @@ class JoinedCall:
     is_repeat = True
 
     def __init__(
-        self, joinable: JoinableCall, client_has_left: ClientHasLeft, joins: Joins
+        self,
+        joinable: JoinableCall,
+        dialect: Dialect,
+        client_has_left: ClientHasLeft,
+        joins: Joins,
     ) -> None:
         self._joinable = joinable
         self._call = joinable.call  # None: it has ended
+        self._dialect = dialect
         self._client_has_left = client_has_left
         self._joins = joins
-        self._reader = joinable.output.reader()
+        self._reader = joinable.output.reader(client_has_left)
         joinable.clients.add(client_has_left)
 
     @property
@@ -44,11 +49,14 @@ class JoinedCall:
 
     def error_end(self, error: ErrorReport) -> bytes:
         """The end of a failed stream, with the cost of the call."""
-        assert self._call is not None, "failed calls are not kept after their end"
+        if self._call is None:
+            # The call was successful; it is this request that fails.
+            return self._dialect.error_end(self.generation, error)
         return self._call.error_end(error)
 
     async def close(self, error: BaseException | None) -> None:
         """Leave the call. Raises `Stopping` if the repeat was cancelled."""
+        self._reader.close()  # at once: it may hold up the call
         try:
             if isinstance(error, asyncio.CancelledError):
                 if self._call is not None:
@@ -57,5 +65,5 @@ class JoinedCall:
                 stopping.generation_id = self.generation.id
                 raise stopping from None
         finally:
-            self._reader.close()
-            self._joins.leave(self._joinable, self._client_has_left, got_everything=error is None)
+            is_served = error is None and self._reader.is_served
+            self._joins.leave(self._joinable, self._client_has_left, is_served=is_served)

@@ -20,6 +20,9 @@ from modelgates_server.service.ports import Clock
 JOINABLE_MS = 120_000
 """How long a retry may join a call that its client has left, and a stream is kept for repeats."""
 
+_SWEEP_EVERY_MS = 5_000
+"""There may be many kept calls, and nobody waits for their memory. Repeats check their age too."""
+
 NOT_KEPT = "The same call is running, and cannot be joined. Retry shortly."
 
 
@@ -131,6 +134,7 @@ class Joins:
         self.retries = retries
         self._by_id: dict[str, JoinableCall] = {}
         self._by_key: dict[str, dict[str, JoinableCall]] = {}
+        self._swept_at_ms = 0
 
     def lease(self, request: CallRequest, account_id: str) -> Lease | None:
         """Memory for the output of a call; None if no repeat may join it."""
@@ -173,13 +177,16 @@ class Joins:
         """
         if not (self.retries and request.is_retry):
             return None
-        now_ms, digest, has_to_wait = self._clock(), b"", False
-        for joinable in self._by_key.get(key_hash, {}).values():
-            verdict = joinable.verdict(now_ms)
-            if verdict is Verdict.UNRELATED:
+        calls = self._by_key.get(key_hash)
+        if not calls:
+            return None
+        now_ms, digest, has_to_wait = self._clock(), retry_digest(request), False
+        for joinable in calls.values():
+            # There may be thousands of calls that have ended; their digests are known.
+            if joinable.call is None and joinable.digest != digest:
                 continue
-            digest = digest or retry_digest(request)
-            if joinable.digest != digest:
+            verdict = joinable.verdict(now_ms)
+            if verdict is Verdict.UNRELATED or joinable.digest != digest:
                 continue
             if verdict is Verdict.JOINS:
                 return joinable
@@ -194,25 +201,26 @@ class Joins:
         ended: Generation,
         has_left: ClientHasLeft,
         *,
-        got_everything: bool,
+        is_served: bool,
     ) -> None:
         """A call ends with its own request; the response is kept if a repeat may come for it."""
         now_ms = self._clock()
-        joinable.clients.remove(has_left, now_ms, got_everything=got_everything)
+        joinable.clients.remove(has_left, now_ms, is_served=is_served)
         joinable.end(ended)
         self._drop_if_useless(joinable, now_ms)
 
-    def leave(
-        self, joinable: JoinableCall, has_left: ClientHasLeft, *, got_everything: bool
-    ) -> None:
+    def leave(self, joinable: JoinableCall, has_left: ClientHasLeft, *, is_served: bool) -> None:
         """The request of a repeat ends; it may have been the one for which a response was kept."""
         now_ms = self._clock()
-        joinable.clients.remove(has_left, now_ms, got_everything=got_everything)
+        joinable.clients.remove(has_left, now_ms, is_served=is_served)
         self._drop_if_useless(joinable, now_ms)
 
     def sweep(self) -> None:
-        """Forget the responses that no repeat may ask for any more."""
+        """Forget the responses that no repeat may ask for any more, every few seconds."""
         now_ms = self._clock()
+        if 0 <= now_ms - self._swept_at_ms < _SWEEP_EVERY_MS:
+            return
+        self._swept_at_ms = now_ms
         kept = [*self._by_id.values()]
         for calls in self._by_key.values():
             kept += calls.values()

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from modelgates_server.core.errors import GatewayError, Stopping
+from modelgates_server.service.calls.clients import ClientHasLeft
 from modelgates_server.service.calls.output_memory import Lease
 
 _PIECE_OVERHEAD_BYTES = 48
@@ -37,10 +38,10 @@ class CallOutput:
         self._waiting: list[asyncio.Future[None]] = []
         self._is_reading = False
 
-    def reader(self) -> "OutputReader":
-        """Returns a new reader. It starts at the first piece, which must still be there."""
+    def reader(self, client_has_left: ClientHasLeft) -> "OutputReader":
+        """Returns a client's reader. It starts at the first piece, which must still be there."""
         assert not self._dropped, "an output without its beginning has no new readers"
-        reader = OutputReader(self)
+        reader = OutputReader(self, client_has_left)
         self._readers.append(reader)
         return reader
 
@@ -77,6 +78,7 @@ class CallOutput:
                 yield self._next_of(reader)
             elif self.is_ended:
                 self._raise()
+                reader.note_end()
                 return
             elif self._is_reading or not self.is_open or (self._pieces and not self.is_kept):
                 await self._change()
@@ -178,12 +180,17 @@ async def _nothing() -> AsyncIterator[bytes]:
 
 
 class OutputReader:
-    """One reader of an output. `position` counts the pieces that it has taken."""
+    """One reader of an output. `position` counts the pieces that it has taken.
 
-    __slots__ = ("_output", "position")
+    `is_served`: its client was there when it had taken all of them.
+    """
 
-    def __init__(self, output: CallOutput) -> None:
+    __slots__ = ("_client_has_left", "_output", "is_served", "position")
+
+    def __init__(self, output: CallOutput, client_has_left: ClientHasLeft) -> None:
+        self.is_served = False
         self._output = output
+        self._client_has_left = client_has_left
         self.position = 0
 
     async def opened(self) -> None:
@@ -193,6 +200,10 @@ class OutputReader:
     def pieces(self) -> AsyncIterator[bytes]:
         """All pieces in order, to the end; then raises the error of the source, if any."""
         return self._output.read(self)
+
+    def note_end(self) -> None:
+        """Note whether the client gets the end: later, the server itself may have disconnected."""
+        self.is_served = not self._client_has_left()
 
     def close(self) -> None:
         """Hold no more pieces back."""

@@ -98,8 +98,11 @@ class CallRegistry:
             checkpoint = registered.call.checkpoint()
             await self._holds.extend(checkpoint, registered.step, self._timeouts.hold_ttl_s)
         except Exception as error:  # noqa: BLE001 - reported, and retried
-            # The next heartbeat retries under the same number.
-            self._observer.heartbeat_failed(registered.call.generation, error)
+            # The next heartbeat retries under the same number. A call that has ended meanwhile
+            # needs no more time.
+            generation = registered.call.generation
+            if generation.id in self._running:
+                self._observer.heartbeat_failed(generation, error)
         else:
             registered.extended_at_ms = now_ms
             registered.is_known_as_given_up = checkpoint.request_digest is not None
