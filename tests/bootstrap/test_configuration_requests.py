@@ -74,6 +74,8 @@ def test_stream_options_can_be_switched_off(tmp_path: Path) -> None:
         (OLLAMA, (f'cap_parameter = "{OLD}"',), "gpt-5-lookalike", None),
         (OLLAMA, (f'cap_parameter = "{NEW}"',), "llama", "but Ollama reads `max_tokens`"),
         (DASHSCOPE, (f'cap_parameter = "{NEW}"',), "qwen3.5-plus", None),
+        (DASHSCOPE, (f'cap_parameter = "{OLD}"',), "qwen-plus", None),
+        (DASHSCOPE, (), "qwen-plus", "`max_tokens` of Alibaba (Qwen) does not limit reasoning"),
         (OPENAI, ("stream_options = false",), "gpt-4o", "are charged by an estimate"),
         (UNKNOWN, (), "large", "`providers.acme` is not a known host"),
         (UNKNOWN, (f'cap_parameter = "{NEW}"',), "large", None),

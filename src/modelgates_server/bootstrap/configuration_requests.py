@@ -54,6 +54,12 @@ def doubtful_requests(path: str, table: ProviderTable) -> Iterator[str]:
             f"`{path}.cap_parameter` is `{cap}`, but {profile.title} reads `{profile.cap}`. Output "
             "may exceed its limit and its hold. Remove `cap_parameter`."
         )
+    if cap is None and profile.budget is Budget.THINKING_BUDGET:
+        yield (
+            f"`{path}`: `max_tokens` of {profile.title} does not limit reasoning. A model that "
+            "reasons unasked may exceed its hold, and you pay the rest. Set `cap_parameter` to "
+            "`max_completion_tokens` if your models read it, otherwise to `max_tokens`."
+        )
 
 
 def doubtful_cap(model: Model, table: ProviderTable) -> Iterator[str]:
