@@ -85,6 +85,7 @@ async def test_pieces_of_a_compressed_stream_arrive_one_by_one() -> None:
         ("br", b"\xff" * 50),
         ("gzip", b"no gzip"),
     ],
+    ids=["unknown", "two", "invalid br", "invalid gzip"],
 )
 async def test_unreadable_encoding_is_named(encoding: str, body: bytes, read: Reading) -> None:
     sent = answer(body, "200 OK", f"Content-Encoding: {encoding}")
