@@ -321,3 +321,11 @@ def test_excluded_reasoning_is_known_from_the_request(
     members: dict[str, Any], excludes: bool
 ) -> None:
     assert chat.request(**members).excludes_reasoning is excludes
+
+
+def test_preference_that_concerns_no_privacy_is_not_sent_to_openrouter() -> None:
+    assert "provider" not in sent("openrouter", provider={"sort": "price"})
+
+
+def test_reasoning_that_asks_for_nothing_adds_no_parameter() -> None:
+    assert "reasoning_effort" not in reasoned("openai", {"exclude": True})
