@@ -9,7 +9,7 @@ from modelgates_server.core.errors import ProviderUnavailable
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.repairs import Repair
 from tests.gateway import READ_PICO, WRITTEN_PICO, CallHarness, FakeClient, asking, relay, take
-from tests.upstream import Upstream, UpstreamReply, answer, chunk, event, usage, used
+from tests.upstream import DONE, Upstream, UpstreamReply, answer, chunk, event, usage, used
 
 TRUE_PICO = 3 * READ_PICO + 5 * WRITTEN_PICO
 TEXT = [chunk("hel"), chunk("lo")]
@@ -42,6 +42,10 @@ CUT: dict[str, tuple[list[bytes], int]] = {
     "half of the usage": ([*TEXT, STOP, USAGE[:-9]], 1),
     "an end with each chunk": ([each_ends("hel"), USAGE, each_ends("lo"), USAGE], 1),
     "one of two choices": ([two(0, "a"), two(0, "", "stop"), USAGE], 2),
+    "one of two that began, then the end": (
+        [two(0, "a"), two(1, "b"), two(0, "", "stop"), USAGE, DONE],
+        2,
+    ),
     "one of two that began": ([two(0, "a"), two(1, "b"), two(0, "", "stop"), USAGE], 2),
 }
 

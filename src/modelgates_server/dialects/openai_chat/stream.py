@@ -112,8 +112,11 @@ class OpenAiChatResponse:
     def is_whole(self, *, cleanly: bool) -> bool:
         """See `ResponseAdapter`."""
         meter = self.meter
-        if self.is_done or not meter.has_ended:
-            return self.is_done
+        if self.is_done:
+            # Some servers never say why a choice ended. One that does says it of each choice.
+            return meter.has_ended or not meter.endings
+        if not meter.has_ended:
+            return False
         has_all = len(meter.endings) >= self._choices
         if cleanly:
             return has_all or self._has_usage
