@@ -12,9 +12,10 @@ from modelgates_server.service.calls.admission import CallTimeouts, ServedCatalo
 from modelgates_server.service.calls.call import CallService
 from modelgates_server.service.calls.outgoing import RefusedParameters
 from modelgates_server.service.maintenance import Maintenance
+from modelgates_server.service.part_states import PartStates
 from modelgates_server.service.ports import Clock, Provider, RandomBytes, Spool, Store
 from modelgates_server.telemetry.metrics import Metrics
-from modelgates_server.telemetry.observer import CallObserver
+from modelgates_server.telemetry.observer import CallObserver, log_part_state
 from modelgates_server.web.app import App, Lifespan
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.routes import routes
@@ -63,6 +64,8 @@ def compose(
         metrics=metrics,
         calls=calls,
         maintenance=Maintenance(store, calls, observer, clock, grace_s),
+        parts=PartStates(log_part_state),
+        checks={},
     )
 
 

@@ -26,6 +26,7 @@ from modelgates_server.core.errors import InvalidInput, StoreUnavailable
 from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.providers.sandbox.provider import SandboxProvider
 from modelgates_server.service.calls.admission import CallTimeouts
+from modelgates_server.service.part_states import check_forever
 from modelgates_server.service.ports import Provider, RandomBytes
 from modelgates_server.settings import Settings
 from modelgates_server.store.spool import FolderSpool
@@ -40,6 +41,7 @@ from modelgates_server.web.services import Services, WebOptions
 
 _MAINTENANCE_EVERY_S = 30
 _HEARTBEAT_EVERY_S = 0.5
+_CHECK_EVERY_S = 1
 _RANDOM_POOL_BYTES = 4096
 _MIB = 1024 * 1024
 _BODIES_MAX_BYTES = 256 * _MIB
@@ -74,6 +76,7 @@ async def _lifespan(services: Services) -> AsyncIterator[None]:
     running = [
         asyncio.create_task(services.maintenance.run_forever(_MAINTENANCE_EVERY_S, _report)),
         asyncio.create_task(services.calls.registry.run_forever(_HEARTBEAT_EVERY_S)),
+        asyncio.create_task(check_forever(services.parts, services.checks, _CHECK_EVERY_S)),
     ]
     try:
         yield

@@ -12,6 +12,7 @@ from modelgates_server.core.metering.generations import (
 )
 from modelgates_server.core.metering.repairs import Repairs
 from modelgates_server.core.money import format_pico
+from modelgates_server.service.part_states import PartState, Status
 from modelgates_server.telemetry.logs import write_line
 from modelgates_server.telemetry.metrics import Metrics
 
@@ -96,6 +97,17 @@ class CallObserver:
             cost=format_pico(generation.cost_pico),
             reason=str(error),
         )
+
+
+def log_part_state(part: str, state: PartState) -> None:
+    """Log that the status of a part has changed; see `service.part_states.OnChange`."""
+    fields = {"part": part, "cause": state.cause, "detail": state.detail}
+    if state.status is Status.OK:
+        log.info("part works again", **fields)
+    elif state.status is Status.WARNING:
+        log.warning("part needs attention", **fields)
+    else:
+        log.error("part does not work: not ready", **fields)
 
 
 def _summary(generation: Generation, capture_lag_ms: int) -> dict[str, object]:

@@ -47,7 +47,7 @@ def routes(services: Services, options: WebOptions, error_responses: ErrorRespon
         *_accounts(store, clock),
         *_keys(KeysApi(keys, clock, allow_unknown=options.allow_unknown_key_members)),
         *_server(
-            Health(store),
+            Health(store, services.parts),
             MetricsApi(options.metrics_token, services.metrics),
             OpenApi(options.public_url),
         ),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.service.calls.call import CallService
 from modelgates_server.service.maintenance import Maintenance
+from modelgates_server.service.part_states import Check, PartStates
 from modelgates_server.service.ports import Clock, Provider, Spool
 from modelgates_server.service.services import LedgerServices
 from modelgates_server.telemetry.metrics import Metrics
@@ -23,6 +24,8 @@ class Services(LedgerServices):
     metrics: Metrics
     calls: CallService
     maintenance: Maintenance
+    parts: PartStates
+    checks: Mapping[str, Check]
 
     async def close(self) -> None:
         """Close providers and store, after `calls.stop()`."""
