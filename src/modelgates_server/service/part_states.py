@@ -62,5 +62,9 @@ async def check_forever(parts: PartStates, checks: Mapping[str, Check], every_s:
     """Check parts that do not report by themselves, at once and then every `every_s` seconds."""
     while True:
         for part, check in checks.items():
-            parts.report(part, await check())
+            try:
+                state = await check()
+            except Exception as error:  # noqa: BLE001 - a bug in one check must not end the others
+                state = PartState(Status.WARNING, "The check of this part fails.", repr(error))
+            parts.report(part, state)
         await asyncio.sleep(every_s)
