@@ -19,6 +19,8 @@ GENERATORS := openapi-python-client==0.29.1 openapi-generator-cli==7.26.0 \
 	pydantic python-dateutil typing-extensions urllib3
 NODE_GENERATORS := tests/generators
 NODE_GENERATORS_INSTALLED := $(NODE_GENERATORS)/node_modules/.package-lock.json
+# The tool of `make mutants`, whose packages are not those of the tests.
+MUTATOR := cosmic-ray==8.7.0
 GENERATOR_TOOLS := java mvn go node
 # The gateway to which `make bench` compares ModelGates.
 PORTKEY := benchmarks/portkey
@@ -132,6 +134,10 @@ crash: setup-dev ## Kill the server 1,000 times and count lost commits
 overrun: setup-dev ## Send 100,000 random calls to a simulated provider and count overruns
 	@$(BIN)/python -m tests.overrun.run --calls 100000
 
+.PHONY: mutants
+mutants: setup-dev $(VENV)/mutator.stamp ## Plant 400 faults in core, dialects and store; fail if more than 5% survive
+	@$(BIN)/python -m tools.mutants.run --python $(VENV)/mutator/bin/python $(if $(SEED),--seed $(SEED))
+
 .PHONY: lock
 lock: $(UV) ## Pin the newest dependencies that are old enough (pyproject.toml, [tool.uv])
 	@$(COMPILE) --group dev -o requirements/dev.txt pyproject.toml
@@ -140,6 +146,7 @@ lock: $(UV) ## Pin the newest dependencies that are old enough (pyproject.toml, 
 		echo "$$sdk" | $(COMPILE) -o "requirements/sdk-$${sdk%%==*}-$${sdk##*==}.txt" - || exit; done
 	@echo '$(FRAMEWORKS)' | tr ' ' '\n' | $(COMPILE) -o requirements/sdk-frameworks.txt -
 	@printf '%s\n' $(GENERATORS) | $(COMPILE) -o requirements/generators.txt -
+	@echo '$(MUTATOR)' | $(COMPILE) -o requirements/mutator.txt -
 
 .PHONY: clean
 clean: ## Delete the environment and all caches
@@ -183,11 +190,12 @@ $(VENV)/sdks/%.stamp: requirements/sdk-%.txt $(VENV)/made-in
 	@$(PIP_INSTALL) --require-hashes --target $(VENV)/sdks/$* -r $<
 	@touch $@
 
-$(VENV)/generators.stamp: requirements/generators.txt $(VENV)/made-in
-	@echo 'Installing the client generators ...'
-	@rm -rf $(VENV)/generators
-	@$(BIN)/python -m venv $(VENV)/generators
-	@$(VENV)/generators/bin/pip install -qq --require-hashes -r $<
+# Tools whose packages conflict with those of the tests have separate environments.
+$(VENV)/generators.stamp $(VENV)/mutator.stamp: $(VENV)/%.stamp: requirements/%.txt $(VENV)/made-in
+	@echo 'Installing the packages of requirements/$*.txt ...'
+	@rm -rf $(VENV)/$*
+	@$(BIN)/python -m venv $(VENV)/$*
+	@$(VENV)/$*/bin/pip install -qq --require-hashes -r $<
 	@touch $@
 
 # Without Node 20 or newer, these are not installed, and the tests that need them are skipped.
