@@ -6,7 +6,7 @@ from modelgates_server.service.accounts import Accounts
 from modelgates_server.service.ports import Clock, Ledger, RandomBytes
 
 _REFERENCE_BYTES = 12
-_GATEWAY_KINDS = frozenset({"open", "close", "hold", "extend", "capture", "void", "expire"})
+_GATEWAY_KINDS = frozenset({"open", "close", "hold", "extend", "capture", "void", "expire", "late"})
 """First words of the references that `service.accounts` and `service.holds` use."""
 
 

@@ -107,6 +107,9 @@ class GenerationReader(Protocol):
     async def answer(self, account_id: str, generation_id: str) -> StoredAnswer | None:
         """The stored response of a call."""
 
+    async def late_usage(self, account_id: str, generation_id: str) -> Entry | None:
+        """The entry of usage that was charged after the call had expired."""
+
     async def forget_answers(self, before_ms: int) -> int:
         """Delete up to 50 responses stored before `before_ms`; returns their number."""
 
@@ -282,8 +285,13 @@ class Observer(Protocol):
         `setting` is what avoids it in the provider's configuration, if there is such a setting.
         """
 
-    def capture_after_expiry(self, generation: Generation) -> None:
-        """A capture came after its hold was resolved: the usage is a loss for the platform."""
+    def capture_after_expiry(
+        self, generation: Generation, resolved: Generation | None, late: Entry | None
+    ) -> None:
+        """The end of a call came after its hold was resolved, which `resolved` recorded.
+
+        `late` is the entry of its late usage; without one, nothing more was charged.
+        """
 
     def heartbeat_failed(self, generation: Generation, error: Exception) -> None:
         """The hold of a running call could not be extended."""

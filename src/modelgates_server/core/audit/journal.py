@@ -2,7 +2,7 @@
 
 I1 credits, usage and balance are the sums of the entries, and so is the usage of keys
 I2 the running held amount of the entries is the sum of their held amounts
-I3 available is never below the account's floor
+I3 available is never below the account's floor, and a closed account is not charged
 I4 `seq` has no gap
 I5 an entry names a hold and a key exactly if its kind concerns one
 I7 the customer's side gains what the platform's side loses
@@ -16,6 +16,7 @@ from modelgates_server.core.audit.findings import Findings
 from modelgates_server.core.keys import Key, charge_key
 from modelgates_server.core.ledger.records import (
     ENDS_AS,
+    MAY_FOLLOW_CLOSING,
     Account,
     Entry,
     EntryKind,
@@ -32,11 +33,13 @@ OVERRUN = "overrun"
 replace = msgspec.structs.replace
 
 _HOLDING = frozenset({EntryKind.HOLD, EntryKind.EXTEND})
+_OF_HOLD = frozenset({*_HOLDING, *ENDS_AS, EntryKind.LATE_USAGE})
 _OTHER_SIDE = {
     EntryKind.GRANT: PlatformAccount.GRANTS,
     EntryKind.ADJUSTMENT: PlatformAccount.ADJUSTMENTS,
     EntryKind.USAGE: PlatformAccount.REVENUE,
     EntryKind.EXPIRE: PlatformAccount.REVENUE,
+    EntryKind.LATE_USAGE: PlatformAccount.REVENUE,
 }
 _CREDITING = {kind for kind, side in _OTHER_SIDE.items() if side is not PlatformAccount.REVENUE}
 _ACCOUNT_FIGURES = {
@@ -132,9 +135,15 @@ class JournalAudit:
             self._findings.add(
                 "I4", f"entry {entry.seq} is of kind {entry.kind}; only entry 1 is `open`"
             )
-        if self._closed_at_ms is not None and entry.kind not in ENDS_AS:
+        if self._closed_at_ms is None:
+            return
+        if entry.kind not in MAY_FOLLOW_CLOSING:
             self._findings.add(
                 "I4", f"entry {entry.seq} ({entry.kind}) comes after the account was closed"
+            )
+        elif entry.amount_pico:
+            self._findings.add(
+                "I3", f"entry {entry.seq} ({entry.kind}) charges the account after it was closed"
             )
 
     def _check_line(self, entry: Entry) -> None:
@@ -194,7 +203,7 @@ class JournalAudit:
             self._open = entry
         if entry.kind is EntryKind.CLOSE:
             self._closed_at_ms = entry.at_ms
-        of_hold = entry.kind in _HOLDING or entry.kind in ENDS_AS
+        of_hold = entry.kind in _OF_HOLD
         if (entry.hold_id is not None, entry.key_hash is not None) != (of_hold, of_hold):
             wrong = "lacks its hold or key" if of_hold else "names a hold or key but may not"
             self._findings.add("I5", f"entry {entry.seq} ({entry.kind}) {wrong}")

@@ -163,6 +163,23 @@ class ExpireHold(HoldCommand, frozen=True, kw_only=True):
         _check_amount(self.amount_pico, least=0)
 
 
+class CaptureLate(HoldCommand, frozen=True, kw_only=True):
+    """Charges usage that became known after the hold had expired.
+
+    `amount_pico` is the usage beyond that of the expiry. The account pays it up to the part of the
+    hold that the expiry did not charge, as far as its available credits allow; the platform pays
+    the rest, as an overrun.
+    """
+
+    kind = EntryKind.LATE_USAGE
+    idempotency_fields = ("hold_id", "key_hash", "amount_pico")
+    amount_pico: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_amount(self.amount_pico, least=0)
+
+
 class CommandResult(msgspec.Struct, frozen=True):
     """The result of a command. `replayed`: the entry existed before, and nothing has changed."""
 

@@ -57,6 +57,9 @@ select id, record from generation where account_id = ? and idempotency = ?
 -- name: answer
 select {answer} from answer where account_id = ? and generation_id = ?;
 
+-- name: late_usage
+select {entry} from entry where account_id = ? and hold_id = ? and kind = 'late_usage';
+
 -- name: activity
 select {activity} from activity
  where account_id = ? and day between ? and ?

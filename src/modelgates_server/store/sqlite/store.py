@@ -115,6 +115,10 @@ class SqliteStore:
         """See `GenerationReader.answer`."""
         return self._one(rows.answer_of, "answer", account_id, generation_id)
 
+    async def late_usage(self, account_id: str, generation_id: str) -> Entry | None:
+        """See `GenerationReader.late_usage`."""
+        return self._one(rows.entry_of, "late_usage", account_id, generation_id)
+
     async def forget_answers(self, before_ms: int) -> int:
         """See `GenerationReader.forget_answers`."""
         count: int = await self._writer.submit(
