@@ -193,6 +193,20 @@ def expire(
     )
 
 
+def capture_late(
+    account_id: str, key_hash: str, hold_id: str, amount_pico: int, at_ms: int = T0_MS
+) -> c.CaptureLate:
+    """Captures usage of an expired hold, with the reference `late:ID`."""
+    return c.CaptureLate(
+        account_id=account_id,
+        reference=f"late:{hold_id}",
+        at_ms=at_ms,
+        hold_id=hold_id,
+        key_hash=key_hash,
+        amount_pico=amount_pico,
+    )
+
+
 PICO_PRICE = Price(
     id="price-1",
     endpoint_id="maker:model-1",

@@ -41,6 +41,7 @@ class Hold:
     amount: Fraction
     expires_at_ms: int
     is_open: bool = True
+    charged_at_expiry: Fraction | None = None
 
 
 @dataclass
@@ -148,7 +149,7 @@ class Model:
 
     def _reasons(self, account: Account, command: c.Command) -> set[str]:
         reasons = set()
-        ends = isinstance(command, c.CaptureHold | c.VoidHold | c.ExpireHold)
+        ends = isinstance(command, c.CaptureHold | c.VoidHold | c.ExpireHold | c.CaptureLate)
         if account.closed and not ends:
             reasons.add("AccountClosed")
         match command:
@@ -185,6 +186,9 @@ class Model:
         hold = account.holds.get(command.hold_id)
         if hold is None or hold.key_hash != command.key_hash:
             return {"HoldNotFound"}
+        if isinstance(command, c.CaptureLate):
+            has_expired = hold.charged_at_expiry is not None
+            return set() if has_expired else {"HoldNotExpired" if hold.is_open else "HoldEnded"}
         if not hold.is_open:
             return {"HoldEnded"}
         if isinstance(command, c.ExpireHold) and command.at_ms < hold.expires_at_ms:
@@ -219,6 +223,11 @@ class Model:
                 account.closed = True
             case c.Grant() | c.Adjust():
                 account.credits += dollars(command.amount_pico)
+            case c.HoldCommand():
+                self._do_hold(account, command)
+
+    def _do_hold(self, account: Account, command: c.HoldCommand) -> None:
+        match command:
             case c.PlaceHold():
                 amount = dollars(command.amount_pico)
                 hold = Hold(command.key_hash, amount, command.expires_at_ms)
@@ -229,14 +238,32 @@ class Model:
                 hold.expires_at_ms = max(hold.expires_at_ms, command.expires_at_ms)
             case c.VoidHold():
                 self._end(account, command, Fraction(0))
-            case c.CaptureHold() | c.ExpireHold():
+            case c.CaptureHold():
                 self._end(account, command, dollars(command.amount_pico))
+            case c.ExpireHold():
+                charged = self._end(account, command, dollars(command.amount_pico))
+                account.holds[command.hold_id].charged_at_expiry = charged
+            case c.CaptureLate():
+                self._end_late(account, command)
 
-    def _end(self, account: Account, command: c.HoldCommand, used: Fraction) -> None:
+    def _end(self, account: Account, command: c.HoldCommand, used: Fraction) -> Fraction:
         hold = account.holds[command.hold_id]
         key = self.keys[hold.key_hash]
         charged = min(used, hold.amount)
         hold.is_open = False
         account.usage += charged
         if charged:
+            key.charges.append((key.today(command.at_ms), charged))
+        return charged
+
+    def _end_late(self, account: Account, command: c.CaptureLate) -> None:
+        """The customer pays the rest of the hold at most, from credits that nothing else holds."""
+        hold = account.holds[command.hold_id]
+        assert hold.charged_at_expiry is not None
+        spare = Fraction(0) if account.closed else account.available - account.floor
+        unpaid = hold.amount - hold.charged_at_expiry
+        charged = max(Fraction(0), min(dollars(command.amount_pico), unpaid, spare))
+        account.usage += charged
+        if charged:
+            key = self.keys[hold.key_hash]
             key.charges.append((key.today(command.at_ms), charged))

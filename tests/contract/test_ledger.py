@@ -31,6 +31,7 @@ from tests.support import (
     T0_MS,
     adjust,
     capture,
+    capture_late,
     closing,
     expire,
     extend,
@@ -88,7 +89,8 @@ async def test_every_kind_of_entry_is_read_back_as_returned(store: Store) -> Non
             void(account_id, key.hash, "voided"),
             place(account_id, key.hash, "expired", 3),
             expire(account_id, key.hash, "expired", T0_MS + HOLD_MS, 2),
-            adjust(account_id, 8 - 9 * DOLLAR, "empty"),
+            capture_late(account_id, key.hash, "expired", 3),
+            adjust(account_id, 9 - 9 * DOLLAR, "empty"),
             closing(account_id),
         )
     ]

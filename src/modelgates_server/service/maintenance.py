@@ -47,13 +47,15 @@ class Maintenance:
         # Proves that the database can be written, or raises. After an outage that all processes
         # shared, the others get a moment to extend the holds of their running calls.
         await self._forget()
-        if await self._store.expired_holds(self._clock(), 1):
+        due_ms = self._clock()
+        if await self._store.expired_holds(due_ms, 1):
             await asyncio.sleep(self._grace_s)
         expired, progress = 0, True
         while progress:
             live_hold_ids = await self._calls.registry.live_hold_ids()
-            # Holds of running calls stay due, and must not fill the page.
-            due = await self._store.expired_holds(self._clock(), _PAGE + len(live_hold_ids))
+            # Holds of running calls stay due, and must not fill the page. Holds that became due
+            # meanwhile wait for the next round: all processes may have been suspended just now.
+            due = await self._store.expired_holds(due_ms, _PAGE + len(live_hold_ids))
             orphans = [hold for hold in due if hold.id not in live_hold_ids]
             results = await asyncio.gather(*(self._expire(hold) for hold in orphans))
             expired += results.count(None)

@@ -17,6 +17,7 @@ from tests.support import (
     T0_MS,
     adjust,
     capture,
+    capture_late,
     closing,
     expire,
     extend,
@@ -125,6 +126,8 @@ def keep_busy(ledger: OneAccount) -> None:
             ledger.run(void(ledger.id, key_hash, hold_id, at_ms))
         else:
             ledger.run(expire(ledger.id, key_hash, hold_id, at_ms + HOLD_MS, DOLLAR // 100))
+            used_pico = DOLLAR // 12 * number  # that of call 11 is above its hold
+            ledger.run(capture_late(ledger.id, key_hash, hold_id, used_pico, at_ms + MS_PER_DAY))
     ledger.run(adjust(ledger.id, -DOLLAR))
     ledger.run(place(ledger.id, ledger.key_hash, "open", DOLLAR // 4))
     ledger.run(place(ledger.id, other, "open-and-free", 0))

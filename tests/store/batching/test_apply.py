@@ -23,6 +23,7 @@ from tests.support import (
     T0_MS,
     adjust,
     capture,
+    capture_late,
     closing,
     expire,
     extend,
@@ -120,6 +121,7 @@ def some_command(kind: EntryKind, which: int, hold_id: str, amount_pico: int) ->
         EntryKind.USAGE: lambda: capture(id_, HASHES[which], hold_id, amount_pico),
         EntryKind.VOID: lambda: void(id_, HASHES[which], hold_id),
         EntryKind.EXPIRE: lambda: expire(id_, HASHES[which], hold_id, T0_MS + HOLD_MS, amount_pico),
+        EntryKind.LATE_USAGE: lambda: capture_late(id_, HASHES[which], hold_id, amount_pico),
     }
     return build[kind]()
 
@@ -140,7 +142,11 @@ of_another_key = st.builds(
     commands,
 )
 renamed = st.builds(
-    lambda command, name: msgspec.structs.replace(command, reference=name),
+    lambda command, name: (
+        command
+        if isinstance(command, c.CaptureLate)  # its reference is that of its hold
+        else msgspec.structs.replace(command, reference=name)
+    ),
     commands,
     st.sampled_from(["hold:h1", "end:h2", "other", "first"]),
 )

@@ -13,6 +13,7 @@ from modelgates_server.store.batching.plan import (
 from tests.support import (
     T0_MS,
     capture,
+    capture_late,
     closing,
     expire,
     extend,
@@ -35,6 +36,7 @@ KEY_A, KEY_B = "a" * 64, "b" * 64
         capture(A, KEY_A, "h", 1),
         void(A, KEY_A, "h"),
         expire(A, KEY_A, "h", T0_MS),
+        capture_late(A, KEY_A, "h", 1),
     ],
     ids=lambda command: command.kind.value,
 )

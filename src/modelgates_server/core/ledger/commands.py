@@ -168,7 +168,8 @@ class CaptureLate(HoldCommand, frozen=True, kw_only=True):
 
     `amount_pico` is the usage beyond that of the expiry. The account pays it up to the part of the
     hold that the expiry did not charge, as far as its available credits allow; the platform pays
-    the rest, as an overrun.
+    the rest, as an overrun. The hold does not record the charge, so its reference is fixed: that
+    is what makes a second one impossible.
     """
 
     kind = EntryKind.LATE_USAGE
@@ -177,6 +178,7 @@ class CaptureLate(HoldCommand, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        assert self.reference == f"late:{self.hold_id}", "late usage is charged once for a hold"
         _check_amount(self.amount_pico, least=0)
 
 

@@ -263,10 +263,10 @@ def late_usage_pico(ended: Generation, expired: Generation) -> int:
 def with_late_usage(generation: Generation, late: Entry) -> Generation:
     """Returns a generation for its receipt, with the charge and the overrun of its late usage."""
     charged = dollars(-late.amount_pico)
-    line = ReceiptLine(LATE_USAGE, 1, charged, charged)
+    lines = (ReceiptLine(LATE_USAGE, 1, charged, charged),) if charged else ()
     return msgspec.structs.replace(
         generation,
-        lines=(*generation.lines, line),
+        lines=(*generation.lines, *lines),
         cost_pico=generation.cost_pico - late.amount_pico,
         overrun_pico=generation.overrun_pico - late.overrun_pico,
     )

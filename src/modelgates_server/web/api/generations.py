@@ -7,11 +7,12 @@ import msgspec
 from modelgates_server.core.errors import GenerationNotFound
 from modelgates_server.core.ledger.commands import check_text
 from modelgates_server.core.ledger.records import HoldState
-from modelgates_server.core.metering.generations import Attempt, Generation, with_late_usage
+from modelgates_server.core.metering.generations import Attempt, Generation
 from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import ReceiptLine, plain
 from modelgates_server.core.times import format_instant
 from modelgates_server.service.ports import GenerationReader
+from modelgates_server.service.receipts import receipt_of
 from modelgates_server.web.api.amounts import Number, number
 from modelgates_server.web.api.key_responses import workspace_of
 from modelgates_server.web.members import check_query, quoted
@@ -130,10 +131,9 @@ class GenerationsApi:
                 f"Generation not found: {quoted(generation_id)}. Check the id, and use a key of "
                 "the account that made the call."
             )
-        if generation.state is HoldState.EXPIRED:
-            late = await self._generations.late_usage(generation.account_id, generation.id)
-            generation = generation if late is None else with_late_usage(generation, late)
-        return HttpResponse(200, msgspec.json.encode({"data": generation_response(generation)}))
+        receipt = await receipt_of(self._generations, generation)
+        response = generation_response(receipt.generation)
+        return HttpResponse(200, msgspec.json.encode({"data": response}))
 
 
 def generation_response(generation: Generation) -> GenerationResponse:
