@@ -1,4 +1,4 @@
-"""Periodic work: resolve expired holds, and delete records that are a day old."""
+"""Periodic work: resolve expired holds, delete records that are a day old, repair keys."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from modelgates_server.core.metering.settlement import lost
 from modelgates_server.service.calls.call import CallService
 from modelgates_server.service.calls.settling import ANSWER_KEPT_MS
 from modelgates_server.service.holds import Holds
+from modelgates_server.service.key_repair import KeyRepair
 from modelgates_server.service.keys import KEY_CREATION_KEPT_MS
 from modelgates_server.service.ports import Clock, Observer, Store
 
@@ -24,12 +25,14 @@ class Maintenance:
         calls: CallService,
         observer: Observer,
         clock: Clock,
+        key_repair: KeyRepair,
         grace_s: float = 0,
     ) -> None:
         self._store = store
         self._calls = calls
         self._observer = observer
         self._clock = clock
+        self._key_repair = key_repair
         self._grace_s = grace_s
         self._holds = Holds(store, clock)
 
@@ -47,6 +50,10 @@ class Maintenance:
         # Proves that the database can be written, or raises. After an outage that all processes
         # shared, the others get a moment to extend the holds of their running calls.
         await self._forget()
+        try:
+            await self._key_repair.repair_due()
+        except Exception as error:  # noqa: BLE001 - as above
+            trouble.append(error)
         due_ms = self._clock()
         if await self._store.expired_holds(due_ms, 1):
             await asyncio.sleep(self._grace_s)

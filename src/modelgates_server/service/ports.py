@@ -63,6 +63,9 @@ class Ledger(Protocol):
     async def entries(self, account_id: str, *, after_seq: int, limit: int) -> list[Entry]:
         """A page of an account's journal."""
 
+    async def newest_entry_ms(self) -> int | None:
+        """The time of the last entry of any account, or None."""
+
     async def expired_holds(self, at_ms: int, limit: int) -> list[Hold]:
         """Open holds that have expired by `at_ms`, oldest first."""
 
@@ -152,6 +155,18 @@ class Keys(Protocol):
         """A page of an account's keys, newest first, without deleted ones.
 
         With `unexpired_at_ms`, keys that have expired by then are left out.
+        """
+
+    async def keys_dated_after(self, day: int) -> list[Key]:
+        """Up to 1,000 keys whose last charge is dated after a day (since 1970), latest first.
+
+        Without deleted keys.
+        """
+
+    async def charges_by_day(self, key_hash: str) -> tuple[Key, dict[int, int]] | None:
+        """A key, and its charges in picos by the day of their entries, as of one moment.
+
+        Reads the whole journal of its account, without blocking the loop.
         """
 
     async def create_key(self, key: Key, record: KeyCreationRecord | None = None) -> IssuedKey:

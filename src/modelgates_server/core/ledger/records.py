@@ -9,7 +9,8 @@ class EntryKind(StrEnum):
     """The event that an entry records.
 
     `usage` is a capture, and `expire` may charge like one. `late_usage` is a capture that came
-    after the expiry of its hold.
+    after the expiry of its hold. `key_repair` opens windows of a key's limit that a wrong clock had
+    shut; it moves no money.
     """
 
     OPEN = "open"
@@ -22,6 +23,7 @@ class EntryKind(StrEnum):
     VOID = "void"
     EXPIRE = "expire"
     LATE_USAGE = "late_usage"
+    KEY_REPAIR = "key_repair"
 
 
 class PlatformAccount(StrEnum):

@@ -15,6 +15,7 @@ from modelgates_server.core.errors import (
     AccountExists,
     AccountNotEmpty,
     AccountNotFound,
+    Conflict,
     HoldEnded,
     HoldNotExpired,
     HoldNotFound,
@@ -28,8 +29,10 @@ from modelgates_server.core.keys import (
     KeyKind,
     charge_key,
     check_usable,
+    is_dated_ahead,
     key_limit_exceeded,
     spent_pico,
+    with_windows,
 )
 from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.ledger.records import (
@@ -130,6 +133,19 @@ def _adjust(_: State, account: Account, command: c.Adjust) -> Change:
         platform_pico=-command.amount_pico,
         reason=command.reason,
     )
+
+
+def _repair_key(state: State, account: Account, command: c.RepairKey) -> Change:
+    """A window of the present is never opened: that would be a second budget."""
+    key = _key_of(state, account)
+    if not is_dated_ahead(key, command.at_ms):
+        raise Conflict(
+            f"Key `{key.hash}` has no charge that is dated after today, so no window to open."
+        )
+    if key.usage_pico != command.usage_pico:
+        raise Conflict(f"Key `{key.hash}` was charged meanwhile. Repeat the repair.")
+    repaired = with_windows(key, command.windows, command.at_ms)
+    return _post(account, command, key=repaired, reason=command.reason)
 
 
 def _hold(state: State, account: Account, command: c.PlaceHold) -> Change:
@@ -353,6 +369,7 @@ _RULES: dict[type[c.Command], Callable[[State, Account, Any], Change]] = {
     c.CloseAccount: _close,
     c.Grant: _grant,
     c.Adjust: _adjust,
+    c.RepairKey: _repair_key,
     c.PlaceHold: _hold,
     c.ExtendHold: _extend,
     c.CaptureHold: _capture,

@@ -1,9 +1,10 @@
 """The port `Store` on one SQLite file."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -81,6 +82,11 @@ class SqliteStore:
     async def entries(self, account_id: str, *, after_seq: int, limit: int) -> list[Entry]:
         """See `Ledger.entries`."""
         return self._many(rows.entry_of, "entries", account_id, after_seq, limit)
+
+    async def newest_entry_ms(self) -> int | None:
+        """See `Ledger.newest_entry_ms`."""
+        newest_ms: int | None = self._one(lambda row: row[0], "newest_entry_ms")
+        return newest_ms
 
     async def expired_holds(self, at_ms: int, limit: int) -> list[Hold]:
         """See `Ledger.expired_holds`."""
@@ -173,6 +179,26 @@ class SqliteStore:
         return self._many(
             rows.key_of, "keys", account_id, include_disabled, after_ms, kind_list, limit, offset
         )
+
+    async def keys_dated_after(self, day: int) -> list[Key]:
+        """See `Keys.keys_dated_after`."""
+        return self._many(rows.key_of, "keys_dated_after", day)
+
+    async def charges_by_day(self, key_hash: str) -> tuple[Key, dict[int, int]] | None:
+        """See `Keys.charges_by_day`."""
+        self._check_open()
+        return await asyncio.to_thread(self._charges_by_day, key_hash)
+
+    def _charges_by_day(self, key_hash: str) -> tuple[Key, dict[int, int]] | None:
+        with explained(self._path), closing(self._connect(self._path)) as connection:
+            execute = prepare(connection, read_only=True).execute
+            execute("begin")
+            row = execute(READS["key"], (key_hash,)).fetchone()
+            if row is None:
+                return None
+            key = rows.key_of(row)
+            names = (key.account_id, key_hash)
+            return key, dict(execute(READS["charges_by_day"], names).fetchall())
 
     async def create_key(self, key: Key, record: KeyCreationRecord | None = None) -> IssuedKey:
         """See `Keys.create_key`."""

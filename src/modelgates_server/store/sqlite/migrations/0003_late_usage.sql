@@ -31,3 +31,6 @@ create table activity_with_late_usage (
 insert into activity_with_late_usage select * from activity;
 drop table activity;
 alter table activity_with_late_usage rename to activity;
+
+-- Finds the keys whose windows a wrong clock has shut. Each key changes its entry once a day.
+create index api_key_usage_day on api_key (usage_day);
