@@ -67,14 +67,32 @@ class KeyUse:
 
     row: Key
     charges: list[tuple[date, Fraction]] = field(default_factory=list)
+    entries: list[tuple[date, Fraction]] = field(default_factory=list)
+    repaired: date = date.min
 
     @property
     def usage(self) -> Fraction:
-        return sum((amount for _, amount in self.charges), Fraction(0))
+        return sum((amount for _, amount in self.entries), Fraction(0))
 
     def today(self, at_ms: int) -> date:
         """The current day, but never before a charge: a past window does not come back."""
-        return max([utc_day(at_ms), *(day for day, _ in self.charges)])
+        return max([utc_day(at_ms), self.repaired, *(day for day, _ in self.charges)])
+
+    def charge(self, amount: Fraction, at_ms: int) -> None:
+        if amount:
+            self.charges.append((self.today(at_ms), amount))
+            self.entries.append((utc_day(at_ms), amount))
+
+    def is_ahead(self, at_ms: int) -> bool:
+        return self.today(at_ms) > utc_day(at_ms)
+
+    def repair(self, at_ms: int) -> None:
+        """Charges count for the days of their entries again, unless those are in the future."""
+        self.charges = self.dated(at_ms)
+        self.repaired = utc_day(at_ms)
+
+    def dated(self, at_ms: int) -> list[tuple[date, Fraction]]:
+        return [(day, amount) for day, amount in self.entries if day <= utc_day(at_ms)]
 
     def spent(self, reset: str | None, at_ms: int) -> Fraction:
         today = self.today(at_ms)
@@ -159,11 +177,26 @@ class Model:
             case c.Adjust():
                 if command.amount_pico < 0:
                     reasons |= self._cannot_afford(account, -command.amount_pico)
-            case c.PlaceHold():
-                reasons |= self._cannot_place(account, command)
-            case c.HoldCommand():
-                reasons |= self._cannot_touch(account, command)
+            case c.KeyCommand():
+                reasons |= self._cannot_use_key(account, command)
         return reasons
+
+    def _cannot_use_key(self, account: Account, command: c.KeyCommand) -> set[str]:
+        match command:
+            case c.RepairKey():
+                return self._cannot_repair(command)
+            case c.PlaceHold():
+                return self._cannot_place(account, command)
+            case c.HoldCommand():
+                return self._cannot_touch(account, command)
+        raise AssertionError(command)
+
+    def _cannot_repair(self, command: c.RepairKey) -> set[str]:
+        key = self.keys.get(command.key_hash)
+        if key is None or key.row.account_id != command.account_id:
+            return {"KeyNotFound"}
+        is_stale = key.usage != dollars(command.usage_pico)
+        return {"Conflict"} if is_stale or not key.is_ahead(command.at_ms) else set()
 
     def _cannot_place(self, account: Account, command: c.PlaceHold) -> set[str]:
         reasons = self._cannot_afford(account, command.amount_pico)
@@ -223,6 +256,8 @@ class Model:
                 account.closed = True
             case c.Grant() | c.Adjust():
                 account.credits += dollars(command.amount_pico)
+            case c.RepairKey():
+                self.keys[command.key_hash].repair(command.at_ms)
             case c.HoldCommand():
                 self._do_hold(account, command)
 
@@ -252,8 +287,7 @@ class Model:
         charged = min(used, hold.amount)
         hold.is_open = False
         account.usage += charged
-        if charged:
-            key.charges.append((key.today(command.at_ms), charged))
+        key.charge(charged, command.at_ms)
         return charged
 
     def _end_late(self, account: Account, command: c.CaptureLate) -> None:
@@ -264,6 +298,4 @@ class Model:
         unpaid = hold.amount - hold.charged_at_expiry
         charged = max(Fraction(0), min(dollars(command.amount_pico), unpaid, spare))
         account.usage += charged
-        if charged:
-            key = self.keys[hold.key_hash]
-            key.charges.append((key.today(command.at_ms), charged))
+        self.keys[hold.key_hash].charge(charged, command.at_ms)

@@ -3,6 +3,7 @@
 import asyncio
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -19,11 +20,11 @@ from hypothesis.stateful import (
 )
 
 from modelgates_server.core.errors import GatewayError
-from modelgates_server.core.keys import KeyChange, KeyKind, windows_at
+from modelgates_server.core.keys import KeyChange, KeyKind, WindowUsage, windows_at
 from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.ledger.records import CHARGES, ENDS_AS, Entry
 from modelgates_server.core.times import LimitReset
-from tests.contract.model import DONE, KeyUse, Model, dollars
+from tests.contract.model import DONE, KeyUse, Model, dollars, same_window, utc_day
 from tests.contract.subjects import PureSubject, Result, StoreSubject, Subject
 from tests.support import (
     DOLLAR,
@@ -61,11 +62,11 @@ PHASES = (Phase.generate, Phase.shrink)
 
 Kind = Literal[
     "grant", "adjust", "hold", "extend", "capture", "void", "expire", "late", "close", "empty",
-    "open",
+    "open", "repair",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = (
     *("hold",) * 5, *("capture",) * 3, "grant", "adjust", "extend", "void", "expire", "expire",
-    "late", "late", "empty", "close", "open",
+    "late", "late", "repair", "repair", "empty", "close", "open",
 )  # fmt: skip
 
 amounts = st.one_of(st.sampled_from([0, 1, DOLLAR, 3 * DOLLAR]), st.integers(0, 2 * DOLLAR))
@@ -234,6 +235,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 account_id, owner, hold_id, now_ms, amount * (request.which % 2)
             ),
             "late": lambda: capture_late(account_id, owner, hold_id, amount, now_ms),
+            "repair": lambda: self.repair(account_id, key_hash),
             "close": lambda: closing(account_id),
             "open": lambda: opening(account_id),
         }
@@ -241,6 +243,23 @@ class LedgerMachine(RuleBasedStateMachine):
         if isinstance(command, c.CaptureLate):
             return command
         return msgspec.structs.replace(command, reference=number)
+
+    def repair(self, account_id: str, key_hash: str) -> c.RepairKey:
+        """Sums the entries of a key up in its windows of today."""
+        use, today = self.model.keys[key_hash], utc_day(self.now_ms)
+        windows = [
+            sum(int(amount * DOLLAR) for day, amount in use.dated(self.now_ms) if is_in(day))
+            for is_in in (partial(same_window, reset, today) for reset in LimitReset)
+        ]
+        return c.RepairKey(
+            account_id=account_id,
+            reference="repair",
+            at_ms=self.now_ms,
+            key_hash=key_hash,
+            reason="test",
+            windows=WindowUsage(*windows),
+            usage_pico=int(use.usage * DOLLAR),
+        )
 
     def hold_id(self, account_id: str, which: int) -> str:
         holds = self.model.accounts[account_id].holds

@@ -50,7 +50,8 @@ class ClockCheck:
     def _measure_step(self, now_ms: int) -> None:
         steady_ms = self._steady_ms()
         stepped_ms = now_ms - steady_ms - self._ahead_of_steady_ms
-        if abs(stepped_ms - self.stepped_ms) > STEP_MAX_MS:
+        is_new = abs(stepped_ms - self.stepped_ms) > STEP_MAX_MS
+        if is_new or (self._last_step_ms is None and abs(stepped_ms) > STEP_MAX_MS):
             self._last_step_ms = steady_ms
         elif self._last_step_ms is not None and steady_ms - self._last_step_ms > _STANDS_MS:
             self._last_step_ms = None

@@ -2,6 +2,7 @@
 
 import pytest
 
+from modelgates_server.core.keys import WindowUsage
 from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.store.batching.plan import (
@@ -18,9 +19,11 @@ from tests.support import (
     expire,
     extend,
     grant,
+    new_key,
     open_generation,
     opening,
     place,
+    repair,
     void,
 )
 
@@ -46,6 +49,17 @@ def test_command_on_a_hold_needs_its_account_key_hold_and_reference(command: c.C
         keys=frozenset({KEY_A}),
         holds=frozenset({(A, "h")}),
         references=frozenset({(A, command.reference)}),
+    )
+
+
+def test_repair_of_a_key_needs_its_account_key_and_reference() -> None:
+    _, key = new_key(A, hash=KEY_A)
+    needed = rows_needed([repair(key, T0_MS, WindowUsage(0, 0, 0))])
+    assert needed == RowsNeeded(
+        accounts=frozenset({A}),
+        keys=frozenset({KEY_A}),
+        holds=frozenset(),
+        references=frozenset({(A, "repair")}),
     )
 
 
