@@ -54,7 +54,6 @@ drop trigger generation_is_never_deleted;
 drop trigger price_is_never_changed;
 drop index entry_hold_ends_once;
 drop index entry_late_usage_once;
-drop trigger late_usage_follows_expiry;
 pragma writable_schema = on;
 update sqlite_schema set sql = replace(replace(sql, 'strict, ', ''), ') strict', ')');
 update sqlite_schema set sql = replace(sql, 'record      text not null', 'record');

@@ -1,8 +1,7 @@
-"""The database checks by itself that late usage follows an expiry, once, within what was held."""
+"""Late usage in a SQLite store: once for each hold, and in the activity of its own day."""
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -30,7 +29,6 @@ from tests.support import (
 ID = f"user_{'A' * 22}"
 HASH, OTHER = "a" * 64, "b" * 64
 EXPIRED_MS, LATE_MS = T0_MS + HOLD_MS, T0_MS + MS_PER_DAY
-NEEDS = "late usage needs an expired hold with an uncharged rest"
 
 
 async def fill(path: Path) -> None:
@@ -51,41 +49,16 @@ async def fill(path: Path) -> None:
     await store.close()
 
 
-@pytest.fixture
-def edited(sqlite_path: Path) -> Iterator[sqlite3.Connection]:
-    asyncio.run(fill(sqlite_path))
-    with closing(sqlite3.connect(sqlite_path, isolation_level=None)) as connection:
-        connection.execute("pragma foreign_keys = on")
-        yield connection
-
-
-def insert(amount_pico: int = -1, hold_id: str = "lost", key_hash: str = HASH) -> str:
-    return (
-        f"insert into entry values ('{ID}', 20, 'late_usage', 'new', 0, 0, 0, {amount_pico}, 0, "
-        f"'revenue', {-amount_pico}, 0, '{hold_id}', '{key_hash}', null, null)"
-    )
-
-
-def test_database_accepts_late_usage_up_to_what_was_held(edited: sqlite3.Connection) -> None:
-    edited.execute(insert(amount_pico=-3))
-
-
-@pytest.mark.parametrize(
-    ("forbidden", "reason"),
-    [
-        (insert(hold_id="captured"), NEEDS),
-        (insert(hold_id="open"), NEEDS),
-        (insert(hold_id="none"), NEEDS),
-        (insert(key_hash=OTHER), NEEDS),
-        (insert(amount_pico=-4), NEEDS),
-        (insert(hold_id="late"), "UNIQUE"),
-    ],
-)
-def test_database_refuses_other_late_usage(
-    edited: sqlite3.Connection, forbidden: str, reason: str
-) -> None:
-    with pytest.raises(sqlite3.IntegrityError, match=reason):
-        edited.execute(forbidden)
+async def test_second_late_usage_of_a_hold_cannot_be_stored(sqlite_path: Path) -> None:
+    await fill(sqlite_path)
+    with closing(sqlite3.connect(sqlite_path)) as connection:
+        again = (
+            "insert into entry select account_id, 99, kind, 'new', at_ms, balance_after_pico, "
+            "held_after_pico, amount_pico, held_pico, platform, platform_pico, overrun_pico, "
+            "hold_id, key_hash, reason, min_balance_pico from entry where kind = 'late_usage'"
+        )
+        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+            connection.execute(again)
 
 
 async def test_late_usage_in_the_batch_of_its_expiry_is_saved(sqlite_path: Path) -> None:

@@ -160,7 +160,7 @@ class Keys(Protocol):
     async def keys_dated_after(self, day: int) -> list[Key]:
         """Up to 1,000 keys whose last charge is dated after a day (since 1970), latest first.
 
-        Without deleted keys.
+        Without deleted keys. Reads all keys, without blocking the loop.
         """
 
     async def charges_by_day(self, key_hash: str) -> tuple[Key, dict[int, int]] | None:

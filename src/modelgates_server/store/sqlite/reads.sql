@@ -41,7 +41,7 @@ select at_ms / 86400000 as day, -sum(amount_pico) from entry
 select {entry} from entry where account_id = ? and seq > ? order by seq limit ?;
 
 -- name: newest_entry_ms
-select at_ms from entry order by rowid desc limit 1;
+select at_ms from entry where rowid = (select max(rowid) from entry);
 
 -- name: expired_holds
 select {hold} from hold where state = 'open' and expires_at_ms <= ? order by expires_at_ms limit ?;

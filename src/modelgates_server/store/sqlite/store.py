@@ -3,8 +3,8 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from modelgates_server.store.sqlite import prices as price_book
 from modelgates_server.store.sqlite.connection import (
     Connect,
     Connection,
+    Cursor,
     begin_write,
     check_exists,
     connect_stdlib,
@@ -182,7 +183,12 @@ class SqliteStore:
 
     async def keys_dated_after(self, day: int) -> list[Key]:
         """See `Keys.keys_dated_after`."""
-        return self._many(rows.key_of, "keys_dated_after", day)
+        self._check_open()
+        return await asyncio.to_thread(self._keys_dated_after, day)
+
+    def _keys_dated_after(self, day: int) -> list[Key]:
+        with self._separate_reader() as execute:
+            return [rows.key_of(row) for row in execute(READS["keys_dated_after"], (day,))]
 
     async def charges_by_day(self, key_hash: str) -> tuple[Key, dict[int, int]] | None:
         """See `Keys.charges_by_day`."""
@@ -190,15 +196,21 @@ class SqliteStore:
         return await asyncio.to_thread(self._charges_by_day, key_hash)
 
     def _charges_by_day(self, key_hash: str) -> tuple[Key, dict[int, int]] | None:
-        with explained(self._path), closing(self._connect(self._path)) as connection:
-            execute = prepare(connection, read_only=True).execute
-            execute("begin")
+        with self._separate_reader() as execute:
             row = execute(READS["key"], (key_hash,)).fetchone()
             if row is None:
                 return None
             key = rows.key_of(row)
             names = (key.account_id, key_hash)
             return key, dict(execute(READS["charges_by_day"], names).fetchall())
+
+    @contextmanager
+    def _separate_reader(self) -> Iterator[Callable[..., Cursor]]:
+        """Runs statements as of one moment, for a thread whose reads take long."""
+        with explained(self._path), closing(self._connect(self._path)) as connection:
+            execute = prepare(connection, read_only=True).execute
+            execute("begin")
+            yield execute
 
     async def create_key(self, key: Key, record: KeyCreationRecord | None = None) -> IssuedKey:
         """See `Keys.create_key`."""
