@@ -1,4 +1,4 @@
-"""A server process that is stopped past the life of a call's hold, and then goes on."""
+"""A server process that is stopped past the life of a call's hold, and then continues."""
 
 import signal
 import sqlite3

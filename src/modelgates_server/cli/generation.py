@@ -13,7 +13,7 @@ from modelgates_server.core.ledger.records import Entry, HoldState
 from modelgates_server.core.metering.generations import Attempt, Generation
 from modelgates_server.core.money import format_pico
 from modelgates_server.core.pricing.prices import Price, ReceiptLine, plain
-from modelgates_server.service.receipts import Receipt, receipt_of
+from modelgates_server.service.late_usage import FinalGeneration, final_generation
 
 app = typer.Typer(help="Show the receipts of calls.", no_args_is_help=True)
 
@@ -52,16 +52,16 @@ def show_one(
 ) -> None:
     """Show the receipt of a call. Its lines, quantity times rate, add up to the cost."""
 
-    async def read(gateway: Any) -> tuple[Receipt, Price | None]:
+    async def read(gateway: Any) -> tuple[FinalGeneration, Price | None]:
         call = await _read(gateway, generation, account)
-        receipt = await receipt_of(gateway.store, call)
-        return receipt, await gateway.store.price(call.price_id)
+        final = await final_generation(gateway.store, call)
+        return final, await gateway.store.price(call.price_id)
 
-    receipt, price = run(read)
+    final, price = run(read)
     if as_json:
-        print_json(_record(receipt, price))
+        print_json(_record(final, price))
     else:
-        _print_receipt(receipt, price)
+        _print_receipt(final, price)
 
 
 async def _read(gateway: Any, generation_id: str, account: str | None) -> Generation:
@@ -77,8 +77,8 @@ async def _read(gateway: Any, generation_id: str, account: str | None) -> Genera
     return generation
 
 
-def _record(receipt: Receipt, price: Price | None) -> dict[str, Any]:
-    generation = receipt.generation
+def _record(final: FinalGeneration, price: Price | None) -> dict[str, Any]:
+    generation = final.generation
     return {
         "id": generation.id,
         "account_id": generation.account_id,
@@ -92,7 +92,7 @@ def _record(receipt: Receipt, price: Price | None) -> dict[str, Any]:
         "hold": format_pico(generation.hold_pico),
         "cost": format_pico(generation.cost_pico),
         "overrun": format_pico(generation.overrun_pico),
-        "late_usage": receipt.late and _late_record(receipt.late),
+        "late_usage": final.late and _late_record(final.late),
         "lines": [_line_record(line) for line in generation.lines],
         "estimated": bool(generation.usage and generation.usage.estimated),
         "price": _price_record(generation, price),
@@ -154,10 +154,10 @@ def _attempt_record(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _print_receipt(receipt: Receipt, price: Price | None) -> None:
-    generation = receipt.generation
+def _print_receipt(final: FinalGeneration, price: Price | None) -> None:
+    generation = final.generation
     origin = _without_none(msgspec.structs.asdict(generation.origin))
-    show({**_head(receipt, price), **origin}, as_json=False)
+    show({**_head(final, price), **origin}, as_json=False)
     say(f"\n{_arithmetic(generation)}\n")
     if generation.attempts:
         show_all(
@@ -165,8 +165,8 @@ def _print_receipt(receipt: Receipt, price: Price | None) -> None:
         )
 
 
-def _head(receipt: Receipt, price: Price | None) -> dict[str, Any]:
-    generation, late = receipt
+def _head(final: FinalGeneration, price: Price | None) -> dict[str, Any]:
+    generation, late = final
     upstream = generation.endpoint_id.partition(":")[2]
     outcome = {
         "finish_reason": _finish(generation),

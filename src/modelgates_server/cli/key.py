@@ -120,17 +120,6 @@ def enable(key: Hash, as_json: AsJson = False) -> None:
 
 
 @app.command(
-    epilog=examples("modelgates key delete 9f86d081…", "modelgates key delete 9f86d081… --yes")
-)
-def delete(key: Hash, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Delete a key permanently. Its usage stays in the journal."""
-    record = _find(key)
-    confirm(f"Delete the {record.kind} key {record.name!r} ({record.label}) permanently?", yes)
-    run(lambda gateway: gateway.keys.delete(record))
-    show({"hash": record.hash, "deleted": True}, as_json)
-
-
-@app.command(
     epilog=examples(
         "modelgates key repair 9f86d081… --dry-run",
         'modelgates key repair 9f86d081… --reason "clock was in 2027" --ref incident-12',
@@ -157,12 +146,23 @@ def repair(
     show(_repair_record(*run(repaired)), as_json)
 
 
+@app.command(
+    epilog=examples("modelgates key delete 9f86d081…", "modelgates key delete 9f86d081… --yes")
+)
+def delete(key: Hash, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Delete a key permanently. Its usage stays in the journal."""
+    record = _find(key)
+    confirm(f"Delete the {record.kind} key {record.name!r} ({record.label}) permanently?", yes)
+    run(lambda gateway: gateway.keys.delete(record))
+    show({"hash": record.hash, "deleted": True}, as_json)
+
+
 def _repair_record(plan: RepairPlan, result: CommandResult | None) -> dict[str, Any]:
     entry = None if result is None else result.entry
     return {
         "hash": plan.key.hash,
         "account_id": plan.key.account_id,
-        "last_charge": format_day(plan.key.usage_day),
+        "last_charge": format_day(plan.key.usage_day) if plan.key.usage_day else None,
         "is_shut": plan.is_needed,
         "usage_daily_before": format_pico(plan.before.daily_pico),
         "usage_weekly_before": format_pico(plan.before.weekly_pico),

@@ -56,7 +56,7 @@ class KeyRepair:
         self._seen_ms: dict[str, int] = {}  # when maintenance first saw each key
 
     async def plan(self, key_hash: str) -> RepairPlan:
-        """What a repair would change now; raises `KeyNotFound`."""
+        """The windows before and after a repair at this time; raises `KeyNotFound`."""
         found = await self._store.charges_by_day(key_hash)
         if found is None:
             raise KeyNotFound("API key not found")

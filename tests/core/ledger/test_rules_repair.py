@@ -170,7 +170,7 @@ def test_repair_that_moves_money_or_names_no_key_is_found(limited: LimitedKey) -
 def test_no_window_is_overspent_when_the_clock_is_right_from_a_repair_on(
     reset: LimitReset, steps: list[tuple[int, int, bool]]
 ) -> None:
-    """Charges on any days, with repairs in between, and then a clock that only goes on."""
+    """Charges on any days, with repairs in between, and then a clock that is right."""
     ledger = LimitedKey(reset)
     for days, amount_pico, is_repaired in steps:
         at_ms = T0_MS + days * MS_PER_DAY

@@ -12,8 +12,8 @@ from modelgates_server.core.ledger.records import Entry, EntryKind, HoldState
 from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.core.times import MS_PER_DAY, day_of
 from modelgates_server.service.calls.call import Call
+from modelgates_server.service.late_usage import final_generation
 from modelgates_server.service.ports import PendingSettlement
-from modelgates_server.service.receipts import receipt_of
 from tests.deadlines import DEADLINE_S
 from tests.gateway import (
     READ_PICO,
@@ -119,7 +119,7 @@ async def test_receipt_shows_the_charge_at_the_expiry_and_the_late_one(
 ) -> None:
     call = await slept_through(harness, upstream, tmp_path)
     saved = await harness.saved(call)
-    receipt, late = await receipt_of(harness.store, saved)
+    receipt, late = await final_generation(harness.store, saved)
     assert late == await late_entry(harness, call)
     assert receipt.lines[:-1] == saved.lines
     assert receipt.lines[-1].meter == "late_usage"
@@ -155,7 +155,7 @@ async def test_rest_of_late_usage_is_an_overrun_when_the_credits_are_gone(
     assert late.amount_pico == -WRITTEN_PICO
     assert saved.cost_pico - late.amount_pico - late.overrun_pico == FINAL_PICO
     assert (await harness.account()).available_pico == 0
-    receipt, _ = await receipt_of(harness.store, saved)
+    receipt, _ = await final_generation(harness.store, saved)
     assert receipt.overrun_pico == -late.overrun_pico
 
 
@@ -171,7 +171,7 @@ async def test_late_usage_of_a_closed_account_is_an_overrun(
     late = await late_entry(harness, call)
     assert late.amount_pico == 0
     assert (await harness.saved(call)).cost_pico - late.overrun_pico == FINAL_PICO
-    receipt, _ = await receipt_of(harness.store, await harness.saved(call))
+    receipt, _ = await final_generation(harness.store, await harness.saved(call))
     assert receipt.lines == (await harness.saved(call)).lines
 
 

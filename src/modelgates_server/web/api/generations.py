@@ -11,8 +11,8 @@ from modelgates_server.core.metering.generations import Attempt, Generation
 from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import ReceiptLine, plain
 from modelgates_server.core.times import format_instant
+from modelgates_server.service.late_usage import final_generation
 from modelgates_server.service.ports import GenerationReader
-from modelgates_server.service.receipts import receipt_of
 from modelgates_server.web.api.amounts import Number, number
 from modelgates_server.web.api.key_responses import workspace_of
 from modelgates_server.web.members import check_query, quoted
@@ -131,8 +131,8 @@ class GenerationsApi:
                 f"Generation not found: {quoted(generation_id)}. Check the id, and use a key of "
                 "the account that made the call."
             )
-        receipt = await receipt_of(self._generations, generation)
-        response = generation_response(receipt.generation)
+        final, _ = await final_generation(self._generations, generation)
+        response = generation_response(final)
         return HttpResponse(200, msgspec.json.encode({"data": response}))
 
 

@@ -1,4 +1,4 @@
-"""Receipts: a generation, and the late usage that came after its end if its hold had expired."""
+"""Adds the late usage of calls whose holds had expired to their generations."""
 
 from typing import NamedTuple
 
@@ -7,16 +7,18 @@ from modelgates_server.core.metering.generations import Generation, with_late_us
 from modelgates_server.service.ports import GenerationReader
 
 
-class Receipt(NamedTuple):
+class FinalGeneration(NamedTuple):
     """A generation whose lines, cost and overrun include those of `late`, the late usage."""
 
     generation: Generation
     late: Entry | None
 
 
-async def receipt_of(generations: GenerationReader, generation: Generation) -> Receipt:
-    """Returns the receipt of a stored generation. Only expired calls need another read."""
+async def final_generation(
+    generations: GenerationReader, generation: Generation
+) -> FinalGeneration:
+    """Returns a stored generation as its receipt shows it. Only expired calls need another read."""
     if generation.state is not HoldState.EXPIRED:
-        return Receipt(generation, None)
+        return FinalGeneration(generation, None)
     late = await generations.late_usage(generation.account_id, generation.id)
-    return Receipt(generation if late is None else with_late_usage(generation, late), late)
+    return FinalGeneration(generation if late is None else with_late_usage(generation, late), late)
