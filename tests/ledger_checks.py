@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.ledger.records import EntryKind, HoldState
 from modelgates_server.service.accounts import every_account
 from modelgates_server.service.ports import Store
 from modelgates_server.service.verify import verify
@@ -24,11 +24,13 @@ async def figures_of(store: Store, account_id: str) -> dict[str, Any]:
     """Returns the amounts of an account and the sums of its generations at one moment."""
     async with store.account_snapshot(account_id) as snapshot:
         records = [row.record async for page in snapshot.generations() for row in page]
+        entries = [entry async for page in snapshot.hold_entries() for entry in page]
+        late_pico = -sum(e.amount_pico for e in entries if e.kind is EntryKind.LATE_USAGE)
         ended = [record for record in records if record.state is not HoldState.OPEN]
         return {
             "account": account_id,
             "usage_pico": snapshot.account.usage_pico,
             "held_pico": snapshot.account.held_pico,
-            "costs_pico": sum(record.cost_pico for record in ended),
+            "costs_pico": sum(record.cost_pico for record in ended) + late_pico,
             "open": [record.id for record in records if record.state is HoldState.OPEN],
         }

@@ -9,7 +9,15 @@ import msgspec
 
 from modelgates_server.core import ids
 from modelgates_server.core.errors import GatewayError
-from modelgates_server.core.keys import SECRET_BYTES, Key, KeyKind, key_hash, key_label, key_text
+from modelgates_server.core.keys import (
+    SECRET_BYTES,
+    Key,
+    KeyKind,
+    WindowUsage,
+    key_hash,
+    key_label,
+    key_text,
+)
 from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation, Origin
@@ -190,6 +198,33 @@ def expire(
         hold_id=hold_id,
         key_hash=key_hash,
         amount_pico=amount_pico,
+    )
+
+
+def capture_late(
+    account_id: str, key_hash: str, hold_id: str, amount_pico: int, at_ms: int = T0_MS
+) -> c.CaptureLate:
+    """Captures usage of an expired hold, with the reference `late:ID`."""
+    return c.CaptureLate(
+        account_id=account_id,
+        reference=f"late:{hold_id}",
+        at_ms=at_ms,
+        hold_id=hold_id,
+        key_hash=key_hash,
+        amount_pico=amount_pico,
+    )
+
+
+def repair(key: Key, at_ms: int, windows: WindowUsage, reference: str = "repair") -> c.RepairKey:
+    """Repairs a key, for the reason `test`."""
+    return c.RepairKey(
+        account_id=key.account_id,
+        reference=reference,
+        at_ms=at_ms,
+        key_hash=key.hash,
+        reason="test",
+        windows=windows,
+        usage_pico=key.usage_pico,
     )
 
 

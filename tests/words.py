@@ -81,6 +81,7 @@ ONLY_IN = {
     "replay": (
         "the answer to a command under a reference that is known; a spool is drained",
         "cli/credits.py",
+        "cli/key.py",
         "core/keys.py",
         "core/ledger",
         "service/calls",

@@ -13,7 +13,7 @@ from modelgates_server.core.pricing.prices import Price, Tier, charge_for, read_
 from modelgates_server.core.pricing.usage import Meter, Usage
 from modelgates_server.service.services import LedgerServices
 from tests.cli.console import Console
-from tests.support import DOLLAR, T0_MS, capture, place, void
+from tests.support import DOLLAR, HOLD_MS, T0_MS, capture, capture_late, expire, place, void
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 ID = "gen-1795439520-000000000000000000001"
@@ -133,6 +133,7 @@ def test_lines_of_a_receipt_add_up_to_its_cost(console: Console, owner: tuple[st
         "hold": "0.1",
         "cost": "0.0061765",
         "overrun": "0",
+        "late_usage": None,
         "estimated": False,
         "price": {"id": PRICE.id, "from": None, "source": "test", "markup_bp": 1000},
         "prompt_tokens_max": 4000,
@@ -284,3 +285,36 @@ def test_generation_is_found_on_any_account_or_on_a_given_one(
         console.call("generation", "show", "gen-1").refusal == "Generation `gen-1` was not found."
     )
     assert "does not exist" in console.call("generation", "show", ID, "--account", "user_x").refusal
+
+
+def test_receipt_of_a_call_charged_late_shows_both_charges(
+    console: Console, owner: tuple[str, str]
+) -> None:
+    account, key_hash = owner
+    first = open_generation(*owner)
+    charged = ended(first, Usage(input=1000))
+    lost = msgspec.structs.replace(charged, state=HoldState.EXPIRED, ended_at_ms=T0_MS + HOLD_MS)
+
+    async def charge_late(services: LedgerServices) -> None:
+        store, late_ms = services.store, T0_MS + 2 * HOLD_MS
+        await store.add_prices([PRICE])
+        await store.execute(place(account, key_hash, ID, HOLD_PICO), first)
+        await store.execute(expire(account, key_hash, ID, T0_MS + HOLD_MS, lost.cost_pico), lost)
+        await store.execute(capture_late(account, key_hash, ID, HOLD_PICO, late_ms))
+
+    console.do(charge_late)
+    record = console.call("generation", "show", ID, "--json").json
+    assert (record["state"], record["cost"], record["overrun"]) == ("expired", "0.1", "0.00275")
+    assert record["late_usage"] == {
+        "at": "2026-11-23T13:32:00.000Z",
+        "cost": "0.09725",
+        "overrun": "0.00275",
+    }
+    text = console.call("generation", "show", ID).out
+    assert "late usage     charged 2026-11-23T13:32:00.000Z, after the hold had expired" in text
+    assert text.split("\n\n")[1].splitlines() == [
+        "1000 input      x 0.00000275 = 0.00275",
+        "   1 late_usage x 0.09725    = 0.09725",
+        "     cost                    = 0.1",
+        "The operator pays the overrun of 0.00275 above the hold.",
+    ]

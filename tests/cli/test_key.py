@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from modelgates_server import bootstrap
+from modelgates_server.service.services import LedgerServices
 from tests.cli.console import Console
-from tests.support import capture, place
+from tests.support import DOLLAR, capture, place
 
 MEMBERS = [
     "hash",
@@ -171,3 +172,41 @@ def test_key_is_identified_by_its_hash_only(console: Console, verb: str) -> None
 
 def _yes(verb: str) -> list[str]:
     return ["--yes"] if verb == "delete" else []
+
+
+def test_key_that_a_wrong_clock_shut_is_repaired(
+    console: Console,
+) -> None:
+    account = console.account("10")
+    key = console.key(account, "inference", "--limit", "5", "--limit-reset", "daily")["hash"]
+    day_ms = 86_400_000
+    now_ms = bootstrap.now_ms()
+
+    async def charge_ahead(services: LedgerServices) -> None:
+        for days, dollars in ((0, 1), (60, 4)):
+            at_ms, hold_id = now_ms + days * day_ms, f"in {days} days"
+            amount_pico = dollars * DOLLAR
+            await services.store.execute(place(account, key, hold_id, amount_pico, at_ms))
+            await services.store.execute(capture(account, key, hold_id, amount_pico, at_ms))
+
+    console.do(charge_ahead)
+    planned = console.call("key", "repair", key, "--dry-run", "--json").json
+    assert (planned["is_shut"], planned["seq"], planned["replayed"]) == (True, None, False)
+    assert (planned["usage_daily_before"], planned["usage_daily"]) == ("4", "1")
+    assert console.call("key", "show", key, "--json").json["usage_daily"] == "4"
+    ref = ("--reason", "clock was in 2027", "--ref", "incident-12", "--json")
+    repaired = console.call("key", "repair", key, *ref).json
+    assert repaired == {
+        **planned,
+        "seq": 7,
+        "reference": "incident-12",
+        "reason": "clock was in 2027",
+    }
+    assert console.call("key", "repair", key, *ref).json["replayed"]
+    shown = console.call("key", "show", key, "--json").json
+    assert (shown["usage"], shown["usage_daily"], shown["limit_remaining"]) == ("5", "1", "4")
+    assert console.call("ledger", "verify", "--json").json["ok"]
+    refusal = console.call("key", "repair", key).refusal
+    assert refusal == (
+        f"Key `{key}` has no charge that is dated after today, so no window to open."
+    )

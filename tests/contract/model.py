@@ -41,6 +41,7 @@ class Hold:
     amount: Fraction
     expires_at_ms: int
     is_open: bool = True
+    charged_at_expiry: Fraction | None = None
 
 
 @dataclass
@@ -66,14 +67,32 @@ class KeyUse:
 
     row: Key
     charges: list[tuple[date, Fraction]] = field(default_factory=list)
+    entries: list[tuple[date, Fraction]] = field(default_factory=list)
+    repaired: date = date.min
 
     @property
     def usage(self) -> Fraction:
-        return sum((amount for _, amount in self.charges), Fraction(0))
+        return sum((amount for _, amount in self.entries), Fraction(0))
 
     def today(self, at_ms: int) -> date:
         """The current day, but never before a charge: a past window does not come back."""
-        return max([utc_day(at_ms), *(day for day, _ in self.charges)])
+        return max([utc_day(at_ms), self.repaired, *(day for day, _ in self.charges)])
+
+    def charge(self, amount: Fraction, at_ms: int) -> None:
+        if amount:
+            self.charges.append((self.today(at_ms), amount))
+            self.entries.append((utc_day(at_ms), amount))
+
+    def is_ahead(self, at_ms: int) -> bool:
+        return self.today(at_ms) > utc_day(at_ms)
+
+    def repair(self, at_ms: int) -> None:
+        """Charges count for the days of their entries again, unless those are in the future."""
+        self.charges = self.dated(at_ms)
+        self.repaired = utc_day(at_ms)
+
+    def dated(self, at_ms: int) -> list[tuple[date, Fraction]]:
+        return [(day, amount) for day, amount in self.entries if day <= utc_day(at_ms)]
 
     def spent(self, reset: str | None, at_ms: int) -> Fraction:
         today = self.today(at_ms)
@@ -148,7 +167,7 @@ class Model:
 
     def _reasons(self, account: Account, command: c.Command) -> set[str]:
         reasons = set()
-        ends = isinstance(command, c.CaptureHold | c.VoidHold | c.ExpireHold)
+        ends = isinstance(command, c.CaptureHold | c.VoidHold | c.ExpireHold | c.CaptureLate)
         if account.closed and not ends:
             reasons.add("AccountClosed")
         match command:
@@ -158,11 +177,26 @@ class Model:
             case c.Adjust():
                 if command.amount_pico < 0:
                     reasons |= self._cannot_afford(account, -command.amount_pico)
-            case c.PlaceHold():
-                reasons |= self._cannot_place(account, command)
-            case c.HoldCommand():
-                reasons |= self._cannot_touch(account, command)
+            case c.KeyCommand():
+                reasons |= self._cannot_use_key(account, command)
         return reasons
+
+    def _cannot_use_key(self, account: Account, command: c.KeyCommand) -> set[str]:
+        match command:
+            case c.RepairKey():
+                return self._cannot_repair(command)
+            case c.PlaceHold():
+                return self._cannot_place(account, command)
+            case c.HoldCommand():
+                return self._cannot_touch(account, command)
+        raise AssertionError(command)
+
+    def _cannot_repair(self, command: c.RepairKey) -> set[str]:
+        key = self.keys.get(command.key_hash)
+        if key is None or key.row.account_id != command.account_id:
+            return {"KeyNotFound"}
+        is_stale = key.usage != dollars(command.usage_pico)
+        return {"Conflict"} if is_stale or not key.is_ahead(command.at_ms) else set()
 
     def _cannot_place(self, account: Account, command: c.PlaceHold) -> set[str]:
         reasons = self._cannot_afford(account, command.amount_pico)
@@ -185,6 +219,9 @@ class Model:
         hold = account.holds.get(command.hold_id)
         if hold is None or hold.key_hash != command.key_hash:
             return {"HoldNotFound"}
+        if isinstance(command, c.CaptureLate):
+            has_expired = hold.charged_at_expiry is not None
+            return set() if has_expired else {"HoldNotExpired" if hold.is_open else "HoldEnded"}
         if not hold.is_open:
             return {"HoldEnded"}
         if isinstance(command, c.ExpireHold) and command.at_ms < hold.expires_at_ms:
@@ -219,6 +256,13 @@ class Model:
                 account.closed = True
             case c.Grant() | c.Adjust():
                 account.credits += dollars(command.amount_pico)
+            case c.RepairKey():
+                self.keys[command.key_hash].repair(command.at_ms)
+            case c.HoldCommand():
+                self._do_hold(account, command)
+
+    def _do_hold(self, account: Account, command: c.HoldCommand) -> None:
+        match command:
             case c.PlaceHold():
                 amount = dollars(command.amount_pico)
                 hold = Hold(command.key_hash, amount, command.expires_at_ms)
@@ -229,14 +273,29 @@ class Model:
                 hold.expires_at_ms = max(hold.expires_at_ms, command.expires_at_ms)
             case c.VoidHold():
                 self._end(account, command, Fraction(0))
-            case c.CaptureHold() | c.ExpireHold():
+            case c.CaptureHold():
                 self._end(account, command, dollars(command.amount_pico))
+            case c.ExpireHold():
+                charged = self._end(account, command, dollars(command.amount_pico))
+                account.holds[command.hold_id].charged_at_expiry = charged
+            case c.CaptureLate():
+                self._end_late(account, command)
 
-    def _end(self, account: Account, command: c.HoldCommand, used: Fraction) -> None:
+    def _end(self, account: Account, command: c.HoldCommand, used: Fraction) -> Fraction:
         hold = account.holds[command.hold_id]
         key = self.keys[hold.key_hash]
         charged = min(used, hold.amount)
         hold.is_open = False
         account.usage += charged
-        if charged:
-            key.charges.append((key.today(command.at_ms), charged))
+        key.charge(charged, command.at_ms)
+        return charged
+
+    def _end_late(self, account: Account, command: c.CaptureLate) -> None:
+        """The customer pays the rest of the hold at most, from credits that nothing else holds."""
+        hold = account.holds[command.hold_id]
+        assert hold.charged_at_expiry is not None
+        spare = Fraction(0) if account.closed else account.available - account.floor
+        unpaid = hold.amount - hold.charged_at_expiry
+        charged = max(Fraction(0), min(dollars(command.amount_pico), unpaid, spare))
+        account.usage += charged
+        self.keys[hold.key_hash].charge(charged, command.at_ms)

@@ -14,6 +14,7 @@ from modelgates_server.core.errors import (
     ReferenceReused,
     TotalTooLarge,
 )
+from modelgates_server.core.keys import WindowUsage
 from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.ledger.records import (
     Account,
@@ -24,6 +25,7 @@ from modelgates_server.core.ledger.records import (
     PlatformAccount,
 )
 from modelgates_server.core.money import ENTRY_MAX_PICO
+from modelgates_server.core.times import MS_PER_DAY
 from modelgates_server.service.ports import Store
 from tests.support import (
     DOLLAR,
@@ -31,6 +33,7 @@ from tests.support import (
     T0_MS,
     adjust,
     capture,
+    capture_late,
     closing,
     expire,
     extend,
@@ -41,6 +44,7 @@ from tests.support import (
     open_database,
     opening,
     place,
+    repair,
     void,
 )
 
@@ -88,7 +92,11 @@ async def test_every_kind_of_entry_is_read_back_as_returned(store: Store) -> Non
             void(account_id, key.hash, "voided"),
             place(account_id, key.hash, "expired", 3),
             expire(account_id, key.hash, "expired", T0_MS + HOLD_MS, 2),
-            adjust(account_id, 8 - 9 * DOLLAR, "empty"),
+            capture_late(account_id, key.hash, "expired", 3),
+            place(account_id, key.hash, "tomorrow", 1),
+            capture(account_id, key.hash, "tomorrow", 1, T0_MS + MS_PER_DAY),
+            msgspec.structs.replace(repair(key, T0_MS, WindowUsage(9, 9, 9)), usage_pico=10),
+            adjust(account_id, 10 - 9 * DOLLAR, "empty"),
             closing(account_id),
         )
     ]

@@ -3,6 +3,7 @@
 import asyncio
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -19,11 +20,11 @@ from hypothesis.stateful import (
 )
 
 from modelgates_server.core.errors import GatewayError
-from modelgates_server.core.keys import KeyChange, KeyKind, windows_at
+from modelgates_server.core.keys import KeyChange, KeyKind, WindowUsage, windows_at
 from modelgates_server.core.ledger import commands as c
-from modelgates_server.core.ledger.records import ENDS_AS, Entry
+from modelgates_server.core.ledger.records import CHARGES, ENDS_AS, Entry
 from modelgates_server.core.times import LimitReset
-from tests.contract.model import DONE, KeyUse, Model, dollars
+from tests.contract.model import DONE, KeyUse, Model, dollars, same_window, utc_day
 from tests.contract.subjects import PureSubject, Result, StoreSubject, Subject
 from tests.support import (
     DOLLAR,
@@ -31,6 +32,7 @@ from tests.support import (
     HOUR_MS,
     adjust,
     capture,
+    capture_late,
     closing,
     expire,
     extend,
@@ -59,11 +61,12 @@ KEYS_OF = ((0, 1, 1, 2), (2, 2, 3, 0))
 PHASES = (Phase.generate, Phase.shrink)
 
 Kind = Literal[
-    "grant", "adjust", "hold", "extend", "capture", "void", "expire", "close", "empty", "open"
-]
+    "grant", "adjust", "hold", "extend", "capture", "void", "expire", "late", "close", "empty",
+    "open", "repair",
+]  # fmt: skip
 KINDS: tuple[Kind, ...] = (
     *("hold",) * 5, *("capture",) * 3, "grant", "adjust", "extend", "void", "expire", "expire",
-    "empty", "close", "open",
+    "late", "late", "repair", "repair", "empty", "close", "open",
 )  # fmt: skip
 
 amounts = st.one_of(st.sampled_from([0, 1, DOLLAR, 3 * DOLLAR]), st.integers(0, 2 * DOLLAR))
@@ -155,12 +158,26 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 9), request=requests)
     def reuse_a_reference(self, which: int, request: Request) -> None:
         reference = self.sent[-1 - which % len(self.sent)].reference
-        self.send(msgspec.structs.replace(self.command(request), reference=reference))
+        command = self.command(request)
+        if not isinstance(command, c.CaptureLate):  # its reference is that of its hold
+            self.send(msgspec.structs.replace(command, reference=reference))
 
     @rule(request=requests)
     def outlive_a_hold(self, request: Request) -> None:
         self.now_ms += HOLD_MS
         self.ask(request._replace(kind="expire"))
+
+    @rule(request=requests, between=requests, used_pico=amounts)
+    def capture_an_expired_hold(self, request: Request, between: Request, used_pico: int) -> None:
+        """Something may spend the credits in between. Late usage may come twice."""
+        self.outlive_a_hold(request)
+        expired = self.sent[-1]
+        self.ask(between)
+        assert isinstance(expired, c.HoldCommand)
+        late = capture_late(
+            expired.account_id, expired.key_hash, expired.hold_id, used_pico, self.now_ms
+        )
+        self.send(late, late)
 
     @precondition(lambda self: len(self.sent) > 40)
     @rule(request=requests)
@@ -217,10 +234,32 @@ class LedgerMachine(RuleBasedStateMachine):
             "expire": lambda: expire(
                 account_id, owner, hold_id, now_ms, amount * (request.which % 2)
             ),
+            "late": lambda: capture_late(account_id, owner, hold_id, amount, now_ms),
+            "repair": lambda: self.repair(account_id, key_hash),
             "close": lambda: closing(account_id),
             "open": lambda: opening(account_id),
         }
-        return msgspec.structs.replace(build[request.kind](), reference=number)
+        command = build[request.kind]()
+        if isinstance(command, c.CaptureLate):
+            return command
+        return msgspec.structs.replace(command, reference=number)
+
+    def repair(self, account_id: str, key_hash: str) -> c.RepairKey:
+        """Sums the entries of a key up in its windows of today."""
+        use, today = self.model.keys[key_hash], utc_day(self.now_ms)
+        windows = [
+            sum(int(amount * DOLLAR) for day, amount in use.dated(self.now_ms) if is_in(day))
+            for is_in in (partial(same_window, reset, today) for reset in LimitReset)
+        ]
+        return c.RepairKey(
+            account_id=account_id,
+            reference="repair",
+            at_ms=self.now_ms,
+            key_hash=key_hash,
+            reason="test",
+            windows=WindowUsage(*windows),
+            usage_pico=int(use.usage * DOLLAR),
+        )
 
     def hold_id(self, account_id: str, which: int) -> str:
         holds = self.model.accounts[account_id].holds
@@ -288,9 +327,9 @@ class LedgerMachine(RuleBasedStateMachine):
             assert [entry.seq for entry in entries] == list(range(1, account.last_seq + 1))
             assert entries[: len(self.seen[account_id])] == self.seen[account_id]
             self.seen[account_id] = entries
-            posted = [e.amount_pico for e in entries if e.kind not in ENDS_AS]
+            posted = [e.amount_pico for e in entries if e.kind not in CHARGES]
             assert account.credits_pico == sum(posted)
-            assert account.usage_pico == -sum(e.amount_pico for e in entries if e.kind in ENDS_AS)
+            assert account.usage_pico == -sum(e.amount_pico for e in entries if e.kind in CHARGES)
             balance_pico = held_pico = 0
             for entry in entries:
                 balance_pico += entry.amount_pico

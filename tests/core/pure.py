@@ -42,7 +42,9 @@ class PureLedger:
     def _state(self, command: c.Command) -> State:
         account_id = command.account_id
         account = self.accounts.get(account_id)
-        if not isinstance(command, c.HoldCommand):
+        if not isinstance(command, c.KeyCommand):
             return State(account)
-        hold = self.holds.get((account_id, command.hold_id))
+        hold = None
+        if isinstance(command, c.HoldCommand):
+            hold = self.holds.get((account_id, command.hold_id))
         return State(account, self.keys.get(command.key_hash), hold)

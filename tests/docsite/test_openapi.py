@@ -170,7 +170,7 @@ def test_enums_match_the_code() -> None:
     assert issued == set(KeyKind) - {KeyKind.MANAGEMENT}
     assert SCHEMAS["Generation"]["properties"]["state"]["enum"] == list(HoldState)
     meters = SCHEMAS["ReceiptLine"]["properties"]["what"]["enum"]
-    assert meters == [*Meter, "rounding", "overrun"]
+    assert meters == [*Meter, "rounding", "overrun", "late_usage"]
     (sort,) = [p for p in DOCUMENT["paths"]["/models"]["get"]["parameters"] if p["name"] == "sort"]
     assert sort["schema"]["enum"] == list(SORTS)
 

@@ -79,6 +79,29 @@ async def test_orphan_behind_many_running_calls_is_resolved(
     assert len(await store.open_holds(caller.account_id, limit=9)) == 3
 
 
+async def test_hold_that_expires_while_all_processes_are_suspended_waits_for_its_heartbeat(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine sleeps during the grace that another orphan started."""
+    clock = ManualClock(T0_MS + HOLD_MS)
+    orphan, _ = await account_with_hold(store, "gen-1")
+    account_id = await open_account(store, 10 * DOLLAR)
+    _, key = await make_key(store, account_id)
+    await store.execute(place(account_id, key.hash, "gen-2", 3 * DOLLAR, clock()))
+    read = type(store).expired_holds
+
+    async def sleep_after(self: Store, at_ms: int, limit: int) -> object:
+        due = await read(self, at_ms, limit)
+        clock.now_ms = T0_MS + 3 * HOLD_MS
+        return due
+
+    monkeypatch.setattr(type(store), "expired_holds", sleep_after)
+    assert await maintenance(store, clock, tmp_path).run_once() == 1
+    assert (await held(store, orphan), await held(store, account_id)) == (0, 3 * DOLLAR)
+    assert await maintenance(store, clock, tmp_path).run_once() == 1
+    assert await held(store, account_id) == 0
+
+
 @pytest.mark.parametrize("move", ["capture", "extend"])
 async def test_hold_extended_during_the_sweep_does_not_stop_it(
     store: Store,

@@ -26,6 +26,7 @@ from tests.support import (
     T0_MS,
     adjust,
     capture,
+    capture_late,
     expire,
     extend,
     finished,
@@ -52,6 +53,7 @@ drop trigger generation_ends_once;
 drop trigger generation_is_never_deleted;
 drop trigger price_is_never_changed;
 drop index entry_hold_ends_once;
+drop index entry_late_usage_once;
 pragma writable_schema = on;
 update sqlite_schema set sql = replace(replace(sql, 'strict, ', ''), ') strict', ')');
 update sqlite_schema set sql = replace(sql, 'record      text not null', 'record');
@@ -60,7 +62,7 @@ pragma writable_schema = reset;
 
 # The journal of BROKEN: 1 open, 2 grant 10, 3 hold h1, 4 extend h1, 5 usage h1, 6 hold h2,
 # 7 usage h2 with overrun, 8 hold h3, 9 void h3, 10 hold h4, 11 expire h4, 12 adjustment -11,
-# 13 hold h5 of key 2, still open, 14 hold h6, open and free. SOUND and LAST are alike.
+# 13 hold h5 of key 2, still open, 14 hold h6, open and free, 15 late_usage h4. SOUND, LAST: alike.
 # Every hold but h6 has a generation; that of h1 has an answer.
 #
 # Changes to a row of BROKEN, and the invariants that they violate.
@@ -102,7 +104,12 @@ ENTRY = {
     (9, "key_hash = 'x'"): "I1 I2 I6",
     (9, "seq = 20"): "I4",
     (14, "account_id = 'x'"): "I4",
-    (14, f"account_id = '{LAST}', seq = 15, reference = 'x'"): "I4",
+    (14, f"account_id = '{LAST}', seq = 16, reference = 'x'"): "I4",
+    (15, "amount_pico = amount_pico + 1, overrun_pico = -1"): "I1 I6 I7 I8",
+    (15, "platform_pico = platform_pico + 1, overrun_pico = -1"): "I6",
+    (15, "kind = 'usage'"): "I5",
+    **{(15, f"hold_id = '{hold_id}'"): "I6" for hold_id in ("h1", "h3", "h6")},
+    (15, "held_pico = 1"): "I2",
 }
 HOLD = {
     ("h1", "state = 'voided'"): "I6",
@@ -167,7 +174,7 @@ ACTIVITY = {
     "model = x'00ff'": "file",
 }
 OF_ACCOUNT = f"where account_id = '{BROKEN}'"
-ADD_ENTRY = "insert into entry select account_id, 15, kind, 'new', at_ms, balance_after_pico"
+ADD_ENTRY = "insert into entry select account_id, 16, kind, 'new', at_ms, balance_after_pico"
 DAMAGE = {
     **{f"update account set {do} where id = '{BROKEN}'": inv for do, inv in ACCOUNT.items()},
     **{f"update entry set {do} {OF_ACCOUNT} and seq = {n}": i for (n, do), i in ENTRY.items()},
@@ -199,6 +206,9 @@ DAMAGE = {
     f"{OF_ACCOUNT} and seq = 8": "I1 I4 I6",
     f"{ADD_ENTRY}, 0, 0, 0, platform, 0, 0, hold_id, key_hash, null, null from entry "
     f"{OF_ACCOUNT} and seq = 5": "I1 I2 I4 I5 I6",
+    f"delete from entry {OF_ACCOUNT} and seq = 15": "I1",
+    f"{ADD_ENTRY} - 1, held_after_pico, -1, 0, platform, 1, 0, hold_id, key_hash, null, null from "
+    f"entry {OF_ACCOUNT} and seq = 15": "I1 I4 I6",
 }
 NOWHERE = {
     "entries without an account": f"delete from account where id = '{BROKEN}'",
@@ -289,6 +299,7 @@ def journal(
         open_generation(name, key_2.hash, "h5", DOLLAR),
     )
     yield (place(name, first, "h6", 0),)
+    yield (capture_late(name, first, "h4", DOLLAR // 2, late_ms + 1),)
 
 
 def edit(path: Path, line: str) -> None:
@@ -330,7 +341,7 @@ async def told(path: Path) -> list[str]:
 async def test_intact_ledger_has_no_findings(ledger: Path) -> None:
     result = await verified(ledger)
     assert result.findings == []
-    assert (result.accounts, result.entries, result.holds) == (3, 3 * 14, 3 * 6)
+    assert (result.accounts, result.entries, result.holds) == (3, 3 * 15, 3 * 6)
     assert result.generations == 3 * 5
 
 

@@ -22,6 +22,7 @@ from pydantic_settings import DotEnvSettingsSource
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.service.accounts import Accounts
 from modelgates_server.service.credits import Credits
+from modelgates_server.service.key_repair import KeyRepair
 from modelgates_server.service.keys import KeyService
 from modelgates_server.service.ports import Clock, RandomBytes, Store
 from modelgates_server.service.services import LedgerServices
@@ -74,6 +75,15 @@ class Database:
 def now_ms() -> int:
     """Returns the time of the program's clock, in milliseconds since 1970 UTC."""
     return time.time_ns() // 1_000_000  # noqa: TID251 - this is the clock
+
+
+def steady_ms() -> int:
+    """Returns milliseconds since an unknown instant: time passes, whatever the clock is set to.
+
+    Where the system offers it, the time that the machine was suspended for is included.
+    """
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime_ns(clock) // 1_000_000
 
 
 def load_settings(**given: Any) -> Settings:
@@ -159,6 +169,7 @@ def ledger_services(store: Store, clock: Clock, random_bytes: RandomBytes) -> Le
         accounts=Accounts(store, clock, random_bytes),
         credits=Credits(store, clock, random_bytes),
         keys=KeyService(store, clock, random_bytes),
+        key_repair=KeyRepair(store, clock, random_bytes),
     )
 
 

@@ -6,11 +6,12 @@ they choose. The command line needs only `bootstrap.ledger_services`, which load
 
 from collections.abc import Mapping
 
-from modelgates_server.bootstrap import ledger_services
+from modelgates_server.bootstrap import ledger_services, steady_ms
 from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.service.calls.admission import CallTimeouts, ServedCatalog
 from modelgates_server.service.calls.call import CallService
 from modelgates_server.service.calls.outgoing import RefusedParameters
+from modelgates_server.service.clock_check import ClockCheck
 from modelgates_server.service.maintenance import Maintenance
 from modelgates_server.service.part_states import PartStates
 from modelgates_server.service.ports import Clock, Provider, RandomBytes, Spool, Store
@@ -33,6 +34,7 @@ def compose(
     timeouts: CallTimeouts,
     join_retries: bool = True,
     grace_s: float = 0,
+    steady_ms: Clock = steady_ms,
 ) -> Services:
     """Returns the services of a server process on top of an open store.
 
@@ -57,15 +59,16 @@ def compose(
         accounts=ledger.accounts,
         credits=ledger.credits,
         keys=ledger.keys,
+        key_repair=ledger.key_repair,
         clock=clock,
         catalog=catalog,
         providers=providers,
         spool=spool,
         metrics=metrics,
         calls=calls,
-        maintenance=Maintenance(store, calls, observer, clock, grace_s),
+        maintenance=Maintenance(store, calls, observer, clock, ledger.key_repair, grace_s),
         parts=PartStates(log_part_state),
-        checks={},
+        checks={"clock": ClockCheck(store, clock, steady_ms)},
     )
 
 

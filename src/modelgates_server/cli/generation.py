@@ -9,10 +9,11 @@ from modelgates_server.cli import catalog
 from modelgates_server.cli.output import AsJson, examples, instant, print_json, say, show, show_all
 from modelgates_server.cli.wiring import run
 from modelgates_server.core.errors import GenerationNotFound
-from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.ledger.records import Entry, HoldState
 from modelgates_server.core.metering.generations import Attempt, Generation
 from modelgates_server.core.money import format_pico
 from modelgates_server.core.pricing.prices import Price, ReceiptLine, plain
+from modelgates_server.service.late_usage import FinalGeneration, final_generation
 
 app = typer.Typer(help="Show the receipts of calls.", no_args_is_help=True)
 
@@ -51,15 +52,16 @@ def show_one(
 ) -> None:
     """Show the receipt of a call. Its lines, quantity times rate, add up to the cost."""
 
-    async def read(gateway: Any) -> tuple[Generation, Price | None]:
+    async def read(gateway: Any) -> tuple[FinalGeneration, Price | None]:
         call = await _read(gateway, generation, account)
-        return call, await gateway.store.price(call.price_id)
+        final = await final_generation(gateway.store, call)
+        return final, await gateway.store.price(call.price_id)
 
-    call, price = run(read)
+    final, price = run(read)
     if as_json:
-        print_json(_record(call, price))
+        print_json(_record(final, price))
     else:
-        _print_receipt(call, price)
+        _print_receipt(final, price)
 
 
 async def _read(gateway: Any, generation_id: str, account: str | None) -> Generation:
@@ -75,7 +77,8 @@ async def _read(gateway: Any, generation_id: str, account: str | None) -> Genera
     return generation
 
 
-def _record(generation: Generation, price: Price | None) -> dict[str, Any]:
+def _record(final: FinalGeneration, price: Price | None) -> dict[str, Any]:
+    generation = final.generation
     return {
         "id": generation.id,
         "account_id": generation.account_id,
@@ -89,6 +92,7 @@ def _record(generation: Generation, price: Price | None) -> dict[str, Any]:
         "hold": format_pico(generation.hold_pico),
         "cost": format_pico(generation.cost_pico),
         "overrun": format_pico(generation.overrun_pico),
+        "late_usage": final.late and _late_record(final.late),
         "lines": [_line_record(line) for line in generation.lines],
         "estimated": bool(generation.usage and generation.usage.estimated),
         "price": _price_record(generation, price),
@@ -108,6 +112,14 @@ def _record(generation: Generation, price: Price | None) -> dict[str, Any]:
         "attempts": [_attempt_record(attempt) for attempt in generation.attempts],
         "origin": msgspec.structs.asdict(generation.origin),
         "reported": generation.reported,
+    }
+
+
+def _late_record(late: Entry) -> dict[str, Any]:
+    return {
+        "at": instant(late.at_ms),
+        "cost": format_pico(-late.amount_pico),
+        "overrun": format_pico(-late.overrun_pico),
     }
 
 
@@ -142,9 +154,10 @@ def _attempt_record(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _print_receipt(generation: Generation, price: Price | None) -> None:
+def _print_receipt(final: FinalGeneration, price: Price | None) -> None:
+    generation = final.generation
     origin = _without_none(msgspec.structs.asdict(generation.origin))
-    show({**_head(generation, price), **origin}, as_json=False)
+    show({**_head(final, price), **origin}, as_json=False)
     say(f"\n{_arithmetic(generation)}\n")
     if generation.attempts:
         show_all(
@@ -152,7 +165,8 @@ def _print_receipt(generation: Generation, price: Price | None) -> None:
         )
 
 
-def _head(generation: Generation, price: Price | None) -> dict[str, Any]:
+def _head(final: FinalGeneration, price: Price | None) -> dict[str, Any]:
+    generation, late = final
     upstream = generation.endpoint_id.partition(":")[2]
     outcome = {
         "finish_reason": _finish(generation),
@@ -160,6 +174,7 @@ def _head(generation: Generation, price: Price | None) -> dict[str, Any]:
         "provider's cost": _dollars(generation.upstream_cost_pico),
         "usage warnings": ", ".join(generation.usage_warnings) or None,
         "error": generation.error,
+        "late usage": late and f"charged {instant(late.at_ms)}, after the hold had expired",
         "service_tier": _service_tier(generation),
         "client": "disconnected before the end" if generation.cancelled else None,
         "usage": "estimated where the provider reported none"

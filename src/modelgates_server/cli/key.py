@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from modelgates_server.cli.credits import Reason, Ref
 from modelgates_server.cli.output import (
     AsJson,
     Yes,
@@ -26,10 +27,12 @@ from modelgates_server.core.keys import (
     spent_pico,
     windows_at,
 )
+from modelgates_server.core.ledger.commands import CommandResult
 from modelgates_server.core.money import Pico, format_pico, parse_pico
-from modelgates_server.core.times import LimitReset
+from modelgates_server.core.times import LimitReset, format_day
+from modelgates_server.service.key_repair import RepairPlan
 
-app = typer.Typer(help="Create, list, show, disable and delete keys.", no_args_is_help=True)
+app = typer.Typer(help="Create, list, show, disable, delete and repair keys.", no_args_is_help=True)
 
 AccountOption = Annotated[
     str, typer.Option("--account", metavar="ACCOUNT", help="ID of the account, user_….")
@@ -117,6 +120,33 @@ def enable(key: Hash, as_json: AsJson = False) -> None:
 
 
 @app.command(
+    epilog=examples(
+        "modelgates key repair 9f86d081… --dry-run",
+        'modelgates key repair 9f86d081… --reason "clock was in 2027" --ref incident-12',
+    )
+)
+def repair(
+    key: Hash,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")
+    ] = False,
+    reason: Reason = "repaired on the command line",
+    ref: Ref = None,
+    as_json: AsJson = False,
+) -> None:
+    """Open the windows of a key's limit that a wrong clock has shut."""
+    record = _find(key)
+
+    async def repaired(gateway: Any) -> tuple[RepairPlan, CommandResult | None]:
+        plan = await gateway.key_repair.plan(record.hash)
+        if dry_run:
+            return plan, None
+        return plan, await gateway.key_repair.repair(plan, reason, ref)
+
+    show(_repair_record(*run(repaired)), as_json)
+
+
+@app.command(
     epilog=examples("modelgates key delete 9f86d081…", "modelgates key delete 9f86d081… --yes")
 )
 def delete(key: Hash, yes: Yes = False, as_json: AsJson = False) -> None:
@@ -125,6 +155,26 @@ def delete(key: Hash, yes: Yes = False, as_json: AsJson = False) -> None:
     confirm(f"Delete the {record.kind} key {record.name!r} ({record.label}) permanently?", yes)
     run(lambda gateway: gateway.keys.delete(record))
     show({"hash": record.hash, "deleted": True}, as_json)
+
+
+def _repair_record(plan: RepairPlan, result: CommandResult | None) -> dict[str, Any]:
+    entry = None if result is None else result.entry
+    return {
+        "hash": plan.key.hash,
+        "account_id": plan.key.account_id,
+        "last_charge": format_day(plan.key.usage_day) if plan.key.usage_day else None,
+        "is_shut": plan.is_needed,
+        "usage_daily_before": format_pico(plan.before.daily_pico),
+        "usage_weekly_before": format_pico(plan.before.weekly_pico),
+        "usage_monthly_before": format_pico(plan.before.monthly_pico),
+        "usage_daily": format_pico(plan.after.daily_pico),
+        "usage_weekly": format_pico(plan.after.weekly_pico),
+        "usage_monthly": format_pico(plan.after.monthly_pico),
+        "seq": entry and entry.seq,
+        "reference": entry and entry.reference,
+        "reason": entry and entry.reason,
+        "replayed": result is not None and result.replayed,
+    }
 
 
 def _find(key_hash: str) -> Key:

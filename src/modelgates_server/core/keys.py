@@ -6,6 +6,7 @@ whole text is stored. The text is shown once, when the key is created.
 
 import hashlib
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -144,6 +145,36 @@ def windows_at(key: Key, at_ms: int) -> WindowUsage:
         daily_pico=0,
         weekly_pico=key.usage_weekly_pico if week_of(day) == week_of(key.usage_day) else 0,
         monthly_pico=key.usage_monthly_pico if month_of(day) == month_of(key.usage_day) else 0,
+    )
+
+
+def is_dated_ahead(key: Key, at_ms: int) -> bool:
+    """Whether the key's last charge is dated after an instant, so that its windows stay shut."""
+    return key.usage_day > day_of(at_ms)
+
+
+def windows_of_charges(charges_pico: Mapping[int, int], at_ms: int) -> WindowUsage:
+    """Returns the usage in the windows of an instant, from charges by the day of their entries.
+
+    Days after the instant are left out: a clock was wrong when they were charged.
+    """
+    today = day_of(at_ms)
+    past = [(day, pico) for day, pico in charges_pico.items() if day <= today]
+    return WindowUsage(
+        daily_pico=charges_pico.get(today, 0),
+        weekly_pico=sum(pico for day, pico in past if week_of(day) == week_of(today)),
+        monthly_pico=sum(pico for day, pico in past if month_of(day) == month_of(today)),
+    )
+
+
+def with_windows(key: Key, windows: WindowUsage, at_ms: int) -> Key:
+    """Returns the key with the usage of the windows of an instant, in place of those it has."""
+    return msgspec.structs.replace(
+        key,
+        usage_day=day_of(at_ms),
+        usage_daily_pico=windows.daily_pico,
+        usage_weekly_pico=windows.weekly_pico,
+        usage_monthly_pico=windows.monthly_pico,
     )
 
 

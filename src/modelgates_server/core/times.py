@@ -48,6 +48,11 @@ def resets_at_ms(reset: LimitReset, day: int) -> int:
     return (date(year, month + 1, 1).toordinal() - _EPOCH_ORDINAL) * MS_PER_DAY
 
 
+def format_day(day: int) -> str:
+    """Returns a day since the epoch in ISO 8601: `2026-11-23`."""
+    return date.fromordinal(day + _EPOCH_ORDINAL).isoformat()
+
+
 def format_instant(at_ms: int) -> str:
     """Returns ISO 8601 with milliseconds and `Z`: `2026-11-23T13:12:00.123Z`."""
     moment = _EPOCH + timedelta(milliseconds=at_ms)

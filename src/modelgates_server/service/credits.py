@@ -6,8 +6,10 @@ from modelgates_server.service.accounts import Accounts
 from modelgates_server.service.ports import Clock, Ledger, RandomBytes
 
 _REFERENCE_BYTES = 12
-_GATEWAY_KINDS = frozenset({"open", "close", "hold", "extend", "capture", "void", "expire"})
-"""First words of the references that `service.accounts` and `service.holds` use."""
+_GATEWAY_KINDS = frozenset(
+    {"open", "close", "hold", "extend", "capture", "void", "expire", "late", "repair"}
+)
+"""First words of the references that `accounts`, `holds` and `key_repair` use."""
 
 
 class Credits:

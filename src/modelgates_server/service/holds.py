@@ -6,6 +6,7 @@ repeating a step of the same call is always a replay.
 
 from modelgates_server.core.ledger.commands import (
     CaptureHold,
+    CaptureLate,
     CommandResult,
     ExpireHold,
     ExtendHold,
@@ -14,7 +15,7 @@ from modelgates_server.core.ledger.commands import (
     VoidHold,
 )
 from modelgates_server.core.ledger.records import Hold, HoldState
-from modelgates_server.core.metering.generations import Generation, StoredAnswer
+from modelgates_server.core.metering.generations import Generation, StoredAnswer, late_usage_pico
 from modelgates_server.service.ports import Clock, Ledger
 
 
@@ -62,6 +63,26 @@ class Holds:
         """End the hold in the state of the generation: charge its cost and free the rest."""
         attachments = (generation,) if answer is None else (generation, answer)
         return await self._ledger.execute(_ending(generation), *attachments)
+
+    async def capture_late(
+        self, ended: Generation, expired: Generation, answer: StoredAnswer | None = None
+    ) -> CommandResult:
+        """Charge the usage of a captured call that its expiry did not know.
+
+        The generation stays as it expired. The entry has the current time, so it counts in the
+        key's windows of today.
+        """
+        assert ended.state is HoldState.CAPTURED, "only captured calls have late usage"
+        command = CaptureLate(
+            account_id=ended.account_id,
+            reference=f"late:{ended.id}",
+            at_ms=self._clock(),
+            hold_id=ended.id,
+            key_hash=ended.key_hash,
+            amount_pico=late_usage_pico(ended, expired),
+        )
+        attachments = () if answer is None else (answer,)
+        return await self._ledger.execute(command, *attachments)
 
     async def expire(self, hold: Hold) -> CommandResult:
         """Free an expired hold that has no generation."""

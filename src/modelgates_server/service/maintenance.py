@@ -1,4 +1,4 @@
-"""Periodic work: resolve expired holds, and delete records that are a day old."""
+"""Periodic work: resolve expired holds, delete records that are a day old, repair keys."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from modelgates_server.core.metering.settlement import lost
 from modelgates_server.service.calls.call import CallService
 from modelgates_server.service.calls.settling import ANSWER_KEPT_MS
 from modelgates_server.service.holds import Holds
+from modelgates_server.service.key_repair import KeyRepair
 from modelgates_server.service.keys import KEY_CREATION_KEPT_MS
 from modelgates_server.service.ports import Clock, Observer, Store
 
@@ -24,12 +25,14 @@ class Maintenance:
         calls: CallService,
         observer: Observer,
         clock: Clock,
+        key_repair: KeyRepair,
         grace_s: float = 0,
     ) -> None:
         self._store = store
         self._calls = calls
         self._observer = observer
         self._clock = clock
+        self._key_repair = key_repair
         self._grace_s = grace_s
         self._holds = Holds(store, clock)
 
@@ -47,13 +50,19 @@ class Maintenance:
         # Proves that the database can be written, or raises. After an outage that all processes
         # shared, the others get a moment to extend the holds of their running calls.
         await self._forget()
-        if await self._store.expired_holds(self._clock(), 1):
+        try:
+            await self._key_repair.repair_due()
+        except Exception as error:  # noqa: BLE001 - as above
+            trouble.append(error)
+        due_ms = self._clock()
+        if await self._store.expired_holds(due_ms, 1):
             await asyncio.sleep(self._grace_s)
         expired, progress = 0, True
         while progress:
             live_hold_ids = await self._calls.registry.live_hold_ids()
-            # Holds of running calls stay due, and must not fill the page.
-            due = await self._store.expired_holds(self._clock(), _PAGE + len(live_hold_ids))
+            # Holds of running calls stay due, and must not fill the page. Holds that became due
+            # meanwhile wait for the next round: all processes may have been suspended just now.
+            due = await self._store.expired_holds(due_ms, _PAGE + len(live_hold_ids))
             orphans = [hold for hold in due if hold.id not in live_hold_ids]
             results = await asyncio.gather(*(self._expire(hold) for hold in orphans))
             expired += results.count(None)

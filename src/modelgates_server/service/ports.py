@@ -63,6 +63,9 @@ class Ledger(Protocol):
     async def entries(self, account_id: str, *, after_seq: int, limit: int) -> list[Entry]:
         """A page of an account's journal."""
 
+    async def newest_entry_ms(self) -> int | None:
+        """The time of the last entry of any account, or None."""
+
     async def expired_holds(self, at_ms: int, limit: int) -> list[Hold]:
         """Open holds that have expired by `at_ms`, oldest first."""
 
@@ -107,6 +110,9 @@ class GenerationReader(Protocol):
     async def answer(self, account_id: str, generation_id: str) -> StoredAnswer | None:
         """The stored response of a call."""
 
+    async def late_usage(self, account_id: str, generation_id: str) -> Entry | None:
+        """The entry of usage that was charged after the call had expired."""
+
     async def forget_answers(self, before_ms: int) -> int:
         """Delete up to 50 responses stored before `before_ms`; returns their number."""
 
@@ -149,6 +155,18 @@ class Keys(Protocol):
         """A page of an account's keys, newest first, without deleted ones.
 
         With `unexpired_at_ms`, keys that have expired by then are left out.
+        """
+
+    async def keys_dated_after(self, day: int) -> list[Key]:
+        """Up to 1,000 keys whose last charge is dated after a day (since 1970), latest first.
+
+        Without deleted keys. Reads all keys, without blocking the loop.
+        """
+
+    async def charges_by_day(self, key_hash: str) -> tuple[Key, dict[int, int]] | None:
+        """A key, and its charges in picos by the day of their entries, as of one moment.
+
+        Reads the whole journal of its account, without blocking the loop.
         """
 
     async def create_key(self, key: Key, record: KeyCreationRecord | None = None) -> IssuedKey:
@@ -282,8 +300,13 @@ class Observer(Protocol):
         `setting` is what avoids it in the provider's configuration, if there is such a setting.
         """
 
-    def capture_after_expiry(self, generation: Generation) -> None:
-        """A capture came after its hold was resolved: the usage is a loss for the platform."""
+    def capture_after_expiry(
+        self, generation: Generation, resolved: Generation | None, late: Entry | None
+    ) -> None:
+        """The end of a call came after its hold was resolved, which `resolved` recorded.
+
+        `late` is the entry of its late usage; without one, nothing more was charged.
+        """
 
     def heartbeat_failed(self, generation: Generation, error: Exception) -> None:
         """The hold of a running call could not be extended."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from modelgates_server.service.accounts import Accounts
 from modelgates_server.service.credits import Credits
+from modelgates_server.service.key_repair import KeyRepair
 from modelgates_server.service.keys import KeyService
 from modelgates_server.service.ports import Store
 
@@ -16,3 +17,4 @@ class LedgerServices:
     accounts: Accounts
     credits: Credits
     keys: KeyService
+    key_repair: KeyRepair

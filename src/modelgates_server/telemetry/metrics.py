@@ -12,7 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.ledger.records import Entry, HoldState
 from modelgates_server.core.metering.generations import Attempt, Generation, uncharged_service_tier
 from modelgates_server.core.metering.repairs import Repairs
 from modelgates_server.core.money import PICOS_PER_DOLLAR
@@ -99,7 +99,7 @@ class Metrics:
         )
         self._captures_after_expiry = self._counter(
             "late_captures",
-            "Captures that arrived after their hold was resolved; not charged.",
+            "Captures that arrived after their hold was resolved; charged as late usage.",
             "endpoint",
         )
         self._spooled = self._counter(
@@ -160,9 +160,13 @@ class Metrics:
         for repair, count in repairs.items():
             self._count(self._repairs, count, provider, repair.value)
 
-    def count_capture_after_expiry(self, generation: Generation) -> None:
-        """Count a capture that arrived after its hold was resolved."""
+    def count_capture_after_expiry(self, generation: Generation, late: Entry | None) -> None:
+        """Count a capture that arrived after its hold was resolved, with its late usage."""
         self._count(self._captures_after_expiry, 1, generation.endpoint_id)
+        if late is not None:
+            charged, overrun = -late.amount_pico, -late.overrun_pico
+            self._count(self._cost, charged / PICOS_PER_DOLLAR, generation.model)
+            self._count(self._overrun, overrun / PICOS_PER_DOLLAR, generation.endpoint_id)
 
     def count_spooled(self, generation: Generation) -> None:
         """Count a call whose end had to wait for the database."""

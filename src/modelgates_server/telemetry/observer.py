@@ -5,6 +5,7 @@ No line contains a prompt or a response.
 
 import structlog
 
+from modelgates_server.core.ledger.records import Entry
 from modelgates_server.core.metering.generations import (
     Generation,
     UsageWarning,
@@ -68,15 +69,28 @@ class CallObserver:
             setting=setting,
         )
 
-    def capture_after_expiry(self, generation: Generation) -> None:
+    def capture_after_expiry(
+        self, generation: Generation, resolved: Generation | None, late: Entry | None
+    ) -> None:
         """See `Observer.capture_after_expiry`."""
-        self._metrics.count_capture_after_expiry(generation)
-        log.error(
-            "capture after its hold was resolved: not charged",
-            id=generation.id,
-            account_id=generation.account_id,
-            cost=format_pico(generation.cost_pico),
-        )
+        self._metrics.count_capture_after_expiry(generation, late)
+        figures = {
+            "id": generation.id,
+            "account_id": generation.account_id,
+            "endpoint_id": generation.endpoint_id,
+            "state": None if resolved is None else resolved.state.value,
+            "cost": format_pico(generation.cost_pico),
+            "charged": format_pico(0 if resolved is None else resolved.cost_pico),
+        }
+        if late is None:
+            log.error("end of a call after its hold was resolved: not charged", **figures)
+        else:
+            log.warning(
+                "capture after its hold was resolved: charged as late usage",
+                **figures,
+                charged_late=format_pico(-late.amount_pico),
+                overrun=format_pico(-late.overrun_pico),
+            )
 
     def heartbeat_failed(self, generation: Generation, error: Exception) -> None:
         """See `Observer.heartbeat_failed`."""

@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -7,9 +8,9 @@ import pytest
 from modelgates_server.core.audit.findings import UNREADABLE, Finding, Findings, Row
 from modelgates_server.core.audit.holds import HoldsAudit
 from modelgates_server.core.audit.journal import JournalAudit
-from modelgates_server.core.keys import Key
+from modelgates_server.core.keys import Key, windows_of_charges
 from modelgates_server.core.ledger.records import Account, Entry, EntryKind, Hold
-from modelgates_server.core.times import MS_PER_DAY
+from modelgates_server.core.times import MS_PER_DAY, day_of
 from tests.core.conftest import OneAccount
 from tests.support import (
     DOLLAR,
@@ -17,10 +18,12 @@ from tests.support import (
     T0_MS,
     adjust,
     capture,
+    capture_late,
     closing,
     expire,
     extend,
     place,
+    repair,
     void,
 )
 
@@ -125,6 +128,16 @@ def keep_busy(ledger: OneAccount) -> None:
             ledger.run(void(ledger.id, key_hash, hold_id, at_ms))
         else:
             ledger.run(expire(ledger.id, key_hash, hold_id, at_ms + HOLD_MS, DOLLAR // 100))
+            used_pico = DOLLAR // 12 * number  # that of call 11 is above its hold
+            ledger.run(capture_late(ledger.id, key_hash, hold_id, used_pico, at_ms + MS_PER_DAY))
+    ledger.run(place(ledger.id, other, "ahead", 3))
+    ledger.run(capture(ledger.id, other, "ahead", 3, T0_MS + 99 * MS_PER_DAY))
+    now_ms = T0_MS + 35 * MS_PER_DAY
+    charges = Counter[int]()
+    for entry in ledger.journal:
+        if entry.key_hash == other:
+            charges[day_of(entry.at_ms)] -= entry.amount_pico
+    ledger.run(repair(ledger.keys[other], now_ms, windows_of_charges(charges, now_ms)))
     ledger.run(adjust(ledger.id, -DOLLAR))
     ledger.run(place(ledger.id, ledger.key_hash, "open", DOLLAR // 4))
     ledger.run(place(ledger.id, other, "open-and-free", 0))

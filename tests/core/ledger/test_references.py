@@ -12,15 +12,18 @@ from modelgates_server.core.errors import (
     InvalidInput,
     ReferenceReused,
 )
+from modelgates_server.core.keys import WindowUsage
 from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.ledger.records import EntryKind
 from modelgates_server.core.ledger.references import stored_spellings
+from modelgates_server.core.times import MS_PER_DAY
 from tests.core.conftest import OneAccount
 from tests.support import (
     DOLLAR,
     T0_MS,
     adjust,
     capture,
+    capture_late,
     closing,
     expire,
     extend,
@@ -28,6 +31,7 @@ from tests.support import (
     new_account_id,
     opening,
     place,
+    repair,
     void,
 )
 
@@ -68,17 +72,29 @@ REPEATED: list[Callable[[OneAccount], c.Command]] = [
     lambda b: capture(b.id, b.key_hash, "h", 9),
     lambda b: void(b.id, b.key_hash, "v"),
     lambda b: expire(b.id, b.key_hash, "e", T0_MS + 600_000, 2),
+    lambda b: capture_late(b.id, b.key_hash, "e", 7),
+    lambda b: repair(b.keys[b.key_hash], T0_MS, WindowUsage(0, 0, 0)),
     lambda b: closing(b.id),
 ]
+
+
+def charge_tomorrow(ledger: OneAccount) -> None:
+    """Charges the key by a clock that is ahead."""
+    ledger.run(place(ledger.id, ledger.key_hash, "tomorrow", 1))
+    ledger.run(capture(ledger.id, ledger.key_hash, "tomorrow", 1, T0_MS + MS_PER_DAY))
 
 
 def every_kind(ledger: OneAccount) -> list[c.Command]:
     """Runs one command of each kind, in an order in which all are accepted."""
     for hold_id in ("v", "e"):
         ledger.run(place(ledger.id, ledger.key_hash, hold_id, 1))
-    commands = [build(ledger) for build in REPEATED]
-    for command in commands[:-1]:
-        ledger.run(command)
+    commands = list[c.Command]()
+    for build in REPEATED[:-1]:
+        if build is REPEATED[-2]:
+            charge_tomorrow(ledger)
+        commands.append(build(ledger))
+        ledger.run(commands[-1])
+    commands.append(REPEATED[-1](ledger))
     left = ledger.accounts[ledger.id].balance_pico
     ledger.run(adjust(ledger.id, -left, "empty"))
     ledger.run(commands[-1])
@@ -120,6 +136,10 @@ def test_repeated_command_changes_nothing_and_returns_the_first_entry(ledger: On
         (7, {"amount_pico": 0}),
         (7, {"hold_id": "h"}),
         (7, {"key_hash": "f" * 64}),
+        (8, {"amount_pico": 6}),
+        (8, {"key_hash": "f" * 64}),
+        (9, {"reason": "other"}),
+        (9, {"key_hash": "f" * 64}),
     ],
 )
 def test_reference_is_refused_when_it_is_reused_with_other_parameters(
@@ -137,7 +157,8 @@ def test_reference_is_refused_when_it_is_reused_for_another_kind(ledger: OneAcco
     commands = every_kind(ledger)
     for first in commands:
         for other in commands:
-            if type(first) is not type(other):
+            # The reference of late usage is that of its hold.
+            if type(first) is not type(other) and not isinstance(other, c.CaptureLate):
                 changed = msgspec.structs.replace(other, reference=first.reference)
                 ledger.refusal(changed, ReferenceReused)
 

@@ -155,20 +155,6 @@ def put_a_file_in_the_way(folder: Path) -> None:
     (folder / "spool").touch()
 
 
-async def test_capture_after_its_hold_was_resolved_is_reported_and_not_charged(
-    harness: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path
-) -> None:
-    call = await spooled(harness, upstream, sqlite_path)
-    harness.clock.forward(TIMEOUTS.hold_ttl_s * 1000)
-    elsewhere = metered(harness.store, harness.clock, tmp_path / "another", timeouts=TIMEOUTS)
-    assert await elsewhere.maintenance.run_once() == 1
-    await harness.calls.settling.drain_spool()
-    saved = await harness.saved(call)
-    assert (saved.state, await usage_pico(harness)) == (HoldState.EXPIRED, 0)
-    assert counted(harness, "late") == 1
-    assert await pending(harness.metered.spool) == []
-
-
 @pytest.mark.ledger(holds_open=True)
 async def test_damaged_file_delays_neither_other_settlements_nor_heartbeats(
     harness: CallHarness, upstream: Upstream, sqlite_path: Path, tmp_path: Path

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelgates_server.core.errors import GatewayError, HoldNotFound, InvalidInput, ReferenceReused
-from modelgates_server.core.keys import Key
+from modelgates_server.core.keys import Key, WindowUsage
 from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.ledger.commands import CommandResult
 from modelgates_server.core.ledger.records import Account, Entry, EntryKind, Hold
@@ -23,6 +23,7 @@ from tests.support import (
     T0_MS,
     adjust,
     capture,
+    capture_late,
     closing,
     expire,
     extend,
@@ -32,11 +33,15 @@ from tests.support import (
     open_generation,
     opening,
     place,
+    repair,
     void,
 )
 
 IDS = tuple(f"user_{letter * 22}" for letter in "AB")
 HASHES = tuple(letter * 64 for letter in "ab")
+KEYS = tuple(
+    new_key(account_id, hash=key_hash)[1] for account_id, key_hash in zip(IDS, HASHES, strict=True)
+)
 FUNDED: list[c.Command] = [
     *(opening(account_id) for account_id in IDS),
     *(grant(account_id, 20, "first") for account_id in IDS),
@@ -120,6 +125,8 @@ def some_command(kind: EntryKind, which: int, hold_id: str, amount_pico: int) ->
         EntryKind.USAGE: lambda: capture(id_, HASHES[which], hold_id, amount_pico),
         EntryKind.VOID: lambda: void(id_, HASHES[which], hold_id),
         EntryKind.EXPIRE: lambda: expire(id_, HASHES[which], hold_id, T0_MS + HOLD_MS, amount_pico),
+        EntryKind.KEY_REPAIR: lambda: repair(KEYS[which], T0_MS, WindowUsage(0, 0, 0), hold_id),
+        EntryKind.LATE_USAGE: lambda: capture_late(id_, HASHES[which], hold_id, amount_pico),
     }
     return build[kind]()
 
@@ -140,7 +147,11 @@ of_another_key = st.builds(
     commands,
 )
 renamed = st.builds(
-    lambda command, name: msgspec.structs.replace(command, reference=name),
+    lambda command, name: (
+        command
+        if isinstance(command, c.CaptureLate)  # its reference is that of its hold
+        else msgspec.structs.replace(command, reference=name)
+    ),
     commands,
     st.sampled_from(["hold:h1", "end:h2", "other", "first"]),
 )

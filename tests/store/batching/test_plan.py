@@ -2,6 +2,7 @@
 
 import pytest
 
+from modelgates_server.core.keys import WindowUsage
 from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.store.batching.plan import (
@@ -13,13 +14,16 @@ from modelgates_server.store.batching.plan import (
 from tests.support import (
     T0_MS,
     capture,
+    capture_late,
     closing,
     expire,
     extend,
     grant,
+    new_key,
     open_generation,
     opening,
     place,
+    repair,
     void,
 )
 
@@ -35,6 +39,7 @@ KEY_A, KEY_B = "a" * 64, "b" * 64
         capture(A, KEY_A, "h", 1),
         void(A, KEY_A, "h"),
         expire(A, KEY_A, "h", T0_MS),
+        capture_late(A, KEY_A, "h", 1),
     ],
     ids=lambda command: command.kind.value,
 )
@@ -44,6 +49,17 @@ def test_command_on_a_hold_needs_its_account_key_hold_and_reference(command: c.C
         keys=frozenset({KEY_A}),
         holds=frozenset({(A, "h")}),
         references=frozenset({(A, command.reference)}),
+    )
+
+
+def test_repair_of_a_key_needs_its_account_key_and_reference() -> None:
+    _, key = new_key(A, hash=KEY_A)
+    needed = rows_needed([repair(key, T0_MS, WindowUsage(0, 0, 0))])
+    assert needed == RowsNeeded(
+        accounts=frozenset({A}),
+        keys=frozenset({KEY_A}),
+        holds=frozenset(),
+        references=frozenset({(A, "repair")}),
     )
 
 

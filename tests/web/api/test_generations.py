@@ -19,6 +19,7 @@ from tests.support import (
     DOLLAR,
     T0_MS,
     capture,
+    capture_late,
     expire,
     finished,
     open_generation,
@@ -247,6 +248,20 @@ async def test_lost_call_has_the_cost_of_its_checkpoint(api: Api, acme: Customer
     await api.store.execute(end, lost)
     data = await shown(api, acme.inference)
     assert (data["state"], data["total_cost"], data["estimated"]) == ("expired", 5e-11, True)
+
+
+async def test_receipt_of_late_usage_adds_up_to_the_total_cost(api: Api, acme: Customer) -> None:
+    lost = finished(call_of(acme), Usage(input=10), T0_MS + 600_000, HoldState.EXPIRED)
+    await run(api, lost)
+    end = expire(acme.account_id, lost.key_hash, ID, T0_MS + 600_000, lost.cost_pico)
+    await api.store.execute(end, lost)
+    await api.store.execute(capture_late(acme.account_id, lost.key_hash, ID, 25))
+    data = await shown(api, acme.inference)
+    assert (data["state"], data["total_cost"], data["usage"]) == ("expired", 3.5e-11, 3.5e-11)
+    assert data["lines"] == [
+        line("input", 10, "0.000000000001", "0.00000000001"),
+        line("late_usage", 1, "0.000000000025", "0.000000000025"),
+    ]
 
 
 @pytest.mark.parametrize(

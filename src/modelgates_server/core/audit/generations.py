@@ -1,6 +1,6 @@
 """Checks one account's generations against its journal, and its activity against its generations.
 
-I1 the activity of an account is the sum of its generations
+I1 the activity of an account is the sum of its generations and their late usage
 I6 a generation agrees with the journal about its hold, and its lines add up to its cost
 """
 
@@ -10,8 +10,13 @@ from decimal import Context, Decimal, Inexact
 import msgspec
 
 from modelgates_server.core.audit.findings import Findings, GenerationRow, oddity
-from modelgates_server.core.ledger.records import ENDS_AS, Entry, HoldState
-from modelgates_server.core.metering.generations import ActivityRow, Generation, activity_of
+from modelgates_server.core.ledger.records import ENDS_AS, Entry, EntryKind, HoldState
+from modelgates_server.core.metering.generations import (
+    ActivityRow,
+    Generation,
+    activity_of,
+    late_activity_of,
+)
 from modelgates_server.core.money import ENTRY_MAX_PICO, format_pico
 from modelgates_server.core.pricing.prices import dollars, total_of
 from modelgates_server.core.pricing.usage import Meter, Usage
@@ -57,6 +62,7 @@ class GenerationsAudit:
         self.generations = 0
         self._findings = findings
         self._recorded: _RecordedUse | None = None
+        self._late: Entry | None = None  # the late usage of the same hold
         self._activity: dict[tuple[object, ...], ActivityRow] = {}
 
     def entry(self, entry: Entry) -> None:
@@ -65,8 +71,11 @@ class GenerationsAudit:
             return
         recorded = self._recorded
         if recorded is None or recorded.id != entry.hold_id:
-            recorded = _RecordedUse(entry.hold_id, entry.key_hash, entry.at_ms)
-        if entry.kind in ENDS_AS:
+            self._recorded = recorded = _RecordedUse(entry.hold_id, entry.key_hash, entry.at_ms)
+            self._late = None
+        if entry.kind is EntryKind.LATE_USAGE:
+            self._late = entry
+        elif entry.kind in ENDS_AS:
             self._recorded = replace(
                 recorded,
                 state=ENDS_AS[entry.kind],
@@ -88,7 +97,9 @@ class GenerationsAudit:
         self._check_hold(name, generation)
         self._check_lines(name, generation)
         self._check_quantities(name, generation)
-        self._add(generation)
+        self._add(activity_of(generation))
+        if self._late is not None and self._late.hold_id == generation.id:
+            self._add(late_activity_of(generation, self._late))
 
     def close(self, activity: Sequence[ActivityRow]) -> None:
         """Compares the account's activity with the sums of its generations."""
@@ -163,8 +174,7 @@ class GenerationsAudit:
         if charged != used + once:
             self._findings.add("I6", f"lines of {name} do not match its usage")
 
-    def _add(self, generation: Generation) -> None:
-        added = activity_of(generation)
+    def _add(self, added: ActivityRow | None) -> None:
         if added is None:
             return
         total = self._activity.get(_names(added))

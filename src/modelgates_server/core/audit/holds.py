@@ -2,7 +2,8 @@
 
 I2 the held amount is the sum of the open holds
 I5 a hold starts once and ends at most once
-I6 a hold is charged at most once, and its row agrees with the journal
+I6 a hold is charged at most once, and once more by late usage if it has expired, and its row agrees
+   with the journal
 """
 
 from collections import Counter
@@ -43,6 +44,7 @@ class HoldsAudit:
         self._keys = keys
         self._findings = findings
         self._folded: Hold | None = None  # the hold of the entries so far
+        self._late: Entry | None = None  # its late usage
         self._open_pico: Counter[str] = Counter()
 
     def entry(self, entry: Entry) -> None:
@@ -52,6 +54,7 @@ class HoldsAudit:
         folded = self._folded
         if folded is None or folded.id != entry.hold_id:
             self._check_row_came()
+            self._late = None
             folded = Hold(
                 account_id=self._account.id,
                 id=entry.hold_id,
@@ -65,10 +68,7 @@ class HoldsAudit:
                 self._add("I5", folded, f"starts with entry {entry.seq}, a {entry.kind}")
         elif entry.kind is EntryKind.HOLD:
             self._add("I5", folded, f"is placed again by entry {entry.seq}")
-        if folded.state is not HoldState.OPEN:
-            self._add("I5", folded, f"has ended, but entry {entry.seq} ({entry.kind}) follows")
-            if entry.kind is EntryKind.USAGE and folded.state is HoldState.CAPTURED:
-                self._add("I6", folded, f"is charged a second time by entry {entry.seq}")
+        self._check_state(folded, entry)
         if entry.key_hash != folded.key_hash:
             self._add("I6", folded, f"moves to key {entry.key_hash} with entry {entry.seq}")
         self._folded = self._after(folded, entry)
@@ -95,7 +95,39 @@ class HoldsAudit:
         for key in self._keys:
             self._check_sum(f"key {key.hash}", key.held_pico, self._open_pico[key.hash])
 
+    def _check_state(self, folded: Hold, entry: Entry) -> None:
+        if entry.kind is EntryKind.LATE_USAGE:
+            self._check_late(folded, entry)
+        elif folded.state is not HoldState.OPEN:
+            self._add("I5", folded, f"has ended, but entry {entry.seq} ({entry.kind}) follows")
+            if entry.kind is EntryKind.USAGE and folded.state is HoldState.CAPTURED:
+                self._add("I6", folded, f"is charged a second time by entry {entry.seq}")
+
+    def _check_late(self, folded: Hold, entry: Entry) -> None:
+        if folded.state is not HoldState.EXPIRED:
+            self._add("I6", folded, f"is {folded.state}, but entry {entry.seq} charges it late")
+        if self._late is not None:
+            self._add("I6", folded, f"is charged late a second time by entry {entry.seq}")
+        self._late = entry
+        charged, used = -entry.amount_pico, entry.platform_pico
+        available = entry.balance_after_pico + charged - entry.held_after_pico
+        spare = available - self._account.min_balance_pico
+        due = max(0, min(used, folded.amount_pico - (folded.charged_pico or 0), spare))
+        # `JournalAudit` knows whether the account was closed before this entry.
+        is_free = self._account.closed_at_ms is not None and charged == 0
+        if used < 0 or (charged != due and not is_free):
+            self._add(
+                "I6",
+                folded,
+                f"is charged {format_pico(charged)} late by entry {entry.seq} for usage of "
+                f"{format_pico(used)}, but {format_pico(due)} was due",
+            )
+
     def _after(self, folded: Hold, entry: Entry) -> Hold:
+        if entry.kind is EntryKind.LATE_USAGE:
+            if entry.held_pico:
+                self._add("I2", folded, f"has ended, but entry {entry.seq} changes what is held")
+            return folded
         if entry.kind not in ENDS_AS:
             return replace(folded, amount_pico=folded.amount_pico + entry.held_pico)
         charged, used = -entry.amount_pico, entry.platform_pico

@@ -1,10 +1,10 @@
-"""Checks one account's journal, in constant memory.
+"""Checks one account's journal. The memory grows with the days on which its keys were charged.
 
 I1 credits, usage and balance are the sums of the entries, and so is the usage of keys
 I2 the running held amount of the entries is the sum of their held amounts
-I3 available is never below the account's floor
+I3 available is never below the account's floor, and a closed account is not charged
 I4 `seq` has no gap
-I5 an entry names a hold and a key exactly if its kind concerns one
+I5 an entry names a hold or a key exactly if its kind concerns one
 I7 the customer's side gains what the platform's side loses
 """
 
@@ -13,15 +13,23 @@ from collections.abc import Sequence
 import msgspec
 
 from modelgates_server.core.audit.findings import Findings
-from modelgates_server.core.keys import Key, charge_key
+from modelgates_server.core.keys import (
+    Key,
+    charge_key,
+    is_dated_ahead,
+    windows_of_charges,
+    with_windows,
+)
 from modelgates_server.core.ledger.records import (
     ENDS_AS,
+    MAY_FOLLOW_CLOSING,
     Account,
     Entry,
     EntryKind,
     PlatformAccount,
 )
 from modelgates_server.core.money import format_pico
+from modelgates_server.core.times import day_of
 
 MAY_OVERDRAW: frozenset[EntryKind] = frozenset()
 """Kinds of entries that may take the available amount below the floor: none so far."""
@@ -32,11 +40,13 @@ OVERRUN = "overrun"
 replace = msgspec.structs.replace
 
 _HOLDING = frozenset({EntryKind.HOLD, EntryKind.EXTEND})
+_OF_HOLD = frozenset({*_HOLDING, *ENDS_AS, EntryKind.LATE_USAGE})
 _OTHER_SIDE = {
     EntryKind.GRANT: PlatformAccount.GRANTS,
     EntryKind.ADJUSTMENT: PlatformAccount.ADJUSTMENTS,
     EntryKind.USAGE: PlatformAccount.REVENUE,
     EntryKind.EXPIRE: PlatformAccount.REVENUE,
+    EntryKind.LATE_USAGE: PlatformAccount.REVENUE,
 }
 _CREDITING = {kind for kind, side in _OTHER_SIDE.items() if side is not PlatformAccount.REVENUE}
 _ACCOUNT_FIGURES = {
@@ -80,6 +90,7 @@ class JournalAudit:
         self._account = account
         self._key_rows = keys
         self._keys: dict[str, Key | None] = {key.hash: _unused(key) for key in keys}
+        self._charges_pico: dict[str, dict[int, int]] = {}  # of each key, by day
         self._findings = findings
 
     def take(self, page: Sequence[Entry]) -> None:
@@ -132,9 +143,15 @@ class JournalAudit:
             self._findings.add(
                 "I4", f"entry {entry.seq} is of kind {entry.kind}; only entry 1 is `open`"
             )
-        if self._closed_at_ms is not None and entry.kind not in ENDS_AS:
+        if self._closed_at_ms is None:
+            return
+        if entry.kind not in MAY_FOLLOW_CLOSING:
             self._findings.add(
                 "I4", f"entry {entry.seq} ({entry.kind}) comes after the account was closed"
+            )
+        elif entry.amount_pico:
+            self._findings.add(
+                "I3", f"entry {entry.seq} ({entry.kind}) charges the account after it was closed"
             )
 
     def _check_line(self, entry: Entry) -> None:
@@ -194,8 +211,9 @@ class JournalAudit:
             self._open = entry
         if entry.kind is EntryKind.CLOSE:
             self._closed_at_ms = entry.at_ms
-        of_hold = entry.kind in _HOLDING or entry.kind in ENDS_AS
-        if (entry.hold_id is not None, entry.key_hash is not None) != (of_hold, of_hold):
+        of_hold = entry.kind in _OF_HOLD
+        of_key = of_hold or entry.kind is EntryKind.KEY_REPAIR
+        if (entry.hold_id is not None, entry.key_hash is not None) != (of_hold, of_key):
             wrong = "lacks its hold or key" if of_hold else "names a hold or key but may not"
             self._findings.add("I5", f"entry {entry.seq} ({entry.kind}) {wrong}")
         elif entry.key_hash is not None:
@@ -212,13 +230,26 @@ class JournalAudit:
             return
         if entry.kind in _HOLDING:
             self._keys[key_hash] = replace(key, held_pico=key.held_pico + entry.held_pico)
+        elif entry.kind is EntryKind.KEY_REPAIR:
+            self._keys[key_hash] = self._repaired(key, entry)
         else:
+            day = day_of(entry.at_ms)
+            charges = self._charges_pico.setdefault(key_hash, {})
+            charges[day] = charges.get(day, 0) - entry.amount_pico
             self._keys[key_hash] = charge_key(
                 key,
                 charged_pico=-entry.amount_pico,
                 released_pico=-entry.held_pico,
                 at_ms=entry.at_ms,
             )
+
+    def _repaired(self, key: Key, entry: Entry) -> Key:
+        if not is_dated_ahead(key, entry.at_ms):
+            self._findings.add(
+                "I1", f"entry {entry.seq} opens a window of key {key.hash} that was not shut"
+            )
+        charges = self._charges_pico.get(key.hash, {})
+        return with_windows(key, windows_of_charges(charges, entry.at_ms), entry.at_ms)
 
 
 def _listed(amounts: Sequence[int]) -> str:

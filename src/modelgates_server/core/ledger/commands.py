@@ -10,6 +10,7 @@ import msgspec
 
 from modelgates_server.core.errors import InvalidAmount, InvalidInput
 from modelgates_server.core.ids import ACCOUNT_ID, REFERENCE_MAX_CHARS
+from modelgates_server.core.keys import WindowUsage
 from modelgates_server.core.ledger.records import Entry, EntryKind
 from modelgates_server.core.money import ENTRY_MAX_PICO, format_pico
 
@@ -91,16 +92,42 @@ class Adjust(Command, frozen=True, kw_only=True):
         check_text("reason", self.reason, TEXT_MAX_CHARS)
 
 
-class HoldCommand(Command, frozen=True, kw_only=True):
+class KeyCommand(Command, frozen=True, kw_only=True):
+    """The base of the commands that concern one key.
+
+    With `key_hash`, a command names all rows that it concerns, so they are known before any row is
+    read.
+    """
+
+    key_hash: str
+
+
+class RepairKey(KeyCommand, frozen=True, kw_only=True):
+    """Sets the usage in the windows of a key whose last charge is dated after `at_ms`.
+
+    A wrong clock dated it. `windows` are the sums of the key's entries in the windows of `at_ms`,
+    read when the key had used `usage_pico`.
+    """
+
+    kind = EntryKind.KEY_REPAIR
+    idempotency_fields = ("key_hash", "reason")
+    reason: str
+    windows: WindowUsage
+    usage_pico: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_text("reason", self.reason, TEXT_MAX_CHARS)
+
+
+class HoldCommand(KeyCommand, frozen=True, kw_only=True):
     """The base of the commands on one hold, whose id is that of its call.
 
-    `key_hash` is the key whose limit the hold counts against. With it, a command names all rows
-    that it concerns, so they are known before any row is read.
+    `key_hash` is the key whose limit the hold counts against.
     """
 
     idempotency_fields: ClassVar[tuple[str, ...]] = ("hold_id", "key_hash")
     hold_id: str
-    key_hash: str
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -160,6 +187,25 @@ class ExpireHold(HoldCommand, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_amount(self.amount_pico, least=0)
+
+
+class CaptureLate(HoldCommand, frozen=True, kw_only=True):
+    """Charges usage that became known after the hold had expired.
+
+    `amount_pico` is the usage beyond that of the expiry. The account pays it up to the part of the
+    hold that the expiry did not charge, as far as its available credits allow; the platform pays
+    the rest, as an overrun. The hold does not record the charge, so its reference is fixed: that
+    is what makes a second one impossible.
+    """
+
+    kind = EntryKind.LATE_USAGE
+    idempotency_fields = ("hold_id", "key_hash", "amount_pico")
+    amount_pico: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        assert self.reference == f"late:{self.hold_id}", "late usage is charged once for a hold"
         _check_amount(self.amount_pico, least=0)
 
 

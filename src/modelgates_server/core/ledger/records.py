@@ -6,7 +6,12 @@ import msgspec
 
 
 class EntryKind(StrEnum):
-    """The event that an entry records. `usage` is a capture; `expire` may charge like one."""
+    """The event that an entry records.
+
+    `usage` is a capture, and `expire` may charge like one. `late_usage` is a capture that came
+    after the expiry of its hold. `key_repair` opens windows of a key's limit that a wrong clock had
+    shut; it moves no money.
+    """
 
     OPEN = "open"
     CLOSE = "close"
@@ -17,6 +22,8 @@ class EntryKind(StrEnum):
     USAGE = "usage"
     VOID = "void"
     EXPIRE = "expire"
+    LATE_USAGE = "late_usage"
+    KEY_REPAIR = "key_repair"
 
 
 class PlatformAccount(StrEnum):
@@ -42,6 +49,12 @@ ENDS_AS = {
     EntryKind.EXPIRE: HoldState.EXPIRED,
 }
 """The kinds of entries that end a hold, and its state then."""
+
+CHARGES = frozenset({EntryKind.USAGE, EntryKind.EXPIRE, EntryKind.LATE_USAGE})
+"""The kinds of entries that charge an account; their amounts add up to its usage."""
+
+MAY_FOLLOW_CLOSING = frozenset({*ENDS_AS, EntryKind.LATE_USAGE})
+"""The kinds of entries that a closed account can get. They charge it nothing."""
 
 
 class Account(msgspec.Struct, frozen=True):

@@ -66,7 +66,9 @@ def _recorded_request(entry: Entry) -> tuple[object, ...]:
             return entry.kind, entry.amount_pico, entry.reason
         case EntryKind.HOLD | EntryKind.EXTEND:
             return entry.kind, entry.hold_id, entry.key_hash, entry.held_pico
-        case EntryKind.USAGE | EntryKind.EXPIRE:
+        case EntryKind.USAGE | EntryKind.EXPIRE | EntryKind.LATE_USAGE:
             return entry.kind, entry.hold_id, entry.key_hash, entry.platform_pico
+        case EntryKind.KEY_REPAIR:
+            return entry.kind, entry.key_hash, entry.reason
         case EntryKind.VOID:
             return entry.kind, entry.hold_id, entry.key_hash

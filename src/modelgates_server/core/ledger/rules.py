@@ -15,6 +15,7 @@ from modelgates_server.core.errors import (
     AccountExists,
     AccountNotEmpty,
     AccountNotFound,
+    Conflict,
     HoldEnded,
     HoldNotExpired,
     HoldNotFound,
@@ -28,12 +29,15 @@ from modelgates_server.core.keys import (
     KeyKind,
     charge_key,
     check_usable,
+    is_dated_ahead,
     key_limit_exceeded,
     spent_pico,
+    with_windows,
 )
 from modelgates_server.core.ledger import commands as c
 from modelgates_server.core.ledger.records import (
     ENDS_AS,
+    MAY_FOLLOW_CLOSING,
     Account,
     Entry,
     EntryKind,
@@ -76,8 +80,9 @@ def apply(state: State, command: c.Command, total_cap_pico: int | None = None) -
         return _open(account, command)
     if account is None:
         raise AccountNotFound(f"Account `{command.account_id}` does not exist. Check the ID.")
-    # A free call may outlive its account, because its hold of 0 does not prevent closing.
-    if account.closed_at_ms is not None and command.kind not in ENDS_AS:
+    # A free call may outlive its account, because its hold of 0 does not prevent closing, and so
+    # may a call whose hold has expired.
+    if account.closed_at_ms is not None and command.kind not in MAY_FOLLOW_CLOSING:
         raise AccountClosed(f"Account `{account.id}` is closed. Use another account.")
     change = _RULES[type(command)](state, account, command)
     _check_totals(change.account, total_cap_pico)
@@ -128,6 +133,19 @@ def _adjust(_: State, account: Account, command: c.Adjust) -> Change:
         platform_pico=-command.amount_pico,
         reason=command.reason,
     )
+
+
+def _repair_key(state: State, account: Account, command: c.RepairKey) -> Change:
+    """A window of the present is never opened: that would be a second budget."""
+    key = _key_of(state, account)
+    if not is_dated_ahead(key, command.at_ms):
+        raise Conflict(
+            f"Key `{key.hash}` has no charge that is dated after today, so no window to open."
+        )
+    if key.usage_pico != command.usage_pico:
+        raise Conflict(f"Key `{key.hash}` was charged meanwhile. Repeat the repair.")
+    repaired = with_windows(key, command.windows, command.at_ms)
+    return _post(account, command, key=repaired, reason=command.reason)
 
 
 def _hold(state: State, account: Account, command: c.PlaceHold) -> Change:
@@ -229,6 +247,42 @@ def _end(  # one mechanism for all three endings
     )
 
 
+def _capture_late(state: State, account: Account, command: c.CaptureLate) -> Change:
+    """Charges what an expired hold did not. The hold stays as it ended."""
+    hold = _hold_of(state, command)
+    if hold.state is HoldState.OPEN:
+        raise HoldNotExpired(f"Hold `{hold.id}` is open. Capture it.")
+    if hold.state is not HoldState.EXPIRED:
+        raise _ended(hold)
+    charged = min(command.amount_pico, _late_limit_pico(account, hold))
+    key = charge_key(
+        _key_of(state, account), charged_pico=charged, released_pico=0, at_ms=command.at_ms
+    )
+    change = _post(
+        replace(account, usage_pico=account.usage_pico + charged),
+        command,
+        amount_pico=-charged,
+        platform=PlatformAccount.REVENUE,
+        platform_pico=command.amount_pico,
+        overrun_pico=charged - command.amount_pico,
+        key=key,
+        hold=hold,
+    )
+    return replace(change, hold=None)
+
+
+def _late_limit_pico(account: Account, hold: Hold) -> int:
+    """Returns the most that late usage may charge for an expired hold, given its account before.
+
+    The expiry freed the hold, so its credits may have been spent since. A closed account pays
+    nothing.
+    """
+    if account.closed_at_ms is not None:
+        return 0
+    unpaid_pico = hold.amount_pico - (hold.charged_pico or 0)
+    return max(0, min(unpaid_pico, account.available_pico - account.min_balance_pico))
+
+
 def _post(
     account: Account,
     command: c.Command,
@@ -289,7 +343,7 @@ def _key_of(state: State, account: Account) -> Key:
     return state.key
 
 
-def _open_hold(state: State, command: c.HoldCommand) -> Hold:
+def _hold_of(state: State, command: c.HoldCommand) -> Hold:
     hold = state.hold
     if hold is None:
         raise HoldNotFound(f"Hold `{command.hold_id}` does not exist. Check the ID.")
@@ -297,20 +351,29 @@ def _open_hold(state: State, command: c.HoldCommand) -> Hold:
         raise HoldNotFound(
             f"Hold `{command.hold_id}` does not belong to key `{command.key_hash}`. Check both IDs."
         )
-    if hold.state is not HoldState.OPEN:
-        raise HoldEnded(
-            f"Hold `{command.hold_id}` has ended already: it is {hold.state}. A hold ends once."
-        )
     return hold
+
+
+def _open_hold(state: State, command: c.HoldCommand) -> Hold:
+    hold = _hold_of(state, command)
+    if hold.state is not HoldState.OPEN:
+        raise _ended(hold)
+    return hold
+
+
+def _ended(hold: Hold) -> HoldEnded:
+    return HoldEnded(f"Hold `{hold.id}` has ended already: it is {hold.state}. A hold ends once.")
 
 
 _RULES: dict[type[c.Command], Callable[[State, Account, Any], Change]] = {
     c.CloseAccount: _close,
     c.Grant: _grant,
     c.Adjust: _adjust,
+    c.RepairKey: _repair_key,
     c.PlaceHold: _hold,
     c.ExtendHold: _extend,
     c.CaptureHold: _capture,
     c.VoidHold: _void,
     c.ExpireHold: _expire,
+    c.CaptureLate: _capture_late,
 }

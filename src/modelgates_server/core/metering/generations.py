@@ -7,10 +7,10 @@ import msgspec
 
 from modelgates_server.core.ids import base62
 from modelgates_server.core.ledger.commands import Command, HoldCommand
-from modelgates_server.core.ledger.records import HoldState
+from modelgates_server.core.ledger.records import Entry, HoldState
 from modelgates_server.core.money import Pico
 from modelgates_server.core.pricing.catalog import Api
-from modelgates_server.core.pricing.prices import ReceiptLine
+from modelgates_server.core.pricing.prices import ReceiptLine, dollars
 from modelgates_server.core.pricing.service_tiers import service_tier_named
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.core.times import day_of
@@ -18,6 +18,9 @@ from modelgates_server.core.times import day_of
 ID_BYTES = 15
 _ID_CHARS = 21
 HEADER_MAX_CHARS = 255
+
+LATE_USAGE = "late_usage"
+"""The receipt line of usage that was charged after the hold of the call had expired."""
 
 CALL_LOST = "call_lost"
 """The error code of a call whose process died, so that no exception could name one."""
@@ -225,6 +228,47 @@ def activity_of(generation: Generation) -> ActivityRow | None:
         completion_tokens=usage.completion_tokens,
         reasoning_tokens=usage.reasoning,
         cached_tokens=usage.cache_read,
+    )
+
+
+def late_activity_of(generation: Generation, late: Entry) -> ActivityRow | None:
+    """Returns the row that late usage adds to the activity of the day of its entry, if any.
+
+    The call counts once: at its expiry, or here if the expiry charged nothing. Its tokens are those
+    that the expiry counted.
+    """
+    if not late.amount_pico:
+        return None
+    return ActivityRow(
+        day=day_of(late.at_ms),
+        key_hash=generation.key_hash,
+        model=generation.model,
+        endpoint_id=generation.endpoint_id,
+        provider=generation.provider,
+        requests=1 if activity_of(generation) is None else 0,
+        usage_pico=-late.amount_pico,
+        prompt_tokens=0,
+        completion_tokens=0,
+        reasoning_tokens=0,
+        cached_tokens=0,
+    )
+
+
+def late_usage_pico(ended: Generation, expired: Generation) -> int:
+    """Returns the usage at the true end of a call that its expiry did not know."""
+    known_pico = expired.cost_pico + expired.overrun_pico
+    return max(0, ended.cost_pico + ended.overrun_pico - known_pico)
+
+
+def with_late_usage(generation: Generation, late: Entry) -> Generation:
+    """Returns a generation for its receipt, with the charge and the overrun of its late usage."""
+    charged = dollars(-late.amount_pico)
+    lines = (ReceiptLine(LATE_USAGE, 1, charged, charged),) if charged else ()
+    return msgspec.structs.replace(
+        generation,
+        lines=(*generation.lines, *lines),
+        cost_pico=generation.cost_pico - late.amount_pico,
+        overrun_pico=generation.overrun_pico - late.overrun_pico,
     )
 
 

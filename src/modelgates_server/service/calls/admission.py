@@ -152,7 +152,7 @@ class Admission:
             raise ReferenceReused(
                 "This Idempotency-Key was used with another request. Use a new one."
             )
-        if not _cost_nothing(latest):
+        if not _cost_nothing(latest) or await self._store.late_usage(latest.account_id, latest.id):
             return await self._response_of(latest)
         repeat = repeat_number_of(latest.id) + 1
         return _Identity(repeatable_id(scope.digest(), repeat), reference, digest)

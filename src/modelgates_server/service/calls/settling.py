@@ -6,20 +6,34 @@ unavailable.
 
 import asyncio
 from contextlib import suppress
+from typing import Protocol
 
 from modelgates_server.core.errors import HoldEnded
+from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.times import MS_PER_DAY
 from modelgates_server.service.holds import Holds
-from modelgates_server.service.ports import Clock, Ledger, Observer, PendingSettlement, Spool
+from modelgates_server.service.ports import (
+    Clock,
+    GenerationReader,
+    Ledger,
+    Observer,
+    PendingSettlement,
+    Spool,
+)
 
 ANSWER_KEPT_MS = MS_PER_DAY
+
+
+class SettledStore(Ledger, GenerationReader, Protocol):
+    """The ports that ends of calls need."""
 
 
 class Settling:
     """The ends of all calls of this process, and the spool, which processes share."""
 
-    def __init__(self, ledger: Ledger, spool: Spool, observer: Observer, clock: Clock) -> None:
-        self._holds = Holds(ledger, clock)
+    def __init__(self, store: SettledStore, spool: Spool, observer: Observer, clock: Clock) -> None:
+        self._store = store
+        self._holds = Holds(store, clock)
         self._spool = spool
         self._observer = observer
         self._clock = clock
@@ -69,12 +83,26 @@ class Settling:
         try:
             result = await self._holds.end(generation, settlement.answer)
         except HoldEnded:
-            # Another process resolved the hold during the outage; a hold ends once.
-            self._observer.capture_after_expiry(generation)
+            await self._commit_late(settlement, first=first)
         else:
             if first or not result.replayed:
                 lag_ms = self._clock() - (generation.ended_at_ms or 0)
                 self._observer.ended(generation, lag_ms)
+
+    async def _commit_late(self, settlement: PendingSettlement, *, first: bool) -> None:
+        """Charge what the resolution of the hold did not; a hold ends once.
+
+        Another process resolved the hold while this one was stopped, or during an outage.
+        """
+        ended = settlement.generation
+        resolved = await self._store.generation(ended.account_id, ended.id)
+        has_expired = resolved is not None and resolved.state is HoldState.EXPIRED
+        if resolved is None or not has_expired or ended.state is not HoldState.CAPTURED:
+            self._observer.capture_after_expiry(ended, resolved, None)
+            return
+        result = await self._holds.capture_late(ended, resolved, settlement.answer)
+        if first or not result.replayed:
+            self._observer.capture_after_expiry(ended, resolved, result.entry)
 
     async def _put_into_spool(self, settlement: PendingSettlement, reason: Exception) -> None:
         generation = settlement.generation

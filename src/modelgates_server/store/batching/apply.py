@@ -9,6 +9,7 @@ from modelgates_server.core.ledger.commands import (
     Command,
     CommandResult,
     HoldCommand,
+    KeyCommand,
     PlaceHold,
 )
 from modelgates_server.core.ledger.records import Account, Entry, Hold
@@ -89,9 +90,10 @@ class BatchState:
 
     def _state(self, command: Command) -> State:
         account = self._account(command.account_id)
-        if not isinstance(command, HoldCommand):
+        if not isinstance(command, KeyCommand):
             return State(account)
-        return State(account, self._key(command.key_hash), self._hold(command))
+        hold = self._hold(command) if isinstance(command, HoldCommand) else None
+        return State(account, self._key(command.key_hash), hold)
 
     def _account(self, account_id: str) -> Account | None:
         if account_id not in self._accounts:

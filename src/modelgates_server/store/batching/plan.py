@@ -6,7 +6,7 @@ from typing import Protocol
 import msgspec
 
 from modelgates_server.core.keys import Key
-from modelgates_server.core.ledger.commands import Attachment, Command, HoldCommand
+from modelgates_server.core.ledger.commands import Attachment, Command, HoldCommand, KeyCommand
 from modelgates_server.core.ledger.records import Account, Entry, Hold
 from modelgates_server.core.ledger.references import stored_spellings
 
@@ -45,8 +45,9 @@ def rows_needed(commands: Iterable[Command]) -> RowsNeeded:
         account_id = command.account_id
         accounts.add(account_id)
         references.update((account_id, text) for text in stored_spellings(command.reference))
-        if isinstance(command, HoldCommand):
+        if isinstance(command, KeyCommand):
             keys.add(command.key_hash)
+        if isinstance(command, HoldCommand):
             holds.add((account_id, command.hold_id))
     return RowsNeeded(frozenset(accounts), frozenset(keys), frozenset(holds), frozenset(references))
 

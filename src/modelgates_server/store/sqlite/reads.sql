@@ -27,8 +27,21 @@ select {key} from api_key
    and kind in (select value from json_each(?))
  order by created_at_ms desc, hash limit ? offset ?;
 
+-- name: keys_dated_after
+select {key} from api_key where usage_day > ? and deleted_at_ms is null
+ order by usage_day desc limit 1000;
+
+-- name: charges_by_day
+select at_ms / 86400000 as day, -sum(amount_pico) from entry
+ where account_id = ? and key_hash = ? and kind in ('usage', 'expire', 'late_usage')
+   and amount_pico <> 0
+ group by 1;
+
 -- name: entries
 select {entry} from entry where account_id = ? and seq > ? order by seq limit ?;
+
+-- name: newest_entry_ms
+select at_ms from entry where rowid = (select max(rowid) from entry);
 
 -- name: expired_holds
 select {hold} from hold where state = 'open' and expires_at_ms <= ? order by expires_at_ms limit ?;
@@ -56,6 +69,9 @@ select id, record from generation where account_id = ? and idempotency = ?
 
 -- name: answer
 select {answer} from answer where account_id = ? and generation_id = ?;
+
+-- name: late_usage
+select {entry} from entry where account_id = ? and hold_id = ? and kind = 'late_usage';
 
 -- name: activity
 select {activity} from activity

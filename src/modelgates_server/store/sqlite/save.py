@@ -4,18 +4,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from modelgates_server.core.keys import Key
-from modelgates_server.core.ledger.records import Account, Entry, Hold
+from modelgates_server.core.ledger.records import Account, Entry, EntryKind, Hold
 from modelgates_server.core.metering.generations import (
     ActivityRow,
     Generation,
     StoredAnswer,
     activity_of,
+    late_activity_of,
 )
 from modelgates_server.store import rows
 from modelgates_server.store.batching.apply import BatchState
 from modelgates_server.store.sql import bind
 from modelgates_server.store.sqlite.connection import Connection
 from modelgates_server.store.sqlite.rows import STATEMENTS
+from modelgates_server.store.sqlite.snapshot import READS
 
 T = TypeVar("T")
 
@@ -57,18 +59,36 @@ def save(connection: Connection, state: BatchState) -> None:
     for kind, save_all in _SAVES.items():
         if attachments := state.attachments.get(kind):
             save_all(connection, attachments)
+    late = [entry for entry in state.entries if entry.kind is EntryKind.LATE_USAGE]
+    if late:
+        _add_late_activity(connection, late)
 
 
 def _save_generations(connection: Connection, generations: Sequence[Generation]) -> None:
     """Save the last state of each generation, and add it to the activity of its account."""
     latest = {(each.account_id, each.id): each for each in generations}.values()
     _save_generation.run(connection, latest)
-    activity = (
-        (generation.account_id, *_add_activity.row_of(row))
-        for generation in latest
-        if (row := activity_of(generation)) is not None
+    _add_to_activity(connection, ((each.account_id, activity_of(each)) for each in latest))
+
+
+def _add_late_activity(connection: Connection, entries: Sequence[Entry]) -> None:
+    """Add late usage to the activity of the day of its entry; its generation stays as it ended."""
+    for entry in entries:
+        parameters = (entry.account_id, entry.hold_id)
+        row = connection.execute(READS["generation"], parameters).fetchone()
+        if row is not None:  # holds of version 0.1 have no generation
+            added = late_activity_of(rows.generation_of(row), entry)
+            _add_to_activity(connection, [(entry.account_id, added)])
+
+
+def _add_to_activity(
+    connection: Connection, added: Iterable[tuple[str, ActivityRow | None]]
+) -> None:
+    """Add rows to the activity of accounts."""
+    connection.executemany(
+        _add_activity.sql,
+        ((account_id, *_add_activity.row_of(row)) for account_id, row in added if row is not None),
     )
-    connection.executemany(_add_activity.sql, activity)
 
 
 _SAVES: Mapping[type, Callable[[Connection, Sequence[Any]], None]] = {

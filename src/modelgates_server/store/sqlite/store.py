@@ -1,9 +1,10 @@
 """The port `Store` on one SQLite file."""
 
+import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from modelgates_server.store.sqlite import prices as price_book
 from modelgates_server.store.sqlite.connection import (
     Connect,
     Connection,
+    Cursor,
     begin_write,
     check_exists,
     connect_stdlib,
@@ -82,6 +84,11 @@ class SqliteStore:
         """See `Ledger.entries`."""
         return self._many(rows.entry_of, "entries", account_id, after_seq, limit)
 
+    async def newest_entry_ms(self) -> int | None:
+        """See `Ledger.newest_entry_ms`."""
+        newest_ms: int | None = self._one(lambda row: row[0], "newest_entry_ms")
+        return newest_ms
+
     async def expired_holds(self, at_ms: int, limit: int) -> list[Hold]:
         """See `Ledger.expired_holds`."""
         return self._many(rows.hold_of, "expired_holds", at_ms, limit)
@@ -114,6 +121,10 @@ class SqliteStore:
     async def answer(self, account_id: str, generation_id: str) -> StoredAnswer | None:
         """See `GenerationReader.answer`."""
         return self._one(rows.answer_of, "answer", account_id, generation_id)
+
+    async def late_usage(self, account_id: str, generation_id: str) -> Entry | None:
+        """See `GenerationReader.late_usage`."""
+        return self._one(rows.entry_of, "late_usage", account_id, generation_id)
 
     async def forget_answers(self, before_ms: int) -> int:
         """See `GenerationReader.forget_answers`."""
@@ -169,6 +180,37 @@ class SqliteStore:
         return self._many(
             rows.key_of, "keys", account_id, include_disabled, after_ms, kind_list, limit, offset
         )
+
+    async def keys_dated_after(self, day: int) -> list[Key]:
+        """See `Keys.keys_dated_after`."""
+        self._check_open()
+        return await asyncio.to_thread(self._keys_dated_after, day)
+
+    def _keys_dated_after(self, day: int) -> list[Key]:
+        with self._separate_reader() as execute:
+            return [rows.key_of(row) for row in execute(READS["keys_dated_after"], (day,))]
+
+    async def charges_by_day(self, key_hash: str) -> tuple[Key, dict[int, int]] | None:
+        """See `Keys.charges_by_day`."""
+        self._check_open()
+        return await asyncio.to_thread(self._charges_by_day, key_hash)
+
+    def _charges_by_day(self, key_hash: str) -> tuple[Key, dict[int, int]] | None:
+        with self._separate_reader() as execute:
+            row = execute(READS["key"], (key_hash,)).fetchone()
+            if row is None:
+                return None
+            key = rows.key_of(row)
+            names = (key.account_id, key_hash)
+            return key, dict(execute(READS["charges_by_day"], names).fetchall())
+
+    @contextmanager
+    def _separate_reader(self) -> Iterator[Callable[..., Cursor]]:
+        """Runs statements as of one moment, for a thread whose reads take long."""
+        with explained(self._path), closing(self._connect(self._path)) as connection:
+            execute = prepare(connection, read_only=True).execute
+            execute("begin")
+            yield execute
 
     async def create_key(self, key: Key, record: KeyCreationRecord | None = None) -> IssuedKey:
         """See `Keys.create_key`."""

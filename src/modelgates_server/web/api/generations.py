@@ -11,6 +11,7 @@ from modelgates_server.core.metering.generations import Attempt, Generation
 from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import ReceiptLine, plain
 from modelgates_server.core.times import format_instant
+from modelgates_server.service.late_usage import final_generation
 from modelgates_server.service.ports import GenerationReader
 from modelgates_server.web.api.amounts import Number, number
 from modelgates_server.web.api.key_responses import workspace_of
@@ -130,7 +131,9 @@ class GenerationsApi:
                 f"Generation not found: {quoted(generation_id)}. Check the id, and use a key of "
                 "the account that made the call."
             )
-        return HttpResponse(200, msgspec.json.encode({"data": generation_response(generation)}))
+        final, _ = await final_generation(self._generations, generation)
+        response = generation_response(final)
+        return HttpResponse(200, msgspec.json.encode({"data": response}))
 
 
 def generation_response(generation: Generation) -> GenerationResponse:
