@@ -14,6 +14,7 @@ from modelgates_server.service.calls.outgoing import RefusedParameters
 from modelgates_server.service.maintenance import Maintenance
 from modelgates_server.service.part_states import PartStates
 from modelgates_server.service.ports import Clock, Provider, RandomBytes, Spool, Store
+from modelgates_server.telemetry.log_check import LogCheck
 from modelgates_server.telemetry.metrics import Metrics
 from modelgates_server.telemetry.observer import CallObserver, log_part_state
 from modelgates_server.web.app import App, Lifespan
@@ -65,7 +66,7 @@ def compose(
         calls=calls,
         maintenance=Maintenance(store, calls, observer, clock, grace_s),
         parts=PartStates(log_part_state),
-        checks={},
+        checks={"log": LogCheck(metrics.count_log_lines_dropped)},
     )
 
 

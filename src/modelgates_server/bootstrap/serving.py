@@ -31,7 +31,7 @@ from modelgates_server.service.ports import Provider, RandomBytes
 from modelgates_server.settings import Settings
 from modelgates_server.store.spool import FolderSpool
 from modelgates_server.store.sqlite.store import open_store
-from modelgates_server.telemetry import logs
+from modelgates_server.telemetry import process_output
 from modelgates_server.telemetry.metrics import MULTIPROCESS_DIR
 from modelgates_server.web.app import App
 from modelgates_server.web.http import server
@@ -54,7 +54,7 @@ log = structlog.get_logger()
 
 def create_app(settings: Settings, configuration: Configuration, catalog: Catalog) -> App:
     """Returns the HTTP application of one server process, and opens the database."""
-    logs.configure(settings.log_level)
+    process_output.start(settings.log_level)
     services = compose(
         open_store(database(settings).path),
         catalog=catalog,
@@ -104,7 +104,7 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
     configuration = load_configuration(settings.config, os.environ)
     catalog = asyncio.run(_catalog(settings, configuration))
     FolderSpool(_spool_folder(settings)).check()
-    logs.configure(settings.log_level)
+    process_output.start(settings.log_level)
     if old_names := {**old_settings(), **configuration.old_names}:
         log.warning("old names work in this release only", write_instead=old_names)
     config = server.configuration(

@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 import structlog
@@ -14,6 +14,8 @@ _SECRETS = (
     (re.compile(r"sk-mg-v1-[0-9A-Za-z]+"), "sk-mg-v1-[redacted]"),
     (re.compile(r"\b(bearer )[^\s\"'\\,]+", re.IGNORECASE), r"\1[redacted]"),
 )
+
+_LEVELS = {name.lower(): number for name, number in logging.getLevelNamesMapping().items()}
 
 
 def configure(level: str) -> None:
@@ -31,7 +33,7 @@ def configure(level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StderrHandler(sys.stderr)
     handler.setFormatter(
         _SecretsRedacted(
             foreign_pre_chain=shared,
@@ -46,16 +48,24 @@ def configure(level: str) -> None:
     root.setLevel(level.upper())
 
 
-def write_line(event: str, fields: Mapping[str, object]) -> None:
-    """Write a line of level `info`, for events as frequent as calls.
+def write_line(event: str, fields: Mapping[str, object], level: str = "info") -> None:
+    """Write a line, for events as frequent as calls.
 
     The line has the usual form and costs a tenth of one through structlog and logging.
     """
     root = logging.getLogger()
-    if root.isEnabledFor(logging.INFO):
+    if root.isEnabledFor(_LEVELS[level]):
         timestamp = datetime.now(UTC).isoformat()  # noqa: TID251 - as structlog stamps its lines
-        line = {**fields, "event": event, "level": "info", "timestamp": timestamp}
+        line = {**fields, "event": event, "level": level, "timestamp": timestamp}
         sys.stderr.write(_redacted(msgspec.json.encode(line).decode()) + "\n")
+
+
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Says which logger wrote a line with a bug; the default would print all values of the line."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """See `logging.Handler`."""
+        write_line("log line not written", {"logger": record.name}, "error")
 
 
 class _SecretsRedacted(structlog.stdlib.ProcessorFormatter):

@@ -105,6 +105,9 @@ class Metrics:
         self._spooled = self._counter(
             "spooled_captures", "Ends of calls that had to wait for the database.", "endpoint"
         )
+        self._log_lines_dropped = self._counter(
+            "log_lines_dropped", "Log lines dropped because standard error was not read."
+        )
         self._open_histograms()
         # `labels()` takes a lock and builds strings, so the hot path caches its results.
         self._children: dict[tuple[Counter | Histogram, str, str], Counter | Histogram] = {}
@@ -167,6 +170,10 @@ class Metrics:
     def count_spooled(self, generation: Generation) -> None:
         """Count a call whose end had to wait for the database."""
         self._count(self._spooled, 1, generation.endpoint_id)
+
+    def count_log_lines_dropped(self, lines: int) -> None:
+        """Count log lines that were dropped because nothing reads them."""
+        self._log_lines_dropped.inc(lines)
 
     def _count_attempt(self, endpoint: str, attempt: Attempt) -> None:
         if attempt.error is not None:
