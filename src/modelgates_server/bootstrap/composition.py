@@ -17,6 +17,8 @@ from modelgates_server.service.ports import Clock, Provider, RandomBytes, Spool,
 from modelgates_server.telemetry.log_check import LogCheck
 from modelgates_server.telemetry.metrics import Metrics
 from modelgates_server.telemetry.observer import CallObserver, log_part_state
+from modelgates_server.telemetry.provider_advice import ProviderAdvice
+from modelgates_server.telemetry.provider_failures import ProviderFailures
 from modelgates_server.web.app import App, Lifespan
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.routes import routes
@@ -34,14 +36,18 @@ def compose(
     timeouts: CallTimeouts,
     join_retries: bool = True,
     grace_s: float = 0,
+    key_variables: Mapping[str, str] | None = None,
 ) -> Services:
     """Returns the services of a server process on top of an open store.
+
+    `key_variables` are the environment variables of the providers' keys, for log lines.
 
     After an outage, maintenance gives other processes `grace_s` to extend the holds of their calls.
     """
     ledger = ledger_services(store, clock, random_bytes)
     metrics = Metrics(store, clock)
-    observer = CallObserver(metrics)
+    advice = ProviderAdvice(key_variables or {})
+    observer = CallObserver(metrics, ProviderFailures(advice, metrics.count_provider_failure))
     served = ServedCatalog(catalog, providers, RefusedParameters(observer.parameter_refused))
     calls = CallService(
         store,

@@ -65,6 +65,7 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
         timeouts=CallTimeouts(hold_ttl_s=settings.hold_ttl_s, drain_s=settings.drain_s),
         join_retries=settings.join_retries,
         grace_s=4 * _HEARTBEAT_EVERY_S,
+        key_variables=configuration.key_variables,
     )
     return http_app(services, _web_options(settings), partial(_lifespan, services))
 

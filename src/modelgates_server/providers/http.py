@@ -37,6 +37,7 @@ from modelgates_server.core.errors import (
     ProviderUnavailable,
 )
 from modelgates_server.dialects.body_form import BodyForm, body_form
+from modelgates_server.providers.network_causes import network_cause
 from modelgates_server.service.ports import Clock
 
 _KEEP_ALIVE_S = 4
@@ -352,12 +353,14 @@ def _proxy_of(url: URL) -> URL | None:
 def _failure(
     name: str, error: Exception, otherwise: str, status: int | None = None
 ) -> ProviderError:
+    cause = network_cause(error)
     if isinstance(error, TimeoutError):
         text = f"The provider `{name}` did not respond in time."
-        return ProviderTimedOut(text, provider=name, status=status)
+        return ProviderTimedOut(text, provider=name, status=status, cause=cause)
     if isinstance(error, ClientConnectorError | ClientHttpProxyError):
-        return ProviderUnavailable(f"The provider `{name}` cannot be reached.", provider=name)
-    return ProviderUnavailable(otherwise, provider=name, status=status)
+        text = f"The provider `{name}` cannot be reached."
+        return ProviderUnavailable(text, provider=name, cause=cause)
+    return ProviderUnavailable(otherwise, provider=name, status=status, cause=cause)
 
 
 def _unreadable(name: str, encoding: str) -> str:

@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from modelgates_server.core.audit.findings import GenerationRow
+from modelgates_server.core.errors import ProviderError
 from modelgates_server.core.keys import IssuedKey, Key, KeyChange, KeyCreationRecord, KeyKind
 from modelgates_server.core.ledger.commands import Attachment, Command, CommandResult
 from modelgates_server.core.ledger.records import Account, Entry, Hold
@@ -272,6 +273,9 @@ class Observer(Protocol):
 
     def ended(self, generation: Generation, capture_lag_ms: int) -> None:
         """A call was settled `capture_lag_ms` after its provider had finished."""
+
+    def attempt_failed(self, generation: Generation, error: ProviderError) -> None:
+        """The attempt of a call failed at its provider."""
 
     def repaired(self, provider: str, repairs: Repairs) -> None:
         """A response deviated from its API, and the gateway repaired it."""

@@ -91,6 +91,9 @@ class Metrics:
         self._upstream_errors = self._counter(
             "upstream_errors", "Failed attempts, by error code.", "endpoint", "error"
         )
+        self._provider_failures = self._counter(
+            "provider_failures", "Failed attempts, by cause.", "endpoint", "cause"
+        )
         self._repairs = self._counter(
             "provider_repairs",
             "Deviations in providers' responses that were repaired or passed over.",
@@ -162,6 +165,10 @@ class Metrics:
         """Count the deviations that were repaired in one call."""
         for repair, count in repairs.items():
             self._count(self._repairs, count, provider, repair.value)
+
+    def count_provider_failure(self, endpoint: str, cause: str) -> None:
+        """Count a failed attempt."""
+        self._count(self._provider_failures, 1, endpoint, cause)
 
     def count_capture_after_expiry(self, generation: Generation) -> None:
         """Count a capture that arrived after its hold was resolved."""

@@ -33,6 +33,7 @@ class RunningAttempt:
     """A request to the endpoint that serves an admitted call, at the price of that endpoint.
 
     `response` meters the response; `unread` yields chunks that arrived and are not yet relayed.
+    `is_drain_stopped` says that the gateway itself ended a response that no client waits for.
     """
 
     def __init__(self, call: AdmittedCall, clock: Clock) -> None:
@@ -45,7 +46,7 @@ class RunningAttempt:
         self._started_at_ms: int | None = None
         self._first_byte_at_ms: int | None = None
         self._repeated: tuple[Attempt, ...] = ()
-        self._is_drain_stopped = False
+        self.is_drain_stopped = False
         self._discarded_repairs = Repairs()
 
     async def open(self) -> None:
@@ -148,7 +149,7 @@ class RunningAttempt:
             self.response.meter,
             media_tokens=served.model.media_tokens,
             failure=error,
-            drain_stopped=self._is_drain_stopped,
+            drain_stopped=self.is_drain_stopped,
             at_ms=now_ms,
         )
 
@@ -185,7 +186,7 @@ class RunningAttempt:
         """Stop reading a response that no client waits for; the part that was read is charged."""
         if self._reply is not None:
             # An error response costs nothing in any case.
-            self._is_drain_stopped = _is_success(self._reply)
+            self.is_drain_stopped = _is_success(self._reply)
             self._reply.close()
 
     def close(self) -> None:
