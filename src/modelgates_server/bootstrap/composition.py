@@ -19,6 +19,7 @@ from modelgates_server.telemetry.metrics import Metrics
 from modelgates_server.telemetry.observer import CallObserver, log_part_state
 from modelgates_server.telemetry.provider_advice import ProviderAdvice
 from modelgates_server.telemetry.provider_failures import ProviderFailures
+from modelgates_server.telemetry.rejected_requests import RejectedRequests
 from modelgates_server.web.app import App, Lifespan
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.routes import routes
@@ -87,4 +88,5 @@ def http_app(services: Services, options: WebOptions, lifespan: Lifespan) -> App
         lifespan,
         options.bodies_max_bytes,
         options.public_url,
+        RejectedRequests(),
     )
