@@ -14,6 +14,7 @@ from modelgates_server.core.ledger.records import Account, Entry, Hold
 from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer
 from modelgates_server.core.metering.repairs import Repairs
 from modelgates_server.core.pricing.prices import Price
+from modelgates_server.core.redaction import Redactor
 
 Clock = Callable[[], int]
 """The current time in milliseconds since 1970 UTC."""
@@ -232,7 +233,9 @@ class ProviderReply(Protocol):
 
 
 class Provider(Protocol):
-    """One upstream company or server."""
+    """One upstream company or server. `redactor` knows its credentials."""
+
+    redactor: Redactor
 
     async def send(self, path: str, body: bytes) -> ProviderReply:
         """Post a request; returns once the response headers arrive, whatever the status.

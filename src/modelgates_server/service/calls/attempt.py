@@ -4,6 +4,7 @@ A fallback replaces it with another attempt, as long as nothing was relayed.
 """
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import msgspec
 
@@ -27,6 +28,16 @@ _OUTPUT_SLACK_BYTES = 64 * 1024
 _OK, _REDIRECTS = 200, 300
 
 replace = msgspec.structs.replace
+
+
+class _ReportedWords(msgspec.Struct, array_like=True):
+    """The parts of a generation that the provider words freely."""
+
+    served_model: str | None
+    native_finish_reason: str | None
+    service_tier: str | None
+    reported: dict[str, Any] | None
+    upstream_ids: tuple[str | None, ...]
 
 
 class RunningAttempt:
@@ -127,12 +138,14 @@ class RunningAttempt:
         call, served = self._call, self._call.served
         # Consuming the chunks meters them, even if the client is slow to read earlier ones.
         self.unread = iter(list(self.unread))
-        return checkpoint(
-            call.generation,
-            served.price,
-            call.inference,
-            self.response.meter,
-            served.model.media_tokens,
+        return self._without_secrets(
+            checkpoint(
+                call.generation,
+                served.price,
+                call.inference,
+                self.response.meter,
+                served.model.media_tokens,
+            )
         )
 
     def settle(self, failure: GatewayError | None, *, cancelled: bool) -> Generation:
@@ -142,15 +155,41 @@ class RunningAttempt:
         now_ms, call, served = self._clock(), self._call, self._call.served
         error = None if failure is None else failure.code
         attempts = (*call.generation.attempts, *self._recorded(now_ms, error))
-        return settle(
-            replace(call.generation, cancelled=cancelled, attempts=attempts),
-            served.price,
-            call.inference,
-            self.response.meter,
-            media_tokens=served.model.media_tokens,
-            failure=error,
-            drain_stopped=self.is_drain_stopped,
-            at_ms=now_ms,
+        return self._without_secrets(
+            settle(
+                replace(call.generation, cancelled=cancelled, attempts=attempts),
+                served.price,
+                call.inference,
+                self.response.meter,
+                media_tokens=served.model.media_tokens,
+                failure=error,
+                drain_stopped=self.is_drain_stopped,
+                at_ms=now_ms,
+            )
+        )
+
+    def _without_secrets(self, generation: Generation) -> Generation:
+        """The generation, in whose words from the provider no secret is left in any encoding."""
+        words = _ReportedWords(
+            generation.served_model,
+            generation.native_finish_reason,
+            generation.service_tier,
+            generation.reported,
+            tuple(attempt.upstream_id for attempt in generation.attempts),
+        )
+        sent = msgspec.json.encode(words)
+        cleaned = self._call.served.provider.redactor.clean_words(sent)
+        if cleaned is sent:
+            return generation
+        words = msgspec.json.decode(cleaned, type=_ReportedWords)
+        ids = zip(generation.attempts, words.upstream_ids, strict=True)
+        return replace(
+            generation,
+            served_model=words.served_model,
+            native_finish_reason=words.native_finish_reason,
+            service_tier=words.service_tier,
+            reported=words.reported,
+            attempts=tuple(replace(attempt, upstream_id=each) for attempt, each in ids),
         )
 
     def _recorded(self, now_ms: int, error: str | None) -> tuple[Attempt, ...]:
@@ -215,4 +254,5 @@ def _adapter(call: AdmittedCall) -> ResponseAdapter:
         model,
         text_max_bytes=text_max_bytes + request.echo_bytes,
         media_max_bytes=ANSWER_MAX_BYTES,
+        redactor=call.served.provider.redactor,
     )
