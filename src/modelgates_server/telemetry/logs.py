@@ -58,6 +58,11 @@ def configure(level: str) -> None:
     root.setLevel(level.upper())
 
 
+def timestamp() -> str:
+    """The current time as structlog writes it."""
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")  # noqa: TID251 - as structlog does
+
+
 def write_line(event: str, fields: Mapping[str, object], level: str = "info") -> None:
     """Write a line, for events as frequent as calls.
 
@@ -65,8 +70,7 @@ def write_line(event: str, fields: Mapping[str, object], level: str = "info") ->
     """
     root = logging.getLogger()
     if root.isEnabledFor(_LEVELS[level]):
-        timestamp = datetime.now(UTC).isoformat()  # noqa: TID251 - as structlog stamps its lines
-        line = {**fields, "event": event, "level": level, "timestamp": timestamp}
+        line = {**fields, "event": event, "level": level, "timestamp": timestamp()}
         sys.stderr.write(_redacted(msgspec.json.encode(line).decode()) + "\n")
 
 

@@ -5,7 +5,6 @@ import logging
 import os
 import sys
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -61,12 +60,11 @@ def _replace(name: str) -> None:
 
 def _report(count: int) -> bytes:
     """The line in the place of dropped lines. It is an error, so that no level hides it."""
-    timestamp = datetime.now(UTC).isoformat()  # noqa: TID251 - as structlog stamps its lines
     line = {
         "count": count,
         "event": "log lines dropped",
         "level": "error",
-        "timestamp": timestamp,
+        "timestamp": logs.timestamp(),
     }
     return msgspec.json.encode(line) + b"\n"
 
