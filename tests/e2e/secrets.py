@@ -12,7 +12,7 @@ SHOWN = 12
 
 
 def encodings(secret: str) -> dict[str, str]:
-    """What a server may quote, as a text."""
+    """The forms in which a server may quote a secret."""
     escaped = "".join(f"\\u{ord(each):04x}" for each in secret)
     return {
         "plain": secret,

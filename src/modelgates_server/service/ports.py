@@ -277,8 +277,8 @@ class Observer(Protocol):
     def ended(self, generation: Generation, capture_lag_ms: int) -> None:
         """A call was settled `capture_lag_ms` after its provider had finished."""
 
-    def attempt_failed(self, generation: Generation, error: ProviderError) -> None:
-        """The attempt of a call failed at its provider."""
+    def provider_failed(self, generation: Generation, error: ProviderError) -> None:
+        """The provider of a call failed, or rejected it."""
 
     def repaired(self, provider: str, repairs: Repairs) -> None:
         """A response deviated from its API, and the gateway repaired it."""

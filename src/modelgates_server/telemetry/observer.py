@@ -58,8 +58,8 @@ class CallObserver:
                 cost=format_pico(generation.cost_pico),
             )
 
-    def attempt_failed(self, generation: Generation, error: ProviderError) -> None:
-        """See `Observer.attempt_failed`."""
+    def provider_failed(self, generation: Generation, error: ProviderError) -> None:
+        """See `Observer.provider_failed`."""
         self._failures.report(generation, error)
 
     def repaired(self, provider: str, repairs: Repairs) -> None:

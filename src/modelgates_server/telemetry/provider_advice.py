@@ -1,4 +1,4 @@
-"""What an operator does about a failed attempt at a provider, one sentence for each cause."""
+"""Advice for operators about failed attempts at providers, for each cause."""
 
 from collections.abc import Mapping
 
@@ -49,7 +49,7 @@ class ProviderAdvice:
         self._key_variables = key_variables
 
     def of(self, generation: Generation, error: ProviderError) -> str:
-        """What happened at the provider, and what to check. Contains nothing that it sent."""
+        """Says what happened at the provider and what to check, with nothing that it sent."""
         provider = error.provider
         table = f"`[providers.{provider}]`"
         variable = self._key_variables.get(provider)

@@ -46,7 +46,7 @@ _HIDDEN_STATUSES = frozenset({401, 402, 403, 404})
 
 _HIDDEN_TEXTS = {
     ProviderCause.PAYMENT_REQUIRED: re.compile(
-        r"insufficient.(?:balance|credit|quota)|billing.details|余额|欠费", re.IGNORECASE
+        r"insufficient.(?:balance|credit|quot)|billing.details|余额|欠费", re.IGNORECASE
     ),
     ProviderCause.KEY_REJECTED: re.compile(
         r"(?:valid|incorrect|wrong|expired|missing|your)[^\"']{1,16}api.{0,3}key"

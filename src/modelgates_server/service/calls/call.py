@@ -213,7 +213,7 @@ class Call:
 
     def _settle(self, failure: GatewayError | None) -> Generation:
         if isinstance(failure, ProviderError) and not self._attempt.is_drain_stopped:
-            self._observer.attempt_failed(self.generation, failure)
+            self._observer.provider_failed(self.generation, failure)
         return self._attempt.settle(failure, cancelled=self.clients.have_left())
 
     async def _commit_end(self, ended: Generation, answer: StoredAnswer | None = None) -> None:

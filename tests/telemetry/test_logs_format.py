@@ -15,14 +15,14 @@ LEVELS = {"debug", "info", "warning", "error", "critical"}
 USUAL = {"event", "level", "timestamp"}
 
 
-class Line(NamedTuple):
+class LogLine(NamedTuple):
     level: str
     fields: frozenset[str]
 
 
 def keys_of(table: ast.AST) -> set[str]:
     assert isinstance(table, ast.Dict), ast.unparse(table)
-    return {key.value for key in table.keys if isinstance(key, ast.Constant)}
+    return {str(key.value) for key in table.keys if isinstance(key, ast.Constant)}
 
 
 class Module:
@@ -31,7 +31,7 @@ class Module:
     def __init__(self, path: Path) -> None:
         self.tree = ast.parse(path.read_text(encoding="utf-8"))
 
-    def lines(self) -> Iterator[tuple[str, Line]]:
+    def lines(self) -> Iterator[tuple[str, LogLine]]:
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Call):
                 yield from self._written(node)
@@ -43,21 +43,21 @@ class Module:
                 }
                 if "event" in values:
                     fields = frozenset(keys_of(node) - USUAL)
-                    yield str(values["event"]), Line(str(values["level"]), fields)
+                    yield str(values["event"]), LogLine(str(values["level"]), fields)
 
-    def _written(self, call: ast.Call) -> Iterator[tuple[str, Line]]:
+    def _written(self, call: ast.Call) -> Iterator[tuple[str, LogLine]]:
         name = ast.unparse(call.func)
         if name == "write_line":
             event, table, *level = call.args
             assert isinstance(event, ast.Constant)
             for each in self._levels(level[0] if level else ast.Constant("info")):
-                yield str(event.value), Line(each, frozenset(self._fields(table)))
+                yield str(event.value), LogLine(each, frozenset(self._fields(table)))
         elif name.startswith("log.") and name != "log.exception":
             yield from self._logged(call, name.removeprefix("log."))
         elif name == "log.exception":
             yield from self._logged(call, "error")
 
-    def _logged(self, call: ast.Call, level: str) -> Iterator[tuple[str, Line]]:
+    def _logged(self, call: ast.Call, level: str) -> Iterator[tuple[str, LogLine]]:
         assert level in LEVELS, level
         [event] = call.args
         assert isinstance(event, ast.Constant), f"an event is a constant: {ast.unparse(call)}"
@@ -67,7 +67,7 @@ class Module:
                 fields |= self._fields(keyword.value)
             elif keyword.arg != "exc_info":
                 fields.add(keyword.arg)
-        yield str(event.value), Line(level, frozenset(fields))
+        yield str(event.value), LogLine(level, frozenset(fields))
 
     def _levels(self, level: ast.expr) -> list[str]:
         found = [each.value for each in ast.walk(level) if isinstance(each, ast.Constant)]
