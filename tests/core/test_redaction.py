@@ -41,6 +41,7 @@ ENCODINGS = {
     "base64 after one byte": in_base64("x" + SECRET),
     "base64 of a header": in_base64(f"Bearer {SECRET}"),
     "base64 for URLs": base64.urlsafe_b64encode(f"\xff:{SECRET}".encode("latin-1")).decode(),
+    "UTF-16": SECRET.encode("utf-16-le").decode(),
     "hexadecimal": SECRET.encode().hex(),
     "masked": "sk-AbC...UvWw".replace("AbC", SECRET[3:6]),
     "masked with stars": f"{SECRET[:10]}**********{SECRET[-4:]}",

@@ -25,12 +25,13 @@ _BASE64_CHARS_PER_3_BYTES = 4
 
 _ESCAPE = re.compile(
     rb"\\+u00([2-7][0-9a-f])|\\+x([2-7][0-9a-f])|%(?:25)*([2-7][0-9a-f])|&#x0*([2-7][0-9a-f]);"
-    rb"|&#0*([0-9]{2,3});|\\+(/)|(\\+u202[26]|\xe2\x80[\xa2\xa6])",
+    rb"|&#0*([0-9]{2,3});|\\+(/)|(\\+u202[26]|\xe2\x80[\xa2\xa6])|(\0+)",
     re.IGNORECASE,
 )
 _ESCAPE_SIGNS = (b"\\", b"%", b"&#")
-_DECIMAL, _SLASH, _DOTS = 5, 6, 7
-"""Groups of the pattern. The last are an ellipsis and a bullet, which count as a mask."""
+_DECIMAL, _SLASH, _DOTS, _ZEROS = 5, 6, 7, 8
+"""Groups of the pattern. Dots are an ellipsis or a bullet, which count as a mask; zero bytes are
+every second one of a text in UTF-16."""
 
 _ESCAPED_WORD = re.compile(
     rb"\\u00(?:2d|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9a])", re.IGNORECASE
@@ -210,6 +211,8 @@ def _meaning(match: re.Match[bytes]) -> bytes:
     assert group is not None, "each alternative has a group"
     if group == _DOTS:
         return b"**"
+    if group == _ZEROS:
+        return b""
     if group == _SLASH:
         return b"/"
     return bytes([int(match[group], 10 if group == _DECIMAL else 16) & 0x7F])

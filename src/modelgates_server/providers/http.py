@@ -184,9 +184,8 @@ class HttpReply:
                     provider=self._name,
                     status=self.status,
                 )
-        # A server may quote the request's headers, and clients see an error's text. Text has no
-        # zero bytes, unless it is in UTF-16.
-        return self._redactor.data(b"".join(pieces).replace(b"\0", b""))
+        # A server may quote the request's headers, and clients see an error's text.
+        return self._redactor.data(b"".join(pieces))
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """See `ProviderReply`."""

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 import structlog
@@ -25,8 +25,11 @@ _outputs: dict[str, QueuedOutput] = {}
 
 
 def start(level: str) -> None:
-    """Replace standard output and error by queues and set up logging; once in each process."""
-    if not _outputs:
+    """Replace standard output and error by queues and set up logging; once in each process.
+
+    A program that has replaced them itself, such as a test, keeps them.
+    """
+    if not _outputs and all(map(_has_descriptor, (sys.stdout, sys.stderr))):
         for name in ("stdout", "stderr"):
             _replace(name)
         atexit.register(_finish)
@@ -45,6 +48,13 @@ def dropped_lines() -> int:
 def is_dropping() -> bool:
     """Whether lines are being dropped now."""
     return any(output.is_dropping for output in _outputs.values())
+
+
+def _has_descriptor(stream: TextIO | None) -> bool:
+    try:
+        return stream is None or stream.fileno() >= 0
+    except OSError:
+        return False
 
 
 def _replace(name: str) -> None:
