@@ -9,6 +9,7 @@ from modelgates_server.telemetry.line_budget import LineBudget
 from modelgates_server.telemetry.logs import write_line
 
 LINES_MAX_PER_S = 100
+_WINDOW_S = 1
 
 _LOGGED = frozenset({401, 402, 403, 413, 429})
 _FAILED = 500
@@ -20,7 +21,7 @@ class RejectedRequests:
     """Writes up to 100 lines a second, and then the number of those that were left out."""
 
     def __init__(self) -> None:
-        self._budget = LineBudget(LINES_MAX_PER_S, 1, _report_left_out)
+        self._budget = LineBudget(LINES_MAX_PER_S, _WINDOW_S, _report_left_out)
 
     def admits(self, status: int) -> bool:
         """Whether to write a line for a response."""
@@ -61,4 +62,4 @@ class RejectedRequests:
 
 
 def _report_left_out(count: int) -> None:
-    log.warning("more requests rejected", count=count, window_s=1)
+    log.warning("more requests rejected", count=count, window_s=_WINDOW_S)
