@@ -6,7 +6,7 @@ from modelgates_server.telemetry import rejected_requests
 from modelgates_server.telemetry.rejected_requests import LINES_MAX_PER_S, RejectedRequests
 
 
-async def test_a_hundred_lines_are_admitted_in_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_window_admits_a_hundred_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rejected_requests, "_WINDOW_S", 3600)
     rejections = RejectedRequests()
     assert LINES_MAX_PER_S == 100
