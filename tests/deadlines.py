@@ -9,6 +9,8 @@ import asyncio
 import http.client
 import socket
 import ssl
+from collections.abc import Callable
+from time import monotonic, sleep
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,10 +21,20 @@ DEADLINE_MS = DEADLINE_S * 1000
 BUILD_DEADLINE_S = 5 * DEADLINE_S
 """For build tools, which compile and may have to download dependencies."""
 
+_LOOK_EVERY_S = 0.005
+
 
 def within() -> asyncio.Timeout:
     """Limits everything awaited in a block together: `async with within():`."""
     return asyncio.timeout(DEADLINE_S)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Waits in a thread or a process of its own until a condition is true."""
+    deadline_s = monotonic() + DEADLINE_S
+    while not condition():
+        assert monotonic() < deadline_s, "the condition was never true"
+        sleep(_LOOK_EVERY_S)
 
 
 def http_client(**options: Any) -> httpx.Client:

@@ -60,6 +60,7 @@ def metered(
     catalog: Catalog | None = None,
     providers: Mapping[str, Provider] | None = None,
     timeouts: CallTimeouts | None = None,
+    key_variables: Mapping[str, str] | None = None,
 ) -> Services:
     """Returns the services of a server process; `folder` is the spool."""
     return compose(
@@ -70,6 +71,7 @@ def metered(
         clock=clock,
         random_bytes=secrets.token_bytes,
         timeouts=timeouts or CallTimeouts(),
+        key_variables=key_variables,
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from modelgates_server.bootstrap.composition import http_app
 from modelgates_server.core.errors import Stopping
+from modelgates_server.core.redaction import NO_SECRETS
 from modelgates_server.service.ports import ProviderReply, Store
 from modelgates_server.web.services import Services, WebOptions
 from tests.deadlines import async_http_client
@@ -22,6 +23,7 @@ class Closable:
     """A provider that is never called."""
 
     closed = False
+    redactor = NO_SECRETS
 
     async def send(self, path: str, body: bytes) -> ProviderReply:
         raise AssertionError(path, body)

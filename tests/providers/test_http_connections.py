@@ -226,7 +226,7 @@ async def test_connection_lost_before_it_was_watched_does_not_hang_the_reader() 
         response = await acme._open().post(acme._url_of(Api.CHAT), data=b"{}")
         begun.set()
         await upstream.ended()
-        reply = HttpReply(response, acme._settings, acme._clock)
+        reply = HttpReply(response, acme._settings, acme.redactor, acme._clock)
         assert type(await broken(reply, whole)) is ProviderUnavailable
 
 

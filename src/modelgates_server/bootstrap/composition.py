@@ -15,8 +15,12 @@ from modelgates_server.service.clock_check import ClockCheck
 from modelgates_server.service.maintenance import Maintenance
 from modelgates_server.service.part_states import PartStates
 from modelgates_server.service.ports import Clock, Provider, RandomBytes, Spool, Store
+from modelgates_server.telemetry.log_check import LogCheck
 from modelgates_server.telemetry.metrics import Metrics
 from modelgates_server.telemetry.observer import CallObserver, log_part_state
+from modelgates_server.telemetry.provider_advice import ProviderAdvice
+from modelgates_server.telemetry.provider_failures import ProviderFailures
+from modelgates_server.telemetry.rejected_requests import RejectedRequests
 from modelgates_server.web.app import App, Lifespan
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.routes import routes
@@ -35,14 +39,18 @@ def compose(
     join_retries: bool = True,
     grace_s: float = 0,
     steady_ms: Clock = steady_ms,
+    key_variables: Mapping[str, str] | None = None,
 ) -> Services:
     """Returns the services of a server process on top of an open store.
+
+    `key_variables` are the environment variables of the providers' keys, for log lines.
 
     After an outage, maintenance gives other processes `grace_s` to extend the holds of their calls.
     """
     ledger = ledger_services(store, clock, random_bytes)
     metrics = Metrics(store, clock)
-    observer = CallObserver(metrics)
+    advice = ProviderAdvice(key_variables or {})
+    observer = CallObserver(metrics, ProviderFailures(advice, metrics.count_provider_failure))
     served = ServedCatalog(catalog, providers, RefusedParameters(observer.parameter_refused))
     calls = CallService(
         store,
@@ -68,7 +76,10 @@ def compose(
         calls=calls,
         maintenance=Maintenance(store, calls, observer, clock, ledger.key_repair, grace_s),
         parts=PartStates(log_part_state),
-        checks={"clock": ClockCheck(store, clock, steady_ms)},
+        checks={
+            "log": LogCheck(metrics.count_log_lines_dropped),
+            "clock": ClockCheck(store, clock, steady_ms),
+        },
     )
 
 
@@ -83,4 +94,5 @@ def http_app(services: Services, options: WebOptions, lifespan: Lifespan) -> App
         lifespan,
         options.bodies_max_bytes,
         options.public_url,
+        RejectedRequests(),
     )

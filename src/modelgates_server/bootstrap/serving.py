@@ -24,6 +24,7 @@ from modelgates_server.bootstrap.configuration import Configuration, load_config
 from modelgates_server.bootstrap.price_book import open_catalog
 from modelgates_server.core.errors import InvalidInput, StoreUnavailable
 from modelgates_server.core.pricing.catalog import Catalog
+from modelgates_server.core.redaction import Redactor
 from modelgates_server.providers.sandbox.provider import SandboxProvider
 from modelgates_server.service.calls.admission import CallTimeouts
 from modelgates_server.service.part_states import check_forever
@@ -31,7 +32,7 @@ from modelgates_server.service.ports import Provider, RandomBytes
 from modelgates_server.settings import Settings
 from modelgates_server.store.spool import FolderSpool
 from modelgates_server.store.sqlite.store import open_store
-from modelgates_server.telemetry import logs
+from modelgates_server.telemetry import logs, process_output
 from modelgates_server.telemetry.metrics import MULTIPROCESS_DIR
 from modelgates_server.web.app import App
 from modelgates_server.web.http import server
@@ -54,17 +55,22 @@ log = structlog.get_logger()
 
 def create_app(settings: Settings, configuration: Configuration, catalog: Catalog) -> App:
     """Returns the HTTP application of one server process, and opens the database."""
-    logs.configure(settings.log_level)
+    process_output.start(settings.log_level)
+    providers = _providers(configuration)
+    token = settings.metrics_token
+    own = Redactor([] if token is None else [token.get_secret_value()])
+    logs.hide([own, *(provider.redactor for provider in providers.values())])
     services = compose(
         open_store(database(settings).path),
         catalog=catalog,
-        providers=_providers(configuration),
+        providers=providers,
         spool=FolderSpool(_spool_folder(settings)),
         clock=now_ms,
         random_bytes=_pooled_randomness(),
         timeouts=CallTimeouts(hold_ttl_s=settings.hold_ttl_s, drain_s=settings.drain_s),
         join_retries=settings.join_retries,
         grace_s=4 * _HEARTBEAT_EVERY_S,
+        key_variables=configuration.key_variables,
     )
     return http_app(services, _web_options(settings), partial(_lifespan, services))
 
@@ -104,7 +110,7 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
     configuration = load_configuration(settings.config, os.environ)
     catalog = asyncio.run(_catalog(settings, configuration))
     FolderSpool(_spool_folder(settings)).check()
-    logs.configure(settings.log_level)
+    process_output.start(settings.log_level)
     if old_names := {**old_settings(), **configuration.old_names}:
         log.warning("old names work in this release only", write_instead=old_names)
     config = server.configuration(

@@ -9,6 +9,8 @@ from typing import ClassVar
 
 import msgspec
 
+from modelgates_server.core.provider_causes import ProviderCause
+
 RETRY_AFTER_MAX_S = 3600
 """The longest time to wait; a provider that asks for more gets this."""
 
@@ -281,8 +283,11 @@ class ProviderError(GatewayError, code="provider_error"):
     """A provider failed, or returned an error instead of a completion.
 
     `raw` is the provider's own text, truncated. `status` is its HTTP status if there was one, and
-    `provider_code` its own code for the error.
+    `provider_code` its own code for the error. `cause` is for the operator alone, and so is
+    `account_text`: what the provider says about the operator's account, such as its key.
     """
+
+    usual_cause: ClassVar[ProviderCause] = ProviderCause.PROVIDER_FAILED
 
     def __init__(
         self,
@@ -293,8 +298,12 @@ class ProviderError(GatewayError, code="provider_error"):
         provider_code: str | None = None,
         raw: str | None = None,
         retry_after_s: int | None = None,
+        cause: ProviderCause | None = None,
+        account_text: str | None = None,
     ) -> None:
         super().__init__(message)
+        self.cause = cause or self.usual_cause
+        self.account_text = account_text
         self.provider = provider
         self.status = status
         self.provider_code = provider_code
@@ -305,17 +314,25 @@ class ProviderError(GatewayError, code="provider_error"):
 class ProviderRefused(ProviderError, code="provider_refused"):
     """The provider rejected the request. Repeating it does not help."""
 
+    usual_cause = ProviderCause.REQUEST_REJECTED
+
 
 class ProviderRateLimited(ProviderError, code="provider_rate_limited"):
     """The provider's rate limit was reached. All clients of this gateway share it."""
+
+    usual_cause = ProviderCause.RATE_LIMITED
 
 
 class ProviderUnavailable(ProviderError, code="provider_unavailable"):
     """The provider cannot be reached, failed, or sent an invalid response."""
 
+    usual_cause = ProviderCause.INVALID_RESPONSE
+
 
 class ProviderTimedOut(ProviderError, code="provider_timed_out"):
     """The provider did not respond in time."""
+
+    usual_cause = ProviderCause.TIMED_OUT
 
 
 class PriceNotFound(GatewayError, code="price_not_found"):

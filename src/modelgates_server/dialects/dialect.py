@@ -14,6 +14,7 @@ from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.meter import ResponseMeter
 from modelgates_server.core.metering.request import InferenceRequest
 from modelgates_server.core.pricing.catalog import Api, Endpoint, Model
+from modelgates_server.core.redaction import Redactor
 
 
 class ErrorReport(msgspec.Struct, frozen=True):
@@ -141,8 +142,12 @@ class Dialect(Protocol):
         *,
         text_max_bytes: int,
         media_max_bytes: int,
+        redactor: Redactor,
     ) -> ResponseAdapter:
-        """An adapter for one response; a longer response is cut off at these limits."""
+        """An adapter for one response; a longer response is cut off at these limits.
+
+        It applies `redactor` to everything that the provider sends.
+        """
 
     def provider_error(
         self, provider: str, status: int, body: bytes, retry_after_s: int | None

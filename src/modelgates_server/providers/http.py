@@ -36,7 +36,10 @@ from modelgates_server.core.errors import (
     ProviderTimedOut,
     ProviderUnavailable,
 )
+from modelgates_server.core.redaction import Redactor
 from modelgates_server.dialects.body_form import BodyForm, body_form
+from modelgates_server.providers.credentials import secrets_of
+from modelgates_server.providers.network_causes import network_cause
 from modelgates_server.service.ports import Clock
 
 _KEEP_ALIVE_S = 4
@@ -121,9 +124,6 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
         return [("name", self.name)]
 
 
-_OK = 200
-
-
 class HttpReply:
     """A response whose headers have arrived.
 
@@ -131,10 +131,16 @@ class HttpReply:
     is complete.
     """
 
-    def __init__(self, response: ClientResponse, settings: ProviderSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        response: ClientResponse,
+        settings: ProviderSettings,
+        redactor: Redactor,
+        clock: Clock,
+    ) -> None:
         self._response = response
         self._name = settings.name
-        self._secret = (settings.api_key or "").encode()
+        self._redactor = redactor
         self._clock = clock
         self._encoding = response.headers.get("content-encoding", "").strip().lower()
         connection = response.connection
@@ -178,11 +184,8 @@ class HttpReply:
                     provider=self._name,
                     status=self.status,
                 )
-        body = b"".join(pieces)
-        if self._secret and self.status != _OK:
-            # A server may quote the request's headers, and clients see an error's text.
-            body = body.replace(self._secret, b"[redacted]")
-        return body
+        # A server may quote the request's headers, and clients see an error's text.
+        return self._redactor.data(b"".join(pieces))
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """See `ProviderReply`."""
@@ -199,8 +202,9 @@ class HttpReply:
             self.close()
             text = f"The provider `{self._name}` ended its response before it was complete."
             if isinstance(error.__cause__, ContentEncodingError):
-                text = _unreadable(self._name, self._encoding)
-            raise _failure(self._name, error, text, self.status) from _for_logs(error)
+                text = self._unreadable()
+            failure = _failure(self._name, error, text, self.status)
+            raise failure from _for_logs(error, self._redactor)
 
     def _check_encoding(self, head: bytes) -> None:
         """Raises `ProviderUnavailable` if a body with an unknown encoding is not text anyway.
@@ -209,8 +213,14 @@ class HttpReply:
         """
         if body_form(head) is BodyForm.OTHER:
             self.close()
-            text = _unreadable(self._name, self._encoding)
-            raise ProviderUnavailable(text, provider=self._name, status=self.status)
+            raise ProviderUnavailable(self._unreadable(), provider=self._name, status=self.status)
+
+    def _unreadable(self) -> str:
+        encoding = self._redactor.text(self._encoding)
+        return (
+            f"The provider `{self._name}` sent a response compressed with `{encoding:.40}`, which "
+            "this server cannot read."
+        )
 
     def close(self) -> None:
         """See `ProviderReply`; has no effect on a connection that is back in the pool."""
@@ -253,6 +263,7 @@ class HttpProvider:
         self._base = base
         self._urls: dict[str, URL] = {}
         self._proxy = _proxy_of(base)
+        self.redactor = Redactor(secrets_of(settings, base, self._proxy))
         self._session: ClientSession | None = None
 
     async def send(self, path: str, body: bytes) -> HttpReply:
@@ -270,8 +281,8 @@ class HttpProvider:
                 )
         except _BROKEN as error:
             text = f"The provider `{name}` closed the connection before it responded."
-            raise _failure(name, error, text) from _for_logs(error)
-        return HttpReply(response, self._settings, self._clock)
+            raise _failure(name, error, text) from _for_logs(error, self.redactor)
+        return HttpReply(response, self._settings, self.redactor, self._clock)
 
     async def close(self) -> None:
         """See `Provider`; running reads end with `ProviderUnavailable`."""
@@ -352,22 +363,17 @@ def _proxy_of(url: URL) -> URL | None:
 def _failure(
     name: str, error: Exception, otherwise: str, status: int | None = None
 ) -> ProviderError:
+    cause = network_cause(error)
     if isinstance(error, TimeoutError):
         text = f"The provider `{name}` did not respond in time."
-        return ProviderTimedOut(text, provider=name, status=status)
+        return ProviderTimedOut(text, provider=name, status=status, cause=cause)
     if isinstance(error, ClientConnectorError | ClientHttpProxyError):
-        return ProviderUnavailable(f"The provider `{name}` cannot be reached.", provider=name)
-    return ProviderUnavailable(otherwise, provider=name, status=status)
+        text = f"The provider `{name}` cannot be reached."
+        return ProviderUnavailable(text, provider=name, cause=cause)
+    return ProviderUnavailable(otherwise, provider=name, status=status, cause=cause)
 
 
-def _unreadable(name: str, encoding: str) -> str:
-    return (
-        f"The provider `{name}` sent a response compressed with `{encoding:.40}`, which this "
-        "server cannot read."
-    )
-
-
-def _for_logs(error: Exception) -> Exception:
+def _for_logs(error: Exception, redactor: Redactor) -> Exception:
     """The text of an error without the error: aiohttp's errors hold the headers, with the key."""
     words: object = error
     # aiohttp's frames and errors refer to each other and to the request's body, which would stay in
@@ -378,7 +384,7 @@ def _for_logs(error: Exception) -> Exception:
         fault = fault.__cause__ or fault.__context__
     if isinstance(error, ClientResponseError):
         words = f"{error.status} {error.message}"
-    return ConnectionError(f"{type(error).__name__}: {words}")
+    return ConnectionError(f"{type(error).__name__}: {redactor.text(str(words))}")
 
 
 def _retrieve_exception(closed: asyncio.Future[None]) -> None:

@@ -7,12 +7,14 @@ from typing import Protocol
 import msgspec
 
 from modelgates_server.core.audit.findings import GenerationRow
+from modelgates_server.core.errors import ProviderError
 from modelgates_server.core.keys import IssuedKey, Key, KeyChange, KeyCreationRecord, KeyKind
 from modelgates_server.core.ledger.commands import Attachment, Command, CommandResult
 from modelgates_server.core.ledger.records import Account, Entry, Hold
 from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer
 from modelgates_server.core.metering.repairs import Repairs
 from modelgates_server.core.pricing.prices import Price
+from modelgates_server.core.redaction import Redactor
 
 Clock = Callable[[], int]
 """The current time in milliseconds since 1970 UTC."""
@@ -249,7 +251,9 @@ class ProviderReply(Protocol):
 
 
 class Provider(Protocol):
-    """One upstream company or server."""
+    """One upstream company or server. `redactor` knows its credentials."""
+
+    redactor: Redactor
 
     async def send(self, path: str, body: bytes) -> ProviderReply:
         """Post a request; returns once the response headers arrive, whatever the status.
@@ -290,6 +294,9 @@ class Observer(Protocol):
 
     def ended(self, generation: Generation, capture_lag_ms: int) -> None:
         """A call was settled `capture_lag_ms` after its provider had finished."""
+
+    def provider_failed(self, generation: Generation, error: ProviderError) -> None:
+        """The provider of a call failed, or rejected it."""
 
     def repaired(self, provider: str, repairs: Repairs) -> None:
         """A response deviated from its API, and the gateway repaired it."""

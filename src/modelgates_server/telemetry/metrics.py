@@ -91,6 +91,9 @@ class Metrics:
         self._upstream_errors = self._counter(
             "upstream_errors", "Failed attempts, by error code.", "endpoint", "error"
         )
+        self._provider_failures = self._counter(
+            "provider_failures", "Failed attempts, by cause.", "endpoint", "cause"
+        )
         self._repairs = self._counter(
             "provider_repairs",
             "Deviations in providers' responses that were repaired or passed over.",
@@ -104,6 +107,9 @@ class Metrics:
         )
         self._spooled = self._counter(
             "spooled_captures", "Ends of calls that had to wait for the database.", "endpoint"
+        )
+        self._log_lines_dropped = self._counter(
+            "log_lines_dropped", "Log lines dropped because standard error was not read."
         )
         self._open_histograms()
         # `labels()` takes a lock and builds strings, so the hot path caches its results.
@@ -160,6 +166,10 @@ class Metrics:
         for repair, count in repairs.items():
             self._count(self._repairs, count, provider, repair.value)
 
+    def count_provider_failure(self, endpoint: str, cause: str) -> None:
+        """Count a failed attempt."""
+        self._count(self._provider_failures, 1, endpoint, cause)
+
     def count_capture_after_expiry(self, generation: Generation, late: Entry | None) -> None:
         """Count a capture that arrived after its hold was resolved, with its late usage."""
         self._count(self._captures_after_expiry, 1, generation.endpoint_id)
@@ -171,6 +181,10 @@ class Metrics:
     def count_spooled(self, generation: Generation) -> None:
         """Count a call whose end had to wait for the database."""
         self._count(self._spooled, 1, generation.endpoint_id)
+
+    def count_log_lines_dropped(self, lines: int) -> None:
+        """Count log lines that were dropped because nothing reads them."""
+        self._log_lines_dropped.inc(lines)
 
     def _count_attempt(self, endpoint: str, attempt: Attempt) -> None:
         if attempt.error is not None:

@@ -5,6 +5,7 @@ No line contains a prompt or a response.
 
 import structlog
 
+from modelgates_server.core.errors import ProviderError
 from modelgates_server.core.ledger.records import Entry
 from modelgates_server.core.metering.generations import (
     Generation,
@@ -16,6 +17,7 @@ from modelgates_server.core.money import format_pico
 from modelgates_server.service.part_states import PartState, Status
 from modelgates_server.telemetry.logs import write_line
 from modelgates_server.telemetry.metrics import Metrics
+from modelgates_server.telemetry.provider_failures import ProviderFailures
 
 log = structlog.get_logger()
 
@@ -23,8 +25,9 @@ log = structlog.get_logger()
 class CallObserver:
     """The port `Observer`."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, failures: ProviderFailures) -> None:
         self._metrics = metrics
+        self._failures = failures
 
     def ended(self, generation: Generation, capture_lag_ms: int) -> None:
         """See `Observer.ended`."""
@@ -55,6 +58,10 @@ class CallObserver:
                 served=generation.service_tier,
                 cost=format_pico(generation.cost_pico),
             )
+
+    def provider_failed(self, generation: Generation, error: ProviderError) -> None:
+        """See `Observer.provider_failed`."""
+        self._failures.report(generation, error)
 
     def repaired(self, provider: str, repairs: Repairs) -> None:
         """See `Observer.repaired`."""

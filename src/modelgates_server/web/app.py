@@ -10,6 +10,7 @@ from modelgates_server.core.errors import GatewayError, NotPermitted, Stopping
 from modelgates_server.core.keys import KeyKind
 from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.service.keys import KeyService
+from modelgates_server.telemetry.rejected_requests import RejectedRequests
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.errors import HttpError, UnknownPath
 from modelgates_server.web.head import Headers, RequestHead
@@ -34,7 +35,9 @@ Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 CountRequest = Callable[[str, int], None]
 
 _NO_ROUTE = "none"
+_READINESS = "get-readiness"
 _OK = 200
+_REJECTED = 400
 
 
 class App:
@@ -42,7 +45,7 @@ class App:
 
     `public_url` is the server's address for clients, if it is known. `lifespan` is entered before
     the first request. `count_request` receives the route's id and the
-    status of each response.
+    status of each response. `rejections` logs them, unless the app serves requests of another one.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class App:
         lifespan: Lifespan,
         bodies_max_bytes: int,
         public_url: str = "",
+        rejections: RejectedRequests | None = None,
     ) -> None:
         self.routes = routes
         self._unknown_paths = UnknownPaths(routes, public_url)
@@ -63,6 +67,7 @@ class App:
         self._error_responses = error_responses
         self._lifespan = lifespan
         self._budget = BodyBudget(bodies_max_bytes)
+        self._rejections = rejections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI 3."""
@@ -70,6 +75,7 @@ class App:
             await self._live(receive, send)
             return
         context = RequestContext(scope, receive, RequestHead(scope["headers"]), self._budget)
+        began_at_s = asyncio.get_running_loop().time()
         try:
             route_id, answer = await self._answer(scope, context)
             if isinstance(answer, StreamedResponse):
@@ -78,6 +84,8 @@ class App:
                 response = answer
             if response is not None:
                 self._count_request(route_id, response.status)
+                if response.status >= _REJECTED:
+                    self._log_rejected(scope, context, route_id, response.status, began_at_s)
                 await send_response(send, context.head, response)
         finally:
             context.close()
@@ -93,7 +101,7 @@ class App:
             if scope["method"] == "OPTIONS":
                 return route_id, _preflight(methods, scope["headers"])
             route = _choose(methods, scope["method"])
-            route_id, context.dialect = route.id, route.dialect
+            route_id, context.dialect, context.path = route.id, route.dialect, route.path
             if route.kinds:
                 await self._admit(context, route)
             return route_id, await route.answer(context)
@@ -125,15 +133,35 @@ class App:
             raise NotPermitted(_not_permitted(route, caller.kind))
 
     def _error_response(self, error: Exception, context: RequestContext) -> HttpResponse:
+        context.error = error
         status, message, headers, metadata = self._error_responses.describe(error)
         if isinstance(error, UnknownPath):
             message = self._unknown_paths.message(context)
-        if status == 503:  # noqa: PLR2004
-            log.warning("request refused", reason=str(error), request_id=context.head.text_id)
         caller = context.known_caller
         user_id = None if caller is None else caller.account_id
         body = context.dialect.error_body(ErrorReport(status, message, metadata), user_id)
         return HttpResponse(status, body, [JSON, *headers])
+
+    def _log_rejected(
+        self, scope: Scope, context: RequestContext, route_id: str, status: int, began_at_s: float
+    ) -> None:
+        # Changes of readiness are logged by its parts, and it is checked every few seconds.
+        if self._rejections is None or route_id == _READINESS:
+            return
+        if not self._rejections.admits(status):
+            return
+        client = scope.get("client")
+        self._rejections.write(
+            operation=route_id,
+            method=scope["method"],
+            path=context.path,
+            status=status,
+            error=context.error,
+            caller=context.known_caller,
+            client=client[0] or None if client else None,
+            request_id=context.head.text_id,
+            duration_ms=round((asyncio.get_running_loop().time() - began_at_s) * 1000),
+        )
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -64,7 +64,8 @@ class BodyBudget:
 class RequestContext:
     """One request on its way to a route. `token` is a secret: never log or store it.
 
-    `dialect` is that of the route; errors are written in its form.
+    `dialect` is that of the route; errors are written in its form. `path` is the route's path, with
+    the names of its parameters; `error` is the one that the response reports.
     """
 
     def __init__(
@@ -74,6 +75,8 @@ class RequestContext:
         self.token = ""
         self.known_caller: AuthenticatedKey | None = None
         self.dialect = OPENAI_CHAT
+        self.path = ""
+        self.error: Exception | None = None
         self._scope = scope
         self._receive = receive
         self._budget = budget

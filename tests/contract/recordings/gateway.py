@@ -15,6 +15,7 @@ from modelgates_server.core.metering.generations import Generation, Origin
 from modelgates_server.core.metering.repairs import Repair, Repairs
 from modelgates_server.core.pricing.catalog import Api, Catalog
 from modelgates_server.core.pricing.prices import dollars
+from modelgates_server.core.redaction import NO_SECRETS
 from modelgates_server.dialects.known import DIALECTS
 from modelgates_server.providers.http import retry_after_s
 from modelgates_server.service.calls.call import Call
@@ -122,6 +123,8 @@ class RecordedReply:
 
 class RecordedProvider:
     """See `Provider`. `cuts` are the places where the body is cut into pieces."""
+
+    redactor = NO_SECRETS
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording

@@ -16,6 +16,7 @@ from modelgates_server.bootstrap.composition import http_app
 from modelgates_server.core.keys import KeyKind, NewKey
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
+from modelgates_server.core.redaction import NO_SECRETS
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.service.ports import ProviderReply, Store
 from modelgates_server.service.verify import verify
@@ -65,6 +66,8 @@ class ScriptedReply:
 
 class Acme:
     """A provider that sends its reply once `go` is set, or raises an error without a reply."""
+
+    redactor = NO_SECRETS
 
     def __init__(self) -> None:
         self.go = asyncio.Event()

@@ -11,6 +11,7 @@ from modelgates_server.core.errors import ProviderError
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.request import InferenceRequest
 from modelgates_server.core.pricing.catalog import Api, Endpoint, Model
+from modelgates_server.core.redaction import Redactor
 from modelgates_server.dialects.dialect import Dialect, ErrorReport, RefusedParameter
 from modelgates_server.dialects.openai_chat.errors import provider_error_of_body
 from modelgates_server.dialects.openai_chat.refused_parameters import refused_parameter
@@ -86,6 +87,7 @@ class OpenAiChat:
         *,
         text_max_bytes: int,
         media_max_bytes: int,
+        redactor: Redactor,
     ) -> OpenAiChatResponse:
         """See `Dialect`."""
         return OpenAiChatResponse(
@@ -97,6 +99,7 @@ class OpenAiChat:
             excludes_reasoning=request.excludes_reasoning,
             asks_for_usage=request.asks_for_usage,
             choices=request.choices,
+            redactor=redactor,
         )
 
     def provider_error(

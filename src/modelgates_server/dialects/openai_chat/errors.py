@@ -12,6 +12,7 @@ from modelgates_server.core.errors import (
     ProviderTimedOut,
     ProviderUnavailable,
 )
+from modelgates_server.core.provider_causes import ProviderCause
 from modelgates_server.dialects.openai_chat.error_statuses import status_of
 from modelgates_server.dialects.openai_chat.waits import wait_s
 
@@ -43,14 +44,36 @@ _KINDS: dict[int, type[ProviderError]] = {
 _HIDDEN_STATUSES = frozenset({401, 402, 403, 404})
 """The provider rejects the gateway's key, balance or model name, which clients cannot fix."""
 
-_HIDDEN_TEXT = re.compile(
-    r"(?:valid|incorrect|wrong|expired|missing|your)[^\"']{1,16}api.{0,3}key"
-    r"|api.{0,3}key[^\"']{1,24}(?:valid|incorrect|expired|not.found)|authentication.(?:error|fail)"
-    r"|\bsk-[\w*]|\bbearer\b|insufficient.(?:balance|credit)|billing.details|余额|欠费",
-    re.IGNORECASE,
-)
+_HIDDEN_TEXTS = {
+    ProviderCause.PAYMENT_REQUIRED: re.compile(
+        r"insufficient.(?:balance|credit|quot)|billing.details|余额|欠费", re.IGNORECASE
+    ),
+    ProviderCause.KEY_REJECTED: re.compile(
+        r"(?:valid|incorrect|wrong|expired|missing|your)[^\"']{1,16}api.{0,3}key"
+        r"|api.{0,3}key[^\"']{1,24}(?:valid|incorrect|expired|not.found)"
+        r"|authentication.(?:error|fail)|\bsk-[\w*]|\bbearer\b",
+        re.IGNORECASE,
+    ),
+}
 """The same, recognized by its text whatever the status: xAI and Gemini reject a key with 400,
 OpenAI an unpaid one with 429, and errors in streams have no status."""
+
+_CAUSES = {
+    400: ProviderCause.REQUEST_REJECTED,
+    401: ProviderCause.KEY_REJECTED,
+    402: ProviderCause.PAYMENT_REQUIRED,
+    403: ProviderCause.NOT_PERMITTED,
+    404: ProviderCause.NOT_FOUND,
+    408: ProviderCause.TIMED_OUT,
+    413: ProviderCause.REQUEST_REJECTED,
+    415: ProviderCause.REQUEST_REJECTED,
+    422: ProviderCause.REQUEST_REJECTED,
+    429: ProviderCause.RATE_LIMITED,
+    504: ProviderCause.TIMED_OUT,
+    524: ProviderCause.TIMED_OUT,
+    **dict.fromkeys(range(300, 400), ProviderCause.REDIRECTED),
+}
+"""Any other status is a failure of the provider."""
 
 GENERIC = "Provider returned error"
 
@@ -82,7 +105,10 @@ def provider_error(
     raw = _raw(error)
     # All that is shown is searched: the texts below, and the beginning of `raw`.
     shown = f"{code} {reason} {raw}"[:_SEARCHED_MAX_CHARS]
-    if status in _HIDDEN_STATUSES or _HIDDEN_TEXT.search(shown):
+    cause, is_hidden = _cause(status, shown)
+    account_text = None
+    if is_hidden:
+        account_text = reason or raw
         if kind is ProviderRefused:
             kind = ProviderUnavailable
         code = reason = raw = None
@@ -93,7 +119,20 @@ def provider_error(
         provider_code=code,
         raw=raw[:RAW_MAX_CHARS] if raw else None,
         retry_after_s=retry_after_s,
+        cause=cause,
+        account_text=account_text and account_text[:_MESSAGE_MAX_CHARS],
     )
+
+
+def _cause(status: int | None, shown: str) -> tuple[ProviderCause, bool]:
+    """The cause, and whether it is about the operator's account, which clients must not see."""
+    if status in _HIDDEN_STATUSES:
+        return _CAUSES[status], True
+    for cause, text in _HIDDEN_TEXTS.items():
+        if text.search(shown):
+            return cause, True
+    known = None if status is None else _CAUSES.get(status)
+    return known or ProviderCause.PROVIDER_FAILED, False
 
 
 def _first(value: Any) -> Any:

@@ -15,6 +15,7 @@ from modelgates_server.core.money import Pico
 from modelgates_server.core.pricing.catalog import Model
 from modelgates_server.core.pricing.service_tiers import reported_service_tier
 from modelgates_server.core.pricing.usage import UsageReading, UsageRules
+from modelgates_server.core.redaction import NO_SECRETS, Redactor
 from modelgates_server.dialects.body_form import without_start
 from modelgates_server.dialects.json_object import JsonObject
 from modelgates_server.dialects.json_repair import repair_json
@@ -65,6 +66,7 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
     `rules` says how the provider counts. `report` is the usage that it reported for the whole
     response, `choice_reports` the usage of single `choices`. An empty error (`""`, `{}`) counts as
     no error. `halves` joins characters that are cut between two chunks; None for plain responses.
+    `redactor` knows the secrets of the provider, which may quote them anywhere.
     """
 
     rules: UsageRules = UsageRules()
@@ -72,41 +74,48 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
     choice_reports: dict[int, dict[str, Any]] = msgspec.field(default_factory=dict)
     output: OutputMeter = msgspec.field(default_factory=OutputMeter)
     halves: HalfJoiner | None = None
+    redactor: Redactor = NO_SECRETS
     _reading: UsageReading | None = None
     _with_delta: set[int] = msgspec.field(default_factory=set)
 
     @classmethod
-    def of(cls, model: Model) -> "ChatResponseMeter":
+    def of(cls, model: Model, redactor: Redactor) -> "ChatResponseMeter":
         """A meter for a response of this model, before the first byte."""
         makes_media = not _MEDIA.isdisjoint(model.output_modalities)
-        return cls(rules=model.endpoint.usage_rules, output=OutputMeter(makes_media=makes_media))
+        return cls(
+            rules=model.endpoint.usage_rules,
+            output=OutputMeter(makes_media=makes_media),
+            redactor=redactor,
+        )
 
     def observe(self, payload: bytes) -> JsonObject:
         """Meter a response or a chunk and return its fields; raises `InvalidAnswer`.
 
         The fields are valid JSON: what strict parsers reject is repaired.
         """
+        payload = self.redactor.clean(payload)
         try:
             answer, members = self._read(payload)
         except _UNREADABLE_ERRORS as error:
             if (reported := error_in(payload)) is None:
                 raise InvalidAnswer(f"Not a response of this API: {error}") from error
-            self.error = reported
+            self.error = self.redactor.value(reported)
             return {}
         self._observe_choices(answer)
         if self.upstream_id is None:
             self.upstream_id = _word(answer.id)
         self.served_model = _word(answer.model) or self.served_model
         self._observe_reports(answer)
-        self.error = answer.error or self.error
+        if answer.error:
+            self.error = self.redactor.value(answer.error)
         if not answer.choices and not self.error:
-            self.error = foreign_error(members)
+            self.error = self.redactor.value(foreign_error(members))
         return members
 
     def observe_usage(self, payload: bytes) -> None:
         """Read only the usage of data that arrives after the end of a stream."""
         try:
-            self._observe_reports(self._read(payload)[0])
+            self._observe_reports(self._read(self.redactor.clean(payload))[0])
         except _UNREADABLE_ERRORS:
             return  # the response is complete, so invalid data after it does no harm
 

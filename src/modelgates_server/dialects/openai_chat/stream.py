@@ -10,6 +10,7 @@ from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.meter import FinishReason, InvalidAnswer
 from modelgates_server.core.metering.repairs import Repair
 from modelgates_server.core.pricing.catalog import Api, Model
+from modelgates_server.core.redaction import NO_SECRETS, Redactor
 from modelgates_server.dialects.body_form import BodyForm, body_form, without_start
 from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.dialects.json_object import JsonObject
@@ -44,9 +45,10 @@ class OpenAiChatResponse:
         excludes_reasoning: bool = False,
         asks_for_usage: bool = False,
         choices: int = 1,
+        redactor: Redactor = NO_SECRETS,
     ) -> None:
         self._cleaned = without_reasoning if excludes_reasoning else _unchanged
-        self.meter = ChatResponseMeter.of(model)
+        self.meter = ChatResponseMeter.of(model, redactor)
         self.is_done = False
         self.is_over = False
         self._provider = generation.provider
@@ -280,7 +282,7 @@ class OpenAiChatResponse:
 
     def _failed_end(self) -> ProviderError:
         """The error for a finish reason that means a failure."""
-        word = self.meter.native_finish_reason
+        word = self.meter.redactor.text(self.meter.native_finish_reason or "")
         return self._unavailable(f"ended its response with the finish reason {word!r:.80}")
 
     def _reported_error(self) -> ProviderError:

@@ -6,6 +6,7 @@ from itertools import count
 
 from modelgates_server.core.errors import ProviderUnavailable
 from modelgates_server.core.pricing.catalog import Api
+from modelgates_server.core.redaction import NO_SECRETS
 from modelgates_server.providers.sandbox.models import respond
 from modelgates_server.providers.sandbox.offer import PROVIDER
 from modelgates_server.providers.sandbox.script import Script
@@ -81,6 +82,8 @@ class SandboxReply:
 
 class SandboxProvider:
     """Responds without a network; see `models.respond`."""
+
+    redactor = NO_SECRETS
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -4,6 +4,7 @@ A fallback replaces it with another attempt, as long as nothing was relayed.
 """
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import msgspec
 
@@ -29,10 +30,21 @@ _OK, _REDIRECTS = 200, 300
 replace = msgspec.structs.replace
 
 
+class _ReportedWords(msgspec.Struct, array_like=True):
+    """The parts of a generation that the provider words freely."""
+
+    served_model: str | None
+    native_finish_reason: str | None
+    service_tier: str | None
+    reported: dict[str, Any] | None
+    upstream_ids: tuple[str | None, ...]
+
+
 class RunningAttempt:
     """A request to the endpoint that serves an admitted call, at the price of that endpoint.
 
     `response` meters the response; `unread` yields chunks that arrived and are not yet relayed.
+    `is_drain_stopped` says that the gateway itself ended a response that no client waits for.
     """
 
     def __init__(self, call: AdmittedCall, clock: Clock) -> None:
@@ -45,7 +57,7 @@ class RunningAttempt:
         self._started_at_ms: int | None = None
         self._first_byte_at_ms: int | None = None
         self._repeated: tuple[Attempt, ...] = ()
-        self._is_drain_stopped = False
+        self.is_drain_stopped = False
         self._discarded_repairs = Repairs()
 
     async def open(self) -> None:
@@ -126,12 +138,14 @@ class RunningAttempt:
         call, served = self._call, self._call.served
         # Consuming the chunks meters them, even if the client is slow to read earlier ones.
         self.unread = iter(list(self.unread))
-        return checkpoint(
-            call.generation,
-            served.price,
-            call.inference,
-            self.response.meter,
-            served.model.media_tokens,
+        return self._without_secrets(
+            checkpoint(
+                call.generation,
+                served.price,
+                call.inference,
+                self.response.meter,
+                served.model.media_tokens,
+            )
         )
 
     def settle(self, failure: GatewayError | None, *, cancelled: bool) -> Generation:
@@ -141,15 +155,41 @@ class RunningAttempt:
         now_ms, call, served = self._clock(), self._call, self._call.served
         error = None if failure is None else failure.code
         attempts = (*call.generation.attempts, *self._recorded(now_ms, error))
-        return settle(
-            replace(call.generation, cancelled=cancelled, attempts=attempts),
-            served.price,
-            call.inference,
-            self.response.meter,
-            media_tokens=served.model.media_tokens,
-            failure=error,
-            drain_stopped=self._is_drain_stopped,
-            at_ms=now_ms,
+        return self._without_secrets(
+            settle(
+                replace(call.generation, cancelled=cancelled, attempts=attempts),
+                served.price,
+                call.inference,
+                self.response.meter,
+                media_tokens=served.model.media_tokens,
+                failure=error,
+                drain_stopped=self.is_drain_stopped,
+                at_ms=now_ms,
+            )
+        )
+
+    def _without_secrets(self, generation: Generation) -> Generation:
+        """The generation, in whose words from the provider no secret is left in any encoding."""
+        words = _ReportedWords(
+            generation.served_model,
+            generation.native_finish_reason,
+            generation.service_tier,
+            generation.reported,
+            tuple(attempt.upstream_id for attempt in generation.attempts),
+        )
+        sent = msgspec.json.encode(words)
+        cleaned = self._call.served.provider.redactor.clean_words(sent)
+        if cleaned is sent:
+            return generation
+        words = msgspec.json.decode(cleaned, type=_ReportedWords)
+        ids = zip(generation.attempts, words.upstream_ids, strict=True)
+        return replace(
+            generation,
+            served_model=words.served_model,
+            native_finish_reason=words.native_finish_reason,
+            service_tier=words.service_tier,
+            reported=words.reported,
+            attempts=tuple(replace(attempt, upstream_id=each) for attempt, each in ids),
         )
 
     def _recorded(self, now_ms: int, error: str | None) -> tuple[Attempt, ...]:
@@ -185,7 +225,7 @@ class RunningAttempt:
         """Stop reading a response that no client waits for; the part that was read is charged."""
         if self._reply is not None:
             # An error response costs nothing in any case.
-            self._is_drain_stopped = _is_success(self._reply)
+            self.is_drain_stopped = _is_success(self._reply)
             self._reply.close()
 
     def close(self) -> None:
@@ -214,4 +254,5 @@ def _adapter(call: AdmittedCall) -> ResponseAdapter:
         model,
         text_max_bytes=text_max_bytes + request.echo_bytes,
         media_max_bytes=ANSWER_MAX_BYTES,
+        redactor=call.served.provider.redactor,
     )

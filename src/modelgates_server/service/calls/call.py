@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from modelgates_server.core.errors import GatewayError, Stopping
+from modelgates_server.core.errors import GatewayError, ProviderError, Stopping
 from modelgates_server.core.metering.generations import Generation, StoredAnswer
 from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.service.calls.admission import (
@@ -212,6 +212,8 @@ class Call:
         error.generation_id = self.generation.id
 
     def _settle(self, failure: GatewayError | None) -> Generation:
+        if isinstance(failure, ProviderError) and not self._attempt.is_drain_stopped:
+            self._observer.provider_failed(self.generation, failure)
         return self._attempt.settle(failure, cancelled=self.clients.have_left())
 
     async def _commit_end(self, ended: Generation, answer: StoredAnswer | None = None) -> None:
