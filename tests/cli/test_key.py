@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from modelgates_server import bootstrap
+from modelgates_server.core.errors import KeyReplaced
 from modelgates_server.service.services import LedgerServices
 from tests.cli.console import Console
 from tests.support import DOLLAR, capture, place
@@ -96,6 +97,36 @@ def test_disabled_key_works_again_when_enabled(console: Console) -> None:
     assert console.do(opens)
 
 
+async def works(gateway: Any, text: str) -> bool:
+    try:
+        await gateway.keys.identify(text)
+    except KeyReplaced:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("hours", "old_works"), [((), True), (("--grace-hours", "0"), False)])
+def test_old_text_of_a_rotated_key_works_for_the_grace_period(
+    console: Console, hours: tuple[str, ...], old_works: bool
+) -> None:
+    created = console.key(console.account(), "inference", "--limit", "5")
+    rotated = console.call("key", "rotate", created["hash"], *hours, "--json").json
+    changed = {"key", "label", "updated_at", "old_key_ends_at"}
+    assert {name for name in rotated if rotated[name] != created.get(name)} == changed
+    shown = console.call("key", "show", created["hash"], "--json").json
+    assert shown == {name: rotated[name] for name in rotated if name != "key"}
+    assert console.do(lambda gateway: works(gateway, rotated["key"]))
+    assert console.do(lambda gateway: works(gateway, created["key"])) is old_works
+
+
+def test_grace_period_longer_than_a_month_is_rejected(console: Console) -> None:
+    key = console.key(console.account())["hash"]
+    ended = console.call("key", "rotate", key, "--grace-hours", "721")
+    assert ended.code == 2
+    assert "720" in ended.err
+    assert "old_key_ends_at" not in console.call("key", "show", key, "--json").json
+
+
 def test_deleted_key_is_not_found(console: Console) -> None:
     key = console.key(console.account())["hash"]
     assert "pass --yes" in console.call("key", "delete", key).refusal
@@ -103,7 +134,7 @@ def test_deleted_key_is_not_found(console: Console) -> None:
         "hash": key,
         "deleted": True,
     }
-    for verb in ("show", "disable", "enable"):
+    for verb in ("show", "rotate", "disable", "enable"):
         assert "not found" in console.call("key", verb, key).refusal
     assert "not found" in console.call("key", "delete", key, "--yes").refusal
 
@@ -162,7 +193,7 @@ def test_key_list_of_an_unknown_account_is_an_error(console: Console) -> None:
     )
 
 
-@pytest.mark.parametrize("verb", ["show", "disable", "enable", "delete"])
+@pytest.mark.parametrize("verb", ["show", "rotate", "disable", "enable", "delete"])
 def test_key_is_identified_by_its_hash_only(console: Console, verb: str) -> None:
     created = console.key(console.account())
     for wrong in (created["key"], created["label"], created["hash"].upper(), "", "x"):

@@ -80,6 +80,7 @@ async def test_authenticated_key_has_the_current_amounts_of_its_account(store: S
         credits_pico=10,
         usage_pico=2,
         held_pico=4,
+        secret_ends_at_ms=None,
     )
 
 

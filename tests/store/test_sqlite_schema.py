@@ -112,7 +112,7 @@ def columns_of(connection: sqlite3.Connection, table: str) -> list[str]:
 def test_no_amount_and_no_time_can_become_a_float(edited: sqlite3.Connection) -> None:
     tables = edited.execute("pragma table_list").fetchall()
     strict = {row[1]: row[5] for row in tables if not row[1].startswith("sqlite_")}
-    names = ("account", "entry", "hold", "api_key", "issuance")
+    names = ("account", "entry", "hold", "api_key", "key_secret", "issuance")
     assert strict == dict.fromkeys((*names, "generation", "activity", "answer", "price"), 1)
     for table in strict:
         for _, name, kind, *_ in edited.execute(f"pragma table_info({table})"):

@@ -166,6 +166,12 @@ async def closed_account(api: Api, acme: Customer) -> str | None:
     return acme.management
 
 
+async def replaced(api: Api, acme: Customer) -> str:
+    key = await api.services.keys.get(key_hash(acme.management))
+    await api.services.keys.rotate(key, 0)
+    return acme.management
+
+
 async def change(api: Api, key: str, key_change: KeyChange) -> None:
     await api.store.change_key(key_hash(key), key_change, api.clock())
 
@@ -180,6 +186,7 @@ async def change(api: Api, key: str, key_change: KeyChange) -> None:
         (deleted, "User not found."),
         (disabled, "API key is disabled."),
         (expired, "API key has expired."),
+        (replaced, "API key was replaced by a new one."),
         (closed_account, "API key is disabled."),
     ],
 )

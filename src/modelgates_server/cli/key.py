@@ -23,6 +23,7 @@ from modelgates_server.core.keys import (
     Key,
     KeyChange,
     KeyKind,
+    KeySecret,
     NewKey,
     spent_pico,
     windows_at,
@@ -32,12 +33,16 @@ from modelgates_server.core.money import Pico, format_pico, parse_pico
 from modelgates_server.core.times import LimitReset, format_day
 from modelgates_server.service.key_repair import RepairPlan
 
-app = typer.Typer(help="Create, list, show, disable, delete and repair keys.", no_args_is_help=True)
+app = typer.Typer(
+    help="Create, list, show, disable, rotate, delete and repair keys.", no_args_is_help=True
+)
 
 AccountOption = Annotated[
     str, typer.Option("--account", metavar="ACCOUNT", help="ID of the account, user_….")
 ]
 Hash = Annotated[str, typer.Argument(metavar="HASH", help="Hash of the key, 64 hex digits.")]
+
+_GRACE_MAX_HOURS = 30 * 24
 
 _COLUMNS = ("hash", "kind", "name", "label", "disabled", "limit", "limit_reset", "usage")
 
@@ -104,7 +109,38 @@ def list_all(account: AccountOption, as_json: AsJson = False) -> None:
 @app.command("show", epilog=examples("modelgates key show 9f86d081…"))
 def show_one(key: Hash, as_json: AsJson = False) -> None:
     """Show one key with its limit and usage, but not its text."""
-    show(_key_record(_find(key)), as_json)
+    record = _find(key)
+    secrets = run(lambda gateway: gateway.store.key_secrets(record.hash))
+    show({**_key_record(record), **_replaced(secrets)}, as_json)
+
+
+@app.command(
+    epilog=examples(
+        "modelgates key rotate 9f86d081…", "modelgates key rotate 9f86d081… --grace-hours 0 --json"
+    )
+)
+def rotate(
+    key: Hash,
+    grace_hours: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=_GRACE_MAX_HOURS,
+            help="Hours in which the old text still works. 0 for a key that has leaked.",
+        ),
+    ] = 24,
+    as_json: AsJson = False,
+) -> None:
+    """Give a key a new text, which is printed once. Its hash, limit and usage stay the same.
+
+    A key has at most two texts that work: if it was rotated before, the text before the old one
+    ends now.
+    """
+    record = _find(key)
+    rotation, text = run(lambda gateway: gateway.keys.rotate(record, grace_hours * 3600))
+    shown = {"key": text, **_key_record(rotation.key), **_replaced(rotation.secrets)}
+    show(shown, as_json)
+    note("Save the key now. Only its hash is stored, so it cannot be shown again.")
 
 
 @app.command(epilog=examples("modelgates key disable 9f86d081…"))
@@ -185,6 +221,12 @@ def _find(key_hash: str) -> Key:
             "`modelgates key list --account ACCOUNT` lists the hashes."
         )
     return run(lambda gateway: gateway.keys.get(key_hash))
+
+
+def _replaced(secrets: list[KeySecret]) -> dict[str, Any]:
+    """The end of the text that the current one has replaced; nothing for a key never rotated."""
+    ends_ms = [secret.ends_at_ms for secret in secrets if secret.ends_at_ms is not None]
+    return {"old_key_ends_at": instant(max(ends_ms))} if ends_ms else {}
 
 
 def _set_disabled(key_hash: str, *, disabled: bool) -> Key:

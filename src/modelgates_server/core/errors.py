@@ -83,6 +83,13 @@ class KeyExpired(Unauthenticated, code="key_expired"):
         super().__init__("API key has expired.")
 
 
+class KeyReplaced(Unauthenticated, code="key_replaced"):
+    """The key was rotated, and the time in which its old text still worked has passed."""
+
+    def __init__(self) -> None:
+        super().__init__("API key was replaced by a new one.")
+
+
 class NotPermitted(GatewayError, code="not_permitted"):
     """The key is valid, but keys of its kind may not do this."""
 
@@ -152,11 +159,14 @@ class CallEnded(Conflict, code="call_ended"):
 
 
 class CreatedKeyDeleted(Conflict, code="created_key_deleted"):
-    """The creation of a key was repeated after the key was deleted. Its text would be useless."""
+    """The creation of a key was repeated after the key was deleted or rotated.
 
-    def __init__(self) -> None:
+    Its text would be useless.
+    """
+
+    def __init__(self, change: str = "deleted") -> None:
         super().__init__(
-            "The key created with this `Idempotency-Key` was deleted. "
+            f"The key created with this `Idempotency-Key` was {change}. "
             "Send a new `Idempotency-Key` to create another key."
         )
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from modelgates_server.core.errors import (
+    CreatedKeyDeleted,
     InvalidInput,
     KeyNotFound,
     MissingKey,
@@ -26,8 +27,11 @@ from modelgates_server.core.keys import (
     KeyChange,
     KeyCreationRecord,
     KeyKind,
+    KeyRotation,
+    KeySecret,
     NewKey,
     check_limit,
+    check_secret,
     check_usable,
     given_members,
     is_key_shaped,
@@ -79,6 +83,7 @@ class KeyService:
             closed=key.closed_at_ms is not None,
             at_ms=self._clock(),
         )
+        check_secret(key.secret_ends_at_ms, self._clock())
         return key
 
     async def create(
@@ -101,6 +106,8 @@ class KeyService:
         issued = await self._keys.create_key(key, record)
         if issued.nonce is not None:
             text = _text_from(issued.nonce, repeatable)
+        if issued.key.label != key_label(text):
+            raise CreatedKeyDeleted("rotated")
         return issued.key, text
 
     async def get(
@@ -142,6 +149,15 @@ class KeyService:
         if change.name is not msgspec.UNSET:
             check_text("name", change.name, TEXT_MAX_CHARS)
         return await self._keys.change_key(key.hash, change, self._clock())
+
+    async def rotate(self, key: Key, grace_s: int) -> tuple[KeyRotation, str]:
+        """Give a key a new secret text, which is returned and cannot be read again.
+
+        The current text works for `grace_s` seconds more.
+        """
+        text = key_text(self._random_bytes(SECRET_BYTES))
+        new = KeySecret(key_hash(text), key.hash, created_at_ms=self._clock())
+        return await self._keys.rotate_key(new, key_label(text), grace_s * 1000), text
 
     async def delete(self, key: Key) -> None:
         """Delete a key permanently; its usage stays in the journal."""

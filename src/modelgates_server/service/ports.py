@@ -8,7 +8,15 @@ import msgspec
 
 from modelgates_server.core.audit.findings import GenerationRow
 from modelgates_server.core.errors import ProviderError
-from modelgates_server.core.keys import IssuedKey, Key, KeyChange, KeyCreationRecord, KeyKind
+from modelgates_server.core.keys import (
+    IssuedKey,
+    Key,
+    KeyChange,
+    KeyCreationRecord,
+    KeyKind,
+    KeyRotation,
+    KeySecret,
+)
 from modelgates_server.core.ledger.commands import Attachment, Command, CommandResult
 from modelgates_server.core.ledger.records import Account, Entry, Hold
 from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer
@@ -24,7 +32,10 @@ RandomBytes = Callable[[int], bytes]
 
 
 class AuthenticatedKey(msgspec.Struct, frozen=True):
-    """A key and its account's totals in one read, as of the last commit."""
+    """A key and its account's totals in one read, as of the last commit.
+
+    `secret_ends_at_ms` is the end of the secret that was looked up; None for the current one.
+    """
 
     key_hash: str
     account_id: str
@@ -36,6 +47,7 @@ class AuthenticatedKey(msgspec.Struct, frozen=True):
     credits_pico: int
     usage_pico: int
     held_pico: int
+    secret_ends_at_ms: int | None
 
 
 class Ledger(Protocol):
@@ -138,8 +150,8 @@ class PriceBook(Protocol):
 class Keys(Protocol):
     """Stores keys. Changes are committed and synced before they return."""
 
-    async def authenticated_key(self, key_hash: str) -> AuthenticatedKey | None:
-        """The key with this hash and its account, even if the key is deleted or disabled."""
+    async def authenticated_key(self, secret_hash: str) -> AuthenticatedKey | None:
+        """The key with this secret and its account, even if the key is deleted or disabled."""
 
     async def key(self, key_hash: str) -> Key | None:
         """A key that is not deleted."""
@@ -179,6 +191,12 @@ class Keys(Protocol):
 
     async def change_key(self, key_hash: str, change: KeyChange, at_ms: int) -> Key:
         """Change a key; raises `KeyNotFound` if it does not exist or is deleted."""
+
+    async def rotate_key(self, new: KeySecret, label: str, grace_ms: int) -> KeyRotation:
+        """Give a key a new secret; raises what `core.keys.rotate_key` raises."""
+
+    async def key_secrets(self, key_hash: str) -> list[KeySecret]:
+        """All secrets of a key in the order of their creation; none if it was never rotated."""
 
     async def forget_key_creation_records(self, before_ms: int) -> int:
         """Delete up to 1,000 records made before `before_ms`; returns their number."""

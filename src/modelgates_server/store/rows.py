@@ -9,7 +9,7 @@ import msgspec
 
 from modelgates_server.core.audit.findings import GenerationRow
 from modelgates_server.core.errors import StoreUnavailable
-from modelgates_server.core.keys import Key, KeyCreationRecord
+from modelgates_server.core.keys import Key, KeyCreationRecord, KeySecret
 from modelgates_server.core.ledger.records import Account, Entry, Hold
 from modelgates_server.core.metering.generations import (
     ActivityRow,
@@ -32,6 +32,7 @@ STRUCTS: Mapping[str, type[msgspec.Struct]] = {
     "hold": Hold,
     "key": Key,
     "key_creation_record": KeyCreationRecord,
+    "key_secret": KeySecret,
     "price": Price,
 }
 """The names that statements use for the columns of a struct."""
@@ -114,6 +115,7 @@ hold_of = reader(Hold)
 entry_of = reader(Entry)
 key_of = reader(Key)
 key_creation_record_of = reader(KeyCreationRecord)
+key_secret_of = reader(KeySecret)
 answer_of = reader(StoredAnswer)
 activity_of = reader(ActivityRow, keywords=True)
 authenticated_key_of = reader(AuthenticatedKey)

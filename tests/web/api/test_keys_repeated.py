@@ -192,3 +192,13 @@ async def test_key_cannot_be_recreated_from_the_database_alone(
     }
     assert len(texts) == 2, "the caller's key has no effect"
     assert key_text(nonce) not in texts
+
+
+async def test_repeat_is_rejected_when_the_key_was_rotated(api: Api, acme: Customer) -> None:
+    created = (await post(api, acme.management)).json()
+    key = await api.services.keys.get(created["data"]["hash"])
+    await api.services.keys.rotate(key, 3600)
+    answer = await post(api, acme.management)
+    assert answer.status_code == 409
+    assert "was rotated. Send a new `Idempotency-Key`" in answer.json()["error"]["message"]
+    assert await count(api, acme) == 1

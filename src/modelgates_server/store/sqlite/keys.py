@@ -5,8 +5,11 @@ from modelgates_server.core.keys import (
     Key,
     KeyChange,
     KeyCreationRecord,
+    KeyRotation,
+    KeySecret,
     change_key,
     issue_key,
+    rotate_key,
 )
 from modelgates_server.store.sqlite.connection import Connection
 from modelgates_server.store.sqlite.rows import STATEMENTS, SqliteRows
@@ -14,6 +17,7 @@ from modelgates_server.store.sqlite.save import Write
 
 _insert_key = Write(STATEMENTS["insert_key"], Key)
 _update_key = Write(STATEMENTS["update_key"], Key)
+_save_secret = Write(STATEMENTS["save_key_secret"], KeySecret)
 _insert_record = Write(STATEMENTS["insert_key_creation_record"], KeyCreationRecord)
 
 
@@ -41,6 +45,16 @@ def change(connection: Connection, key_hash: str, change: KeyChange, at_ms: int)
     changed = change_key(SqliteRows(connection).key(key_hash), change, at_ms)
     _update_key.run(connection, [changed])
     return changed
+
+
+def rotate(connection: Connection, new: KeySecret, label: str, grace_ms: int) -> KeyRotation:
+    """See `Keys.rotate_key`."""
+    loaded = SqliteRows(connection)
+    key = loaded.key(new.key_hash)
+    rotation = rotate_key(key, loaded.key_secrets(new.key_hash), new, label, grace_ms)
+    _update_key.run(connection, [rotation.key])
+    _save_secret.run(connection, rotation.secrets)
+    return rotation
 
 
 def forget_creation_records(connection: Connection, before_ms: int) -> int:

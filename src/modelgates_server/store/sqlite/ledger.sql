@@ -47,6 +47,13 @@ insert into api_key ({key}) values ({key:values});
 -- Updates the whole row, which was read in the same transaction.
 update api_key set ({key}) = ({key:values}) where hash = :hash;
 
+-- name: key_secrets
+select {key_secret} from key_secret where key_hash = ? order by created_at_ms, hash;
+
+-- name: save_key_secret
+insert into key_secret ({key_secret}) values ({key_secret:values})
+    on conflict (hash) do update set ends_at_ms = excluded.ends_at_ms;
+
 -- name: key_creation_record
 select {key_creation_record} from issuance where account_id = ? and reference = ?;
 

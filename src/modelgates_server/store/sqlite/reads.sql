@@ -3,9 +3,18 @@
 
 -- name: authenticated_key
 select k.hash as key_hash, k.account_id, k.kind, k.disabled, k.deleted_at_ms, k.expires_at_ms,
-       a.closed_at_ms, a.credits_pico, a.usage_pico, a.held_pico
-  from api_key k join account a on a.id = k.account_id
+       a.closed_at_ms, a.credits_pico, a.usage_pico, a.held_pico, s.ends_at_ms as secret_ends_at_ms
+  from api_key k join account a on a.id = k.account_id left join key_secret s on s.hash = k.hash
  where k.hash = ?;
+
+-- name: authenticated_key_rotated
+select k.hash as key_hash, k.account_id, k.kind, k.disabled, k.deleted_at_ms, k.expires_at_ms,
+       a.closed_at_ms, a.credits_pico, a.usage_pico, a.held_pico, s.ends_at_ms as secret_ends_at_ms
+  from key_secret s join api_key k on k.hash = s.key_hash join account a on a.id = k.account_id
+ where s.hash = ?;
+
+-- name: key_secrets
+select {key_secret} from key_secret where key_hash = ? order by created_at_ms, hash;
 
 -- name: account
 select {account} from account where id = ?;

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from modelgates_server.core.keys import Key, KeyCreationRecord
+from modelgates_server.core.keys import Key, KeyCreationRecord, KeySecret
 from modelgates_server.core.ledger.records import Account, Entry, Hold, HoldState
 from modelgates_server.store import rows
 from modelgates_server.store.batching.apply import BatchState
@@ -44,6 +44,11 @@ class SqliteRows:
         """The record that a request to create a key left under its reference."""
         read = rows.key_creation_record_of
         return self._one(read, "key_creation_record", account_id, reference)
+
+    def key_secrets(self, key_hash: str) -> list[KeySecret]:
+        """All secrets of a key, in the order of their creation."""
+        found = self._execute(STATEMENTS["key_secrets"], (key_hash,))
+        return [rows.key_secret_of(row) for row in found]
 
     def _one(self, read: Callable[[rows.Row], T], name: str, *parameters: str) -> T | None:
         row = self._execute(STATEMENTS[name], parameters).fetchone()

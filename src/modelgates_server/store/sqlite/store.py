@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from modelgates_server.core.errors import Stopping, StoreUnavailable
-from modelgates_server.core.keys import IssuedKey, Key, KeyChange, KeyCreationRecord, KeyKind
+from modelgates_server.core.keys import (
+    IssuedKey,
+    Key,
+    KeyChange,
+    KeyCreationRecord,
+    KeyKind,
+    KeyRotation,
+    KeySecret,
+)
 from modelgates_server.core.ledger.commands import Attachment, Command, CommandResult
 from modelgates_server.core.ledger.records import Account, Entry, Hold
 from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer
@@ -46,6 +54,7 @@ from modelgates_server.store.sqlite.writer import BatchLimits, Writer
 T = TypeVar("T")
 
 _AUTHENTICATED_KEY = READS["authenticated_key"]
+_AUTHENTICATED_KEY_ROTATED = READS["authenticated_key_rotated"]
 _LIMITS = BatchLimits()
 
 
@@ -149,11 +158,13 @@ class SqliteStore:
         """See `PriceBook.price`."""
         return self._one(rows.price_of, "price", price_id)
 
-    async def authenticated_key(self, key_hash: str) -> AuthenticatedKey | None:
+    async def authenticated_key(self, secret_hash: str) -> AuthenticatedKey | None:
         """See `Keys.authenticated_key`."""
         # Every request runs this, so it does without the context manager of the other reads.
         try:
-            row = self._cursor.execute(_AUTHENTICATED_KEY, (key_hash,)).fetchone()
+            row = self._cursor.execute(_AUTHENTICATED_KEY, (secret_hash,)).fetchone()
+            if row is None:
+                row = self._cursor.execute(_AUTHENTICATED_KEY_ROTATED, (secret_hash,)).fetchone()
         except sqlite3.Error:
             self._check_open()
             with explained(self._path):
@@ -225,6 +236,17 @@ class SqliteStore:
             lambda connection: keys.change(connection, key_hash, change, at_ms)
         )
         return key
+
+    async def rotate_key(self, new: KeySecret, label: str, grace_ms: int) -> KeyRotation:
+        """See `Keys.rotate_key`."""
+        rotation: KeyRotation = await self._writer.submit(
+            lambda connection: keys.rotate(connection, new, label, grace_ms)
+        )
+        return rotation
+
+    async def key_secrets(self, key_hash: str) -> list[KeySecret]:
+        """See `Keys.key_secrets`."""
+        return self._many(rows.key_secret_of, "key_secrets", key_hash)
 
     async def forget_key_creation_records(self, before_ms: int) -> int:
         """See `Keys.forget_key_creation_records`."""
