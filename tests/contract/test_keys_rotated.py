@@ -3,7 +3,8 @@ import asyncio
 import pytest
 
 from modelgates_server.core.errors import KeyNotFound
-from modelgates_server.core.keys import Key, KeyChange, KeySecret
+from modelgates_server.core.key_rotation import KeySecret
+from modelgates_server.core.keys import Key, KeyChange
 from modelgates_server.service.ports import Store
 from tests.support import T0_MS, capture, make_key, new_key, open_account, place
 

@@ -18,12 +18,12 @@ from modelgates_server.cli.output import (
 )
 from modelgates_server.cli.wiring import now_ms, run
 from modelgates_server.core.errors import InvalidAmount, InvalidInput
+from modelgates_server.core.key_rotation import KeySecret
 from modelgates_server.core.keys import (
     KEY_HASH,
     Key,
     KeyChange,
     KeyKind,
-    KeySecret,
     NewKey,
     spent_pico,
     windows_at,

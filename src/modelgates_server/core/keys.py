@@ -6,7 +6,7 @@ whole text is stored. The text is shown once, when the key is created.
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -22,7 +22,6 @@ from modelgates_server.core.errors import (
     KeyExpired,
     KeyLimitExceeded,
     KeyNotFound,
-    KeyReplaced,
     ReferenceReused,
     UnknownKey,
 )
@@ -232,56 +231,6 @@ def charge_key(key: Key, *, charged_pico: int, released_pico: int, at_ms: int) -
         usage_weekly_pico=windows.weekly_pico + charged_pico,
         usage_monthly_pico=windows.monthly_pico + charged_pico,
     )
-
-
-class KeySecret(msgspec.Struct, frozen=True):
-    """One secret of a key that was rotated; the current one has no end.
-
-    `hash` is the SHA-256 of its text, and `key_hash` the name of the key, which never changes.
-    """
-
-    hash: str
-    key_hash: str
-    created_at_ms: int
-    ends_at_ms: int | None = None
-
-
-class KeyRotation(msgspec.Struct, frozen=True):
-    """The key with its new label, and its secrets to save: at most two of them work."""
-
-    key: Key
-    secrets: list[KeySecret]
-
-
-def rotate_key(
-    key: Key | None, secrets: Sequence[KeySecret], new: KeySecret, label: str, grace_ms: int
-) -> KeyRotation:
-    """Gives a key a new secret; the current one still works for `grace_ms`.
-
-    `secrets` are all of the key so far, none if it was never rotated. Those that a rotation has
-    replaced earlier end now. Raises `KeyNotFound` if there is no key or it is deleted.
-    """
-    if key is None or key.deleted_at_ms is not None:
-        raise KeyNotFound("API key not found")
-    now_ms = new.created_at_ms
-    secrets = secrets or [KeySecret(key.hash, key.hash, key.created_at_ms)]
-    replaced = [
-        msgspec.structs.replace(
-            secret,
-            ends_at_ms=now_ms + grace_ms
-            if secret.ends_at_ms is None
-            else min(secret.ends_at_ms, now_ms),
-        )
-        for secret in secrets
-    ]
-    rotated = msgspec.structs.replace(key, label=label, updated_at_ms=now_ms)
-    return KeyRotation(rotated, [*replaced, new])
-
-
-def check_secret(ends_at_ms: int | None, at_ms: int) -> None:
-    """Raises `KeyReplaced` if a secret has ended by `at_ms`."""
-    if ends_at_ms is not None and ends_at_ms <= at_ms:
-        raise KeyReplaced
 
 
 class KeyCreationRecord(msgspec.Struct, frozen=True):

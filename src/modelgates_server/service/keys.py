@@ -20,6 +20,7 @@ from modelgates_server.core.errors import (
     UnknownKey,
 )
 from modelgates_server.core.key_hints import key_hint
+from modelgates_server.core.key_rotation import KeyRotation, KeySecret, check_secret
 from modelgates_server.core.keys import (
     KEY_HASH,
     SECRET_BYTES,
@@ -27,11 +28,8 @@ from modelgates_server.core.keys import (
     KeyChange,
     KeyCreationRecord,
     KeyKind,
-    KeyRotation,
-    KeySecret,
     NewKey,
     check_limit,
-    check_secret,
     check_usable,
     given_members,
     is_key_shaped,

@@ -8,15 +8,8 @@ import msgspec
 
 from modelgates_server.core.audit.findings import GenerationRow
 from modelgates_server.core.errors import ProviderError
-from modelgates_server.core.keys import (
-    IssuedKey,
-    Key,
-    KeyChange,
-    KeyCreationRecord,
-    KeyKind,
-    KeyRotation,
-    KeySecret,
-)
+from modelgates_server.core.key_rotation import KeyRotation, KeySecret
+from modelgates_server.core.keys import IssuedKey, Key, KeyChange, KeyCreationRecord, KeyKind
 from modelgates_server.core.ledger.commands import Attachment, Command, CommandResult
 from modelgates_server.core.ledger.records import Account, Entry, Hold
 from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer

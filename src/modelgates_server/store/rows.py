@@ -9,7 +9,8 @@ import msgspec
 
 from modelgates_server.core.audit.findings import GenerationRow
 from modelgates_server.core.errors import StoreUnavailable
-from modelgates_server.core.keys import Key, KeyCreationRecord, KeySecret
+from modelgates_server.core.key_rotation import KeySecret
+from modelgates_server.core.keys import Key, KeyCreationRecord
 from modelgates_server.core.ledger.records import Account, Entry, Hold
 from modelgates_server.core.metering.generations import (
     ActivityRow,

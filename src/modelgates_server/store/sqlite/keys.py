@@ -1,15 +1,13 @@
 """Changes to keys, which the writer runs inside its transaction; `core.keys` has the rules."""
 
+from modelgates_server.core.key_rotation import KeyRotation, KeySecret, rotate_key
 from modelgates_server.core.keys import (
     IssuedKey,
     Key,
     KeyChange,
     KeyCreationRecord,
-    KeyRotation,
-    KeySecret,
     change_key,
     issue_key,
-    rotate_key,
 )
 from modelgates_server.store.sqlite.connection import Connection
 from modelgates_server.store.sqlite.rows import STATEMENTS, SqliteRows

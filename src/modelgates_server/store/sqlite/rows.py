@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from modelgates_server.core.keys import Key, KeyCreationRecord, KeySecret
+from modelgates_server.core.key_rotation import KeySecret
+from modelgates_server.core.keys import Key, KeyCreationRecord
 from modelgates_server.core.ledger.records import Account, Entry, Hold, HoldState
 from modelgates_server.store import rows
 from modelgates_server.store.batching.apply import BatchState

@@ -9,15 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from modelgates_server.core.errors import Stopping, StoreUnavailable
-from modelgates_server.core.keys import (
-    IssuedKey,
-    Key,
-    KeyChange,
-    KeyCreationRecord,
-    KeyKind,
-    KeyRotation,
-    KeySecret,
-)
+from modelgates_server.core.key_rotation import KeyRotation, KeySecret
+from modelgates_server.core.keys import IssuedKey, Key, KeyChange, KeyCreationRecord, KeyKind
 from modelgates_server.core.ledger.commands import Attachment, Command, CommandResult
 from modelgates_server.core.ledger.records import Account, Entry, Hold
 from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer

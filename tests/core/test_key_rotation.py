@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgates_server.core.errors import KeyNotFound, KeyReplaced
-from modelgates_server.core.keys import KeySecret, check_secret, rotate_key
+from modelgates_server.core.key_rotation import KeySecret, check_secret, rotate_key
 from tests.support import T0_MS, new_account_id, new_key
 
 _, KEY = new_key(new_account_id())
