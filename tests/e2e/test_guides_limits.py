@@ -19,7 +19,7 @@ from modelgates_server.web.api.activity import DAYS
 from modelgates_server.web.api.holds import LISTED_MAX
 from modelgates_server.web.api.keys import PAGE
 from modelgates_server.web.api.models import PAGE_MAX
-from modelgates_server.web.http import connection
+from modelgates_server.web.http import connection, limits
 from modelgates_server.web.mcp import docs
 from modelgates_server.web.mcp import jsonrpc as messages
 from modelgates_server.web.mcp import server as endpoint
@@ -55,7 +55,7 @@ LIMITS = [
     f"| {connection.HEAD_MAX_BYTES // KIB} KiB, {connection.HEADERS_MAX} headers |",
     f"| open connections | {default('max_connections'):,} for each process |",
     f"| requests waiting on one connection | {connection.PIPELINE_MAX} |",
-    f"| lifetime of an idle connection | {connection.IDLE_MAX_S} s |",
+    f"| lifetime of an idle connection | {limits.IDLE_MAX_S} s |",
     f"that wait to be rendered | {executor.WAITING_MAX} for each process |",
     f"| `GET /keys` | {PAGE} a page;",
     f"| all, or {PAGE_MAX:,} a page",

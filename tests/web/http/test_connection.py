@@ -11,7 +11,8 @@ import uvicorn
 import uvloop
 from uvicorn.server import ServerState
 
-from modelgates_server.web.http.connection import IDLE_MAX_S, ConnectionLimits, LimitedHttpProtocol
+from modelgates_server.web.http.connection import LimitedHttpProtocol
+from modelgates_server.web.http.limits import IDLE_MAX_S, ConnectionLimits
 from tests.deadlines import DEADLINE_MS, within
 from tests.e2e.wire import request
 
