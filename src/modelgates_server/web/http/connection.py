@@ -77,7 +77,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._timeout_s = limits.request_timeout_s
         self._stopping = False
         self.since_s = 0.0
-        self._turn: Turn | None = None
+        self._turn: Turn | None = Turn.BEGIN
         self._turn_scope: object = None
         self._moved_before = 0
 
@@ -234,7 +234,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             client = self.transport.get_extra_info("socket")
             with suppress(OSError):  # the client has left already
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_ONCE)
-            self.transport.abort()
+            self.drop()
         elif self.scope is not self._whole:
             self._end(
                 408,
