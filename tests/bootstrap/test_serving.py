@@ -33,7 +33,7 @@ def test_options_of_the_http_api_come_from_the_settings() -> None:
 
 
 def test_budget_of_all_bodies_is_at_least_one_body() -> None:
-    assert _web_options(load_settings(max_body_mib=300)).bodies_max_bytes == 300 * MIB
+    assert _web_options(load_settings(max_body_mib=300)).bodies_max_bytes == 400 * MIB
 
 
 def test_invalid_public_url_is_rejected() -> None:

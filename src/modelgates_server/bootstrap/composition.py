@@ -17,6 +17,7 @@ from modelgates_server.service.ports import Clock, Provider, RandomBytes, Spool,
 from modelgates_server.telemetry.metrics import Metrics
 from modelgates_server.telemetry.observer import CallObserver, log_part_state
 from modelgates_server.web.app import App, Lifespan
+from modelgates_server.web.body_budget import BodyBudget
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.routes import routes
 from modelgates_server.web.services import Services, WebOptions
@@ -78,6 +79,6 @@ def http_app(services: Services, options: WebOptions, lifespan: Lifespan) -> App
         services.metrics.count_request,
         error_responses,
         lifespan,
-        options.bodies_max_bytes,
+        BodyBudget(options.bodies_max_bytes, options.body_max_bytes),
         options.public_url,
     )

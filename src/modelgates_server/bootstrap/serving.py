@@ -127,7 +127,7 @@ def _web_options(settings: Settings) -> WebOptions:
     token = settings.metrics_token
     return WebOptions(
         body_max_bytes=body_max_bytes,
-        bodies_max_bytes=max(_BODIES_MAX_BYTES, body_max_bytes),
+        bodies_max_bytes=max(_BODIES_MAX_BYTES, body_max_bytes * 4 // 3),
         public_url=_public_url(settings),
         metrics_token=None if token is None else token.get_secret_value(),
         limit_source_prefix=settings.limit_source_prefix,

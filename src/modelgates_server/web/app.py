@@ -10,10 +10,11 @@ from modelgates_server.core.errors import GatewayError, NotPermitted, Stopping
 from modelgates_server.core.keys import KeyKind
 from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.service.keys import KeyService
+from modelgates_server.web.body_budget import BodyBudget
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.errors import HttpError, UnknownPath
 from modelgates_server.web.head import Headers, RequestHead
-from modelgates_server.web.request import BodyBudget, RequestContext
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import (
     ALWAYS,
     JSON,
@@ -52,7 +53,7 @@ class App:
         count_request: CountRequest,
         error_responses: ErrorResponses,
         lifespan: Lifespan,
-        bodies_max_bytes: int,
+        budget: BodyBudget,
         public_url: str = "",
     ) -> None:
         self.routes = routes
@@ -62,7 +63,7 @@ class App:
         self._count_request = count_request
         self._error_responses = error_responses
         self._lifespan = lifespan
-        self._budget = BodyBudget(bodies_max_bytes)
+        self._budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI 3."""

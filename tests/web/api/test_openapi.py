@@ -9,8 +9,9 @@ import yaml
 
 from modelgates_server.docsite.openapi import document_at, document_for_generators
 from modelgates_server.web.api.openapi import OpenApi
+from modelgates_server.web.body_budget import BodyBudget
 from modelgates_server.web.head import RequestHead
-from modelgates_server.web.request import BodyBudget, RequestContext
+from modelgates_server.web.request import RequestContext
 from tests.web.harness import Api
 
 

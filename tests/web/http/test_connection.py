@@ -4,6 +4,7 @@ import asyncio
 import select
 import socket
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from modelgates_server.web.http.limits import (
 )
 from tests.deadlines import DEADLINE_MS, within
 from tests.e2e.wire import request
+from tests.gateway import until
 
 HEALTH = request("GET /healthz")
 UPLOAD = request("POST /", None, "Content-Length: 9")
@@ -90,16 +92,13 @@ def with_served(
 async def opened(served: Served, sends: bytes = b"") -> tuple[Any, Any, Any]:
     """A new connection as its client sees it, and as the server does, with a time of its own."""
     now_s = asyncio.get_running_loop().time()
-    while asyncio.get_running_loop().time() == now_s:
-        await asyncio.sleep(0)
+    await until(lambda: asyncio.get_running_loop().time() > now_s)
     parts, before = urlsplit(served.url), set(served.connections)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     writer.write(sends)
-    while not (new := served.connections - before):
-        await asyncio.sleep(0)
-    [connection] = new
-    while sends and connection.scope is None:
-        await asyncio.sleep(0)
+    await until(lambda: len(served.connections - before) == 1)
+    [connection] = served.connections - before
+    await until(lambda: not sends or connection.scope is not None)
     connection.turn(asyncio.get_running_loop().time())
     return reader, writer, connection
 
@@ -156,6 +155,10 @@ def test_slow_reader_gets_the_whole_response() -> None:
     with_served(responds(64 * 2**20), test)
 
 
+def has_received(connection: Any, count: int) -> bool:
+    return bool(connection._ended or connection._received_bytes >= count)
+
+
 def test_body_that_arrives_steadily_has_more_time() -> None:
     async def test(served: Served) -> None:
         piece = bytes(BODY_BYTES_PER_S)
@@ -165,8 +168,8 @@ def test_body_that_arrives_steadily_has_more_time() -> None:
         for n in range(9):
             connection.check(now_s + n)
             writer.write(piece)
-            while connection._received_bytes < (n + 1) * len(piece):
-                await asyncio.sleep(0)
+            arrived = (n + 1) * len(piece)
+            await until(partial(has_received, connection, arrived))
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
         writer.close()
 
@@ -182,13 +185,11 @@ def test_body_that_drips_gets_a_408() -> None:
         for n in range(12):
             connection.check(now_s + n / 10)
             writer.write(b"x")
-            while connection._received_bytes <= n and not connection._ended:
-                await asyncio.sleep(0)
+            await until(partial(has_received, connection, n + 1))
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 408")
         assert connection.turn(now_s + 2) is Turn.LEAVE
         connection.check(now_s + 2 + LINGER_S)
-        while served.connections:
-            await asyncio.sleep(0)
+        await until(lambda: not served.connections)
         writer.close()
 
     with_served(reads, test)

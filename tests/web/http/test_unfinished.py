@@ -1,6 +1,5 @@
 """Clients that send the head of a request and then nothing, or hardly anything, on every route."""
 
-import os
 import resource
 import signal
 import sys
@@ -38,7 +37,7 @@ def heads(customer: Customer) -> list[bytes]:
 
 
 def descriptors(server: RunningServer) -> int:
-    return len(os.listdir(f"/proc/{server.process.pid}/fd"))
+    return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
 
 
 def wait_for(server: RunningServer, most: int) -> None:

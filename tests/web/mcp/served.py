@@ -10,6 +10,7 @@ import httpx
 
 from modelgates_server.service.ports import Store
 from modelgates_server.web.app import App
+from modelgates_server.web.body_budget import BodyBudget
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
@@ -38,7 +39,7 @@ class Served:
             services.metrics.count_request,
             ErrorResponses(),
             nullcontext,
-            BODIES_MAX_BYTES,
+            BodyBudget(BODIES_MAX_BYTES),
         )
         self.client = async_http_client(
             transport=httpx.ASGITransport(app), base_url="http://gateway"

@@ -16,9 +16,10 @@ from modelgates_server.core.errors import GatewayError
 from modelgates_server.docsite.model import ORIGIN
 from modelgates_server.docsite.result_groups import STEP
 from modelgates_server.docsite.site import Site
+from modelgates_server.web.body_budget import BodyBudget
 from modelgates_server.web.head import RequestHead
 from modelgates_server.web.pages.docs import QUERY_MAX_CHARS, DocsApi, SharedSite
-from modelgates_server.web.request import BodyBudget, RequestContext
+from modelgates_server.web.request import RequestContext
 from tests.deadlines import DEADLINE_S
 from tests.docsite.conftest import Elements
 from tests.web.harness import DOCS_CATALOG, Api

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from modelgates_server.core.errors import InvalidInput
+from modelgates_server.web.body_budget import BodyBudget
 from modelgates_server.web.head import RequestHead
 from modelgates_server.web.pages.negotiation import (
     base_of,
@@ -12,7 +13,7 @@ from modelgates_server.web.pages.negotiation import (
     wants_html,
     wants_markdown,
 )
-from modelgates_server.web.request import BodyBudget, RequestContext
+from modelgates_server.web.request import RequestContext
 
 
 def call(scheme: str = "http", **headers: str) -> RequestContext:

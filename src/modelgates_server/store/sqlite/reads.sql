@@ -3,7 +3,7 @@
 
 -- name: authenticated_key
 select k.hash as key_hash, k.account_id, k.kind, k.disabled, k.deleted_at_ms, k.expires_at_ms,
-       a.closed_at_ms, a.credits_pico, a.usage_pico, a.held_pico
+       a.closed_at_ms, a.credits_pico, a.usage_pico, a.held_pico, a.min_balance_pico
   from api_key k join account a on a.id = k.account_id
  where k.hash = ?;
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from modelgates_server.service.keys import KeyService
 from modelgates_server.web.app import App
+from modelgates_server.web.body_budget import BodyBudget
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.mcp.jsonrpc import BODY_MAX_BYTES
 from modelgates_server.web.mcp.server import RUNNING_MAX, StatelessMcpServer
@@ -43,7 +44,8 @@ class AccountMcp:
             _count_nothing,
             error_responses,
             nullcontext,
-            RUNNING_MAX * BODY_MAX_BYTES,
+            # The bodies of tool calls are parts of bodies that are counted already.
+            BodyBudget(RUNNING_MAX * BODY_MAX_BYTES, RUNNING_MAX * BODY_MAX_BYTES),
         )
         self._server = StatelessMcpServer(self._load)
 
