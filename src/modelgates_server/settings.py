@@ -33,6 +33,10 @@ class Settings(BaseSettings):
         default="",
         description="URL of the server for clients, used in links and the API description",
     )
+    allowed_hosts: str = Field(
+        default="",
+        description="names of the server, between commas, that the documentation may show",
+    )
     v1_alias: bool = Field(
         default=True, description="serve the API below /v1 as well as below /api/v1"
     )

@@ -13,6 +13,7 @@ def test_options_of_the_http_api_come_from_the_settings() -> None:
     settings = load_settings(
         max_body_mib=5,
         public_url="https://gateway.example/",
+        allowed_hosts="Gateway.LAN, 10.0.0.5",
         metrics_token="0123456789abcdef",
         limit_source_prefix="openrouter",
         allow_unknown_key_members=True,
@@ -24,6 +25,7 @@ def test_options_of_the_http_api_come_from_the_settings() -> None:
         body_max_bytes=5 * MIB,
         bodies_max_bytes=256 * MIB,
         public_url="https://gateway.example",
+        allowed_hosts=("gateway.lan", "10.0.0.5", "127.0.0.1"),
         metrics_token="0123456789abcdef",
         limit_source_prefix="openrouter",
         allow_unknown_key_members=True,

@@ -19,6 +19,7 @@ from modelgates_server.telemetry.observer import CallObserver, log_part_state
 from modelgates_server.web.app import App, Lifespan
 from modelgates_server.web.body_budget import BodyBudget
 from modelgates_server.web.error_responses import ErrorResponses
+from modelgates_server.web.pages.negotiation import KnownHosts
 from modelgates_server.web.routes import routes
 from modelgates_server.web.services import Services, WebOptions
 
@@ -80,5 +81,5 @@ def http_app(services: Services, options: WebOptions, lifespan: Lifespan) -> App
         error_responses,
         lifespan,
         BodyBudget(options.bodies_max_bytes, options.body_max_bytes),
-        options.public_url,
+        KnownHosts(options.public_url, options.allowed_hosts),
     )

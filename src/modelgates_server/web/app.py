@@ -14,10 +14,12 @@ from modelgates_server.web.body_budget import BodyBudget
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.errors import HttpError, UnknownPath
 from modelgates_server.web.head import Headers, RequestHead
+from modelgates_server.web.pages.negotiation import KnownHosts
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import (
     ALWAYS,
     JSON,
+    PRIVATE,
     HttpResponse,
     Receive,
     ResponseWriter,
@@ -41,9 +43,8 @@ _OK = 200
 class App:
     """Serves a table of routes.
 
-    `public_url` is the server's address for clients, if it is known. `lifespan` is entered before
-    the first request. `count_request` receives the route's id and the
-    status of each response.
+    `hosts` know the server's address for clients. `lifespan` is entered before the first request.
+    `count_request` receives the route's id and the status of each response.
     """
 
     def __init__(
@@ -54,10 +55,10 @@ class App:
         error_responses: ErrorResponses,
         lifespan: Lifespan,
         budget: BodyBudget,
-        public_url: str = "",
+        hosts: KnownHosts,
     ) -> None:
         self.routes = routes
-        self._unknown_paths = UnknownPaths(routes, public_url)
+        self._unknown_paths = UnknownPaths(routes, hosts)
         self._table = RouteTable(routes)
         self._keys = keys
         self._count_request = count_request
@@ -189,6 +190,8 @@ def _allowed(methods: Methods) -> bytes:
 
 def _preflight(methods: Methods, headers: Headers) -> HttpResponse:
     """CORS: allow the headers the browser asks for; a bare `*` would not cover Authorization."""
+    if not all(route.is_cross_origin for route in methods.values()):
+        return HttpResponse(204, b"", [(b"allow", _allowed(methods))], PRIVATE)
     requested_headers = b"authorization, x-api-key, api-key, content-type"
     for name, value in headers:
         if name == b"access-control-request-headers" and value:

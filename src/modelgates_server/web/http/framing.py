@@ -11,6 +11,7 @@ import httptools
 
 from modelgates_server.web.errors import HttpError
 from modelgates_server.web.head import Headers
+from modelgates_server.web.pages.negotiation import INVALID_HOST
 
 _HOST = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]*|\[[\w.:%~-]+\])(?::[0-9]{0,5})?", re.ASCII)
 """The syntax of RFC 9110 (7.2). It may be empty."""
@@ -80,11 +81,8 @@ class _AfterHead:
 def _check_hosts(version: str, hosts: list[bytes]) -> None:
     if not hosts and version == "1.0":
         return
-    if len(hosts) != 1:
-        count = "more than one `Host` header" if hosts else "no `Host` header"
-        raise HttpError(400, f"The request has {count}. Send exactly one.")
-    if not _HOST.fullmatch(hosts[0].strip(b" \t")):
-        raise HttpError(400, "The `Host` header is not valid. Send the name of a host.")
+    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0].strip(b" \t")):
+        raise HttpError(400, INVALID_HOST)
 
 
 def _check_codings(version: str, codings: list[bytes]) -> None:

@@ -20,6 +20,7 @@ from modelgates_server.web.body_budget import BodyBudget
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.mcp.jsonrpc import BODY_MAX_BYTES
 from modelgates_server.web.mcp.server import RUNNING_MAX, StatelessMcpServer
+from modelgates_server.web.pages.negotiation import KnownHosts
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
 from modelgates_server.web.routing import Route
@@ -46,6 +47,7 @@ class AccountMcp:
             nullcontext,
             # The bodies of tool calls are parts of bodies that are counted already.
             BodyBudget(RUNNING_MAX * BODY_MAX_BYTES, RUNNING_MAX * BODY_MAX_BYTES),
+            KnownHosts(),
         )
         self._server = StatelessMcpServer(self._load)
 
