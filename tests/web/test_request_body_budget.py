@@ -202,7 +202,7 @@ def test_room_is_released_exactly_once_however_requests_end(
 
 
 def check_limits(budget: BodyBudget, arriving: list[Arriving]) -> None:
-    """What is counted is what running requests hold, and nobody holds more than a share."""
+    """The budget counts exactly the bodies of running requests, within all limits."""
     held = {each: each.context._held_bytes for each in arriving}
     assert budget.held_bytes == sum(held.values())
     assert sum(size for size in held.values() if size > SMALL_MAX_BYTES) <= TOTAL * 3 // 4 + sum(

@@ -46,7 +46,7 @@ class Unwatched(ConnectionLimits):
 
 
 def responds(body_bytes: int) -> App:
-    """An application that sends so many bytes, and does not read the request."""
+    """An application that sends this number of bytes, and does not read the request."""
 
     async def app(_: Any, __: Any, send: Any) -> None:
         headers = [(b"content-length", b"%d" % body_bytes)]

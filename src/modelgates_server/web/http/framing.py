@@ -1,4 +1,4 @@
-"""What the head of a request must say about itself, in addition to what the parser checks.
+"""Checks of the head of a request in addition to those of the parser.
 
 llhttp rejects most of it already: two lengths, a length that is not a number, a length next to a
 transfer coding, folded lines, bare line feeds. `tests/web/http/test_framing.py` has them all.

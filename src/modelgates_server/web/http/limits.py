@@ -12,8 +12,8 @@ IDLE_MAX_S = 75
 """Longer than the 60 s after which common proxies close an idle connection themselves."""
 
 BODY_BYTES_PER_S = 32 * 1024
-"""The time to send a request grows by a second for so many bytes of its body. A megabyte may be
-slow, but a body that only drips does not keep its connection."""
+"""The time to send a request grows by a second for this number of bytes of its body: a large one
+may be slow, but one that only drips does not keep its connection."""
 
 READ_BYTES_PER_S = 1024
 """The same for a response that its client is slow to read."""

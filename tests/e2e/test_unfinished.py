@@ -15,10 +15,7 @@ from tests.server import Customer, RunningServer, open_customer_now, running_ser
 from tests.web.document import operations_of, our_document
 from tests.web.test_routes import UNDESCRIBED_PLACES
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
-]
+pytestmark = pytest.mark.slow
 
 PLACES = sorted(
     {f"{method.upper()} {path}" for method, path, _ in operations_of(our_document())}
@@ -54,6 +51,8 @@ def drip(clients: list[Wire]) -> None:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RunningServer]:
     """Clients have one second; the grace at the end is too long for any test to wait for."""
+    if sys.platform != "linux":
+        pytest.skip("reads /proc")
     settings = {
         "MODELGATES_REQUEST_TIMEOUT_S": "1",
         "MODELGATES_SHUTDOWN_GRACE_S": str(2 * DEADLINE_S),
