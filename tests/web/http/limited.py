@@ -19,7 +19,7 @@ CHUNKED = request("POST /api/v1/keys", None, "Transfer-Encoding: chunked")
 
 @contextmanager
 def limited_server(folder: Path, request_timeout_s: int) -> Iterator[RunningServer]:
-    """A server whose clients have `request_timeout_s` to send a request; it may warn only that it made room."""
+    """A server with this request timeout. It may warn only that it made room for a connection."""
     limits = {
         "MODELGATES_REQUEST_TIMEOUT_S": str(request_timeout_s),
         "MODELGATES_MAX_CONNECTIONS": str(CONNECTIONS_MAX),
