@@ -33,6 +33,10 @@ class Settings(BaseSettings):
         default="",
         description="URL of the server for clients, used in links and the API description",
     )
+    allowed_hosts: str = Field(
+        default="",
+        description="names of the server, between commas, that the documentation may show",
+    )
     v1_alias: bool = Field(
         default=True, description="serve the API below /v1 as well as below /api/v1"
     )
@@ -48,7 +52,9 @@ class Settings(BaseSettings):
         default=30, ge=0, description="seconds that running requests have to finish after SIGTERM"
     )
     request_timeout_s: int = Field(
-        default=30, ge=1, description="seconds that a client has to send a whole request"
+        default=30,
+        ge=1,
+        description="seconds that a client has to send a request, and one more per 32 KiB",
     )
     max_connections: int = Field(
         default=4096, ge=1, description="open connections per process; more are rejected with 503"

@@ -13,6 +13,7 @@ def test_options_of_the_http_api_come_from_the_settings() -> None:
     settings = load_settings(
         max_body_mib=5,
         public_url="https://gateway.example/",
+        allowed_hosts="Gateway.LAN, 10.0.0.5",
         metrics_token="0123456789abcdef",
         limit_source_prefix="openrouter",
         allow_unknown_key_members=True,
@@ -24,6 +25,7 @@ def test_options_of_the_http_api_come_from_the_settings() -> None:
         body_max_bytes=5 * MIB,
         bodies_max_bytes=256 * MIB,
         public_url="https://gateway.example",
+        allowed_hosts=("gateway.lan", "10.0.0.5", "127.0.0.1"),
         metrics_token="0123456789abcdef",
         limit_source_prefix="openrouter",
         allow_unknown_key_members=True,
@@ -33,7 +35,7 @@ def test_options_of_the_http_api_come_from_the_settings() -> None:
 
 
 def test_budget_of_all_bodies_is_at_least_one_body() -> None:
-    assert _web_options(load_settings(max_body_mib=300)).bodies_max_bytes == 300 * MIB
+    assert _web_options(load_settings(max_body_mib=300)).bodies_max_bytes == 400 * MIB
 
 
 def test_invalid_public_url_is_rejected() -> None:

@@ -64,7 +64,7 @@ async def test_key_is_read_back_as_saved(store: Store) -> None:
 
 
 async def test_authenticated_key_has_the_current_amounts_of_its_account(store: Store) -> None:
-    account_id = await open_account(store, 10)
+    account_id = await open_account(store, 10, min_balance_pico=-5)
     _, key = await make_key(store, account_id, expires_at_ms=T0_MS + DAY_MS)
     await store.execute(place(account_id, key.hash, "spent", 3))
     await store.execute(capture(account_id, key.hash, "spent", 2))
@@ -80,6 +80,7 @@ async def test_authenticated_key_has_the_current_amounts_of_its_account(store: S
         credits_pico=10,
         usage_pico=2,
         held_pico=4,
+        min_balance_pico=-5,
         secret_ends_at_ms=None,
     )
 

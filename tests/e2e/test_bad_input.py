@@ -285,7 +285,6 @@ def test_key_in_a_trailer_is_ignored(server: RunningServer, acme: Customer) -> N
     [
         ("GET http://elsewhere/api/v1/credits", []),
         ("GET /api/v1/credits?x=%ff&x=%00", []),
-        ("GET /api/v1/credits", ["Host: elsewhere"]),
         ("GET /api/v1/credits", ["X-Junk: \xff\xfe"]),
         ("GET /api/v1/credits", ["X-Request-Id: {}<script>", "X-Request-Id: a"]),
         ("GET /api/v1/credits", ["Upgrade: websocket", "Connection: Upgrade"]),

@@ -14,12 +14,13 @@ from modelgates_server.service.calls.body import ANSWER_MAX_BYTES
 from modelgates_server.service.calls.call import STORED_ANSWER_MAX_BYTES
 from modelgates_server.service.calls.settling import ANSWER_KEPT_MS
 from modelgates_server.settings import Settings
-from modelgates_server.web import body
+from modelgates_server.web import body, body_budget
+from modelgates_server.web import request as web_request
 from modelgates_server.web.api.activity import DAYS
 from modelgates_server.web.api.holds import LISTED_MAX
 from modelgates_server.web.api.keys import PAGE
 from modelgates_server.web.api.models import PAGE_MAX
-from modelgates_server.web.http import connection
+from modelgates_server.web.http import connection, limits
 from modelgates_server.web.mcp import docs
 from modelgates_server.web.mcp import jsonrpc as messages
 from modelgates_server.web.mcp import server as endpoint
@@ -50,12 +51,16 @@ LIMITS = [
     f"| time for a whole response | {WHOLE} s |",
     f"| {default('keep_alive_s')} s | `MODELGATES_KEEP_ALIVE_S` |",
     f"| {default('drain_s')} s | `MODELGATES_DRAIN_S` |",
-    f"| time to send a request | {default('request_timeout_s')} s |",
+    f"| time to send a request | {default('request_timeout_s')} s, and 1 s more",
+    f"more for each {limits.BODY_BYTES_PER_S // KIB} KiB of its body |",
+    f"has {limits.STOP_S} seconds for its next {limits.BODY_BYTES_PER_S // KIB} KiB",
+    f"of an account without credits | {web_request.UNPAID_MAX_BYTES // KIB} KiB |",
+    f"are for bodies of up to {body_budget.SMALL_MAX_BYTES // KIB} KiB |",
     f"| size of a request to `/keys` | {body.BODY_MAX_BYTES // KIB} KiB |",
     f"| {connection.HEAD_MAX_BYTES // KIB} KiB, {connection.HEADERS_MAX} headers |",
     f"| open connections | {default('max_connections'):,} for each process |",
     f"| requests waiting on one connection | {connection.PIPELINE_MAX} |",
-    f"| lifetime of an idle connection | {connection.IDLE_MAX_S} s |",
+    f"| lifetime of an idle connection | {limits.IDLE_MAX_S} s |",
     f"that wait to be rendered | {executor.WAITING_MAX} for each process |",
     f"| `GET /keys` | {PAGE} a page;",
     f"| all, or {PAGE_MAX:,} a page",

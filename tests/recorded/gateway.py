@@ -267,6 +267,7 @@ async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> tuple[Se
         body_max_bytes=BODY_MAX_BYTES,
         bodies_max_bytes=16 * BODY_MAX_BYTES,
         metrics_token=METRICS_TOKEN,
+        allowed_hosts=("gateway",),
     )
 
     @asynccontextmanager

@@ -22,7 +22,10 @@ from tests.web.document import check_answer, operations_of, our_document
 BODY_MAX_BYTES = 1024 * 1024
 BODIES_MAX_BYTES = 4 * BODY_MAX_BYTES
 OPTIONS = WebOptions(
-    body_max_bytes=BODY_MAX_BYTES, bodies_max_bytes=BODIES_MAX_BYTES, metrics_token=METRICS_TOKEN
+    body_max_bytes=BODY_MAX_BYTES,
+    bodies_max_bytes=BODIES_MAX_BYTES,
+    metrics_token=METRICS_TOKEN,
+    allowed_hosts=("gateway", "gateway.example"),
 )
 DOCS_CATALOG = sandbox_catalog()
 """One catalog for all tests: the documentation site is built once per catalog."""

@@ -3,6 +3,7 @@
 import pytest
 
 from modelgates_server.core.keys import key_hash
+from tests.gateway import METRICS_TOKEN
 from tests.server import Customer
 from tests.web.document import operations_of, our_document
 from tests.web.harness import Api
@@ -79,7 +80,7 @@ async def test_post_with_trailing_slash_is_not_turned_into_a_get(api: Api, acme:
     assert by_id.status_code == 404
 
 
-@pytest.mark.parametrize("path", sorted(METHODS))
+@pytest.mark.parametrize("path", sorted(METHODS.keys() - {"/metrics"}))
 async def test_preflight_allows_a_key_from_any_origin(path: str, api: Api) -> None:
     requested = "authorization,content-type,x-title,http-referer"
     preflight = await api.client.options(
@@ -145,3 +146,44 @@ async def test_error_has_user_id_only_when_caller_is_known(api: Api, acme: Custo
     assert known.json()["user_id"] == acme.account_id
     for method, path in (("GET", "/api/v1/nothing"), ("PUT", "/api/v1/credits")):
         assert "user_id" not in (await api.call(method, path, acme.management)).json()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/docs", "/docs.md", "/llms.txt", "/llms-full.txt", "/robots.txt", "/openapi.json"),
+        *("/openapi.yaml", "/docs/search?q=key", "/docs/_search?q=key", "/docs/nothing"),
+        *("/.well-known/api-catalog", "/api/v1/nothing", "/docs/overview/auth/management-api-keys"),
+    ],
+)
+async def test_host_that_is_not_known_gets_into_no_page(path: str, api: Api) -> None:
+    for accept in ("text/html", "*/*"):
+        headers = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "Accept": accept}
+        answer = await api.client.get(path, headers=headers)
+        assert "evil" not in answer.text
+        assert "evil" not in str(answer.headers)
+        again = await api.client.get(path, headers={"Accept": accept})
+        assert "evil" not in again.text
+
+
+async def test_host_that_is_not_known_gets_into_no_tool_of_the_documentation(api: Api) -> None:
+    call = {"name": "searchDocs", "arguments": {"query": "credits"}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    headers = {"Host": "evil.example"}
+    answer = await api.client.post("/docs/_mcp/server", json=message, headers=headers)
+    assert "evil" not in answer.text
+    assert "http://127.0.0.1" in answer.text
+
+
+async def test_pages_of_other_sites_cannot_read_the_metrics(api: Api) -> None:
+    headers = {"Authorization": f"Bearer {METRICS_TOKEN}", "Origin": "https://evil.example"}
+    metrics = await api.client.get("/metrics", headers=headers)
+    preflight = await api.client.options(
+        "/metrics",
+        headers={"Origin": "https://evil.example", "Access-Control-Request-Method": "GET"},
+    )
+    assert (metrics.status_code, preflight.status_code) == (200, 204)
+    for answer in (metrics, preflight):
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+        assert answer.headers["cache-control"] == "no-store"
+    assert preflight.headers["allow"] == "GET, HEAD, OPTIONS"

@@ -22,7 +22,9 @@ from modelgates_server.telemetry.provider_advice import ProviderAdvice
 from modelgates_server.telemetry.provider_failures import ProviderFailures
 from modelgates_server.telemetry.rejected_requests import RejectedRequests
 from modelgates_server.web.app import App, Lifespan
+from modelgates_server.web.body_budget import BodyBudget
 from modelgates_server.web.error_responses import ErrorResponses
+from modelgates_server.web.pages.negotiation import KnownHosts
 from modelgates_server.web.routes import routes
 from modelgates_server.web.services import Services, WebOptions
 
@@ -92,7 +94,7 @@ def http_app(services: Services, options: WebOptions, lifespan: Lifespan) -> App
         services.metrics.count_request,
         error_responses,
         lifespan,
-        options.bodies_max_bytes,
-        options.public_url,
+        BodyBudget(options.bodies_max_bytes, options.body_max_bytes),
+        KnownHosts(options.public_url, options.allowed_hosts),
         RejectedRequests(),
     )

@@ -37,7 +37,7 @@ from modelgates_server.telemetry.metrics import MULTIPROCESS_DIR
 from modelgates_server.web.app import App
 from modelgates_server.web.http import server
 from modelgates_server.web.keep_alive import KeepAliveRules
-from modelgates_server.web.pages.negotiation import checked_base
+from modelgates_server.web.pages.negotiation import checked_base, checked_names
 from modelgates_server.web.services import Services, WebOptions
 
 _MAINTENANCE_EVERY_S = 30
@@ -107,6 +107,7 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
             "Set `MODELGATES_TLS_CERT` and `MODELGATES_TLS_KEY`."
         )
     _public_url(settings)
+    _allowed_hosts(settings)
     configuration = load_configuration(settings.config, os.environ)
     catalog = asyncio.run(_catalog(settings, configuration))
     FolderSpool(_spool_folder(settings)).check()
@@ -133,8 +134,9 @@ def _web_options(settings: Settings) -> WebOptions:
     token = settings.metrics_token
     return WebOptions(
         body_max_bytes=body_max_bytes,
-        bodies_max_bytes=max(_BODIES_MAX_BYTES, body_max_bytes),
+        bodies_max_bytes=max(_BODIES_MAX_BYTES, body_max_bytes * 4 // 3),
         public_url=_public_url(settings),
+        allowed_hosts=_allowed_hosts(settings),
         metrics_token=None if token is None else token.get_secret_value(),
         limit_source_prefix=settings.limit_source_prefix,
         allow_unknown_key_members=settings.allow_unknown_key_members,
@@ -147,6 +149,12 @@ def _public_url(settings: Settings) -> str:
     """Returns the public URL, empty if none is set; raises `InvalidInput`."""
     url = settings.public_url
     return checked_base(url, "MODELGATES_PUBLIC_URL") if url else ""
+
+
+def _allowed_hosts(settings: Settings) -> tuple[str, ...]:
+    """Returns the names of the server, that of its address included; raises `InvalidInput`."""
+    named = checked_names(settings.allowed_hosts, "MODELGATES_ALLOWED_HOSTS")
+    return (*named, settings.host.lower())
 
 
 async def _catalog(settings: Settings, configuration: Configuration) -> Catalog:

@@ -40,6 +40,7 @@ class AuthenticatedKey(msgspec.Struct, frozen=True):
     credits_pico: int
     usage_pico: int
     held_pico: int
+    min_balance_pico: int
     secret_ends_at_ms: int | None
 
 

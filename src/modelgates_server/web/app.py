@@ -11,13 +11,16 @@ from modelgates_server.core.keys import KeyKind
 from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.service.keys import KeyService
 from modelgates_server.telemetry.rejected_requests import RejectedRequests
+from modelgates_server.web.body_budget import BodyBudget
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.errors import HttpError, UnknownPath
 from modelgates_server.web.head import Headers, RequestHead
-from modelgates_server.web.request import BodyBudget, RequestContext
+from modelgates_server.web.pages.negotiation import KnownHosts
+from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import (
     ALWAYS,
     JSON,
+    PRIVATE,
     HttpResponse,
     Receive,
     ResponseWriter,
@@ -43,9 +46,9 @@ _REJECTED = 400
 class App:
     """Serves a table of routes.
 
-    `public_url` is the server's address for clients, if it is known. `lifespan` is entered before
-    the first request. `count_request` receives the route's id and the
-    status of each response. `rejections` logs them, unless the app serves requests of another one.
+    `hosts` know the server's address for clients. `lifespan` is entered before the first request.
+    `count_request` receives the route's id and the status of each response. `rejections` logs them,
+    unless the app serves requests of another one.
     """
 
     def __init__(
@@ -55,18 +58,18 @@ class App:
         count_request: CountRequest,
         error_responses: ErrorResponses,
         lifespan: Lifespan,
-        bodies_max_bytes: int,
-        public_url: str = "",
+        budget: BodyBudget,
+        hosts: KnownHosts,
         rejections: RejectedRequests | None = None,
     ) -> None:
         self.routes = routes
-        self._unknown_paths = UnknownPaths(routes, public_url)
+        self._unknown_paths = UnknownPaths(routes, hosts)
         self._table = RouteTable(routes)
         self._keys = keys
         self._count_request = count_request
         self._error_responses = error_responses
         self._lifespan = lifespan
-        self._budget = BodyBudget(bodies_max_bytes)
+        self._budget = budget
         self._rejections = rejections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -216,6 +219,8 @@ def _allowed(methods: Methods) -> bytes:
 
 def _preflight(methods: Methods, headers: Headers) -> HttpResponse:
     """CORS: allow the headers the browser asks for; a bare `*` would not cover Authorization."""
+    if not all(route.is_cross_origin for route in methods.values()):
+        return HttpResponse(204, b"", [(b"allow", _allowed(methods))], PRIVATE)
     requested_headers = b"authorization, x-api-key, api-key, content-type"
     for name, value in headers:
         if name == b"access-control-request-headers" and value:

@@ -5,9 +5,10 @@ from functools import cached_property
 
 from starlette.requests import Request
 
-from modelgates_server.core.errors import InvalidInput
+from modelgates_server.core.errors import InsufficientCredits, InvalidInput
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.service.ports import AuthenticatedKey
+from modelgates_server.web.body_budget import BodyBudget
 from modelgates_server.web.errors import HttpError
 from modelgates_server.web.head import Headers, RequestHead
 from modelgates_server.web.members import quoted
@@ -15,6 +16,9 @@ from modelgates_server.web.response import Receive, Scope
 
 CLIENT_HAS_LEFT = "modelgates.client_has_left"
 """The key of an ASGI scope that holds a function with this result; see `web.http.connection`."""
+
+UNPAID_MAX_BYTES = 256 * 1024
+"""The largest body of an account whose balance is at its floor."""
 
 UNENCODED = (b"accept-encoding", b"identity")
 """The header of a 415 that names the encodings that are read (RFC 9110, 15.5.16)."""
@@ -37,28 +41,6 @@ def unread_encoding(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
                         f"`Content-Encoding` {shown} is not supported. Send the body uncompressed."
                     )
     return None
-
-
-class BodyBudget:
-    """The bytes of request bodies that this process holds at once, and their limit."""
-
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        self._held_bytes = 0
-
-    def take(self, size: int) -> None:
-        """Add `size` bytes; raises a 503 if that exceeds the limit."""
-        if self._held_bytes + size > self._most_bytes:
-            raise HttpError(
-                503,
-                "The server is processing too many large requests. Retry in one second.",
-                [(b"retry-after", b"1")],
-            )
-        self._held_bytes += size
-
-    def give_back(self, size: int) -> None:
-        """Subtract `size` bytes."""
-        self._held_bytes -= size
 
 
 class RequestContext:
@@ -84,7 +66,9 @@ class RequestContext:
 
     def close(self) -> None:
         """Release the body, once the response is written."""
-        self._budget.give_back(self._held_bytes)
+        held, self._held_bytes = self._held_bytes, 0
+        if held:
+            self._budget.give_back(self._account_id, held)
 
     @property
     def caller(self) -> AuthenticatedKey:
@@ -125,13 +109,17 @@ class RequestContext:
     async def body(self, most_bytes: int) -> bytes | None:
         """The whole body; None if it is larger than `most_bytes`, or declared to be.
 
-        Raises `InvalidInput`, a 415 if it is compressed, and a 503 if the process holds too much
-        already.
+        Raises `InvalidInput`, a 415 if it is compressed, a 503 if the process holds too much
+        already, and `InsufficientCredits` for a large body of an account that cannot pay for it:
+        all of them before it is read, if it says how large it is.
         """
         self._check_encoding()
-        declared = self.headers.get(b"content-length", b"")
-        if declared.isdigit() and int(declared) > most_bytes:
-            return None
+        declared = self.headers.get(b"content-length", b"").strip()
+        if declared.isdigit():
+            if int(declared) > most_bytes:
+                return None
+            self._check_credits(int(declared))
+            self._budget.check(self._account_id, 0, int(declared))
         pieces, size, more = list[bytes](), 0, True
         while more:
             message = await self._receive()
@@ -141,10 +129,28 @@ class RequestContext:
             size += len(pieces[-1])
             if size > most_bytes:
                 return None
-            self._budget.take(len(pieces[-1]))
+            self._check_credits(size)
+            self._budget.take(self._account_id, self._held_bytes, len(pieces[-1]))
             self._held_bytes = size
             more = message.get("more_body", False)
         return b"".join(pieces)
+
+    @property
+    def _account_id(self) -> str | None:
+        caller = self.known_caller
+        return None if caller is None else caller.account_id
+
+    def _check_credits(self, size: int) -> None:
+        """Free models cost nothing, so an account without credits may send a body for them."""
+        caller = self.known_caller
+        if size <= UNPAID_MAX_BYTES or caller is None:
+            return
+        if caller.credits_pico - caller.usage_pico <= caller.min_balance_pico:
+            raise InsufficientCredits(
+                "Insufficient credits. Without credits, a request may have at most "
+                f"{UNPAID_MAX_BYTES // 1024} KiB. Add credits, or send less.",
+                reason="insufficient_credits" if caller.credits_pico else "never_purchased",
+            )
 
     def _check_encoding(self) -> None:
         # Of two headers, the dictionary has one.

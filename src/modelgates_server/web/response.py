@@ -24,6 +24,9 @@ CACHED = [
 ALWAYS = [(b"cache-control", b"no-store"), *CACHED]
 """Headers of all other responses."""
 
+PRIVATE = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+"""Headers of responses that no page of another site may read."""
+
 # Statuses without a Content-Length (RFC 9110, 8.6).
 _BODILESS = {204, 304}
 

@@ -20,6 +20,7 @@ from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.mcp.account import AccountMcp
 from modelgates_server.web.mcp.docs import DocsMcp
 from modelgates_server.web.pages.docs import DocsApi
+from modelgates_server.web.pages.negotiation import KnownHosts
 from modelgates_server.web.routing import ANY_KEY, INFERENCE, MANAGEMENT, PUBLIC, READERS, Route
 from modelgates_server.web.services import Services, WebOptions
 
@@ -35,7 +36,8 @@ def routes(services: Services, options: WebOptions, error_responses: ErrorRespon
     That document does not contain the documentation and MCP, which describe themselves.
     """
     store, keys, clock = services.store, services.keys, services.clock
-    docs = DocsApi(options.public_url, services.catalog)
+    hosts = KnownHosts(options.public_url, options.allowed_hosts)
+    docs = DocsApi(hosts, services.catalog)
     inference = InferenceApi(
         services.calls,
         body_max_bytes=options.body_max_bytes,
@@ -49,7 +51,7 @@ def routes(services: Services, options: WebOptions, error_responses: ErrorRespon
         *_server(
             Health(store, services.parts),
             MetricsApi(options.metrics_token, services.metrics),
-            OpenApi(options.public_url),
+            OpenApi(hosts),
         ),
     ]
     account_mcp = AccountMcp(described, keys, error_responses)
@@ -143,7 +145,7 @@ def _server(health: Health, metrics: MetricsApi, openapi: OpenApi) -> list[Route
         Route("get-health", "GET", "/healthz", PUBLIC, health.live),
         Route("get-readiness", "GET", "/readyz", PUBLIC, health.ready),
         # Protected by a separate token, not by a key.
-        Route("get-metrics", "GET", "/metrics", PUBLIC, metrics.show),
+        Route("get-metrics", "GET", "/metrics", PUBLIC, metrics.show, is_cross_origin=False),
         Route("get-openapi-json", "GET", "/openapi.json", PUBLIC, openapi.show_json),
         Route("get-openapi-yaml", "GET", "/openapi.yaml", PUBLIC, openapi.show_yaml),
     ]

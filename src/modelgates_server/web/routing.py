@@ -31,7 +31,8 @@ class Route:
     """A row of the table of routes. With no `kinds`, the route is public and needs no key.
 
     `id` is the operation id in openapi.yaml, `dialect` the wire format of requests and errors.
-    `alias` is a second path that is served alike, and is not in openapi.yaml.
+    `alias` is a second path that is served alike, and is not in openapi.yaml. Pages of other sites
+    may call a route if it `is_cross_origin`.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Route:
     answer: Callable[[RequestContext], Awaitable[HttpResponse | StreamedResponse]]
     dialect: Dialect = OPENAI_CHAT
     alias: str | None = None
+    is_cross_origin: bool = True
 
 
 Methods = dict[str, Route]

@@ -45,6 +45,7 @@ class WebOptions:
     body_max_bytes: int
     bodies_max_bytes: int
     public_url: str = ""
+    allowed_hosts: tuple[str, ...] = ()
     metrics_token: str | None = None
     limit_source_prefix: str = "modelgates"
     allow_unknown_key_members: bool = False

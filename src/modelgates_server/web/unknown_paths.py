@@ -14,7 +14,7 @@ from modelgates_server.docsite.model import DOCS
 from modelgates_server.docsite.openapi import BASE_PATH
 from modelgates_server.web.errors import UnknownPath
 from modelgates_server.web.members import quoted
-from modelgates_server.web.pages.negotiation import base_of
+from modelgates_server.web.pages.negotiation import KnownHosts
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.routing import Route, RouteTable
 
@@ -51,10 +51,10 @@ looked up."""
 
 
 class UnknownPaths:
-    """The messages of 404s for a table of routes. `public_url` is empty or the server's address."""
+    """The messages of 404s for a table of routes."""
 
-    def __init__(self, routes: Iterable[Route], public_url: str) -> None:
-        self._public_url = public_url
+    def __init__(self, routes: Iterable[Route], hosts: KnownHosts) -> None:
+        self._hosts = hosts
         start = f"{BASE_PATH}/"
         api = [route for route in routes if route.path.startswith(start)]
         self._table = RouteTable(api)
@@ -75,7 +75,7 @@ class UnknownPaths:
 
     def _base_url(self, context: RequestContext) -> str:
         try:
-            return self._public_url or base_of(context)
+            return self._hosts.base_of(context)
         except InvalidInput:  # the Host header must not get into a message
             return ""
 

@@ -9,8 +9,10 @@ import yaml
 
 from modelgates_server.docsite.openapi import document_at, document_for_generators
 from modelgates_server.web.api.openapi import OpenApi
+from modelgates_server.web.body_budget import BodyBudget
 from modelgates_server.web.head import RequestHead
-from modelgates_server.web.request import BodyBudget, RequestContext
+from modelgates_server.web.pages.negotiation import KnownHosts
+from modelgates_server.web.request import RequestContext
 from tests.web.harness import Api
 
 
@@ -66,7 +68,7 @@ async def test_unknown_audience_is_refused(api: Api) -> None:
 async def test_servers_have_the_address_of_the_request(
     headers: dict[str, str], origin: str
 ) -> None:
-    openapi = OpenApi("")
+    openapi = OpenApi(KnownHosts(names=["gateway", "gateway.example"]))
     for answer in (
         await openapi.show_json(request_for(headers)),
         await openapi.show_yaml(request_for(headers)),
@@ -78,7 +80,7 @@ async def test_servers_have_the_address_of_the_request(
 
 
 async def test_servers_have_the_public_url_when_one_is_set() -> None:
-    openapi = OpenApi("https://credits.example/gateway")
+    openapi = OpenApi(KnownHosts("https://credits.example/gateway"))
     document = json.loads((await openapi.show_json(request_for({"host": "inner:8000"}))).body)
     assert document["servers"] == [{"url": "https://credits.example/gateway/api/v1"}]
     assert document["paths"]["/healthz"]["servers"] == [{"url": "https://credits.example/gateway"}]

@@ -10,7 +10,9 @@ import httpx
 
 from modelgates_server.service.ports import Store
 from modelgates_server.web.app import App
+from modelgates_server.web.body_budget import BodyBudget
 from modelgates_server.web.error_responses import ErrorResponses
+from modelgates_server.web.pages.negotiation import KnownHosts
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
 from modelgates_server.web.routing import PUBLIC, Route
@@ -38,7 +40,8 @@ class Served:
             services.metrics.count_request,
             ErrorResponses(),
             nullcontext,
-            BODIES_MAX_BYTES,
+            BodyBudget(BODIES_MAX_BYTES),
+            KnownHosts(),
         )
         self.client = async_http_client(
             transport=httpx.ASGITransport(app), base_url="http://gateway"

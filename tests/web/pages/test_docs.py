@@ -16,9 +16,11 @@ from modelgates_server.core.errors import GatewayError
 from modelgates_server.docsite.model import ORIGIN
 from modelgates_server.docsite.result_groups import STEP
 from modelgates_server.docsite.site import Site
+from modelgates_server.web.body_budget import BodyBudget
 from modelgates_server.web.head import RequestHead
 from modelgates_server.web.pages.docs import QUERY_MAX_CHARS, DocsApi, SharedSite
-from modelgates_server.web.request import BodyBudget, RequestContext
+from modelgates_server.web.pages.negotiation import KnownHosts
+from modelgates_server.web.request import RequestContext
 from tests.deadlines import DEADLINE_S
 from tests.docsite.conftest import Elements
 from tests.web.harness import DOCS_CATALOG, Api
@@ -239,7 +241,7 @@ async def test_other_client_at_the_root_finds_nothing(accept: str, api: Api) -> 
 
 
 async def test_root_below_a_path_leads_below_that_path() -> None:
-    docs = DocsApi("https://example.com/llm", DOCS_CATALOG)
+    docs = DocsApi(KnownHosts("https://example.com/llm"), DOCS_CATALOG)
     headers = [(b"accept", b"text/html"), (b"host", b"inner")]
     scope = {"type": "http", "scheme": "http", "path": "/", "headers": headers}
     context = RequestContext(scope, never_read, RequestHead(headers), BodyBudget(0))

@@ -3,16 +3,20 @@ from typing import Any
 import pytest
 
 from modelgates_server.core.errors import InvalidInput
+from modelgates_server.web.body_budget import BodyBudget
 from modelgates_server.web.head import RequestHead
 from modelgates_server.web.pages.negotiation import (
-    base_of,
+    KnownHosts,
     checked_base,
+    checked_names,
     has,
     takes_gzip,
     wants_html,
     wants_markdown,
 )
-from modelgates_server.web.request import BodyBudget, RequestContext
+from modelgates_server.web.request import RequestContext
+
+HOSTS = KnownHosts(names=("gateway.example", "a"))
 
 
 def call(scheme: str = "http", **headers: str) -> RequestContext:
@@ -40,7 +44,41 @@ def call(scheme: str = "http", **headers: str) -> RequestContext:
     ],
 )
 def test_reader_s_address_is_that_of_the_request(asked: RequestContext, base: str) -> None:
-    assert base_of(asked) == base
+    assert HOSTS.base_of(asked) == base
+
+
+@pytest.mark.parametrize(
+    ("host", "base"),
+    [
+        ("evil.example", "http://127.0.0.1:8000"),
+        ("evil.example:80", "http://127.0.0.1:8000"),
+        ("a.evil", "http://127.0.0.1:8000"),
+        ("localhost.evil", "http://127.0.0.1:8000"),
+        ("127.0.0.1.evil", "http://127.0.0.1:8000"),
+        ("10.0.0.6", "http://127.0.0.1:8000"),
+        ("[::2]:8000", "http://127.0.0.1:8000"),
+        ("10.0.0.5:9000", "http://10.0.0.5:9000"),
+        ("localhost:9000", "http://localhost:9000"),
+        ("127.1.2.3", "http://127.1.2.3"),
+        ("[::1]", "http://[::1]"),
+    ],
+)
+def test_address_is_a_loopback_address_when_the_host_is_unknown(host: str, base: str) -> None:
+    asked = call(host=host, x_forwarded_host="evil.example")
+    asked.request.scope["server"] = ("10.0.0.5", 8000)
+    assert HOSTS.base_of(asked) == base
+    assert KnownHosts("https://b/c").base_of(asked) == "https://b/c"
+
+
+@pytest.mark.parametrize("names", ["a b", "https://a", "a:80", "*", "*.a", "a,,/", "a\nb"])
+def test_invalid_name_of_a_host_is_rejected(names: str) -> None:
+    with pytest.raises(InvalidInput, match="the setting must be names of hosts between commas"):
+        checked_names(names, "the setting")
+
+
+def test_names_of_hosts_are_read_between_commas() -> None:
+    assert checked_names(" A.lan,10.0.0.5 , [::2],", "x") == ("a.lan", "10.0.0.5", "::2")
+    assert checked_names("", "x") == ()
 
 
 @pytest.mark.parametrize(
@@ -62,9 +100,9 @@ def test_reader_s_address_is_that_of_the_request(asked: RequestContext, base: st
 )
 def test_invalid_host_never_gets_into_a_page(host: str) -> None:
     with pytest.raises(InvalidInput):
-        base_of(call(host=host))
+        HOSTS.base_of(call(host=host))
     with pytest.raises(InvalidInput):
-        base_of(call())
+        HOSTS.base_of(call())
 
 
 def test_request_with_two_hosts_is_rejected() -> None:
@@ -72,7 +110,7 @@ def test_request_with_two_hosts_is_rejected() -> None:
         asked = call()
         asked.request.scope["headers"].extend((b"host", host.encode()) for host in hosts)
         with pytest.raises(InvalidInput, match="Invalid Host header"):
-            base_of(asked)
+            HOSTS.base_of(asked)
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,15 @@
 
 -- name: authenticated_key
 select k.hash as key_hash, k.account_id, k.kind, k.disabled, k.deleted_at_ms, k.expires_at_ms,
-       a.closed_at_ms, a.credits_pico, a.usage_pico, a.held_pico, s.ends_at_ms as secret_ends_at_ms
+       a.closed_at_ms, a.credits_pico, a.usage_pico, a.held_pico, a.min_balance_pico,
+       s.ends_at_ms as secret_ends_at_ms
   from api_key k join account a on a.id = k.account_id left join key_secret s on s.hash = k.hash
  where k.hash = ?;
 
 -- name: authenticated_key_rotated
 select k.hash as key_hash, k.account_id, k.kind, k.disabled, k.deleted_at_ms, k.expires_at_ms,
-       a.closed_at_ms, a.credits_pico, a.usage_pico, a.held_pico, s.ends_at_ms as secret_ends_at_ms
+       a.closed_at_ms, a.credits_pico, a.usage_pico, a.held_pico, a.min_balance_pico,
+       s.ends_at_ms as secret_ends_at_ms
   from key_secret s join api_key k on k.hash = s.key_hash join account a on a.id = k.account_id
  where s.hash = ?;
 

@@ -5,7 +5,7 @@ import hmac
 from modelgates_server.telemetry.metrics import EXPOSITION_TYPE, Metrics
 from modelgates_server.web.errors import UnknownPath
 from modelgates_server.web.request import RequestContext
-from modelgates_server.web.response import HttpResponse
+from modelgates_server.web.response import PRIVATE, HttpResponse
 
 
 class MetricsApi:
@@ -21,4 +21,4 @@ class MetricsApi:
         if not self._token or not hmac.compare_digest(given, self._token.encode()):
             raise UnknownPath
         content_type = (b"content-type", EXPOSITION_TYPE.encode())
-        return HttpResponse(200, await self._metrics.exposition(), [content_type])
+        return HttpResponse(200, await self._metrics.exposition(), [content_type], PRIVATE)

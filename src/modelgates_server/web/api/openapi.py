@@ -10,7 +10,7 @@ from modelgates_server.docsite.model import ORIGIN
 from modelgates_server.docsite.openapi import as_yaml, document_at, document_for_generators
 from modelgates_server.docsite.rebase import rebased
 from modelgates_server.web.members import quoted
-from modelgates_server.web.pages.negotiation import base_of
+from modelgates_server.web.pages.negotiation import KnownHosts
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import JSON, HttpResponse
 
@@ -19,13 +19,10 @@ _GENERATORS = "generators"
 
 
 class OpenApi:
-    """The operations on the document. `public_url` is empty or from `negotiation.checked_base`.
+    """The operations on the document. Its servers have the address of `hosts`, like all pages."""
 
-    The servers in the document have the address that the reader used, like the documentation.
-    """
-
-    def __init__(self, public_url: str) -> None:
-        self._public_url = public_url
+    def __init__(self, hosts: KnownHosts) -> None:
+        self._hosts = hosts
         self._document = _Served(document_at)
         self._for_generators = _Served(document_for_generators)
 
@@ -49,7 +46,7 @@ class OpenApi:
         return self._for_generators
 
     def _rebased(self, body: bytes, context: RequestContext) -> bytes:
-        return rebased(body, self._public_url or base_of(context), is_html=False)
+        return rebased(body, self._hosts.base_of(context), is_html=False)
 
 
 class _Served:

@@ -2,6 +2,7 @@
 
 A client can make the server keep some tens of KiB and wait for half a minute, no more. Invalid
 HTTP gets one response and ends the connection, after the responses to requests accepted before it.
+`web.http.limits` says how long a client may take.
 """
 
 import asyncio
@@ -23,6 +24,16 @@ from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.web.errors import HttpError
 from modelgates_server.web.head import Headers, new_request_id
+from modelgates_server.web.http.framing import body_lines, check_head, continued_parser
+from modelgates_server.web.http.limits import (
+    BODY_BYTES_PER_S,
+    IDLE_MAX_S,
+    LINGER_S,
+    READ_BYTES_PER_S,
+    STOP_S,
+    ConnectionLimits,
+    Turn,
+)
 from modelgates_server.web.http.transport import CoalescingTransport
 from modelgates_server.web.request import CLIENT_HAS_LEFT
 from modelgates_server.web.response import ALWAYS, JSON
@@ -35,40 +46,10 @@ HEADERS_MAX = 100
 PIPELINE_MAX = 16
 """Requests that may wait on one connection while an earlier one runs; one more ends it."""
 
-IDLE_MAX_S = 75
-"""Longer than the 60 s after which common proxies close an idle connection themselves."""
-
 _PIECE_BYTES = 8 * 1024
 _DISCARD_MAX_BYTES = 1024 * 1024
 _REFUSED_MAX = 256
-_LINGER_S = 2
-_LOOK_EVERY_S = 0.5
 _RESET_AT_ONCE = struct.pack("ii", 1, 0)
-
-
-class ConnectionLimits:
-    """The limits of a process for its connections. It checks all of them twice a second.
-
-    A timer per connection would be set and cancelled for every request; this costs them nothing.
-    """
-
-    def __init__(self, *, request_timeout_s: int, max_connections: int) -> None:
-        self.request_timeout_s = request_timeout_s
-        self.max_connections = max_connections
-        self._timer: asyncio.TimerHandle | None = None
-
-    def watch(self, connections: set[Any], loop: asyncio.AbstractEventLoop) -> None:
-        """Check the connections regularly until none are left."""
-        if self._timer is None:
-            self._timer = loop.call_later(_LOOK_EVERY_S, self._look, connections, loop)
-
-    def _look(self, connections: set[Any], loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = None
-        if connections:
-            self.watch(connections, loop)
-        now_s = loop.time()
-        for connection in tuple(connections):
-            connection.check(now_s)
 
 
 class _Trailers(list[tuple[bytes, bytes]]):
@@ -89,21 +70,29 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._task: asyncio.Task[None] | None = None
         self._ended = False
         self._sends_no_more = False
+        self._skipped_body = b""
         self._unplaced_bytes = 0  # received since the last bit of a body or the end of a request
         self._discarded_bytes = 0
-        self._waiting: tuple[float, int, int] | None = None
-        self._waiting_scope: object = None
-        self._waiting_since_s = 0.0
+        self._received_bytes = 0  # of bodies
+        self._timeout_s = limits.request_timeout_s
+        self._stopping = False
+        self.since_s = 0.0
+        self._turn: Turn | None = Turn.BEGIN
+        self._turn_scope: object = None
+        self._moved_before = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a connection, or respond that there are too many."""
         coalescing = CoalescingTransport(transport, self.loop)
         super().connection_made(cast("asyncio.Transport", coalescing))
+        self.since_s = now_s = self.loop.time()
         self._limits.watch(self.connections, self.loop)
-        excess = len(self.connections) - self._limits.max_connections
-        if excess > _REFUSED_MAX:
+        most = self._limits.max_connections
+        if len(self.connections) <= most or self._limits.make_room(self.connections, self, now_s):
+            return
+        if len(self.connections) - most > _REFUSED_MAX:
             transport.abort()
-        elif excess > 0:
+        else:
             message = "The server has too many connections. Retry in one second."
             self._end(503, message, [(b"retry-after", b"1")])
 
@@ -121,6 +110,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             # Ignored, as RFC 9110 (7.8) allows: the rest is HTTP as before.
+            if lines := self._skipped_body:
+                self._skipped_body = b""
+                self.parser = continued_parser(self, lines)
             self.data_received(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self._refuse(error.__context__)
@@ -143,7 +135,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 f"More than {PIPELINE_MAX} requests are waiting on this connection. "
                 "Wait for their responses before you send more.",
             )
+        check_head(self.parser.get_http_version(), self.headers)
+        if self.parser.should_upgrade():
+            self._skipped_body = body_lines(self.headers)
         super().on_headers_complete()
+        if self._stopping:
+            self.cycle.keep_alive = False
         # From here on, `on_header` receives trailers, not headers: they might pretend to be
         # Authorization, and their number has no limit.
         self.headers = _Trailers()
@@ -151,6 +148,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Receive a part of the body. After the response it is discarded, up to a limit."""
         self._unplaced_bytes = 0
+        self._received_bytes += len(body)
         if self.cycle.response_complete:
             self._discarded_bytes += len(body)
             if self._discarded_bytes > _DISCARD_MAX_BYTES:
@@ -159,6 +157,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Note that the request arrived whole."""
+        if self._skipped_body:  # the parser left it to the protocol that `Upgrade` names
+            return
         self._whole = self.scope
         self._unplaced_bytes = 0
         super().on_message_complete()
@@ -187,41 +187,78 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         return self._sends_no_more or self.transport.is_closing()
 
     def check(self, now_s: float) -> None:
-        """End the connection if nothing moved for too long, except while a request is running."""
-        unsent = self.transport.get_write_buffer_size()
-        limit_s = self._timeout_s(unsent)
-        waiting = None if limit_s is None else (limit_s, unsent, id(self.scope))
-        if limit_s is None or waiting != self._waiting:
-            self._waiting, self._waiting_since_s = waiting, now_s
-            self._waiting_scope = self.scope  # keeps the id from being used again
-        elif now_s - self._waiting_since_s >= limit_s:
-            self._give_up(unsent)
+        """End the connection if its client takes too long."""
+        turn = self.turn(now_s)
+        if turn is not None and now_s - self.since_s >= self._patience_s(turn):
+            self._give_up(turn)
 
-    def _timeout_s(self, unsent: int) -> float | None:
-        if unsent:
-            return self._limits.request_timeout_s
+    def turn(self, now_s: float) -> Turn | None:
+        """The step that the client has to take; None if it waits for the server."""
+        turn = self._current_turn()
+        if turn is not self._turn or self.scope is not self._turn_scope:
+            self._turn, self._turn_scope, self.since_s = turn, self.scope, now_s
+            self._moved_before = self._moved_bytes(turn)
+        return turn
+
+    def _current_turn(self) -> Turn | None:
+        if self.transport.get_write_buffer_size():
+            return Turn.READ
         if self.transport.is_closing():
-            return _LINGER_S  # with TLS a client may never confirm that the connection is closed
-        busy = self._running is not None and not self._running.response_complete
+            return Turn.LEAVE  # with TLS a client may never confirm that the connection is closed
+        running = self._running
+        busy = running is not None and not (running.response_complete or running.disconnected)
         if self._ended:
-            return None if busy else _LINGER_S
-        if self.scope is not self._whole or self.scope is None:
-            return self._limits.request_timeout_s
-        return None if busy else IDLE_MAX_S
+            return None if busy else Turn.LEAVE
+        if self.scope is self._whole:
+            return None if busy else Turn.BEGIN
+        is_head = self.cycle is None or self.cycle.scope is not self.scope
+        return Turn.BEGIN if is_head or not busy else Turn.SEND_BODY
 
-    def _give_up(self, unsent: int) -> None:
-        if unsent or self._ended or self.transport.is_closing():
+    def _moved_bytes(self, turn: Turn | None) -> int:
+        if turn is Turn.READ:
+            return cast("CoalescingTransport", self.transport).sent_bytes
+        return self._received_bytes
+
+    def _patience_s(self, turn: Turn) -> float:
+        if turn is Turn.LEAVE:
+            return LINGER_S
+        if self.scope is self._whole is not None and turn is Turn.BEGIN:
+            return IDLE_MAX_S
+        # No rate for a head: its size is limited.
+        rate = READ_BYTES_PER_S if turn is Turn.READ else BODY_BYTES_PER_S
+        return self._timeout_s + (self._moved_bytes(turn) - self._moved_before) / rate
+
+    def _give_up(self, turn: Turn) -> None:
+        if turn in (Turn.READ, Turn.LEAVE):
             # With a reset, otherwise the kernel would keep sending the response for minutes.
             client = self.transport.get_extra_info("socket")
             with suppress(OSError):  # the client has left already
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_ONCE)
-            self.transport.abort()
+            self.drop()
         elif self.scope is not self._whole:
-            limit_s = self._limits.request_timeout_s
-            self._end(408, f"The request did not arrive within {limit_s} seconds.")
+            self._end(
+                408,
+                f"The request did not arrive within {self._timeout_s} seconds, and one more for "
+                f"each {BODY_BYTES_PER_S // 1024} KiB of its body.",
+            )
         else:
             # Idle. A response without a request would be read as that of the next request.
             self.transport.close()
+
+    def drop(self) -> None:
+        """End the connection now, without a word."""
+        self.connections.discard(self)
+        self.transport.abort()
+
+    def shutdown(self) -> None:
+        """The server stops. Requests that have begun may finish; see `limits.STOP_S`."""
+        self._stopping = True
+        self._timeout_s = min(self._timeout_s, STOP_S)
+        self._turn = None  # a new turn begins
+        if self._current_turn() is Turn.BEGIN and self.scope is self._whole:
+            self.transport.close()
+        elif self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle

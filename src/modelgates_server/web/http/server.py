@@ -19,7 +19,8 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from modelgates_server.core.errors import GatewayError, InvalidInput
-from modelgates_server.web.http.connection import ConnectionLimits, LimitedHttpProtocol
+from modelgates_server.web.http.connection import LimitedHttpProtocol
+from modelgates_server.web.http.limits import ConnectionLimits
 
 log = structlog.get_logger()
 

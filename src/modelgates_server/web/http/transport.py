@@ -12,12 +12,13 @@ class CoalescingTransport:
     delayed: they write in many turns.
     """
 
-    __slots__ = ("_loop", "_pending", "_transport", "is_closing")
+    __slots__ = ("_loop", "_pending", "_transport", "_written_bytes", "is_closing")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
         self._pending: list[bytes] = []
+        self._written_bytes = 0
         self.is_closing = transport.is_closing  # called twice for every request
 
     def write(self, data: bytes) -> None:
@@ -25,6 +26,7 @@ class CoalescingTransport:
         if not self._pending:
             self._loop.call_soon(self._send)
         self._pending.append(data)
+        self._written_bytes += len(data)
 
     def write_eof(self) -> None:
         """Send what is pending, then end the stream."""
@@ -39,6 +41,11 @@ class CoalescingTransport:
     def get_write_buffer_size(self) -> int:
         """The number of bytes that the operating system does not have yet."""
         return self._transport.get_write_buffer_size() + sum(map(len, self._pending))
+
+    @property
+    def sent_bytes(self) -> int:
+        """The number of bytes that the operating system has taken since the beginning."""
+        return self._written_bytes - self.get_write_buffer_size()
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the wrapped transport's."""

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 
 from modelgates_server.service.keys import KeyService
 from modelgates_server.web.app import App
+from modelgates_server.web.body_budget import BodyBudget
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.mcp.jsonrpc import BODY_MAX_BYTES
 from modelgates_server.web.mcp.server import RUNNING_MAX, StatelessMcpServer
+from modelgates_server.web.pages.negotiation import KnownHosts
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
 from modelgates_server.web.routing import Route
@@ -43,7 +45,9 @@ class AccountMcp:
             _count_nothing,
             error_responses,
             nullcontext,
-            RUNNING_MAX * BODY_MAX_BYTES,
+            # The bodies of tool calls are parts of bodies that are counted already.
+            BodyBudget(RUNNING_MAX * BODY_MAX_BYTES, RUNNING_MAX * BODY_MAX_BYTES),
+            KnownHosts(),
         )
         self._server = StatelessMcpServer(self._load)
 

@@ -22,7 +22,7 @@ from modelgates_server.docsite.result_groups import grouped, trail
 from modelgates_server.web.errors import UnknownPath
 from modelgates_server.web.pages.executor import run_in_docs_thread
 from modelgates_server.web.pages.negotiation import (
-    base_of,
+    KnownHosts,
     has,
     takes_gzip,
     wants_html,
@@ -80,13 +80,13 @@ class _SearchResponse(msgspec.Struct):
 
 
 class DocsApi:
-    """The operations below /docs. `public_url` is empty or a result of `negotiation.checked_base`.
+    """The operations below /docs, with the address of `hosts`.
 
     `site` is for other operations that serve the same pages.
     """
 
-    def __init__(self, public_url: str, catalog: Catalog) -> None:
-        self._public_url = public_url
+    def __init__(self, hosts: KnownHosts, catalog: Catalog) -> None:
+        self._hosts = hosts
         self.site = SharedSite(partial(load_site, catalog))
         self._cache = ResponseCache()
 
@@ -155,7 +155,7 @@ class DocsApi:
 
     def base(self, context: RequestContext) -> str:
         """The reader's address."""
-        return self._public_url or base_of(context)
+        return self._hosts.base_of(context)
 
     def _missing(self, site: "Site", context: RequestContext) -> HttpResponse:
         if not wants_html(context):

@@ -1,11 +1,18 @@
-"""Reads from a request the address that it was sent to and the formats that its client accepts."""
+"""Reads from a request the address of the server and the formats that its client accepts."""
 
 import re
+from collections.abc import Iterable
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.web.request import RequestContext
 
-_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
+INVALID_HOST = "Invalid Host header. Send exactly one, with the name of a host."
+
+_HOST_NAME = r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])"
+_HOST = rf"{_HOST_NAME}(?::[0-9]{{1,5}})?"
+_NAME = re.compile(_HOST_NAME)
+_PORT = re.compile(r"(?<=[^:]):[0-9]+$")
+_LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1")
 _HOST_HEADER = re.compile(_HOST.encode())
 _SEGMENT = r"(?!\.\.?(?:/|$))[A-Za-z0-9._~-]+"
 _BASE = re.compile(rf"https?://{_HOST}(?:/{_SEGMENT})*/?")
@@ -26,21 +33,53 @@ def checked_base(url: str, name: str) -> str:
     return url.rstrip("/")
 
 
-def base_of(context: RequestContext) -> str:
-    """The address that a request came to, such as `https://gateway.example`.
+class KnownHosts:
+    """The names of this server, which pages may repeat: readers send their keys to that address.
 
-    Raises `InvalidInput` for an invalid host, which must not get into a page.
+    A page for any other name would send them to whoever made it up: with a name in their own DNS
+    that leads to this server, or through a cache in front of it. `public_url` is empty or a result
+    of `checked_base`, and then the only address. `names` are those of the operator, with any port.
     """
-    scope = context.request.scope
-    host, *others = [value for name, value in scope["headers"] if name == b"host"] or [b""]
-    # With two, a proxy may have read the other one.
-    if others or not _HOST_HEADER.fullmatch(host):
-        raise InvalidInput("Invalid Host header. Send exactly one, with the name of a host.")
-    # A client that lies gets a page with the wrong scheme, and no other client does. Each proxy may
-    # add a scheme; the first is the reader's.
-    forwarded = context.headers.get(b"x-forwarded-proto", b"").partition(b",")[0].strip().lower()
-    scheme = _SCHEMES.get(forwarded) or scope["scheme"]
-    return f"{scheme}://{host.decode('ascii').lower()}"
+
+    def __init__(self, public_url: str = "", names: Iterable[str] = ()) -> None:
+        self._public_url = public_url
+        self._names = frozenset(names)
+
+    def base_of(self, context: RequestContext) -> str:
+        """The address for the reader, such as `https://gateway.example`.
+
+        It is the one that the request came to if that is known, otherwise a loopback address.
+        Raises `InvalidInput` for an invalid host.
+        """
+        if self._public_url:
+            return self._public_url
+        scope = context.request.scope
+        host, *others = [value for name, value in scope["headers"] if name == b"host"] or [b""]
+        # With two, a proxy may have read the other one.
+        if others or not _HOST_HEADER.fullmatch(host):
+            raise InvalidInput(INVALID_HOST)
+        shown = host.decode("ascii").lower()
+        address, port = scope.get("server") or ("", None)
+        name = _PORT.sub("", shown).strip("[]")
+        if not (name in self._names or name == address or _LOOPBACK.fullmatch(name)):
+            return f"{scope['scheme']}://127.0.0.1{'' if port is None else f':{port}'}"
+        # A client that lies gets a page with the wrong scheme, and no other client does. Each proxy
+        # may add a scheme; the first is the reader's.
+        forwarded = context.headers.get(b"x-forwarded-proto", b"").partition(b",")[0]
+        scheme = _SCHEMES.get(forwarded.strip().lower()) or scope["scheme"]
+        return f"{scheme}://{shown}"
+
+
+def checked_names(text: str, name: str) -> tuple[str, ...]:
+    """The names of hosts between commas; raises `InvalidInput`, which calls the text `name`."""
+    names = [each.strip().lower() for each in text.split(",") if each.strip()]
+    for each in names:
+        if not _NAME.fullmatch(each):
+            raise InvalidInput(
+                f"{name} must be names of hosts between commas, without a scheme or port, such as "
+                f"gateway.lan,10.0.0.5. {each!r} is not one."
+            )
+    return tuple(each.strip("[]") for each in names)
 
 
 def wants_markdown(context: RequestContext) -> bool:
