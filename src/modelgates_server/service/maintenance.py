@@ -8,6 +8,7 @@ from modelgates_server.core.ledger.records import Hold
 from modelgates_server.core.metering.settlement import lost
 from modelgates_server.service.calls.call import CallService
 from modelgates_server.service.calls.settling import ANSWER_KEPT_MS
+from modelgates_server.service.gradually import gradually
 from modelgates_server.service.holds import Holds
 from modelgates_server.service.keys import KEY_CREATION_KEPT_MS
 from modelgates_server.service.ports import Clock, Observer, Store
@@ -55,7 +56,7 @@ class Maintenance:
             # Holds of running calls stay due, and must not fill the page.
             due = await self._store.expired_holds(self._clock(), _PAGE + len(live_hold_ids))
             orphans = [hold for hold in due if hold.id not in live_hold_ids]
-            results = await asyncio.gather(*(self._expire(hold) for hold in orphans))
+            results = await gradually(self._expire, orphans)
             expired += results.count(None)
             progress = None in results
             trouble += [error for error in results if error is not None]

@@ -94,7 +94,7 @@ class SqliteStore:
 
     async def expired_holds(self, at_ms: int, limit: int) -> list[Hold]:
         """See `Ledger.expired_holds`."""
-        return self._many(rows.hold_of, "expired_holds", at_ms, limit)
+        return await self._many_in_thread(rows.hold_of, "expired_holds", at_ms, limit)
 
     async def open_holds(
         self, account_id: str, *, limit: int
