@@ -36,7 +36,7 @@ def request_of(
 
 
 class Reads:
-    """Reads that end when they are told to, in the order in which they started."""
+    """Reads that the test ends, in the order in which they started."""
 
     def __init__(self) -> None:
         self.lists = LongLists()
@@ -96,7 +96,7 @@ async def test_account_with_many_requests_delays_another_by_one_turn() -> None:
     assert reads.lists._accounts == {}
 
 
-async def test_account_with_too_many_requests_is_told_to_send_one_after_the_other() -> None:
+async def test_account_with_too_many_requests_gets_a_429() -> None:
     reads = Reads()
     tasks = [reads.start("busy") for _ in range(WAITING_OF_ACCOUNT_MAX + 1)]
     await settle()

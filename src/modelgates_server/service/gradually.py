@@ -1,4 +1,4 @@
-"""Runs much work on the event loop in groups, so that everything else on the loop goes on."""
+"""Runs much work on the event loop in groups, so that other work has its turn between them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

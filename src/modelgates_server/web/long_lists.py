@@ -1,8 +1,8 @@
 """Turns for requests that read and encode long lists, so that no account occupies all threads.
 
 An account has one turn at a time, and there are two in all. The others wait in the order in which
-they came; each account waits for itself first, so many requests of one account delay another
-account by one turn at most.
+they came. Each account waits for itself first, and delays another account by one turn at most,
+however many requests it sends.
 """
 
 import asyncio

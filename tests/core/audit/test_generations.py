@@ -348,9 +348,7 @@ def test_activity_sum_off_by_one_is_found(calls: Calls, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["quarter_hour", "key_hash", "model", "endpoint_id", "provider"])
-def test_activity_in_another_quarter_hour_or_of_another_key_or_model_is_found(
-    calls: Calls, name: str
-) -> None:
+def test_activity_of_another_time_key_or_model_is_found(calls: Calls, name: str) -> None:
     for row in calls.activity:
         changed = replace(row, **{name: 5 if name == "quarter_hour" else "x"})
         found = messages(calls.with_activity(row, changed).audit())

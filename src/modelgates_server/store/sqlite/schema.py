@@ -21,10 +21,10 @@ select (select user_version from pragma_user_version),
 """
 
 Progress = Callable[[str], None]
-"""Receives what was done so far, for the operator who waits."""
+"""Receives the progress, for the operator who waits."""
 
 _STEPS: Mapping[int, Callable[[Connection, Progress], None]] = {3: refold.by_quarter_hours}
-"""What a migration does after its statements, by its number, if SQL cannot do it."""
+"""The work of a migration that SQL cannot do, by its number; it follows the statements."""
 
 _FILE = re.compile(r"(\d{4})_\w+\.sql")
 
