@@ -54,7 +54,7 @@ async def test_closed_store_raises_stopping_for_every_operation(database_url: st
         lambda: store.latest_by_idempotency_key(account_id, "digest"),
         lambda: store.answer(account_id, "gen-1"),
         lambda: store.forget_answers(T0_MS),
-        lambda: store.activity(account_id, from_day=0, to_day=1),
+        lambda: store.activity(account_id, from_day=0, limit=1),
         lambda: store.add_prices([]),
         store.prices,
         lambda: store.price("price-1"),

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from modelgates_server.core.errors import HoldEnded, InsufficientCredits
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import (
-    ActivityRow,
     Attempt,
+    DailyActivity,
     Generation,
     Origin,
     StoredAnswer,
@@ -66,8 +66,8 @@ async def end(
     return ended
 
 
-async def activity(store: Store, account_id: str) -> list[ActivityRow]:
-    return await store.activity(account_id, from_day=0, to_day=TODAY * 2)
+async def activity(store: Store, account_id: str) -> list[DailyActivity]:
+    return await store.activity(account_id, from_day=0, limit=100)
 
 
 def answer_of(generation: Generation, at_ms: int = T0_MS) -> StoredAnswer:
@@ -339,8 +339,8 @@ async def test_activity_is_grouped_by_day_key_and_model_newest_first(store: Stor
         (0, hashes[0], "b"),
     ]
     assert {(row.requests, row.usage_pico) for row in rows} == {(2, 14)}
-    assert await store.activity(account_id, from_day=TODAY, to_day=TODAY + 1) == rows[2:]
-    assert await store.activity(account_id, from_day=TODAY + 3, to_day=TODAY + 9) == []
+    assert await store.activity(account_id, from_day=TODAY, to_day=TODAY + 1, limit=9) == rows[2:]
+    assert await store.activity(account_id, from_day=TODAY + 3, limit=9) == []
 
 
 async def test_stores_on_one_database_see_each_others_generations(

@@ -17,10 +17,12 @@ from modelgates_server.settings import Settings
 from modelgates_server.web import body, body_budget
 from modelgates_server.web import request as web_request
 from modelgates_server.web.api.activity import DAYS
+from modelgates_server.web.api.activity import PAGE_MAX as ROWS_MAX
 from modelgates_server.web.api.holds import LISTED_MAX
 from modelgates_server.web.api.keys import PAGE
 from modelgates_server.web.api.models import PAGE_MAX
 from modelgates_server.web.http import connection, limits
+from modelgates_server.web.long_lists import WAITING_OF_ACCOUNT_MAX
 from modelgates_server.web.mcp import docs
 from modelgates_server.web.mcp import jsonrpc as messages
 from modelgates_server.web.mcp import server as endpoint
@@ -65,7 +67,8 @@ LIMITS = [
     f"| `GET /keys` | {PAGE} a page;",
     f"| all, or {PAGE_MAX:,} a page",
     f"| `GET /credits/holds` | {LISTED_MAX:,}, the oldest |",
-    f"| `GET /activity` | {DAYS} whole UTC days",
+    f"| `GET /activity` | {DAYS} whole UTC days and the current one; {ROWS_MAX:,} rows a page,",
+    f"`/activity` | {WAITING_OF_ACCOUNT_MAX} for each process; one is",
     f"| {format_pico(Pico(1))} dollars;",
     f"| {LARGEST} dollars |",
     f"| places of a price | up to {RATE_PLACES_MAX} |",

@@ -140,6 +140,9 @@ class RecordedConnection:
         with _errors_of_stdlib():
             return self._connection.execute(sql, parameters)
 
+    def interrupt(self) -> None:
+        self._connection.interrupt()
+
     def executemany(self, sql: str, rows: Iterable[Parameters], /) -> Any:
         with _errors_of_stdlib():
             return self._connection.executemany(sql, rows)

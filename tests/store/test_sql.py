@@ -15,7 +15,7 @@ from modelgates_server.store.sql import bind, load_statements
 from modelgates_server.store.sqlite.admin import migrate_file
 
 FOLDER = Path(sqlite.__file__).parent
-FILES = ("ledger.sql", "reads.sql")
+FILES = ("ledger.sql", "reads.sql", "refold.sql")
 TABLES = {"key": "api_key", "key_creation_record": "issuance"}
 """The tables that have another name than their struct has in statements."""
 

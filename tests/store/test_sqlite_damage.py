@@ -165,11 +165,11 @@ RECORD = {
 SUMS = ("requests", "usage_pico", "prompt_tokens", "completion_tokens", "cached_tokens")
 ACTIVITY = {
     **{f"{name} = {name} + 1": "I1" for name in (*SUMS, "reasoning_tokens")},
-    "day = day + 1": "I1",
+    "quarter_hour = quarter_hour + 9000": "I1",
     "model = 'another'": "I1",
     "provider = 'another'": "I1",
     f"key_hash = '{KEY_2}'": "I1",
-    f"account_id = '{LAST}', day = 5": "I1",
+    f"account_id = '{LAST}', quarter_hour = quarter_hour - 9000": "I1",
     "requests = 0.5": "file",
     "model = x'00ff'": "file",
 }

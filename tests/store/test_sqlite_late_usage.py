@@ -11,7 +11,6 @@ from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.core.times import MS_PER_DAY, day_of
 from modelgates_server.service.verify import verify
-from modelgates_server.store.sqlite import admin, schema
 from modelgates_server.store.sqlite.store import open_store
 from tests.support import (
     HOLD_MS,
@@ -76,7 +75,7 @@ async def test_late_usage_in_the_batch_of_its_expiry_is_saved(sqlite_path: Path)
     assert results[1].entry == await store.late_usage(ID, "open")
     assert (results[1].entry.amount_pico, results[1].entry.overrun_pico) == (-3, -2)
     assert await store.late_usage(ID, "lost") is None
-    [row] = await store.activity(ID, from_day=day_of(LATE_MS), to_day=day_of(LATE_MS))
+    [row] = await store.activity(ID, from_day=day_of(LATE_MS), to_day=day_of(LATE_MS), limit=9)
     assert (row.requests, row.usage_pico) == (0, 5), "those of two calls, counted the day before"
     assert (await verify(store)).findings == []
     await store.close()
@@ -89,38 +88,6 @@ async def test_late_usage_of_a_hold_without_a_generation_is_saved(sqlite_path: P
     await store.execute(place(ID, HASH, "old", 4))
     await store.execute(expire(ID, HASH, "old", EXPIRED_MS))
     await store.execute(capture_late(ID, HASH, "old", 3))
-    assert await store.activity(ID, from_day=0, to_day=10**6) == []
+    assert await store.activity(ID, from_day=0, to_day=10**6, limit=9) == []
     assert (await verify(store)).findings == []
-    await store.close()
-
-
-async def test_migration_keeps_activity_and_allows_days_without_a_request(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    filled, old = tmp_path / "filled", tmp_path / "old"
-    await fill(filled)
-    known = [step for step in schema.migrations() if step[0] < 3]
-    with monkeypatch.context() as before:
-        before.setattr(schema, "migrations", lambda: known)
-        admin.migrate_file(old)
-    day = day_of(T0_MS)
-    with closing(sqlite3.connect(old)) as connection:
-        connection.execute("attach ? as filled", (str(filled),))
-        for table in ("account", "api_key", "hold", "entry", "generation", "activity"):
-            where = f" where day = {day}" if table == "activity" else ""
-            connection.execute(f"insert into {table} select * from filled.{table}{where}")
-        connection.commit()
-        before_rows = connection.execute("select * from activity").fetchall()
-    admin.migrate_file(old)
-    with closing(sqlite3.connect(old)) as connection:
-        assert connection.execute("select * from activity").fetchall() == before_rows != []
-        connection.execute(
-            f"insert into activity select account_id, {day + 1}, key_hash, model, endpoint_id, "
-            "provider, 0, 2, 0, 0, 0, 0 from activity"
-        )
-        connection.commit()
-    store = open_store(old)
-    assert (await verify(store)).findings == []
-    newest, *_ = await store.activity(ID, from_day=0, to_day=10**6)
-    assert (newest.requests, newest.usage_pico) == (0, 2)
     await store.close()

@@ -11,7 +11,7 @@ import pytest
 from modelgates_server.core.keys import KeyKind
 from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.core.pricing.usage import Usage
-from modelgates_server.core.times import day_of
+from modelgates_server.core.times import QUARTER_HOURS_PER_DAY, day_of
 from modelgates_server.store import sqlite
 from modelgates_server.store.rows import STRUCTS
 from modelgates_server.store.sql import bind, load_statements
@@ -132,7 +132,7 @@ def test_no_statement_reads_a_whole_table(filled: sqlite3.Connection, name: str)
             "generation_by_id",
             "latest_by_idempotency_key",
             "answer",
-            "activity",
+            "newest_activity",
             "price",
         ),
         *("all_entries", "generation_row", "all_activity"),
@@ -174,11 +174,32 @@ def test_reading_a_page_of_300_keys_depends_only_on_its_rows(filled: sqlite3.Con
 
 
 def test_reading_a_day_of_activity_depends_only_on_its_rows(filled: sqlite3.Connection) -> None:
-    day = day_of(T0_MS)
-    four = steps(filled, READS["activity"], FEW, day, day)
-    hundred = steps(filled, READS["activity"], MANY, day, day)
+    def reading(account_id: str, day: int, **others: object) -> int:
+        values = {
+            "account_id": account_id,
+            "day": day,
+            "from_quarter_hour": day * QUARTER_HOURS_PER_DAY,
+            "to_quarter_hour": (day + 1) * QUARTER_HOURS_PER_DAY,
+            "key_hash": None,
+            "after_key_hash": "g",
+            "after_endpoint_id": "",
+            "after_model": "",
+            "limit": 1000,
+            **others,
+        }
+        sql, names = bind(READS["activity_of_day"])
+        return steps(filled, sql, *(values[name] for name in names))
+
+    today = day_of(T0_MS)
+    four, hundred = reading(FEW, today), reading(MANY, today)
     assert hundred <= 25 * four
-    assert steps(filled, READS["activity"], MANY, day + 1, day + 9) < four
+    assert reading(MANY, today + 1) < four
+    assert reading(MANY, today, limit=4) < hundred
+
+
+def test_newest_activity_is_found_as_fast_among_many_rows(filled: sqlite3.Connection) -> None:
+    few = steps(filled, READS["newest_activity"], FEW, 2**62)
+    assert steps(filled, READS["newest_activity"], MANY, 2**62) == few
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,7 @@ def caller(account_id: str) -> AuthenticatedKey:
         usage_pico=0,
         held_pico=0,
         min_balance_pico=0,
+        secret_ends_at_ms=None,
     )
 
 

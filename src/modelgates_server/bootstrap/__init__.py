@@ -58,9 +58,12 @@ class Database:
         """Returns figures for people and scripts."""
         return admin.status(self.path)
 
-    def migrate(self) -> list[int]:
-        """Migrates the database; returns the numbers of the migrations that this call applied."""
-        return admin.migrate_file(self.path)
+    def migrate(self, report: Callable[[str], None]) -> list[int]:
+        """Migrates the database; returns the numbers of the migrations that this call applied.
+
+        `report` receives what was done so far.
+        """
+        return admin.migrate_file(self.path, report)
 
     def backup(self, target: Path, on_progress: Callable[[int, int], None]) -> None:
         """Writes a consistent copy to a new file."""

@@ -14,7 +14,8 @@ app = typer.Typer(help="Migrate, inspect and back up the database.", no_args_is_
 @app.command(epilog=examples("modelgates db migrate"))
 def migrate(as_json: AsJson = False) -> None:
     """Create the database, or upgrade an older one. Back it up first."""
-    applied = database().migrate()
+    with progress() as report:
+        applied = database().migrate(report)
     if as_json:
         show({"applied": applied}, as_json)
     elif applied:

@@ -6,6 +6,8 @@ from enum import StrEnum
 from modelgates_server.core.errors import InvalidInput
 
 MS_PER_DAY = 86_400_000
+QUARTER_HOURS_PER_DAY = 96
+_MS_PER_QUARTER_HOUR = MS_PER_DAY // QUARTER_HOURS_PER_DAY
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _LAST_MS = (date(9999, 12, 31).toordinal() + 1 - _EPOCH_ORDINAL) * MS_PER_DAY - 1
@@ -25,6 +27,11 @@ class LimitReset(StrEnum):
 def day_of(at_ms: int) -> int:
     """Returns the number of UTC days since the epoch."""
     return at_ms // MS_PER_DAY
+
+
+def quarter_hour_of(at_ms: int) -> int:
+    """Returns the number of quarter hours since the epoch. No time zone's day begins within one."""
+    return at_ms // _MS_PER_QUARTER_HOUR
 
 
 def week_of(day: int) -> int:

@@ -8,6 +8,7 @@ from modelgates_server.core.ledger.records import Hold
 from modelgates_server.core.metering.settlement import lost
 from modelgates_server.service.calls.call import CallService
 from modelgates_server.service.calls.settling import ANSWER_KEPT_MS
+from modelgates_server.service.gradually import gradually
 from modelgates_server.service.holds import Holds
 from modelgates_server.service.key_repair import KeyRepair
 from modelgates_server.service.keys import KEY_CREATION_KEPT_MS
@@ -64,7 +65,7 @@ class Maintenance:
             # meanwhile wait for the next round: all processes may have been suspended just now.
             due = await self._store.expired_holds(due_ms, _PAGE + len(live_hold_ids))
             orphans = [hold for hold in due if hold.id not in live_hold_ids]
-            results = await asyncio.gather(*(self._expire(hold) for hold in orphans))
+            results = await gradually(self._expire, orphans)
             expired += results.count(None)
             progress = None in results
             trouble += [error for error in results if error is not None]

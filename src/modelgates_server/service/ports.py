@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -12,7 +12,12 @@ from modelgates_server.core.key_rotation import KeyRotation, KeySecret
 from modelgates_server.core.keys import IssuedKey, Key, KeyChange, KeyCreationRecord, KeyKind
 from modelgates_server.core.ledger.commands import Attachment, Command, CommandResult
 from modelgates_server.core.ledger.records import Account, Entry, Hold
-from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer
+from modelgates_server.core.metering.generations import (
+    ActivityRow,
+    DailyActivity,
+    Generation,
+    StoredAnswer,
+)
 from modelgates_server.core.metering.repairs import Repairs
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.core.redaction import Redactor
@@ -124,8 +129,31 @@ class GenerationReader(Protocol):
     async def forget_answers(self, before_ms: int) -> int:
         """Delete up to 50 responses stored before `before_ms`; returns their number."""
 
-    async def activity(self, account_id: str, *, from_day: int, to_day: int) -> list[ActivityRow]:
-        """Activity of an account from one day to another (days since 1970), newest first."""
+    async def activity(
+        self,
+        account_id: str,
+        *,
+        from_day: int,
+        to_day: int | None = None,
+        key_hash: str | None = None,
+        after: "ActivityPosition | None" = None,
+        limit: int,
+    ) -> list[DailyActivity]:
+        """A page of an account's activity by day: newest first, then in order of position.
+
+        `to_day` is included; without it, days in the future are read too, which a clock that was
+        wrong has left. With `key_hash`, only the rows of that key are read. `after` is the position
+        of the last row of the page before.
+        """
+
+
+class ActivityPosition(NamedTuple):
+    """The place of a row in the activity of an account, all fields in descending order."""
+
+    day: int
+    key_hash: str
+    endpoint_id: str
+    model: str
 
 
 class PriceBook(Protocol):

@@ -40,6 +40,9 @@ class FolderSpool:
 
     async def ids(self) -> list[str]:
         """See `Spool.ids`."""
+        return await asyncio.to_thread(self._ids)
+
+    def _ids(self) -> list[str]:
         try:
             return sorted(path.stem for path in self._folder.glob(f"*{_ENDING}"))
         except OSError as error:
@@ -47,6 +50,9 @@ class FolderSpool:
 
     async def load(self, generation_id: str) -> PendingSettlement | None:
         """See `Spool.load`."""
+        return await asyncio.to_thread(self._load, generation_id)
+
+    def _load(self, generation_id: str) -> PendingSettlement | None:
         path = self._path(generation_id)
         try:
             settlement = _decoder.decode(path.read_bytes())

@@ -3,8 +3,10 @@
 Amounts are dollars as floats, for graphs. The exact amounts are in the ledger.
 """
 
+import asyncio
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -23,6 +25,9 @@ EXPOSITION_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 """Folder where several workers share their metrics; set before this module is imported."""
 
+
+# Hundreds of models have ten thousand lines. One thread, so that scrapes wait for each other.
+_THREAD = ThreadPoolExecutor(1, "modelgates-metrics")
 
 _SERVICE_TIERS = frozenset({"flex", "priority", "batch", "scale", "performance"})
 """The service tiers that a label may have: providers could send unlimited other words."""
@@ -223,11 +228,16 @@ class Metrics:
         return child
 
     async def exposition(self) -> bytes:
-        """All metrics in the text format of Prometheus, `EXPOSITION_TYPE`."""
+        """All metrics in the text format of Prometheus, `EXPOSITION_TYPE`; written on a thread."""
+        holds = await self._ledger.all_open_holds()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(_THREAD, self._written, holds)
+
+    def _written(self, open_holds: OpenHolds) -> bytes:
         registry = self._registry
         if MULTIPROCESS_DIR in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         holds = CollectorRegistry()
-        holds.register(_OpenHoldsCollector(await self._ledger.all_open_holds(), self._clock()))
+        holds.register(_OpenHoldsCollector(open_holds, self._clock()))
         return generate_latest(registry) + generate_latest(holds)

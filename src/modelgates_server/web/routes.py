@@ -17,6 +17,7 @@ from modelgates_server.web.api.metrics import MetricsApi
 from modelgates_server.web.api.models import ModelsApi
 from modelgates_server.web.api.openapi import OpenApi
 from modelgates_server.web.error_responses import ErrorResponses
+from modelgates_server.web.long_lists import LongLists
 from modelgates_server.web.mcp.account import AccountMcp
 from modelgates_server.web.mcp.docs import DocsMcp
 from modelgates_server.web.pages.docs import DocsApi
@@ -37,7 +38,7 @@ def routes(services: Services, options: WebOptions, error_responses: ErrorRespon
     """
     store, keys, clock = services.store, services.keys, services.clock
     hosts = KnownHosts(options.public_url, options.allowed_hosts)
-    docs = DocsApi(hosts, services.catalog)
+    docs, lists = DocsApi(hosts, services.catalog), LongLists()
     inference = InferenceApi(
         services.calls,
         body_max_bytes=options.body_max_bytes,
@@ -46,8 +47,8 @@ def routes(services: Services, options: WebOptions, error_responses: ErrorRespon
     described = [
         *_inference(inference),
         *_models(ModelsApi(services.catalog, clock)),
-        *_accounts(store, clock),
-        *_keys(KeysApi(keys, clock, allow_unknown=options.allow_unknown_key_members)),
+        *_accounts(store, clock, lists),
+        *_keys(KeysApi(keys, clock, lists, allow_unknown=options.allow_unknown_key_members)),
         *_server(
             Health(store, services.parts),
             MetricsApi(options.metrics_token, services.metrics),
@@ -108,9 +109,9 @@ def _models(api: ModelsApi) -> list[Route]:
     ]
 
 
-def _accounts(store: Store, clock: Clock) -> list[Route]:
-    credits_api, activity = CreditsApi(clock), ActivityApi(store, clock)
-    generations, holds = GenerationsApi(store), HoldsApi(store)
+def _accounts(store: Store, clock: Clock, lists: LongLists) -> list[Route]:
+    credits_api, activity = CreditsApi(clock), ActivityApi(store, clock, lists)
+    generations, holds = GenerationsApi(store), HoldsApi(store, lists)
     return [
         Route("get-credits", "GET", f"{BASE_PATH}/credits", READERS, credits_api.get),
         Route("list-holds", "GET", f"{BASE_PATH}/credits/holds", READERS, holds.list),

@@ -96,7 +96,7 @@ def activity_rows(generations: Sequence[Generation]) -> list[ActivityRow]:
     """Calculates the sums in a different way from the audit."""
 
     def name(row: ActivityRow) -> list[object]:
-        return [row.day, row.key_hash, row.endpoint_id, row.model]
+        return [row.quarter_hour, row.key_hash, row.endpoint_id, row.model]
 
     rows = [row for row in map(activity_of, generations) if row is not None]
     return [
@@ -171,7 +171,7 @@ def messages(found: Sequence[Finding]) -> list[str]:
 
 def test_valid_generations_have_no_findings(calls: Calls) -> None:
     assert {row.state for row in calls.rows} == set(HoldState)
-    assert len(calls.activity) == 4
+    assert len(calls.activity) == 5
     assert calls.audit() == []
 
 
@@ -347,10 +347,10 @@ def test_activity_sum_off_by_one_is_found(calls: Calls, name: str) -> None:
             assert invariants(calls.with_activity(row, changed).audit()) == {"I1"}
 
 
-@pytest.mark.parametrize("name", ["day", "key_hash", "model", "endpoint_id", "provider"])
-def test_activity_on_another_day_key_or_model_is_found(calls: Calls, name: str) -> None:
+@pytest.mark.parametrize("name", ["quarter_hour", "key_hash", "model", "endpoint_id", "provider"])
+def test_activity_of_another_time_key_or_model_is_found(calls: Calls, name: str) -> None:
     for row in calls.activity:
-        changed = replace(row, **{name: 5 if name == "day" else "x"})
+        changed = replace(row, **{name: 5 if name == "quarter_hour" else "x"})
         found = messages(calls.with_activity(row, changed).audit())
         assert len(found) == 2
         assert found[0].endswith("has no generation")
@@ -365,7 +365,7 @@ def test_missing_activity_is_found(calls: Calls) -> None:
 
 def test_activity_of_an_account_without_calls_is_found(calls: Calls) -> None:
     alone = Calls(calls.account_id, [], [], calls.activity)
-    assert len(alone.audit()) == 4
+    assert len(alone.audit()) == 5
 
 
 def test_unreadable_record_is_found_by_name(calls: Calls) -> None:

@@ -66,10 +66,10 @@ def test_repeatable_id_differs_from_every_random_id() -> None:
     assert repeatable_id(digest, 0) != generation_id(digest[:ID_BYTES], T0_MS)
 
 
-def test_activity_counts_a_call_on_the_day_of_its_charge() -> None:
+def test_activity_counts_a_call_in_the_quarter_hour_of_its_charge() -> None:
     late = ended(HoldState.CAPTURED, 5, usage=USAGE, ended_at_ms=T0_MS + MS_PER_DAY)
     assert activity_of(late) == ActivityRow(
-        day=T0_MS // MS_PER_DAY + 1,
+        quarter_hour=T0_MS // 900_000 + 96,
         key_hash=late.key_hash,
         model=calls.MODEL,
         endpoint_id="acme:m1-large",

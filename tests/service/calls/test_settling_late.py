@@ -110,7 +110,7 @@ async def test_call_that_expired_without_a_checkpoint_is_charged_whole(
     call = await slept_through(harness, upstream, tmp_path, with_checkpoint=False)
     assert (await harness.saved(call)).cost_pico == 0
     assert -(await late_entry(harness, call)).amount_pico == FINAL_PICO
-    [row] = await harness.store.activity(harness.caller.account_id, from_day=0, to_day=10**6)
+    [row] = await harness.store.activity(harness.caller.account_id, from_day=0, limit=9)
     assert (row.requests, row.usage_pico) == (1, FINAL_PICO)
 
 
@@ -136,7 +136,7 @@ async def test_late_usage_is_activity_of_today_without_another_request(
     )
     saved = await harness.saved(call)
     today = day_of(harness.clock())
-    rows = await harness.store.activity(harness.caller.account_id, from_day=0, to_day=today)
+    rows = await harness.store.activity(harness.caller.account_id, from_day=0, limit=9)
     assert [(row.day, row.requests, row.usage_pico) for row in rows] == [
         (today, 0, FINAL_PICO - saved.cost_pico),
         (today - 1, 1, saved.cost_pico),

@@ -162,7 +162,7 @@ async def test_date_filter_keeps_only_that_day(api: Api, acme: Customer) -> None
 @pytest.mark.parametrize(
     ("date", "message"),
     [
-        ("2026-11-24", OUT_OF_RANGE),
+        ("2026-11-24", OUT_OF_RANGE),  # no activity, so the clock is right
         ("2026-10-23", OUT_OF_RANGE),
         ("0001-01-01", OUT_OF_RANGE),
         ("9999-12-31", OUT_OF_RANGE),
@@ -214,3 +214,104 @@ async def test_own_user_and_workspace_may_be_given(api: Api, acme: Customer) -> 
     assert row.pop("workspace_id") == workspace_id
     assert [row] == plain
     assert (await ask(api, acme.viewer, group_by="key")).status_code == 400
+
+
+async def spend_on(api: Api, acme: Customer, days: int, keys: int, models: int) -> None:
+    """Record a call of each key with each model, on each day and twice within it."""
+    hashes = [acme.inference, *[(await api.issue(acme.account_id))[0] for _ in range(keys - 1)]]
+    for _ in range(days):
+        for key in hashes:
+            for model in range(models):
+                name = {"model": f"maker/{model}", "endpoint_id": f"maker:{model}"}
+                for _ in range(2):
+                    await spend(api, acme.account_id, key, Usage(input=1), **name)
+                    api.clock.forward(1_000_000)
+                    api.clock.forward(-500_000)
+        api.clock.forward(MS_PER_DAY)
+        api.clock.forward(-(api.clock() % MS_PER_DAY))
+
+
+async def pages(api: Api, key: str, **query: str) -> list[list[dict[str, Any]]]:
+    """All pages of the activity, found by `links.next` alone."""
+    found = []
+    response = await ask(api, key, **query)
+    while True:
+        assert response.status_code == 200, response.text
+        found.append(response.json()["data"])
+        following = response.json()["links"]["next"]
+        if following is None:
+            return found
+        response = await api.call("GET", following, key)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 6, 7, 17, 18, 10_000])
+async def test_pages_have_each_row_once(limit: int, api: Api, acme: Customer) -> None:
+    await spend_on(api, acme, days=3, keys=2, models=3)
+    every = await rows(api, acme.viewer)
+    found = await pages(api, acme.viewer, limit=str(limit))
+    assert [row for page in found for row in page] == every
+    assert [len(page) for page in found[:-1]] == [limit] * (len(found) - 1)
+    assert 0 < len(found[-1]) <= limit
+    assert len(every) == 18
+
+
+async def test_pages_keep_the_filters(api: Api, acme: Customer) -> None:
+    await spend_on(api, acme, days=3, keys=2, models=3)
+    day = (await rows(api, acme.viewer))[-1]["date"]
+    query = {"api_key_hash": key_hash(acme.inference), "date": day, "group_by": "workspace"}
+    found = await pages(api, acme.viewer, limit="2", **query)
+    assert [len(page) for page in found] == [2, 1]
+    for row in found[0] + found[1]:
+        assert (row["date"], row["api_key_hash"]) == (day, query["api_key_hash"])
+        assert row["workspace_id"] == workspace_of(acme.account_id)
+
+
+async def test_usage_between_two_pages_changes_no_row_of_the_next(api: Api, acme: Customer) -> None:
+    await spend_on(api, acme, days=2, keys=2, models=3)
+    every = await rows(api, acme.viewer)
+    first = (await ask(api, acme.viewer, limit="4")).json()
+    await spend(api, acme.account_id, acme.inference, Usage(input=1), model="maker/new")
+    second = await api.call("GET", first["links"]["next"], acme.viewer)
+    assert first["data"] + second.json()["data"] == every[:8]
+
+
+async def test_last_page_may_be_full(api: Api, acme: Customer) -> None:
+    await spend_on(api, acme, days=1, keys=1, models=4)
+    assert [len(page) for page in await pages(api, acme.viewer, limit="2")] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"limit": "0"}, "`limit` must be an integer from 1 to 10000, not `0`."),
+        ({"limit": "10001"}, "`limit` must be an integer from 1 to 10000, not `10001`."),
+        ({"cursor": ""}, 'Unknown `cursor`: `""`.'),
+        ({"cursor": "x"}, "Unknown `cursor`: `x`."),
+        ({"cursor": "\u00e9"}, "Unknown `cursor`: "),
+        ({"cursor": "bnVsbA"}, "Unknown `cursor`: `bnVsbA`."),
+        ({"cursor": "WzEsMiwzLDRd"}, "Unknown `cursor`: "),  # [1,2,3,4]
+        ({"cursor": "WzllMzAsImEiLCJiIiwiYyJd"}, "Unknown `cursor`: "),  # [9e30,"a","b","c"]
+        ({"cursor": "WzE4MDAwMDAwMDAwMDAwMDAwMDAsImEiLCJiIiwiYyJd"}, "Unknown `cursor`: "),
+    ],
+)
+async def test_invalid_page_is_refused(
+    query: dict[str, str], message: str, api: Api, acme: Customer
+) -> None:
+    response = await ask(api, acme.viewer, **query)
+    assert response.status_code == 400
+    assert response.json()["error"]["message"].startswith(message)
+
+
+async def test_days_that_a_wrong_clock_left_in_the_future_are_shown(
+    api: Api, acme: Customer
+) -> None:
+    api.clock.forward(400 * MS_PER_DAY)
+    await spend(api, acme.account_id, acme.inference, Usage(input=7))
+    api.clock.forward(-400 * MS_PER_DAY)
+    await spend(api, acme.account_id, acme.inference, Usage(input=2))
+    listed = await rows(api, acme.viewer)
+    assert costs(listed) == [("2027-12-28", 7), ("2026-11-23", 2)]
+    assert [row["partial"] for row in listed] == [True, True]
+    assert costs(await rows(api, acme.viewer, date="2027-12-28")) == [("2027-12-28", 7)]
+    refused = await ask(api, acme.viewer, date="2027-12-27")
+    assert (refused.status_code, refused.json()["error"]["message"]) == (400, OUT_OF_RANGE)

@@ -30,7 +30,7 @@ _ONCE = (Meter.REQUEST.value, "rounding", "overrun")
 """The lines that a receipt has at most once, after the tokens."""
 
 _COLUMNS = {name: "I6" for name in GenerationRow.__struct_fields__ if name != "record"}
-_ACTIVITY_NAMES = ("day", "key_hash", "model", "endpoint_id", "provider")
+_ACTIVITY_NAMES = ("quarter_hour", "key_hash", "model", "endpoint_id", "provider")
 _ACTIVITY_SUMS = tuple(n for n in ActivityRow.__struct_fields__ if n not in _ACTIVITY_NAMES)
 _ACTIVITY_FIGURES = dict.fromkeys(_ACTIVITY_SUMS, "I1")
 
@@ -104,7 +104,7 @@ class GenerationsAudit:
     def close(self, activity: Sequence[ActivityRow]) -> None:
         """Compares the account's activity with the sums of its generations."""
         for row in activity:
-            name = f"activity of day {row.day!r}"
+            name = f"activity of quarter hour {row.quarter_hour!r}"
             if not self._findings.can_read(name, row.model, row):
                 continue
             subject = f"{name} with {row.model!r} by key {row.key_hash}"
@@ -118,8 +118,9 @@ class GenerationsAudit:
         for folded in self._activity.values():
             self._findings.add(
                 "I1",
-                f"activity of day {folded.day} with {folded.model!r} by key {folded.key_hash} "
-                f"is missing; its generations cost {format_pico(folded.usage_pico)}",
+                f"activity of quarter hour {folded.quarter_hour} with {folded.model!r} by key "
+                f"{folded.key_hash} is missing; "
+                f"its generations cost {format_pico(folded.usage_pico)}",
             )
 
     def _check_hold(self, name: str, generation: Generation) -> None:

@@ -13,7 +13,7 @@ from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import ReceiptLine, dollars
 from modelgates_server.core.pricing.service_tiers import service_tier_named
 from modelgates_server.core.pricing.usage import Usage
-from modelgates_server.core.times import day_of
+from modelgates_server.core.times import quarter_hour_of
 
 ID_BYTES = 15
 _ID_CHARS = 21
@@ -150,13 +150,9 @@ class StoredAnswer(msgspec.Struct, frozen=True):
         assert self.account_id == command.account_id, "an answer belongs to its own account"
 
 
-class ActivityRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The usage of one key at one endpoint of a model on one UTC day (`day` since 1970).
+class _Activity(msgspec.Struct, frozen=True, kw_only=True):
+    """The usage of one key at one endpoint of a model in a span of time."""
 
-    A call counts on the day when it is charged, so the rows of an account add up to its usage.
-    """
-
-    day: int
     key_hash: str
     model: str
     endpoint_id: str
@@ -167,6 +163,21 @@ class ActivityRow(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int
     reasoning_tokens: int
     cached_tokens: int
+
+
+class ActivityRow(_Activity, frozen=True, kw_only=True):
+    """The usage in one quarter hour (since 1970, UTC), as it is stored.
+
+    A call counts when it is charged, so the rows of an account add up to its usage.
+    """
+
+    quarter_hour: int
+
+
+class DailyActivity(_Activity, frozen=True, kw_only=True):
+    """The usage on one UTC day (since 1970)."""
+
+    day: int
 
 
 def generation_id(random: bytes, at_ms: int) -> str:
@@ -217,7 +228,7 @@ def activity_of(generation: Generation) -> ActivityRow | None:
         return None
     usage = generation.usage or Usage()
     return ActivityRow(
-        day=day_of(generation.ended_at_ms),
+        quarter_hour=quarter_hour_of(generation.ended_at_ms),
         key_hash=generation.key_hash,
         model=generation.model,
         endpoint_id=generation.endpoint_id,
@@ -232,7 +243,7 @@ def activity_of(generation: Generation) -> ActivityRow | None:
 
 
 def late_activity_of(generation: Generation, late: Entry) -> ActivityRow | None:
-    """Returns the row that late usage adds to the activity of the day of its entry, if any.
+    """Returns the row that late usage adds to the activity of the quarter hour of its entry.
 
     The call counts once: at its expiry, or here if the expiry charged nothing. Its tokens are those
     that the expiry counted.
@@ -240,7 +251,7 @@ def late_activity_of(generation: Generation, late: Entry) -> ActivityRow | None:
     if not late.amount_pico:
         return None
     return ActivityRow(
-        day=day_of(late.at_ms),
+        quarter_hour=quarter_hour_of(late.at_ms),
         key_hash=generation.key_hash,
         model=generation.model,
         endpoint_id=generation.endpoint_id,

@@ -8,6 +8,7 @@ from modelgates_server.core.metering.generations import Generation
 from modelgates_server.service.calls.admission import CallTimeouts
 from modelgates_server.service.calls.joins import Joins
 from modelgates_server.service.calls.settling import Settling
+from modelgates_server.service.gradually import gradually
 from modelgates_server.service.holds import Holds
 from modelgates_server.service.ports import Clock, Observer
 
@@ -52,7 +53,7 @@ class CallRegistry:
         self._running: dict[str, _RegisteredCall] = {}
         self._idle = asyncio.Event()
         self._idle.set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     def add(self, call: RunningCall) -> None:
         """Add a call whose hold is placed."""
@@ -84,13 +85,16 @@ class CallRegistry:
         """Extend holds that are due, stop draining that takes too long, and forget old outputs."""
         now_ms, timeouts = self._clock(), self._timeouts
         self._joins.sweep()
+        due = []
         for registered in tuple(self._running.values()):
             registered.call.stop_draining(now_ms, timeouts.drain_s * 1000)
             due_ms = registered.extended_at_ms + timeouts.hold_ttl_s * 1000 // _EXTENSIONS_PER_TTL
             is_news = not registered.is_known_as_given_up and registered.call.is_given_up
             if (now_ms >= due_ms or is_news) and not registered.is_extending:
                 registered.is_extending = True
-                self._spawn(self._extend(registered))
+                due.append(registered)
+        if due:
+            self._spawn(gradually(self._extend, due))
 
     async def _extend(self, registered: "_RegisteredCall") -> None:
         now_ms = self._clock()
@@ -110,7 +114,7 @@ class CallRegistry:
         finally:
             registered.is_extending = False
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -15,7 +15,12 @@ from modelgates_server.store.sqlite.connection import (
     make_private,
     prepare,
 )
-from modelgates_server.store.sqlite.schema import migrate, newest_version, version_of
+from modelgates_server.store.sqlite.schema import (
+    Progress,
+    migrate,
+    newest_version,
+    version_of,
+)
 from modelgates_server.store.sqlite.snapshot import READS
 
 _COUNTS = READS["counts"]
@@ -44,13 +49,13 @@ def status(path: Path) -> dict[str, int | str | bool]:
     return figures
 
 
-def migrate_file(path: Path) -> list[int]:
+def migrate_file(path: Path, report: Progress = lambda _: None) -> list[int]:
     """Migrate a database, creating it if needed; returns the numbers of applied migrations."""
     with explained(path):
         make_private(path)
         connection = prepare(connect_stdlib(path), read_only=False)
         try:
-            return migrate(connection)
+            return migrate(connection, report)
         finally:
             connection.close()
 

@@ -45,6 +45,9 @@ class Connection(Protocol):
     def cursor(self) -> Cursor:
         """A cursor to reuse."""
 
+    def interrupt(self) -> None:
+        """Make the statement that runs on another thread fail."""
+
     def close(self) -> None:
         """Release the file."""
 

@@ -72,7 +72,7 @@ insert into generation ({generation}) values ({generation:values})
 -- name: add_activity
 -- The account is not a field of an activity row; it comes first.
 insert into activity (account_id, {activity}) values (?, {activity:values})
-    on conflict (account_id, day, key_hash, endpoint_id, model) do update
+    on conflict (account_id, quarter_hour, key_hash, endpoint_id, model) do update
    set requests = requests + excluded.requests,
        usage_pico = usage_pico + excluded.usage_pico,
        prompt_tokens = prompt_tokens + excluded.prompt_tokens,

@@ -84,10 +84,30 @@ select {answer} from answer where account_id = ? and generation_id = ?;
 -- name: late_usage
 select {entry} from entry where account_id = ? and hold_id = ? and kind = 'late_usage';
 
--- name: activity
-select {activity} from activity
- where account_id = ? and day between ? and ?
- order by day desc, key_hash desc, endpoint_id desc, model desc;
+-- name: newest_activity
+select max(quarter_hour) from activity where account_id = ? and quarter_hour < ?;
+
+-- name: activity_of_day
+-- Many rows as one text, because a thread pays for each row that it steps to: it gives up the
+-- interpreter lock, and a busy event loop keeps that for milliseconds.
+with summed as (
+  select key_hash, endpoint_id, model, min(provider) as provider, sum(requests) as requests,
+         sum(usage_pico) as usage_pico, sum(prompt_tokens) as prompt_tokens,
+         sum(completion_tokens) as completion_tokens, sum(reasoning_tokens) as reasoning_tokens,
+         sum(cached_tokens) as cached_tokens,
+         row_number() over (order by key_hash desc, endpoint_id desc, model desc) - 1 as number
+    from activity
+   where account_id = :account_id and quarter_hour >= :from_quarter_hour
+     and quarter_hour < :to_quarter_hour and (:key_hash is null or key_hash = :key_hash)
+     and (key_hash, endpoint_id, model) < (:after_key_hash, :after_endpoint_id, :after_model)
+   group by key_hash, endpoint_id, model
+   order by key_hash desc, endpoint_id desc, model desc limit :limit)
+select json_group_array(json_object(
+         'day', :day, 'key_hash', key_hash, 'endpoint_id', endpoint_id, 'model', model,
+         'provider', provider, 'requests', requests, 'usage_pico', usage_pico,
+         'prompt_tokens', prompt_tokens, 'completion_tokens', completion_tokens,
+         'reasoning_tokens', reasoning_tokens, 'cached_tokens', cached_tokens))
+  from summed group by number / 500 order by number / 500;
 
 -- name: prices
 select {price} from price order by id;

@@ -72,7 +72,7 @@ def _save_generations(connection: Connection, generations: Sequence[Generation])
 
 
 def _add_late_activity(connection: Connection, entries: Sequence[Entry]) -> None:
-    """Add late usage to the activity of the day of its entry; its generation stays as it ended."""
+    """Add late usage to the activity at the time of its entry; its generation stays as it ended."""
     for entry in entries:
         parameters = (entry.account_id, entry.hold_id)
         row = connection.execute(READS["generation"], parameters).fetchone()

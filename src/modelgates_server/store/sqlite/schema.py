@@ -2,11 +2,12 @@
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import resources
 
 from modelgates_server.core.errors import StoreUnavailable
+from modelgates_server.store.sqlite import refold
 from modelgates_server.store.sqlite.connection import Connection, insist, writing
 
 APPLICATION_ID = 0x4D474C31
@@ -18,6 +19,12 @@ select (select user_version from pragma_user_version),
        (select application_id from pragma_application_id),
        (select count(*) from sqlite_schema)
 """
+
+Progress = Callable[[str], None]
+"""Receives the progress, for the operator who waits."""
+
+_STEPS: Mapping[int, Callable[[Connection, Progress], None]] = {4: refold.by_quarter_hours}
+"""The work of a migration that SQL cannot do, by its number; it follows the statements."""
 
 _FILE = re.compile(r"(\d{4})_\w+\.sql")
 
@@ -64,7 +71,7 @@ def check_version(connection: Connection) -> None:
         )
 
 
-def migrate(connection: Connection) -> list[int]:
+def migrate(connection: Connection, report: Progress = lambda _: None) -> list[int]:
     """Apply the missing migrations in one transaction; returns their numbers.
 
     Several processes may call it at once: the version is read again under the write lock.
@@ -78,6 +85,8 @@ def migrate(connection: Connection) -> list[int]:
             if number > have:
                 for statement in _statements(script):
                     connection.execute(statement)
+                if number in _STEPS:
+                    _STEPS[number](connection, report)
                 applied.append(number)
         if applied:
             connection.execute(f"pragma application_id = {APPLICATION_ID}")

@@ -13,12 +13,17 @@ from modelgates_server.core.key_rotation import KeyRotation, KeySecret
 from modelgates_server.core.keys import IssuedKey, Key, KeyChange, KeyCreationRecord, KeyKind
 from modelgates_server.core.ledger.commands import Attachment, Command, CommandResult
 from modelgates_server.core.ledger.records import Account, Entry, Hold
-from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer
+from modelgates_server.core.metering.generations import DailyActivity, Generation, StoredAnswer
 from modelgates_server.core.pricing.prices import Price
-from modelgates_server.service.ports import AuthenticatedKey, CallSummary, OpenHolds
+from modelgates_server.service.ports import (
+    ActivityPosition,
+    AuthenticatedKey,
+    CallSummary,
+    OpenHolds,
+)
 from modelgates_server.store import rows
 from modelgates_server.store.batching.plan import WriteRequest
-from modelgates_server.store.sqlite import answers, keys
+from modelgates_server.store.sqlite import activity, answers, keys
 from modelgates_server.store.sqlite import prices as price_book
 from modelgates_server.store.sqlite.connection import (
     Connect,
@@ -35,6 +40,7 @@ from modelgates_server.store.sqlite.connection import (
     prepare,
     undo,
 )
+from modelgates_server.store.sqlite.readers import Readers
 from modelgates_server.store.sqlite.schema import (
     check_version,
     migrate,
@@ -52,7 +58,10 @@ _LIMITS = BatchLimits()
 
 
 class SqliteStore:
-    """Reads on the calling thread, and writes through the writer. Build it with `open_store`."""
+    """Reads rows on the loop and lists on threads, and writes through the writer.
+
+    Build it with `open_store`.
+    """
 
     def __init__(
         self, path: Path, connect: Connect, reader: Connection, limits: BatchLimits
@@ -63,6 +72,7 @@ class SqliteStore:
         self._cursor = reader.cursor()
         self._inode = inode_of(path)
         self._writer = Writer(path, connect, limits)
+        self._readers = Readers(path, connect)
         self._closed = False
 
     async def execute(self, command: Command, *attachments: Attachment) -> CommandResult:
@@ -93,17 +103,17 @@ class SqliteStore:
 
     async def expired_holds(self, at_ms: int, limit: int) -> list[Hold]:
         """See `Ledger.expired_holds`."""
-        return self._many(rows.hold_of, "expired_holds", at_ms, limit)
+        return await self._many_in_thread(rows.hold_of, "expired_holds", at_ms, limit)
 
     async def open_holds(
         self, account_id: str, *, limit: int
     ) -> list[tuple[Hold, CallSummary | None]]:
         """See `Ledger.open_holds`."""
-        return self._many(rows.hold_and_call_of, "open_holds", account_id, limit)
+        return await self._many_in_thread(rows.hold_and_call_of, "open_holds", account_id, limit)
 
     async def all_open_holds(self) -> OpenHolds:
         """See `Ledger.all_open_holds`."""
-        (open_holds,) = self._many(rows.open_holds_of, "all_open_holds")
+        (open_holds,) = await self._many_in_thread(rows.open_holds_of, "all_open_holds")
         return open_holds
 
     async def generation(self, account_id: str, generation_id: str) -> Generation | None:
@@ -135,9 +145,27 @@ class SqliteStore:
         )
         return count
 
-    async def activity(self, account_id: str, *, from_day: int, to_day: int) -> list[ActivityRow]:
+    async def activity(
+        self,
+        account_id: str,
+        *,
+        from_day: int,
+        to_day: int | None = None,
+        key_hash: str | None = None,
+        after: ActivityPosition | None = None,
+        limit: int,
+    ) -> list[DailyActivity]:
         """See `GenerationReader.activity`."""
-        return self._many(rows.activity_of, "activity", account_id, from_day, to_day)
+        self._check_open()
+        return await self._readers.run(
+            activity.page,
+            account_id,
+            from_day=from_day,
+            to_day=to_day,
+            key_hash=key_hash,
+            after=after,
+            limit=limit,
+        )
 
     async def add_prices(self, prices: Sequence[Price]) -> None:
         """See `PriceBook.add_prices`."""
@@ -181,7 +209,7 @@ class SqliteStore:
         """See `Keys.keys`."""
         after_ms = -1 if unexpired_at_ms is None else unexpired_at_ms  # every expiry is later
         kind_list = json.dumps(kinds)
-        return self._many(
+        return await self._many_in_thread(
             rows.key_of, "keys", account_id, include_disabled, after_ms, kind_list, limit, offset
         )
 
@@ -291,6 +319,7 @@ class SqliteStore:
         """See `Store.close`."""
         await self._writer.close()
         self._closed = True
+        self._readers.close()
         self._reader.close()
 
     def _check_open(self) -> None:
@@ -308,6 +337,18 @@ class SqliteStore:
         with explained(self._path):
             result = self._reader.execute(READS[name], parameters).fetchall()
         return [read(row) for row in result]
+
+    async def _many_in_thread(
+        self, read: Callable[[rows.Row], T], name: str, *parameters: object
+    ) -> list[T]:
+        self._check_open()
+        return await self._readers.run(_read_all, read, name, parameters)
+
+
+def _read_all(
+    connection: Connection, read: Callable[[rows.Row], T], name: str, parameters: Sequence[object]
+) -> list[T]:
+    return [read(row) for row in connection.execute(READS[name], parameters).fetchall()]
 
 
 def open_store(

@@ -16,6 +16,7 @@ from modelgates_server.service.ports import Clock
 from modelgates_server.web.api.amounts import Number, read_number
 from modelgates_server.web.api.key_responses import current_key, key_response, workspace_of
 from modelgates_server.web.body import decode_body, query_flag, query_integer
+from modelgates_server.web.long_lists import LongLists
 from modelgates_server.web.members import Opposite, check_query, folded, quoted
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
@@ -95,9 +96,12 @@ class UpdateKeyRequest(msgspec.Struct, frozen=True):
 class KeysApi:
     """The operations on keys. `allow_unknown` lets bodies have unknown parameters."""
 
-    def __init__(self, keys: KeyService, clock: Clock, *, allow_unknown: bool = False) -> None:
+    def __init__(
+        self, keys: KeyService, clock: Clock, lists: LongLists, *, allow_unknown: bool = False
+    ) -> None:
         self._keys = keys
         self._clock = clock
+        self._lists = lists
         self._allow_unknown = allow_unknown
 
     async def list(self, context: RequestContext) -> HttpResponse:
@@ -109,16 +113,20 @@ class KeysApi:
         offset = query_integer(query, "offset", default=0, most=_OFFSET_MAX)
         if not _is_own_workspace(context, query.get("workspace_id")):
             return _response(200, {"data": []})
-        page = await self._keys.page(
-            context.caller.account_id,
-            kinds=_ADMINISTERED,
-            include_disabled=include_disabled,
-            include_expired=include_expired,
-            offset=offset,
-            limit=PAGE,
+        account_id, now_ms = context.caller.account_id, self._clock()
+        body = await self._lists.response_body(
+            context,
+            lambda: self._keys.page(
+                account_id,
+                kinds=_ADMINISTERED,
+                include_disabled=include_disabled,
+                include_expired=include_expired,
+                offset=offset,
+                limit=PAGE,
+            ),
+            lambda page: msgspec.json.encode({"data": [key_response(key, now_ms) for key in page]}),
         )
-        now_ms = self._clock()
-        return _response(200, {"data": [key_response(key, now_ms) for key in page]})
+        return HttpResponse(200, body)
 
     async def create(self, context: RequestContext) -> HttpResponse:
         """POST /keys: only this response contains the text of the key."""

@@ -10,6 +10,7 @@ from modelgates_server.docsite.model import ORIGIN
 from modelgates_server.docsite.openapi import as_yaml, document_at, document_for_generators
 from modelgates_server.docsite.rebase import rebased
 from modelgates_server.web.members import quoted
+from modelgates_server.web.pages.executor import run_in_docs_thread
 from modelgates_server.web.pages.negotiation import KnownHosts
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import JSON, HttpResponse
@@ -28,11 +29,11 @@ class OpenApi:
 
     async def show_json(self, context: RequestContext) -> HttpResponse:
         """GET /openapi.json."""
-        return HttpResponse(200, self._rebased(self._requested(context).json, context), [JSON])
+        return await self._response("json", context, JSON)
 
     async def show_yaml(self, context: RequestContext) -> HttpResponse:
         """GET /openapi.yaml."""
-        return HttpResponse(200, self._rebased(self._requested(context).yaml, context), [_YAML])
+        return await self._response("yaml", context, _YAML)
 
     def _requested(self, context: RequestContext) -> "_Served":
         """Raises `InvalidInput`."""
@@ -45,8 +46,16 @@ class OpenApi:
             )
         return self._for_generators
 
-    def _rebased(self, body: bytes, context: RequestContext) -> bytes:
-        return rebased(body, self._hosts.base_of(context), is_html=False)
+    async def _response(
+        self, form: str, context: RequestContext, content_type: tuple[bytes, bytes]
+    ) -> HttpResponse:
+        served = self._requested(context)
+        if form not in vars(served):
+            await run_in_docs_thread(getattr, served, form)
+        base = self._hosts.base_of(context)
+        return HttpResponse(
+            200, rebased(getattr(served, form), base, is_html=False), [content_type]
+        )
 
 
 class _Served:
