@@ -15,6 +15,7 @@ from modelgates_server.core.audit.findings import GenerationRow
 from modelgates_server.core.errors import StoreUnavailable
 from modelgates_server.core.keys import Key
 from modelgates_server.core.ledger.records import Account, Entry, Hold
+from modelgates_server.core.metering.archives import Archive
 from modelgates_server.core.metering.generations import ActivityRow, StoredAnswer
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.core.pricing.usage import Usage
@@ -75,6 +76,9 @@ def edited(sqlite_path: Path) -> Iterator[sqlite3.Connection]:
     asyncio.run(fill(sqlite_path))
     connection = sqlite3.connect(sqlite_path, isolation_level=None)
     connection.execute("pragma foreign_keys = on")
+    connection.execute(
+        f"insert into archive values (1, 'old', '{HASH}', 1, '3', 0, 0, 0, null)"  # of "ended"
+    )
     yield connection
     connection.close()
 
@@ -86,7 +90,7 @@ def edited(sqlite_path: Path) -> Iterator[sqlite3.Connection]:
         ("entry", Entry),
         ("hold", Hold),
         ("api_key", Key),
-        ("generation", GenerationRow),
+        ("archive", Archive),
         ("answer", StoredAnswer),
         ("price", Price),
     ],
@@ -96,6 +100,13 @@ def test_columns_of_a_table_are_the_fields_of_its_struct(
 ) -> None:
     # Not in one order: statements name them, and migrations can only append.
     assert set(columns_of(edited, table)) == set(struct.__struct_fields__)
+
+
+def test_columns_of_generation_are_the_fields_of_its_struct_and_where_its_record_is(
+    edited: sqlite3.Connection,
+) -> None:
+    expected = {*GenerationRow.__struct_fields__, "packed", "archive_id"}
+    assert set(columns_of(edited, "generation")) == expected
 
 
 def test_columns_of_activity_are_the_account_and_the_fields_of_its_struct(
@@ -112,8 +123,9 @@ def columns_of(connection: sqlite3.Connection, table: str) -> list[str]:
 def test_no_amount_and_no_time_can_become_a_float(edited: sqlite3.Connection) -> None:
     tables = edited.execute("pragma table_list").fetchall()
     strict = {row[1]: row[5] for row in tables if not row[1].startswith("sqlite_")}
-    names = ("account", "entry", "hold", "api_key", "issuance")
-    assert strict == dict.fromkeys((*names, "generation", "activity", "answer", "price"), 1)
+    names: tuple[str, ...] = ("account", "entry", "hold", "api_key", "issuance")
+    names += ("generation", "activity", "answer", "price", "record_dictionary", "archive")
+    assert strict == dict.fromkeys(names, 1)
     for table in strict:
         for _, name, kind, *_ in edited.execute(f"pragma table_info({table})"):
             if name.endswith(("_pico", "_ms", "day", "seq", "_tokens", "requests")):
@@ -138,6 +150,19 @@ def entry(
 def test_database_accepts_rows_that_the_ledger_writes(edited: sqlite3.Connection) -> None:
     edited.execute(entry())
     edited.execute(entry().replace("'r'", "'r2'").replace(" 9,", " 10,"))
+
+
+def test_database_lets_an_ended_generation_lose_its_record_to_an_archive_once(
+    edited: sqlite3.Connection,
+) -> None:
+    archive = "update generation set record = '', packed = null, archive_id = 1 where id = 'ended'"
+    edited.execute(archive)
+    for again in (archive, archive.replace("archive_id = 1", "archive_id = null, packed = x'01'")):
+        with pytest.raises(sqlite3.IntegrityError, match="a generation ends once"):
+            edited.execute(again)
+    edited.execute("update archive set emptied_at_ms = 1")
+    with pytest.raises(sqlite3.IntegrityError, match="an archive never changes"):
+        edited.execute("update archive set emptied_at_ms = 2")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +205,36 @@ def test_database_accepts_rows_that_the_ledger_writes(edited: sqlite3.Connection
         ("update generation set record = '{}' where id = 'ended'", "a generation ends once"),
         ("update generation set id = 'x' where id = 'open'", "FOREIGN KEY"),
         ("insert into generation select * from generation", "UNIQUE"),
-        (f"insert into generation values ('{ID}', 'x', 'open', 0, null, '{{}}')", "FOREIGN KEY"),
+        (
+            f"insert into generation values ('{ID}', 'x', 'open', 0, null, '{{}}', null, null)",
+            "FOREIGN KEY",
+        ),
+        ("update generation set packed = null where id = 'open'", "CHECK"),
+        ("update generation set record = '{}' where id = 'open'", "CHECK"),
+        ("update generation set packed = null, archive_id = 1 where id = 'open'", "CHECK"),
+        ("update generation set packed = null, archive_id = 2 where id = 'ended'", "FOREIGN KEY"),
+        ("update generation set archive_id = 1 where id = 'ended'", "CHECK"),
+        ("update generation set packed = null where id = 'ended'", "a generation ends once"),
+        ("update generation set packed = x'01' where id = 'ended'", "a generation ends once"),
+        *(
+            (
+                f"update generation set packed = null, archive_id = 1, {also} where id = 'ended'",
+                told,
+            )
+            for also, told in (
+                ("cost_pico = 4", "a generation ends once"),
+                ("state = 'expired'", "a generation ends once"),
+                ("state = 'open'", "a generation ends once"),
+                ("idempotency = 'other'", "a generation ends once"),
+                ("id = 'other'", "a generation ends once"),
+                ("record = '{}'", "CHECK"),
+            )
+        ),
+        ("update archive set name = 'other'", "an archive never changes"),
+        ("update archive set cost = '4', emptied_at_ms = 1", "an archive never changes"),
+        ("delete from archive", "archives are never deleted"),
+        ("update record_dictionary set bytes = x''", "dictionaries are never changed"),
+        ("delete from record_dictionary", "dictionaries are never deleted"),
         ("delete from generation", "generations are never deleted"),
         *(
             (f"update activity set {name} = -1", "CHECK")

@@ -105,6 +105,10 @@ class GenerationNotFound(NotFound, code="generation_not_found"):
     """The account has no generation with this id."""
 
 
+class GenerationArchived(NotFound, code="generation_archived"):
+    """The record of the generation was moved to an archive. Its cost still counts."""
+
+
 class ModelNotFound(NotFound, code="model_not_found"):
     """No model has this name, so there is nothing to show."""
 

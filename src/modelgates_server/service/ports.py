@@ -10,7 +10,12 @@ from modelgates_server.core.audit.findings import GenerationRow
 from modelgates_server.core.keys import IssuedKey, Key, KeyChange, KeyCreationRecord, KeyKind
 from modelgates_server.core.ledger.commands import Attachment, Command, CommandResult
 from modelgates_server.core.ledger.records import Account, Entry, Hold
-from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer
+from modelgates_server.core.metering.generations import (
+    ActivityRow,
+    ArchivedGeneration,
+    Generation,
+    StoredAnswer,
+)
 from modelgates_server.core.metering.repairs import Repairs
 from modelgates_server.core.pricing.prices import Price
 
@@ -94,14 +99,17 @@ class GenerationReader(Protocol):
     """Reads the records that `Ledger.execute` saved. Generation ids are scoped to an account."""
 
     async def generation(self, account_id: str, generation_id: str) -> Generation | None:
-        """One generation, as of the last commit."""
+        """One generation, as of the last commit; raises `GenerationArchived`."""
 
     async def generation_by_id(self, generation_id: str) -> Generation | None:
-        """One generation of any account; if two accounts have this id, the first account's."""
+        """One generation of any account; if two accounts have this id, the first account's.
+
+        Raises `GenerationArchived`.
+        """
 
     async def latest_by_idempotency_key(
         self, account_id: str, idempotency: str
-    ) -> Generation | None:
+    ) -> Generation | ArchivedGeneration | None:
         """The latest generation with this digest of an `Idempotency-Key`."""
 
     async def answer(self, account_id: str, generation_id: str) -> StoredAnswer | None:
@@ -186,6 +194,9 @@ class AccountSnapshot(Protocol):
 
     def generations(self) -> AsyncIterator[Sequence[GenerationRow]]:
         """All generations in the order of their ids, as they are stored."""
+
+    def archived(self) -> AsyncIterator[Sequence[ArchivedGeneration]]:
+        """The generations whose records are in archives, in the order of their ids."""
 
     async def activity(self) -> Sequence[ActivityRow]:
         """All activity of the account."""

@@ -13,6 +13,7 @@ from modelgates_server.core.metering.generations import (
 )
 from modelgates_server.store import rows
 from modelgates_server.store.batching.apply import BatchState
+from modelgates_server.store.generation_rows import GenerationRows
 from modelgates_server.store.sql import bind
 from modelgates_server.store.sqlite.connection import Connection
 from modelgates_server.store.sqlite.rows import STATEMENTS
@@ -30,7 +31,7 @@ class Write(Generic[T]):
 
     def run(self, connection: Connection, values: Iterable[T]) -> None:
         """Write each value."""
-        connection.executemany(self.sql, map(self.row_of, values))
+        connection.executemany(self.sql, [*map(self.row_of, values)])
 
 
 _insert_account = Write(STATEMENTS["insert_account"], Account)
@@ -39,40 +40,44 @@ _insert_hold = Write(STATEMENTS["insert_hold"], Hold)
 _update_hold = Write(STATEMENTS["update_hold"], Hold)
 _insert_entry = Write(STATEMENTS["insert_entry"], Entry)
 _update_key_usage = Write(STATEMENTS["update_key_usage"], Key)
-_save_generation = Write(STATEMENTS["save_generation"], Generation, record=rows.generation_json)
 _add_activity = Write(STATEMENTS["add_activity"], ActivityRow)
 _insert_answer = Write(STATEMENTS["insert_answer"], StoredAnswer)
 
 
-def save(connection: Connection, state: BatchState) -> None:
-    """Write each changed row once; the constraints check the rules again."""
-    if state.new_accounts:
-        _insert_account.run(connection, state.new_accounts.values())
-    _update_account.run(connection, state.changed_accounts.values())
-    _insert_hold.run(connection, state.new_holds.values())
-    _update_hold.run(connection, state.changed_holds.values())
-    _insert_entry.run(connection, state.entries)
-    _update_key_usage.run(connection, state.changed_keys.values())
-    assert state.attachments.keys() <= _SAVES.keys(), "each kind of attachment is saved"
-    for kind, save_all in _SAVES.items():
-        if attachments := state.attachments.get(kind):
-            save_all(connection, attachments)
+class Saver:
+    """Saves with the dictionaries of one database."""
 
+    def __init__(self, generations: GenerationRows) -> None:
+        self._save_generation = Write(
+            STATEMENTS["save_generation"], Generation, packed=generations.pack
+        )
+        # In the order that foreign keys require.
+        self._saves: Mapping[type, Callable[[Connection, Sequence[Any]], None]] = {
+            Generation: self._save_generations,
+            StoredAnswer: _insert_answer.run,
+        }
 
-def _save_generations(connection: Connection, generations: Sequence[Generation]) -> None:
-    """Save the last state of each generation, and add it to the activity of its account."""
-    latest = {(each.account_id, each.id): each for each in generations}.values()
-    _save_generation.run(connection, latest)
-    activity = (
-        (generation.account_id, *_add_activity.row_of(row))
-        for generation in latest
-        if (row := activity_of(generation)) is not None
-    )
-    connection.executemany(_add_activity.sql, activity)
+    def save(self, connection: Connection, state: BatchState) -> None:
+        """Write each changed row once; the constraints check the rules again."""
+        if state.new_accounts:
+            _insert_account.run(connection, state.new_accounts.values())
+        _update_account.run(connection, state.changed_accounts.values())
+        _insert_hold.run(connection, state.new_holds.values())
+        _update_hold.run(connection, state.changed_holds.values())
+        _insert_entry.run(connection, state.entries)
+        _update_key_usage.run(connection, state.changed_keys.values())
+        assert state.attachments.keys() <= self._saves.keys(), "each kind of attachment is saved"
+        for kind, save_all in self._saves.items():
+            if attachments := state.attachments.get(kind):
+                save_all(connection, attachments)
 
-
-_SAVES: Mapping[type, Callable[[Connection, Sequence[Any]], None]] = {
-    Generation: _save_generations,
-    StoredAnswer: _insert_answer.run,
-}
-"""The function that saves each kind of attachment, in the order that foreign keys require."""
+    def _save_generations(self, connection: Connection, generations: Sequence[Generation]) -> None:
+        """Save the last state of each generation, and add it to the activity of its account."""
+        latest = {(each.account_id, each.id): each for each in generations}.values()
+        self._save_generation.run(connection, latest)
+        activity = (
+            (generation.account_id, *_add_activity.row_of(row))
+            for generation in latest
+            if (row := activity_of(generation)) is not None
+        )
+        connection.executemany(_add_activity.sql, activity)

@@ -11,7 +11,12 @@ from modelgates_server.core.errors import Stopping, StoreUnavailable
 from modelgates_server.core.keys import IssuedKey, Key, KeyChange, KeyCreationRecord, KeyKind
 from modelgates_server.core.ledger.commands import Attachment, Command, CommandResult
 from modelgates_server.core.ledger.records import Account, Entry, Hold
-from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer
+from modelgates_server.core.metering.generations import (
+    ActivityRow,
+    ArchivedGeneration,
+    Generation,
+    StoredAnswer,
+)
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.service.ports import AuthenticatedKey, CallSummary, OpenHolds
 from modelgates_server.store import rows
@@ -38,7 +43,11 @@ from modelgates_server.store.sqlite.schema import (
     newest_version,
     version_of,
 )
-from modelgates_server.store.sqlite.snapshot import READS, SqliteAccountSnapshot
+from modelgates_server.store.sqlite.snapshot import (
+    READS,
+    SqliteAccountSnapshot,
+    generation_rows,
+)
 from modelgates_server.store.sqlite.writer import BatchLimits, Writer
 
 T = TypeVar("T")
@@ -57,6 +66,7 @@ class SqliteStore:
         self._connect = connect
         self._reader = reader
         self._cursor = reader.cursor()
+        self._generations = generation_rows(reader)
         self._inode = inode_of(path)
         self._writer = Writer(path, connect, limits)
         self._closed = False
@@ -90,7 +100,7 @@ class SqliteStore:
         self, account_id: str, *, limit: int
     ) -> list[tuple[Hold, CallSummary | None]]:
         """See `Ledger.open_holds`."""
-        return self._many(rows.hold_and_call_of, "open_holds", account_id, limit)
+        return self._many(self._generations.hold_and_call, "open_holds", account_id, limit)
 
     async def all_open_holds(self) -> OpenHolds:
         """See `Ledger.all_open_holds`."""
@@ -99,17 +109,19 @@ class SqliteStore:
 
     async def generation(self, account_id: str, generation_id: str) -> Generation | None:
         """See `GenerationReader.generation`."""
-        return self._one(rows.generation_of, "generation", account_id, generation_id)
+        read = self._generations.generation
+        return self._one(read, "generation", account_id, generation_id)
 
     async def generation_by_id(self, generation_id: str) -> Generation | None:
         """See `GenerationReader.generation_by_id`."""
-        return self._one(rows.generation_of, "generation_by_id", generation_id)
+        return self._one(self._generations.generation, "generation_by_id", generation_id)
 
     async def latest_by_idempotency_key(
         self, account_id: str, idempotency: str
-    ) -> Generation | None:
+    ) -> Generation | ArchivedGeneration | None:
         """See `GenerationReader.latest_by_idempotency_key`."""
-        return self._one(rows.generation_of, "latest_by_idempotency_key", account_id, idempotency)
+        read = self._generations.generation_or_rest
+        return self._one(read, "latest_by_idempotency_key", account_id, idempotency)
 
     async def answer(self, account_id: str, generation_id: str) -> StoredAnswer | None:
         """See `GenerationReader.answer`."""
@@ -199,7 +211,7 @@ class SqliteStore:
             connection = prepare(self._connect(self._path), read_only=True)
             try:
                 connection.execute("begin")
-                yield SqliteAccountSnapshot(connection, account_id)
+                yield SqliteAccountSnapshot(connection, self._generations, account_id)
             finally:
                 connection.close()
 
