@@ -1,6 +1,6 @@
 """Protocols for everything that services need from outside. All I/O is async."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from modelgates_server.core.audit.findings import GenerationRow
 from modelgates_server.core.keys import IssuedKey, Key, KeyChange, KeyCreationRecord, KeyKind
 from modelgates_server.core.ledger.commands import Attachment, Command, CommandResult
 from modelgates_server.core.ledger.records import Account, Entry, Hold
+from modelgates_server.core.metering.archives import Archive, ArchivedRecord
 from modelgates_server.core.metering.generations import (
     ActivityRow,
     ArchivedGeneration,
@@ -208,8 +209,24 @@ class Journal(Protocol):
     def account_snapshot(self, account_id: str) -> AbstractAsyncContextManager[AccountSnapshot]:
         """Read one account as of one moment; raises `AccountNotFound`."""
 
+    async def archives(self) -> list[Archive]:
+        """The archives with the records that this database no longer has, oldest first."""
+
     async def damage(self) -> list[str]:
         """The problems that the database finds in its own file or rows, one sentence each."""
+
+
+class Archives(Protocol):
+    """Archives next to a database, read once in the order of account and generation."""
+
+    def names(self) -> Collection[str]:
+        """The archives that are there."""
+
+    def problems(self, archive: Archive) -> list[str]:
+        """What is wrong with the files of an archive that is there, one sentence each."""
+
+    def records(self, account_id: str) -> AsyncIterator[Sequence[ArchivedRecord]]:
+        """The records of an account. Accounts must be asked for in the order of their ids."""
 
 
 class ProviderReply(Protocol):

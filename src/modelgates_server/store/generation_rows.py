@@ -57,10 +57,7 @@ class GenerationRows:
         """Read id, record, packed and archive; raises `GenerationArchived`."""
         generation_id, record, packed, archive = row
         if archive is not None:
-            raise GenerationArchived(
-                f"The record of generation `{generation_id}` is in the archive `{archive}`. "
-                "Ask the operator of this server for it."
-            )
+            raise GenerationArchived(generation_id, archive)
         return with_error_codes(self._decode(_generation, generation_id, record, packed))
 
     def generation_or_rest(self, row: Row) -> Generation | ArchivedGeneration:

@@ -108,6 +108,7 @@ entry_of = reader(Entry)
 key_of = reader(Key)
 key_creation_record_of = reader(KeyCreationRecord)
 answer_of = reader(StoredAnswer)
+archive_of = reader(Archive)
 activity_of = reader(ActivityRow, keywords=True)
 authenticated_key_of = reader(AuthenticatedKey)
 

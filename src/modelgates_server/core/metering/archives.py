@@ -2,6 +2,8 @@
 
 import msgspec
 
+from modelgates_server.core.metering.generations import Generation
+
 
 class Archive(msgspec.Struct, frozen=True):
     """An archive as the database knows it.
@@ -20,3 +22,11 @@ class Archive(msgspec.Struct, frozen=True):
     last_ended_ms: int
     created_at_ms: int
     emptied_at_ms: int | None = None
+
+
+class ArchivedRecord(msgspec.Struct, frozen=True):
+    """A record as it was read from the archive with a name. `id` is that of the generation."""
+
+    id: str
+    archive: str
+    record: Generation

@@ -118,6 +118,8 @@ union select account_id, 'holds without an entry'
         except select account_id, hold_id from entry where kind = 'hold')
 union select account_id, 'generations without a hold'
   from (select account_id, id from generation except select account_id, id from hold)
+union select account_id, 'generations without their archive' from generation
+ where archive_id is not null and archive_id not in (select id from archive)
 union select account_id, 'answers without a generation'
   from (select account_id, generation_id from answer except select account_id, id from generation)
 union select account_id, 'activity without an account' from activity

@@ -11,6 +11,7 @@ from modelgates_server.core.errors import Stopping, StoreUnavailable
 from modelgates_server.core.keys import IssuedKey, Key, KeyChange, KeyCreationRecord, KeyKind
 from modelgates_server.core.ledger.commands import Attachment, Command, CommandResult
 from modelgates_server.core.ledger.records import Account, Entry, Hold
+from modelgates_server.core.metering.archives import Archive
 from modelgates_server.core.metering.generations import (
     ActivityRow,
     ArchivedGeneration,
@@ -214,6 +215,10 @@ class SqliteStore:
                 yield SqliteAccountSnapshot(connection, self._generations, account_id)
             finally:
                 connection.close()
+
+    async def archives(self) -> list[Archive]:
+        """See `Journal.archives`."""
+        return self._many(rows.archive_of, "archives")
 
     async def damage(self) -> list[str]:
         """See `Journal.damage`."""
