@@ -40,8 +40,8 @@ ACCOUNTS = [f"user_{letter * 22}" for letter in "ABC"]
 BEFORE = "2026-11-24"
 LATER_MS = T0_MS + 2 * MS_PER_DAY
 NOW_MS = T0_MS + 5 * MS_PER_DAY
-OLD_IDS = {"captured", "charged", "keyed", "voided", "lost", "plain"}
-IDS = OLD_IDS | {"answered", "later", "open"}
+OLD_IDS = {"captured", "charged", "keyed", "voided", "free", "plain"}
+IDS = OLD_IDS | {"answered", "later", "lost", "open"}
 PLAIN = """
 drop trigger generation_ends_once;
 update generation set record = unpacked(packed), packed = null where id = 'plain';
@@ -86,7 +86,7 @@ async def _call(store: Store, account_id: str, hold_id: str) -> None:
         ended = finished(call, Usage(input=3), late_ms, HoldState.EXPIRED)
         await store.execute(expire(account_id, key_hash, hold_id, late_ms, 3), ended)
     elif hold_id != "open":
-        used = len(hold_id)
+        used = 0 if hold_id == "free" else len(hold_id)
         ended = finished(call, Usage(input=used), at_ms)
         answers = [StoredAnswer(account_id, hold_id, b"{}", at_ms)] if hold_id == "answered" else []
         await store.execute(capture(account_id, key_hash, hold_id, used, at_ms), ended, *answers)

@@ -290,7 +290,11 @@ EMPTY = "update generation set record = '', packed = null, archive_id = 1 where 
         ("update generation set cost_pico = 9 where id = 'keyed'", False, "cost of generation"),
         ("update generation set cost_pico = 9 where id = 'keyed'", True, "cost of generation"),
         ("update generation set idempotency = 'x' where id = 'keyed'", True, "idempotency of"),
-        ("update generation set state = 'expired' where id = 'keyed'", False, "state of"),
+        (
+            "update generation set state = 'voided', cost_pico = 0 where id = 'keyed'",
+            False,
+            "state of",
+        ),
         ("update activity set usage_pico = usage_pico + 1", False, "archived generations of key"),
         ("update activity set usage_pico = usage_pico + 1", True, "usage of activity"),
         ("update activity set prompt_tokens = 1", False, "prompt_tokens of activity .* less than"),

@@ -214,6 +214,11 @@ def test_database_lets_an_ended_generation_lose_its_record_to_an_archive_once(
         ("update generation set packed = null, archive_id = 1 where id = 'open'", "CHECK"),
         ("update generation set packed = null, archive_id = 2 where id = 'ended'", "FOREIGN KEY"),
         ("update generation set archive_id = 1 where id = 'ended'", "CHECK"),
+        (
+            "update generation set state = 'expired', archive_id = 1, packed = null "
+            "where id = 'open'",
+            "CHECK",
+        ),
         ("update generation set packed = null where id = 'ended'", "a generation ends once"),
         ("update generation set packed = x'01' where id = 'ended'", "a generation ends once"),
         *(

@@ -146,9 +146,6 @@ def _result_record(result: VerifyResult) -> dict[str, Any]:
         "entries": result.entries,
         "holds": result.holds,
         "generations": result.generations,
-        "archived": result.archived,
-        "archives": result.archives,
-        "archives_not_seen": result.archives_not_seen,
         "customers": format_pico(result.customers_pico),
         "platform": {name: format_pico(pico) for name, pico in result.platform_pico.items()},
         "findings": [
@@ -159,6 +156,9 @@ def _result_record(result: VerifyResult) -> dict[str, Any]:
             }
             for finding in result.findings
         ],
+        "archived": result.archived,
+        "archives": result.archives,
+        "archives_not_seen": result.archives_not_seen,
     }
 
 

@@ -11,14 +11,16 @@ create temp table old (
 ) without rowid;
 
 -- name: ended_holds
--- A page of all holds that ended before an instant, in the order of their ids.
-select account_id, id, ended_at_ms, state <> 'open' and ended_at_ms < :before_ms
+-- A page of all holds in the order of their ids, and whether each ended before an instant. Usage may
+-- still arrive for a hold that expired, so the record of its call is never archived.
+select account_id, id, ended_at_ms,
+       state in ('captured', 'voided') and ended_at_ms < :before_ms
   from hold where (id, account_id) > (:id, :account_id) order by id, account_id limit :limit;
 
 -- name: add_old
 insert into old
 select g.account_id, g.id, :ended_at_ms from generation g
- where g.id = :id and g.account_id = :account_id and g.state <> 'open' and g.archive_id is null
+ where g.id = :id and g.account_id = :account_id and g.archive_id is null
    and not exists
      (select 1 from answer a where a.account_id = g.account_id and a.generation_id = g.id);
 

@@ -42,7 +42,7 @@ begin select raise(abort, 'archives are never deleted'); end;
 alter table generation add column packed blob;
 alter table generation add column archive_id integer references archive (id)
   check ((record <> '') + (packed is not null) + (archive_id is not null) = 1)
-  check (archive_id is null or state <> 'open');
+  check (archive_id is null or state in ('captured', 'voided'));
 
 drop trigger generation_ends_once;
 create trigger generation_ends_once before update on generation
