@@ -15,12 +15,13 @@ from modelgates_server.core.times import MS_PER_DAY
 from modelgates_server.service.ports import Store
 from modelgates_server.service.verify import VerifyResult, verify
 from modelgates_server.store.archives.files import manifests_in, records_of
-from modelgates_server.store.archives.reader import ArchiveFolder
+from modelgates_server.store.archives.folder import ArchiveFolder
 from modelgates_server.store.sqlite import archiving
 from modelgates_server.store.sqlite.archiving import ArchiveRun
 from modelgates_server.store.sqlite.connection import Connect, connect_stdlib
 from modelgates_server.store.sqlite.snapshot import generation_rows
 from modelgates_server.store.sqlite.store import open_store
+from tests.store import unpacked
 from tests.support import (
     HOLD_MS,
     PICO_PRICE,
@@ -62,14 +63,10 @@ async def fill(path: Path) -> None:
         for hold_id in sorted(IDS):
             await _call(store, account_id, hold_id)
     await store.close()
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(unpacked.connect(path)) as connection:
         (trigger,) = connection.execute(
             "select sql from sqlite_schema where name = 'generation_ends_once'"
         ).fetchone()
-        rows = generation_rows(connection)
-        connection.create_function(
-            "unpacked", 1, lambda packed: rows.json_of("plain", "", packed).decode()
-        )
         connection.executescript(PLAIN + trigger)
 
 

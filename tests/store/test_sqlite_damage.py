@@ -1,7 +1,6 @@
 """The file is edited behind the gateway's back, and `verify` must tell what was done to whom."""
 
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,8 +17,8 @@ from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.service.ports import Store
 from modelgates_server.service.verify import VerifyResult, verify
-from modelgates_server.store.records import RecordCodec
 from modelgates_server.store.sqlite.store import open_store
+from tests.store import unpacked
 from tests.support import (
     DOLLAR,
     HOLD_MS,
@@ -303,17 +302,8 @@ def journal(
     yield (place(name, first, "h6", 0),)
 
 
-def reading(path: Path) -> sqlite3.Connection:
-    """A connection with an SQL function that returns the JSON of a packed record."""
-    connection = sqlite3.connect(path)
-    (content,) = connection.execute("select bytes from record_dictionary").fetchone()
-    codec = RecordCodec({1: content})
-    connection.create_function("unpacked", 1, lambda packed: codec.unpack(packed).decode())
-    return connection
-
-
 def edit(path: Path, line: str) -> None:
-    with closing(reading(path)) as connection:
+    with closing(unpacked.connect(path)) as connection:
         connection.executescript(UNGUARD)
         if "record" in line and "record = ''" not in line:
             connection.execute(UNPACK)
@@ -327,7 +317,7 @@ def overwrite(path: Path, before: bytes, start: int, new: bytes) -> None:
 
 
 def checked_rows(path: Path) -> list[list[tuple[object, ...]]]:
-    with closing(reading(path)) as connection:
+    with closing(unpacked.connect(path)) as connection:
         return [
             connection.execute(f"select {columns} from {table} order by 1, 2").fetchall()
             for table, columns in CHECKED.items()

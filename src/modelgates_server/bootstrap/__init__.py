@@ -26,7 +26,7 @@ from modelgates_server.service.keys import KeyService
 from modelgates_server.service.ports import Clock, RandomBytes, Store
 from modelgates_server.service.services import LedgerServices
 from modelgates_server.settings import OLD_NAMES, PREFIX, Settings, variable
-from modelgates_server.store.archives.reader import ArchiveFolder
+from modelgates_server.store.archives.folder import ArchiveFolder
 from modelgates_server.store.sqlite import admin, compacting
 from modelgates_server.store.sqlite.store import open_store
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from modelgates_server.bootstrap import Database
     from modelgates_server.service.services import LedgerServices
-    from modelgates_server.store.archives.reader import ArchiveFolder
+    from modelgates_server.store.archives.folder import ArchiveFolder
 
 T = TypeVar("T")
 

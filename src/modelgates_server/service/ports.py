@@ -223,7 +223,7 @@ class Archives(Protocol):
         """The archives that are there."""
 
     def problems(self, archive: Archive) -> list[str]:
-        """What is wrong with the files of an archive that is there, one sentence each."""
+        """The problems of the files of an archive that is there, one sentence each."""
 
     def records(self, account_id: str) -> AsyncIterator[Sequence[ArchivedRecord]]:
         """The records of an account. Accounts must be asked for in the order of their ids."""

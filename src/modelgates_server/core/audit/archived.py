@@ -1,4 +1,4 @@
-"""What can be checked about generations whose records are in archives that were not given.
+"""Checks the activity of generations whose records are in archives that were not given.
 
 The journal has their costs, keys and times, but not their models. So their share of the activity is
 checked by time and key: together they cost what is left of the activity after all other calls.

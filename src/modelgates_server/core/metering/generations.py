@@ -133,7 +133,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ArchivedGeneration(msgspec.Struct, frozen=True):
-    """What remains of an ended generation whose record is in an archive."""
+    """The rest of an ended generation whose record is in an archive."""
 
     account_id: str
     id: str

@@ -33,7 +33,7 @@ _WINDOW_LOG_MAX = 27
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What an archive contains. `database` is the first account of the database that it is from.
+    """The sums of an archive. `database` is the first account of the database that it is from.
 
     `generations`, `cost` and `sha256` are as in `Archive`. Times are in ms since 1970.
     """

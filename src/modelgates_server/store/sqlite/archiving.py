@@ -1,4 +1,4 @@
-"""Moves the records of old generations from a database to an archive, beside a running server.
+"""Moves the records of old generations from a database to an archive, while a server runs.
 
 1. Write the records to files, and sync them.
 2. Read the files back, and compare every record with the database.
@@ -282,7 +282,7 @@ class Archiver:
             self._connection.execute(_SQL["finish_archive"], (self._now_ms, archive.id))
 
     def _shorten_log(self) -> None:
-        """Checkpoint, unless somebody reads; see `Writer`."""
+        """Checkpoint, unless another process reads; see `Writer`."""
         if size_of(self._log_path) > _LOG_MAX_BYTES:
             self._connection.execute("pragma busy_timeout = 0")
             self._connection.execute("pragma wal_checkpoint(truncate)").fetchone()
