@@ -24,11 +24,13 @@ async def figures_of(store: Store, account_id: str) -> dict[str, Any]:
     """Returns the amounts of an account and the sums of its generations at one moment."""
     async with store.account_snapshot(account_id) as snapshot:
         records = [row.record async for page in snapshot.generations() for row in page]
+        archived = [row async for page in snapshot.archived() for row in page]
         ended = [record for record in records if record.state is not HoldState.OPEN]
         return {
             "account": account_id,
             "usage_pico": snapshot.account.usage_pico,
             "held_pico": snapshot.account.held_pico,
-            "costs_pico": sum(record.cost_pico for record in ended),
+            "costs_pico": sum(each.cost_pico for each in ended)
+            + sum(row.cost_pico for row in archived),
             "open": [record.id for record in records if record.state is HoldState.OPEN],
         }
