@@ -11,7 +11,7 @@ import msgspec
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Attempt, Generation, Origin
 from modelgates_server.core.pricing.catalog import Api
-from modelgates_server.core.pricing.prices import Price, Tier, charge_for
+from modelgates_server.core.pricing.prices import Price, Tier, charge_for, used_pico
 from modelgates_server.core.pricing.usage import Meter, Usage
 
 T0_MS = 1_795_000_000_000
@@ -192,6 +192,7 @@ def _ended(
         state=HoldState.CAPTURED,
         ended_at_ms=ended_ms + dice.randint(0, 4),
         cost_pico=charge.amount_pico,
+        overrun_pico=used_pico(charge) - charge.amount_pico,
         lines=charge.lines,
         usage=usage,
         reported=offer.report(usage),

@@ -22,7 +22,7 @@ from modelgates_server.store.sqlite.snapshot import READS
 from modelgates_server.store.zstandard import zstd
 from tools import record_dictionary
 
-DICTIONARY_1 = "4f6be76d16fb5065673e8db511196417fa3093c2bf09f7ce7d5ebb4533f4b527"
+DICTIONARY_1 = "2231c9b2b31821d29705649ba46495f7ccd1d08ce295c8b726f7a41ca038c0f2"
 
 
 def dictionaries(folder: Path) -> dict[int, bytes]:
