@@ -48,7 +48,7 @@ _PAGE = 1000
 _BATCH = 100
 """Records that lose their place in one transaction, which takes a few milliseconds."""
 
-_LOG_MAX_BYTES = 4 * 1024 * 1024
+_LOG_MAX_BYTES = 1024 * 1024
 _decoder = msgspec.json.Decoder(Generation)
 
 
