@@ -5,7 +5,7 @@ import os
 import platform
 
 from benchmarks import credits as credits_api
-from benchmarks import docs, inference, ledger, memory, startup, streams
+from benchmarks import docs, inference, ledger, memory, startup, storage, streams
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 parser.add_argument(
@@ -19,6 +19,7 @@ given = parser.parse_args()
 print(f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}")
 credits_api.report()
 ledger.report()
+storage.report()
 startup.report()
 docs.report()
 inference.report()

@@ -7,12 +7,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from modelgates_server.core.keys import key_hash
 from modelgates_server.core.pricing.catalog import Api, Catalog, Endpoint, Model
 from modelgates_server.core.pricing.prices import Price, Tier
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.core.times import quarter_hour_of
-from modelgates_server.store.rows import generation_json
 from modelgates_server.store.sqlite.store import open_store
 from tests.gateway import sandbox_catalog
 from tests.server import Customer, open_customer
@@ -43,9 +44,9 @@ def fill_large(path: Path) -> Large:
         "today": quarter_hour_of(T0_MS),
         "at_ms": T0_MS,
         "expires_ms": T0_MS + HOLD_MS,
-        "record": generation_json(
+        "record": msgspec.json.encode(
             open_generation(customer.account_id, key_hash(customer.inference), "ID", 1)
-        ),
+        ).decode(),
     }
     with closing(sqlite3.connect(path)) as connection:
         for count, statement in ((KEYS, _KEYS), (ACTIVITY, _ACTIVITY), (HOLDS, _HOLDS), *_RECORDS):

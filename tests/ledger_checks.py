@@ -26,11 +26,14 @@ async def figures_of(store: Store, account_id: str) -> dict[str, Any]:
         records = [row.record async for page in snapshot.generations() for row in page]
         entries = [entry async for page in snapshot.hold_entries() for entry in page]
         late_pico = -sum(e.amount_pico for e in entries if e.kind is EntryKind.LATE_USAGE)
+        archived = [row async for page in snapshot.archived() for row in page]
         ended = [record for record in records if record.state is not HoldState.OPEN]
         return {
             "account": account_id,
             "usage_pico": snapshot.account.usage_pico,
             "held_pico": snapshot.account.held_pico,
-            "costs_pico": sum(record.cost_pico for record in ended) + late_pico,
+            "costs_pico": sum(each.cost_pico for each in ended)
+            + sum(row.cost_pico for row in archived)
+            + late_pico,
             "open": [record.id for record in records if record.state is HoldState.OPEN],
         }

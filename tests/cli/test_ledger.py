@@ -78,6 +78,9 @@ def test_valid_ledger_passes_verification(console: Console) -> None:
             "overrun": "-0.23",
         },
         "findings": [],
+        "archived": 0,
+        "archives": [],
+        "archives_not_seen": [],
     }
 
 

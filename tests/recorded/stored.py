@@ -5,7 +5,9 @@ names in the JSON of a generation, references, digests, derived ids. This module
 without any code of the program.
 """
 
+import hashlib
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,14 @@ from typing import Any
 from tests.recorded.exchange import body_lines
 from tests.recorded.script import Script
 from tests.upstream import Gate, UpstreamReply, answer, plain, story, usage
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+_PACKED = "record_dictionary"
+_LONG_BYTES = 4096
 
 
 async def write_some(script: Script) -> None:
@@ -72,20 +82,41 @@ def database_text(path: Path) -> str:
         version = connection.execute("pragma user_version").fetchone()[0]
         lines += [f"### version {version}", ""]
         query = "select name from sqlite_schema where type = 'table' order by name"
-        for (table,) in connection.execute(query).fetchall():
-            rows = connection.execute(f"select * from {table} order by 1, 2, 3")
+        names = [name for (name,) in connection.execute(query)]
+        dictionaries = _dictionaries(connection) if _PACKED in names else {}
+        for table in names:
+            rows = connection.execute(f"select * from {table} order by {_order(connection, table)}")
             columns = [column for column, *_ in rows.description]
             for row in rows:
                 lines += [f"### {table}"]
                 for column, value in zip(columns, row, strict=True):
-                    lines += column_lines(column, value)
+                    is_packed = column == "packed" and value is not None
+                    shown = unpacked(value, dictionaries) if is_packed else value
+                    lines += column_lines(column, shown)
                 lines += [""]
     return "\n".join(lines)
+
+
+def _order(connection: sqlite3.Connection, table: str) -> str:
+    """The first three columns."""
+    count = len(connection.execute(f"pragma table_info({table})").fetchall())
+    return ", ".join(map(str, range(1, min(count, 3) + 1)))
+
+
+def _dictionaries(connection: sqlite3.Connection) -> dict[int, bytes]:
+    return dict(connection.execute(f"select version, bytes from {_PACKED}").fetchall())
+
+
+def unpacked(packed: bytes, dictionaries: dict[int, bytes]) -> bytes:
+    """The JSON of a record: a byte names its dictionary, and a zstd frame follows."""
+    return zstd.decompress(packed[1:], zstd.ZstdDict(dictionaries[packed[0]]))
 
 
 def column_lines(name: str, value: Any) -> list[str]:
     if isinstance(value, str) and value.startswith(("{", "[")):
         return [f"{name}:", *body_lines(value.encode())]
+    if isinstance(value, bytes) and len(value) > _LONG_BYTES:
+        return [f"{name}: {len(value)} bytes, SHA-256 {hashlib.sha256(value).hexdigest()}"]
     if isinstance(value, bytes) and value.startswith(b"{"):
         return [f"{name} (bytes):", *body_lines(value)]
     return [f"{name}: {value.hex() if isinstance(value, bytes) else value!r}"]

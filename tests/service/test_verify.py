@@ -89,6 +89,9 @@ class RestlessSnapshot:
     def generations(self) -> AsyncIterator[Sequence[Any]]:
         return self.disturbed(self.snapshot.generations())
 
+    def archived(self) -> AsyncIterator[Sequence[Any]]:
+        return self.disturbed(self.snapshot.archived())
+
     async def activity(self) -> Sequence[Any]:
         await self.restless.change()
         return await self.snapshot.activity()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from modelgates_server.core.audit.findings import GenerationRow
 from modelgates_server.core.keys import Key
 from modelgates_server.core.ledger.records import Account, Hold
 from modelgates_server.service.ports import AuthenticatedKey
@@ -86,9 +87,14 @@ def test_table_has_a_column_for_each_field_of_its_struct(
     [
         ("authenticated_key", AuthenticatedKey.__struct_fields__),
         ("account_and_key", (*Account.__struct_fields__, *Key.__struct_fields__)),
-        ("generation", ("id", "record")),
-        ("generation_by_id", ("id", "record")),
-        ("latest_by_idempotency_key", ("id", "record")),
+        ("generation", ("id", "record", "packed", "name")),
+        ("generation_by_id", ("id", "record", "packed", "name")),
+        (
+            "latest_by_idempotency_key",
+            (*GenerationRow.__struct_fields__, "packed", "name"),
+        ),
+        ("generation_row", (*GenerationRow.__struct_fields__, "packed")),
+        ("archived_row", (*GenerationRow.__struct_fields__[:5], "name")),
     ],
 )
 def test_columns_of_a_join_are_in_the_order_of_the_fields(

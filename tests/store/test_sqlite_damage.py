@@ -1,7 +1,6 @@
 """The file is edited behind the gateway's back, and `verify` must tell what was done to whom."""
 
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +18,7 @@ from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.service.ports import Store
 from modelgates_server.service.verify import VerifyResult, verify
 from modelgates_server.store.sqlite.store import open_store
+from tests.store import unpacked
 from tests.support import (
     DOLLAR,
     HOLD_MS,
@@ -42,6 +42,8 @@ SOUND, BROKEN, LAST = (f"user_{letter * 22}" for letter in "ABC")
 KEY_1, KEY_2 = "b1" * 32, "b2" * 32
 PAGE = 4096
 
+OF_ACCOUNT = f"where account_id = '{BROKEN}'"
+
 # Statements that remove the database's own constraints.
 UNGUARD = """
 pragma ignore_check_constraints = on;
@@ -59,6 +61,8 @@ update sqlite_schema set sql = replace(replace(sql, 'strict, ', ''), ') strict',
 update sqlite_schema set sql = replace(sql, 'record      text not null', 'record');
 pragma writable_schema = reset;
 """
+# Statements that edit the JSON of a record find it as earlier versions stored it.
+UNPACK = "update generation set record = unpacked(packed), packed = null"
 
 # The journal of BROKEN: 1 open, 2 grant 10, 3 hold h1, 4 extend h1, 5 usage h1, 6 hold h2,
 # 7 usage h2 with overrun, 8 hold h3, 9 void h3, 10 hold h4, 11 expire h4, 12 adjustment -11,
@@ -143,6 +147,13 @@ GENERATION = {
     ("h1", "record = x'00ff'"): "file",
     ("h1", "record = null"): "file",
     ("h1", "record = 5"): "file",
+    ("h1", "record = '', packed = null"): "file",
+    ("h1", "record = '', packed = x''"): "file",
+    ("h1", "packed = 'text'"): "file",
+    ("h1", "record = '', packed = x'0100ff'"): "file",
+    ("h1", "packed = substr(packed, 1, length(packed) - 1)"): "file",
+    ("h1", "packed = cast(x'09' || substr(packed, 2) as blob)"): "file",
+    ("h1", f"packed = (select packed from generation {OF_ACCOUNT} and id = 'h2')"): "I6",
     ("h1", f"account_id = '{LAST}', id = 'x'"): "I1",
     ("h5", "state = 'captured', record = json_set(record, '$.state', 'captured')"): "I6",
 }
@@ -231,8 +242,9 @@ CHECKED = {
         ended_at_ms""",
     "api_key": """account_id, hash, held_pico, usage_pico, usage_day, usage_daily_pico,
         usage_weekly_pico, usage_monthly_pico""",
-    "generation": """account_id, id, state, cost_pico, idempotency, json_extract(record, '$.lines',
-        '$.id', '$.key_hash', '$.hold_pico', '$.cost_pico', '$.created_at_ms', '$.ended_at_ms')""",
+    "generation": """account_id, id, state, cost_pico, idempotency, json_extract(unpacked(packed),
+        '$.lines', '$.id', '$.key_hash', '$.hold_pico', '$.cost_pico', '$.created_at_ms',
+        '$.ended_at_ms')""",
     "activity": "*",
     "answer": "account_id, generation_id",
 }
@@ -303,8 +315,10 @@ def journal(
 
 
 def edit(path: Path, line: str) -> None:
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(unpacked.connect(path)) as connection:
         connection.executescript(UNGUARD)
+        if "record" in line and "record = ''" not in line:
+            connection.execute(UNPACK)
         changed = connection.execute(line).rowcount
         connection.commit()
     assert changed, line
@@ -315,7 +329,7 @@ def overwrite(path: Path, before: bytes, start: int, new: bytes) -> None:
 
 
 def checked_rows(path: Path) -> list[list[tuple[object, ...]]]:
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(unpacked.connect(path)) as connection:
         return [
             connection.execute(f"select {columns} from {table} order by 1, 2").fetchall()
             for table, columns in CHECKED.items()

@@ -71,7 +71,7 @@ async def test_damaged_record_is_not_served(sqlite_path: Path) -> None:
     await store.add_prices([PICO_PRICE])
     with closing(sqlite3.connect(sqlite_path)) as connection:
         connection.execute("drop trigger price_is_never_changed")
-        connection.execute("update generation set record = substr(record, 2)")
+        connection.execute("update generation set packed = substr(packed, 1, 40)")
         connection.execute("update price set tiers = '[]'")
         connection.commit()
     for read in (

@@ -31,7 +31,9 @@ from tests.support import (
 READS = load_statements(sqlite.__name__, "reads.sql", STRUCTS)
 WRITES = load_statements(sqlite.__name__, "ledger.sql", STRUCTS)
 # These are for operators, a start and a thread of maintenance, which ask for everything.
-WHOLE_TABLES = {"keys_dated_after", "strays", "counts", "prices"}
+WHOLE_TABLES = {
+    *("keys_dated_after", "strays", "counts", "prices", "archives", "record_dictionaries"),
+}
 TABLES = (
     *("account", "entry", "hold", "api_key", "issuance"),
     *("generation", "activity", "answer", "price"),

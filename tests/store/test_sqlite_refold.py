@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from modelgates_server.core.errors import StoreUnavailable
@@ -73,18 +74,32 @@ async def fill(path: Path) -> None:
     await store.close()
 
 
-def downgrade(path: Path) -> None:
-    """Give a database the activity table of the version before, with the same sums."""
-    tables = dict(schema.migrations())[2].split("\ncreate table activity (")[1].split(";")[0]
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(
-            f"create table old (account_id, day, key_hash, endpoint_id, model, provider, "
-            f"{', '.join(SUMS)}); insert into old {NEW_DAYS}; drop table activity; "
-            f"create table activity ({tables};"
-            f"insert into activity (account_id, day, key_hash, endpoint_id, model, provider, "
-            f"{', '.join(SUMS)}) select * from old; drop table old; pragma user_version = 2"
+def copy_to(old: Path, filled: Path) -> None:
+    """Copy the rows into a database of the version before, with activity by days."""
+    with closing(sqlite3.connect(old)) as connection:
+        connection.execute("attach ? as filled", (str(filled),))
+        for table in ("account", "api_key", "hold", "entry"):
+            connection.execute(f"insert into {table} select * from filled.{table}")
+        connection.executemany(
+            "insert into generation (account_id, id, state, cost_pico, idempotency, record) "
+            "values (?, ?, ?, ?, ?, ?)",
+            asyncio.run(generations_of(filled)),
         )
+        days = NEW_DAYS.replace("from activity", "from filled.activity")
+        columns = ("account_id", "day", "key_hash", "endpoint_id", "model", "provider", *SUMS)
+        connection.execute(f"insert into activity ({', '.join(columns)}) {days}")
         connection.commit()
+
+
+async def generations_of(path: Path) -> list[tuple[object, ...]]:
+    """The generations in the order in which they were made, with their records as JSON."""
+    store = open_store(path)
+    made = rows(path, "select account_id, id, state, cost_pico, idempotency from generation")
+    calls = [await store.generation(row[0], row[1]) for row in made]
+    await store.close()
+    return [
+        (*row, msgspec.json.encode(call).decode()) for row, call in zip(made, calls, strict=True)
+    ]
 
 
 def rows(path: Path, statement: str) -> list[Any]:
@@ -94,9 +109,13 @@ def rows(path: Path, statement: str) -> list[Any]:
 
 def edit(path: Path, *statements: str) -> None:
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript("drop trigger generation_ends_once")
+        (trigger,) = connection.execute(
+            "select sql from sqlite_schema where name = 'generation_ends_once'"
+        ).fetchone()
+        connection.execute("drop trigger generation_ends_once")
         for statement in statements:
             assert connection.execute(statement).rowcount > 0, statement
+        connection.execute(trigger)
         connection.commit()
 
 
@@ -107,11 +126,22 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def three(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same rows in the schema before quarter hours."""
+    path = tmp_path_factory.mktemp("refold") / "three.db"
+    known = [step for step in schema.migrations() if step[0] <= 3]
+    with pytest.MonkeyPatch.context() as before:
+        before.setattr(schema, "migrations", lambda: known)
+        admin.migrate_file(path)
+    copy_to(path, filled)
+    return path
+
+
 @pytest.fixture
-def old(filled: Path, tmp_path: Path) -> Path:
+def old(three: Path, tmp_path: Path) -> Path:
     path = tmp_path / "old.db"
-    admin.backup(filled, path, lambda _, __: None)
-    downgrade(path)
+    admin.backup(three, path, lambda _, __: None)
     return path
 
 
@@ -183,4 +213,4 @@ def test_nothing_is_migrated_if_a_sum_would_change(
     with pytest.raises(StoreUnavailable, match="Nothing was migrated"):
         admin.migrate_file(old)
     assert rows(old, ROWS) == before
-    assert json.dumps(admin.status(old)["schema"]) == "2"
+    assert json.dumps(admin.status(old)["schema"]) == "3"

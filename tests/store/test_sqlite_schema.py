@@ -15,6 +15,7 @@ from modelgates_server.core.audit.findings import GenerationRow
 from modelgates_server.core.errors import StoreUnavailable
 from modelgates_server.core.keys import Key
 from modelgates_server.core.ledger.records import Account, Entry, Hold
+from modelgates_server.core.metering.archives import Archive
 from modelgates_server.core.metering.generations import ActivityRow, StoredAnswer
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.core.pricing.usage import Usage
@@ -86,7 +87,7 @@ def edited(sqlite_path: Path) -> Iterator[sqlite3.Connection]:
         ("entry", Entry),
         ("hold", Hold),
         ("api_key", Key),
-        ("generation", GenerationRow),
+        ("archive", Archive),
         ("answer", StoredAnswer),
         ("price", Price),
     ],
@@ -96,6 +97,13 @@ def test_columns_of_a_table_are_the_fields_of_its_struct(
 ) -> None:
     # Not in one order: statements name them, and migrations can only append.
     assert set(columns_of(edited, table)) == set(struct.__struct_fields__)
+
+
+def test_columns_of_generation_are_the_fields_of_its_struct_and_where_its_record_is(
+    edited: sqlite3.Connection,
+) -> None:
+    expected = {*GenerationRow.__struct_fields__, "packed", "archive_id"}
+    assert set(columns_of(edited, "generation")) == expected
 
 
 def test_columns_of_activity_are_the_account_and_the_fields_of_its_struct(
@@ -112,8 +120,9 @@ def columns_of(connection: sqlite3.Connection, table: str) -> list[str]:
 def test_no_amount_and_no_time_can_become_a_float(edited: sqlite3.Connection) -> None:
     tables = edited.execute("pragma table_list").fetchall()
     strict = {row[1]: row[5] for row in tables if not row[1].startswith("sqlite_")}
-    names = ("account", "entry", "hold", "api_key", "key_secret", "issuance")
-    assert strict == dict.fromkeys((*names, "generation", "activity", "answer", "price"), 1)
+    names: tuple[str, ...] = ("account", "entry", "hold", "api_key", "key_secret", "issuance")
+    names += ("generation", "activity", "answer", "price", "record_dictionary", "archive")
+    assert strict == dict.fromkeys(names, 1)
     for table in strict:
         for _, name, kind, *_ in edited.execute(f"pragma table_info({table})"):
             if name.endswith(("_pico", "_ms", "day", "seq", "_tokens", "requests")):
@@ -180,7 +189,10 @@ def test_database_accepts_rows_that_the_ledger_writes(edited: sqlite3.Connection
         ("update generation set record = '{}' where id = 'ended'", "a generation ends once"),
         ("update generation set id = 'x' where id = 'open'", "FOREIGN KEY"),
         ("insert into generation select * from generation", "UNIQUE"),
-        (f"insert into generation values ('{ID}', 'x', 'open', 0, null, '{{}}')", "FOREIGN KEY"),
+        (
+            f"insert into generation values ('{ID}', 'x', 'open', 0, null, '{{}}', null, null)",
+            "FOREIGN KEY",
+        ),
         ("delete from generation", "generations are never deleted"),
         *(
             (f"update activity set {name} = -1", "CHECK")

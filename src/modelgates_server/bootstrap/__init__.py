@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -27,8 +27,12 @@ from modelgates_server.service.keys import KeyService
 from modelgates_server.service.ports import Clock, RandomBytes, Store
 from modelgates_server.service.services import LedgerServices
 from modelgates_server.settings import OLD_NAMES, PREFIX, Settings, variable
-from modelgates_server.store.sqlite import admin
+from modelgates_server.store.archives.folder import ArchiveFolder
+from modelgates_server.store.sqlite import admin, compacting
 from modelgates_server.store.sqlite.store import open_store
+
+if TYPE_CHECKING:
+    from modelgates_server.store.sqlite import archiving
 
 _SQLITE = "sqlite:///"
 _ENDS = ("", "_FILE")
@@ -69,10 +73,33 @@ class Database:
         """Writes a consistent copy to a new file."""
         admin.backup(self.path, target, on_progress)
 
+    def archive(
+        self, folder: Path, before: str, report: Callable[[str], None]
+    ) -> "archiving.ArchiveRun":
+        """Moves the records of old calls to an archive; see `store.sqlite.archiving`."""
+        from modelgates_server.store.sqlite import archiving  # noqa: PLC0415 - needs a Unix
+
+        return archiving.archive(self.path, folder, before, now_ms(), report)
+
+    def count_old_records(self, before: str, report: Callable[[str], None]) -> int:
+        """Returns the number of records that `archive` would move."""
+        from modelgates_server.store.sqlite import archiving  # noqa: PLC0415 - needs a Unix
+
+        return archiving.count_old(self.path, before, now_ms(), report)
+
+    def compact(self) -> tuple[int, int]:
+        """Gives free space back to the disk; returns the bytes before and after."""
+        return compacting.compact(self.path)
+
     @property
     def default_spool_dir(self) -> Path:
         """The folder where ends of calls wait for this database, unless a setting names another."""
         return self.path.with_name(f"{self.path.name}-spool")
+
+
+def archive_folder(folder: Path) -> ArchiveFolder:
+    """Returns the archives of a folder; raises `InvalidInput` if it does not exist."""
+    return ArchiveFolder(folder)
 
 
 def now_ms() -> int:

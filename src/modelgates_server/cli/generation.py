@@ -1,5 +1,6 @@
 """`modelgates generation`: the receipts of calls."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -7,8 +8,8 @@ import typer
 
 from modelgates_server.cli import catalog
 from modelgates_server.cli.output import AsJson, examples, instant, print_json, say, show, show_all
-from modelgates_server.cli.wiring import run
-from modelgates_server.core.errors import GenerationNotFound
+from modelgates_server.cli.wiring import archive_folder, run
+from modelgates_server.core.errors import GenerationArchived, GenerationNotFound, InvalidInput
 from modelgates_server.core.ledger.records import Entry, HoldState
 from modelgates_server.core.metering.generations import Attempt, Generation
 from modelgates_server.core.money import format_pico
@@ -33,6 +34,7 @@ _ATTEMPT = (
     epilog=examples(
         "modelgates generation show gen-1795574400-…",
         "modelgates generation show gen-1795574400-… --account user_… --json",
+        "modelgates generation show gen-1795574400-… --archives /archives",
     ),
 )
 def show_one(
@@ -48,12 +50,22 @@ def show_one(
             metavar="ACCOUNT", help="Account that made the call. By default, all are searched."
         ),
     ] = None,
+    archives: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder with archives, for a call that is in one."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the receipt of a call. Its lines, quantity times rate, add up to the cost."""
 
     async def read(gateway: Any) -> tuple[FinalGeneration, Price | None]:
-        call = await _read(gateway, generation, account)
+        try:
+            call = await _read(gateway, generation, account)
+        except GenerationArchived as error:
+            if archives is None:
+                hint = f"It is in the archive {error.archive}: give its folder in --archives."
+                raise InvalidInput(f"This record is no longer in the database. {hint}") from error
+            call = archive_folder(archives).find(account, generation)
         final = await final_generation(gateway.store, call)
         return final, await gateway.store.price(call.price_id)
 

@@ -1,6 +1,7 @@
 """`modelgates ledger`: the journal and its verification."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,7 +20,7 @@ from modelgates_server.cli.output import (
     say,
     text_output,
 )
-from modelgates_server.cli.wiring import run
+from modelgates_server.cli.wiring import archive_folder, run
 from modelgates_server.core.audit.findings import Finding
 from modelgates_server.core.ledger.records import Entry
 from modelgates_server.core.money import format_pico
@@ -42,9 +43,21 @@ class ExportFormat(StrEnum):
     CSV = "csv"
 
 
-@app.command(epilog=examples("modelgates ledger verify", "modelgates ledger verify --json"))
-def verify(as_json: AsJson = False) -> None:
+@app.command(
+    epilog=examples(
+        "modelgates ledger verify",
+        "modelgates ledger verify --archives /archives --json",
+    )
+)
+def verify(
+    archives: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Verify the archives in this folder as well."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Verify the whole ledger. If a check fails, list the findings and exit with code 1."""
+    given = None if archives is None else archive_folder(archives)
     with progress() as report:
         result = run(
             lambda gateway: verify_ledger(
@@ -52,6 +65,7 @@ def verify(as_json: AsJson = False) -> None:
                 lambda accounts, entries: report(
                     f"{counted(accounts, 'account')}, {counted(entries, 'entry')} checked"
                 ),
+                given,
             )
         )
     if as_json:
@@ -67,6 +81,8 @@ def verify(as_json: AsJson = False) -> None:
             f"{counted(result.entries, 'entry')}, {counted(result.holds, 'hold')}, "
             f"{counted(result.generations, 'generation')}."
         )
+        if result.archives:
+            say(_archived(result))
 
 
 @app.command(
@@ -140,7 +156,18 @@ def _result_record(result: VerifyResult) -> dict[str, Any]:
             }
             for finding in result.findings
         ],
+        "archived": result.archived,
+        "archives": result.archives,
+        "archives_not_seen": result.archives_not_seen,
     }
+
+
+def _archived(result: VerifyResult) -> str:
+    count, archives = counted(result.archived, "record"), counted(len(result.archives), "archive")
+    if not result.archives_not_seen:
+        return f"{count} in {archives} verified, too."
+    names = ", ".join(result.archives_not_seen)
+    return f"{count} in {archives}. Not seen: {names}. Give their folder in --archives."
 
 
 def _sentence(finding: Finding) -> str:

@@ -14,6 +14,7 @@ import typer
 from modelgates_server import __version__
 from modelgates_server.cli import (
     account,
+    archive,
     config,
     db,
     demo,
@@ -49,6 +50,7 @@ app.add_typer(prices.app, name="prices")
 app.add_typer(config.app, name="config")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(db.app, name="db")
+app.add_typer(archive.app)
 app.add_typer(docs.app, name="docs")
 app.add_typer(demo.app)
 

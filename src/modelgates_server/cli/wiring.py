@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from modelgates_server.bootstrap import Database
     from modelgates_server.service.services import LedgerServices
+    from modelgates_server.store.archives.folder import ArchiveFolder
 
 T = TypeVar("T")
 
@@ -37,6 +38,13 @@ def database() -> "Database":
     from modelgates_server import bootstrap  # noqa: PLC0415 - see above
 
     return bootstrap.database()
+
+
+def archive_folder(folder: "Path") -> "ArchiveFolder":
+    """Returns the archives of a folder; raises `InvalidInput` if it does not exist."""
+    from modelgates_server import bootstrap  # noqa: PLC0415 - see above
+
+    return bootstrap.archive_folder(folder)
 
 
 def now_ms() -> int:

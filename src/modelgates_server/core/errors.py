@@ -114,6 +114,17 @@ class GenerationNotFound(NotFound, code="generation_not_found"):
     """The account has no generation with this id."""
 
 
+class GenerationArchived(NotFound, code="generation_archived"):
+    """The record of the generation was moved to an archive. Its cost still counts."""
+
+    def __init__(self, generation_id: str, archive: str) -> None:
+        super().__init__(
+            f"The record of generation `{generation_id}` is in the archive `{archive}`. Ask the "
+            "operator of this server for it."
+        )
+        self.archive = archive
+
+
 class ModelNotFound(NotFound, code="model_not_found"):
     """No model has this name, so there is nothing to show."""
 

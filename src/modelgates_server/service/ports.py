@@ -1,6 +1,6 @@
 """Protocols for everything that services need from outside. All I/O is async."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
@@ -12,8 +12,10 @@ from modelgates_server.core.key_rotation import KeyRotation, KeySecret
 from modelgates_server.core.keys import IssuedKey, Key, KeyChange, KeyCreationRecord, KeyKind
 from modelgates_server.core.ledger.commands import Attachment, Command, CommandResult
 from modelgates_server.core.ledger.records import Account, Entry, Hold
+from modelgates_server.core.metering.archives import Archive, ArchivedRecord
 from modelgates_server.core.metering.generations import (
     ActivityRow,
+    ArchivedGeneration,
     DailyActivity,
     Generation,
     StoredAnswer,
@@ -110,14 +112,17 @@ class GenerationReader(Protocol):
     """Reads the records that `Ledger.execute` saved. Generation ids are scoped to an account."""
 
     async def generation(self, account_id: str, generation_id: str) -> Generation | None:
-        """One generation, as of the last commit."""
+        """One generation, as of the last commit; raises `GenerationArchived`."""
 
     async def generation_by_id(self, generation_id: str) -> Generation | None:
-        """One generation of any account; if two accounts have this id, the first account's."""
+        """One generation of any account; if two accounts have this id, the first account's.
+
+        Raises `GenerationArchived`.
+        """
 
     async def latest_by_idempotency_key(
         self, account_id: str, idempotency: str
-    ) -> Generation | None:
+    ) -> Generation | ArchivedGeneration | None:
         """The latest generation with this digest of an `Idempotency-Key`."""
 
     async def answer(self, account_id: str, generation_id: str) -> StoredAnswer | None:
@@ -247,6 +252,9 @@ class AccountSnapshot(Protocol):
     def generations(self) -> AsyncIterator[Sequence[GenerationRow]]:
         """All generations in the order of their ids, as they are stored."""
 
+    def archived(self) -> AsyncIterator[Sequence[ArchivedGeneration]]:
+        """The generations whose records are in archives, in the order of their ids."""
+
     async def activity(self) -> Sequence[ActivityRow]:
         """All activity of the account."""
 
@@ -257,8 +265,24 @@ class Journal(Protocol):
     def account_snapshot(self, account_id: str) -> AbstractAsyncContextManager[AccountSnapshot]:
         """Read one account as of one moment; raises `AccountNotFound`."""
 
+    async def archives(self) -> list[Archive]:
+        """The archives with the records that this database no longer has, oldest first."""
+
     async def damage(self) -> list[str]:
         """The problems that the database finds in its own file or rows, one sentence each."""
+
+
+class Archives(Protocol):
+    """Archives next to a database, read once in the order of account and generation."""
+
+    def names(self) -> Collection[str]:
+        """The archives that are there."""
+
+    def problems(self, archive: Archive) -> list[str]:
+        """The problems of the files of an archive that is there, one sentence each."""
+
+    def records(self, account_id: str) -> AsyncIterator[Sequence[ArchivedRecord]]:
+        """The records of an account. Accounts must be asked for in the order of their ids."""
 
 
 class ProviderReply(Protocol):

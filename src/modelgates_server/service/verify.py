@@ -14,7 +14,8 @@ from modelgates_server.core.audit.generations import GenerationsAudit
 from modelgates_server.core.audit.holds import HoldsAudit
 from modelgates_server.core.audit.journal import JournalAudit, no_platform_pico
 from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
-from modelgates_server.service.ports import AccountSnapshot, Journal, Keys, Ledger
+from modelgates_server.service.ports import AccountSnapshot, Archives, Journal, Keys, Ledger
+from modelgates_server.service.verify_archives import ArchivesCheck
 
 OnProgress = Callable[[int, int], None]
 """Receives the number of accounts and entries checked so far."""
@@ -30,6 +31,7 @@ class Checked(Ledger, Keys, Journal, Protocol):
 class VerifyResult(msgspec.Struct):
     """The number of checked records, and the findings: damage of the file first, then by account.
 
+    `archived` generations have their records in the `archives`, of which some were not seen.
     `platform_pico` has the total of every platform account, `customers_pico` the sum of all
     balances. Together they are zero if there are no findings.
     """
@@ -39,18 +41,28 @@ class VerifyResult(msgspec.Struct):
     entries: int = 0
     holds: int = 0
     generations: int = 0
+    archived: int = 0
+    archives: list[str] = msgspec.field(default_factory=list)
+    archives_not_seen: list[str] = msgspec.field(default_factory=list)
     customers_pico: int = 0
     platform_pico: dict[str, int] = msgspec.field(default_factory=no_platform_pico)
 
 
-async def verify(store: Checked, on_progress: OnProgress = lambda *_: None) -> VerifyResult:
-    """Check every account.
+async def verify(
+    store: Checked,
+    on_progress: OnProgress = lambda *_: None,
+    archives: Archives | None = None,
+) -> VerifyResult:
+    """Check every account, and the records in the archives that are given.
 
     Raises `StoreUnavailable` if the database cannot be read for a reason other than damage, or if
     the damage prevents finding the accounts.
     """
     result = VerifyResult([Finding(UNREADABLE, None, line) for line in await store.damage()])
     damaged = bool(result.findings)
+    archived = ArchivesCheck(archives, [] if damaged else await store.archives())
+    result.findings += archived.problems()
+    result.archives, result.archives_not_seen = archived.names(), archived.not_seen()
     after = ""
     while page := await store.accounts(after=after, limit=_ACCOUNTS):
         for account in page:
@@ -61,7 +73,7 @@ async def verify(store: Checked, on_progress: OnProgress = lambda *_: None) -> V
             after = account.id
             findings = Findings(after)
             try:
-                await _check(store, findings, result, on_progress)
+                await _check(store, findings, result, archived, on_progress)
             except (StoreUnavailable, AccountNotFound) as error:
                 if not damaged:
                     raise StoreUnavailable(f"account {after} cannot be read: {error}") from error
@@ -69,11 +81,17 @@ async def verify(store: Checked, on_progress: OnProgress = lambda *_: None) -> V
             result.findings += findings.noted
             result.accounts += 1
             on_progress(result.accounts, result.entries)
+    result.findings += archived.close()
+    result.archived = archived.generations
     return result
 
 
 async def _check(
-    store: Checked, findings: Findings, result: VerifyResult, on_progress: OnProgress
+    store: Checked,
+    findings: Findings,
+    result: VerifyResult,
+    archived: ArchivesCheck,
+    on_progress: OnProgress,
 ) -> None:
     async with store.account_snapshot(findings.account_id) as snapshot:
         account = snapshot.account
@@ -91,7 +109,7 @@ async def _check(
         journal.close()
         holds = HoldsAudit(account, keys, findings)
         generations = GenerationsAudit(findings)
-        await _check_holds(snapshot, holds, generations)
+        await _check_holds(snapshot, holds, generations, archived)
     if keys and authenticated is None:
         findings.add("I8", f"GET /credits does not find key {keys[0].hash}")
     if now is not None and now.last_seq == account.last_seq:
@@ -106,13 +124,22 @@ async def _check(
 
 
 async def _check_holds(
-    snapshot: AccountSnapshot, holds: HoldsAudit, generations: GenerationsAudit
+    snapshot: AccountSnapshot,
+    holds: HoldsAudit,
+    generations: GenerationsAudit,
+    archived: ArchivesCheck,
 ) -> None:
-    """Merge three streams: all entries of a hold, then its row, then its generation."""
+    """Merge streams: all entries of a hold, then its row, then its generation.
+
+    If the record of a generation is in an archive, the record comes before the rest of it.
+    """
+    records = archived.records(snapshot.account.id)
     streams = [
         _Stream(snapshot.hold_entries(), "hold_id", holds.entry, generations.entry),
         _Stream(snapshot.holds(), "id", holds.row),
         _Stream(snapshot.generations(), "id", generations.row),
+        _Stream(records, "id", generations.archived_record),
+        _Stream(snapshot.archived(), "id", generations.archived, archived.row),
     ]
     for stream in streams:
         await stream.advance()

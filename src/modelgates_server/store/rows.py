@@ -7,19 +7,14 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
-from modelgates_server.core.audit.findings import GenerationRow
 from modelgates_server.core.errors import StoreUnavailable
 from modelgates_server.core.key_rotation import KeySecret
 from modelgates_server.core.keys import Key, KeyCreationRecord
 from modelgates_server.core.ledger.records import Account, Entry, Hold
-from modelgates_server.core.metering.generations import (
-    ActivityRow,
-    Generation,
-    StoredAnswer,
-    with_error_codes,
-)
+from modelgates_server.core.metering.archives import Archive
+from modelgates_server.core.metering.generations import ActivityRow, StoredAnswer
 from modelgates_server.core.pricing.prices import Price
-from modelgates_server.service.ports import AuthenticatedKey, CallSummary, OpenHolds
+from modelgates_server.service.ports import AuthenticatedKey, OpenHolds
 
 Row = Sequence[Any]
 T = TypeVar("T")
@@ -28,8 +23,8 @@ STRUCTS: Mapping[str, type[msgspec.Struct]] = {
     "account": Account,
     "activity": ActivityRow,
     "answer": StoredAnswer,
+    "archive": Archive,
     "entry": Entry,
-    "generation": GenerationRow,
     "hold": Hold,
     "key": Key,
     "key_creation_record": KeyCreationRecord,
@@ -38,11 +33,9 @@ STRUCTS: Mapping[str, type[msgspec.Struct]] = {
 }
 """The names that statements use for the columns of a struct."""
 
-_generation = msgspec.json.Decoder(Generation)
-_call_summary = msgspec.json.Decoder(CallSummary)
 _json = msgspec.json.Encoder()
-# Errors of reading JSON that another program wrote; the constructors of the core assert.
-_DECODE_ERRORS = (msgspec.DecodeError, AssertionError, IndexError, RecursionError, TypeError)
+DECODE_ERRORS = (msgspec.DecodeError, AssertionError, IndexError, RecursionError, TypeError)
+"""Errors of reading JSON that another program wrote; the constructors of the core assert."""
 
 
 def reader(struct: Callable[..., T], *, keywords: bool = False) -> Callable[[Row], T]:
@@ -118,9 +111,9 @@ key_of = reader(Key)
 key_creation_record_of = reader(KeyCreationRecord)
 key_secret_of = reader(KeySecret)
 answer_of = reader(StoredAnswer)
+archive_of = reader(Archive)
 activity_of = reader(ActivityRow, keywords=True)
 authenticated_key_of = reader(AuthenticatedKey)
-_generation_row_of = reader(GenerationRow)
 
 _ACCOUNT_COLUMNS = len(Account.__struct_fields__)
 
@@ -136,44 +129,18 @@ def open_holds_of(row: Row) -> OpenHolds:
     return OpenHolds(count, millions * 1_000_000 + rest, oldest_at_ms)
 
 
-def hold_and_call_of(row: Row) -> tuple[Hold, CallSummary | None]:
-    """Read the columns of a hold, then its generation; raises the errors of `generation_of`."""
-    *columns, record = row
-    hold = hold_of(columns)
-    return hold, None if record is None else _decode(_call_summary, hold.id, record)
-
-
-def generation_of(row: Row) -> Generation:
-    """Read id and record; raises `StoreUnavailable` if the record is invalid."""
-    generation_id, record = row
-    return with_error_codes(_decode(_generation, generation_id, record))
-
-
-def _decode(decoder: msgspec.json.Decoder[T], generation_id: str, record: str) -> T:
-    try:
-        return decoder.decode(record)
-    except _DECODE_ERRORS as error:
-        raise _damaged("generation", generation_id, error) from error
-
-
-def generation_row_of(row: Row) -> GenerationRow:
-    """Read all columns; raises the errors of `generation_of`."""
-    stored = _generation_row_of(row)
-    record = generation_of((stored.id, stored.record))
-    return msgspec.structs.replace(stored, record=record)
-
-
 def price_of(row: Row) -> Price:
     """Read all columns; raises `StoreUnavailable` if one is invalid."""
     columns = dict(zip(Price.__struct_fields__, row, strict=True))
     try:
         columns["tiers"] = msgspec.json.decode(columns["tiers"])
         return msgspec.convert(columns, Price)
-    except _DECODE_ERRORS as error:
-        raise _damaged("price", columns["id"], error) from error
+    except DECODE_ERRORS as error:
+        raise damaged("price", columns["id"], error) from error
 
 
-def _damaged(kind: str, name: object, error: Exception) -> StoreUnavailable:
+def damaged(kind: str, name: object, error: Exception) -> StoreUnavailable:
+    """The error for a row that cannot be read."""
     return StoreUnavailable(
         f"The {kind} {name!r} cannot be read ({error}). Restore the database from a backup."
     )
@@ -189,11 +156,6 @@ def as_stored(value: type[T], read: Callable[[Row], T]) -> Callable[[Row], T]:
             return value(*row)
 
     return read_anyway
-
-
-def generation_json(generation: Generation) -> str:
-    """Encode the column `record`."""
-    return _json.encode(generation).decode()
 
 
 def tiers_json(price: Price) -> str:

@@ -16,6 +16,7 @@ STATUSES = {
     "unauthenticated": 401,
     "not_permitted": 403,
     "not_found": 404,
+    "generation_archived": 410,
     "conflict": 409,
     "insufficient_credits": 402,
     "max_cost_exceeded": 402,

@@ -19,11 +19,14 @@ from modelgates_server.core.errors import (
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.core.pricing.catalog import Api
+from modelgates_server.core.times import MS_PER_DAY, format_instant
 from modelgates_server.dialects.openai_chat.request import parse_request
 from modelgates_server.service.calls.call import Call
 from modelgates_server.service.calls.call_request import CallRequest
 from modelgates_server.service.calls.settling import ANSWER_KEPT_MS
 from modelgates_server.service.ports import Store
+from modelgates_server.store.sqlite.archiving import archive
+from modelgates_server.store.sqlite.store import SqliteStore
 from tests.gateway import (
     READ_PICO,
     TIMEOUTS,
@@ -212,6 +215,32 @@ async def test_lost_call_is_made_again_only_if_nothing_was_charged(
     else:
         await ask(harness)
     assert len(upstream.asked) == (0 if charged else 1)
+
+
+@pytest.mark.parametrize("charged", [False, True])
+async def test_archived_call_is_made_again_only_if_nothing_was_charged(
+    harness: CallHarness, upstream: Upstream, tmp_path: Path, charged: bool
+) -> None:
+    if not charged:
+        upstream.say = lambda _: plain({"error": {"message": "oops"}}, 500)
+        with pytest.raises(ProviderUnavailable):
+            await ask(harness)
+        upstream.say = lambda _: plain(answer("hi", usage(3, 5)))
+    else:
+        await ask(harness)
+    now_ms = harness.clock() + 3 * MS_PER_DAY
+    await harness.store.forget_answers(now_ms)
+    assert isinstance(harness.store, SqliteStore)
+    before = format_instant(now_ms - MS_PER_DAY)[:10]
+    archive(harness.store._path, tmp_path, before, now_ms, lambda _: None)
+    harness.calls._joins._by_id.clear()
+    for body in (ASKED, asking("another text", key="once")):
+        if charged:
+            with pytest.raises(CallEnded):
+                await ask(harness, body)
+        elif body is ASKED:
+            await ask(harness, body)
+    assert len(upstream.asked) == (1 if charged else 2)
 
 
 def partial_saved(harness: CallHarness, call: Call, so: Callable[[Any], bool]) -> Callable[[], Any]:

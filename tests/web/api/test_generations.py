@@ -1,6 +1,7 @@
 """GET /generation: all fields that clients require, exact receipts, and only its own account."""
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,6 +14,9 @@ from modelgates_server.core.metering.generations import Attempt, Generation, Ori
 from modelgates_server.core.pricing.catalog import Api as Inference
 from modelgates_server.core.pricing.prices import ReceiptLine
 from modelgates_server.core.pricing.usage import Usage
+from modelgates_server.core.times import MS_PER_DAY
+from modelgates_server.store.sqlite.archiving import archive
+from modelgates_server.store.sqlite.store import SqliteStore
 from modelgates_server.web.api.key_responses import workspace_of
 from tests.server import Customer
 from tests.support import (
@@ -107,6 +111,23 @@ async def shown(api: Api, key: str) -> dict[str, Any]:
     components.GenerationResponse.model_validate(answer.json())
     data: dict[str, Any] = answer.json()["data"]
     return data
+
+
+async def test_archived_generation_is_gone_and_the_archive_is_named(
+    api: Api, acme: Customer, tmp_path: Path
+) -> None:
+    await charge(api, finished(call_of(acme), USAGE, T0_MS + 8_005))
+    before = (await api.call("GET", "/api/v1/credits", acme.management)).json()
+    assert isinstance(api.store, SqliteStore)
+    archive(api.store._path, tmp_path, "2026-11-24", T0_MS + 3 * MS_PER_DAY, lambda _: None)
+    gone = await api.call("GET", GENERATION, acme.inference, params={"id": ID})
+    assert gone.status_code == 410
+    assert gone.json()["error"] == {
+        "code": 410,
+        "message": f"The record of generation `{ID}` is in the archive "
+        "`generations-before-2026-11-24`. Ask the operator of this server for it.",
+    }
+    assert (await api.call("GET", "/api/v1/credits", acme.management)).json() == before
 
 
 async def test_service_tier_is_the_one_that_the_provider_reported(api: Api, acme: Customer) -> None:

@@ -1,15 +1,20 @@
 """The account for assistants: each tool does the same as its operation, for the same keys."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from modelgates_server.core.keys import KeyChange, KeyKind, key_hash
+from modelgates_server.core.pricing.usage import Usage
+from modelgates_server.core.times import MS_PER_DAY
+from modelgates_server.store.sqlite.archiving import archive
+from modelgates_server.store.sqlite.store import SqliteStore
 from modelgates_server.web.mcp import account_tools
 from tests.server import Customer
-from tests.support import DOLLAR, HOUR_MS
+from tests.support import DOLLAR, HOUR_MS, T0_MS, capture, finished, open_generation, place
 from tests.web.harness import Api
 
 PATH = "/api/v1/mcp"
@@ -113,6 +118,21 @@ async def test_models_are_listed_in_pages_with_prices_of_the_caller(
     text, is_error = await use(api, acme.inference, "list_models", '{"limit":0}')
     assert is_error
     assert json.loads(text)["error"]["code"] == 400
+
+
+async def test_archived_generation_names_its_archive(
+    api: Api, acme: Customer, tmp_path: Path
+) -> None:
+    name, key = acme.account_id, key_hash(acme.inference)
+    call = open_generation(name, key, "gen-1", DOLLAR)
+    await api.store.execute(place(name, key, "gen-1", DOLLAR), call)
+    await api.store.execute(capture(name, key, "gen-1", 3), finished(call, Usage(input=3)))
+    assert isinstance(api.store, SqliteStore)
+    archive(api.store._path, tmp_path, "2026-11-24", T0_MS + 3 * MS_PER_DAY, lambda _: None)
+    text, is_error = await use(api, acme.viewer, "get_generation", '{"id":"gen-1"}')
+    assert is_error
+    error = json.loads(text)["error"]
+    assert (error["code"], "generations-before-2026-11-24" in error["message"]) == (410, True)
 
 
 async def test_unknown_generation_is_not_found(api: Api, acme: Customer) -> None:

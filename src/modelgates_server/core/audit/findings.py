@@ -11,7 +11,7 @@ import msgspec
 
 from modelgates_server.core.keys import Key
 from modelgates_server.core.ledger.records import Account, Entry, Hold, HoldState
-from modelgates_server.core.metering.generations import ActivityRow, Generation
+from modelgates_server.core.metering.generations import ActivityRow, ArchivedGeneration, Generation
 from modelgates_server.core.money import format_pico
 
 UNREADABLE = "file"
@@ -29,7 +29,7 @@ class GenerationRow(msgspec.Struct, frozen=True):
     record: Generation
 
 
-Row = Account | Entry | Hold | Key | GenerationRow | ActivityRow
+Row = Account | Entry | Hold | Key | GenerationRow | ArchivedGeneration | ActivityRow
 
 _FOUND_MAX = 5  # for each invariant and account: one damaged line affects all later ones
 _SHOWN_CHARS = 80

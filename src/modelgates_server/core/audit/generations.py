@@ -9,10 +9,13 @@ from decimal import Context, Decimal, Inexact
 
 import msgspec
 
+from modelgates_server.core.audit.archived import ArchivedActivity
 from modelgates_server.core.audit.findings import Findings, GenerationRow, oddity
 from modelgates_server.core.ledger.records import ENDS_AS, Entry, EntryKind, HoldState
+from modelgates_server.core.metering.archives import ArchivedRecord
 from modelgates_server.core.metering.generations import (
     ActivityRow,
+    ArchivedGeneration,
     Generation,
     activity_of,
     late_activity_of,
@@ -20,6 +23,7 @@ from modelgates_server.core.metering.generations import (
 from modelgates_server.core.money import ENTRY_MAX_PICO, format_pico
 from modelgates_server.core.pricing.prices import dollars, total_of
 from modelgates_server.core.pricing.usage import Meter, Usage
+from modelgates_server.core.times import quarter_hour_of
 
 replace = msgspec.structs.replace
 
@@ -49,6 +53,7 @@ class _RecordedUse(msgspec.Struct, frozen=True):
 
 
 _FIGURES = {name: "I6" for name in _RecordedUse.__struct_fields__ if name != "id"}
+_ARCHIVED_FIGURES = {"state": "I6", "cost_pico": "I6"}
 
 
 class GenerationsAudit:
@@ -64,6 +69,8 @@ class GenerationsAudit:
         self._recorded: _RecordedUse | None = None
         self._late: Entry | None = None  # the late usage of the same hold
         self._activity: dict[tuple[object, ...], ActivityRow] = {}
+        self._archived_activity = ArchivedActivity(findings)
+        self._archived_record: ArchivedRecord | None = None
 
     def entry(self, entry: Entry) -> None:
         """Folds the next entry that concerns a hold."""
@@ -91,6 +98,33 @@ class GenerationsAudit:
         self.generations += 1
         if not self._findings.can_read("generation", row.id, row):
             return
+        self._check(row)
+
+    def archived_record(self, record: ArchivedRecord) -> None:
+        """Takes a record from an archive, before the row that lost it."""
+        self._archived_record = record
+
+    def archived(self, row: ArchivedGeneration) -> None:
+        """Checks a generation whose record is in an archive: with the record, if it was given."""
+        self.generations += 1
+        if not self._findings.can_read("generation", row.id, row):
+            return
+        given = self._archived_record
+        if given is not None and (given.id, given.archive) == (row.id, row.archive):
+            cells = (row.account_id, row.id, row.state, row.cost_pico, row.idempotency)
+            self._check(GenerationRow(*cells, given.record))
+            return
+        name, recorded = f"generation {row.id!r}", self._recorded
+        if recorded is None or recorded.id != row.id:
+            self._findings.add("I6", f"{name} has no hold")
+            return
+        self._findings.compare(name, row, recorded, _ARCHIVED_FIGURES)
+        charged = row.state is HoldState.CAPTURED or row.cost_pico > 0
+        if charged and recorded.ended_at_ms is not None:
+            span = quarter_hour_of(recorded.ended_at_ms), recorded.key_hash
+            self._archived_activity.add(span, row.cost_pico)
+
+    def _check(self, row: GenerationRow) -> None:
         generation = row.record
         name = f"generation {row.id!r}"
         self._findings.compare(name, row, generation, _COLUMNS, by="its record")
@@ -109,12 +143,18 @@ class GenerationsAudit:
                 continue
             subject = f"{name} with {row.model!r} by key {row.key_hash}"
             folded = self._activity.pop(_names(row), None)
+            others = folded or replace(row, **dict.fromkeys(_ACTIVITY_SUMS, 0))
+            if self._archived_activity.explains(
+                (row.quarter_hour, row.key_hash), subject, row, others
+            ):
+                continue
             if folded is None:
                 self._findings.add("I1", f"{subject} has no generation")
             else:
                 self._findings.compare(
                     subject, row, folded, _ACTIVITY_FIGURES, by="the generations"
                 )
+        self._archived_activity.close()
         for folded in self._activity.values():
             self._findings.add(
                 "I1",

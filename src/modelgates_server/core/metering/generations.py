@@ -135,6 +135,17 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         assert self.key_hash == command.key_hash, "a generation belongs to its own key"
 
 
+class ArchivedGeneration(msgspec.Struct, frozen=True):
+    """The rest of an ended generation whose record is in an archive."""
+
+    account_id: str
+    id: str
+    state: HoldState
+    cost_pico: int
+    idempotency: str | None
+    archive: str
+
+
 class StoredAnswer(msgspec.Struct, frozen=True):
     """The whole response of a call with an `Idempotency-Key`, stored for a day."""
 

@@ -16,6 +16,7 @@ from modelgates_server.core.errors import (
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import (
     ID_BYTES,
+    ArchivedGeneration,
     Generation,
     StoredAnswer,
     generation_id,
@@ -148,7 +149,7 @@ class Admission:
         latest = await self._store.latest_by_idempotency_key(caller.account_id, reference)
         if latest is None:
             return _Identity(repeatable_id(scope.digest(), 0), reference, digest)
-        if latest.request_digest != digest:
+        if isinstance(latest, Generation) and latest.request_digest != digest:
             raise ReferenceReused(
                 "This Idempotency-Key was used with another request. Use a new one."
             )
@@ -170,7 +171,9 @@ class Admission:
             if running is not None and running.request_digest == digest:
                 raise CallInProgress(NOT_KEPT)
 
-    async def _response_of(self, first: Generation) -> StoredAnswer | JoinableCall:
+    async def _response_of(
+        self, first: Generation | ArchivedGeneration
+    ) -> StoredAnswer | JoinableCall:
         if (joinable := self._joins.by_id(first.id)) is not None:
             return joinable
         if first.state is HoldState.OPEN:
@@ -221,7 +224,7 @@ class Admission:
         raise AssertionError("the last try returns or raises")
 
 
-def _cost_nothing(generation: Generation) -> bool:
+def _cost_nothing(generation: Generation | ArchivedGeneration) -> bool:
     """Whether the call ended without a charge, so that a repeat may be a new call."""
     return generation.state is not HoldState.OPEN and (
         generation.state is HoldState.VOIDED

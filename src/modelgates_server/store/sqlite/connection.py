@@ -55,7 +55,7 @@ class Connection(Protocol):
 Connect = Callable[[Path], Connection]
 
 
-def connect_stdlib(path: Path) -> Connection:
+def connect_stdlib(path: Path) -> sqlite3.Connection:
     """A connection without implicit transactions that another thread may use."""
     return sqlite3.connect(
         path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256

@@ -65,9 +65,11 @@ delete from issuance where (account_id, reference) in
   (select account_id, reference from issuance where at_ms < ? limit 1000);
 
 -- name: save_generation
-insert into generation ({generation}) values ({generation:values})
+insert into generation (account_id, id, state, cost_pico, idempotency, record, packed)
+values (:account_id, :id, :state, :cost_pico, :idempotency, '', :packed)
     on conflict (id, account_id) do update
-   set state = excluded.state, cost_pico = excluded.cost_pico, record = excluded.record;
+   set state = excluded.state, cost_pico = excluded.cost_pico, record = '',
+       packed = excluded.packed;
 
 -- name: add_activity
 -- The account is not a field of an activity row; it comes first.

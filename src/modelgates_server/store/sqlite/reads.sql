@@ -58,7 +58,7 @@ select at_ms from entry where rowid = (select max(rowid) from entry);
 select {hold} from hold where state = 'open' and expires_at_ms <= ? order by expires_at_ms limit ?;
 
 -- name: open_holds
-select {hold:h}, g.record
+select {hold:h}, g.record, g.packed
   from hold h left join generation g on g.id = h.id and g.account_id = h.account_id
  where h.account_id = ? and h.state = 'open' order by h.created_at_ms limit ?;
 
@@ -69,14 +69,19 @@ select count(*) as count, coalesce(sum(amount_pico / 1000000), 0) as amount_mill
   from hold indexed by hold_open_of_account where state = 'open';
 
 -- name: generation
-select id, record from generation where account_id = ? and id = ?;
+select g.id, g.record, g.packed, a.name
+  from generation g left join archive a on a.id = g.archive_id
+ where g.account_id = ? and g.id = ?;
 
 -- name: generation_by_id
-select id, record from generation where id = ? order by account_id limit 1;
+select g.id, g.record, g.packed, a.name
+  from generation g left join archive a on a.id = g.archive_id
+ where g.id = ? order by g.account_id limit 1;
 
 -- name: latest_by_idempotency_key
-select id, record from generation where account_id = ? and idempotency = ?
- order by rowid desc limit 1;
+select g.account_id, g.id, g.state, g.cost_pico, g.idempotency, g.record, g.packed, a.name
+  from generation g left join archive a on a.id = g.archive_id
+ where g.account_id = ? and g.idempotency = ? order by g.rowid desc limit 1;
 
 -- name: answer
 select {answer} from answer where account_id = ? and generation_id = ?;
@@ -129,7 +134,18 @@ select distinct {hold:h} from entry e join hold h on h.id = e.hold_id and h.acco
 select distinct hold_id from entry where account_id = ? and kind = 'hold' order by hold_id;
 
 -- name: generation_row
-select {generation} from generation where account_id = ? and id = ?;
+select account_id, id, state, cost_pico, idempotency, record, packed
+  from generation where account_id = ? and id = ? and archive_id is null;
+
+-- name: archived_row
+select g.account_id, g.id, g.state, g.cost_pico, g.idempotency, a.name
+  from generation g join archive a on a.id = g.archive_id where g.account_id = ? and g.id = ?;
+
+-- name: archives
+select {archive} from archive order by id;
+
+-- name: record_dictionaries
+select version, bytes from record_dictionary;
 
 -- name: all_activity
 select {activity} from activity where account_id = ?;
@@ -149,6 +165,8 @@ union select account_id, 'holds without an entry'
         except select account_id, hold_id from entry where kind = 'hold')
 union select account_id, 'generations without a hold'
   from (select account_id, id from generation except select account_id, id from hold)
+union select account_id, 'generations without their archive' from generation
+ where archive_id is not null and archive_id not in (select id from archive)
 union select account_id, 'answers without a generation'
   from (select account_id, generation_id from answer except select account_id, id from generation)
 union select account_id, 'activity without an account' from activity

@@ -13,7 +13,13 @@ from modelgates_server.core.key_rotation import KeyRotation, KeySecret
 from modelgates_server.core.keys import IssuedKey, Key, KeyChange, KeyCreationRecord, KeyKind
 from modelgates_server.core.ledger.commands import Attachment, Command, CommandResult
 from modelgates_server.core.ledger.records import Account, Entry, Hold
-from modelgates_server.core.metering.generations import DailyActivity, Generation, StoredAnswer
+from modelgates_server.core.metering.archives import Archive
+from modelgates_server.core.metering.generations import (
+    ArchivedGeneration,
+    DailyActivity,
+    Generation,
+    StoredAnswer,
+)
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.service.ports import (
     ActivityPosition,
@@ -47,7 +53,11 @@ from modelgates_server.store.sqlite.schema import (
     newest_version,
     version_of,
 )
-from modelgates_server.store.sqlite.snapshot import READS, SqliteAccountSnapshot
+from modelgates_server.store.sqlite.snapshot import (
+    READS,
+    SqliteAccountSnapshot,
+    generation_rows,
+)
 from modelgates_server.store.sqlite.writer import BatchLimits, Writer
 
 T = TypeVar("T")
@@ -70,6 +80,7 @@ class SqliteStore:
         self._connect = connect
         self._reader = reader
         self._cursor = reader.cursor()
+        self._generations = generation_rows(reader)
         self._inode = inode_of(path)
         self._writer = Writer(path, connect, limits)
         self._readers = Readers(path, connect)
@@ -109,7 +120,8 @@ class SqliteStore:
         self, account_id: str, *, limit: int
     ) -> list[tuple[Hold, CallSummary | None]]:
         """See `Ledger.open_holds`."""
-        return await self._many_in_thread(rows.hold_and_call_of, "open_holds", account_id, limit)
+        read = self._generations.hold_and_call
+        return await self._many_in_thread(read, "open_holds", account_id, limit)
 
     async def all_open_holds(self) -> OpenHolds:
         """See `Ledger.all_open_holds`."""
@@ -118,17 +130,19 @@ class SqliteStore:
 
     async def generation(self, account_id: str, generation_id: str) -> Generation | None:
         """See `GenerationReader.generation`."""
-        return self._one(rows.generation_of, "generation", account_id, generation_id)
+        read = self._generations.generation
+        return self._one(read, "generation", account_id, generation_id)
 
     async def generation_by_id(self, generation_id: str) -> Generation | None:
         """See `GenerationReader.generation_by_id`."""
-        return self._one(rows.generation_of, "generation_by_id", generation_id)
+        return self._one(self._generations.generation, "generation_by_id", generation_id)
 
     async def latest_by_idempotency_key(
         self, account_id: str, idempotency: str
-    ) -> Generation | None:
+    ) -> Generation | ArchivedGeneration | None:
         """See `GenerationReader.latest_by_idempotency_key`."""
-        return self._one(rows.generation_of, "latest_by_idempotency_key", account_id, idempotency)
+        read = self._generations.generation_or_rest
+        return self._one(read, "latest_by_idempotency_key", account_id, idempotency)
 
     async def answer(self, account_id: str, generation_id: str) -> StoredAnswer | None:
         """See `GenerationReader.answer`."""
@@ -284,9 +298,13 @@ class SqliteStore:
             connection = prepare(self._connect(self._path), read_only=True)
             try:
                 connection.execute("begin")
-                yield SqliteAccountSnapshot(connection, account_id)
+                yield SqliteAccountSnapshot(connection, self._generations, account_id)
             finally:
                 connection.close()
+
+    async def archives(self) -> list[Archive]:
+        """See `Journal.archives`."""
+        return self._many(rows.archive_of, "archives")
 
     async def damage(self) -> list[str]:
         """See `Journal.damage`."""

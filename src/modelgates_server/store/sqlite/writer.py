@@ -32,8 +32,9 @@ from modelgates_server.store.sqlite.connection import (
     undo,
 )
 from modelgates_server.store.sqlite.rows import CachedRows
-from modelgates_server.store.sqlite.save import save
+from modelgates_server.store.sqlite.save import Saver
 from modelgates_server.store.sqlite.schema import check_version, version_of
+from modelgates_server.store.sqlite.snapshot import generation_rows
 
 T = TypeVar("T")
 
@@ -78,6 +79,7 @@ class Writer:
         self._busy: asyncio.Task[None] | None = None
         self._connection: Connection | None = None
         self._rows: CachedRows | None = None
+        self._saver: Saver | None = None
         self._inode = inode_of(path)
         self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-writer")
@@ -166,14 +168,14 @@ class Writer:
     async def _transact(
         self, jobs: Sequence[WriteRequest | WriteFunction], *, check_references: bool
     ) -> list[Any]:
-        connection, rows = await self._connected()
+        connection, rows, saver = await self._connected()
         await self._begin(connection)
         try:
             if _is_light(jobs):
-                results, state = _work(connection, rows, jobs, check_references)
+                results, state = _work(connection, rows, saver, jobs, check_references)
             else:
                 results, state = await self._in_thread(
-                    _work, connection, rows, jobs, check_references
+                    _work, connection, rows, saver, jobs, check_references
                 )
             await self._in_thread(connection.execute, "commit")
         except BaseException:
@@ -187,7 +189,7 @@ class Writer:
         if not try_write(connection):
             await self._in_thread(begin_write, connection)
 
-    async def _connected(self) -> tuple[Connection, CachedRows]:
+    async def _connected(self) -> tuple[Connection, CachedRows, Saver]:
         try:
             inode = inode_of(self._path)
         except OSError as error:
@@ -197,10 +199,11 @@ class Writer:
         if inode != self._inode:
             # SQLite would keep writing to the deleted file, and the money would be lost with it.
             raise StoreUnavailable(moved(self._path))
-        if self._connection is None or self._rows is None:
+        if self._connection is None or self._rows is None or self._saver is None:
             self._connection = await self._in_thread(self._open)
             self._rows = CachedRows(self._connection)
-        return self._connection, self._rows
+            self._saver = Saver(generation_rows(self._connection))
+        return self._connection, self._rows, self._saver
 
     def _open(self) -> Connection:
         connection = prepare(self._connect(self._path), read_only=False)
@@ -238,6 +241,7 @@ class Writer:
 def _work(
     connection: Connection,
     rows: CachedRows,
+    saver: Saver,
     jobs: Sequence[WriteRequest | WriteFunction],
     check_references: bool,
 ) -> tuple[list[Any], BatchState]:
@@ -257,7 +261,7 @@ def _work(
         source = load_each(rows, rows_needed(request.command for request in requests.values()))
     state = BatchState(source, total_cap_pico=ENTRY_MAX_PICO, check_references=check_references)
     results.update(zip(requests, state.apply(list(requests.values())), strict=True))
-    save(connection, state)
+    saver.save(connection, state)
     return [results[index] for index in range(len(jobs))], state
 
 
