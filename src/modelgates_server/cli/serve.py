@@ -1,5 +1,6 @@
 """`modelgates serve`: the HTTP server."""
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +35,9 @@ def serve(
 
     Each option overrides its setting: --host overrides MODELGATES_HOST, and so on.
     """
+    for number in (signal.SIGHUP, signal.SIGUSR2):
+        # By default, they kill a process. The server has handlers when it is up.
+        signal.signal(number, signal.SIG_IGN)
     wiring.serve(
         lambda url: say(f"ModelGates listens on {url}"),
         host=host,
