@@ -38,14 +38,12 @@ PIPELINE_MAX = 16
 IDLE_MAX_S = 75
 """Longer than the 60 s after which common proxies close an idle connection themselves."""
 
-REFUSED_MAX = 256
-"""Connections above the maximum that are open at once, for the time that their rejection takes."""
-
 STOP_IDLE_MAX_S = 2
-"""The time that a client of a stopping server has to notice that its connection will be closed."""
+"""The time in which a client may still use an idle connection of a server that stops."""
 
 _PIECE_BYTES = 8 * 1024
 _DISCARD_MAX_BYTES = 1024 * 1024
+_REFUSED_MAX = 256
 _LINGER_S = 2
 _LOOK_EVERY_S = 0.5
 _RESET_AT_ONCE = struct.pack("ii", 1, 0)
@@ -57,20 +55,10 @@ class ConnectionLimits:
     A timer per connection would be set and cancelled for every request; this costs them nothing.
     """
 
-    def __init__(
-        self, *, request_timeout_s: int, max_connections: int, refused_max: int = REFUSED_MAX
-    ) -> None:
+    def __init__(self, *, request_timeout_s: int, max_connections: int) -> None:
         self.request_timeout_s = request_timeout_s
         self.max_connections = max_connections
-        self.open_max = max_connections + refused_max
-        self.idle_max_s = IDLE_MAX_S
-        self.is_stopping = False
         self._timer: asyncio.TimerHandle | None = None
-
-    def stop(self) -> None:
-        """End each connection with its next response, or soon if it stays idle."""
-        self.is_stopping = True
-        self.idle_max_s = STOP_IDLE_MAX_S
 
     def watch(self, connections: set[Any], loop: asyncio.AbstractEventLoop) -> None:
         """Check the connections regularly until none are left."""
@@ -104,6 +92,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._task: asyncio.Task[None] | None = None
         self._ended = False
         self._sends_no_more = False
+        self._stopping = False
         self._unplaced_bytes = 0  # received since the last bit of a body or the end of a request
         self._discarded_bytes = 0
         self._waiting: tuple[float, int, int] | None = None
@@ -116,7 +105,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().connection_made(cast("asyncio.Transport", coalescing))
         self._limits.watch(self.connections, self.loop)
         excess = len(self.connections) - self._limits.max_connections
-        if excess > 0:
+        if excess > _REFUSED_MAX:
+            transport.abort()
+        elif excess > 0:
             message = "The server has too many connections. Retry in one second."
             self._end(503, message, [(b"retry-after", b"1")])
 
@@ -157,7 +148,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 "Wait for their responses before you send more.",
             )
         super().on_headers_complete()
-        if self._limits.is_stopping:
+        if self._stopping:
             self.cycle.keep_alive = False
         # From here on, `on_header` receives trailers, not headers: they might pretend to be
         # Authorization, and their number has no limit.
@@ -198,10 +189,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         return not running.disconnected
 
     def shutdown(self) -> None:
-        """Let the next response say that it is the last. uvicorn closes idle connections at once.
+        """The server stops: the next response is the last. uvicorn closes idle connections at once.
 
-        A request that is on its way would then fail, and might be one that must not be repeated.
+        A request that is on its way would then fail, and it may be one that nobody repeats.
         """
+        self._stopping = True
         if self.cycle is not None and not self.cycle.response_started:
             self.cycle.keep_alive = False
 
@@ -228,11 +220,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         busy = self._running is not None and not self._running.response_complete
         if self._ended:
             return None if busy else _LINGER_S
-        if self.scope is None:
-            return min(self._limits.request_timeout_s, self._limits.idle_max_s)
-        if self.scope is not self._whole:
+        if self._stopping and self.scope is self._whole:
+            return None if busy else STOP_IDLE_MAX_S
+        if self.scope is not self._whole or self.scope is None:
             return self._limits.request_timeout_s
-        return None if busy else self._limits.idle_max_s
+        return None if busy else IDLE_MAX_S
 
     def _give_up(self, unsent: int) -> None:
         if unsent or self._ended or self.transport.is_closing():

@@ -25,17 +25,14 @@ from uvicorn.supervisors.multiprocess import Process
 
 from modelgates_server.core.errors import GatewayError, InvalidInput
 from modelgates_server.web.http.accepting import Acceptor
-from modelgates_server.web.http.connection import (
-    REFUSED_MAX,
-    ConnectionLimits,
-    LimitedHttpProtocol,
-)
+from modelgates_server.web.http.connection import ConnectionLimits, LimitedHttpProtocol
 from modelgates_server.web.http.handover import Handover, open_listeners
 
 log = structlog.get_logger()
 
 _WORKER_SILENT_MAX_S = 30
 _HANDSHAKE_MAX_S = 2
+_REFUSED_MAX = 256
 
 Factory = Callable[[], Any]
 
@@ -48,12 +45,19 @@ class GatewayConfig(uvicorn.Config):
     """uvicorn's configuration, and what decides whether a connection is accepted."""
 
     def __init__(
-        self, app: Any, *, limits: ConnectionLimits, has_room: Callable[[int], bool], **options: Any
+        self,
+        app: Any,
+        *,
+        open_max: int,
+        has_room: Callable[[int], bool],
+        handshake_timeout_s: int,
+        **options: Any,
     ) -> None:
-        """`has_room` tells whether so many descriptors and one more are free."""
+        """`has_room` tells whether so many file descriptors and one more are free."""
         super().__init__(app, **options)
-        self.limits = limits
+        self.open_max = open_max
         self.has_room = has_room
+        self.handshake_timeout_s = handshake_timeout_s
 
 
 class GatewayServer(uvicorn.Server):
@@ -92,8 +96,8 @@ class GatewayServer(uvicorn.Server):
         config, connections = self.config, self.server_state.connections
         most, has_room, handshake_s = sys.maxsize, None, None
         if isinstance(config, GatewayConfig):
-            most, has_room = config.limits.open_max, config.has_room
-            handshake_s = config.limits.request_timeout_s
+            most, has_room = config.open_max, config.has_room
+            handshake_s = config.handshake_timeout_s
 
         def is_acceptable(opening: int) -> bool:
             return len(connections) + opening < most and (has_room is None or has_room(opening))
@@ -128,8 +132,6 @@ class GatewayServer(uvicorn.Server):
         """See uvicorn, which would lose connections that wait in the system's queue."""
         for acceptor in self._acceptors:
             acceptor.close(self.config.backlog)
-        if isinstance(self.config, GatewayConfig):
-            self.config.limits.stop()
         if opening := {task for acceptor in self._acceptors for task in acceptor.opening}:
             await asyncio.wait(opening, timeout=_HANDSHAKE_MAX_S)
         await super().shutdown(sockets)
@@ -265,7 +267,7 @@ def configuration(
     shutdown_grace_s: int,
     request_timeout_s: int,
     max_connections: int,
-    refused_max: int = REFUSED_MAX,
+    refused_max: int = _REFUSED_MAX,
     has_room: Callable[[int], bool] = _always,
 ) -> GatewayConfig:
     """The configuration of uvicorn. Each server process calls `app`, so it must be picklable.
@@ -277,15 +279,12 @@ def configuration(
     """
     if tls_cert is not None:
         _check_tls(tls_cert, tls_key)
-    limits = ConnectionLimits(
-        request_timeout_s=request_timeout_s,
-        max_connections=max_connections,
-        refused_max=refused_max,
-    )
+    limits = ConnectionLimits(request_timeout_s=request_timeout_s, max_connections=max_connections)
     return GatewayConfig(
         partial(_start_worker, app) if workers > 1 else app,
-        limits=limits,
+        open_max=max_connections + refused_max,
         has_room=has_room,
+        handshake_timeout_s=request_timeout_s,
         factory=True,
         host=host,
         port=port,
