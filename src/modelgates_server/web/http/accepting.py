@@ -44,6 +44,8 @@ class Acceptor:
 
         Closing the last copy of the socket resets those that are left.
         """
+        if self._listener.fileno() < 0:
+            return
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._listener)
