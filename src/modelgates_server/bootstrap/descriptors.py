@@ -70,15 +70,15 @@ def connections_max(wanted: int, limit: int) -> int:
 
 
 def _needed(wanted: int) -> int:
-    """Returns the smallest limit of open files at which so many connections fit."""
+    """Returns the smallest limit of open files at which `wanted` connections fit."""
     return 2 * wanted + _OPEN_ANYWAY + KEPT_FREE + REFUSED_MAX
 
 
 def has_room(also: int = 0) -> bool:
     """Whether a connection may be opened, so that `KEPT_FREE` descriptors stay free.
 
-    `also` is the number of those that are about to be opened. The system gives the lowest free
-    number to a new descriptor, so that the number tells how many are open at least.
+    `also` is the number of those that are about to be opened. A new descriptor has the lowest free
+    number: all below it are in use, whoever uses them.
     """
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:

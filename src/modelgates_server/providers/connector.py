@@ -23,14 +23,14 @@ class Connector(TCPConnector):
     """
 
     def __init__(self, has_room: Callable[[int], bool], **options: Any) -> None:
-        """`has_room` is told how many connections are being opened at this moment."""
+        """`has_room` receives the number of connections that are being opened at this moment."""
         super().__init__(**options)
         self._has_room = has_room
         self._opening = 0
 
     async def _create_connection(self, *args: Any, **kwargs: Any) -> ResponseHandler:
         """See aiohttp, which calls this when no idle connection can be used."""
-        while not self._has_room(self._opening):  # noqa: ASYNC110 - no event tells of a free one
+        while not self._has_room(self._opening):  # noqa: ASYNC110 - nothing reports a free one
             await asyncio.sleep(_LOOK_AGAIN_S)
         self._opening += 1
         try:

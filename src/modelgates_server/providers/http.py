@@ -252,7 +252,7 @@ class HttpProvider:
         clock: Clock,
         has_room: Callable[[int], bool] = always,
     ) -> None:
-        """`has_room` tells whether so many file descriptors and one more are free."""
+        """`has_room`: whether there is a file descriptor for one more connection; see `Connector`."""
         self._settings = settings
         self._clock = clock
         self._has_room = has_room

@@ -20,7 +20,7 @@ class Greeter(asyncio.Protocol):
 
 
 class Room:
-    """Room for connections that a test controls; `looks` counts how often somebody looks."""
+    """Room for connections that a test controls; `looks` counts the requests for it."""
 
     def __init__(self, *, is_free: bool) -> None:
         self.is_free = is_free

@@ -26,7 +26,7 @@ class Acceptor:
         tls: ssl.SSLContext | None,
         handshake_timeout_s: float | None,
     ) -> None:
-        """`has_room` is told how many connections are being opened at this moment."""
+        """`has_room` receives the number of connections that are being opened at this moment."""
         listener.setblocking(False)
         self._listener = listener
         self._protocol = protocol

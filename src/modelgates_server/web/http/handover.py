@@ -30,14 +30,14 @@ _START_MAX_S = 300
 _READY = b"1"
 
 
-class Origin(NamedTuple):
+class ListenerOrigin(NamedTuple):
     """Where the listening sockets come from, and who waits for the server to be ready."""
 
     listeners: Listeners
     pipe: int | None = None
 
     def announce(self) -> None:
-        """Tells the process to be replaced, or systemd, that this server accepts requests.
+        """Reports to the process to be replaced, or to systemd, that this server accepts requests.
 
         Raises `GatewayError` if the process to be replaced was stopped: nobody wants a new one.
         """
@@ -54,17 +54,17 @@ class Origin(NamedTuple):
 
 def open_listeners(
     host: str, port: int, backlog: int, environment: MutableMapping[str, str]
-) -> Origin:
+) -> ListenerOrigin:
     """Inherits the listening sockets, or listens. Raises `InvalidInput` if it cannot."""
     inherited = environment.pop(_INHERITED, "").split(",")
     systemd = passed_by_systemd(environment)
     if inherited[0] == str(os.getppid()):
         owns_files, pipe, *sockets = map(int, inherited[1:])
         os.set_inheritable(pipe, False)
-        return Origin(adopt(sockets, owns_files=bool(owns_files)), pipe)
+        return ListenerOrigin(adopt(sockets, owns_files=bool(owns_files)), pipe)
     if systemd:
-        return Origin(adopt(systemd, owns_files=False))
-    return Origin(listen(host, port, backlog))
+        return ListenerOrigin(adopt(systemd, owns_files=False))
+    return ListenerOrigin(listen(host, port, backlog))
 
 
 class Handover:
@@ -152,7 +152,7 @@ def _reason_against() -> str:
 
 
 def notify_systemd(state: str) -> None:
-    """Tells systemd about this process, if systemd has started it: see `sd_notify(3)`."""
+    """Reports a state to systemd, if systemd has started this process: see `sd_notify(3)`."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address[:1] in ("/", "@"):
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:

@@ -16,7 +16,7 @@ from typing import Self
 from modelgates_server.core.errors import InvalidInput
 
 UNIX = "unix:"
-"""What a host starts with that is the path of a unix socket."""
+"""The prefix of a host that is the path of a unix socket."""
 
 _FIRST_PASSED = 3
 _UNIX_PATH_MAX = 107
