@@ -252,7 +252,7 @@ class HttpProvider:
         clock: Clock,
         has_room: Callable[[int], bool] = always,
     ) -> None:
-        """`has_room`: whether there is a file descriptor for one more connection; see `Connector`."""
+        """`has_room`: whether a file descriptor is left for a connection; see `Connector`."""
         self._settings = settings
         self._clock = clock
         self._has_room = has_room

@@ -53,7 +53,7 @@ class GatewayConfig(uvicorn.Config):
         handshake_timeout_s: int,
         **options: Any,
     ) -> None:
-        """`has_room`: whether there is a file descriptor for one more connection; see `Acceptor`."""
+        """`has_room`: whether a file descriptor is left for a connection; see `Acceptor`."""
         super().__init__(app, **options)
         self.open_max = open_max
         self.has_room = has_room
