@@ -6,7 +6,9 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 
-_AT_ONCE = 64
+_AT_ONCE = 1
+"""A turn of the loop for each connection: when a thousand come, those that are here go on, and the
+connections to providers do not all have to be opened within the same few seconds."""
 _LOOK_AGAIN_S = 0.1
 
 
