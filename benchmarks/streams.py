@@ -6,8 +6,10 @@ import statistics
 from benchmarks.load import Load
 from benchmarks.servers import peak_kib, resident_kib
 from benchmarks.sides import OURS, Shape, sides
+from modelgates_server.bootstrap.descriptors import REFUSED_MAX, raise_limit
 
 STREAMS = 1000
+_OPEN_ANYWAY = 200
 CHUNKS, CHUNK_MS = 40, 75
 ROUNDS = 3
 
@@ -16,7 +18,8 @@ SLOW = Shape("chaos", json.dumps({"tokens": CHUNKS, "chunk_ms": CHUNK_MS}), stre
 
 def report() -> None:
     """Measure and print."""
-    print(f"{STREAMS:,} streams at once: {CHUNKS} chunks, one every {CHUNK_MS} ms")
+    streams = _streams(raise_limit())
+    print(f"{streams:,} streams at once: {CHUNKS} chunks, one every {CHUNK_MS} ms")
     with sides() as these:
         these.warm(SLOW._replace(message="{}"))
         pids = {name: side.server.pid for name, side in these.by_name.items()}
@@ -24,10 +27,18 @@ def report() -> None:
         loads: dict[str, list[Load]] = {name: [] for name in pids}
         for _ in range(ROUNDS):
             for name in pids:
-                loads[name].append(these.burst(name, SLOW, clients=STREAMS, count=1))
+                loads[name].append(these.burst(name, SLOW, clients=streams, count=1))
         for name, pid in pids.items():
             _print(name, loads[name], before_kib[name], peak_kib(pid))
         these.check_ledger()
+
+
+def _streams(open_files: int) -> int:
+    """As many streams as a gateway can have: each needs two connections."""
+    most = (open_files - REFUSED_MAX - _OPEN_ANYWAY) // 2
+    if most < STREAMS:
+        print(f"Only {open_files} open files are allowed (`ulimit -Hn`): fewer streams")
+    return min(STREAMS, most)
 
 
 def _print(name: str, loads: list[Load], before_kib: int, peak_kib: int) -> None:

@@ -22,7 +22,7 @@ class Settings(BaseSettings):
     database_url: str = Field(
         default="sqlite:///modelgates.db", description="database of the ledger"
     )
-    host: str = Field(default="127.0.0.1", description="address to listen on")
+    host: str = Field(default="127.0.0.1", description="address to listen on, or unix:PATH")
     port: int = Field(
         default=8000, ge=0, le=65535, description="port to listen on; 0 chooses a free one"
     )

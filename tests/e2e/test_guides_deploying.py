@@ -17,6 +17,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from modelgates_server.bootstrap.descriptors import connections_max
 from modelgates_server.settings import Settings
 from tests.deadlines import DEADLINE_S, http_client, http_request
 from tests.e2e.guides import ROOT, free_port
@@ -77,7 +78,9 @@ def test_unit_gives_a_server_the_time_it_takes_to_end(unit: Path, program: str) 
     grace_s = Settings.model_fields["shutdown_grace_s"].default
     assert int(read["Service"]["TimeoutStopSec"]) > grace_s + SETTLING_S
     assert read["Service"]["ExecStart"] == f"{program} serve"
-    assert int(read["Service"]["LimitNOFILE"]) > Settings.model_fields["max_connections"].default
+    most = Settings.model_fields["max_connections"].default
+    assert connections_max(most, int(read["Service"]["LimitNOFILE"])) == most
+    assert read["Service"]["Type"] == "notify", "a restart needs it"
 
 
 def analyzed(unit: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -102,6 +105,14 @@ def test_unit_is_valid_for_systemd(unit: Path, manager: str, tmp_path: Path) -> 
     verified = analyzed(unit, tmp_path, manager, "verify", "--man=no")
     assert verified.returncode == 0
     assert [line for line in verified.stderr.splitlines() if unit.name in line] == []
+
+
+def test_socket_unit_is_valid_for_systemd(tmp_path: Path) -> None:
+    text = re.sub(r"(?<=ExecStart=)\S+", str(MODELGATES), UNIT.read_text("utf-8"))
+    (tmp_path / UNIT.name).write_text(text, "utf-8")
+    verified = analyzed(DEPLOY / "modelgates.socket", tmp_path, "--system", "verify", "--man=no")
+    assert verified.returncode == 0, verified.stderr
+    assert "modelgates" not in verified.stderr
 
 
 def test_system_unit_is_rated_ok_by_systemd(tmp_path: Path) -> None:

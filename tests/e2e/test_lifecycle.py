@@ -41,7 +41,7 @@ def test_request_in_progress_is_completed_before_the_server_stops(
             client.send(head)
             assert status_of(client) == 100
             server.process.send_signal(stop)
-            assert idle.answers() == [], "an idle connection is closed at once"
+            assert idle.answers() == [], "an idle connection is closed after two seconds"
             wait_until(lambda: not is_listening(server.url), server.process)
             client.send(body)
             [answer] = client.answers()

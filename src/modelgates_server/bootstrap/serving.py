@@ -21,6 +21,12 @@ from modelgates_server.bootstrap import (
 )
 from modelgates_server.bootstrap.composition import compose, http_app
 from modelgates_server.bootstrap.configuration import Configuration, load_configuration
+from modelgates_server.bootstrap.descriptors import (
+    connections_max,
+    has_room,
+    raise_limit,
+    refused_max,
+)
 from modelgates_server.bootstrap.price_book import open_catalog
 from modelgates_server.core.errors import InvalidInput, StoreUnavailable
 from modelgates_server.core.pricing.catalog import Catalog
@@ -36,6 +42,7 @@ from modelgates_server.telemetry import logs, process_output
 from modelgates_server.telemetry.metrics import MULTIPROCESS_DIR
 from modelgates_server.web.app import App
 from modelgates_server.web.http import server
+from modelgates_server.web.http.listening import UNIX
 from modelgates_server.web.keep_alive import KeepAliveRules
 from modelgates_server.web.pages.negotiation import checked_base, checked_names
 from modelgates_server.web.services import Services, WebOptions
@@ -106,6 +113,11 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
             "TLS needs both a certificate and its key. "
             "Set `MODELGATES_TLS_CERT` and `MODELGATES_TLS_KEY`."
         )
+    if settings.host.startswith(UNIX) and "port" in settings.model_fields_set:
+        raise InvalidInput(
+            f"A unix socket has no port, but `MODELGATES_PORT` or --port is {settings.port}. "
+            "Remove the port, or set `MODELGATES_HOST` to an address."
+        )
     _public_url(settings)
     _allowed_hosts(settings)
     configuration = load_configuration(settings.config, os.environ)
@@ -114,6 +126,7 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
     process_output.start(settings.log_level)
     if old_names := {**old_settings(), **configuration.old_names}:
         log.warning("old names work in this release only", write_instead=old_names)
+    open_files = raise_limit()
     config = server.configuration(
         partial(create_app, settings, configuration, catalog),
         host=settings.host,
@@ -123,7 +136,9 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
         tls_key=settings.tls_key,
         shutdown_grace_s=settings.shutdown_grace_s,
         request_timeout_s=settings.request_timeout_s,
-        max_connections=settings.max_connections,
+        max_connections=connections_max(settings.max_connections, open_files),
+        refused_max=refused_max(open_files),
+        has_room=has_room,
     )
     with _shared_metrics(settings.workers):
         server.run(config, on_started)
@@ -173,7 +188,7 @@ def _providers(configuration: Configuration) -> Mapping[str, Provider]:
         from modelgates_server.providers.http import HttpProvider  # noqa: PLC0415
 
         providers.update(
-            (each.name, HttpProvider(each, now_ms)) for each in configuration.providers
+            (each.name, HttpProvider(each, now_ms, has_room)) for each in configuration.providers
         )
     return providers
 

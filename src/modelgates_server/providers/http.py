@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -22,7 +22,6 @@ from aiohttp import (
     ClientSession,
     ClientTimeout,
     DummyCookieJar,
-    TCPConnector,
 )
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import ContentEncodingError
@@ -38,6 +37,7 @@ from modelgates_server.core.errors import (
 )
 from modelgates_server.core.redaction import Redactor
 from modelgates_server.dialects.body_form import BodyForm, body_form
+from modelgates_server.providers.connector import Connector, always
 from modelgates_server.providers.credentials import secrets_of
 from modelgates_server.providers.network_causes import network_cause
 from modelgates_server.service.ports import Clock
@@ -256,9 +256,16 @@ class HttpReply:
 class HttpProvider:
     """A provider behind HTTP: one session and connection pool, opened on the first call."""
 
-    def __init__(self, settings: ProviderSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: ProviderSettings,
+        clock: Clock,
+        has_room: Callable[[int], bool] = always,
+    ) -> None:
+        """`has_room`: whether a file descriptor is left for a connection; see `Connector`."""
         self._settings = settings
         self._clock = clock
+        self._has_room = has_room
         base = URL(settings.base_url)
         self._base = base
         self._urls: dict[str, URL] = {}
@@ -309,7 +316,7 @@ class HttpProvider:
         # `trust_env` stays off: it would read the proxy variables for each call, in a thread, and
         # send the credentials that `~/.netrc` has for the host.
         self._session = ClientSession(
-            connector=TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
+            connector=Connector(self._has_room, limit=0, keepalive_timeout=_KEEP_ALIVE_S),
             cookie_jar=DummyCookieJar(),
             headers=headers,
             timeout=ClientTimeout(

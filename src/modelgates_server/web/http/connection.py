@@ -30,6 +30,7 @@ from modelgates_server.web.http.limits import (
     IDLE_MAX_S,
     LINGER_S,
     READ_BYTES_PER_S,
+    STOP_IDLE_MAX_S,
     STOP_S,
     ConnectionLimits,
     Turn,
@@ -182,6 +183,18 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._end(400, "The connection ended before the whole request arrived.")
         return not running.disconnected
 
+    def shutdown(self) -> None:
+        """The server stops: the next response is the last. uvicorn closes idle connections at once.
+
+        A request that is on its way would then fail, and it may be one that nobody repeats.
+        Requests that have begun may finish; see `limits.STOP_S`.
+        """
+        self._stopping = True
+        self._timeout_s = min(self._timeout_s, STOP_S)
+        self._turn = None  # a new turn begins
+        if self.cycle is not None and not self.cycle.response_started:
+            self.cycle.keep_alive = False
+
     def _client_has_left(self) -> bool:
         """Whether the client is gone or sends no more: nearly always the same, and all we see."""
         return self._sends_no_more or self.transport.is_closing()
@@ -222,8 +235,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _patience_s(self, turn: Turn) -> float:
         if turn is Turn.LEAVE:
             return LINGER_S
-        if self.scope is self._whole is not None and turn is Turn.BEGIN:
-            return IDLE_MAX_S
+        if self.scope is self._whole and turn is Turn.BEGIN:
+            if self._stopping:
+                return STOP_IDLE_MAX_S
+            if self.scope is not None:
+                return IDLE_MAX_S
         # No rate for a head: its size is limited.
         rate = READ_BYTES_PER_S if turn is Turn.READ else BODY_BYTES_PER_S
         return self._timeout_s + (self._moved_bytes(turn) - self._moved_before) / rate
@@ -249,16 +265,6 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """End the connection now, without a word."""
         self.connections.discard(self)
         self.transport.abort()
-
-    def shutdown(self) -> None:
-        """The server stops. Requests that have begun may finish; see `limits.STOP_S`."""
-        self._stopping = True
-        self._timeout_s = min(self._timeout_s, STOP_S)
-        self._turn = None  # a new turn begins
-        if self._current_turn() is Turn.BEGIN and self.scope is self._whole:
-            self.transport.close()
-        elif self.cycle is not None:
-            self.cycle.keep_alive = False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle

@@ -22,6 +22,9 @@ LINGER_S = 2
 STOP_S = 5
 """From SIGTERM on, the time for a client that sends or reads nothing."""
 
+STOP_IDLE_MAX_S = 2
+"""The time in which a client may still use an idle connection of a server that stops."""
+
 _LOOK_EVERY_S = 0.5
 _SEND_OFF_S = 0.5
 """Left alone for so long after its last response, which may still be on the way."""
