@@ -78,6 +78,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._timeout_s = limits.request_timeout_s
         self._stopping = False
         self.since_s = 0.0
+        self.used = 0
         self._turn: Turn | None = Turn.BEGIN
         self._turn_scope: object = None
         self._moved_before = 0
@@ -167,6 +168,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Start the next request. uvicorn would set a timer here; see `ConnectionLimits`."""
         self.server_state.total_requests += 1
+        self.used = self.server_state.total_requests
         if self.transport.is_closing():
             return
         self.flow.resume_reading()

@@ -47,6 +47,9 @@ class Waiting(Protocol):
     since_s: float
     """When its turn began, by the clock of the event loop, as far as `turn` has noticed."""
 
+    used: int
+    """The number of its last response in the process: turns are noticed many at a time."""
+
     def turn(self, now_s: float) -> Turn | None:
         """The step that the client has to take; None if it waits for the server."""
 
@@ -85,7 +88,7 @@ class ConnectionLimits:
             if turn is Turn.LEAVE and now_s - each.since_s < _SEND_OFF_S:
                 leaving += 1
             elif turn is not None and each is not newest:
-                waiting.append((turn, each.since_s, id(each), each))
+                waiting.append((turn, each.since_s, each.used, id(each), each))
         excess = len(connections) - leaving - self.max_connections
         if excess > 0 and waiting:
             self._warn(now_s)
