@@ -3,7 +3,7 @@
 import os
 from decimal import Decimal
 from pathlib import Path
-from stat import S_IMODE, S_ISDIR
+from stat import S_IMODE
 
 import pytest
 from msgspec.structs import replace
@@ -61,6 +61,10 @@ def files(folder: Path) -> dict[str, int]:
     if not folder.exists():
         return {}
     return {path.name: S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+def is_at(path: Path, found: os.stat_result) -> bool:
+    return os.path.samestat(path.stat(), found)
 
 
 @pytest.fixture
@@ -136,7 +140,9 @@ async def test_power_failure_leaves_the_whole_file_or_none(
 
     def synced(descriptor: int) -> None:
         fsync(descriptor)
-        steps.append("sync folder" if S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
+        found = os.fstat(descriptor)
+        [name] = [p.name for p in (*folder.parents, *folder.iterdir(), folder) if is_at(p, found)]
+        steps.append(f"sync {name}")
 
     def renamed(path: Path, target: Path) -> Path:
         steps.append(f"rename {path.name} {target.name}")
@@ -145,7 +151,13 @@ async def test_power_failure_leaves_the_whole_file_or_none(
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "rename", renamed)
     await FolderSpool(folder).put(settlement())
-    assert steps == ["sync file", "rename gen-1.partial gen-1.json", "sync folder"]
+    new_folders = [f"sync {folder.parent.parent.name}", "sync deep"]
+    assert steps == [
+        *new_folders,
+        "sync gen-1.partial",
+        "rename gen-1.partial gen-1.json",
+        "sync spool",
+    ]
 
 
 async def test_spool_reports_a_full_disk_and_leaves_no_partial_file(

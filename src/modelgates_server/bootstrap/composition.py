@@ -13,7 +13,7 @@ from modelgates_server.service.calls.call import CallService
 from modelgates_server.service.calls.outgoing import RefusedParameters
 from modelgates_server.service.maintenance import Maintenance
 from modelgates_server.service.part_states import PartStates
-from modelgates_server.service.ports import Clock, Provider, RandomBytes, Spool, Store
+from modelgates_server.service.ports import Clock, Disk, Provider, RandomBytes, Spool, Store
 from modelgates_server.telemetry.metrics import Metrics
 from modelgates_server.telemetry.observer import CallObserver, log_part_state
 from modelgates_server.web.app import App, Lifespan
@@ -28,14 +28,17 @@ def compose(
     catalog: Catalog,
     providers: Mapping[str, Provider],
     spool: Spool,
+    disk: Disk,
     clock: Clock,
     random_bytes: RandomBytes,
     timeouts: CallTimeouts,
     join_retries: bool = True,
     grace_s: float = 0,
+    emergency: Spool | None = None,
 ) -> Services:
     """Returns the services of a server process on top of an open store.
 
+    `emergency` takes the ends of calls that neither the store nor the spool takes.
     After an outage, maintenance gives other processes `grace_s` to extend the holds of their calls.
     """
     ledger = ledger_services(store, clock, random_bytes)
@@ -45,7 +48,8 @@ def compose(
     calls = CallService(
         store,
         served,
-        spool,
+        [spool] if emergency is None else [spool, emergency],
+        disk,
         observer,
         clock,
         random_bytes,
@@ -65,7 +69,7 @@ def compose(
         calls=calls,
         maintenance=Maintenance(store, calls, observer, clock, grace_s),
         parts=PartStates(log_part_state),
-        checks={},
+        checks={"disk": disk.check, "spool": calls.settling.check},
     )
 
 

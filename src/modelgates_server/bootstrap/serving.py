@@ -5,10 +5,9 @@ import gc
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from io import BytesIO
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import structlog
@@ -22,6 +21,7 @@ from modelgates_server.bootstrap import (
 from modelgates_server.bootstrap.composition import compose, http_app
 from modelgates_server.bootstrap.configuration import Configuration, load_configuration
 from modelgates_server.bootstrap.price_book import open_catalog
+from modelgates_server.bootstrap.spools import spool_folders
 from modelgates_server.core.errors import InvalidInput, StoreUnavailable
 from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.providers.sandbox.provider import SandboxProvider
@@ -29,6 +29,7 @@ from modelgates_server.service.calls.admission import CallTimeouts
 from modelgates_server.service.part_states import check_forever
 from modelgates_server.service.ports import Provider, RandomBytes
 from modelgates_server.settings import Settings
+from modelgates_server.store.emergency import write_to_stderr
 from modelgates_server.store.spool import FolderSpool
 from modelgates_server.store.sqlite.store import open_store
 from modelgates_server.telemetry import logs
@@ -42,6 +43,7 @@ from modelgates_server.web.services import Services, WebOptions
 _MAINTENANCE_EVERY_S = 30
 _HEARTBEAT_EVERY_S = 0.5
 _CHECK_EVERY_S = 1
+_CLOSE_MAX_S = 2
 _RANDOM_POOL_BYTES = 4096
 _MIB = 1024 * 1024
 _BODIES_MAX_BYTES = 256 * _MIB
@@ -55,11 +57,14 @@ log = structlog.get_logger()
 def create_app(settings: Settings, configuration: Configuration, catalog: Catalog) -> App:
     """Returns the HTTP application of one server process, and opens the database."""
     logs.configure(settings.log_level)
+    folders = spool_folders(settings)
     services = compose(
         open_store(database(settings).path),
         catalog=catalog,
         providers=_providers(configuration),
-        spool=FolderSpool(_spool_folder(settings)),
+        spool=folders.spool,
+        disk=folders.disk,
+        emergency=folders.emergency,
         clock=now_ms,
         random_bytes=_pooled_randomness(),
         timeouts=CallTimeouts(hold_ttl_s=settings.hold_ttl_s, drain_s=settings.drain_s),
@@ -87,7 +92,23 @@ async def _lifespan(services: Services) -> AsyncIterator[None]:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+            await _end(services)
+
+
+async def _end(services: Services) -> None:
+    """Close the services. If ends of calls are unsaved, this process ends here.
+
+    A disk that hangs must not keep the process from ending.
+    """
+    unsaved = services.calls.settling.unsaved()
+    if not unsaved:
+        await services.close()
+        return
+    write_to_stderr(unsaved)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_MAX_S):
             await services.close()
+    os._exit(server.UNSAVED)
 
 
 def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
@@ -103,8 +124,10 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
     _public_url(settings)
     configuration = load_configuration(settings.config, os.environ)
     catalog = asyncio.run(_catalog(settings, configuration))
-    FolderSpool(_spool_folder(settings)).check()
+    folders = spool_folders(settings)
+    folders.spool.check()
     logs.configure(settings.log_level)
+    _check_emergency_folder(folders.emergency)
     if old_names := {**old_settings(), **configuration.old_names}:
         log.warning("old names work in this release only", write_instead=old_names)
     config = server.configuration(
@@ -183,10 +206,6 @@ def _pooled_randomness() -> RandomBytes:
     return random_bytes
 
 
-def _spool_folder(settings: Settings) -> Path:
-    return settings.spool_dir or database(settings).default_spool_dir
-
-
 @contextmanager
 def _shared_metrics(workers: int) -> Iterator[None]:
     """Provides the folder where several processes combine their metrics. One process needs none."""
@@ -196,6 +215,15 @@ def _shared_metrics(workers: int) -> Iterator[None]:
     with TemporaryDirectory(prefix="modelgates-metrics-") as folder:
         os.environ[MULTIPROCESS_DIR] = folder
         yield
+
+
+def _check_emergency_folder(folder: FolderSpool | None) -> None:
+    """Find a wrong folder before it is needed; the server can work without it."""
+    try:
+        if folder is not None:
+            folder.check()
+    except StoreUnavailable as error:
+        log.error("emergency folder cannot be used", reason=str(error))  # noqa: TRY400 - one line
 
 
 def _report(error: Exception) -> None:

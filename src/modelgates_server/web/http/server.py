@@ -23,6 +23,9 @@ from modelgates_server.web.http.connection import ConnectionLimits, LimitedHttpP
 
 log = structlog.get_logger()
 
+UNSAVED = 75
+"""Exit code of a process that could not save the ends of all its calls: EX_TEMPFAIL."""
+
 _WORKER_SILENT_MAX_S = 30
 
 Factory = Callable[[], Any]
@@ -158,6 +161,8 @@ def _run_workers(config: uvicorn.Config, listener: socket.socket) -> None:
     supervisor.run()
     if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
         raise GatewayError("A server process could not start. Find the reason in the log.")
+    if any(process.exitcode == UNSAVED for process in supervisor.processes):
+        sys.exit(UNSAVED)
 
 
 def _start_worker(factory: Factory) -> Any:
