@@ -7,7 +7,10 @@ from modelgates_server.settings import Settings
 from modelgates_server.store.ballast import Ballast
 from modelgates_server.store.disk import SPOOL, DiskRoom
 from modelgates_server.store.emergency import emergency_folder
+from modelgates_server.store.end_lines import ends_in
 from modelgates_server.store.spool import FolderSpool
+
+__all__ = ["SpoolFolders", "ends_in", "spool_folders"]
 
 
 class SpoolFolders(NamedTuple):
@@ -17,9 +20,10 @@ class SpoolFolders(NamedTuple):
     emergency: FolderSpool | None
     disk: DiskRoom
 
-    def all(self) -> list[FolderSpool]:
-        """The folders in the order in which they are used."""
-        return [self.spool, *([] if self.emergency is None else [self.emergency])]
+    def by_name(self) -> dict[str, FolderSpool]:
+        """The folders by the names that commands show."""
+        folders = {"spool": self.spool, "emergency": self.emergency}
+        return {name: folder for name, folder in folders.items() if folder is not None}
 
 
 def spool_folders(settings: Settings) -> SpoolFolders:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from modelgates_server.bootstrap import Database
+    from modelgates_server.bootstrap.spools import SpoolFolders
     from modelgates_server.service.services import LedgerServices
 
 T = TypeVar("T")
@@ -37,6 +38,13 @@ def database() -> "Database":
     from modelgates_server import bootstrap  # noqa: PLC0415 - see above
 
     return bootstrap.database()
+
+
+def spool_folders() -> "SpoolFolders":
+    """Returns the folders where ends of calls wait."""
+    from modelgates_server.bootstrap import load_settings, spools  # noqa: PLC0415 - see above
+
+    return spools.spool_folders(load_settings())
 
 
 def now_ms() -> int:

@@ -90,7 +90,7 @@ class DiskRoom:
         if not self._ballast.missing_bytes():
             return ""
         if time.monotonic() >= self._fill_again_at_s:
-            self._fill_again_at_s = time.monotonic() + _FILL_EVERY_S
             if self._ballast.fill():
                 return ""
+            self._fill_again_at_s = time.monotonic() + _FILL_EVERY_S
         return "The spool cannot grow: its disk is full, or a quota is used up. Free some space."

@@ -11,13 +11,13 @@ import re
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 import msgspec
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.metering.generations import with_error_codes
 from modelgates_server.core.money import format_pico
+from modelgates_server.service.calls.replays import WaitingEnd
 from modelgates_server.service.ports import PendingSettlement
 
 UNSAVED_END = "end of a call not saved: run `modelgates spool replay` on this line"
@@ -62,36 +62,41 @@ def to_line(settlement: PendingSettlement) -> bytes:
 
 def from_line(line: bytes) -> PendingSettlement:
     """The only record of a line; raises `InvalidInput` if it is missing or damaged."""
-    for found in find([line]):
-        return found.settlement()
-    raise InvalidInput("The end of a call is damaged: there is no record in it.")
+    for _, text in _records([line]):
+        return _settlement(text)
+    raise InvalidInput("There is no record in it.")
 
 
-class FoundRecord(NamedTuple):
-    """A record, or the start of one, in line `number` of a text."""
-
-    number: int
-    text: bytes
-
-    def settlement(self) -> PendingSettlement:
-        """Returns its content; raises `InvalidInput` if it is damaged."""
-        match = _RECORD.match(self.text)
-        if match is None:
-            raise InvalidInput("The record is cut off.")
-        version, checksum, content = match.groups()
-        if version.decode() != _VERSION:
-            raise InvalidInput(f"The record has version {version.decode()}. Upgrade ModelGates.")
-        packed = _decoded(content)
-        if packed is None or _checksum(packed) != checksum.decode():
-            raise InvalidInput("The record is damaged: its checksum does not match.")
-        return from_json(_unpacked(packed))
+def ends_in(lines: Iterable[bytes]) -> Iterator[WaitingEnd]:
+    """The ends whose records are among other lines, such as those of a log."""
+    for number, text in _records(lines):
+        source = f"line {number}"
+        try:
+            settlement = _settlement(text)
+        except InvalidInput as error:
+            yield WaitingEnd(source, None, None, str(error))
+        else:
+            yield WaitingEnd(source, settlement.generation.id, settlement)
 
 
-def find(lines: Iterable[bytes]) -> Iterator[FoundRecord]:
-    """All records among other lines, such as those of a log."""
+def _records(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The numbers of lines with a record, each with the text from the start of the record."""
     for number, line in enumerate(lines, start=1):
         for start in _START.finditer(line):
-            yield FoundRecord(number, line[start.start() :])
+            yield number, line[start.start() :]
+
+
+def _settlement(text: bytes) -> PendingSettlement:
+    match = _RECORD.match(text)
+    if match is None:
+        raise InvalidInput("The record is cut off.")
+    version, checksum, content = match.groups()
+    if version.decode() != _VERSION:
+        raise InvalidInput(f"The record has version {version.decode()}. Upgrade ModelGates.")
+    packed = _decoded(content)
+    if packed is None or _checksum(packed) != checksum.decode():
+        raise InvalidInput("The record is damaged or cut off: its checksum does not match.")
+    return from_json(_unpacked(packed))
 
 
 def _record(settlement: PendingSettlement) -> str:

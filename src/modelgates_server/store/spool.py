@@ -80,7 +80,9 @@ class FolderSpool:
     async def remove(self, generation_id: str) -> None:
         """See `Spool.remove`."""
         try:
-            self._path(generation_id).unlink(missing_ok=True)
+            self._path(generation_id).unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            pass
         except OSError as error:
             raise StoreUnavailable(f"The spool {self._folder} is read-only: {error}") from error
 

@@ -82,6 +82,14 @@ class Settling:
             with suppress(Exception):  # maintenance tries too, and reports failures
                 await self.drain_spool()
 
+    async def replay(self, settlement: PendingSettlement) -> None:
+        """Commit an end that may be committed already, and delete what the spools have of it."""
+        await self._commit(settlement, first=False)
+        generation_id = settlement.generation.id
+        self._forget(generation_id)
+        for spool in self._spools:
+            await spool.remove(generation_id)
+
     async def pending_ids(self) -> set[str]:
         """Ids of calls that have ended but are not committed yet."""
         return {*self._unsaved, *await self._spooled_ids()}
@@ -171,10 +179,7 @@ class Settling:
     async def _resolve(self, generation_id: str) -> None:
         settlement = self._unsaved.get(generation_id) or await self._load(generation_id)
         if settlement is not None:
-            await self._commit(settlement, first=False)
-            self._forget(generation_id)
-            for spool in self._spools:
-                await spool.remove(generation_id)
+            await self.replay(settlement)
 
     async def _load(self, generation_id: str) -> PendingSettlement | None:
         for spool in self._spools:
