@@ -69,12 +69,13 @@ def metered(
     timeouts: CallTimeouts | None = None,
 ) -> Services:
     """Returns the services of a server process; `folder` is the spool."""
+    disk = disk_of(folder)
     return compose(
         store,
         catalog=catalog or sandbox_catalog(),
         providers={"sandbox": SandboxProvider(clock), **(providers or {})},
-        spool=FolderSpool(folder),
-        disk=disk_of(folder),
+        spool=FolderSpool(folder, make_room=disk.make_room),
+        disk=disk,
         clock=clock,
         random_bytes=secrets.token_bytes,
         timeouts=timeouts or CallTimeouts(),

@@ -44,19 +44,12 @@ def _library() -> Path:
     return built
 
 
-class SmallDisk:
-    """The disk of a folder. `environment` is for the processes that shall have it."""
+class Figures:
+    """The figures in a control file, which all processes on the disk share."""
 
-    def __init__(self, folder: Path, control: Path) -> None:
-        control.write_bytes(bytes(8 * len(_FIGURES)))
+    def __init__(self, control: Path) -> None:
         with control.open("r+b") as file:
             self._memory = mmap.mmap(file.fileno(), 0)
-        self.environment = {
-            "LD_PRELOAD": str(_library()),
-            "FULL_DISK_FOLDER": str(folder),
-            "FULL_DISK_CONTROL": str(control),
-        }
-        self.set(room=_UNLIMITED, size=_SIZE, passes=_UNLIMITED, error=errno.ENOSPC)
 
     def set(self, **figures: int) -> None:
         """Sets figures: bytes of `room` and `size`, `passes` before all calls fail, the `error`."""
@@ -75,3 +68,17 @@ class SmallDisk:
     def free(self) -> None:
         """Makes the disk as large as the real one, and every call succeed."""
         self.set(room=_UNLIMITED, passes=_UNLIMITED)
+
+
+class SmallDisk(Figures):
+    """The disk of a folder. `environment` is for the processes that have it."""
+
+    def __init__(self, folder: Path, control: Path) -> None:
+        control.write_bytes(bytes(8 * len(_FIGURES)))
+        super().__init__(control)
+        self.environment = {
+            "LD_PRELOAD": str(_library()),
+            "FULL_DISK_FOLDER": str(folder),
+            "FULL_DISK_CONTROL": str(control),
+        }
+        self.set(room=_UNLIMITED, size=_SIZE, passes=_UNLIMITED, error=errno.ENOSPC)
