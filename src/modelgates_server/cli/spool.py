@@ -64,14 +64,14 @@ def replay(
     with progress() as report:
         records = run(lambda gateway: _replayed(gateway, file, report))
     if file is not None and not records:
-        fail(f"There is no record in {file}. Give a log that has lines with `mg-end-`.")
+        fail(f"There is no record in `{file}`. Give a log that has lines with `mg-end-`.")
     counts = Counter(record["outcome"] for record in records)
     columns = ("source", "id", "account_id", "cost", "outcome", "problem")
     _show(records, columns, as_json)
     from modelgates_server.service.calls.replays import PROBLEMS  # noqa: PLC0415 - see `wiring`
 
     if problems := sum(counts[outcome] for outcome in PROBLEMS):
-        fail(f"{counted(problems, 'end')} not replayed. The column problem says why.")
+        fail(f"{counted(problems, 'end')} not replayed. The column `problem` says why.")
 
 
 def _show(records: list[Record], columns: tuple[str, ...], as_json: bool) -> None:
