@@ -1,6 +1,5 @@
 """`modelgates spool`: the ends of calls that wait for the database."""
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +34,8 @@ _STANDARD_INPUT = "-"
 @app.command(epilog=examples("modelgates spool show", "modelgates spool show --json"))
 def show(as_json: AsJson = False) -> None:
     """Show the ends of calls that wait in the spool and in the emergency folder."""
+    import asyncio  # noqa: PLC0415 - see `wiring`
+
     at_ms = now_ms()
     ends = asyncio.run(_all(_in_folders()))
     columns = ("source", "id", "account_id", "state", "cost", "age_s", "problem")
@@ -45,7 +46,7 @@ def show(as_json: AsJson = False) -> None:
     epilog=examples(
         "modelgates spool replay",
         "modelgates spool replay server.log",
-        "journalctl -u modelgates -o cat | modelgates spool replay -",
+        "modelgates spool replay -",
     )
 )
 def replay(

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -13,7 +13,9 @@ from modelgates_server.core.ledger.records import Account, Entry, Hold
 from modelgates_server.core.metering.generations import ActivityRow, Generation, StoredAnswer
 from modelgates_server.core.metering.repairs import Repairs
 from modelgates_server.core.pricing.prices import Price
-from modelgates_server.service.part_states import PartState
+
+if TYPE_CHECKING:  # commands that run no checks load faster
+    from modelgates_server.service.part_states import PartState
 
 Clock = Callable[[], int]
 """The current time in milliseconds since 1970 UTC."""
@@ -287,7 +289,7 @@ class Disk(Protocol):
     def met_full(self) -> None:
         """Note that a write has just failed for lack of room."""
 
-    async def check(self) -> PartState:
+    async def check(self) -> "PartState":
         """Measure; the state of the part `disk`."""
 
 

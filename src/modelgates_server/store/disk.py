@@ -15,7 +15,7 @@ _FLOOR_SHARE = 100
 """The floor is one part in this many of a disk, if that is less."""
 
 _CLOSED_AT_LEAST_S = 3
-"""A quota can be used up while the disk has room, so only a write shows it."""
+"""A user may have a limit on a disk that has room, so only a write shows that it is reached."""
 
 _FILL_EVERY_S = 10
 
@@ -86,11 +86,11 @@ class DiskRoom:
         return f"The disk of the {name} has {free} free bytes and needs {floor}. Free some space."
 
     def _shortage_of_ballast(self) -> str:
-        """Make the ballast whole. A quota may forbid what the disk has room for."""
+        """Make the ballast whole, unless a limit of the user forbids what the disk has room for."""
         if not self._ballast.missing_bytes():
             return ""
         if time.monotonic() >= self._fill_again_at_s:
             if self._ballast.fill():
                 return ""
             self._fill_again_at_s = time.monotonic() + _FILL_EVERY_S
-        return "The spool cannot grow: its disk is full, or a quota is used up. Free some space."
+        return "The spool cannot grow: its disk is full, or this user has reached a limit. Free some space."

@@ -33,7 +33,7 @@ def make_folder(folder: Path) -> None:
 
 
 def is_full(error: OSError) -> bool:
-    """Whether an operation failed because the disk, or the quota on it, is used up."""
+    """Whether an operation failed because the disk is full, or its user has reached a limit."""
     return error.errno in _FULL
 
 
