@@ -15,6 +15,7 @@ from modelgates_server.store.end_lines import to_line
 from modelgates_server.store.spool import FolderSpool
 from modelgates_server.store.sqlite import connection, store
 from tests.cli.console import Console
+from tests.deadlines import DEADLINE_S
 from tests.support import PICO_PRICE, T0_MS, expire, finished, open_generation, place
 
 COST_PICO = 3 + 2 * 5
@@ -138,11 +139,11 @@ def test_records_are_replayed_from_a_log_and_charged_once(waiting: Waiting) -> N
 
 
 def test_records_are_replayed_from_standard_input(waiting: Waiting) -> None:
-    line = to_line(waiting.end("gen-1"))
-    with waiting.console.start("spool", "replay", "-", text=False, encoding=None) as process:
-        out, _ = process.communicate(line)
+    line = to_line(waiting.end("gen-1")).decode()
+    with waiting.console.start("spool", "replay", "-") as process:
+        out, _ = process.communicate(line, timeout=DEADLINE_S)
     assert process.returncode == 0
-    assert b"saved" in out
+    assert "saved" in out
     assert waiting.charged() == (COST_PICO, 0)
 
 

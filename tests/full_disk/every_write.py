@@ -18,6 +18,7 @@ from typing import TypeVar
 from modelgates_server.core.errors import StoreUnavailable
 from modelgates_server.core.keys import KeyKind, NewKey
 from modelgates_server.core.money import parse_pico
+from modelgates_server.service.calls.call import Call
 from modelgates_server.service.ports import AuthenticatedKey
 from modelgates_server.store import disk
 from modelgates_server.store.sqlite.store import open_store
@@ -66,6 +67,7 @@ class Rounds:
 
     async def _answered(self) -> int:
         call = await begin(self._services.calls, self._caller, asking(model="sandbox/echo"))
+        assert isinstance(call, Call)
         await take(call)
         return call.generation.cost_pico
 

@@ -56,13 +56,11 @@ class Site:
             url = process.stdout.readline().split()[-1]
             yield RunningServer(url, process, self.console.path, self.log_path)
 
-    def usage(self) -> Decimal:
-        """The usage of the account, from a ledger that verifies."""
-        return dollars(records(self.console.path, self.customer.account_id)[0].usage_pico)
-
-    def held(self) -> Decimal:
-        """The amount of the open holds."""
-        return dollars(records(self.console.path, self.customer.account_id)[0].held_pico)
+    def usage(self, *, holds_open: bool = False) -> Decimal:
+        """The usage of the account, from a ledger that verifies and has no open hold."""
+        account, _ = records(self.console.path, self.customer.account_id)
+        assert holds_open or account.held_pico == 0
+        return dollars(account.usage_pico)
 
     def waiting(self) -> list[str]:
         """The names of the files in the spool, without the ballast."""

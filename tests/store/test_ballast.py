@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from modelgates_server.store import ballast as module
 from modelgates_server.store.ballast import BALLAST_BYTES, Ballast
 
 PART_BYTES = 256 * 1024
@@ -106,6 +105,6 @@ def test_ballast_is_deleted_when_a_full_file_system_cannot_shorten_it(
     def full(*_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module.os, "ftruncate", full)
+    monkeypatch.setattr(os, "ftruncate", full)
     assert ballast.release(1)
     assert not path.exists()

@@ -1,5 +1,6 @@
 import errno
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,7 +8,6 @@ import pytest
 
 from modelgates_server.core.errors import DiskFull
 from modelgates_server.service.part_states import PartState, Status
-from modelgates_server.store import disk as module
 from modelgates_server.store.ballast import BALLAST_BYTES, Ballast
 from modelgates_server.store.disk import FLOOR_MAX_BYTES, SPOOL, DiskRoom
 
@@ -29,7 +29,7 @@ class Disks:
         self.room = DiskRoom({each.name: each for each in self.figures}, self.ballast)
         self.now_s = 0.0
         monkeypatch.setattr(os, "statvfs", self._statvfs)
-        monkeypatch.setattr(module.time, "monotonic", lambda: self.now_s)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now_s)
 
     def set(self, name: str, size: int, free: int) -> None:
         [folder] = [each for each in self.figures if each.name == name]

@@ -149,7 +149,7 @@ async def test_settlement_is_saved_when_its_partial_file_is_cleaned_up_meanwhile
 ) -> None:
     """The clean-up comes between creating the file and locking it."""
     spool = FolderSpool(folder)
-    open_file, opened = os.open, []
+    open_file, opened = os.open, list[Path]()
 
     def cleaned_up(path: Path, *more: int) -> int:
         descriptor = open_file(path, *more)

@@ -93,4 +93,6 @@ class DiskRoom:
             if self._ballast.fill():
                 return ""
             self._fill_again_at_s = time.monotonic() + _FILL_EVERY_S
-        return "The spool cannot grow: its disk is full, or this user has reached a limit. Free some space."
+        return (
+            "The spool cannot grow: its disk is full, or at a limit of its user. Free some space."
+        )
