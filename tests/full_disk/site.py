@@ -44,7 +44,7 @@ class Site:
         self.customer: Customer = open_customer_now(self.console.path)
 
     @contextmanager
-    def server(self, *, stderr: int | None = None, **settings: str) -> Iterator[RunningServer]:
+    def server(self, stderr: int | None = None, **settings: str) -> Iterator[RunningServer]:
         """Runs a server on the small disk, which the test ends. It logs to a file elsewhere."""
         console = Console(self.folder)
         console.environment = {**self.console.environment, **self.disk.environment, **settings}

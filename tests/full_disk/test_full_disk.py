@@ -117,7 +117,7 @@ def test_server_stops_when_no_one_reads_its_log(site: Site, elsewhere: Path) -> 
     """Errors alone are logged, so that only the records wait for the reader."""
     reader, writer = os.pipe()
     settings = {"MODELGATES_EMERGENCY_DIR": str(elsewhere), "MODELGATES_LOG_LEVEL": "error"}
-    with site.server(stderr=writer, **settings) as server:
+    with site.server(writer, **settings) as server:
         with clients(site, server) as users:
             users.calls_across(lambda: site.disk.set(passes=0), 3)
         fill(writer)
