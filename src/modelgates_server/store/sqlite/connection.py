@@ -4,11 +4,12 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from modelgates_server.core.errors import DiskFull, StoreUnavailable
+from modelgates_server.store.files import is_full
 
 Parameters = Sequence[Any]
 
@@ -96,8 +97,11 @@ def moved(path: Path) -> str:
 
 def make_private(path: Path) -> None:
     """Create the file readable only by its owner; SQLite gives its other files the same mode."""
-    with suppress(OSError):  # SQLite reports the problem next
+    try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:  # SQLite reports other problems next
+        if is_full(error):
+            raise DiskFull(f"{path} cannot be created because the disk is full.") from error
 
 
 def prepare(connection: Connection, *, read_only: bool) -> Connection:
