@@ -127,8 +127,9 @@ record: setup-dev ## Record the responses and stored bytes in tests/recorded aga
 	@RECORD=1 $(BIN)/pytest -q tests/recorded && git diff --stat -- tests/recorded
 
 .PHONY: crash
-crash: setup-dev ## Kill the server 1,000 times and count lost commits
+crash: setup-dev ## Kill the server 1,000 times, fill its disk 40 times, and count lost commits
 	@$(BIN)/python -m tests.crash.kills --kills 1000
+	@$(BIN)/python -m tests.crash.full_disk --rounds 40
 
 .PHONY: overrun
 overrun: setup-dev ## Send 100,000 random calls to a simulated provider and count overruns

@@ -33,6 +33,8 @@ from modelgates_server.service.ports import (
     Store,
 )
 from modelgates_server.service.verify import verify
+from modelgates_server.store.ballast import Ballast
+from modelgates_server.store.disk import SPOOL, DiskRoom
 from modelgates_server.store.spool import FolderSpool
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.services import Services
@@ -52,6 +54,11 @@ def sandbox_catalog(
     return Catalog([*sandbox_models(), *models], [*sandbox_prices(), *prices], account_markup_bp)
 
 
+def disk_of(folder: Path) -> DiskRoom:
+    """Returns the disk of a spool, which has room until a test measures it."""
+    return DiskRoom({SPOOL: folder}, Ballast(folder / "ballast"))
+
+
 def metered(
     store: Store,
     clock: ManualClock,
@@ -63,11 +70,13 @@ def metered(
     key_variables: Mapping[str, str] | None = None,
 ) -> Services:
     """Returns the services of a server process; `folder` is the spool."""
+    disk = disk_of(folder)
     return compose(
         store,
         catalog=catalog or sandbox_catalog(),
         providers={"sandbox": SandboxProvider(clock), **(providers or {})},
-        spool=FolderSpool(folder),
+        spool=FolderSpool(folder, make_room=disk.make_room),
+        disk=disk,
         clock=clock,
         random_bytes=secrets.token_bytes,
         timeouts=timeouts or CallTimeouts(),

@@ -79,9 +79,10 @@ ONLY_IN = {
         "web/api/generations.py",
     ),
     "replay": (
-        "the answer to a command under a reference that is known; a spool is drained",
+        "the answer to a command under a known reference; ends of calls, by `spool replay`",
         "cli/credits.py",
         "cli/key.py",
+        "cli/spool.py",
         "core/keys.py",
         "core/ledger",
         "service/calls",

@@ -91,6 +91,10 @@ class Settings(BaseSettings):
     spool_dir: Path | None = Field(
         default=None, description="folder for captures that wait for the database"
     )
+    emergency_dir: Path | None = Field(
+        default=None,
+        description="folder on another disk for captures that database and spool cannot take",
+    )
     limit_source_prefix: Literal["modelgates", "openrouter"] = Field(
         default="modelgates", description="prefix of `limit_source` in errors"
     )

@@ -30,6 +30,7 @@ from modelgates_server.web.app import App
 from modelgates_server.web.http import server
 from modelgates_server.web.services import Services, WebOptions
 from tests.deadlines import within
+from tests.gateway import disk_of
 from tests.ledger_checks import check_ledger
 
 T0_MS = 1_795_439_520_000
@@ -259,6 +260,7 @@ async def _build(folder: Path, upstream_url: str, clock: FixedClock) -> tuple[Se
         catalog=await open_catalog(store, configuration, clock()),
         providers=providers,
         spool=FolderSpool(folder / "spool"),
+        disk=disk_of(folder / "spool"),
         clock=clock,
         random_bytes=FixedRandomness(),
         timeouts=CallTimeouts(),

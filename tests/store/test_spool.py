@@ -3,7 +3,7 @@
 import os
 from decimal import Decimal
 from pathlib import Path
-from stat import S_IMODE, S_ISDIR
+from stat import S_IMODE
 
 import pytest
 from msgspec.structs import replace
@@ -14,7 +14,9 @@ from modelgates_server.core.metering.generations import Attempt, Generation, Ori
 from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import ReceiptLine
 from modelgates_server.core.pricing.usage import Usage
-from modelgates_server.service.ports import PendingSettlement
+from modelgates_server.service.ports import PendingSettlement, SpoolFigures
+from modelgates_server.store.end_lines import to_json
+from modelgates_server.store.files import locked
 from modelgates_server.store.spool import FolderSpool
 from tests.gateway import pending
 from tests.support import T0_MS
@@ -63,6 +65,10 @@ def files(folder: Path) -> dict[str, int]:
     return {path.name: S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
 
 
+def is_at(path: Path, found: os.stat_result) -> bool:
+    return os.path.samestat(path.stat(), found)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "deep" / "spool"
@@ -104,6 +110,104 @@ async def test_settlement_committed_by_another_process_meanwhile_is_skipped(fold
     assert await pending(spool) == [settlement()]
 
 
+def partial_of(folder: Path, content: bytes) -> Path:
+    """A file whose process died while it wrote."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / "gen-2.partial"
+    partial.write_bytes(content)
+    return partial
+
+
+@pytest.mark.parametrize("content", [b"", b'{"generation":{"id":"gen-2"', b"\x00" * 100])
+async def test_partial_file_of_a_dead_process_is_deleted(folder: Path, content: bytes) -> None:
+    spool = FolderSpool(folder)
+    await spool.put(settlement())
+    partial_of(folder, content)
+    assert await spool.tend() == SpoolFigures(1, (folder / "gen-1.json").stat().st_size)
+    assert files(folder) == {"gen-1.json": 0o600}
+
+
+async def test_whole_file_of_a_process_that_died_before_it_had_a_name_is_kept(folder: Path) -> None:
+    partial_of(folder, to_json(settlement("gen-2")))
+    spool = FolderSpool(folder)
+    await spool.tend()
+    assert await pending(spool) == [settlement("gen-2")]
+
+
+async def test_partial_file_of_a_running_process_is_left_alone(folder: Path) -> None:
+    partial = partial_of(folder, b"")
+    spool = FolderSpool(folder)
+    with locked(partial, os.O_WRONLY):
+        await spool.tend()
+        assert partial.exists()
+    await spool.tend()
+    assert not partial.exists()
+
+
+async def test_settlement_is_saved_when_its_partial_file_is_cleaned_up_meanwhile(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clean-up comes between creating the file and locking it."""
+    spool = FolderSpool(folder)
+    open_file, opened = os.open, list[Path]()
+
+    def cleaned_up(path: Path, *more: int) -> int:
+        descriptor = open_file(path, *more)
+        if Path(path).suffix == ".partial" and not opened:
+            opened.append(path)
+            spool._resolve(Path(path))
+        return descriptor
+
+    monkeypatch.setattr(os, "open", cleaned_up)
+    await spool.put(settlement())
+    assert opened
+    assert await pending(spool) == [settlement()]
+
+
+async def test_missing_spool_has_no_files(folder: Path) -> None:
+    assert await FolderSpool(folder).tend() == SpoolFigures(0, 0)
+
+
+async def test_room_is_made_until_the_settlement_fits(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, asked = [0], []
+    write = os.write
+
+    def limited(descriptor: int, data: bytes) -> int:
+        if free[0] < len(data):
+            raise OSError(28, "No space left on device")
+        return write(descriptor, data)
+
+    def make_room(count: int) -> bool:
+        asked.append(count)
+        free[0] += 500
+        return True
+
+    monkeypatch.setattr(os, "write", limited)
+    await FolderSpool(folder, make_room=make_room).put(settlement())
+    assert set(asked) == {len(to_json(settlement()))}
+    assert len(asked) > 1
+    assert await pending(FolderSpool(folder)) == [settlement()]
+
+
+async def test_put_is_repeated_once_when_no_room_is_left_to_make(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may have made room since the write failed."""
+    writes, write = [], os.write
+
+    def full_once(descriptor: int, data: bytes) -> int:
+        writes.append(data)
+        if len(writes) == 1:
+            raise OSError(122, "Disk quota exceeded")
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", full_once)
+    await FolderSpool(folder, make_room=lambda _: False).put(settlement())
+    assert await pending(FolderSpool(folder)) == [settlement()]
+
+
 async def test_partial_file_of_a_crash_is_not_read_as_a_settlement(folder: Path) -> None:
     spool = FolderSpool(folder)
     await spool.put(settlement())
@@ -136,7 +240,9 @@ async def test_power_failure_leaves_the_whole_file_or_none(
 
     def synced(descriptor: int) -> None:
         fsync(descriptor)
-        steps.append("sync folder" if S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
+        found = os.fstat(descriptor)
+        [name] = [p.name for p in (*folder.parents, *folder.iterdir(), folder) if is_at(p, found)]
+        steps.append(f"sync {name}")
 
     def renamed(path: Path, target: Path) -> Path:
         steps.append(f"rename {path.name} {target.name}")
@@ -145,7 +251,13 @@ async def test_power_failure_leaves_the_whole_file_or_none(
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "rename", renamed)
     await FolderSpool(folder).put(settlement())
-    assert steps == ["sync file", "rename gen-1.partial gen-1.json", "sync folder"]
+    new_folders = [f"sync {folder.parent.parent.name}", "sync deep"]
+    assert steps == [
+        *new_folders,
+        "sync gen-1.partial",
+        "rename gen-1.partial gen-1.json",
+        "sync spool",
+    ]
 
 
 async def test_spool_reports_a_full_disk_and_leaves_no_partial_file(

@@ -14,7 +14,7 @@ from modelgates_server.service.calls.outgoing import RefusedParameters
 from modelgates_server.service.clock_check import ClockCheck
 from modelgates_server.service.maintenance import Maintenance
 from modelgates_server.service.part_states import PartStates
-from modelgates_server.service.ports import Clock, Provider, RandomBytes, Spool, Store
+from modelgates_server.service.ports import Clock, Disk, Provider, RandomBytes, Spool, Store
 from modelgates_server.telemetry.log_check import LogCheck
 from modelgates_server.telemetry.metrics import Metrics
 from modelgates_server.telemetry.observer import CallObserver, log_part_state
@@ -35,18 +35,20 @@ def compose(
     catalog: Catalog,
     providers: Mapping[str, Provider],
     spool: Spool,
+    disk: Disk,
     clock: Clock,
     random_bytes: RandomBytes,
     timeouts: CallTimeouts,
     join_retries: bool = True,
     grace_s: float = 0,
     steady_ms: Clock = steady_ms,
+    emergency: Spool | None = None,
     key_variables: Mapping[str, str] | None = None,
 ) -> Services:
     """Returns the services of a server process on top of an open store.
 
     `key_variables` are the environment variables of the providers' keys, for log lines.
-
+    `emergency` takes the ends of calls that neither the store nor the spool takes.
     After an outage, maintenance gives other processes `grace_s` to extend the holds of their calls.
     """
     ledger = ledger_services(store, clock, random_bytes)
@@ -57,7 +59,8 @@ def compose(
     calls = CallService(
         store,
         served,
-        spool,
+        [spool] if emergency is None else [spool, emergency],
+        disk,
         observer,
         clock,
         random_bytes,
@@ -79,6 +82,8 @@ def compose(
         maintenance=Maintenance(store, calls, observer, clock, ledger.key_repair, grace_s),
         parts=PartStates(log_part_state),
         checks={
+            "disk": disk.check,
+            "spool": calls.settling.check,
             "log": LogCheck(metrics.count_log_lines_dropped),
             "clock": ClockCheck(store, clock, steady_ms),
         },

@@ -5,10 +5,9 @@ import gc
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from io import BytesIO
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import structlog
@@ -28,6 +27,7 @@ from modelgates_server.bootstrap.descriptors import (
     refused_max,
 )
 from modelgates_server.bootstrap.price_book import open_catalog
+from modelgates_server.bootstrap.spools import spool_folders
 from modelgates_server.core.errors import InvalidInput, StoreUnavailable
 from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.core.redaction import Redactor
@@ -36,6 +36,7 @@ from modelgates_server.service.calls.admission import CallTimeouts
 from modelgates_server.service.part_states import check_forever
 from modelgates_server.service.ports import Provider, RandomBytes
 from modelgates_server.settings import Settings
+from modelgates_server.store.emergency import write_to_stderr
 from modelgates_server.store.spool import FolderSpool
 from modelgates_server.store.sqlite.store import open_store
 from modelgates_server.telemetry import logs, process_output
@@ -50,6 +51,7 @@ from modelgates_server.web.services import Services, WebOptions
 _MAINTENANCE_EVERY_S = 30
 _HEARTBEAT_EVERY_S = 0.5
 _CHECK_EVERY_S = 1
+_CLOSE_MAX_S = 2
 _RANDOM_POOL_BYTES = 4096
 _MIB = 1024 * 1024
 _BODIES_MAX_BYTES = 256 * _MIB
@@ -63,6 +65,7 @@ log = structlog.get_logger()
 def create_app(settings: Settings, configuration: Configuration, catalog: Catalog) -> App:
     """Returns the HTTP application of one server process, and opens the database."""
     process_output.start(settings.log_level)
+    folders = spool_folders(settings)
     providers = _providers(configuration)
     token = settings.metrics_token
     own = Redactor([] if token is None else [token.get_secret_value()])
@@ -71,7 +74,9 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
         open_store(database(settings).path),
         catalog=catalog,
         providers=providers,
-        spool=FolderSpool(_spool_folder(settings)),
+        spool=folders.spool,
+        disk=folders.disk,
+        emergency=folders.emergency,
         clock=now_ms,
         random_bytes=_pooled_randomness(),
         timeouts=CallTimeouts(hold_ttl_s=settings.hold_ttl_s, drain_s=settings.drain_s),
@@ -100,7 +105,24 @@ async def _lifespan(services: Services) -> AsyncIterator[None]:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+            await _end(services)
+
+
+async def _end(services: Services) -> None:
+    """Close the services. If ends of calls are unsaved, this process ends here.
+
+    A disk that hangs must not keep the process from ending.
+    """
+    unsaved = services.calls.settling.unsaved()
+    if not unsaved:
+        await services.close()
+        return
+    write_to_stderr(unsaved)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_MAX_S):
             await services.close()
+    process_output.finish()
+    os._exit(server.UNSAVED)
 
 
 def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
@@ -122,8 +144,10 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
     _allowed_hosts(settings)
     configuration = load_configuration(settings.config, os.environ)
     catalog = asyncio.run(_catalog(settings, configuration))
-    FolderSpool(_spool_folder(settings)).check()
+    folders = spool_folders(settings)
+    folders.spool.check()
     process_output.start(settings.log_level)
+    _check_emergency_folder(folders.emergency)
     if old_names := {**old_settings(), **configuration.old_names}:
         log.warning("old names work in this release only", write_instead=old_names)
     open_files = raise_limit()
@@ -212,10 +236,6 @@ def _pooled_randomness() -> RandomBytes:
     return random_bytes
 
 
-def _spool_folder(settings: Settings) -> Path:
-    return settings.spool_dir or database(settings).default_spool_dir
-
-
 @contextmanager
 def _shared_metrics(workers: int) -> Iterator[None]:
     """Provides the folder where several processes combine their metrics. One process needs none."""
@@ -225,6 +245,15 @@ def _shared_metrics(workers: int) -> Iterator[None]:
     with TemporaryDirectory(prefix="modelgates-metrics-") as folder:
         os.environ[MULTIPROCESS_DIR] = folder
         yield
+
+
+def _check_emergency_folder(folder: FolderSpool | None) -> None:
+    """Find a wrong folder before it is needed; the server can work without it."""
+    try:
+        if folder is not None:
+            folder.check()
+    except StoreUnavailable as error:
+        log.error("emergency folder cannot be used", reason=str(error))  # noqa: TRY400 - one line
 
 
 def _report(error: Exception) -> None:

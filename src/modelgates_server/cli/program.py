@@ -26,6 +26,7 @@ from modelgates_server.cli import (
     prices,
     sandbox,
     serve,
+    spool,
 )
 from modelgates_server.cli import credits as credits_noun
 from modelgates_server.cli.output import fail
@@ -51,6 +52,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(db.app, name="db")
 app.add_typer(archive.app)
+app.add_typer(spool.app, name="spool")
 app.add_typer(docs.app, name="docs")
 app.add_typer(demo.app)
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from modelgates_server.bootstrap import Database
+    from modelgates_server.bootstrap.spools import SpoolFolders
     from modelgates_server.service.services import LedgerServices
     from modelgates_server.store.archives.folder import ArchiveFolder
 
@@ -45,6 +46,13 @@ def archive_folder(folder: "Path") -> "ArchiveFolder":
     from modelgates_server import bootstrap  # noqa: PLC0415 - see above
 
     return bootstrap.archive_folder(folder)
+
+
+def spool_folders() -> "SpoolFolders":
+    """Returns the folders where ends of calls wait."""
+    from modelgates_server.bootstrap import load_settings, spools  # noqa: PLC0415 - see above
+
+    return spools.spool_folders(load_settings())
 
 
 def now_ms() -> int:

@@ -369,3 +369,7 @@ class StoreUnavailable(GatewayError, code="database_unavailable"):
 
     It is safe to repeat a command with the same reference, whether or not it was saved.
     """
+
+
+class DiskFull(StoreUnavailable, code="disk_full"):
+    """A disk is full, or has too little room for the end of another call."""

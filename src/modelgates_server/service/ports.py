@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
@@ -23,6 +23,9 @@ from modelgates_server.core.metering.generations import (
 from modelgates_server.core.metering.repairs import Repairs
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.core.redaction import Redactor
+
+if TYPE_CHECKING:  # commands that run no checks load faster
+    from modelgates_server.service.part_states import PartState
 
 Clock = Callable[[], int]
 """The current time in milliseconds since 1970 UTC."""
@@ -337,6 +340,13 @@ class PendingSettlement(msgspec.Struct, frozen=True):
     answer: StoredAnswer | None = None
 
 
+class SpoolFigures(msgspec.Struct, frozen=True):
+    """Number and bytes of spooled settlements."""
+
+    files: int
+    size_bytes: int
+
+
 class Spool(Protocol):
     """Keeps settlements on disk while the database is unavailable; survives a crash."""
 
@@ -351,6 +361,22 @@ class Spool(Protocol):
 
     async def remove(self, generation_id: str) -> None:
         """Delete a committed settlement; does nothing if it is gone."""
+
+    async def tend(self) -> SpoolFigures:
+        """Clean up after processes that died while they wrote, and count; raises `OSError`."""
+
+
+class Disk(Protocol):
+    """The disks of the database and the spool: whether they have room for the end of a new call."""
+
+    def require_room(self) -> None:
+        """Raise `DiskFull` if they do not. It costs nothing: another task measures."""
+
+    def met_full(self) -> None:
+        """Note that a write has just failed for lack of room."""
+
+    async def check(self) -> "PartState":
+        """Measure; the state of the part `disk`."""
 
 
 class Observer(Protocol):

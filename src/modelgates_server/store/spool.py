@@ -1,37 +1,56 @@
 """The port `Spool` in a folder: one synced file per settlement, for database outages."""
 
 import asyncio
+import fcntl
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-import msgspec
+from modelgates_server.core.errors import InvalidInput, StoreUnavailable
+from modelgates_server.service.ports import PendingSettlement, SpoolFigures
+from modelgates_server.store.end_lines import from_json, to_json
+from modelgates_server.store.files import is_full, locked, make_folder, sync
 
-from modelgates_server.core.errors import StoreUnavailable
-from modelgates_server.core.metering.generations import with_error_codes
-from modelgates_server.service.ports import PendingSettlement
-from modelgates_server.store.files import sync
-
-_decoder = msgspec.json.Decoder(PendingSettlement)
 _ENDING = ".json"
+_PARTIAL = ".partial"
 
 
 class FolderSpool:
-    """Stores files in a folder, which it creates if needed; several processes may share it."""
+    """Stores files in a folder, which it creates if needed; several processes may share it.
 
-    def __init__(self, folder: Path) -> None:
+    `make_room` frees at least a number of bytes on the disk; it returns whether any were left.
+    `encode` and `decode` define the content of a file; `decode` raises `InvalidInput`. `setting` is
+    where an operator sets the folder.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        make_room: Callable[[int], bool] = lambda _: False,
+        encode: Callable[[PendingSettlement], bytes] = to_json,
+        decode: Callable[[bytes], PendingSettlement] = from_json,
+        setting: str = "MODELGATES_SPOOL_DIR",
+    ) -> None:
         self._folder = folder
+        self._make_room = make_room
+        self._encode = encode
+        self._decode = decode
+        self._setting = setting
+        self._is_made = False
 
     def check(self) -> None:
         """Test the folder before anything has to be spooled; raises `StoreUnavailable`."""
         probe = self._folder / f"probe-{os.getpid()}"
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make_folder()
             probe.write_bytes(b"")
             probe.unlink()
         except OSError as error:
             raise StoreUnavailable(
                 f"The spool {self._folder} cannot be written ({error.strerror}). Make it writable, "
-                "or set MODELGATES_SPOOL_DIR to another folder."
+                f"or set {self._setting} to another folder."
             ) from error
 
     async def put(self, settlement: PendingSettlement) -> None:
@@ -55,38 +74,105 @@ class FolderSpool:
     def _load(self, generation_id: str) -> PendingSettlement | None:
         path = self._path(generation_id)
         try:
-            settlement = _decoder.decode(path.read_bytes())
+            return self._decode(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
+        except (InvalidInput, OSError) as error:
             raise StoreUnavailable(
                 f"The spooled settlement {path} is damaged or cannot be read ({error}). Its hold "
                 "is still open; move the file aside and the next sweep resolves it."
             ) from error
-        generation = with_error_codes(settlement.generation)
-        return msgspec.structs.replace(settlement, generation=generation)
 
     async def remove(self, generation_id: str) -> None:
         """See `Spool.remove`."""
         try:
-            self._path(generation_id).unlink(missing_ok=True)
+            self._path(generation_id).unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            pass
         except OSError as error:
             raise StoreUnavailable(f"The spool {self._folder} is read-only: {error}") from error
 
+    async def tend(self) -> SpoolFigures:
+        """See `Spool.tend`."""
+        return await asyncio.to_thread(self._tend)
+
     def _write(self, settlement: PendingSettlement) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Write a file; if the disk is full, make room until it fits or no room is left."""
+        content = self._encode(settlement)
         path = self._path(settlement.generation.id)
-        partial = path.with_suffix(".partial")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        is_last = False
+        while True:
+            try:
+                self._make_folder()
+                _create(path, content)
+            except OSError as error:
+                if is_last or not is_full(error):
+                    raise
+                # If nothing is left, another process may have made room in the meantime.
+                is_last = not self._make_room(len(content))
+            else:
+                return
+
+    def _make_folder(self) -> None:
+        if not (self._is_made and self._folder.is_dir()):
+            make_folder(self._folder)
+            self._is_made = True
+
+    def _tend(self) -> SpoolFigures:
+        files = size = 0
+        with suppress(FileNotFoundError), os.scandir(self._folder) as entries:
+            for entry in entries:
+                with suppress(OSError):  # it may be gone
+                    if entry.name.endswith(_ENDING):
+                        size += entry.stat().st_size
+                        files += 1
+                    elif entry.name.endswith(_PARTIAL):
+                        self._resolve(Path(entry.path))
+        return SpoolFigures(files, size)
+
+    def _resolve(self, partial: Path) -> None:
+        """Complete or delete a file whose process died while it wrote."""
+        descriptor = os.open(partial, os.O_RDONLY)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(msgspec.json.encode(settlement))
-                file.flush()
-                os.fsync(file.fileno())
-            partial.rename(path)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while it is written
+            os.fsync(descriptor)
+            self._decode(partial.read_bytes())
+            partial.rename(partial.with_suffix(_ENDING))
             sync(self._folder)
+        except InvalidInput:
+            partial.unlink()
         finally:
-            partial.unlink(missing_ok=True)
+            os.close(descriptor)
 
     def _path(self, generation_id: str) -> Path:
         return self._folder / f"{generation_id}{_ENDING}"
+
+
+def _create(path: Path, content: bytes) -> None:
+    """Write a whole file or none. The lock shows others that the partial file is in use."""
+    partial = path.with_suffix(_PARTIAL)
+    try:
+        while True:
+            with locked(partial, os.O_WRONLY | os.O_CREAT) as descriptor:
+                if not _is_at(partial, descriptor):
+                    continue  # another process has just cleaned up a file of this name
+                os.ftruncate(descriptor, 0)
+                _write_all(descriptor, content)
+                os.fsync(descriptor)
+                partial.rename(path)
+                sync(path.parent)
+                return
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(descriptor, content) :]

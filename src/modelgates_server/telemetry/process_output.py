@@ -32,7 +32,7 @@ def start(level: str) -> None:
     if not _outputs and all(map(_has_descriptor, (sys.stdout, sys.stderr))):
         for name in ("stdout", "stderr"):
             _replace(name)
-        atexit.register(_finish)
+        atexit.register(finish)
         logging.captureWarnings(capture=True)
         sys.excepthook = _log_uncaught
         sys.unraisablehook = _log_unraisable
@@ -79,8 +79,8 @@ def _report(count: int) -> bytes:
     return msgspec.json.encode(line) + b"\n"
 
 
-def _finish() -> None:
-    """Write what is queued. Python must not flush streams that would block at the very end."""
+def finish() -> None:
+    """Write what is queued, within `FLUSH_MAX_S`. Python must not flush streams that would block at the very end."""
     deadline_s = monotonic() + FLUSH_MAX_S
     for name, output in _outputs.items():
         is_written = output.close(max(0.0, deadline_s - monotonic()))

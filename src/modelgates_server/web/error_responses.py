@@ -29,6 +29,7 @@ _ERROR_TYPES = {
     "provider_timed_out": "timeout",
     "server_stopping": "server",
     "database_unavailable": "server",
+    "disk_full": "server",
 }
 """OpenRouter's `error_type` for an error code, where its clients match on one."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from modelgates_server.core.errors import GatewayError, StoreUnavailable
+from modelgates_server.core.errors import DiskFull, GatewayError, StoreUnavailable
 from modelgates_server.core.keys import without_keys
 from modelgates_server.web.head import Headers
 
@@ -45,6 +45,7 @@ _RETRIES = {
     "call_in_progress": _RETRY_SOON,
     "server_stopping": _RETRY_SOON,
     "database_unavailable": _RETRY_SOON,
+    "disk_full": (b"retry-after", b"30"),
     "call_ended": _NO_RETRY,
     "created_key_deleted": _NO_RETRY,
     "insufficient_credits": _NO_RETRY,
@@ -54,6 +55,10 @@ _RETRIES = {
 """Whether to retry, for errors without a `retry_after_s`; OpenAI's clients obey both headers."""
 
 INTERNAL = "Internal Server Error"
+_DISK_FULL = (
+    "The disk of this server is full or nearly full, so it saves nothing new. Calls that are "
+    "running will end as usual. Retry later, or tell the operator of this server."
+)
 
 
 class HttpError(Exception):
@@ -98,7 +103,8 @@ def describe(error: Exception) -> tuple[int, str, Headers]:
         return 500, INTERNAL, []
     message = without_keys(str(error))
     if isinstance(error, StoreUnavailable):
-        message = "Service temporarily unavailable"  # its own text names files: only for the log
+        # Its own text names files: only for the log.
+        message = _DISK_FULL if isinstance(error, DiskFull) else "Service temporarily unavailable"
     return status_of(type(error)), message, _headers(error)
 
 

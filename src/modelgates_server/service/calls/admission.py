@@ -8,6 +8,7 @@ import msgspec
 from modelgates_server.core.errors import (
     CallEnded,
     CallInProgress,
+    DiskFull,
     InsufficientCredits,
     KeyLimitExceeded,
     ReferenceReused,
@@ -33,7 +34,14 @@ from modelgates_server.service.calls.call_request import CallRequest, keyed_dige
 from modelgates_server.service.calls.joins import NOT_KEPT, JoinableCall, Joins
 from modelgates_server.service.calls.outgoing import RefusedParameters
 from modelgates_server.service.holds import Holds
-from modelgates_server.service.ports import AuthenticatedKey, Clock, Provider, RandomBytes, Store
+from modelgates_server.service.ports import (
+    AuthenticatedKey,
+    Clock,
+    Disk,
+    Provider,
+    RandomBytes,
+    Store,
+)
 
 _TRIES = 4
 _HOLDS_MAX = 100
@@ -101,6 +109,7 @@ class Admission:
         self,
         served: ServedCatalog,
         store: Store,
+        disk: Disk,
         clock: Clock,
         random_bytes: RandomBytes,
         joins: Joins,
@@ -108,6 +117,7 @@ class Admission:
     ) -> None:
         self._served = served
         self._store = store
+        self._disk = disk
         self._holds = Holds(store, clock)
         self._clock = clock
         self._random_bytes = random_bytes
@@ -120,8 +130,9 @@ class Admission:
         """Place the hold of a call, or return what a repeat gets: a stored response, or a call.
 
         Raises the errors of `core.metering.routing.choose_model` and
-        `core.metering.sizing.quote_hold`, `StoreUnavailable`, and for repeats `CallInProgress`,
-        `CallEnded` or `ReferenceReused`.
+        `core.metering.sizing.quote_hold`, `StoreUnavailable`, `DiskFull` if a new call might use up
+        the room that the ends of calls need, and for repeats `CallInProgress`, `CallEnded` or
+        `ReferenceReused`.
         """
         served = self._served.choose(request.inference, caller.account_id, self._clock())
         request.dialect.refuse_unsendable(request.inference, served.model.endpoint)
@@ -195,6 +206,7 @@ class Admission:
         identity: _Identity,
     ) -> tuple[Generation, HoldQuote]:
         """Quote and place the hold; if another call was faster and the ledger rejects it, retry."""
+        self._disk.require_room()
         priced = PricedRequest(served.model, served.price, request.inference, served.markup_bp)
         for tries_left in reversed(range(_TRIES)):
             row = await self._store.account_and_key(caller.key_hash)
@@ -218,6 +230,9 @@ class Admission:
                 continue
             except ReferenceReused:
                 raise CallInProgress(_JUST_MADE) from None
+            except DiskFull:
+                self._disk.met_full()
+                raise
             if result.replayed:
                 raise CallInProgress(_JUST_MADE)
             return generation, quote

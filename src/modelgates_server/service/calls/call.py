@@ -5,7 +5,7 @@ response ends after its capture is committed or spooled. Any exception in the bl
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from weakref import WeakValueDictionary
 
@@ -33,6 +33,7 @@ from modelgates_server.service.holds import Holds
 from modelgates_server.service.ports import (
     AuthenticatedKey,
     Clock,
+    Disk,
     Observer,
     PendingSettlement,
     RandomBytes,
@@ -248,7 +249,8 @@ class CallService:
         self,
         store: Store,
         served: ServedCatalog,
-        spool: Spool,
+        spools: Sequence[Spool],
+        disk: Disk,
         observer: Observer,
         clock: Clock,
         random_bytes: RandomBytes,
@@ -257,12 +259,14 @@ class CallService:
         join_retries: bool = True,
     ) -> None:
         self._joins = joins = Joins(clock, retries=join_retries)
-        self.settling = Settling(store, spool, observer, clock)
+        self.settling = Settling(store, spools, disk, observer, clock)
         self.registry = CallRegistry(
             self.settling, Holds(store, clock), observer, clock, timeouts, joins
         )
         self._observer = observer
-        self._admission = Admission(served, store, clock, random_bytes, joins, timeouts.hold_ttl_s)
+        self._admission = Admission(
+            served, store, disk, clock, random_bytes, joins, timeouts.hold_ttl_s
+        )
         self._clock = clock
         self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 

@@ -12,7 +12,9 @@ from modelgates_server.service.gradually import gradually
 from modelgates_server.service.holds import Holds
 from modelgates_server.service.ports import Clock, Observer
 
-_STOP_MAX_S = 30
+_STOP_MAX_S = 20
+"""The longest wait for the ends of calls at the stop; `Settling.save_rest` takes as long again."""
+
 _EXTENSIONS_PER_TTL = 3
 
 
@@ -120,11 +122,18 @@ class CallRegistry:
         task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
-        """Wait until the ends of all calls are committed or spooled; their tasks are stopping."""
-        async with asyncio.timeout(_STOP_MAX_S):
-            await self._idle.wait()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._settling.try_to_drain_spool()
+        """Wait until the calls, whose tasks are stopping, have ended, and save all their ends.
+
+        The ends that cannot be saved are in `Settling.unsaved`.
+        """
+        try:
+            async with asyncio.timeout(_STOP_MAX_S):
+                await self._idle.wait()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+        except TimeoutError as error:
+            error.add_note(f"{len(self._running)} calls have not ended. Their holds will expire.")
+            self._observer.maintenance_failed(error)
+        await self._settling.save_rest()
 
 
 class _RegisteredCall:

@@ -1,19 +1,23 @@
 """Commits the end of each call exactly once; an end that cannot be committed is spooled.
 
 A response ends after its capture is committed, or synced in the spool if the database is
-unavailable.
+unavailable. An end that the spool does not take either is kept in memory, and in the emergency
+folder if there is one, until one of the two takes it.
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from modelgates_server.core.errors import HoldEnded
+from modelgates_server.core.errors import DiskFull, HoldEnded
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.times import MS_PER_DAY
 from modelgates_server.service.holds import Holds
+from modelgates_server.service.part_states import PartState, Status
 from modelgates_server.service.ports import (
     Clock,
+    Disk,
     GenerationReader,
     Ledger,
     Observer,
@@ -24,24 +28,43 @@ from modelgates_server.service.ports import (
 ANSWER_KEPT_MS = MS_PER_DAY
 
 
+_STEP_MAX_S = 5
+"""The longest that each attempt to save the last ends may take when the server stops."""
+
+
 class SettledStore(Ledger, GenerationReader, Protocol):
     """The ports that ends of calls need."""
 
 
 class Settling:
-    """The ends of all calls of this process, and the spool, which processes share."""
+    """The ends of all calls of this process, and the spools, which processes share.
 
-    def __init__(self, store: SettledStore, spool: Spool, observer: Observer, clock: Clock) -> None:
+    The first of `spools` is the spool. The others are emergency folders: an end in one of them
+    alone is not saved yet.
+    """
+
+    def __init__(
+        self,
+        store: SettledStore,
+        spools: Sequence[Spool],
+        disk: Disk,
+        observer: Observer,
+        clock: Clock,
+    ) -> None:
         self._store = store
         self._holds = Holds(store, clock)
-        self._spool = spool
+        self._spool, *self._emergency = self._spools = spools
+        self._disk = disk
         self._observer = observer
         self._clock = clock
+        self._ending: dict[str, PendingSettlement] = {}
         self._unsaved: dict[str, PendingSettlement] = {}
         self._has_spooled = False
 
     async def commit_end(self, settlement: PendingSettlement) -> None:
         """Commit the end of a call, or spool it until that is possible."""
+        generation_id = settlement.generation.id
+        self._ending[generation_id] = settlement
         try:
             try:
                 await self._commit(settlement)
@@ -50,6 +73,7 @@ class Settling:
                 await self._commit(settlement)
         except Exception as error:  # noqa: BLE001 - no error may lose the end of a call
             await self._put_into_spool(settlement, error)
+        self._ending.pop(generation_id, None)  # unless it was cancelled again
 
     async def drain_spool(self) -> None:
         """Commit all spooled settlements, including those of dead processes.
@@ -73,9 +97,47 @@ class Settling:
             with suppress(Exception):  # maintenance tries too, and reports failures
                 await self.drain_spool()
 
+    async def replay(self, settlement: PendingSettlement) -> None:
+        """Commit an end that may be committed already, and delete what the spools have of it."""
+        await self._commit(settlement, first=False)
+        generation_id = settlement.generation.id
+        self._forget(generation_id)
+        for spool in self._spools:
+            await spool.remove(generation_id)
+
     async def pending_ids(self) -> set[str]:
         """Ids of calls that have ended but are not committed yet."""
-        return {*self._unsaved, *await self._spool.ids()}
+        return {*self._unsaved, *await self._spooled_ids()}
+
+    def unsaved(self) -> list[PendingSettlement]:
+        """The ends that neither the database nor the spool has, as far as this process knows."""
+        return list({**self._ending, **self._unsaved}.values())
+
+    async def save_rest(self) -> None:
+        """Try everything to save what is unsaved, when the server stops and no call runs."""
+        self._unsaved.update(self._ending)  # its task is gone, or waits for a disk that hangs
+        self._has_spooled = self._has_spooled or bool(self._unsaved)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STEP_MAX_S):
+                await self.try_to_drain_spool()
+        for spool in self._spools:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_STEP_MAX_S):
+                    await self._put_all_into(spool)
+
+    async def check(self) -> PartState:
+        """The state of the part `spool`; see `service.part_states.Check`."""
+        try:
+            waiting = [(await spool.tend()).files for spool in self._spools]
+        except OSError as error:
+            return PartState(Status.WARNING, "The spool cannot be read.", str(error))
+        if self._unsaved:
+            cause = "Neither the database nor the spool takes the ends of calls: they are at risk."
+            return PartState(Status.WARNING, cause, f"{len(self._unsaved)} are unsaved.")
+        if any(waiting):
+            cause = "Ends of calls wait for the database."
+            return PartState(Status.WARNING, cause, f"{sum(waiting)} wait.")
+        return PartState(Status.OK)
 
     async def _commit(self, settlement: PendingSettlement, *, first: bool = True) -> None:
         """Commit; `first` means that only this process can have, so even a replay is reported."""
@@ -106,6 +168,8 @@ class Settling:
 
     async def _put_into_spool(self, settlement: PendingSettlement, reason: Exception) -> None:
         generation = settlement.generation
+        if isinstance(reason, DiskFull):
+            self._disk.met_full()
         self._observer.spooled(generation, reason)
         try:
             await self._spool.put(settlement)
@@ -113,13 +177,26 @@ class Settling:
             # The spool cannot be written either: retry from memory. The log has the numbers.
             self._observer.spooled(generation, error)
             self._unsaved[generation.id] = settlement
+            for folder in self._emergency:
+                with suppress(OSError):
+                    await folder.put(settlement)
         finally:
             # Not earlier: a drain in between would find nothing, and reset the flag.
             self._has_spooled = True
 
+    async def _put_all_into(self, spool: Spool) -> None:
+        for generation_id, settlement in tuple(self._unsaved.items()):
+            with suppress(OSError):
+                await spool.put(settlement)
+                if spool is self._spool:
+                    self._forget(generation_id)
+
+    async def _spooled_ids(self) -> list[str]:
+        return [generation_id for spool in self._spools for generation_id in await spool.ids()]
+
     async def _resolve_all(self) -> list[Exception]:
         trouble = []
-        for generation_id in [*await self._spool.ids(), *self._unsaved]:
+        for generation_id in dict.fromkeys([*await self._spooled_ids(), *self._unsaved]):
             try:
                 await self._resolve(generation_id)
             except Exception as error:  # noqa: BLE001 - raised later; it must not delay the others
@@ -129,8 +206,16 @@ class Settling:
         return trouble
 
     async def _resolve(self, generation_id: str) -> None:
-        settlement = self._unsaved.get(generation_id) or await self._spool.load(generation_id)
+        settlement = self._unsaved.get(generation_id) or await self._load(generation_id)
         if settlement is not None:
-            await self._commit(settlement, first=False)
-            if self._unsaved.pop(generation_id, None) is None:
-                await self._spool.remove(generation_id)
+            await self.replay(settlement)
+
+    async def _load(self, generation_id: str) -> PendingSettlement | None:
+        for spool in self._spools:
+            if (settlement := await spool.load(generation_id)) is not None:
+                return settlement
+        return None
+
+    def _forget(self, generation_id: str) -> None:
+        self._unsaved.pop(generation_id, None)
+        self._ending.pop(generation_id, None)

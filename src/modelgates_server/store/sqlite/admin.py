@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from modelgates_server.core.errors import InvalidInput
-from modelgates_server.store.files import sync
+from modelgates_server.core.errors import DiskFull, InvalidInput
+from modelgates_server.store.files import is_full, sync
 from modelgates_server.store.sqlite.connection import (
     check_exists,
     connect_stdlib,
@@ -25,6 +25,8 @@ from modelgates_server.store.sqlite.snapshot import READS
 
 _COUNTS = READS["counts"]
 _PAGES_A_STEP = 2048
+_ENDINGS = ("", "-journal", "-wal", "-shm")
+"""Of the files of a database."""
 
 
 def status(path: Path) -> dict[str, int | str | bool]:
@@ -76,9 +78,17 @@ def backup(path: Path, target: Path, on_progress: Callable[[int, int], None]) ->
         _copy(path, partial, on_progress)
         sync(partial)
         _give_name(partial, target)
-        sync(target.parent)
+        _sync_name(target)
+    except (DiskFull, OSError) as error:
+        if isinstance(error, OSError) and not is_full(error):
+            raise
+        raise DiskFull(
+            f"The backup {target} cannot be written because its disk is full. Free some space, or "
+            "choose another disk."
+        ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        for ending in _ENDINGS:
+            partial.with_name(f"{partial.name}{ending}").unlink(missing_ok=True)
 
 
 def _copy(path: Path, partial: Path, on_progress: Callable[[int, int], None]) -> None:
@@ -100,6 +110,14 @@ def _copy(path: Path, partial: Path, on_progress: Callable[[int, int], None]) ->
             progress=lambda _, left, total: on_progress(total - left, total),
         )
         copy.execute("pragma journal_mode = delete").fetchone()
+
+
+def _sync_name(target: Path) -> None:
+    try:
+        sync(target.parent)
+    except OSError:
+        target.unlink()  # a power loss could delete it later, so the backup has failed
+        raise
 
 
 def _give_name(partial: Path, target: Path) -> None:

@@ -4,17 +4,20 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from modelgates_server.core.errors import StoreUnavailable
+from modelgates_server.core.errors import DiskFull, StoreUnavailable
+from modelgates_server.store.files import is_full
 
 Parameters = Sequence[Any]
 
 _WAIT_MS = 5000
 _READ_WAIT_MS = 250
 _RETRY_S = 0.0005
+_FULL = "disk is full"
+"""Part of SQLite's message."""
 
 
 class Cursor(Protocol):
@@ -97,8 +100,11 @@ def moved(path: Path) -> str:
 
 def make_private(path: Path) -> None:
     """Create the file readable only by its owner; SQLite gives its other files the same mode."""
-    with suppress(OSError):  # SQLite reports the problem next
+    try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:  # SQLite reports other problems next
+        if is_full(error):
+            raise DiskFull(f"{path} cannot be created because the disk is full.") from error
 
 
 def prepare(connection: Connection, *, read_only: bool) -> Connection:
@@ -181,7 +187,8 @@ def explained(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if type(error) not in (sqlite3.OperationalError, sqlite3.DatabaseError):
             raise
-        raise StoreUnavailable(_explain(path, error)) from error
+        kind = DiskFull if _FULL in str(error) else StoreUnavailable
+        raise kind(_explain(path, error)) from error
     except UnicodeDecodeError as error:  # SQLite quotes a damaged schema in its message
         raise StoreUnavailable(_damaged(path, "its schema is not UTF-8")) from error
 
@@ -201,7 +208,7 @@ def _explain(path: Path, error: sqlite3.Error) -> str:
         return f"The database {path} cannot be written. Make the file and its folder writable."
     if "not a database" in text or "malformed" in text:
         return _damaged(path, text)
-    if "disk is full" in text:
+    if _FULL in text:
         return f"The database {path} cannot grow because the disk is full. Free some space."
     return f"The database {path} cannot be used: {text}"
 

@@ -31,6 +31,9 @@ from modelgates_server.web.http.limits import ConnectionLimits
 
 log = structlog.get_logger()
 
+UNSAVED = 75
+"""Exit code of a process that could not save the ends of all its calls: EX_TEMPFAIL."""
+
 _WORKER_SILENT_MAX_S = 30
 _HANDSHAKE_MAX_S = 2
 _REFUSED_MAX = 256
@@ -326,6 +329,8 @@ def _run_workers(supervisor: Workers) -> None:
     supervisor.run()
     if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
         raise GatewayError("A server process could not start. Find the reason in the log.")
+    if any(process.exitcode == UNSAVED for process in supervisor.processes):
+        sys.exit(UNSAVED)
 
 
 def _start_worker(factory: Factory) -> Any:
