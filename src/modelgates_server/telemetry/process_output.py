@@ -80,7 +80,10 @@ def _report(count: int) -> bytes:
 
 
 def finish() -> None:
-    """Write what is queued, within `FLUSH_MAX_S`. Python must not flush streams that would block at the very end."""
+    """Write what is queued, within `FLUSH_MAX_S`.
+
+    Python must not flush streams that would block at the very end.
+    """
     deadline_s = monotonic() + FLUSH_MAX_S
     for name, output in _outputs.items():
         is_written = output.close(max(0.0, deadline_s - monotonic()))

@@ -6,11 +6,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from modelgates_server import store
 from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.service.calls.call import Call
 from modelgates_server.service.ports import PendingSettlement
+from modelgates_server.store.sqlite.save import Saver
 from modelgates_server.web.services import Services
 from tests.gateway import (
     READ_PICO,
@@ -85,7 +85,7 @@ async def test_end_that_a_bug_keeps_from_the_ledger_is_spooled(
         raise ZeroDivisionError
 
     with monkeypatch.context() as broken:
-        broken.setattr(store.sqlite.writer, "save", mistake)
+        broken.setattr(Saver, "save", mistake)
         await relay(call, client)
         with pytest.raises(ZeroDivisionError) as told:
             await harness.calls.settling.drain_spool()
