@@ -9,27 +9,32 @@ import os
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import DotEnvSettingsSource
 
+from modelgates_server.bootstrap.database_file import Database
+from modelgates_server.bootstrap.database_url import database_path
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.service.accounts import Accounts
 from modelgates_server.service.credits import Credits
 from modelgates_server.service.keys import KeyService
 from modelgates_server.service.ports import Clock, RandomBytes, Store
 from modelgates_server.service.services import LedgerServices
-from modelgates_server.settings import OLD_NAMES, PREFIX, Settings, variable
-from modelgates_server.store.sqlite import admin
+from modelgates_server.settings import (
+    OLD_NAMES,
+    PREFIX,
+    Settings,
+    filled,
+    is_service_link,
+    variable,
+)
 from modelgates_server.store.sqlite.store import open_store
 
-_SQLITE = "sqlite:///"
 _ENDS = ("", "_FILE")
 """The variable of a setting contains its value, or, with `_FILE`, the path of a file with it."""
 _SUBJECT, _REASON = re.compile(r"^[A-Z]\w* should "), re.compile(r", unable to .*")
@@ -47,30 +52,6 @@ _RULES = {"int_parsing_size": "must be a valid integer", "string_unicode": "must
 _NO_SECRET = re.compile(r"(?!sk-)[A-Za-z0-9.+-]{1,20}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Database:
-    """The operations on the database file that the settings name; see `store.sqlite.admin`."""
-
-    path: Path
-
-    def status(self) -> dict[str, int | str | bool]:
-        """Returns figures for people and scripts."""
-        return admin.status(self.path)
-
-    def migrate(self) -> list[int]:
-        """Migrates the database; returns the numbers of the migrations that this call applied."""
-        return admin.migrate_file(self.path)
-
-    def backup(self, target: Path, on_progress: Callable[[int, int], None]) -> None:
-        """Writes a consistent copy to a new file."""
-        admin.backup(self.path, target, on_progress)
-
-    @property
-    def default_spool_dir(self) -> Path:
-        """The folder where ends of calls wait for this database, unless a setting names another."""
-        return self.path.with_name(f"{self.path.name}-spool")
-
-
 def now_ms() -> int:
     """Returns the time of the program's clock, in milliseconds since 1970 UTC."""
     return time.time_ns() // 1_000_000  # noqa: TID251 - this is the clock
@@ -82,7 +63,7 @@ def load_settings(**given: Any) -> Settings:
     Raises `InvalidInput`, which names the setting.
     """
     try:
-        _check_names(_names_in_use())
+        _check_names(_variables())
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         problems = map(_sentence, error.errors(include_url=False))
@@ -111,7 +92,7 @@ def _sentence(problem: ErrorDetails) -> str:
 def _has_file(setting: str) -> bool:
     """Whether the value may come from a file, which may be the file of a secret."""
     names = [setting, *(old for old, new in OLD_NAMES.items() if new == setting)]
-    return any(f"{variable(name)}_FILE" in os.environ for name in names)
+    return any(filled(os.environ.get(f"{variable(name)}_FILE")) for name in names)
 
 
 def old_settings() -> dict[str, str]:
@@ -121,19 +102,24 @@ def old_settings() -> dict[str, str]:
         for old, new in OLD_NAMES.items()
         for end in _ENDS
     }
-    return {name: old_names[name] for name in _names_in_use() if name in old_names}
+    return {
+        name: old_names[name]
+        for name, value in _variables().items()
+        if name in old_names and filled(value)
+    }
 
 
-def _names_in_use() -> list[str]:
-    """Returns the names of the variables in the environment and in `.env`."""
-    return [*os.environ, *map(str.upper, DotEnvSettingsSource(Settings).env_vars)]
+def _variables() -> dict[str, str]:
+    """Returns the variables in `.env` and, with precedence, in the environment."""
+    in_dotenv = DotEnvSettingsSource(Settings).env_vars
+    return {name.upper(): value or "" for name, value in in_dotenv.items()} | dict(os.environ)
 
 
-def _check_names(names_in_use: Iterable[str]) -> None:
+def _check_names(variables: Mapping[str, str]) -> None:
     """Rejects unknown names: a misspelled setting would silently leave the right one unset."""
     names = {f"{variable(name)}{end}" for name in Settings.model_fields for end in _ENDS}
-    for name in names_in_use:
-        if name.startswith(PREFIX) and name not in names:
+    for name, value in variables.items():
+        if name.startswith(PREFIX) and name not in names and not is_service_link(name, value):
             near = difflib.get_close_matches(
                 name, names - {variable(old) for old in OLD_NAMES}, n=1
             )
@@ -143,13 +129,7 @@ def _check_names(names_in_use: Iterable[str]) -> None:
 
 def database(settings: Settings | None = None) -> Database:
     """Returns the database that the settings name; raises `InvalidInput` for an unsupported URL."""
-    url = (settings or load_settings()).database_url
-    if not url.startswith(_SQLITE) or len(url) == len(_SQLITE):
-        raise InvalidInput(
-            "`MODELGATES_DATABASE_URL` must look like `sqlite:///modelgates.db`, "
-            "or `sqlite:////var/lib/modelgates/modelgates.db` for an absolute path."
-        )
-    return Database(Path(url.removeprefix(_SQLITE)))
+    return Database(database_path((settings or load_settings()).database_url))
 
 
 def ledger_services(store: Store, clock: Clock, random_bytes: RandomBytes) -> LedgerServices:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from modelgates_server.bootstrap import Database
+    from modelgates_server.bootstrap.database_file import Database
     from modelgates_server.service.services import LedgerServices
 
 T = TypeVar("T")
