@@ -33,6 +33,7 @@ from modelgates_server.settings import (
     is_service_link,
     variable,
 )
+from modelgates_server.store.sqlite.reading import open_reader
 from modelgates_server.store.sqlite.store import open_store
 
 _ENDS = ("", "_FILE")
@@ -155,3 +156,16 @@ async def open_gateway(
         yield ledger_services(store, now_ms, secrets.token_bytes)
     finally:
         await store.close()
+
+
+@asynccontextmanager
+async def read_gateway() -> AsyncIterator[LedgerServices]:
+    """Opens the database that the settings name only to read it, for the length of a block.
+
+    No file is changed. Raises `StoreUnavailable`, also if the database does not exist yet.
+    """
+    with open_reader(database().path) as store:
+        try:
+            yield ledger_services(store, now_ms, secrets.token_bytes)
+        finally:
+            await store.close()

@@ -7,7 +7,7 @@ import typer
 
 from modelgates_server.cli import catalog
 from modelgates_server.cli.output import AsJson, examples, instant, print_json, say, show, show_all
-from modelgates_server.cli.wiring import run
+from modelgates_server.cli.wiring import run_read_only
 from modelgates_server.core.errors import GenerationNotFound
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Attempt, Generation
@@ -55,7 +55,7 @@ def show_one(
         call = await _read(gateway, generation, account)
         return call, await gateway.store.price(call.price_id)
 
-    call, price = run(read)
+    call, price = run_read_only(read)
     if as_json:
         print_json(_record(call, price))
     else:

@@ -19,7 +19,7 @@ from modelgates_server.cli.output import (
     say,
     text_output,
 )
-from modelgates_server.cli.wiring import run
+from modelgates_server.cli.wiring import run_read_only
 from modelgates_server.core.audit.findings import Finding
 from modelgates_server.core.ledger.records import Entry
 from modelgates_server.core.money import format_pico
@@ -46,7 +46,7 @@ class ExportFormat(StrEnum):
 def verify(as_json: AsJson = False) -> None:
     """Verify the whole ledger. If a check fails, list the findings and exit with code 1."""
     with progress() as report:
-        result = run(
+        result = run_read_only(
             lambda gateway: verify_ledger(
                 gateway.store,
                 lambda accounts, entries: report(
@@ -86,7 +86,7 @@ def entries(account: AccountId, as_json: AsJson = False) -> None:
             async for page in snapshot.entries():
                 say("\n".join(printable(_line(entry)) for entry in page))
 
-    run(print_entries)
+    run_read_only(print_entries)
 
 
 @app.command(
@@ -118,7 +118,7 @@ def export(
                 gateway.store, write, account_id
             )
 
-    count = run(write_entries)
+    count = run_read_only(write_entries)
     if output != _STANDARD_OUTPUT:
         note(f"Wrote {counted(count, 'entry')} to {output}.")
 

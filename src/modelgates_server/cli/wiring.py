@@ -32,6 +32,19 @@ def run(work: Callable[["LedgerServices"], Coroutine[Any, Any, T]], *, create: b
     return asyncio.run(on_open_database())
 
 
+def run_read_only(work: Callable[["LedgerServices"], Coroutine[Any, Any, T]]) -> T:
+    """Does work that only reads, without changing any file; otherwise like `run`."""
+    import asyncio  # noqa: PLC0415 - see above
+
+    from modelgates_server import bootstrap  # noqa: PLC0415 - see above
+
+    async def on_database() -> T:
+        async with bootstrap.read_gateway() as gateway:
+            return await work(gateway)
+
+    return asyncio.run(on_database())
+
+
 def database() -> "Database":
     """Returns the database file, even if it needs a migration before it can be opened."""
     from modelgates_server import bootstrap  # noqa: PLC0415 - see above

@@ -9,12 +9,13 @@ from pathlib import Path
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.store.files import sync
 from modelgates_server.store.sqlite.connection import (
-    check_exists,
+    Connect,
     connect_stdlib,
     explained,
     make_private,
     prepare,
 )
+from modelgates_server.store.sqlite.reading import readable
 from modelgates_server.store.sqlite.schema import migrate, newest_version, version_of
 from modelgates_server.store.sqlite.snapshot import READS
 
@@ -24,9 +25,8 @@ _PAGES_A_STEP = 2048
 
 def status(path: Path) -> dict[str, int | str | bool]:
     """Path, size, schema and row counts, even of a database that needs a migration."""
-    check_exists(path)
-    with explained(path):
-        connection = prepare(connect_stdlib(path), read_only=True)
+    with readable(path) as connect, explained(path):
+        connection = prepare(connect(path), read_only=True)
         try:
             version = version_of(connection)
             figures: dict[str, int | str | bool] = {
@@ -61,14 +61,14 @@ def backup(path: Path, target: Path, on_progress: Callable[[int, int], None]) ->
     The copy gets its name only when it is complete. An existing file is never overwritten.
     `on_progress` receives the number of copied pages and of all pages.
     """
-    check_exists(path)
     if target.exists():
         raise InvalidInput(f"{target} exists. Choose another name, or move the file away.")
     if not target.parent.is_dir():
         raise InvalidInput(f"The folder {target.parent} does not exist. Create it first.")
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
-        _copy(path, partial, on_progress)
+        with readable(path) as connect:
+            _copy(path, connect, partial, on_progress)
         sync(partial)
         _give_name(partial, target)
         sync(target.parent)
@@ -76,7 +76,9 @@ def backup(path: Path, target: Path, on_progress: Callable[[int, int], None]) ->
         partial.unlink(missing_ok=True)
 
 
-def _copy(path: Path, partial: Path, on_progress: Callable[[int, int], None]) -> None:
+def _copy(
+    path: Path, connect: Connect, partial: Path, on_progress: Callable[[int, int], None]
+) -> None:
     with explained(partial):
         make_private(partial)
         copy = sqlite3.connect(partial)
@@ -84,8 +86,9 @@ def _copy(path: Path, partial: Path, on_progress: Callable[[int, int], None]) ->
     with (
         explained(path),
         closing(copy),
-        closing(sqlite3.connect(path, isolation_level=None)) as source,
+        closing(prepare(connect(path), read_only=True)) as source,
     ):
+        assert isinstance(source, sqlite3.Connection)
         # One snapshot for the whole copy; without it, every other commit would restart the copy.
         source.execute("begin")
         version_of(source)
