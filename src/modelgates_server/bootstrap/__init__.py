@@ -130,7 +130,8 @@ def _check_names(variables: Mapping[str, str]) -> None:
 
 def database(settings: Settings | None = None) -> Database:
     """Returns the database that the settings name; raises `InvalidInput` for an unsupported URL."""
-    return Database(database_path((settings or load_settings()).database_url))
+    settings = settings or load_settings()
+    return Database(database_path(settings.database_url), settings.spool_dir)
 
 
 def ledger_services(store: Store, clock: Clock, random_bytes: RandomBytes) -> LedgerServices:

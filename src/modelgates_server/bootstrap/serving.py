@@ -30,6 +30,7 @@ from modelgates_server.service.part_states import check_forever
 from modelgates_server.service.ports import Provider, RandomBytes
 from modelgates_server.settings import Settings
 from modelgates_server.store.spool import FolderSpool
+from modelgates_server.store.sqlite.reading import held_open
 from modelgates_server.store.sqlite.store import open_store
 from modelgates_server.telemetry import logs
 from modelgates_server.telemetry.metrics import MULTIPROCESS_DIR
@@ -118,7 +119,7 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
         request_timeout_s=settings.request_timeout_s,
         max_connections=settings.max_connections,
     )
-    with _shared_metrics(settings.workers):
+    with held_open(database(settings).path), _shared_metrics(settings.workers):
         server.run(config, on_started)
 
 

@@ -329,5 +329,14 @@ class Stopping(GatewayError, code="server_stopping"):
 class StoreUnavailable(GatewayError, code="database_unavailable"):
     """The database is unavailable. Nothing was acknowledged.
 
-    It is safe to repeat a command with the same reference, whether or not it was saved.
+    It is safe to repeat a command with the same reference, whether or not it was saved. `cause` is
+    a public sentence for /readyz, without a path; it is empty if the cause is not known.
     """
+
+    cause: str = ""
+
+
+class StoreDamaged(StoreUnavailable, code="database_unavailable"):
+    """The database is damaged. Only an operator can help, with a backup."""
+
+    cause = "The database is damaged. Restore a backup."

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -66,6 +67,15 @@ class FolderSpool:
             self._path(generation_id).unlink(missing_ok=True)
         except OSError as error:
             raise StoreUnavailable(f"The spool {self._folder} is read-only: {error}") from error
+
+    def set_aside(self, generation_ids: Iterable[str], folder: Path) -> None:
+        """Move settlements into a new folder on the same disk, where no server looks for them."""
+        folder.mkdir(mode=0o700)
+        for generation_id in generation_ids:
+            path = self._path(generation_id)
+            path.rename(folder / path.name)
+        sync(folder)
+        sync(self._folder)
 
     def _write(self, settlement: PendingSettlement) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -70,7 +70,7 @@ def backup(path: Path, target: Path, on_progress: Callable[[int, int], None]) ->
         with readable(path) as connect:
             _copy(path, connect, partial, on_progress)
         sync(partial)
-        _give_name(partial, target)
+        give_name(partial, target)
         sync(target.parent)
     finally:
         partial.unlink(missing_ok=True)
@@ -100,8 +100,8 @@ def _copy(
         copy.execute("pragma journal_mode = delete").fetchone()
 
 
-def _give_name(partial: Path, target: Path) -> None:
-    """Link, because a rename would overwrite; rename on file systems without links."""
+def give_name(partial: Path, target: Path) -> None:
+    """Name a file without overwriting another: link it, or rename it on systems without links."""
     try:
         os.link(partial, target)
     except FileExistsError:

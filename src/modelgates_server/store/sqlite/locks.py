@@ -38,8 +38,8 @@ def is_open_elsewhere(path: Path) -> bool:
 
 
 @contextmanager
-def exclusively(path: Path) -> Iterator[None]:
-    """Keeps all other processes out of the database during a block.
+def exclusively(path: Path) -> Iterator[int]:
+    """Keeps all other processes out of the database during a block; yields its descriptor.
 
     Raises `StoreUnavailable` if one has it open. A process that opens it meanwhile waits.
     """
@@ -49,7 +49,7 @@ def exclusively(path: Path) -> Iterator[None]:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, _COUNT, _FIRST)
         except (BlockingIOError, PermissionError):
             raise in_use(path) from None
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from urllib.parse import quote
@@ -27,7 +27,7 @@ from modelgates_server.store.sqlite.connection import (
     size_of,
 )
 from modelgates_server.store.sqlite.locks import is_open_elsewhere
-from modelgates_server.store.sqlite.schema import check_version
+from modelgates_server.store.sqlite.schema import check_version, version_of
 from modelgates_server.store.sqlite.store import SqliteStore
 from modelgates_server.store.sqlite.writer import BatchLimits
 
@@ -45,6 +45,7 @@ def readable(path: Path) -> Iterator[Connect]:
     Raises `StoreUnavailable` if there is no database.
     """
     check_exists(path)
+    path = path.resolve()  # SQLite keeps the other files next to the file that a link names
     writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
     if is_open_elsewhere(path):
         yield connect_stdlib if writable else _connect_read_only
@@ -71,6 +72,20 @@ def open_reader(path: Path) -> Iterator[SqliteStore]:
             yield SqliteStore(path, connect, reader, BatchLimits())
         finally:
             reader.close()
+
+
+@contextmanager
+def held_open(path: Path) -> Iterator[None]:
+    """Keeps the database open for the length of a block, so that `db restore` sees that it is used.
+
+    Server processes come and go; the one that starts them holds this.
+    """
+    with explained(path):
+        connection = prepare(connect_stdlib(path), read_only=True)
+    with closing(connection):
+        with explained(path):
+            version_of(connection)  # SQLite takes its lock on the first read
+        yield
 
 
 def _connect_read_only(path: Path) -> Connection:

@@ -225,7 +225,7 @@ class SqliteStore:
         """See `Store.ping`."""
         self._check_open()
         if inode_of(self._path) != self._inode:
-            raise StoreUnavailable(moved(self._path))
+            raise moved(self._path)
         with explained(self._path):
             check_version(self._reader)
         await self._writer.check()

@@ -196,7 +196,7 @@ class Writer:
             ) from error
         if inode != self._inode:
             # SQLite would keep writing to the deleted file, and the money would be lost with it.
-            raise StoreUnavailable(moved(self._path))
+            raise moved(self._path)
         if self._connection is None or self._rows is None:
             self._connection = await self._in_thread(self._open)
             self._rows = CachedRows(self._connection)
