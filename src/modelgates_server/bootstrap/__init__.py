@@ -1,7 +1,8 @@
 """Reads the settings, builds the adapters and passes them to the services. Nothing else does.
 
 The HTTP server is in `bootstrap.composition` and `bootstrap.serving`, so that the command line does
-not load it.
+not load it. The functions below import the database and the services when they need them: a health
+check, which runs every few seconds, needs only the settings.
 """
 
 import difflib
@@ -11,20 +12,14 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import DotEnvSettingsSource
 
-from modelgates_server.bootstrap.database_file import Database
 from modelgates_server.bootstrap.database_url import database_path
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.service.accounts import Accounts
-from modelgates_server.service.credits import Credits
-from modelgates_server.service.keys import KeyService
-from modelgates_server.service.ports import Clock, RandomBytes, Store
-from modelgates_server.service.services import LedgerServices
 from modelgates_server.settings import (
     OLD_NAMES,
     PREFIX,
@@ -33,8 +28,11 @@ from modelgates_server.settings import (
     is_service_link,
     variable,
 )
-from modelgates_server.store.sqlite.reading import open_reader
-from modelgates_server.store.sqlite.store import open_store
+
+if TYPE_CHECKING:
+    from modelgates_server.bootstrap.database_file import Database
+    from modelgates_server.service.ports import Clock, RandomBytes, Store
+    from modelgates_server.service.services import LedgerServices
 
 _ENDS = ("", "_FILE")
 """The variable of a setting contains its value, or, with `_FILE`, the path of a file with it."""
@@ -128,14 +126,23 @@ def _check_names(variables: Mapping[str, str]) -> None:
             raise InvalidInput(f"`{name}` is not a setting. {hint}")
 
 
-def database(settings: Settings | None = None) -> Database:
+def database(settings: Settings | None = None) -> "Database":
     """Returns the database that the settings name; raises `InvalidInput` for an unsupported URL."""
+    from modelgates_server.bootstrap.database_file import Database  # noqa: PLC0415 - see above
+
     settings = settings or load_settings()
     return Database(database_path(settings.database_url), settings.spool_dir)
 
 
-def ledger_services(store: Store, clock: Clock, random_bytes: RandomBytes) -> LedgerServices:
+def ledger_services(
+    store: "Store", clock: "Clock", random_bytes: "RandomBytes"
+) -> "LedgerServices":
     """Returns the services on top of an open store."""
+    from modelgates_server.service.accounts import Accounts  # noqa: PLC0415 - see above
+    from modelgates_server.service.credits import Credits  # noqa: PLC0415 - see above
+    from modelgates_server.service.keys import KeyService  # noqa: PLC0415 - see above
+    from modelgates_server.service.services import LedgerServices  # noqa: PLC0415 - see above
+
     return LedgerServices(
         store=store,
         accounts=Accounts(store, clock, random_bytes),
@@ -147,11 +154,13 @@ def ledger_services(store: Store, clock: Clock, random_bytes: RandomBytes) -> Le
 @asynccontextmanager
 async def open_gateway(
     settings: Settings | None = None, *, create: bool = True
-) -> AsyncIterator[LedgerServices]:
+) -> AsyncIterator["LedgerServices"]:
     """Opens the database that the settings name for the length of a block; yields the services.
 
     Raises `StoreUnavailable`; without `create`, also if the database does not exist yet.
     """
+    from modelgates_server.store.sqlite.store import open_store  # noqa: PLC0415 - see above
+
     store = open_store(database(settings).path, create=create)
     try:
         yield ledger_services(store, now_ms, secrets.token_bytes)
@@ -160,11 +169,13 @@ async def open_gateway(
 
 
 @asynccontextmanager
-async def read_gateway() -> AsyncIterator[LedgerServices]:
+async def read_gateway() -> AsyncIterator["LedgerServices"]:
     """Opens the database that the settings name only to read it, for the length of a block.
 
     No file is changed. Raises `StoreUnavailable`, also if the database does not exist yet.
     """
+    from modelgates_server.store.sqlite.reading import open_reader  # noqa: PLC0415 - see above
+
     with open_reader(database().path) as store:
         try:
             yield ledger_services(store, now_ms, secrets.token_bytes)

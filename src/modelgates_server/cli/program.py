@@ -19,6 +19,7 @@ from modelgates_server.cli import (
     demo,
     docs,
     generation,
+    healthcheck,
     key,
     ledger,
     models,
@@ -39,6 +40,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(serve.app)
+app.add_typer(healthcheck.app)
 app.add_typer(account.app, name="account")
 app.add_typer(key.app, name="key")
 app.add_typer(credits_noun.app, name="credits")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from modelgates_server.bootstrap.database_file import Database
+    from modelgates_server.bootstrap.health import Health
     from modelgates_server.service.services import LedgerServices
 
 T = TypeVar("T")
@@ -64,6 +65,13 @@ def serve(on_started: Callable[[str], None], **given: Any) -> None:
     from modelgates_server.bootstrap import load_settings, serving  # noqa: PLC0415 - see above
 
     serving.serve(load_settings(**given), on_started=on_started)
+
+
+def check_health(*, live: bool, timeout_s: float) -> "Health":
+    """Asks the server that the settings describe whether it is ready."""
+    from modelgates_server.bootstrap import health, load_settings  # noqa: PLC0415 - see above
+
+    return health.check_health(load_settings(), live=live, timeout_s=timeout_s)
 
 
 def serve_sandbox(host: str, port: int, on_started: Callable[[str], None]) -> None:

@@ -28,8 +28,8 @@ class Health:
         try:
             await self._store.ping()
         except StoreUnavailable as error:
-            detail = str(error)
-            self._parts.report(_DATABASE, PartState(Status.UNAVAILABLE, detail=detail))
+            state = PartState(Status.UNAVAILABLE, error.cause, str(error))
+            self._parts.report(_DATABASE, state)
         else:
             self._parts.report(_DATABASE, PartState(Status.OK))
         states = self._parts.states()
