@@ -5,6 +5,7 @@ they choose. The command line needs only `bootstrap.ledger_services`, which load
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 from modelgates_server.bootstrap import ledger_services
 from modelgates_server.core.pricing.catalog import Catalog
@@ -12,7 +13,7 @@ from modelgates_server.service.calls.admission import CallTimeouts, ServedCatalo
 from modelgates_server.service.calls.call import CallService
 from modelgates_server.service.calls.outgoing import RefusedParameters
 from modelgates_server.service.maintenance import Maintenance
-from modelgates_server.service.part_states import PartStates
+from modelgates_server.service.part_states import PartStates, database_state
 from modelgates_server.service.ports import Clock, Provider, RandomBytes, Spool, Store
 from modelgates_server.telemetry.metrics import Metrics
 from modelgates_server.telemetry.observer import CallObserver, log_part_state
@@ -65,7 +66,7 @@ def compose(
         calls=calls,
         maintenance=Maintenance(store, calls, observer, clock, grace_s),
         parts=PartStates(log_part_state),
-        checks={},
+        checks={"database": partial(database_state, store)},
     )
 
 

@@ -57,7 +57,7 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
     """Returns the HTTP application of one server process, and opens the database."""
     logs.configure(settings.log_level)
     services = compose(
-        open_store(database(settings).path),
+        open_store(database(settings).path, guarded=True),
         catalog=catalog,
         providers=_providers(configuration),
         spool=FolderSpool(_spool_folder(settings)),
