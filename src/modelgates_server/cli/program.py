@@ -26,6 +26,7 @@ from modelgates_server.cli import (
     prices,
     sandbox,
     serve,
+    usage,
 )
 from modelgates_server.cli import credits as credits_noun
 from modelgates_server.cli.output import fail
@@ -45,6 +46,7 @@ app.add_typer(account.app, name="account")
 app.add_typer(key.app, name="key")
 app.add_typer(credits_noun.app, name="credits")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(usage.app, name="usage")
 app.add_typer(generation.app, name="generation")
 app.add_typer(models.app, name="models")
 app.add_typer(prices.app, name="prices")

@@ -1,5 +1,6 @@
 """Instants are milliseconds since 1970-01-01T00:00:00Z; limit windows are UTC calendar periods."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
@@ -8,6 +9,7 @@ from modelgates_server.core.errors import InvalidInput
 MS_PER_DAY = 86_400_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_DAY = re.compile(r"(19[789]|[2-9]\d\d)\d-\d\d-\d\d", re.ASCII)
 _LAST_MS = (date(9999, 12, 31).toordinal() + 1 - _EPOCH_ORDINAL) * MS_PER_DAY - 1
 
 
@@ -25,6 +27,21 @@ class LimitReset(StrEnum):
 def day_of(at_ms: int) -> int:
     """Returns the number of UTC days since the epoch."""
     return at_ms // MS_PER_DAY
+
+
+def parse_day(text: str) -> int:
+    """Parses a UTC day such as `2026-11-23`; raises `InvalidInput` for other texts."""
+    try:
+        if _DAY.fullmatch(text):
+            return date.fromisoformat(text).toordinal() - _EPOCH_ORDINAL
+    except ValueError:
+        pass  # such as 31 February
+    raise InvalidInput(f"{text[:64]!r} is not a day. Write it like 2026-11-23.")
+
+
+def format_day(day: int) -> str:
+    """Returns a day in ISO 8601: `2026-11-23`."""
+    return date.fromordinal(day + _EPOCH_ORDINAL).isoformat()
 
 
 def week_of(day: int) -> int:
