@@ -73,6 +73,7 @@ NOT_RUN = {
     ("docs/guides/operating.md", "17 3 * * *"): "a line of a crontab",
     ("docs/guides/operating.md", "sudo systemctl"): ON_THE_MACHINE,
     ("docs/guides/operating.md", "journalctl"): ON_THE_MACHINE,
+    ("docs/guides/operating.md", "$ gateway healthcheck"): "tests/cli/test_healthcheck.py runs it",
     ("docs/configuration.md", "$ export OPENAI"): "tests/cli/test_config.py compares it",
 }
 """Blocks that are neither run nor checked here, by page and beginning, with the reason."""
