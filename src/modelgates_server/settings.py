@@ -1,6 +1,7 @@
 """All settings. Only `bootstrap` reads them. A test checks that docs/settings.md has each."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +14,13 @@ PREFIX = "MODELGATES_"
 
 
 class Settings(BaseSettings):
-    """Settings from environment variables `MODELGATES_*`, files that `…_FILE` names, or `.env`."""
+    """Settings from environment variables `MODELGATES_*`, files that `…_FILE` names, or `.env`.
+
+    A value that is empty, or only white space, is no value: the next source applies.
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", env_file_encoding="utf-8", extra="ignore"
+        env_prefix=PREFIX, env_file=".env", env_file_encoding="utf-8-sig", extra="ignore"
     )
 
     database_url: str = Field(
@@ -124,7 +128,8 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """See pydantic-settings. Each file has its own variable; there is no shared folder."""
         del file_secret_settings
-        return init_settings, env_settings, _NamedFiles(settings_cls), dotenv_settings
+        sources = (init_settings, env_settings, _NamedFiles(settings_cls), dotenv_settings)
+        return tuple(_Filled(settings_cls, source) for source in sources)
 
 
 OLD_NAMES = {
@@ -134,20 +139,76 @@ OLD_NAMES = {
 }
 """The names of earlier versions, which work for one release, and the current ones."""
 
+_BOM = "\ufeff"
+_LINK = re.compile(r"(tcp|udp|sctp)://\S+:\d+")
+_OF_SERVICE = re.compile(
+    rf"{PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+
 
 def variable(name: str) -> str:
     """Returns the environment variable of a setting."""
     return f"{PREFIX}{name.upper()}"
 
 
+def filled(value: str | None) -> str:
+    """Returns a value without surrounding white space and byte order mark; empty if it is unset."""
+    return (value or "").strip().removeprefix(_BOM).strip()
+
+
+def is_service_link(name: str, value: str) -> bool:
+    """Whether a variable is not a setting, but one that Kubernetes adds for a service.
+
+    A service named `modelgates` has `MODELGATES_SERVICE_HOST` and `MODELGATES_PORT=tcp://…`, a
+    service named `modelgates-x` has `MODELGATES_X_SERVICE_HOST`, in all pods of the namespace.
+    """
+    if name.startswith(PREFIX) and name.endswith("_PORT") and _LINK.fullmatch(value):
+        return True
+    return _OF_SERVICE.fullmatch(name) is not None
+
+
+class _Filled(PydanticBaseSettingsSource):
+    """The values of another source that are not empty, without surrounding white space."""
+
+    def __init__(
+        self, settings_cls: type[BaseSettings], source: PydanticBaseSettingsSource
+    ) -> None:
+        super().__init__(settings_cls)
+        self._source = source
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        """See pydantic-settings."""
+        return self._source.get_field_value(field, field_name)
+
+    def __call__(self) -> dict[str, Any]:
+        """Returns the settings that have a value."""
+        values = {
+            name: filled(value) if isinstance(value, str) else value
+            for name, value in self._source().items()
+        }
+        return {
+            name: value
+            for name, value in values.items()
+            if value != "" and not is_service_link(variable(name), str(value))
+        }
+
+
 class _NamedFiles(PydanticBaseSettingsSource):
     """Reads settings from files that `MODELGATES_<NAME>_FILE` names, such as mounted secrets."""
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        """See pydantic-settings."""
+        """See pydantic-settings. Raises `InvalidInput` for an empty file."""
         del field
-        file = os.environ.get(f"{variable(field_name)}_FILE")
-        value = None if file is None else Path(file).read_text(encoding="utf-8").strip()
+        name = f"{variable(field_name)}_FILE"
+        file = filled(os.environ.get(name))
+        if not file:
+            return None, field_name, False
+        value = filled(Path(file).read_text(encoding="utf-8"))
+        if not value:
+            raise InvalidInput(
+                f"`{name}` names an empty file: {file}. Write the value into the file, or unset "
+                f"`{name}`."
+            )
         return value, field_name, False
 
     def __call__(self) -> dict[str, Any]:

@@ -35,7 +35,8 @@ RUNNING = {
     "sandbox serve": "http://127.0.0.1:8001",
     "demo": "http://127.0.0.1:8000",
 }
-NO_EXAMPLE = {*RUNNING, "generation show"}
+# `healthcheck` needs a server that runs: test_healthcheck.py compares it.
+NO_EXAMPLE = {*RUNNING, "generation show", "healthcheck"}
 
 
 def sections() -> dict[str, str]:

@@ -149,14 +149,17 @@ def test_image_starts_the_server_with_known_settings() -> None:
 
 
 def test_health_check_of_the_image_fails_without_a_server(server: RunningServer) -> None:
-    _, *check = json.loads(instructions("HEALTHCHECK CMD")[0])
-    here = [word.replace("http://127.0.0.1:8000", server.url) for word in check]
-    away = [word.replace("127.0.0.1:8000", f"127.0.0.1:{free_port()}") for word in check]
+    check = json.loads(instructions("HEALTHCHECK CMD")[0])
+    assert check[0] == "modelgates"
     codes = [
         subprocess.run(
-            [sys.executable, *words], check=False, capture_output=True, timeout=DEADLINE_S
+            [MODELGATES, *check[1:]],
+            env={**os.environ, "MODELGATES_PORT": str(port), "HTTP_PROXY": "http://127.0.0.1:9"},
+            check=False,
+            capture_output=True,
+            timeout=DEADLINE_S,
         ).returncode
-        for words in (here, away)
+        for port in (urlsplit(server.url).port, free_port())
     ]
     assert codes == [0, 1]
 

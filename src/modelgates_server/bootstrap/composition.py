@@ -5,6 +5,7 @@ they choose. The command line needs only `bootstrap.ledger_services`, which load
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 from modelgates_server.bootstrap import ledger_services, steady_ms
 from modelgates_server.core.pricing.catalog import Catalog
@@ -13,7 +14,7 @@ from modelgates_server.service.calls.call import CallService
 from modelgates_server.service.calls.outgoing import RefusedParameters
 from modelgates_server.service.clock_check import ClockCheck
 from modelgates_server.service.maintenance import Maintenance
-from modelgates_server.service.part_states import PartStates
+from modelgates_server.service.part_states import PartStates, database_state
 from modelgates_server.service.ports import Clock, Disk, Provider, RandomBytes, Spool, Store
 from modelgates_server.telemetry.log_check import LogCheck
 from modelgates_server.telemetry.metrics import Metrics
@@ -82,6 +83,7 @@ def compose(
         maintenance=Maintenance(store, calls, observer, clock, ledger.key_repair, grace_s),
         parts=PartStates(log_part_state),
         checks={
+            "database": partial(database_state, store),
             "disk": disk.check,
             "spool": calls.settling.check,
             "log": LogCheck(metrics.count_log_lines_dropped),

@@ -211,7 +211,7 @@ T = TypeVar("T", bound=Table)
 def read_file(path: Path) -> FileTable:
     """Returns the outer table of a file; raises `InvalidInput` if it is not readable TOML."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InvalidInput(f"The file cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:

@@ -14,6 +14,7 @@ from modelgates_server.bootstrap.price_seeds import seed_providers
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.pricing.usage import CacheTokens, ReasoningTokens, UsageRules
 from modelgates_server.providers.sandbox.offer import PROVIDER as SANDBOX
+from modelgates_server.settings import filled
 
 if TYPE_CHECKING:
     from modelgates_server.providers.http import ProviderSettings
@@ -121,14 +122,14 @@ def provider_key(name: str, variable: str | None, environment: Mapping[str, str]
     if variable is None:
         return None
     missing = f"The key of provider `{name}` is missing"
-    if key := environment.get(variable):
+    if filled(key := environment.get(variable, "")):
         return key
-    if not (file := environment.get(f"{variable}_FILE")):
+    if not (file := filled(environment.get(f"{variable}_FILE"))):
         raise KeyMissing(
             f"{missing}. Set `{variable}` to the key, or `{variable}_FILE` to a file with the key."
         )
     try:
-        key = Path(file).read_text(encoding="utf-8").strip()
+        key = filled(Path(file).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise KeyMissing(
             f"{missing}: the file in `{variable}_FILE` cannot be read: {error}."

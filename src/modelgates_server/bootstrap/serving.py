@@ -38,6 +38,7 @@ from modelgates_server.service.ports import Provider, RandomBytes
 from modelgates_server.settings import Settings
 from modelgates_server.store.emergency import write_to_stderr
 from modelgates_server.store.spool import FolderSpool
+from modelgates_server.store.sqlite.reading import held_open
 from modelgates_server.store.sqlite.store import open_store
 from modelgates_server.telemetry import logs, process_output
 from modelgates_server.telemetry.metrics import MULTIPROCESS_DIR
@@ -71,7 +72,7 @@ def create_app(settings: Settings, configuration: Configuration, catalog: Catalo
     own = Redactor([] if token is None else [token.get_secret_value()])
     logs.hide([own, *(provider.redactor for provider in providers.values())])
     services = compose(
-        open_store(database(settings).path),
+        open_store(database(settings).path, guarded=True),
         catalog=catalog,
         providers=providers,
         spool=folders.spool,
@@ -164,7 +165,7 @@ def serve(settings: Settings, *, on_started: Callable[[str], None]) -> None:
         refused_max=refused_max(open_files),
         has_room=has_room,
     )
-    with _shared_metrics(settings.workers):
+    with held_open(database(settings).path), _shared_metrics(settings.workers):
         server.run(config, on_started)
 
 

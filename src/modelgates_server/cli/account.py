@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from modelgates_server.cli.output import AsJson, Yes, confirm, examples, instant, show, show_all
-from modelgates_server.cli.wiring import run
+from modelgates_server.cli.wiring import run, run_read_only
 from modelgates_server.core.ledger.records import Account
 from modelgates_server.core.money import format_pico, parse_pico
 
@@ -67,13 +67,13 @@ def list_all(as_json: AsJson = False) -> None:
     async def accounts(gateway: Any) -> list[Account]:
         return [account async for account in gateway.accounts.all()]
 
-    show_all([account_record(account) for account in run(accounts)], _COLUMNS, as_json)
+    show_all([account_record(account) for account in run_read_only(accounts)], _COLUMNS, as_json)
 
 
 @app.command("show", epilog=examples("modelgates account show user_…"))
 def show_one(account: AccountId, as_json: AsJson = False) -> None:
     """Show one account with its credits, usage and holds."""
-    show(account_record(run(lambda gateway: gateway.accounts.get(account))), as_json)
+    show(account_record(run_read_only(lambda gateway: gateway.accounts.get(account))), as_json)
 
 
 @app.command(
@@ -81,6 +81,6 @@ def show_one(account: AccountId, as_json: AsJson = False) -> None:
 )
 def close(account: AccountId, yes: Yes = False, as_json: AsJson = False) -> None:
     """Close an account permanently. It must have a balance of zero and no open holds."""
-    record = run(lambda gateway: gateway.accounts.get(account))
+    record = run_read_only(lambda gateway: gateway.accounts.get(account))
     confirm(f"Close {record.id} ({record.name}) and disable its keys permanently?", yes)
     show(account_record(run(lambda gateway: gateway.accounts.close(account))), as_json)

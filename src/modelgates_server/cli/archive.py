@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from modelgates_server.cli.output import AsJson, counted, examples, instant, progress, say, show
-from modelgates_server.cli.wiring import database
+from modelgates_server.cli.wiring import database, now_ms
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.metering.archives import Archive
 
@@ -47,7 +47,7 @@ def archive(
         raise InvalidInput("Give a day in `--before` and a folder in `--to`, or `--compact`.")
     elif dry_run:
         with progress() as report:
-            count = database().count_old_records(before, report)
+            count = database().count_old_records(before, now_ms(), report)
         if as_json:
             show({"generations": count}, as_json)
         else:
@@ -58,7 +58,7 @@ def archive(
 
 def _archive(before: str, folder: Path, as_json: bool) -> None:
     with progress() as report:
-        run = database().archive(folder, before, report)
+        run = database().archive(folder, before, now_ms(), report)
     archives = [*run.completed, *filter(None, [run.archive])]
     if as_json:
         show(

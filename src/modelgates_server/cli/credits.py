@@ -6,7 +6,7 @@ import typer
 
 from modelgates_server.cli.account import AccountId, figures
 from modelgates_server.cli.output import AsJson, examples, instant, show
-from modelgates_server.cli.wiring import run
+from modelgates_server.cli.wiring import run, run_read_only
 from modelgates_server.core.ledger.commands import CommandResult
 from modelgates_server.core.money import format_pico, parse_pico
 
@@ -32,7 +32,7 @@ Ref = Annotated[
 @app.command("show", epilog=examples("modelgates credits show user_…"))
 def show_figures(account: AccountId, as_json: AsJson = False) -> None:
     """Show the credits, usage, holds and available amount of an account."""
-    show(figures(run(lambda gateway: gateway.accounts.get(account))), as_json)
+    show(figures(run_read_only(lambda gateway: gateway.accounts.get(account))), as_json)
 
 
 @app.command(

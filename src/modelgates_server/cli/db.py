@@ -1,14 +1,18 @@
 """`modelgates db`: the database file."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modelgates_server.cli.output import AsJson, counted, examples, progress, say, show
-from modelgates_server.cli.wiring import database
+from modelgates_server.cli.output import AsJson, counted, examples, note, progress, say, show
+from modelgates_server.cli.wiring import database, now_ms
 
-app = typer.Typer(help="Migrate, inspect and back up the database.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from modelgates_server.bootstrap.restoring import Restored
+
+app = typer.Typer(help="Migrate, inspect, back up and restore the database.", no_args_is_help=True)
 
 
 @app.command(epilog=examples("modelgates db migrate"))
@@ -41,3 +45,54 @@ def backup(
     with progress() as report:
         database().backup(file, lambda done, total: report(f"{done} of {total} pages copied"))
     show({"path": str(file.resolve()), "bytes": file.stat().st_size}, as_json)
+
+
+@app.command(epilog=examples("modelgates db restore /backups/modelgates-2026-11-23.db"))
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Backup to restore.")],
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup in the place of the database. Stop the server first.
+
+    The backup is checked, copied and verified before anything changes. The database that was there
+    is kept under another name.
+    """
+    with progress() as report:
+        restored = database().restore(file, now_ms(), report)
+    show(_restored_record(restored), as_json)
+    for advice in _advice(restored):
+        note(advice)
+
+
+def _restored_record(restored: "Restored") -> dict[str, Any]:
+    verified = restored.verified
+    return {
+        "path": str(restored.path),
+        "kept": restored.kept and str(restored.kept),
+        "bytes": restored.path.stat().st_size,
+        "schema": restored.schema,
+        "verified": verified is not None,
+        "accounts": verified and verified.accounts,
+        "entries": verified and verified.entries,
+        "spooled": len(restored.spooled),
+        "set_aside": len(restored.unknown),
+        "set_aside_in": restored.set_aside and str(restored.set_aside),
+    }
+
+
+def _advice(restored: "Restored") -> Iterator[str]:
+    if restored.verified is None:
+        yield (
+            f"The backup has the older schema {restored.schema}. Run `modelgates db migrate`, then "
+            "`modelgates ledger verify`."
+        )
+    if restored.spooled:
+        yield (
+            f"{counted(len(restored.spooled), 'spooled call')} of the backup will be charged when "
+            "the server starts."
+        )
+    if restored.unknown:
+        yield (
+            f"{counted(len(restored.unknown), 'spooled call')} began after the backup and cannot "
+            "be charged; see set_aside_in."
+        )

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Annotated, Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import typer
 
@@ -82,7 +82,7 @@ def _move_into(folder: Path) -> str:
     """Makes this process use a database in the folder and ignore the caller's settings."""
     for name in [name for name in os.environ if name.upper().startswith("MODELGATES_")]:
         del os.environ[name]
-    database_url = f"sqlite:///{folder}/modelgates.db"
+    database_url = f"sqlite:///{quote(str(folder))}/modelgates.db"
     os.environ["MODELGATES_DATABASE_URL"] = database_url
     os.environ["MODELGATES_LOG_LEVEL"] = "warning"
     os.chdir(folder)  # the caller's .env file must not apply

@@ -8,7 +8,7 @@ import typer
 
 from modelgates_server.cli import catalog
 from modelgates_server.cli.output import AsJson, examples, instant, print_json, say, show, show_all
-from modelgates_server.cli.wiring import archive_folder, run
+from modelgates_server.cli.wiring import archive_folder, run_read_only
 from modelgates_server.core.errors import GenerationArchived, GenerationNotFound, InvalidInput
 from modelgates_server.core.ledger.records import Entry, HoldState
 from modelgates_server.core.metering.generations import Attempt, Generation
@@ -69,7 +69,7 @@ def show_one(
         final = await final_generation(gateway.store, call)
         return final, await gateway.store.price(call.price_id)
 
-    final, price = run(read)
+    final, price = run_read_only(read)
     if as_json:
         print_json(_record(final, price))
     else:

@@ -16,7 +16,7 @@ from modelgates_server.cli.output import (
     show,
     show_all,
 )
-from modelgates_server.cli.wiring import now_ms, run
+from modelgates_server.cli.wiring import now_ms, run, run_read_only
 from modelgates_server.core.errors import InvalidAmount, InvalidInput
 from modelgates_server.core.key_rotation import KeySecret
 from modelgates_server.core.keys import (
@@ -103,7 +103,7 @@ def list_all(account: AccountOption, as_json: AsJson = False) -> None:
         all_keys: list[Key] = await gateway.keys.page(owner.id, limit=sys.maxsize)
         return all_keys
 
-    show_all([_key_record(key) for key in run(keys)], _COLUMNS, as_json)
+    show_all([_key_record(key) for key in run_read_only(keys)], _COLUMNS, as_json)
 
 
 @app.command("show", epilog=examples("modelgates key show 9f86d081…"))
@@ -220,7 +220,7 @@ def _find(key_hash: str) -> Key:
             "The key must be given by its hash, 64 hex digits. "
             "`modelgates key list --account ACCOUNT` lists the hashes."
         )
-    return run(lambda gateway: gateway.keys.get(key_hash))
+    return run_read_only(lambda gateway: gateway.keys.get(key_hash))
 
 
 def _replaced(secrets: list[KeySecret]) -> dict[str, Any]:

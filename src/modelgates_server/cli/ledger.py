@@ -20,7 +20,7 @@ from modelgates_server.cli.output import (
     say,
     text_output,
 )
-from modelgates_server.cli.wiring import archive_folder, run
+from modelgates_server.cli.wiring import archive_folder, run_read_only
 from modelgates_server.core.audit.findings import Finding
 from modelgates_server.core.ledger.records import Entry
 from modelgates_server.core.money import format_pico
@@ -59,7 +59,7 @@ def verify(
     """Verify the whole ledger. If a check fails, list the findings and exit with code 1."""
     given = None if archives is None else archive_folder(archives)
     with progress() as report:
-        result = run(
+        result = run_read_only(
             lambda gateway: verify_ledger(
                 gateway.store,
                 lambda accounts, entries: report(
@@ -102,7 +102,7 @@ def entries(account: AccountId, as_json: AsJson = False) -> None:
             async for page in snapshot.entries():
                 say("\n".join(printable(_line(entry)) for entry in page))
 
-    run(print_entries)
+    run_read_only(print_entries)
 
 
 @app.command(
@@ -134,7 +134,7 @@ def export(
                 gateway.store, write, account_id
             )
 
-    count = run(write_entries)
+    count = run_read_only(write_entries)
     if output != _STANDARD_OUTPUT:
         note(f"Wrote {counted(count, 'entry')} to {output}.")
 

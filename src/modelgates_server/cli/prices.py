@@ -6,7 +6,7 @@ import typer
 
 from modelgates_server.cli import catalog
 from modelgates_server.cli.output import AsJson, examples, print_json, say, show_all
-from modelgates_server.cli.wiring import run
+from modelgates_server.cli.wiring import run_read_only
 from modelgates_server.core.errors import ModelNotFound
 from modelgates_server.core.pricing.catalog import Model
 from modelgates_server.core.pricing.prices import Price, Tier, plain
@@ -34,7 +34,7 @@ def show(
         prices: list[Price] = await gateway.store.prices()
         return prices
 
-    book = run(all_prices)
+    book = run_read_only(all_prices)
     added, offered = catalog.plan(book, configuration)
     priced_model = offered.models.get(model)
     if priced_model is None:

@@ -20,6 +20,7 @@ from modelgates_server.cli import (
     demo,
     docs,
     generation,
+    healthcheck,
     key,
     ledger,
     models,
@@ -27,6 +28,7 @@ from modelgates_server.cli import (
     sandbox,
     serve,
     spool,
+    usage,
 )
 from modelgates_server.cli import credits as credits_noun
 from modelgates_server.cli.output import fail
@@ -41,10 +43,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(serve.app)
+app.add_typer(healthcheck.app)
 app.add_typer(account.app, name="account")
 app.add_typer(key.app, name="key")
 app.add_typer(credits_noun.app, name="credits")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(usage.app, name="usage")
 app.add_typer(generation.app, name="generation")
 app.add_typer(models.app, name="models")
 app.add_typer(prices.app, name="prices")

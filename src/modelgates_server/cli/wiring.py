@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from modelgates_server.bootstrap import Database
+    from modelgates_server.bootstrap.database_file import Database
+    from modelgates_server.bootstrap.health import Health
     from modelgates_server.bootstrap.spools import SpoolFolders
     from modelgates_server.service.services import LedgerServices
     from modelgates_server.store.archives.folder import ArchiveFolder
@@ -34,6 +35,19 @@ def run(work: Callable[["LedgerServices"], Coroutine[Any, Any, T]], *, create: b
     return asyncio.run(on_open_database())
 
 
+def run_read_only(work: Callable[["LedgerServices"], Coroutine[Any, Any, T]]) -> T:
+    """Does work that only reads, without changing any file; otherwise like `run`."""
+    import asyncio  # noqa: PLC0415 - see above
+
+    from modelgates_server import bootstrap  # noqa: PLC0415 - see above
+
+    async def on_database() -> T:
+        async with bootstrap.read_gateway() as gateway:
+            return await work(gateway)
+
+    return asyncio.run(on_database())
+
+
 def database() -> "Database":
     """Returns the database file, even if it needs a migration before it can be opened."""
     from modelgates_server import bootstrap  # noqa: PLC0415 - see above
@@ -43,9 +57,9 @@ def database() -> "Database":
 
 def archive_folder(folder: "Path") -> "ArchiveFolder":
     """Returns the archives of a folder; raises `InvalidInput` if it does not exist."""
-    from modelgates_server import bootstrap  # noqa: PLC0415 - see above
+    from modelgates_server.bootstrap import database_file  # noqa: PLC0415 - see above
 
-    return bootstrap.archive_folder(folder)
+    return database_file.archive_folder(folder)
 
 
 def spool_folders() -> "SpoolFolders":
@@ -67,6 +81,13 @@ def serve(on_started: Callable[[str], None], **given: Any) -> None:
     from modelgates_server.bootstrap import load_settings, serving  # noqa: PLC0415 - see above
 
     serving.serve(load_settings(**given), on_started=on_started)
+
+
+def check_health(*, live: bool, timeout_s: float) -> "Health":
+    """Asks the server that the settings describe whether it is ready."""
+    from modelgates_server.bootstrap import health, load_settings  # noqa: PLC0415 - see above
+
+    return health.check_health(load_settings(), live=live, timeout_s=timeout_s)
 
 
 def serve_sandbox(host: str, port: int, on_started: Callable[[str], None]) -> None:

@@ -367,9 +367,20 @@ class Stopping(GatewayError, code="server_stopping"):
 class StoreUnavailable(GatewayError, code="database_unavailable"):
     """The database is unavailable. Nothing was acknowledged.
 
-    It is safe to repeat a command with the same reference, whether or not it was saved.
+    It is safe to repeat a command with the same reference, whether or not it was saved. `cause` is
+    a public sentence for /readyz, without a path; it is empty if the cause is not known.
     """
+
+    cause: str = ""
 
 
 class DiskFull(StoreUnavailable, code="disk_full"):
     """A disk is full, or has too little room for the end of another call."""
+
+    cause = "A disk of the server is full."
+
+
+class StoreDamaged(StoreUnavailable, code="database_unavailable"):
+    """The database is damaged. Only an operator can help, with a backup."""
+
+    cause = "The database is damaged. Restore a backup."

@@ -1,5 +1,6 @@
 """Instants are milliseconds since 1970-01-01T00:00:00Z; limit windows are UTC calendar periods."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
@@ -10,6 +11,7 @@ QUARTER_HOURS_PER_DAY = 96
 _MS_PER_QUARTER_HOUR = MS_PER_DAY // QUARTER_HOURS_PER_DAY
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+_DAY = re.compile(r"(19[789]|[2-9]\d\d)\d-\d\d-\d\d", re.ASCII)
 _LAST_MS = (date(9999, 12, 31).toordinal() + 1 - _EPOCH_ORDINAL) * MS_PER_DAY - 1
 
 
@@ -34,6 +36,21 @@ def quarter_hour_of(at_ms: int) -> int:
     return at_ms // _MS_PER_QUARTER_HOUR
 
 
+def parse_day(text: str) -> int:
+    """Parses a UTC day such as `2026-11-23`; raises `InvalidInput` for other texts."""
+    try:
+        if _DAY.fullmatch(text):
+            return date.fromisoformat(text).toordinal() - _EPOCH_ORDINAL
+    except ValueError:
+        pass  # such as 31 February
+    raise InvalidInput(f"{text[:64]!r} is not a day. Write it like 2026-11-23.")
+
+
+def format_day(day: int) -> str:
+    """Returns a day in ISO 8601: `2026-11-23`."""
+    return date.fromordinal(day + _EPOCH_ORDINAL).isoformat()
+
+
 def week_of(day: int) -> int:
     """Returns the number of the week. Weeks start on Mondays; 1970-01-01 was a Thursday."""
     return (day + 3) // 7
@@ -53,11 +70,6 @@ def resets_at_ms(reset: LimitReset, day: int) -> int:
         return ((week_of(day) + 1) * 7 - 3) * MS_PER_DAY
     year, month = divmod(month_of(day) + 1, 12)
     return (date(year, month + 1, 1).toordinal() - _EPOCH_ORDINAL) * MS_PER_DAY
-
-
-def format_day(day: int) -> str:
-    """Returns a day since the epoch in ISO 8601: `2026-11-23`."""
-    return date.fromordinal(day + _EPOCH_ORDINAL).isoformat()
 
 
 def format_instant(at_ms: int) -> str:

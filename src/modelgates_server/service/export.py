@@ -84,7 +84,9 @@ async def export_csv(store: Exported, write: Write, account_id: str | None = Non
     return await _export(
         store,
         account_id,
-        lambda row: lines.writerow(row | {name: _as_text(row[name]) for name in _FREE_TEXTS}),
+        lambda row: lines.writerow(
+            row | {name: safe_for_spreadsheets(row[name]) for name in _FREE_TEXTS}
+        ),
     )
 
 
@@ -92,7 +94,8 @@ class _File(NamedTuple):
     write: Write
 
 
-def _as_text(cell: Cell) -> Cell:
+def safe_for_spreadsheets(cell: Cell) -> Cell:
+    """Returns a cell that no spreadsheet runs as a formula."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 

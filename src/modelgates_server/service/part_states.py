@@ -10,6 +10,9 @@ from enum import StrEnum
 
 import msgspec
 
+from modelgates_server.core.errors import StoreUnavailable
+from modelgates_server.service.ports import Store
+
 
 class Status(StrEnum):
     """`warning` needs an operator but not now; with `unavailable`, the server takes no calls."""
@@ -52,6 +55,15 @@ class PartStates:
     def states(self) -> Mapping[str, PartState]:
         """The state of each part by name, in the order of the first reports."""
         return dict(self._states)
+
+
+async def database_state(store: Store) -> PartState:
+    """The state of the database now."""
+    try:
+        await store.ping()
+    except StoreUnavailable as error:
+        return PartState(Status.UNAVAILABLE, error.cause, str(error))
+    return PartState(Status.OK)
 
 
 Check = Callable[[], Awaitable[PartState]]

@@ -3,7 +3,7 @@
 import asyncio
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -95,6 +95,15 @@ class FolderSpool:
     async def tend(self) -> SpoolFigures:
         """See `Spool.tend`."""
         return await asyncio.to_thread(self._tend)
+
+    def set_aside(self, generation_ids: Iterable[str], folder: Path) -> None:
+        """Move settlements into a new folder on the same disk, where no server looks for them."""
+        folder.mkdir(mode=0o700)
+        for generation_id in generation_ids:
+            path = self._path(generation_id)
+            path.rename(folder / path.name)
+        sync(folder)
+        sync(self._folder)
 
     def _write(self, settlement: PendingSettlement) -> None:
         """Write a file; if the disk is full, make room until it fits or no room is left."""

@@ -9,12 +9,13 @@ from pathlib import Path
 from modelgates_server.core.errors import DiskFull, InvalidInput
 from modelgates_server.store.files import is_full, sync
 from modelgates_server.store.sqlite.connection import (
-    check_exists,
+    Connect,
     connect_stdlib,
     explained,
     make_private,
     prepare,
 )
+from modelgates_server.store.sqlite.reading import readable
 from modelgates_server.store.sqlite.schema import (
     Progress,
     migrate,
@@ -31,9 +32,8 @@ _ENDINGS = ("", "-journal", "-wal", "-shm")
 
 def status(path: Path) -> dict[str, int | str | bool]:
     """Path, size, schema and row counts, even of a database that needs a migration."""
-    check_exists(path)
-    with explained(path):
-        connection = prepare(connect_stdlib(path), read_only=True)
+    with readable(path) as connect, explained(path):
+        connection = prepare(connect(path), read_only=True)
         try:
             version = version_of(connection)
             figures: dict[str, int | str | bool] = {
@@ -68,16 +68,16 @@ def backup(path: Path, target: Path, on_progress: Callable[[int, int], None]) ->
     The copy gets its name only when it is complete. An existing file is never overwritten.
     `on_progress` receives the number of copied pages and of all pages.
     """
-    check_exists(path)
     if target.exists():
         raise InvalidInput(f"{target} exists. Choose another name, or move the file away.")
     if not target.parent.is_dir():
         raise InvalidInput(f"The folder {target.parent} does not exist. Create it first.")
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
-        _copy(path, partial, on_progress)
+        with readable(path) as connect:
+            _copy(path, connect, partial, on_progress)
         sync(partial)
-        _give_name(partial, target)
+        give_name(partial, target)
         _sync_name(target)
     except (DiskFull, OSError) as error:
         if isinstance(error, OSError) and not is_full(error):
@@ -91,7 +91,9 @@ def backup(path: Path, target: Path, on_progress: Callable[[int, int], None]) ->
             partial.with_name(f"{partial.name}{ending}").unlink(missing_ok=True)
 
 
-def _copy(path: Path, partial: Path, on_progress: Callable[[int, int], None]) -> None:
+def _copy(
+    path: Path, connect: Connect, partial: Path, on_progress: Callable[[int, int], None]
+) -> None:
     with explained(partial):
         make_private(partial)
         copy = sqlite3.connect(partial)
@@ -99,8 +101,9 @@ def _copy(path: Path, partial: Path, on_progress: Callable[[int, int], None]) ->
     with (
         explained(path),
         closing(copy),
-        closing(sqlite3.connect(path, isolation_level=None)) as source,
+        closing(prepare(connect(path), read_only=True)) as source,
     ):
+        assert isinstance(source, sqlite3.Connection)
         # One snapshot for the whole copy; without it, every other commit would restart the copy.
         source.execute("begin")
         version_of(source)
@@ -120,8 +123,8 @@ def _sync_name(target: Path) -> None:
         raise
 
 
-def _give_name(partial: Path, target: Path) -> None:
-    """Link, because a rename would overwrite; rename on file systems without links."""
+def give_name(partial: Path, target: Path) -> None:
+    """Name a file without overwriting another: link it, or rename it on systems without links."""
     try:
         os.link(partial, target)
     except FileExistsError:

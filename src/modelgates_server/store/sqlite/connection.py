@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from modelgates_server.core.errors import DiskFull, StoreUnavailable
+from modelgates_server.core.errors import DiskFull, StoreDamaged, StoreUnavailable
 from modelgates_server.store.files import is_full
 
 Parameters = Sequence[Any]
@@ -90,18 +90,23 @@ def check_exists(path: Path) -> None:
         )
 
 
-def moved(path: Path) -> str:
-    """The message for a database file that was moved or replaced."""
-    return (
+def moved(path: Path) -> StoreUnavailable:
+    """The error for a database file that was moved or replaced, which the caller raises."""
+    error = StoreUnavailable(
         f"The database {path} was moved or replaced while in use. Put it back, or restart the "
         "server to use the new file."
     )
+    error.cause = "The database was moved or replaced while in use."
+    return error
 
 
 def make_private(path: Path) -> None:
-    """Create the file readable only by its owner; SQLite gives its other files the same mode."""
+    """Create the file readable only by its owner; SQLite gives its other files the same mode.
+
+    A file that exists is not opened: closing it would release this process's locks on it.
+    """
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except OSError as error:  # SQLite reports other problems next
         if is_full(error):
             raise DiskFull(f"{path} cannot be created because the disk is full.") from error
@@ -187,34 +192,48 @@ def explained(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if type(error) not in (sqlite3.OperationalError, sqlite3.DatabaseError):
             raise
-        kind = DiskFull if _FULL in str(error) else StoreUnavailable
-        raise kind(_explain(path, error)) from error
+        raise _explained(path, error) from error
     except UnicodeDecodeError as error:  # SQLite quotes a damaged schema in its message
-        raise StoreUnavailable(_damaged(path, "its schema is not UTF-8")) from error
+        raise damaged(path, "its schema is not UTF-8") from error
 
 
-def _explain(path: Path, error: sqlite3.Error) -> str:
+_TROUBLE = (
+    (
+        ("locked", "busy"),
+        "is locked by another program",
+        "Close the program that has it open (an SQLite shell, a copy in progress), and retry.",
+    ),
+    (("unable to open",), "cannot be opened", "Make sure that its folder is writable."),
+    (("readonly",), "cannot be written", "Make the file and its folder writable."),
+)
+"""Words of SQLite, what they mean for the database, and what to do."""
+
+
+def _explained(path: Path, error: sqlite3.Error) -> StoreUnavailable:
     text = str(error)
-    if _is_busy(error):
-        return (
-            f"The database {path} is locked by another program. Close the program that has it open "
-            "(an SQLite shell, a copy in progress), and retry."
-        )
-    if "unable to open" in text:
-        if not path.parent.is_dir():
-            return f"The database {path} cannot be opened: the folder {path.parent} does not exist."
-        return f"The database {path} cannot be opened. Make sure that its folder is writable."
-    if "readonly" in text:
-        return f"The database {path} cannot be written. Make the file and its folder writable."
     if "not a database" in text or "malformed" in text:
-        return _damaged(path, text)
+        return damaged(path, text)
     if _FULL in text:
-        return f"The database {path} cannot grow because the disk is full. Free some space."
-    return f"The database {path} cannot be used: {text}"
+        return DiskFull(
+            f"The database {path} cannot grow because the disk is full. Free some space."
+        )
+    for words, cause, advice in _TROUBLE:
+        if any(word in text for word in words):
+            explained_error = StoreUnavailable(f"The database {path} {cause}. {advice}")
+            if "open" in cause and not path.parent.is_dir():
+                explained_error = StoreUnavailable(
+                    f"The database {path} {cause}: the folder {path.parent} does not exist."
+                )
+            explained_error.cause = f"The database {cause}."
+            return explained_error
+    return StoreUnavailable(f"The database {path} cannot be used: {text}")
 
 
-def _damaged(path: Path, reason: str) -> str:
-    return f"The database {path} is damaged or not a database ({reason}). Restore it from a backup."
+def damaged(path: Path, reason: str) -> StoreDamaged:
+    """The error for a damaged file, which the caller raises."""
+    return StoreDamaged(
+        f"The database {path} is damaged or not a database ({reason}). Restore it from a backup."
+    )
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from modelgates_server.store.sqlite.connection import Connect, Connection, explained, prepare
+from modelgates_server.store.sqlite.connection import Connect, Connection, prepare
+from modelgates_server.store.sqlite.guard import Guard
 from modelgates_server.store.sqlite.schema import check_version
 
 T = TypeVar("T")
@@ -24,9 +25,10 @@ THREADS = 3
 class Readers:
     """A few threads, each with its own connection, which it opens when it is first needed."""
 
-    def __init__(self, path: Path, connect: Connect) -> None:
+    def __init__(self, path: Path, connect: Connect, guard: Guard) -> None:
         self._path = path
         self._connect = connect
+        self._guard = guard
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="ledger-reader")
         self._of_thread = threading.local()
         self._connections: list[Connection] = []
@@ -46,7 +48,8 @@ class Readers:
             connection.close()
 
     def _read(self, read: Callable[..., T], *args: Any, **options: Any) -> T:
-        with explained(self._path):
+        self._guard.check()
+        with self._guard.explained():
             return read(self._connected(), *args, **options)
 
     def _connected(self) -> Connection:

@@ -173,6 +173,19 @@ union select account_id, 'activity without an account' from activity
  where account_id not in (select id from account)
  order by 1, 2;
 
+-- name: newest_entries
+-- With the figures of their accounts. Entries are numbered without a gap: none is ever deleted.
+select e.rowid, e.account_id, e.seq, e.amount_pico, e.held_pico, e.balance_after_pico,
+       e.held_after_pico, a.last_seq, a.credits_pico - a.usage_pico, a.held_pico
+  from entry e left join account a on a.id = e.account_id
+ where e.rowid > (select max(rowid) from entry) - ? order by e.rowid desc;
+
+-- name: newest_entry
+select coalesce(max(rowid), 0) from entry;
+
+-- name: entry_number
+select 1 from entry where rowid = ?;
+
 -- name: counts
 select (select count(*) from account), (select count(*) from api_key where deleted_at_ms is null),
        (select count(*) from entry), (select count(*) from hold where state = 'open');

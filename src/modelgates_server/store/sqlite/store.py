@@ -46,6 +46,7 @@ from modelgates_server.store.sqlite.connection import (
     prepare,
     undo,
 )
+from modelgates_server.store.sqlite.guard import Guard
 from modelgates_server.store.sqlite.readers import Readers
 from modelgates_server.store.sqlite.schema import (
     check_version,
@@ -74,7 +75,13 @@ class SqliteStore:
     """
 
     def __init__(
-        self, path: Path, connect: Connect, reader: Connection, limits: BatchLimits
+        self,
+        path: Path,
+        connect: Connect,
+        reader: Connection,
+        limits: BatchLimits,
+        *,
+        guarded: bool = False,
     ) -> None:
         self._path = path
         self._connect = connect
@@ -82,9 +89,12 @@ class SqliteStore:
         self._cursor = reader.cursor()
         self._generations = generation_rows(reader)
         self._inode = inode_of(path)
-        self._writer = Writer(path, connect, limits)
-        self._readers = Readers(path, connect)
+        self._guard = Guard(path, insists=guarded)
+        self._writer = Writer(path, connect, limits, self._guard)
+        self._readers = Readers(path, connect, self._guard)
         self._closed = False
+        if guarded:
+            self._guard.inspect(reader)
 
     async def execute(self, command: Command, *attachments: Attachment) -> CommandResult:
         """See `Ledger.execute`."""
@@ -196,13 +206,14 @@ class SqliteStore:
     async def authenticated_key(self, secret_hash: str) -> AuthenticatedKey | None:
         """See `Keys.authenticated_key`."""
         # Every request runs this, so it does without the context manager of the other reads.
+        self._guard.check()
         try:
             row = self._cursor.execute(_AUTHENTICATED_KEY, (secret_hash,)).fetchone()
             if row is None:
                 row = self._cursor.execute(_AUTHENTICATED_KEY_ROTATED, (secret_hash,)).fetchone()
         except sqlite3.Error:
             self._check_open()
-            with explained(self._path):
+            with self._guard.explained():
                 raise
         return None if row is None else rows.authenticated_key_of(row)
 
@@ -294,7 +305,7 @@ class SqliteStore:
     async def account_snapshot(self, account_id: str) -> AsyncIterator[SqliteAccountSnapshot]:
         """See `Journal.account_snapshot`. Uses a separate connection, which stays open for long."""
         self._check_open()
-        with explained(self._path):
+        with self._guard.explained():
             connection = prepare(self._connect(self._path), read_only=True)
             try:
                 connection.execute("begin")
@@ -309,7 +320,7 @@ class SqliteStore:
     async def damage(self) -> list[str]:
         """See `Journal.damage`."""
         self._check_open()
-        with explained(self._path):
+        with self._guard.explained():
             execute = self._reader.execute
             checks = [row[0] for row in execute("pragma integrity_check")]
             if checks != ["ok"]:
@@ -328,9 +339,10 @@ class SqliteStore:
         """See `Store.ping`."""
         self._check_open()
         if inode_of(self._path) != self._inode:
-            raise StoreUnavailable(moved(self._path))
-        with explained(self._path):
+            raise moved(self._path)
+        with self._guard.explained():
             check_version(self._reader)
+        self._guard.look_again(self._reader)
         await self._writer.check()
 
     async def close(self) -> None:
@@ -343,16 +355,17 @@ class SqliteStore:
     def _check_open(self) -> None:
         if self._closed:
             raise Stopping("The server is stopping.")
+        self._guard.check()
 
     def _one(self, read: Callable[[rows.Row], T], name: str, *parameters: object) -> T | None:
         self._check_open()
-        with explained(self._path):
+        with self._guard.explained():
             row = self._reader.execute(READS[name], parameters).fetchone()
         return None if row is None else read(row)
 
     def _many(self, read: Callable[[rows.Row], T], name: str, *parameters: object) -> list[T]:
         self._check_open()
-        with explained(self._path):
+        with self._guard.explained():
             result = self._reader.execute(READS[name], parameters).fetchall()
         return [read(row) for row in result]
 
@@ -375,6 +388,7 @@ def open_store(
     connect: Connect = connect_stdlib,
     limits: BatchLimits = _LIMITS,
     create: bool = True,
+    guarded: bool = False,
 ) -> SqliteStore:
     """Open a database; raises `StoreUnavailable` with one clear line.
 
@@ -382,12 +396,15 @@ def open_store(
     only reads must not report an empty ledger as sound.
 
     A database with an older schema is an error: its operator backs it up and migrates it first.
+
+    With `guarded`, every access raises `StoreDamaged` after damage was found, now or by a read.
     """
     if not create:
         check_exists(path)
     prepare_file(path, connect)
     with explained(path):
-        return SqliteStore(path, connect, prepare(connect(path), read_only=True), limits)
+        reader = prepare(connect(path), read_only=True)
+    return SqliteStore(path, connect, reader, limits, guarded=guarded)
 
 
 def prepare_file(path: Path, connect: Connect = connect_stdlib) -> None:

@@ -23,7 +23,6 @@ from modelgates_server.store.sqlite.connection import (
     Connect,
     Connection,
     begin_write,
-    explained,
     inode_of,
     moved,
     prepare,
@@ -31,6 +30,7 @@ from modelgates_server.store.sqlite.connection import (
     try_write,
     undo,
 )
+from modelgates_server.store.sqlite.guard import Guard
 from modelgates_server.store.sqlite.rows import CachedRows
 from modelgates_server.store.sqlite.save import Saver
 from modelgates_server.store.sqlite.schema import check_version, version_of
@@ -68,8 +68,11 @@ class Writer:
     back and forth for each statement.
     """
 
-    def __init__(self, path: Path, connect: Connect, limits: BatchLimits) -> None:
+    def __init__(
+        self, path: Path, connect: Connect, limits: BatchLimits, guard: Guard | None = None
+    ) -> None:
         self._path = path
+        self._guard = guard or Guard(path, insists=False)
         self._connect = connect
         self._limits = limits
         self._log_path = path.with_name(f"{path.name}-wal")
@@ -145,7 +148,7 @@ class Writer:
     async def _commit(self, jobs: Sequence[WriteRequest | WriteFunction]) -> list[Any]:
         """Results in the order of the jobs: values, or the exceptions to raise."""
         try:
-            with explained(self._path):
+            with self._guard.explained():
                 results = await self._commit_together(jobs)
         except StoreUnavailable as error:
             # After a failed commit, only a new connection shows what the file contains.
@@ -190,6 +193,7 @@ class Writer:
             await self._in_thread(begin_write, connection)
 
     async def _connected(self) -> tuple[Connection, CachedRows, Saver]:
+        self._guard.check()
         try:
             inode = inode_of(self._path)
         except OSError as error:
@@ -198,7 +202,7 @@ class Writer:
             ) from error
         if inode != self._inode:
             # SQLite would keep writing to the deleted file, and the money would be lost with it.
-            raise StoreUnavailable(moved(self._path))
+            raise moved(self._path)
         if self._connection is None or self._rows is None or self._saver is None:
             self._connection = await self._in_thread(self._open)
             self._rows = CachedRows(self._connection)

@@ -3,7 +3,7 @@
 import msgspec
 
 from modelgates_server.core.errors import StoreUnavailable
-from modelgates_server.service.part_states import PartState, PartStates, Status
+from modelgates_server.service.part_states import PartStates, Status, database_state
 from modelgates_server.service.ports import Store
 from modelgates_server.web.errors import describe
 from modelgates_server.web.request import RequestContext
@@ -25,13 +25,7 @@ class Health:
 
     async def ready(self, _: RequestContext) -> HttpResponse:
         """GET /readyz: 200, or an error that names the parts that do not work."""
-        try:
-            await self._store.ping()
-        except StoreUnavailable as error:
-            detail = str(error)
-            self._parts.report(_DATABASE, PartState(Status.UNAVAILABLE, detail=detail))
-        else:
-            self._parts.report(_DATABASE, PartState(Status.OK))
+        self._parts.report(_DATABASE, await database_state(self._store))
         states = self._parts.states()
         body: dict[str, object] = {
             "status": Status.OK,

@@ -1,0 +1,139 @@
+"""Asks the server that the settings describe whether it is ready.
+
+Connects to that address only: `HTTP_PROXY` and the like are for providers. Imported without the
+rest of `bootstrap`'s services, because a probe runs every few seconds.
+"""
+
+import json
+import socket
+import ssl
+import time
+from contextlib import closing
+from http.client import HTTPException, HTTPResponse
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+from typing import NamedTuple
+
+from modelgates_server.core.errors import InvalidInput
+from modelgates_server.settings import Settings
+
+_MAX_BYTES = 64 * 1024
+_OK, _UNAVAILABLE = 200, 503
+
+
+class Health(NamedTuple):
+    """Whether the server is ready, and a sentence for people."""
+
+    ok: bool
+    message: str
+
+
+def check_health(settings: Settings, *, live: bool, timeout_s: float) -> Health:
+    """Asks for /readyz, or with `live` for /healthz. Raises `InvalidInput` without a fixed port."""
+    if settings.port == 0:
+        raise InvalidInput(
+            "`MODELGATES_PORT` is 0, so the server chooses a port that this command cannot know. "
+            "Set a port."
+        )
+    path = "/healthz" if live else "/readyz"
+    shown = f"http{'s' if settings.tls_cert else ''}://{_shown(settings)}{path}"
+    try:
+        status, body = _get(settings, path, time.monotonic() + timeout_s)
+    except TimeoutError:
+        return Health(False, f"No response from {shown} within {timeout_s:g} seconds.")
+    except (OSError, HTTPException) as error:
+        return Health(False, f"No response from {shown}: {_reason(error)}.")
+    return _judged(status, body, shown)
+
+
+def _judged(status: int, body: bytes, shown: str) -> Health:
+    try:
+        given = json.loads(body)
+    except ValueError:
+        given = None
+    if status not in (_OK, _UNAVAILABLE) or not isinstance(given, dict) or "status" not in given:
+        return Health(
+            False,
+            f"{shown} responds with status {status}, but not like ModelGates. Check the port.",
+        )
+    causes = given.get("causes") or {}
+    parts = given.get("parts") or {}
+    troubled = [name for name, state in parts.items() if state != "ok"]
+    reasons = " ".join(f"{name}: {causes.get(name) or parts[name]}" for name in troubled)
+    if status != _OK:
+        return Health(False, f"{shown} is not ready. {reasons}".rstrip())
+    return Health(True, f"{shown} is ready. {reasons}".rstrip())
+
+
+def _get(settings: Settings, path: str, deadline: float) -> tuple[int, bytes]:
+    with _connected(settings, deadline) as connection:
+        connection.settimeout(_left(deadline))
+        connection.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: {_shown(settings)}\r\nConnection: close\r\n\r\n".encode()
+        )
+        response = HTTPResponse(connection, method="GET")
+        response.begin()
+        connection.settimeout(_left(deadline))
+        return response.status, response.read(_MAX_BYTES)
+
+
+def _connected(settings: Settings, deadline: float) -> socket.socket:
+    address = (_loopback(settings.host), settings.port)
+    connection = socket.create_connection(address, _left(deadline))
+    if settings.tls_cert is None:
+        return connection
+    with closing(connection):  # does nothing if it has become part of an encrypted connection
+        connection.settimeout(_left(deadline))
+        return _encrypted(connection, settings.tls_cert)
+
+
+def _encrypted(connection: socket.socket, cert: Path) -> ssl.SSLSocket:
+    """Accepts exactly the certificate of the settings: its names do not include the loopback."""
+    expected = _first_certificate(cert)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    encrypted = context.wrap_socket(connection)
+    if encrypted.getpeercert(binary_form=True) != expected:
+        encrypted.close()
+        raise ConnectionError(
+            f"its certificate is not the one in {cert}. If you renewed it, restart the server"
+        )
+    return encrypted
+
+
+def _first_certificate(file: Path) -> bytes:
+    """The server's own certificate, which comes first in its file."""
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    _, found, rest = file.read_text(encoding="ascii", errors="replace").partition(begin)
+    if not found:
+        raise ConnectionError(f"there is no certificate in {file}")
+    return ssl.PEM_cert_to_DER_cert(f"{begin}{rest.partition(end)[0]}{end}\n")
+
+
+def _loopback(host: str) -> str:
+    """Returns where to reach a server that listens on a host; a wildcard includes the loopback."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if not address.is_unspecified:
+        return host
+    return "::1" if isinstance(address, IPv6Address) else "127.0.0.1"
+
+
+def _shown(settings: Settings) -> str:
+    host = _loopback(settings.host)
+    return f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _reason(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text or type(error).__name__
