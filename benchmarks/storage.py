@@ -21,7 +21,8 @@ from modelgates_server.bootstrap import ledger_services, now_ms
 from modelgates_server.core.keys import KeyKind, NewKey
 from modelgates_server.core.money import PICOS_PER_DOLLAR
 from modelgates_server.service.holds import Holds
-from modelgates_server.store.sqlite.store import SqliteStore, open_store
+from modelgates_server.store.sqlite.opening import open_store
+from modelgates_server.store.sqlite.store import SqliteStore
 from modelgates_server.store.sqlite.writer import BatchLimits
 
 CALLS = 20_000

@@ -25,13 +25,8 @@ from modelgates_server.service.calls.admission import CallTimeouts
 from modelgates_server.service.calls.call import Call, CallScope, CallService
 from modelgates_server.service.calls.call_request import CallRequest
 from modelgates_server.service.calls.joined import JoinedCall
-from modelgates_server.service.ports import (
-    AuthenticatedKey,
-    PendingSettlement,
-    Provider,
-    Spool,
-    Store,
-)
+from modelgates_server.service.ports import AuthenticatedKey, Provider, Store
+from modelgates_server.service.spool_ports import PendingSettlement, Spool
 from modelgates_server.service.verify import verify
 from modelgates_server.store.ballast import Ballast
 from modelgates_server.store.disk import SPOOL, DiskRoom

@@ -14,7 +14,7 @@ from modelgates_server.core.pricing.catalog import Api, Catalog, Endpoint, Model
 from modelgates_server.core.pricing.prices import Price, Tier
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.core.times import quarter_hour_of
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from tests.gateway import sandbox_catalog
 from tests.server import Customer, open_customer
 from tests.support import HOLD_MS, T0_MS, open_generation

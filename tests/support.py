@@ -25,7 +25,7 @@ from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import Price, Tier, charge_for, used_pico
 from modelgates_server.core.pricing.usage import Meter, Usage
 from modelgates_server.service.ports import Keys, Ledger, Store
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 
 T0_MS = 1_795_439_520_000
 """2026-11-23T13:12:00Z, a Monday."""

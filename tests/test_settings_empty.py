@@ -1,4 +1,4 @@
-"""Every setting: no value, white space, a byte order mark; and variables that are no settings."""
+"""Every setting: no value, white space, a byte order mark; and variables that are not settings."""
 
 from pathlib import Path
 

@@ -19,7 +19,7 @@ import pytest
 from modelgates_server.bootstrap import ledger_services, now_ms
 from modelgates_server.cli.program import main
 from modelgates_server.service.services import LedgerServices
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from tests.deadlines import DEADLINE_S
 
 EXECUTABLE = Path(sys.executable).with_name("modelgates")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from modelgates_server.core.pricing.usage import Usage
-from modelgates_server.service.ports import PendingSettlement
+from modelgates_server.service.spool_ports import PendingSettlement
 from modelgates_server.store.spool import FolderSpool
 from modelgates_server.store.sqlite import schema
 from tests.cli.console import Console

@@ -8,8 +8,8 @@ import pytest
 
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.pricing.usage import Usage
-from modelgates_server.service.ports import PendingSettlement
 from modelgates_server.service.services import LedgerServices
+from modelgates_server.service.spool_ports import PendingSettlement
 from modelgates_server.store.emergency import emergency_folder
 from modelgates_server.store.end_lines import to_line
 from modelgates_server.store.spool import FolderSpool

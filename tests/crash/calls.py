@@ -29,7 +29,7 @@ from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.pricing.prices import dollars, total_of
 from modelgates_server.service.verify import verify
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from tests.cli.console import Console
 from tests.deadlines import DEADLINE_S, async_http_client
 from tests.e2e.calls import mortal_server, read

@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from tests.crash.acknowledged import Acknowledged, to_line
 from tests.crash.workload import work
 from tests.deadlines import DEADLINE_S

@@ -17,7 +17,7 @@ from typing import Self
 
 from modelgates_server.core.ledger.records import Entry
 from modelgates_server.service.verify import verify
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from tests.crash.acknowledged import Acknowledged, Posted, contents, from_line, not_replayed
 from tests.deadlines import DEADLINE_S
 

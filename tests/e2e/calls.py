@@ -16,7 +16,7 @@ from modelgates_server.core.ledger.records import Account
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.pricing.prices import dollars, total_of
 from modelgates_server.service.verify import verify
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from tests.cli.console import Console
 from tests.deadlines import http_client, within
 from tests.ledger_checks import figures_of

@@ -20,9 +20,9 @@ from modelgates_server.bootstrap.composition import http_app
 from modelgates_server.core.keys import key_hash
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.docsite.openapi import BASE_PATH
-from modelgates_server.service.ports import PendingSettlement
+from modelgates_server.service.spool_ports import PendingSettlement
 from modelgates_server.store.sqlite import admin
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from modelgates_server.web.app import App
 from tests.deadlines import async_http_client, within
 from tests.gateway import METRICS_TOKEN, TIMEOUTS, metered

@@ -21,7 +21,7 @@ from modelgates_server.core.money import parse_pico
 from modelgates_server.service.calls.call import Call
 from modelgates_server.service.ports import AuthenticatedKey
 from modelgates_server.store import disk
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from modelgates_server.web.services import Services
 from tests.full_disk.disk import Figures
 from tests.gateway import asking, begin, metered, new_caller, pending, take

@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 
 from modelgates_server.service.verify import verify
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from modelgates_server.store.sqlite.writer import BatchLimits
 from tests.crash.acknowledged import Acknowledged, contents
 from tests.crash.workload import work

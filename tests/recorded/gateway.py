@@ -25,7 +25,7 @@ from modelgates_server.service.export import export_jsonl
 from modelgates_server.service.ports import Provider
 from modelgates_server.service.verify import verify
 from modelgates_server.store.spool import FolderSpool
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from modelgates_server.web.app import App
 from modelgates_server.web.http import server
 from modelgates_server.web.services import Services, WebOptions

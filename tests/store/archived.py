@@ -19,8 +19,8 @@ from modelgates_server.store.archives.folder import ArchiveFolder
 from modelgates_server.store.sqlite import archiving
 from modelgates_server.store.sqlite.archiving import ArchiveRun
 from modelgates_server.store.sqlite.connection import Connect, connect_stdlib
+from modelgates_server.store.sqlite.opening import open_store
 from modelgates_server.store.sqlite.snapshot import generation_rows
-from modelgates_server.store.sqlite.store import open_store
 from tests.store import unpacked
 from tests.support import (
     HOLD_MS,

@@ -14,7 +14,7 @@ from modelgates_server.core.metering.generations import Attempt, Generation, Ori
 from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import ReceiptLine
 from modelgates_server.core.pricing.usage import Usage
-from modelgates_server.service.ports import PendingSettlement, SpoolFigures
+from modelgates_server.service.spool_ports import PendingSettlement, SpoolFigures
 from modelgates_server.store.end_lines import to_json
 from modelgates_server.store.files import locked
 from modelgates_server.store.spool import FolderSpool

@@ -8,7 +8,7 @@ import pytest
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.store.sqlite import admin
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 
 
 def partials(folder: Path) -> list[Path]:

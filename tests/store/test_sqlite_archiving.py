@@ -26,7 +26,7 @@ from modelgates_server.store.archives import files
 from modelgates_server.store.archives.files import MANIFEST, RECORDS, manifests_in
 from modelgates_server.store.archives.folder import ArchiveFolder
 from modelgates_server.store.sqlite import archiving
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from modelgates_server.store.zstandard import zstd
 from tests.store.archived import (
     ACCOUNTS,

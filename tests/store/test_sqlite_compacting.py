@@ -12,7 +12,7 @@ from modelgates_server.core.errors import Conflict, StoreUnavailable
 from modelgates_server.store.sqlite import compacting
 from modelgates_server.store.sqlite.compacting import compact
 from modelgates_server.store.sqlite.connection import connect_stdlib
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from tests.store.archived import fill, run, verified
 
 

@@ -17,7 +17,7 @@ from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.service.ports import Store
 from modelgates_server.service.verify import VerifyResult, verify
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from tests.store import unpacked
 from tests.support import (
     DOLLAR,

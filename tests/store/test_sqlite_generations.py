@@ -13,7 +13,7 @@ from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite.connection import Connection
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from tests.support import (
     PICO_PRICE,
     T0_MS,

@@ -13,7 +13,8 @@ from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.service.part_states import PartState, Status, database_state
 from modelgates_server.store.sqlite.guard import find_damage
-from modelgates_server.store.sqlite.store import SqliteStore, open_store
+from modelgates_server.store.sqlite.opening import open_store
+from modelgates_server.store.sqlite.store import SqliteStore
 from tests.support import (
     PICO_PRICE,
     T0_MS,

@@ -11,7 +11,7 @@ from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.core.times import MS_PER_DAY, day_of
 from modelgates_server.service.verify import verify
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from tests.support import (
     HOLD_MS,
     T0_MS,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from modelgates_server.store.sqlite.connection import size_of
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from modelgates_server.store.sqlite.writer import BatchLimits
 from tests.support import grant, open_account
 

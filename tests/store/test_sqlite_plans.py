@@ -16,7 +16,7 @@ from modelgates_server.store import sqlite
 from modelgates_server.store.rows import STRUCTS
 from modelgates_server.store.sql import bind, load_statements
 from modelgates_server.store.sqlite.admin import migrate_file
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from tests.support import (
     HOLD_MS,
     T0_MS,

@@ -8,7 +8,7 @@ import pytest
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.service.verify import verify
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from tests.support import DOLLAR, grant, open_account
 
 COMPOSED, DECOMPOSED = "caf\u00e9 1", "cafe\u0301 1"

@@ -15,7 +15,7 @@ from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.core.times import MS_PER_DAY
 from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite import admin, refold, schema
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from tests.support import (
     T0_MS,
     capture,

@@ -21,7 +21,7 @@ from modelgates_server.core.pricing.prices import Price
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite import admin, schema
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from tests.support import (
     PICO_PRICE,
     T0_MS,

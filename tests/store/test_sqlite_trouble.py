@@ -13,8 +13,8 @@ import pytest
 from modelgates_server.core.errors import StoreUnavailable
 from modelgates_server.store.sqlite import connection as connecting
 from modelgates_server.store.sqlite.connection import Connection, connect_stdlib
+from modelgates_server.store.sqlite.opening import open_store
 from modelgates_server.store.sqlite.schema import newest_version
-from modelgates_server.store.sqlite.store import open_store
 from tests.deadlines import DEADLINE_S
 from tests.support import grant, make_key, open_account
 
@@ -24,7 +24,7 @@ import os, sys
 from pathlib import Path
 from modelgates_server.core.errors import StoreUnavailable
 from modelgates_server.store.sqlite import schema
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 known = schema.migrations()
 schema.migrations = lambda: known
 if os.getuid() == 0:

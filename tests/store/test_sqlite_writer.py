@@ -17,7 +17,8 @@ from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite import admin, rows
 from modelgates_server.store.sqlite.connection import Connection, Cursor, connect_stdlib
-from modelgates_server.store.sqlite.store import SqliteStore, open_store
+from modelgates_server.store.sqlite.opening import open_store
+from modelgates_server.store.sqlite.store import SqliteStore
 from modelgates_server.store.sqlite.writer import BatchLimits
 from tests.deadlines import DEADLINE_S
 from tests.support import (

@@ -13,7 +13,8 @@ from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.service.verify import verify
 from modelgates_server.store.sqlite.connection import Connection, connect_stdlib
-from modelgates_server.store.sqlite.store import SqliteStore, open_store
+from modelgates_server.store.sqlite.opening import open_store
+from modelgates_server.store.sqlite.store import SqliteStore
 from tests.deadlines import DEADLINE_S, within
 from tests.store.test_sqlite_writer import Watched, credits_of
 from tests.support import (

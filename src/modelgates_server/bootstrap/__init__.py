@@ -170,7 +170,7 @@ async def open_gateway(
 
     Raises `StoreUnavailable`; without `create`, also if the database does not exist yet.
     """
-    from modelgates_server.store.sqlite.store import open_store  # noqa: PLC0415 - see above
+    from modelgates_server.store.sqlite.opening import open_store  # noqa: PLC0415 - see above
 
     store = open_store(database(settings).path, create=create)
     try:

@@ -14,8 +14,9 @@ from modelgates_server.service.calls.call import CallService
 from modelgates_server.service.calls.outgoing import RefusedParameters
 from modelgates_server.service.clock_check import ClockCheck
 from modelgates_server.service.maintenance import Maintenance
-from modelgates_server.service.part_states import PartStates, database_state
-from modelgates_server.service.ports import Clock, Disk, Provider, RandomBytes, Spool, Store
+from modelgates_server.service.part_states import Check, PartStates, database_state
+from modelgates_server.service.ports import Clock, Provider, RandomBytes, Store
+from modelgates_server.service.spool_ports import Disk, Spool
 from modelgates_server.telemetry.log_check import LogCheck
 from modelgates_server.telemetry.metrics import Metrics
 from modelgates_server.telemetry.observer import CallObserver, log_part_state
@@ -82,14 +83,20 @@ def compose(
         calls=calls,
         maintenance=Maintenance(store, calls, observer, clock, ledger.key_repair, grace_s),
         parts=PartStates(log_part_state),
-        checks={
-            "database": partial(database_state, store),
-            "disk": disk.check,
-            "spool": calls.settling.check,
-            "log": LogCheck(metrics.count_log_lines_dropped),
-            "clock": ClockCheck(store, clock, steady_ms),
-        },
+        checks=_checks(store, disk, calls, metrics, ClockCheck(store, clock, steady_ms)),
     )
+
+
+def _checks(
+    store: Store, disk: Disk, calls: CallService, metrics: Metrics, clock: Check
+) -> Mapping[str, Check]:
+    return {
+        "database": partial(database_state, store),
+        "disk": disk.check,
+        "spool": calls.settling.check,
+        "log": LogCheck(metrics.count_log_lines_dropped),
+        "clock": clock,
+    }
 
 
 def http_app(services: Services, options: WebOptions, lifespan: Lifespan) -> App:

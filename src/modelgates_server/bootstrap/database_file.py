@@ -1,4 +1,4 @@
-"""What operators do with the database file that the settings name."""
+"""The work of operators on the database file that the settings name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

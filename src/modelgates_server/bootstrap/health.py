@@ -21,14 +21,14 @@ _MAX_BYTES = 64 * 1024
 _OK, _UNAVAILABLE = 200, 503
 
 
-class Health(NamedTuple):
+class HealthResult(NamedTuple):
     """Whether the server is ready, and a sentence for people."""
 
     ok: bool
     message: str
 
 
-def check_health(settings: Settings, *, live: bool, timeout_s: float) -> Health:
+def check_health(settings: Settings, *, live: bool, timeout_s: float) -> HealthResult:
     """Asks for /readyz, or with `live` for /healthz. Raises `InvalidInput` without a fixed port."""
     if settings.port == 0:
         raise InvalidInput(
@@ -40,29 +40,29 @@ def check_health(settings: Settings, *, live: bool, timeout_s: float) -> Health:
     try:
         status, body = _get(settings, path, time.monotonic() + timeout_s)
     except TimeoutError:
-        return Health(False, f"No response from {shown} within {timeout_s:g} seconds.")
+        return HealthResult(False, f"No response from {shown} within {timeout_s:g} seconds.")
     except (OSError, HTTPException) as error:
-        return Health(False, f"No response from {shown}: {_reason(error)}.")
+        return HealthResult(False, f"No response from {shown}: {_reason(error)}.")
     return _judged(status, body, shown)
 
 
-def _judged(status: int, body: bytes, shown: str) -> Health:
+def _judged(status: int, body: bytes, shown: str) -> HealthResult:
     try:
         given = json.loads(body)
     except ValueError:
         given = None
     if status not in (_OK, _UNAVAILABLE) or not isinstance(given, dict) or "status" not in given:
-        return Health(
+        return HealthResult(
             False,
             f"{shown} responds with status {status}, but not like ModelGates. Check the port.",
         )
     causes = given.get("causes") or {}
     parts = given.get("parts") or {}
-    troubled = [name for name, state in parts.items() if state != "ok"]
-    reasons = " ".join(f"{name}: {causes.get(name) or parts[name]}" for name in troubled)
+    in_trouble = [name for name, state in parts.items() if state != "ok"]
+    reasons = " ".join(f"{name}: {causes.get(name) or parts[name]}" for name in in_trouble)
     if status != _OK:
-        return Health(False, f"{shown} is not ready. {reasons}".rstrip())
-    return Health(True, f"{shown} is ready. {reasons}".rstrip())
+        return HealthResult(False, f"{shown} is not ready. {reasons}".rstrip())
+    return HealthResult(True, f"{shown} is ready. {reasons}".rstrip())
 
 
 def _get(settings: Settings, path: str, deadline: float) -> tuple[int, bytes]:

@@ -38,8 +38,8 @@ from modelgates_server.service.ports import Provider, RandomBytes
 from modelgates_server.settings import Settings
 from modelgates_server.store.emergency import write_to_stderr
 from modelgates_server.store.spool import FolderSpool
+from modelgates_server.store.sqlite.opening import open_store
 from modelgates_server.store.sqlite.reading import held_open
-from modelgates_server.store.sqlite.store import open_store
 from modelgates_server.telemetry import logs, process_output
 from modelgates_server.telemetry.metrics import MULTIPROCESS_DIR
 from modelgates_server.web.app import App

@@ -48,7 +48,7 @@ _SUMS = (
     epilog=examples(
         "modelgates usage report --from 2026-11-01 --to 2026-11-30",
         "modelgates usage report --account user_… --by model",
-        "modelgates usage report --by key --csv > usage.csv",
+        "modelgates usage report --by key --csv",
     )
 )
 def report(
@@ -131,7 +131,7 @@ def _line(columns: tuple[str, ...], cells: Record) -> str:
 @contextmanager
 def _csv(columns: tuple[str, ...], _: Record, __: Sums) -> Layout:
     with text_output(_STANDARD_OUTPUT) as write:
-        lines = csv.DictWriter(_File(write), columns, lineterminator="\n")
+        lines = csv.DictWriter(_CsvFile(write), columns, lineterminator="\n")
         lines.writeheader()
         texts = ("key_name", "model")
         yield lambda record: lines.writerow(
@@ -139,7 +139,7 @@ def _csv(columns: tuple[str, ...], _: Record, __: Sums) -> Layout:
         )
 
 
-class _File:
+class _CsvFile:
     def __init__(self, write: Callable[[str], object]) -> None:
         self.write = write
 

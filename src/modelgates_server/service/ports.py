@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -23,9 +23,6 @@ from modelgates_server.core.metering.generations import (
 from modelgates_server.core.metering.repairs import Repairs
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.core.redaction import Redactor
-
-if TYPE_CHECKING:  # commands that run no checks load faster
-    from modelgates_server.service.part_states import PartState
 
 Clock = Callable[[], int]
 """The current time in milliseconds since 1970 UTC."""
@@ -331,52 +328,6 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Release all connections."""
-
-
-class PendingSettlement(msgspec.Struct, frozen=True):
-    """The end of a call, to be committed: the ended generation and a response to store."""
-
-    generation: Generation
-    answer: StoredAnswer | None = None
-
-
-class SpoolFigures(msgspec.Struct, frozen=True):
-    """Number and bytes of spooled settlements."""
-
-    files: int
-    size_bytes: int
-
-
-class Spool(Protocol):
-    """Keeps settlements on disk while the database is unavailable; survives a crash."""
-
-    async def put(self, settlement: PendingSettlement) -> None:
-        """Write and sync a settlement; raises `OSError` if that fails."""
-
-    async def ids(self) -> list[str]:
-        """Ids of all generations with a spooled settlement, including those of dead processes."""
-
-    async def load(self, generation_id: str) -> PendingSettlement | None:
-        """One settlement, or None if it is gone; raises `StoreUnavailable` if it is damaged."""
-
-    async def remove(self, generation_id: str) -> None:
-        """Delete a committed settlement; does nothing if it is gone."""
-
-    async def tend(self) -> SpoolFigures:
-        """Clean up after processes that died while they wrote, and count; raises `OSError`."""
-
-
-class Disk(Protocol):
-    """The disks of the database and the spool: whether they have room for the end of a new call."""
-
-    def require_room(self) -> None:
-        """Raise `DiskFull` if they do not. It costs nothing: another task measures."""
-
-    def met_full(self) -> None:
-        """Note that a write has just failed for lack of room."""
-
-    async def check(self) -> "PartState":
-        """Measure; the state of the part `disk`."""
 
 
 class Observer(Protocol):

@@ -13,7 +13,7 @@ from threading import Thread
 
 import msgspec
 
-from modelgates_server.service.ports import PendingSettlement
+from modelgates_server.service.spool_ports import PendingSettlement
 from modelgates_server.store.end_lines import from_line, to_line
 from modelgates_server.store.spool import FolderSpool
 

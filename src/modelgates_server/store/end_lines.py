@@ -18,7 +18,7 @@ from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.metering.generations import with_error_codes
 from modelgates_server.core.money import format_pico
 from modelgates_server.service.calls.replays import WaitingEnd
-from modelgates_server.service.ports import PendingSettlement
+from modelgates_server.service.spool_ports import PendingSettlement
 
 UNSAVED_END = "end of a call not saved: run `modelgates spool replay` on this line"
 

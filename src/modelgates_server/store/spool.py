@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from modelgates_server.core.errors import InvalidInput, StoreUnavailable
-from modelgates_server.service.ports import PendingSettlement, SpoolFigures
+from modelgates_server.service.spool_ports import PendingSettlement, SpoolFigures
 from modelgates_server.store.end_lines import from_json, to_json
 from modelgates_server.store.files import is_full, locked, make_folder, sync
 

@@ -7,8 +7,9 @@ from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.service.calls.call import CallService
 from modelgates_server.service.maintenance import Maintenance
 from modelgates_server.service.part_states import Check, PartStates
-from modelgates_server.service.ports import Clock, Provider, Spool
+from modelgates_server.service.ports import Clock, Provider
 from modelgates_server.service.services import LedgerServices
+from modelgates_server.service.spool_ports import Spool
 from modelgates_server.telemetry.metrics import Metrics
 from modelgates_server.web.keep_alive import KeepAliveRules
 

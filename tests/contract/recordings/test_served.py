@@ -13,7 +13,7 @@ from openai.types.chat import ChatCompletion
 from modelgates_server.core.metering.repairs import Repairs
 from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.core.pricing.prices import dollars
-from modelgates_server.store.sqlite.store import open_store
+from modelgates_server.store.sqlite.opening import open_store
 from tests.contract.recordings.checks import check_generation, check_repairs, check_response
 from tests.contract.recordings.gateway import Outcome, configured, repairs_in
 from tests.contract.recordings.generated import generated_recordings

@@ -18,7 +18,7 @@ from modelgates_server.service.calls.call_request import CallRequest
 from modelgates_server.service.calls.joined import JoinedCall
 from modelgates_server.service.calls.joins import JOINABLE_MS
 from modelgates_server.service.calls.output_memory import OUTPUT_MAX_BYTES
-from modelgates_server.service.ports import PendingSettlement
+from modelgates_server.service.spool_ports import PendingSettlement
 from tests.deadlines import within
 from tests.gateway import (
     CallHarness,

@@ -9,7 +9,7 @@ import pytest
 from modelgates_server.core.errors import AccountNotFound, StoreUnavailable
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.service.calls.call import Call
-from modelgates_server.service.ports import PendingSettlement
+from modelgates_server.service.spool_ports import PendingSettlement
 from modelgates_server.store.sqlite.save import Saver
 from modelgates_server.web.services import Services
 from tests.gateway import (

@@ -13,7 +13,7 @@ from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.core.times import MS_PER_DAY, day_of
 from modelgates_server.service.calls.call import Call
 from modelgates_server.service.late_usage import final_generation
-from modelgates_server.service.ports import PendingSettlement
+from modelgates_server.service.spool_ports import PendingSettlement
 from tests.deadlines import DEADLINE_S
 from tests.gateway import (
     READ_PICO,

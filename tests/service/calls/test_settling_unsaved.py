@@ -13,7 +13,7 @@ from modelgates_server.core.metering.generations import StoredAnswer
 from modelgates_server.service.calls import settling as module
 from modelgates_server.service.calls.settling import Settling
 from modelgates_server.service.part_states import PartState, Status
-from modelgates_server.service.ports import PendingSettlement, Spool
+from modelgates_server.service.spool_ports import PendingSettlement, Spool
 from modelgates_server.store.emergency import emergency_folder
 from modelgates_server.store.spool import FolderSpool
 from tests.deadlines import within

@@ -34,14 +34,8 @@ from modelgates_server.service.calls.call_request import CallRequest, keyed_dige
 from modelgates_server.service.calls.joins import NOT_KEPT, JoinableCall, Joins
 from modelgates_server.service.calls.outgoing import RefusedParameters
 from modelgates_server.service.holds import Holds
-from modelgates_server.service.ports import (
-    AuthenticatedKey,
-    Clock,
-    Disk,
-    Provider,
-    RandomBytes,
-    Store,
-)
+from modelgates_server.service.ports import AuthenticatedKey, Clock, Provider, RandomBytes, Store
+from modelgates_server.service.spool_ports import Disk
 
 _TRIES = 4
 _HOLDS_MAX = 100

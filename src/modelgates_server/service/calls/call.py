@@ -30,16 +30,8 @@ from modelgates_server.service.calls.registry import CallRegistry
 from modelgates_server.service.calls.relay import StreamRelay
 from modelgates_server.service.calls.settling import Settling
 from modelgates_server.service.holds import Holds
-from modelgates_server.service.ports import (
-    AuthenticatedKey,
-    Clock,
-    Disk,
-    Observer,
-    PendingSettlement,
-    RandomBytes,
-    Spool,
-    Store,
-)
+from modelgates_server.service.ports import AuthenticatedKey, Clock, Observer, RandomBytes, Store
+from modelgates_server.service.spool_ports import Disk, PendingSettlement, Spool
 
 replace = msgspec.structs.replace
 

@@ -6,14 +6,8 @@ from typing import NamedTuple, cast
 
 from modelgates_server.core.errors import GatewayError, StoreUnavailable
 from modelgates_server.service.calls.settling import Settling
-from modelgates_server.service.ports import (
-    Clock,
-    Disk,
-    Observer,
-    PendingSettlement,
-    Spool,
-    Store,
-)
+from modelgates_server.service.ports import Clock, Observer, Store
+from modelgates_server.service.spool_ports import Disk, PendingSettlement, Spool
 
 
 class Outcome(StrEnum):

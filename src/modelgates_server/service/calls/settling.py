@@ -15,15 +15,8 @@ from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.times import MS_PER_DAY
 from modelgates_server.service.holds import Holds
 from modelgates_server.service.part_states import PartState, Status
-from modelgates_server.service.ports import (
-    Clock,
-    Disk,
-    GenerationReader,
-    Ledger,
-    Observer,
-    PendingSettlement,
-    Spool,
-)
+from modelgates_server.service.ports import Clock, GenerationReader, Ledger, Observer
+from modelgates_server.service.spool_ports import Disk, PendingSettlement, Spool
 
 ANSWER_KEPT_MS = MS_PER_DAY
 

@@ -2,7 +2,7 @@
 
 `find_damage` is the check at the start of a server. Its cost does not depend on the size of the
 file: it compares the schema with that of the migrations, and the newest entries of the journal with
-their accounts. Whatever it cannot see, the first read that fails reports.
+their accounts. The first read that fails reports what the check cannot see.
 """
 
 import sqlite3
@@ -23,7 +23,7 @@ _SCHEMA = "select type, name, sql from sqlite_schema"
 class Guard:
     """The damage that a process has found in its database.
 
-    Only a server insists: a command that verifies the ledger goes on to find all damage.
+    Only a server insists: a command that verifies the ledger continues, to find all damage.
     """
 
     def __init__(self, path: Path, *, insists: bool) -> None:

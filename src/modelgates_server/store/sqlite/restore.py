@@ -112,7 +112,7 @@ def _delete_unfinished(path: Path) -> None:
 
 
 def _give_to_owner(path: Path, copy: Path) -> None:
-    """Gives a copy that root made to the owner of the database, or else of its folder."""
+    """Gives a copy that root made to the owner of the database, otherwise of its folder."""
     if os.geteuid() == 0:
         owner = (path if path.exists() else path.parent).stat()
         os.chown(copy, owner.st_uid, owner.st_gid)
