@@ -1,4 +1,4 @@
-"""Every setting: no value, white space, a byte order mark; and variables that are not settings."""
+"""Every setting without a value, and variables that only look like settings."""
 
 from pathlib import Path
 

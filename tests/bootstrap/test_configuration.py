@@ -146,19 +146,6 @@ def test_provider_without_a_key_variable_needs_no_key(tmp_path: Path) -> None:
     assert settings.api_key is None
 
 
-def test_blank_key_is_missing_and_its_file_may_have_a_byte_order_mark(tmp_path: Path) -> None:
-    for blank in ("", " ", "\ufeff"):
-        configuration, _ = read(tmp_path, KEYED, {"ACME_KEY": blank, "ACME_KEY_FILE": blank})
-        assert "Set `ACME_KEY` to the key" in configuration.unset_keys["openai"]
-    (tmp_path / "key").write_text("\ufeffsk-secret\n")
-    named = {"ACME_KEY": "", "ACME_KEY_FILE": str(tmp_path / "key")}
-    assert read(tmp_path, KEYED, named)[0].providers[0].api_key == "sk-secret"
-
-
-def test_file_may_start_with_a_byte_order_mark(tmp_path: Path) -> None:
-    assert read(tmp_path, f"\ufeff{KEYED}", {"ACME_KEY": "sk-secret"})[1] == []
-
-
 def test_configuration_never_shows_a_key(tmp_path: Path) -> None:
     configuration, _ = read(tmp_path, KEYED, {"ACME_KEY": "sk-secret"})
     assert "sk-secret" not in repr(configuration)

@@ -3,10 +3,12 @@ from pathlib import Path
 import pytest
 
 from modelgates_server.core.pricing.usage import CacheTokens, ReasoningTokens, UsageRules
-from tests.bootstrap.files import FREE, LOCAL, MODEL, configured, problem
+from tests.bootstrap.files import FREE, LOCAL, MODEL, OPENAI, configured, problem, read
 
 BESIDE = UsageRules(known_cache=CacheTokens.BESIDE)
 IN_TOTAL = UsageRules(known_reasoning=ReasoningTokens.IN_TOTAL)
+
+KEYED = OPENAI + 'api_key_env = "ACME_KEY"\n'
 
 
 def rules(folder: Path, host: str, lines: str = "") -> UsageRules:
@@ -109,3 +111,16 @@ def test_default_limit_above_the_maximum_of_its_model_is_rejected(tmp_path: Path
         '`models."acme/m1".default_output_tokens` is 101, above `max_output_tokens`, which is 100. '
         "Lower it."
     )
+
+
+def test_blank_key_is_missing_and_its_file_may_have_a_byte_order_mark(tmp_path: Path) -> None:
+    for blank in ("", " ", "\ufeff"):
+        configuration, _ = read(tmp_path, KEYED, {"ACME_KEY": blank, "ACME_KEY_FILE": blank})
+        assert "Set `ACME_KEY` to the key" in configuration.unset_keys["openai"]
+    (tmp_path / "key").write_text("\ufeffsk-secret\n")
+    named = {"ACME_KEY": "", "ACME_KEY_FILE": str(tmp_path / "key")}
+    assert read(tmp_path, KEYED, named)[0].providers[0].api_key == "sk-secret"
+
+
+def test_file_may_start_with_a_byte_order_mark(tmp_path: Path) -> None:
+    assert read(tmp_path, f"\ufeff{KEYED}", {"ACME_KEY": "sk-secret"})[1] == []

@@ -1,4 +1,4 @@
-"""The work of operators on the database file that the settings name."""
+"""The operators' work on the database file that the settings name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

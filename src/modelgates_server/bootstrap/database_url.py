@@ -25,7 +25,7 @@ _PROBLEMS = {
     r"^:memory:$": "A database in memory would lose the ledger when the program ends.",
     r"/$": "The path names a folder, not a file.",
 }
-"""The reason why a path that matches a pattern is rejected."""
+"""The problem of a path that matches a pattern."""
 
 
 def database_path(url: str) -> Path:

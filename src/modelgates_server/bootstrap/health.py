@@ -21,14 +21,14 @@ _MAX_BYTES = 64 * 1024
 _OK, _UNAVAILABLE = 200, 503
 
 
-class HealthResult(NamedTuple):
+class CheckedHealth(NamedTuple):
     """Whether the server is ready, and a sentence for people."""
 
     ok: bool
     message: str
 
 
-def check_health(settings: Settings, *, live: bool, timeout_s: float) -> HealthResult:
+def check_health(settings: Settings, *, live: bool, timeout_s: float) -> CheckedHealth:
     """Asks for /readyz, or with `live` for /healthz. Raises `InvalidInput` without a fixed port."""
     if settings.port == 0:
         raise InvalidInput(
@@ -40,29 +40,29 @@ def check_health(settings: Settings, *, live: bool, timeout_s: float) -> HealthR
     try:
         status, body = _get(settings, path, time.monotonic() + timeout_s)
     except TimeoutError:
-        return HealthResult(False, f"No response from {shown} within {timeout_s:g} seconds.")
+        return CheckedHealth(False, f"No response from {shown} within {timeout_s:g} seconds.")
     except (OSError, HTTPException) as error:
-        return HealthResult(False, f"No response from {shown}: {_reason(error)}.")
+        return CheckedHealth(False, f"No response from {shown}: {_reason(error)}.")
     return _judged(status, body, shown)
 
 
-def _judged(status: int, body: bytes, shown: str) -> HealthResult:
+def _judged(status: int, body: bytes, shown: str) -> CheckedHealth:
     try:
         given = json.loads(body)
     except ValueError:
         given = None
     if status not in (_OK, _UNAVAILABLE) or not isinstance(given, dict) or "status" not in given:
-        return HealthResult(
+        return CheckedHealth(
             False,
             f"{shown} responds with status {status}, but not like ModelGates. Check the port.",
         )
     causes = given.get("causes") or {}
     parts = given.get("parts") or {}
-    in_trouble = [name for name, state in parts.items() if state != "ok"]
-    reasons = " ".join(f"{name}: {causes.get(name) or parts[name]}" for name in in_trouble)
+    not_ok = [name for name, state in parts.items() if state != "ok"]
+    reasons = " ".join(f"{name}: {causes.get(name) or parts[name]}" for name in not_ok)
     if status != _OK:
-        return HealthResult(False, f"{shown} is not ready. {reasons}".rstrip())
-    return HealthResult(True, f"{shown} is ready. {reasons}".rstrip())
+        return CheckedHealth(False, f"{shown} is not ready. {reasons}".rstrip())
+    return CheckedHealth(True, f"{shown} is ready. {reasons}".rstrip())
 
 
 def _get(settings: Settings, path: str, deadline: float) -> tuple[int, bytes]:

@@ -18,7 +18,7 @@ OnProgress = Callable[[str], None]
 
 @dataclass(slots=True)
 class Restored:
-    """The result of a restore. `verified` is None for an older schema, which is migrated first.
+    """The outcome of a restore. `verified` is None for an older schema, which is migrated first.
 
     `kept` is where the database is that was there, and `set_aside` where the spooled ends are of
     calls that the backup does not have (`unknown`). `spooled` ends are charged at the next start.

@@ -12,8 +12,8 @@ from modelgates_server.cli.output import AsJson, examples, printable, say, text_
 from modelgates_server.cli.wiring import run_read_only
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.money import format_pico
-from modelgates_server.core.times import format_day, parse_day
-from modelgates_server.service.export import safe_for_spreadsheets
+from modelgates_server.core.times import day_of, format_day, parse_day
+from modelgates_server.service.export import TextFile, safe_for_spreadsheets
 from modelgates_server.service.usage_report import (
     FIRST_DAY,
     LAST_DAY,
@@ -131,17 +131,12 @@ def _line(columns: tuple[str, ...], cells: Record) -> str:
 @contextmanager
 def _csv(columns: tuple[str, ...], _: Record, __: Sums) -> Layout:
     with text_output(_STANDARD_OUTPUT) as write:
-        lines = csv.DictWriter(_CsvFile(write), columns, lineterminator="\n")
+        lines = csv.DictWriter(TextFile(write), columns, lineterminator="\n")
         lines.writeheader()
         texts = ("key_name", "model")
         yield lambda record: lines.writerow(
             record | {name: safe_for_spreadsheets(record[name]) for name in texts if name in record}
         )
-
-
-class _CsvFile:
-    def __init__(self, write: Callable[[str], object]) -> None:
-        self.write = write
 
 
 @contextmanager

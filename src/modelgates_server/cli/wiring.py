@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from modelgates_server.bootstrap.database_file import Database
-    from modelgates_server.bootstrap.health import HealthResult
-    from modelgates_server.bootstrap.spools import SpoolFolders
+    from modelgates_server.bootstrap.health import CheckedHealth
     from modelgates_server.service.services import LedgerServices
     from modelgates_server.store.archives.folder import ArchiveFolder
 
@@ -83,7 +82,7 @@ def serve(on_started: Callable[[str], None], **given: Any) -> None:
     serving.serve(load_settings(**given), on_started=on_started)
 
 
-def check_health(*, live: bool, timeout_s: float) -> "HealthResult":
+def check_health(*, live: bool, timeout_s: float) -> "CheckedHealth":
     """Asks the server that the settings describe whether it is ready."""
     from modelgates_server.bootstrap import health, load_settings  # noqa: PLC0415 - see above
 

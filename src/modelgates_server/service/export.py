@@ -79,7 +79,7 @@ async def export_csv(store: Exported, write: Write, account_id: str | None = Non
     A text that a spreadsheet would run as a formula, such as the reason `=1+1`, gets a leading
     apostrophe. JSON Lines contains every text unchanged.
     """
-    lines = csv.DictWriter(_File(write), COLUMNS, lineterminator="\n")
+    lines = csv.DictWriter(TextFile(write), COLUMNS, lineterminator="\n")
     lines.writeheader()
     return await _export(
         store,
@@ -90,7 +90,9 @@ async def export_csv(store: Exported, write: Write, account_id: str | None = Non
     )
 
 
-class _File(NamedTuple):
+class TextFile(NamedTuple):
+    """A file for `csv`, which only writes."""
+
     write: Write
 
 

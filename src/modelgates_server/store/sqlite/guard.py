@@ -2,7 +2,7 @@
 
 `find_damage` is the check at the start of a server. Its cost does not depend on the size of the
 file: it compares the schema with that of the migrations, and the newest entries of the journal with
-their accounts. The first read that fails reports what the check cannot see.
+their accounts. The first read that fails reports the rest.
 """
 
 import sqlite3
