@@ -1,5 +1,6 @@
 """`modelgates healthcheck` against real servers, and against other programs on its port."""
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from socketserver import UnixStreamServer
 from urllib.parse import urlsplit
 
 import pytest
@@ -35,9 +37,8 @@ def use(console: Console, url: str) -> None:
         console.environment.pop(name, None)
 
 
-@contextmanager
-def replying(status: int, body: bytes) -> Iterator[str]:
-    """A server that sends the same response to every request; yields its URL."""
+def responder(status: int, body: bytes) -> type[BaseHTTPRequestHandler]:
+    """A handler that sends the same response to every request."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -49,7 +50,13 @@ def replying(status: int, body: bytes) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Says nothing."""
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+    return Handler
+
+
+@contextmanager
+def replying(status: int, body: bytes) -> Iterator[str]:
+    """A server that sends the same response to every request; yields its URL."""
+    with HTTPServer(("127.0.0.1", 0), responder(status, body)) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
@@ -167,3 +174,18 @@ def test_server_on_every_ipv6_address_is_reached_at_the_loopback(
         console.environment["MODELGATES_HOST"] = "::"
         ended = console.call("healthcheck")
     assert ended.out == f"http://[::1]:{urlsplit(server.url).port}/readyz is ready.\n"
+
+
+def test_server_on_a_unix_socket_is_reached(console: Console) -> None:
+    console.environment |= {"MODELGATES_HOST": "unix:server.sock", "MODELGATES_PORT": "0"}
+    shown = "http://unix:server.sock/readyz"
+    assert f"No response from {shown}" in console.call("healthcheck").refusal
+    with (
+        contextlib.chdir(console.folder),
+        UnixStreamServer("server.sock", responder(200, WARNING)) as server,
+    ):
+        thread = threading.Thread(target=server.handle_request, daemon=True)
+        thread.start()
+        ended = console.call("healthcheck")
+        thread.join(DEADLINE_S)
+    assert ended.out == f"{shown} is ready. clock: The clock stepped back.\n"

@@ -30,7 +30,7 @@ class CheckedHealth(NamedTuple):
 
 def check_health(settings: Settings, *, live: bool, timeout_s: float) -> CheckedHealth:
     """Asks for /readyz, or with `live` for /healthz. Raises `InvalidInput` without a fixed port."""
-    if settings.port == 0:
+    if settings.port == 0 and _socket_path(settings) is None:
         raise InvalidInput(
             "`MODELGATES_PORT` is 0, so the server chooses a port that this command cannot know. "
             "Set a port."
@@ -69,7 +69,8 @@ def _get(settings: Settings, path: str, deadline: float) -> tuple[int, bytes]:
     with _connected(settings, deadline) as connection:
         connection.settimeout(_left(deadline))
         connection.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: {_shown(settings)}\r\nConnection: close\r\n\r\n".encode()
+            f"GET {path} HTTP/1.1\r\nHost: {_host_header(settings)}\r\n"
+            "Connection: close\r\n\r\n".encode()
         )
         response = HTTPResponse(connection, method="GET")
         response.begin()
@@ -78,13 +79,33 @@ def _get(settings: Settings, path: str, deadline: float) -> tuple[int, bytes]:
 
 
 def _connected(settings: Settings, deadline: float) -> socket.socket:
-    address = (_loopback(settings.host), settings.port)
-    connection = socket.create_connection(address, _left(deadline))
+    connection = _plain_connection(settings, deadline)
     if settings.tls_cert is None:
         return connection
     with closing(connection):  # does nothing if it has become part of an encrypted connection
         connection.settimeout(_left(deadline))
         return _encrypted(connection, settings.tls_cert)
+
+
+def _plain_connection(settings: Settings, deadline: float) -> socket.socket:
+    path = _socket_path(settings)
+    if path is None:
+        address = (_loopback(settings.host), settings.port)
+        return socket.create_connection(address, _left(deadline))
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(_left(deadline))
+        connection.connect(path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _socket_path(settings: Settings) -> str | None:
+    """Returns the path of the unix socket that the server listens on, if it does."""
+    scheme, found, path = settings.host.partition(":")
+    return path if found and scheme == "unix" else None
 
 
 def _encrypted(connection: socket.socket, cert: Path) -> ssl.SSLSocket:
@@ -123,6 +144,12 @@ def _loopback(host: str) -> str:
 
 
 def _shown(settings: Settings) -> str:
+    return _host_header(settings) if _socket_path(settings) is None else settings.host
+
+
+def _host_header(settings: Settings) -> str:
+    if _socket_path(settings) is not None:
+        return "localhost"
     host = _loopback(settings.host)
     return f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
 
