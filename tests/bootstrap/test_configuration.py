@@ -372,28 +372,6 @@ def test_markup_for_an_invalid_account_id_is_rejected(account: str, tmp_path: Pa
     assert "is not an account ID" in problem(tmp_path, f"[accounts.{account}]\nmarkup_bp = 5\n")
 
 
-@pytest.mark.parametrize(
-    ("url", "warned"),
-    [
-        ("http://gpu.internal:8000/v1", True),
-        ("http://10.0.0.5/v1", True),
-        ("http://127.0.0.1:8080/v1", False),
-        ("http://[::1]:8080/v1", False),
-        ("http://localhost:11434/v1", False),
-        ("https://gpu.internal/v1", False),
-    ],
-)
-def test_unencrypted_url_of_another_machine_gives_a_warning(
-    url: str, warned: bool, tmp_path: Path
-) -> None:
-    text = f'[providers.one]\nbase_url = "{url}"\ncap_parameter = "max_tokens"\n'
-    configuration = configured(tmp_path, text)
-    assert [line for line in configuration.warnings if "without encryption" in line] == list(
-        configuration.warnings
-    )
-    assert bool(configuration.warnings) is warned
-
-
 def test_empty_file_offers_nothing(tmp_path: Path) -> None:
     configuration = configured(tmp_path, "")
     assert (configuration.models, configuration.prices, configuration.sandbox) == ((), (), False)

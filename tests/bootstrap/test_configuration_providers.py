@@ -124,3 +124,25 @@ def test_blank_key_is_missing_and_its_file_may_have_a_byte_order_mark(tmp_path: 
 
 def test_file_may_start_with_a_byte_order_mark(tmp_path: Path) -> None:
     assert read(tmp_path, f"\ufeff{KEYED}", {"ACME_KEY": "sk-secret"})[1] == []
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        ("http://gpu.internal:8000/v1", True),
+        ("http://10.0.0.5/v1", True),
+        ("http://127.0.0.1:8080/v1", False),
+        ("http://[::1]:8080/v1", False),
+        ("http://localhost:11434/v1", False),
+        ("https://gpu.internal/v1", False),
+    ],
+)
+def test_unencrypted_url_of_another_machine_gives_a_warning(
+    url: str, warned: bool, tmp_path: Path
+) -> None:
+    text = f'[providers.one]\nbase_url = "{url}"\ncap_parameter = "max_tokens"\n'
+    configuration = configured(tmp_path, text)
+    assert [line for line in configuration.warnings if "without encryption" in line] == list(
+        configuration.warnings
+    )
+    assert bool(configuration.warnings) is warned

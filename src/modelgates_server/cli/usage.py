@@ -12,7 +12,7 @@ from modelgates_server.cli.output import AsJson, examples, printable, say, text_
 from modelgates_server.cli.wiring import run_read_only
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.money import format_pico
-from modelgates_server.core.times import day_of, format_day, parse_day
+from modelgates_server.core.times import format_day, parse_day
 from modelgates_server.service.export import TextFile, safe_for_spreadsheets
 from modelgates_server.service.usage_report import (
     FIRST_DAY,

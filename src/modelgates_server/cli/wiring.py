@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from modelgates_server.bootstrap.database_file import Database
     from modelgates_server.bootstrap.health import CheckedHealth
+    from modelgates_server.bootstrap.spools import SpoolFolders
     from modelgates_server.service.services import LedgerServices
     from modelgates_server.store.archives.folder import ArchiveFolder
 

@@ -78,7 +78,8 @@ class SqliteStore:
         self._connect = connect
         self._reader = reader
         self._cursor = reader.cursor()
-        self._generations = generation_rows(reader)
+        with explained(path):
+            self._generations = generation_rows(reader)
         self._inode = inode_of(path)
         self._guard = Guard(path, insists=guarded)
         self._writer = Writer(path, connect, limits, self._guard)
@@ -255,7 +256,7 @@ class SqliteStore:
     @contextmanager
     def _separate_reader(self) -> Iterator[Callable[..., Cursor]]:
         """Runs statements as of one moment, for a thread whose reads take long."""
-        with explained(self._path), closing(self._connect(self._path)) as connection:
+        with self._guard.explained(), closing(self._connect(self._path)) as connection:
             execute = prepare(connection, read_only=True).execute
             execute("begin")
             yield execute
