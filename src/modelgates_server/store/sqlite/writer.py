@@ -282,10 +282,12 @@ def _is_light(jobs: Sequence[WriteRequest | WriteFunction]) -> bool:
 
 
 def _copy_log(connection: Connection) -> bool:
-    """Checkpoint; returns whether readers blocked part of it."""
-    connection.execute("pragma busy_timeout = 1000")
+    """Checkpoint without waiting; returns whether readers blocked part of it.
+
+    With a busy timeout of 0, `truncate` copies what no reader needs, as `passive` does, and gives
+    up the rest at once. `passive` itself would not keep other writers out.
+    """
     busy = connection.execute("pragma wal_checkpoint(truncate)").fetchone()[0]
-    connection.execute("pragma busy_timeout = 0")
     return bool(busy)
 
 
