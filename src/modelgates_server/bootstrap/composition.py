@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from functools import partial
 
 from modelgates_server.bootstrap import ledger_services, steady_ms
+from modelgates_server.bootstrap.gauges import read_gauges
 from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.service.calls.admission import CallTimeouts, ServedCatalog
 from modelgates_server.service.calls.call import CallService
 from modelgates_server.service.calls.outgoing import RefusedParameters
 from modelgates_server.service.clock_check import ClockCheck
+from modelgates_server.service.file_checks import FileChecks
 from modelgates_server.service.maintenance import Maintenance
 from modelgates_server.service.part_states import Check, PartStates, database_state
 from modelgates_server.service.ports import Clock, Provider, RandomBytes, Store
@@ -69,6 +71,9 @@ def compose(
         timeouts,
         join_retries=join_retries,
     )
+    parts = PartStates(log_part_state)
+    clock_check = ClockCheck(store, clock, steady_ms)
+    metrics.read_at_scrape(partial(read_gauges, store, disk, calls, clock_check, parts, clock))
     return Services(
         store=store,
         accounts=ledger.accounts,
@@ -82,13 +87,18 @@ def compose(
         metrics=metrics,
         calls=calls,
         maintenance=Maintenance(store, calls, observer, clock, ledger.key_repair, grace_s),
-        parts=PartStates(log_part_state),
-        checks=_checks(store, disk, calls, metrics, ClockCheck(store, clock, steady_ms)),
+        parts=parts,
+        checks=_checks(store, disk, calls, metrics, clock_check, FileChecks(store, clock)),
     )
 
 
 def _checks(
-    store: Store, disk: Disk, calls: CallService, metrics: Metrics, clock: Check
+    store: Store,
+    disk: Disk,
+    calls: CallService,
+    metrics: Metrics,
+    clock: Check,
+    files: FileChecks,
 ) -> Mapping[str, Check]:
     return {
         "database": partial(database_state, store),
@@ -96,6 +106,8 @@ def _checks(
         "spool": calls.settling.check,
         "log": LogCheck(metrics.count_log_lines_dropped),
         "clock": clock,
+        "wal": files.wal,
+        "backup": files.backup,
     }
 
 

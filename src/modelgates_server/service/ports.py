@@ -366,11 +366,22 @@ class Observer(Protocol):
         """A settlement could not be committed and is spooled."""
 
 
+class StoreFiles(msgspec.Struct, frozen=True):
+    """Sizes of the files of a database, and when `db backup` last succeeded (None: never)."""
+
+    database_bytes: int
+    wal_bytes: int
+    newest_backup_ms: int | None
+
+
 class Store(Ledger, GenerationReader, PriceBook, Keys, Journal, Protocol):
     """All ports that a database implements. Code that needs less names a smaller protocol.
 
     After `close`, every other method raises `Stopping`.
     """
+
+    def files(self) -> StoreFiles:
+        """Looks at the files; it may block, so call it on a thread."""
 
     async def ping(self) -> None:
         """Raise `StoreUnavailable` if the database cannot be read or its schema does not fit."""

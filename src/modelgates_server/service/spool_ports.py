@@ -1,5 +1,6 @@
 """Protocols for the ends of calls that the database cannot take: the spool, and its disk."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -51,6 +52,9 @@ class Disk(Protocol):
 
     def met_full(self) -> None:
         """Note that a write has just failed for lack of room."""
+
+    def free_bytes(self) -> Mapping[str, int]:
+        """Free bytes by the name of the file system, when they were last measured."""
 
     async def check(self) -> "PartState":
         """Measure; the state of the part `disk`."""

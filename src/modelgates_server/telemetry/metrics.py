@@ -9,16 +9,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
 
 from modelgates_server.core.ledger.records import Entry, HoldState
 from modelgates_server.core.metering.generations import Attempt, Generation, uncharged_service_tier
 from modelgates_server.core.metering.repairs import Repairs
 from modelgates_server.core.money import PICOS_PER_DOLLAR
 from modelgates_server.service.ports import Clock, Ledger, OpenHolds
+from modelgates_server.telemetry.gauges import GaugesCollector, ReadGauges, Reading
 
 EXPOSITION_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -35,39 +34,13 @@ _SERVICE_TIERS = frozenset({"flex", "priority", "batch", "scale", "performance"}
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
-class _OpenHoldsCollector(Collector):
-    """The open holds of all accounts at the time of the scrape."""
-
-    def __init__(self, holds: OpenHolds, now_ms: int) -> None:
-        self._holds = holds
-        self._now_ms = now_ms
-
-    def collect(self) -> Iterator[Metric]:
-        """See prometheus_client."""
-        holds = self._holds
-        oldest_ms = self._now_ms if holds.oldest_at_ms is None else holds.oldest_at_ms
-        for name, text, value in (
-            ("modelgates_holds_open", "Open holds.", holds.count),
-            (
-                "modelgates_holds_dollars",
-                "Dollars held by open holds.",
-                holds.amount_pico / PICOS_PER_DOLLAR,
-            ),
-            (
-                "modelgates_holds_oldest_age_seconds",
-                "Age of the oldest open hold; 0 if there is none.",
-                max(0, self._now_ms - oldest_ms) / 1000,
-            ),
-        ):
-            yield GaugeMetricFamily(name, text, value=value)
-
-
 class Metrics:
     """The metrics of this process, and of the other workers if there are several."""
 
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self._ledger = ledger
         self._clock = clock
+        self._read_gauges: ReadGauges = tuple
         self._registry = CollectorRegistry()
         self._requests = self._counter(
             "http_requests",
@@ -136,6 +109,10 @@ class Metrics:
             "Time from the request to the end of the provider's response.",
             "endpoint",
         )
+
+    def read_at_scrape(self, read: ReadGauges) -> None:
+        """Show more gauges, which are read for each scrape."""
+        self._read_gauges = read
 
     def count_request(self, operation: str, status: int) -> None:
         """Count one response."""
@@ -238,6 +215,13 @@ class Metrics:
         if MULTIPROCESS_DIR in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        holds = CollectorRegistry()
-        holds.register(_OpenHoldsCollector(open_holds, self._clock()))
-        return generate_latest(registry) + generate_latest(holds)
+        gauges = CollectorRegistry()
+        gauges.register(GaugesCollector([*self._holds(open_holds), *self._read_gauges()]))
+        return generate_latest(registry) + generate_latest(gauges)
+
+    def _holds(self, open_holds: OpenHolds) -> Iterator[Reading]:
+        now_ms = self._clock()
+        oldest_ms = now_ms if open_holds.oldest_at_ms is None else open_holds.oldest_at_ms
+        yield Reading("holds_open", open_holds.count)
+        yield Reading("holds_dollars", open_holds.amount_pico / PICOS_PER_DOLLAR)
+        yield Reading("holds_oldest_age_seconds", max(0, now_ms - oldest_ms) / 1000)

@@ -16,7 +16,7 @@ from modelgates_server.core.times import MS_PER_DAY
 from modelgates_server.service.holds import Holds
 from modelgates_server.service.part_states import PartState, Status
 from modelgates_server.service.ports import Clock, GenerationReader, Ledger, Observer
-from modelgates_server.service.spool_ports import Disk, PendingSettlement, Spool
+from modelgates_server.service.spool_ports import Disk, PendingSettlement, Spool, SpoolFigures
 
 ANSWER_KEPT_MS = MS_PER_DAY
 
@@ -53,6 +53,8 @@ class Settling:
         self._ending: dict[str, PendingSettlement] = {}
         self._unsaved: dict[str, PendingSettlement] = {}
         self._has_spooled = False
+        self.spooled = SpoolFigures(0, 0)
+        """The figures of the spool at the last check."""
 
     async def commit_end(self, settlement: PendingSettlement) -> None:
         """Commit the end of a call, or spool it until that is possible."""
@@ -121,15 +123,16 @@ class Settling:
     async def check(self) -> PartState:
         """The state of the part `spool`; see `service.part_states.Check`."""
         try:
-            waiting = [(await spool.tend()).files for spool in self._spools]
+            self.spooled, *others = [await spool.tend() for spool in self._spools]
         except OSError as error:
             return PartState(Status.WARNING, "The spool cannot be read.", str(error))
         if self._unsaved:
             cause = "Neither the database nor the spool takes the ends of calls: they are at risk."
             return PartState(Status.WARNING, cause, f"{len(self._unsaved)} are unsaved.")
-        if any(waiting):
+        waiting = sum(figures.files for figures in (self.spooled, *others))
+        if waiting:
             cause = "Ends of calls wait for the database."
-            return PartState(Status.WARNING, cause, f"{sum(waiting)} wait.")
+            return PartState(Status.WARNING, cause, f"{waiting} wait.")
         return PartState(Status.OK)
 
     async def _commit(self, settlement: PendingSettlement, *, first: bool = True) -> None:

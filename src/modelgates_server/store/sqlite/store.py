@@ -26,11 +26,13 @@ from modelgates_server.service.ports import (
     AuthenticatedKey,
     CallSummary,
     OpenHolds,
+    StoreFiles,
 )
 from modelgates_server.store import rows
 from modelgates_server.store.batching.plan import WriteRequest
 from modelgates_server.store.sqlite import activity, answers, keys
 from modelgates_server.store.sqlite import prices as price_book
+from modelgates_server.store.sqlite.backup_mark import newest_backup_ms
 from modelgates_server.store.sqlite.connection import (
     Connect,
     Connection,
@@ -39,6 +41,7 @@ from modelgates_server.store.sqlite.connection import (
     inode_of,
     moved,
     prepare,
+    size_of,
 )
 from modelgates_server.store.sqlite.guard import Guard
 from modelgates_server.store.sqlite.readers import Readers
@@ -326,6 +329,11 @@ class SqliteStore:
             except StoreUnavailable as error:
                 damage.append(str(error))
         return damage
+
+    def files(self) -> StoreFiles:
+        """See `Store.files`."""
+        wal = self._path.with_name(f"{self._path.name}-wal")
+        return StoreFiles(size_of(self._path), size_of(wal), newest_backup_ms(self._path))
 
     async def ping(self) -> None:
         """See `Store.ping`."""
