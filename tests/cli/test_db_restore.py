@@ -96,7 +96,8 @@ def test_backup_replaces_the_database_which_is_kept(console: Console, account: s
     assert credits_of(console, account, Path(restored["kept"])) == "6"
     assert console.path.stat().st_mode & 0o777 == 0o600
     names = {path.name for path in console.folder.iterdir()}
-    assert names == {"modelgates.db", "backup.db", Path(restored["kept"]).name}
+    kept = Path(restored["kept"]).name
+    assert names == {"modelgates.db", "modelgates.db-backup", "backup.db", kept}
     assert console.call("credits", "grant", account, "1", "--json").code == 0
 
 

@@ -13,7 +13,7 @@ from modelgates_server.service.spool_ports import PendingSettlement
 from modelgates_server.store.emergency import emergency_folder
 from modelgates_server.store.end_lines import to_line
 from modelgates_server.store.spool import FolderSpool
-from modelgates_server.store.sqlite import connection, store
+from modelgates_server.store.sqlite import connection, opening
 from tests.cli.console import Console
 from tests.deadlines import DEADLINE_S
 from tests.support import PICO_PRICE, T0_MS, expire, finished, open_generation, place
@@ -198,7 +198,7 @@ def test_ends_are_kept_when_the_database_is_locked(
         waiting.wait(f"gen-{number}", waiting.spool)
     # Opening the database needs no lock; writing does.
     with closing(sqlite3.connect(waiting.console.path, isolation_level=None)) as other:
-        monkeypatch.setattr(store, "prepare_file", lambda *_: other.execute("begin immediate"))
+        monkeypatch.setattr(opening, "prepare_file", lambda *_: other.execute("begin immediate"))
         ended = waiting.console.call("spool", "replay")
     assert ended.code == 1
     assert ended.out.count("is locked by another program") == 2

@@ -149,7 +149,9 @@ def contents(database_path: Path) -> list[Any]:
         select = "select name from sqlite_schema where type = 'table' and name not like 'sqlite%'"
         tables = [name for (name,) in connection.execute(select)]
         money = {"account", "entry", "hold", "generation", "activity", "answer"}
-        assert money | {"api_key", "issuance", "price"} == set(tables)
+        assert money | {
+            *("api_key", "key_secret", "issuance", "price", "record_dictionary", "archive"),
+        } == set(tables)
         return [connection.execute(f"select * from {table}").fetchall() for table in tables]
     finally:
         connection.close()

@@ -28,6 +28,7 @@ def test_clock_behind_the_newest_entry_is_shown_and_logged(tmp_path: Path) -> No
 
         wait_until(lambda: "clock" in ready().json()["parts"], server.process)
         response = ready()
+        wait_until(lambda: CAUSE in server.log_path.read_text(), server.process)
     assert response.status_code == 200
     ready_state = response.json()
     assert (ready_state["status"], ready_state["parts"]["clock"]) == ("ok", "warning")

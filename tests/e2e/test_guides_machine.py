@@ -107,7 +107,7 @@ def test_restored_backup_has_the_credits_of_its_day(machine: Machine) -> None:
 
     assert machine.is_ready()
     assert machine.total_credits(account) == "5"
-    assert [path.name for path in spool.iterdir()] == ["kept"]
+    assert (spool / "kept").exists()
     assert len(list(spool.parent.glob("modelgates.db.before-restore-*"))) == 1
     machine.type(f"gateway credits grant {account} 5 --ref before")
     assert machine.total_credits(account) == "5"
@@ -124,7 +124,7 @@ def test_upgrade_keeps_the_ledger_and_the_log_lists_calls(machine: Machine) -> N
     assert http_request(
         "POST", f"{machine.url}/api/v1/chat/completions", json=body, headers=headers
     ).is_success
-    assert machine.type_block(OPERATING, "journalctl") == f"{account}\tsandbox/echo\t0.000016\n"
+    assert machine.type_block(OPERATING, '"generation"') == f"{account}\tsandbox/echo\t0.000016\n"
 
     assert "Ledger verified" in machine.type_block(OPERATING, "db migrate")
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from modelgates_server.bootstrap.database_file import Database
 from modelgates_server.core.provider_causes import ProviderCause
 from modelgates_server.service.file_checks import BACKUP_MAX_MS, WAL_MAX_BYTES, FileChecks
 from modelgates_server.service.part_states import PartState, Status
 from modelgates_server.service.ports import Store, StoreFiles
-from modelgates_server.store.sqlite import admin
 from modelgates_server.telemetry.gauges import GAUGES
 from tests.support import ManualClock
 from tests.web.harness import Api
@@ -37,7 +37,7 @@ async def exposition(api: Api) -> str:
 async def test_every_gauge_is_read_when_a_backup_was_made(
     api: Api, sqlite_path: Path, tmp_path: Path
 ) -> None:
-    admin.backup(sqlite_path, tmp_path / "copy.db", lambda *_: None)
+    Database(sqlite_path).backup(tmp_path / "copy.db", lambda *_: None)
     (tmp_path / "spool").mkdir()
     for part, check in api.services.checks.items():
         api.services.parts.report(part, await check())
@@ -63,7 +63,7 @@ async def test_backup_of_a_database_is_noted_with_its_time(
     api: Api, sqlite_path: Path, tmp_path: Path
 ) -> None:
     assert api.store.files().newest_backup_ms is None
-    admin.backup(sqlite_path, tmp_path / "copy.db", lambda *_: None)
+    Database(sqlite_path).backup(tmp_path / "copy.db", lambda *_: None)
     newest_ms = api.store.files().newest_backup_ms
     assert newest_ms is not None
     mark = sqlite_path.with_name(f"{sqlite_path.name}-backup")

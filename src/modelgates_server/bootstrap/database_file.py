@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from modelgates_server.bootstrap.restoring import Restored, restore_backup
 from modelgates_server.store.archives.folder import ArchiveFolder
 from modelgates_server.store.sqlite import admin, compacting
+from modelgates_server.store.sqlite.backup_mark import mark_backup
 
 if TYPE_CHECKING:
     from modelgates_server.store.sqlite import archiving
@@ -39,6 +40,7 @@ class Database:
     def backup(self, target: Path, on_progress: Callable[[int, int], None]) -> None:
         """Writes a consistent copy to a new file."""
         admin.backup(self.path, target, on_progress)
+        mark_backup(self.path)
 
     def restore(self, backup: Path, now_ms: int, on_progress: Callable[[str], None]) -> Restored:
         """Replaces the database by a copy of a backup; see `restore_backup`."""

@@ -380,7 +380,7 @@ class DiskFull(StoreUnavailable, code="disk_full"):
     cause = "A disk of the server is full."
 
 
-class StoreDamaged(StoreUnavailable, code="database_unavailable"):
+class StoreDamaged(StoreUnavailable, code="database_damaged"):
     """The database is damaged. Only an operator can help, with a backup."""
 
     cause = "The database is damaged. Restore a backup."

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from modelgates_server.core.errors import DiskFull, InvalidInput
 from modelgates_server.store.files import is_full, sync
-from modelgates_server.store.sqlite.backup_mark import mark_backup
 from modelgates_server.store.sqlite.connection import (
     Connect,
     connect_stdlib,
@@ -80,7 +79,6 @@ def backup(path: Path, target: Path, on_progress: Callable[[int, int], None]) ->
         sync(partial)
         give_name(partial, target)
         _sync_name(target)
-        mark_backup(path)
     except (DiskFull, OSError) as error:
         if isinstance(error, OSError) and not is_full(error):
             raise
