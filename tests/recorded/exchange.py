@@ -20,6 +20,8 @@ REQUEST_MAX_BYTES = 4096
 
 _FIELD = re.compile(r'(?<=,)(?= ?["{])')
 _CREATED = re.compile(rb"(?m)^(\w+_created(?:\{.*\})?) [0-9.e+]+$")
+_FILE_SIZE = re.compile(rb"(?m)^(modelgates_(?:database|wal)_bytes) [0-9.e+]+$")
+"""It depends on the version of SQLite."""
 _DATE = re.compile(r"\A\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\Z")
 _OWN_ID = re.compile(r"\Areq_[0-9a-f]{12}_[0-9a-f]+\Z")
 _BODILESS = {204, 304}
@@ -130,6 +132,7 @@ class Exchange:
         for sent in self.upstream:
             lines += ["", f">>> POST {sent.path}", "", *body_lines(sent.body)]
         body = _CREATED.sub(rb"\1 (a time)", self.body)
+        body = _FILE_SIZE.sub(rb"\1 (a size)", body)
         lines += ["", f"<<< {self.status}"]
         for name, value in self.headers:
             is_size = name == "content-length" and body != self.body

@@ -24,7 +24,7 @@ class Machine:
         self.steady = ManualClock(77)
         self.check = ClockCheck(store, self.clock, self.steady)
 
-    def wait(self, ms: int) -> None:
+    def pass_time(self, ms: int) -> None:
         self.clock.forward(ms)
         self.steady.forward(ms)
 
@@ -41,7 +41,7 @@ async def test_clock_that_agrees_with_the_ledger_and_with_time_is_ok(store: Stor
     await open_account(store, 5)
     machine = Machine(store)
     assert await machine.check() == OK
-    machine.wait(3 * HOUR_MS)
+    machine.pass_time(3 * HOUR_MS)
     assert await machine.check() == OK
     assert (machine.check.behind_ms, machine.check.stepped_ms) == (0, 0)
 
@@ -70,7 +70,7 @@ async def test_entry_with_the_right_time_does_not_hide_one_in_the_future(store: 
     assert await machine.cause() == BEHIND
     await store.execute(msgspec.structs.replace(grant(account_id, 5), at_ms=machine.clock()))
     assert await machine.cause() == BEHIND
-    machine.wait(2 * HOUR_MS)
+    machine.pass_time(2 * HOUR_MS)
     assert await machine.check() == OK, "that time has come"
 
 
@@ -86,9 +86,9 @@ async def test_step_of_the_clock_is_reported_for_a_day(
     cause = f"The clock was set {direction} by more than a minute."
     assert await machine.cause() == cause
     assert machine.check.stepped_ms == step_ms
-    machine.wait(DAY_MS)
+    machine.pass_time(DAY_MS)
     assert await machine.cause() == cause
-    machine.wait(1)
+    machine.pass_time(1)
     assert await machine.check() == OK
     assert machine.check.stepped_ms == 0
     machine.clock.forward(-step_ms)
@@ -110,7 +110,7 @@ async def test_small_corrections_of_the_clock_are_ok(store: Store) -> None:
         assert await machine.check() == OK
     machine.clock.forward(1)
     assert await machine.cause() != "", "together they are more than a minute"
-    machine.wait(DAY_MS + 1)
+    machine.pass_time(DAY_MS + 1)
     assert await machine.check() == OK
 
 

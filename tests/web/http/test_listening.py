@@ -10,7 +10,7 @@ import pytest
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.web.http.listening import adopt, listen, passed_by_systemd
-from tests.deadlines import DEADLINE_S
+from tests.deadlines import tcp_connection
 
 needs_ipv6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 on this machine")
 
@@ -38,8 +38,8 @@ def test_double_colon_listens_on_ipv4_and_ipv6() -> None:
         [listener] = listeners.sockets
         port = listener.getsockname()[1]
         assert listeners.url("http") == f"http://[::]:{port}"
-        for host in ("127.0.0.1", "::1"):
-            socket.create_connection((host, port), DEADLINE_S).close()
+        for host in ("127.0.0.1", "[::1]"):
+            tcp_connection(f"http://{host}:{port}").close()
 
 
 @needs_ipv6
@@ -47,9 +47,9 @@ def test_other_ipv6_address_listens_on_itself_only() -> None:
     with listen("::1", 0, 10) as listeners:
         port = listeners.sockets[0].getsockname()[1]
         assert listeners.url("https") == f"https://[::1]:{port}"
-        socket.create_connection(("::1", port), DEADLINE_S).close()
+        tcp_connection(f"http://[::1]:{port}").close()
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port), DEADLINE_S)
+            tcp_connection(f"http://127.0.0.1:{port}")
 
 
 def test_star_is_rejected_with_the_address_to_use() -> None:
