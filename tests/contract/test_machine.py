@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 from modelgates_server.core.errors import GatewayError
 from modelgates_server.core.keys import KeyChange, KeyKind, WindowUsage, windows_at
 from modelgates_server.core.ledger import commands as c
-from modelgates_server.core.ledger.records import CHARGES, ENDS_AS, Entry
+from modelgates_server.core.ledger.records import ENDS_AS, Entry, EntryKind
 from modelgates_server.core.times import LimitReset
 from tests.contract.model import DONE, KeyUse, Model, dollars, same_window, utc_day
 from tests.contract.subjects import PureSubject, Result, StoreSubject, Subject
@@ -43,6 +43,9 @@ from tests.support import (
     place,
     void,
 )
+
+CHARGES = {EntryKind.USAGE, EntryKind.EXPIRE, EntryKind.LATE_USAGE}
+"""The kinds of entries whose amounts add up to an account's usage."""
 
 # Sunday, 2026-11-29T23:50Z: the day and the week end in ten minutes, the month a day later.
 START_MS = 1_795_996_200_000

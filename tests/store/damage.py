@@ -24,7 +24,7 @@ ACCOUNT = {
     "min_balance_pico = 0": "I3",
     "min_balance_pico = min_balance_pico - 1": "I3",
     "closed_at_ms = 5": "I1",
-    "name = 'Somebody Else'": "I1",
+    "name = 'Another Account'": "I1",
     "created_at_ms = created_at_ms - 1": "I1",
     "name = x'00ff'": "file",
 }

@@ -30,11 +30,6 @@ class BodyBudget:
         self._anonymous_bytes = 0
         self._by_account = dict[str, int]()
 
-    @property
-    def held_bytes(self) -> int:
-        """The bytes of all bodies, those without an account included."""
-        return self._held_bytes + self._anonymous_bytes
-
     def check(self, account_id: str | None, held: int, size: int) -> None:
         """Raise a 503 if a body of which `held` bytes are counted cannot grow by `size` bytes."""
         if account_id is None:

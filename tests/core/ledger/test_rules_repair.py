@@ -53,7 +53,7 @@ class LimitedKey(OneAccount):
                 charges[day] = charges.get(day, 0) - entry.amount_pico
         return windows_of_charges(charges, at_ms)
 
-    def mend(self, at_ms: int, reference: str = "repair") -> Entry:
+    def at_repair(self, at_ms: int, reference: str = "repair") -> Entry:
         command = repair(self.key, at_ms, self.windows(at_ms), reference)
         return self.at_first(command)
 
@@ -68,7 +68,7 @@ def test_window_that_a_wrong_clock_shut_is_opened(limited: LimitedKey) -> None:
     limited.spend(10, FUTURE_MS)
     with pytest.raises(KeyLimitExceeded):
         limited.spend(1, T0_MS)
-    entry = limited.mend(T0_MS)
+    entry = limited.at_repair(T0_MS)
     assert entry == Entry(
         account_id=limited.id,
         seq=7,
@@ -91,7 +91,7 @@ def test_window_that_a_wrong_clock_shut_is_opened(limited: LimitedKey) -> None:
 def test_key_is_repaired_while_calls_run(limited: LimitedKey) -> None:
     limited.spend(10, FUTURE_MS)
     limited.run(place(limited.id, limited.key_hash, "free", 0, T0_MS))
-    limited.mend(T0_MS)
+    limited.at_repair(T0_MS)
     limited.run(place(limited.id, limited.key_hash, "held", 6, T0_MS))
     with pytest.raises(KeyLimitExceeded):
         limited.spend(5, T0_MS)
@@ -147,7 +147,7 @@ def test_windows_opened_too_far_are_found(limited: LimitedKey) -> None:
 
 def test_repair_of_a_window_that_was_not_shut_is_found(limited: LimitedKey) -> None:
     limited.spend(3, FUTURE_MS)
-    limited.mend(T0_MS)
+    limited.at_repair(T0_MS)
     rows = all_rows(limited)
     damaged = rows.with_changed(rows.entries[-1], at_ms=FUTURE_MS)
     assert f"entry 5 opens a window of key {limited.key_hash} that was not shut" in messages(
@@ -157,7 +157,7 @@ def test_repair_of_a_window_that_was_not_shut_is_found(limited: LimitedKey) -> N
 
 def test_repair_that_moves_money_or_names_no_key_is_found(limited: LimitedKey) -> None:
     limited.spend(3, FUTURE_MS)
-    limited.mend(T0_MS)
+    limited.at_repair(T0_MS)
     rows = all_rows(limited)
     for change in ({"amount_pico": 1}, {"held_pico": 1}, {"key_hash": None}, {"hold_id": "h"}):
         assert rows.with_changed(rows.entries[-1], **change).audit(), change
@@ -178,12 +178,12 @@ def test_no_window_is_overspent_when_the_clock_is_right_from_a_repair_on(
             ledger.spend(amount_pico, at_ms)
         except KeyLimitExceeded:
             if is_repaired and ledger.key.usage_day > day_of(at_ms):
-                ledger.mend(at_ms, f"repair {len(ledger.journal)}")
+                ledger.at_repair(at_ms, f"repair {len(ledger.journal)}")
     spent = Counter[int]()
     for day in range(45):
         at_ms = T0_MS + day * MS_PER_DAY
         if ledger.key.usage_day > day_of(at_ms):
-            ledger.mend(at_ms, f"repair on day {day}")
+            ledger.at_repair(at_ms, f"repair on day {day}")
         with suppress(KeyLimitExceeded):
             for _ in range(11):
                 ledger.spend(1, at_ms)

@@ -50,9 +50,6 @@ ENDS_AS = {
 }
 """The kinds of entries that end a hold, and its state then."""
 
-CHARGES = frozenset({EntryKind.USAGE, EntryKind.EXPIRE, EntryKind.LATE_USAGE})
-"""The kinds of entries that charge an account; their amounts add up to its usage."""
-
 MAY_FOLLOW_CLOSING = frozenset({*ENDS_AS, EntryKind.LATE_USAGE})
 """The kinds of entries that a closed account can get. They charge it nothing."""
 

@@ -2,7 +2,7 @@
 -- `store/sql.py`.
 
 -- name: database
--- The first account identifies a database and its copies: entries stay in the order of their births.
+-- The first account identifies a database and its copies: the first entry always stays the first.
 select account_id from entry order by rowid limit 1;
 
 -- name: create_old
