@@ -20,7 +20,7 @@ from modelgates_server.bootstrap.configuration_providers import (
 from modelgates_server.bootstrap.configuration_requests import request_rules
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.metering.request import MODEL_MAX_CHARS
-from modelgates_server.core.pricing.catalog import Api, Endpoint, Model
+from modelgates_server.core.pricing.catalog import CONVERSATIONS, Api, Endpoint, Model
 from modelgates_server.core.pricing.prices import Price, plain
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.providers.sandbox.offer import PROVIDER as SANDBOX
@@ -31,7 +31,7 @@ _FREE = Decimal(0)
 _UNLIKELY_RATE = Decimal("0.01")
 """Dollars per token, which is 10,000 dollars per million tokens."""
 _APIS = {
-    "chat": frozenset({Api.CHAT, Api.COMPLETIONS}),
+    "chat": CONVERSATIONS | {Api.COMPLETIONS},
     "embeddings": frozenset({Api.EMBEDDINGS}),
 }
 

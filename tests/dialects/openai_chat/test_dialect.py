@@ -13,7 +13,7 @@ from tests.dialects.openai_chat.chat import body_of
 
 def test_endpoint_without_a_dialect_uses_this_one() -> None:
     silent = Endpoint(id="acme:m", provider="acme", upstream_model="m")
-    assert DIALECTS[silent.dialect] is OPENAI_CHAT
+    assert DIALECTS[silent.dialects[0]] is OPENAI_CHAT
 
 
 def test_paths_of_operations_are_those_of_openai() -> None:

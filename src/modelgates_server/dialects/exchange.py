@@ -1,0 +1,85 @@
+"""How the request of a client reaches an endpoint: in which dialect, translated if need be."""
+
+import msgspec
+
+from modelgates_server.core.metering.generations import Generation
+from modelgates_server.core.metering.request import InferenceRequest
+from modelgates_server.core.pricing.catalog import Model
+from modelgates_server.core.redaction import Redactor
+from modelgates_server.dialects.dialect import Dialect, ResponseAdapter
+from modelgates_server.dialects.known import DIALECTS, HUB, TRANSLATIONS
+from modelgates_server.dialects.translation import TranslatedResponse
+
+replace = msgspec.structs.replace
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """A client's request, and the `outgoing` request of the same meaning in the endpoint's dialect.
+
+    They are the same object if the dialects are equal. Holds are sized on the outgoing request,
+    because that is what the provider reads. `chat` is the request in the form of the hub, through
+    which a response is translated.
+    """
+
+    client: Dialect
+    upstream: Dialect
+    request: InferenceRequest
+    chat: InferenceRequest
+    outgoing: InferenceRequest
+    omitted: tuple[str, ...] = ()
+
+    @property
+    def is_translated(self) -> bool:
+        """Whether the dialects differ."""
+        return self.client is not self.upstream
+
+    def response(
+        self,
+        generation: Generation,
+        model: Model,
+        *,
+        text_max_bytes: int,
+        media_max_bytes: int,
+        redactor: Redactor,
+    ) -> ResponseAdapter:
+        """An adapter for one response; see `Dialect.response`."""
+        dialect = HUB if self.is_translated else self.client
+        adapter = dialect.response(
+            replace(generation, api=self.chat.api),
+            self.chat,
+            model,
+            text_max_bytes=text_max_bytes,
+            media_max_bytes=media_max_bytes,
+            redactor=redactor,
+        )
+        if not self.is_translated:
+            return adapter
+        decoder = encoder = None
+        if self.upstream is not HUB:
+            decoder = TRANSLATIONS[self.upstream.name].decoder(self.outgoing)
+        if self.client is not HUB:
+            encoder = TRANSLATIONS[self.client.name].encoder(generation, self.request)
+        return TranslatedResponse(adapter, decoder, encoder)
+
+
+def exchange_with(client: Dialect, request: InferenceRequest, model: Model) -> Exchange:
+    """The exchange with the endpoint of a model.
+
+    Equal dialects are preferred: nothing is lost there. Raises `InvalidInput` that names what has
+    no counterpart in the endpoint's dialect.
+    """
+    names = model.endpoint.dialects
+    upstream = DIALECTS[client.name if client.name in names else names[0]]
+    if upstream is client:
+        return Exchange(client, client, request, request, request, request.omitted)
+    omitted, chat = list(request.omitted), request
+    if client is not HUB:
+        translated = TRANSLATIONS[client.name].to_chat(request)
+        omitted += translated.omitted
+        chat = HUB.parse_request(HUB.api, translated.body)
+    outgoing = chat
+    if upstream is not HUB:
+        translated = TRANSLATIONS[upstream.name].from_chat(chat, model)
+        omitted += translated.omitted
+        outgoing = upstream.parse_request(upstream.api, translated.body)
+    return Exchange(client, upstream, request, chat, outgoing, tuple(dict.fromkeys(omitted)))
