@@ -118,12 +118,20 @@ class Dialect(Protocol):
     plain_keep_alive: bytes
     """The same, before a plain response."""
 
+    request_id_header: bytes | None
+    """The header in which its clients look for the id of a request, beside `X-Request-Id`."""
+
     def parse_request(
-        self, api: Api, body: bytes, headers: Mapping[bytes, bytes] = NO_HEADERS
+        self,
+        api: Api,
+        body: bytes,
+        headers: Mapping[bytes, bytes] = NO_HEADERS,
+        allowed_betas: frozenset[str] = frozenset(),
     ) -> InferenceRequest:
         """Read a client's request; raises `InvalidInput` that names the invalid parameter.
 
-        `headers` are the client's, by lower-case name.
+        `headers` are the client's, by lower-case name. `allowed_betas` are features beyond the
+        known ones that the operator lets pass.
         """
 
     def path(self, api: Api) -> str:

@@ -17,7 +17,7 @@ class Exchange(msgspec.Struct, frozen=True):
     """A client's request, and the `outgoing` request of the same meaning in the endpoint's dialect.
 
     They are the same object if the dialects are equal. Holds are sized on the outgoing request,
-    because that is what the provider reads. `chat` is the request in the form of the hub, through
+    because that is what the provider reads; it names everything that was omitted. `chat` is the request in the form of the hub, through
     which a response is translated.
     """
 
@@ -26,7 +26,6 @@ class Exchange(msgspec.Struct, frozen=True):
     request: InferenceRequest
     chat: InferenceRequest
     outgoing: InferenceRequest
-    omitted: tuple[str, ...] = ()
 
     @property
     def is_translated(self) -> bool:
@@ -71,7 +70,7 @@ def exchange_with(client: Dialect, request: InferenceRequest, model: Model) -> E
     names = model.endpoint.dialects
     upstream = DIALECTS[client.name if client.name in names else names[0]]
     if upstream is client:
-        return Exchange(client, client, request, request, request, request.omitted)
+        return Exchange(client, client, request, request, request)
     omitted, chat = list(request.omitted), request
     if client is not HUB:
         translated = TRANSLATIONS[client.name].to_chat(request)
@@ -82,4 +81,5 @@ def exchange_with(client: Dialect, request: InferenceRequest, model: Model) -> E
         translated = TRANSLATIONS[upstream.name].from_chat(chat, model)
         omitted += translated.omitted
         outgoing = upstream.parse_request(upstream.api, translated.body)
-    return Exchange(client, upstream, request, chat, outgoing, tuple(dict.fromkeys(omitted)))
+    outgoing = replace(outgoing, omitted=tuple(dict.fromkeys(omitted)))
+    return Exchange(client, upstream, request, chat, outgoing)

@@ -144,6 +144,8 @@ class App:
         caller = context.known_caller
         user_id = None if caller is None else caller.account_id
         body = context.dialect.error_body(report, user_id)
+        if context.dialect.request_id_header is not None:
+            headers = [*headers, (context.dialect.request_id_header, context.head.request_id)]
         return HttpResponse(context.dialect.status(report), body, [JSON, *headers])
 
     def _log_rejected(

@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from modelgates_server.core.pricing.catalog import Api
+from modelgates_server.dialects.anthropic.dialect import ANTHROPIC
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
+from modelgates_server.dialects.openai_responses.dialect import OPENAI_RESPONSES
 from modelgates_server.docsite.openapi import BASE_PATH
 from modelgates_server.service.ports import Clock, Store
 from modelgates_server.web.api.activity import ActivityApi
@@ -43,6 +46,7 @@ def routes(services: Services, options: WebOptions, error_responses: ErrorRespon
         services.calls,
         body_max_bytes=options.body_max_bytes,
         keep_alive=options.keep_alive,
+        allowed_betas=options.allowed_betas,
     )
     described = [
         *_inference(inference),
@@ -78,13 +82,15 @@ def _with_aliases(everything: Iterable[Route]) -> list[Route]:
 
 def _inference(api: InferenceApi) -> list[Route]:
     operations = {
-        "create-chat-completion": ("chat/completions", api.chat),
-        "create-completion": ("completions", api.complete),
-        "create-embeddings": ("embeddings", api.embed),
+        "create-chat-completion": (Api.CHAT, OPENAI_CHAT),
+        "create-message": (Api.MESSAGES, ANTHROPIC),
+        "create-response": (Api.RESPONSES, OPENAI_RESPONSES),
+        "create-completion": (Api.COMPLETIONS, OPENAI_CHAT),
+        "create-embeddings": (Api.EMBEDDINGS, OPENAI_CHAT),
     }
     return [
-        Route(name, "POST", f"{BASE_PATH}/{path}", INFERENCE, answer, OPENAI_CHAT)
-        for name, (path, answer) in operations.items()
+        Route(name, "POST", f"{BASE_PATH}/{each}", INFERENCE, api.operation(each), dialect)
+        for name, (each, dialect) in operations.items()
     ]
 
 

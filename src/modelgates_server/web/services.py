@@ -50,5 +50,6 @@ class WebOptions:
     metrics_token: str | None = None
     limit_source_prefix: str = "modelgates"
     allow_unknown_key_members: bool = False
+    allowed_betas: frozenset[str] = frozenset()
     v1_alias: bool = True
     keep_alive: KeepAliveRules = field(default_factory=KeepAliveRules)

@@ -48,15 +48,20 @@ class OpenAiChat:
 
     name = "openai-chat"
     api = Api.CHAT
+    request_id_header = None
     stream_keep_alive = b": MODELGATES PROCESSING\n\n"
     plain_keep_alive = b"\n"
     """White space is allowed before JSON (RFC 8259, 2); line-buffering proxies forward a line."""
 
     def parse_request(
-        self, api: Api, body: bytes, headers: Mapping[bytes, bytes] = NO_HEADERS
+        self,
+        api: Api,
+        body: bytes,
+        headers: Mapping[bytes, bytes] = NO_HEADERS,
+        allowed_betas: frozenset[str] = frozenset(),
     ) -> InferenceRequest:
         """See `Dialect`."""
-        del headers  # none means anything in this dialect
+        del headers, allowed_betas  # neither means anything in this dialect
         return parse_request(api, body)
 
     def path(self, api: Api) -> str:

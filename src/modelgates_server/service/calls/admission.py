@@ -267,4 +267,5 @@ def _open_generation(
         requested_service_tier=inference.service_tier,
         idempotency=identity.idempotency,
         request_digest=identity.request_digest,
+        omitted=priced.request.omitted,
     )
