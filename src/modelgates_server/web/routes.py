@@ -19,6 +19,7 @@ from modelgates_server.web.api.keys import KeysApi
 from modelgates_server.web.api.metrics import MetricsApi
 from modelgates_server.web.api.models import ModelsApi
 from modelgates_server.web.api.openapi import OpenApi
+from modelgates_server.web.api.token_counts import TokenCountsApi
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.long_lists import LongLists
 from modelgates_server.web.mcp.account import AccountMcp
@@ -50,6 +51,16 @@ def routes(services: Services, options: WebOptions, error_responses: ErrorRespon
     )
     described = [
         *_inference(inference),
+        Route(
+            "count-message-tokens",
+            "POST",
+            f"{BASE_PATH}/messages/count_tokens",
+            INFERENCE,
+            TokenCountsApi(
+                services.token_counts, clock, body_max_bytes=options.body_max_bytes
+            ).count,
+            ANTHROPIC,
+        ),
         *_models(ModelsApi(services.catalog, clock)),
         *_accounts(store, clock, lists),
         *_keys(KeysApi(keys, clock, lists, allow_unknown=options.allow_unknown_key_members)),
