@@ -1,0 +1,118 @@
+"""What a model says in a chat completion, for the dialects that translate it.
+
+The chat adapter has written it: there is one choice, and calls of tools have indexes and ids.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+
+class Thought(msgspec.Struct, frozen=True):
+    """A piece of reasoning: text, its signature, or encrypted `data` instead of both."""
+
+    text: str = ""
+    signature: str | None = None
+    data: str | None = None
+
+
+class _Detail(msgspec.Struct):
+    type: str = ""
+    text: str | None = None
+    summary: str | None = None
+    signature: str | None = None
+    data: str | None = None
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCallPart(msgspec.Struct):
+    """A call of a tool, or the next piece of its arguments."""
+
+    index: int = 0
+    id: str | None = None
+    function: _Function = msgspec.field(default_factory=_Function)
+
+    @property
+    def name(self) -> str:
+        """The name of the function; empty in all pieces but the first."""
+        return self.function.name or ""
+
+    @property
+    def arguments(self) -> str:
+        """The arguments, or a piece of them."""
+        return self.function.arguments or ""
+
+
+class Delta(msgspec.Struct):
+    """A message, or a piece of one."""
+
+    content: Any = None
+    refusal: str | None = None
+    reasoning: str | None = None
+    reasoning_details: list[_Detail] | None = None
+    tool_calls: list[ToolCallPart] | None = None
+
+    @property
+    def spoken(self) -> str:
+        """The text, also if it is in parts, and also if the model refuses."""
+        return _text(self.content) + (self.refusal or "")
+
+    @property
+    def thoughts(self) -> Iterator[Thought]:
+        """The reasoning. Details have the same text as `reasoning`, so it counts once."""
+        details = self.reasoning_details or ()
+        if self.reasoning and not any(each.text or each.summary for each in details):
+            yield Thought(self.reasoning)
+        for each in details:
+            if each.data is not None:
+                yield Thought(data=each.data)
+            elif each.text or each.summary or each.signature:
+                yield Thought(each.text or each.summary or "", each.signature)
+
+    @property
+    def joined_thoughts(self) -> list[Thought]:
+        """The same for a whole message: a text without a signature continues in the next one."""
+        joined: list[Thought] = []
+        for each in self.thoughts:
+            last = joined[-1] if joined else None
+            if last is None or last.data is not None or last.signature or each.data is not None:
+                joined.append(each)
+            else:
+                joined[-1] = Thought(last.text + each.text, each.signature)
+        return joined
+
+
+class _ChunkChoice(msgspec.Struct):
+    delta: Delta = msgspec.field(default_factory=Delta)
+    finish_reason: str | None = None
+
+
+class Chunk(msgspec.Struct):
+    """A chunk of a stream."""
+
+    choices: list[_ChunkChoice] = []
+
+
+class _Choice(msgspec.Struct):
+    message: Delta = msgspec.field(default_factory=Delta)
+    finish_reason: str | None = None
+
+
+class Completion(msgspec.Struct):
+    """A whole completion."""
+
+    choices: list[_Choice]
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    texts = (part.get("text") for part in content if isinstance(part, dict))
+    return "".join(text for text in texts if isinstance(text, str))
