@@ -10,11 +10,24 @@ import msgspec
 
 
 class Thought(msgspec.Struct, frozen=True):
-    """A piece of reasoning: text, its signature, or encrypted `data` instead of both."""
+    """A piece of reasoning: text, its signature, or encrypted `data` instead of both.
+
+    `format` names whose signature or data it is.
+    """
 
     text: str = ""
     signature: str | None = None
     data: str | None = None
+    format: str | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the next piece is another thought: a signature ends a text."""
+        return self.data is not None or self.signature is not None
+
+    def continued(self, other: "Thought") -> "Thought":
+        """Both as one."""
+        return Thought(self.text + other.text, other.signature, None, other.format or self.format)
 
 
 class _Detail(msgspec.Struct):
@@ -23,6 +36,7 @@ class _Detail(msgspec.Struct):
     summary: str | None = None
     signature: str | None = None
     data: str | None = None
+    format: str | None = None
 
 
 class _Function(msgspec.Struct):
@@ -58,9 +72,14 @@ class Delta(msgspec.Struct):
     tool_calls: list[ToolCallPart] | None = None
 
     @property
+    def text(self) -> str:
+        """The text, also if it is in parts."""
+        return _text(self.content)
+
+    @property
     def spoken(self) -> str:
-        """The text, also if it is in parts, and also if the model refuses."""
-        return _text(self.content) + (self.refusal or "")
+        """The text and the refusal, for a dialect that has no refusals."""
+        return self.text + (self.refusal or "")
 
     @property
     def thoughts(self) -> Iterator[Thought]:
@@ -70,26 +89,34 @@ class Delta(msgspec.Struct):
             yield Thought(self.reasoning)
         for each in details:
             if each.data is not None:
-                yield Thought(data=each.data)
+                yield Thought(data=each.data, format=each.format)
             elif each.text or each.summary or each.signature:
-                yield Thought(each.text or each.summary or "", each.signature)
+                text = each.text or each.summary or ""
+                yield Thought(text, each.signature or None, format=each.format)
 
     @property
     def joined_thoughts(self) -> list[Thought]:
         """The same for a whole message: a text without a signature continues in the next one."""
         joined: list[Thought] = []
         for each in self.thoughts:
-            last = joined[-1] if joined else None
-            if last is None or last.data is not None or last.signature or each.data is not None:
+            if not joined or joined[-1].is_complete or each.data is not None:
                 joined.append(each)
             else:
-                joined[-1] = Thought(last.text + each.text, each.signature)
+                joined[-1] = joined[-1].continued(each)
         return joined
+
+
+class Logprobs(msgspec.Struct):
+    """The probabilities of the tokens in `content`."""
+
+    content: list[Any] | None = None
+
 
 
 class _ChunkChoice(msgspec.Struct):
     delta: Delta = msgspec.field(default_factory=Delta)
     finish_reason: str | None = None
+    logprobs: Logprobs | None = None
 
 
 class Chunk(msgspec.Struct):
@@ -101,6 +128,7 @@ class Chunk(msgspec.Struct):
 class _Choice(msgspec.Struct):
     message: Delta = msgspec.field(default_factory=Delta)
     finish_reason: str | None = None
+    logprobs: Logprobs | None = None
 
 
 class Completion(msgspec.Struct):
