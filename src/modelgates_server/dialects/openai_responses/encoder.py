@@ -21,7 +21,7 @@ from modelgates_server.dialects.openai_chat.spoken import (
     ToolCallPart,
 )
 from modelgates_server.dialects.openai_responses.errors import failure
-from modelgates_server.dialects.openai_responses.items import (
+from modelgates_server.dialects.openai_responses.output_items import (
     ClientCall,
     message_item,
     reasoning_item,

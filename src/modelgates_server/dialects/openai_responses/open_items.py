@@ -3,7 +3,7 @@
 from typing import Any
 
 from modelgates_server.dialects.openai_chat.spoken import Thought
-from modelgates_server.dialects.openai_responses.items import (
+from modelgates_server.dialects.openai_responses.output_items import (
     ClientCall,
     message_item,
     reasoning_item,

@@ -1,0 +1,82 @@
+"""Meters a response of the Responses API, plain or event by event."""
+
+from typing import Any
+
+import msgspec
+
+from modelgates_server.core.metering.meter import Ending, FinishReason, ResponseMeter
+from modelgates_server.core.pricing.service_tiers import reported_service_tier
+from modelgates_server.core.pricing.usage import UsageReading, UsageRules
+from modelgates_server.dialects.openai_chat.finish_reasons import known_finish_reason
+from modelgates_server.dialects.openai_chat.usage import read_usage
+
+_TEXT_MAX_CHARS = 255
+_CALLS = ("_call", "tool_use")
+_TEXTS = ("text", "refusal", "arguments", "input", "code")
+
+
+class ResponsesMeter(ResponseMeter, kw_only=True):
+    """Observes one response. `report` is its usage, in the provider's own form."""
+
+    rules: UsageRules = UsageRules()
+    report: dict[str, Any] = msgspec.field(default_factory=dict)
+    _reading: UsageReading | None = None
+
+    @property
+    def reported(self) -> dict[str, Any] | None:
+        """See `ResponseMeter`."""
+        return self.report or None
+
+    def reading(self) -> UsageReading:
+        """See `ResponseMeter`. This form of usage has names that chat completions know as well."""
+        if self._reading is None and self.report:
+            self._reading = read_usage(self.report, self.rules)
+        return self._reading or UsageReading()
+
+    def begin(self, response: dict[str, Any]) -> None:
+        """Note the head of a response."""
+        self.choices.add(0)
+        self.upstream_id = self.upstream_id or _word(response.get("id"))
+        self.served_model = _word(response.get("model")) or self.served_model
+
+    def add_output(self, text: Any) -> None:
+        """Measure a piece of text."""
+        if isinstance(text, str):
+            self.output.text_bytes += len(text.encode("utf-8", "replace"))
+
+    def finish(self, response: dict[str, Any]) -> None:
+        """Read the end of a response: why it ended, its usage, and output that had no events."""
+        self.begin(response)
+        output = response.get("output")
+        items = [item for item in output if isinstance(item, dict)] if output else []
+        self.output.text_bytes = max(self.output.text_bytes, sum(map(_text_bytes, items)))
+        self._note_end(response, items)
+        usage = response.get("usage")
+        if isinstance(usage, dict):
+            self.report, self._reading = usage, None
+            self.text_bytes_at_usage = self.output.text_bytes
+        self.service_tier = reported_service_tier(response.get("service_tier"))
+
+    def _note_end(self, response: dict[str, Any], items: list[dict[str, Any]]) -> None:
+        status = _word(response.get("status")) or "completed"
+        if status == "incomplete":
+            details = response.get("incomplete_details")
+            reason = details.get("reason") if isinstance(details, dict) else None
+            native = _word(reason) or status
+            self.endings[0] = Ending(native, known_finish_reason(native) or FinishReason.LENGTH)
+        elif any(str(item.get("type")).endswith(_CALLS) for item in items):
+            self.endings[0] = Ending(status, FinishReason.TOOL_CALLS)
+        else:
+            self.endings[0] = Ending(status, known_finish_reason(status))
+
+
+def _text_bytes(item: dict[str, Any]) -> int:
+    """The size of the texts in an item; encrypted reasoning has no size that means anything."""
+    nested = [*(item.get("content") or ()), *(item.get("summary") or ())]
+    holders = [item, *(part for part in nested if isinstance(part, dict))]
+    texts = [holder.get(name) for holder in holders for name in _TEXTS]
+    return sum(len(text.encode("utf-8", "replace")) for text in texts if isinstance(text, str))
+
+
+def _word(value: Any) -> str | None:
+    return value[:_TEXT_MAX_CHARS] if isinstance(value, str) and value else None
