@@ -3,6 +3,8 @@
 Blocks stay as they were sent. Only what decides about tokens is read.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from modelgates_server.core.errors import InvalidInput
@@ -34,12 +36,7 @@ _OF_SERVER_TOOLS = frozenset(
 )
 """Blocks of tools that the provider ran. Without the tool, a provider rejects them."""
 
-_TEXTUAL = frozenset(
-    (
-        *("text", "thinking", "redacted_thinking", "tool_use", "tool_result", "search_result"),
-        *("tool_reference", "tool_addition", "tool_removal"),
-    )
-)
+_TEXTUAL = frozenset(("text", "thinking", "redacted_thinking", "tool_removal"))
 
 _MESSAGE = Grammar(("role", "content"))
 _BLOCK = Grammar(
@@ -130,23 +127,12 @@ def _read_block(block: JsonObject, path: str, found: Contents) -> None:
             f"`{path}` is a block of type `{kind}`, which belongs to a tool that the provider "
             "runs. This server has no price for such tools. Remove the block."
         )
-    if kind == "image":
-        _read_image(block, path, found)
-    elif kind == "document":
-        _read_document(block, path, found)
-    elif kind == "tool_result":
-        content = bytes(block.get("content", _NULL))
-        if not (content == b"null" or content.startswith(b'"')):
-            read_content(content, f"{path}.content", found)
-    elif kind == "tool_use":
-        found.calls.append(bytes(block.get("input", b"")))
-    elif kind in ("tool_reference", "tool_addition"):
-        found.references.append(_referenced(block, path))
+    reader = _READERS.get(kind)
+    if reader is not None:
+        reader(block, path, found)
     elif kind not in _TEXTUAL:
         found.has_files = True
         found.add(f"{kind:.60}", OTHER)
-    if kind in ("document", "search_result") and _has_citations(block, path):
-        found.has_files = True  # the provider numbers each sentence
 
 
 def _read_image(block: JsonObject, path: str, found: Contents) -> None:
@@ -173,6 +159,18 @@ def _read_document(block: JsonObject, path: str, found: Contents) -> None:
     else:
         found.has_files = True
         found.add("document", "file")
+    _read_citations(block, path, found)
+
+
+def _read_result(block: JsonObject, path: str, found: Contents) -> None:
+    content = bytes(block.get("content", _NULL))
+    if content != b"null":
+        read_content(content, f"{path}.content", found)
+
+
+def _read_call(block: JsonObject, path: str, found: Contents) -> None:
+    del path
+    found.calls.append(bytes(block.get("input", b"")))
 
 
 def _source(block: JsonObject, path: str) -> JsonObject:
@@ -181,16 +179,16 @@ def _source(block: JsonObject, path: str) -> JsonObject:
     return read_object(bytes(block["source"]), f"{path}.source", _SOURCE)
 
 
-def _has_citations(block: JsonObject, path: str) -> bool:
+def _read_citations(block: JsonObject, path: str, found: Contents) -> None:
+    """With citations, the provider numbers each sentence: there may be more numbers than text."""
     raw = bytes(block.get("citations", _NULL))
-    if not raw.startswith(b"{"):
-        return False
-    citations = read_object(raw, f"{path}.citations", _CITATIONS)
-    return bytes(citations.get("enabled", b"true")) != b"false"
+    if raw.startswith(b"{"):
+        citations = read_object(raw, f"{path}.citations", _CITATIONS)
+        found.has_files |= bytes(citations.get("enabled", b"true")) != b"false"
 
 
-def _referenced(block: JsonObject, path: str) -> str:
-    """The name of the tool whose definition the provider repeats here."""
+def _read_reference(block: JsonObject, path: str, found: Contents) -> None:
+    """Note the name of the tool whose definition the provider repeats here."""
     raw = bytes(block.get("tool_name", _NULL))
     if "tool" in block:
         tool = read_object(bytes(block["tool"]), f"{path}.tool", _REFERENCE)
@@ -199,4 +197,16 @@ def _referenced(block: JsonObject, path: str) -> str:
                 f"`{path}.tool` must refer to a tool in `tools`, with the type `tool_reference`."
             )
         raw = bytes(tool.get("name", tool.get("tool_name", _NULL)))
-    return _text.decode(raw) if raw.startswith(b'"') else ""
+    if raw.startswith(b'"'):
+        found.references.append(_text.decode(raw))
+
+
+_READERS: dict[str, Callable[[JsonObject, str, Contents], None]] = {
+    "image": _read_image,
+    "document": _read_document,
+    "search_result": _read_citations,
+    "tool_result": _read_result,
+    "tool_use": _read_call,
+    "tool_reference": _read_reference,
+    "tool_addition": _read_reference,
+}

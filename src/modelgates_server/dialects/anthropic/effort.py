@@ -93,9 +93,7 @@ MODELS: tuple[ClaudeModel, ...] = (
         forces_tools=True,
         hears_system=False,
     ),
-    ClaudeModel(
-        pattern=r"opus-4[-.][78]", thinking=("adaptive", "disabled"), forces_tools=True
-    ),
+    ClaudeModel(pattern=r"opus-4[-.][78]", thinking=("adaptive", "disabled"), forces_tools=True),
     ClaudeModel(pattern=r"sonnet-5[-.]5", thinking=("adaptive", "between_tools")),
     ClaudeModel(pattern=r"(opus-5[-.]5|fable-5[-.]1)"),
     ClaudeModel(
@@ -144,7 +142,7 @@ def effort_of(budget_tokens: int, cap_tokens: int) -> str:
 
 
 def level_of(effort: str, accepted: tuple[str, ...]) -> str | None:
-    """The highest accepted level that is not above an effort, or the lowest; None without levels."""
+    """The highest accepted level that is not above an effort, or the lowest; None if none is."""
     if not accepted:
         return None
     wanted = LEVELS.index(_ANTHROPIC.get(effort, effort))

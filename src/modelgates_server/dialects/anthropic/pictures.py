@@ -21,6 +21,9 @@ _FRAME_TOKENS = 20
 
 _HEAD_CHARS = 64 * 1024
 _STARTS_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_VP8X_BYTES = 30
+_GIF_EXTENSION, _GIF_FRAME = 0x21, 0x2C
+_MARKER = 0xFF
 _ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
 
 _text = msgspec.json.Decoder(str)
@@ -67,12 +70,12 @@ def _gif(head: bytes) -> tuple[int, int]:
     width, height = _two("<HH", head, 6)
     flags = head[10]
     at = 13 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
-    while head[at] == 0x21:  # an extension, which ends with an empty block
+    while head[at] == _GIF_EXTENSION:  # which ends with an empty block
         at += 2
         while head[at]:
             at += head[at] + 1
         at += 1
-    if head[at] != 0x2C:
+    if head[at] != _GIF_FRAME:
         raise IndexError("a GIF without a frame")
     left, top, across, down = struct.unpack_from("<HHHH", head, at + 1)
     return max(width, left + across), max(height, top + down)
@@ -81,13 +84,13 @@ def _gif(head: bytes) -> tuple[int, int]:
 def _jpeg(head: bytes) -> tuple[int, int]:
     at = 2
     while True:
-        if head[at] != 0xFF:
+        if head[at] != _MARKER:
             raise IndexError("no marker where one must be")
         marker = head[at + 1]
         if marker in _STARTS_OF_FRAME:
             height, width = _two(">HH", head, at + 5)
             return width, height
-        if marker == 0xFF:  # padding
+        if marker == _MARKER:  # padding
             at += 1
         elif marker in _ALONE:
             at += 2
@@ -103,7 +106,7 @@ def _webp(head: bytes) -> tuple[int, int] | None:
     if form == b"VP8L":
         (bits,) = struct.unpack_from("<I", head, 21)
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if form == b"VP8X" and len(head) >= 30:
+    if form == b"VP8X" and len(head) >= _VP8X_BYTES:
         return (
             int.from_bytes(head[24:27], "little") + 1,
             int.from_bytes(head[27:30], "little") + 1,

@@ -121,8 +121,7 @@ def _check_choice(members: JsonObject, found: Tools) -> None:
         raise misfit(error, "tool_choice", raw) from None
     if kind not in _CHOICES:
         raise InvalidInput(
-            "`tool_choice.type` must be `auto`, `any`, `tool` or `none`, not "
-            f"`{kind:.80}`."
+            f"`tool_choice.type` must be `auto`, `any`, `tool` or `none`, not `{kind:.80}`."
         )
     name = _text.decode(choice["name"]) if "name" in choice else ""
     if found.omitted and (
