@@ -19,6 +19,9 @@ _DEFAULT_VERSION = "2023-06-01"
 _VERSION = re.compile(r"[0-9A-Za-z.-]{1,40}", re.ASCII)
 _BETAS_MAX = 100
 
+COMPACTION = "context_management.edits"
+"""Edits that write text instead of only removing some."""
+
 
 class Effect(StrEnum):
     """What happens to a beta."""
@@ -135,34 +138,38 @@ BETAS: tuple[Beta, ...] = (
         Effect.OMITTED,
         "Only the standard speed has a price here; `speed` is rejected if it is another.",
         "fast-mode-2026-02-01",
-        fields=("speed",),
     ),
     *_betas(
         Effect.REJECTED,
         "compaction is billed in iterations that the usage of a response does not sum up",
         *("compact-2026-01-12", "compact-2026-09-04"),
+        fields=("compaction", COMPACTION),
     ),
     *_betas(
         Effect.REJECTED,
         "another model, with another price, would serve the call",
         *("server-side-fallback-2026-06-01", "server-side-fallback-2026-07-01"),
+        fields=("fallbacks",),
     ),
     *_betas(
         Effect.REJECTED,
         "tools that the provider runs have no price on this server",
         *("mcp-client-2025-04-04", "mcp-client-2025-11-20", "mcp-client-2026-09-15"),
         *("mcp-servers-2025-12-04", "skills-2025-10-02", "inline-tools-2026-09-15"),
+        fields=("mcp_servers", "container"),
     ),
     *_betas(
         Effect.REJECTED,
         "it attributes the call to an entity in the operator's account",
         *("user-profiles-2026-03-24", "user-profiles-2026-08-18", "user-profiles-2026-09-04"),
         "user-profiles-billing-2026-10-01",
+        fields=("user_profile_id", "billing_policy"),
     ),
     *_betas(
         Effect.REJECTED,
         "the provider would keep the conversation, and add text that is not in the request",
         *("message-threads-2026-08-12", "agent-memory-2026-07-22"),
+        fields=("thread",),
     ),
 )
 
@@ -170,11 +177,15 @@ _BY_NAME: Mapping[str, Beta] = {beta.name: beta for beta in BETAS}
 
 
 class SentBetas(msgspec.Struct, frozen=True):
-    """The headers for a provider, and what was taken out: betas, and fields of the request."""
+    """The headers for a provider, and what was taken out: betas, and fields of the request.
+
+    `allowed` are the fields that pass because the operator lets their beta pass.
+    """
 
     headers: Mapping[str, str]
     omitted: tuple[str, ...]
     fields: tuple[str, ...]
+    allowed: frozenset[str]
 
 
 def read_betas(headers: Mapping[bytes, bytes], allowed: frozenset[str]) -> SentBetas:
@@ -183,10 +194,12 @@ def read_betas(headers: Mapping[bytes, bytes], allowed: frozenset[str]) -> SentB
     `allowed` are the names that the operator lets pass, whatever their effect.
     """
     passed, omitted, fields = list[str](), list[str](), list[str]()
+    freed = set[str]()
     for name in _names(headers.get(BETA_HEADER.encode(), b"")):
         beta = _BY_NAME.get(name)
         if name in allowed or (beta is not None and beta.effect is Effect.PASSES):
             passed.append(name)
+            freed.update(() if beta is None else beta.fields)
         elif beta is None or beta.effect is Effect.REJECTED:
             reason = "this server does not know its price" if beta is None else beta.note
             raise InvalidInput(
@@ -199,7 +212,7 @@ def read_betas(headers: Mapping[bytes, bytes], allowed: frozenset[str]) -> SentB
     sent = {VERSION_HEADER: _version(headers)}
     if passed:
         sent[BETA_HEADER] = ",".join(passed)
-    return SentBetas(sent, tuple(omitted), tuple(fields))
+    return SentBetas(sent, tuple(omitted), tuple(fields), frozenset(freed))
 
 
 def _names(given: bytes) -> list[str]:

@@ -56,10 +56,20 @@ def from_chat(request: InferenceRequest, model: Model) -> TranslatedBody:
     body: dict[str, Any] = {name: wire[name] for name in _SAME if name in wire}
     if request.cap_tokens is not None:
         body["max_tokens"] = request.cap_tokens
+    try:
+        body |= _translated(request, model, claude, omissions)
+    except msgspec.DecodeError as error:
+        raise misfit(error) from None
+    return TranslatedBody(msgspec.json.encode(body), omissions.names)
+
+
+def _translated(
+    request: InferenceRequest, model: Model, claude: ClaudeModel, omissions: Omissions
+) -> dict[str, Any]:
+    wire = request.wire
     conversation = Conversation(claude, omissions)
     _add_messages(conversation, bytes(wire.get("messages", _NULL)))
-    body |= conversation.body
-    body |= tools_of(wire, claude, omissions)
+    body = conversation.body | tools_of(wire, claude, omissions)
     cap_tokens = request.cap_tokens or model.default_output_tokens or model.output_tokens
     thinking = thinking_of(wire, claude, cap_tokens, omissions)
     body |= thinking
@@ -67,7 +77,7 @@ def from_chat(request: InferenceRequest, model: Model) -> TranslatedBody:
     body |= _short(wire)
     if form := _format(wire, claude):
         body["output_config"] = {**body.get("output_config", {}), "format": form}
-    return TranslatedBody(msgspec.json.encode(body), omissions.names)
+    return body
 
 
 def _is_neutral(name: str, raw: bytes) -> bool:

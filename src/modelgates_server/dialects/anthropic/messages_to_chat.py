@@ -20,10 +20,14 @@ _ERROR = "Error: "
 _objects = msgspec.json.Decoder(list[JsonObject])
 _text = msgspec.json.Decoder(str)
 
+Block = tuple[str, JsonObject, str]
+"""The type, the members and the path of a block."""
+
 
 def chat_messages(wire: JsonObject, target: ChatTarget, omissions: Omissions) -> list[Any]:
     """The messages, the system prompt first; raises `InvalidInput` by the path of a block."""
-    messages = _system(bytes(wire.get("system", _NULL)), "system", target, omissions)
+    system = _blocks(bytes(wire.get("system", _NULL)), "system")
+    messages = _system(system, target, omissions)
     given = _objects.decode(wire["messages"])
     if bytes(given[-1]["role"]) == b'"assistant"':
         raise InvalidInput(
@@ -31,20 +35,33 @@ def chat_messages(wire: JsonObject, target: ChatTarget, omissions: Omissions) ->
             "`messages` with a message of the user."
         )
     called = set[str]()
-    for number, message in enumerate(given):
-        path = f"messages[{number}].content"
-        role, content = _text.decode(message["role"]), bytes(message["content"])
+    for role, blocks, path in _turns(given):
         if role == "system":
-            messages += _system(content, path, target, omissions)
+            messages += _system(blocks, target, omissions)
         elif role == "assistant":
-            messages += _assistant(content, path, target, omissions, called)
+            messages += _assistant(blocks, path, target, omissions, called)
         else:
-            messages += _user(content, path, target, omissions, called)
+            messages += _user(blocks, path, target, omissions, called)
     return messages
 
 
-def _blocks(content: bytes, path: str) -> list[tuple[str, JsonObject, str]]:
-    """The type, the members and the path of each block; a text is one block."""
+def _turns(given: list[JsonObject]) -> list[tuple[str, list[Block], str]]:
+    """The role, the blocks and the path of each turn: messages of one role in a row are one."""
+    turns = list[tuple[str, list[Block], str]]()
+    for number, message in enumerate(given):
+        role, path = _text.decode(message["role"]), f"messages[{number}].content"
+        blocks = _blocks(bytes(message["content"]), path)
+        if turns and turns[-1][0] == role != "system":
+            turns[-1][1].extend(blocks)
+        else:
+            turns.append((role, blocks, path))
+    return turns
+
+
+def _blocks(content: bytes, path: str) -> list[Block]:
+    """The blocks of a content; a text is one block."""
+    if content == b"null":
+        return []
     if content.startswith(b'"'):
         return [("text", {"text": msgspec.Raw(content)}, path)]
     return [
@@ -53,13 +70,9 @@ def _blocks(content: bytes, path: str) -> list[tuple[str, JsonObject, str]]:
     ]
 
 
-def _system(
-    content: bytes, path: str, target: ChatTarget, omissions: Omissions
-) -> list[dict[str, Any]]:
-    if content == b"null":
-        return []
+def _system(blocks: list[Block], target: ChatTarget, omissions: Omissions) -> list[dict[str, Any]]:
     parts = Parts(target, omissions)
-    for kind, block, at in _blocks(content, path):
+    for kind, block, at in blocks:
         if kind == "text" and texts_of(block).lstrip().startswith(ATTRIBUTION):
             omissions.add("system.attribution")
         else:
@@ -69,10 +82,10 @@ def _system(
 
 
 def _assistant(
-    content: bytes, path: str, target: ChatTarget, omissions: Omissions, called: set[str]
+    blocks: list[Block], path: str, target: ChatTarget, omissions: Omissions, called: set[str]
 ) -> list[dict[str, Any]]:
     parts, calls, thoughts = Parts(target, omissions), list[Any](), list[dict[str, Any]]()
-    for kind, block, at in _blocks(content, path):
+    for kind, block, at in blocks:
         if kind == "tool_use":
             calls.append(_call(block, at, called))
         elif kind in ("thinking", "redacted_thinking"):
@@ -131,12 +144,12 @@ def _returned(
 
 
 def _user(
-    content: bytes, path: str, target: ChatTarget, omissions: Omissions, called: set[str]
+    blocks: list[Block], path: str, target: ChatTarget, omissions: Omissions, called: set[str]
 ) -> list[dict[str, Any]]:
     """Tool messages first, then one message with their pictures and the user's own parts."""
     results, parts = list[dict[str, Any]](), Parts(target, omissions)
     own = Parts(target, omissions)
-    for kind, block, at in _blocks(content, path):
+    for kind, block, at in blocks:
         if kind == "tool_result":
             results.append(_result(block, at, parts, called))
         else:
@@ -157,9 +170,8 @@ def _result(block: JsonObject, path: str, parts: Parts, called: set[str]) -> dic
             "already has a result. Send one result for each call."
         )
     called.remove(call_id)
-    content = bytes(block.get("content", _NULL))
     inner = Parts(parts.target, parts.omissions)
-    for kind, each, at in _blocks(content, f"{path}.content") if content != b"null" else ():
+    for kind, each, at in _blocks(bytes(block.get("content", _NULL)), f"{path}.content"):
         inner.add(kind, each, at)
     text, others = inner.split()
     if others:

@@ -16,7 +16,7 @@ from modelgates_server.core.metering.request import (
     InferenceRequest,
 )
 from modelgates_server.core.pricing.catalog import Api
-from modelgates_server.dialects.anthropic.betas import read_betas
+from modelgates_server.dialects.anthropic.betas import COMPACTION, read_betas
 from modelgates_server.dialects.anthropic.contents import Contents, read_content, read_messages
 from modelgates_server.dialects.anthropic.members import (
     GATEWAY,
@@ -82,10 +82,11 @@ _METADATA = Grammar(("user_id",))
 _FORMAT = Grammar(("effort", "format", "task_budget"))
 _MANAGEMENT = Grammar(("edits",))
 _EDIT = Grammar(("type",))
-_CLEARING = (b'"clear_tool_uses_20250919"', b'"clear_thinking_20251015"')
+_CLEARING = ("clear_tool_uses_20250919", "clear_thinking_20251015")
 """Edits that make a prompt shorter. Others, such as compaction, write text that is billed."""
 
 _known = msgspec.json.Decoder(_Known)
+_text = msgspec.json.Decoder(str)
 _metadata = msgspec.json.Decoder(_Metadata)
 _NONE: frozenset[str] = frozenset()
 
@@ -105,9 +106,11 @@ def parse_request(
             body.decode()
         refuse_too_many_values(body)
         members = read_object(body, "", _ROOT)
-        _refuse(members)
         betas = read_betas(headers, allowed_betas)
         gone = [name for name in betas.fields if members.pop(name, None) is not None]
+        _refuse({n: raw for n, raw in members.items() if n not in betas.allowed})
+        if COMPACTION not in betas.allowed:
+            _refuse_compaction(bytes(members.get("context_management", _NULL)))
         request = _request(api, body, _read(members), members)
         omitted = (*betas.omitted, *gone, *request.omitted)
         return msgspec.structs.replace(request, headers=betas.headers, omitted=omitted)
@@ -132,19 +135,23 @@ def _refuse(members: JsonObject) -> None:
             raise InvalidInput(f"Use `{_ALIASES[name]}` instead of `{name}`.")
         if name in REJECTED and not says_nothing(bytes(members[name])):
             raise InvalidInput(f"`{name}` is not supported: {REJECTED[name]}")
-    raw = bytes(members.get("context_management", _NULL))
+
+
+def _refuse_compaction(raw: bytes) -> None:
+    """Raises for edits of the context that write text, which is billed apart."""
     if raw == b"null":
         return
     try:
         management = read_object(raw, "context_management", _MANAGEMENT)
-        edits = bytes(management.get("edits", b"[]"))
-        for edit in read_objects(edits, "context_management.edits", _EDIT):
-            if bytes(edit.get("type", _NULL)) not in _CLEARING:
+        edits = read_objects(
+            bytes(management.get("edits", b"[]")), "context_management.edits", _EDIT
+        )
+        for number, edit in enumerate(edits):
+            kind = _text.decode(edit.get("type", b'""'))
+            if kind not in _CLEARING:
                 raise InvalidInput(
-                    f"`context_management.edits` has the type {bytes(edit['type']).decode():.80}, "
-                    "which has no price on this server. Leave it out."
-                    if "type" in edit
-                    else "`context_management.edits` has an edit without a `type`."
+                    f"`context_management.edits[{number}].type` is `{kind:.80}`, which has no "
+                    f"price on this server. Use {' or '.join(f'`{x}`' for x in _CLEARING)}."
                 )
     except msgspec.DecodeError as error:
         raise misfit(error, "context_management", raw) from None

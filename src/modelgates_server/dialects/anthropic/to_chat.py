@@ -1,5 +1,6 @@
 """Translates a Messages request into one of chat completions. The rules are in `rules.TO_CHAT`."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -30,6 +31,9 @@ _SAME = (
     *("temperature", "top_p", "top_k"),
 )
 _Shape = TypeVar("_Shape", bound=msgspec.Struct)
+_USER_MAX_CHARS = 64
+"""OpenAI rejects longer ids. Claude Code's are longer, so a digest of the same length is sent."""
+
 _CLEARING = "clear_thinking_20251015"
 
 _members = msgspec.json.Decoder(JsonObject)
@@ -53,8 +57,11 @@ def to_chat(request: InferenceRequest, model: Model | None = None) -> Translated
             body.update(translate(raw, omissions))
         except msgspec.DecodeError as error:
             raise misfit(error, name, raw) from None
-    body.update(_reasoning(wire, omissions))
-    body["messages"] = chat_messages(wire, target, omissions)
+    try:
+        body.update(_reasoning(wire, omissions))
+        body["messages"] = chat_messages(wire, target, omissions)
+    except msgspec.DecodeError as error:
+        raise misfit(error, "messages") from None
     return TranslatedBody(msgspec.json.encode(body), omissions.names)
 
 
@@ -83,7 +90,9 @@ def _user(raw: bytes, omissions: Omissions) -> dict[str, Any]:
         if name != "user_id":
             omissions.add(f"metadata.{name:.80}")
     user = msgspec.json.decode(metadata.get("user_id", b"null"), type=str | None)
-    return {"user": user[:255]} if user else {}
+    if user and len(user) > _USER_MAX_CHARS:
+        user = hashlib.sha256(user.encode()).hexdigest()
+    return {"user": user} if user else {}
 
 
 def _service_tier(raw: bytes, _: Omissions) -> dict[str, Any]:
@@ -117,6 +126,8 @@ def _tool(tool: JsonObject, number: int, omissions: Omissions) -> dict[str, Any]
             f"`tools[{number}]` is of type {kind:.80}, which only Claude knows. Describe the tool "
             "with an `input_schema`, or choose another model."
         )
+    if "name" not in tool:
+        raise InvalidInput(f"`tools[{number}].name` is missing.")
     omissions.apply(_TOOL_RULES, {n: r for n, r in tool.items() if n != "type"}, "tools.")
     function: dict[str, Any] = {"name": tool["name"]}
     for name, counterpart in (
