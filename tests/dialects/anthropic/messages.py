@@ -78,7 +78,9 @@ def png(width: int, height: int) -> bytes:
     """A picture's beginning, which is all that a size needs, and an empty image chunk."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IEND", b"")
@@ -93,7 +95,8 @@ def pdf(data: bytes = b"%PDF-1.7", **members: Any) -> dict[str, Any]:
 def served_by(upstream_model: str = "claude-opus-4-8", **members: Any) -> Model:
     """A model whose endpoint knows it by this name."""
     endpoint = msgspec.structs.replace(
-        calls.endpoint(), **{"dialects": ("anthropic",), **members, "upstream_model": upstream_model}
+        calls.endpoint(),
+        **{"dialects": ("anthropic",), **members, "upstream_model": upstream_model},
     )
     return calls.model(endpoint=endpoint, context_tokens=200_000, output_tokens=64_000)
 
@@ -126,6 +129,66 @@ image_blocks = st.builds(
 )
 inputs = st.dictionaries(texts, st.integers(-(2**53), 2**53) | texts, max_size=3)
 names = st.from_regex(r"[a-zA-Z0-9_-]{1,20}", fullmatch=True)
-tools = st.builds(
-    lambda name, about: tool(name, description=about), names, texts
+tools = st.builds(lambda name, about: tool(name, description=about), names, texts)
+_thoughts = st.builds(
+    lambda thought, sign: {"type": "thinking", "thinking": thought, "signature": sign},
+    texts,
+    some_text,
 )
+_documents = st.builds(
+    lambda title, data: {
+        "type": "document",
+        "title": title,
+        "source": {"type": "text", "media_type": "text/plain", "data": data},
+    },
+    texts,
+    some_text,
+)
+_asked = st.lists(text_blocks | image_blocks | _documents, min_size=1, max_size=3)
+
+
+@st.composite
+def _rounds(draw: st.DrawFn, number: int) -> list[dict[str, Any]]:
+    """A question, calls of tools with all their results in any order, and a response."""
+    ids = [f"toolu_{number}_{each}" for each in range(draw(st.integers(0, 3)))]
+    said: list[Any] = [
+        *draw(st.lists(_thoughts, max_size=1)),
+        *draw(st.lists(text_blocks, max_size=2)),
+    ]
+    turns = [{"role": "user", "content": draw(some_text | _asked)}]
+    if ids:
+        turns.append(assistant(*said, *(use(each, draw(names), draw(inputs)) for each in ids)))
+        contents = some_text | st.lists(text_blocks | image_blocks, min_size=1, max_size=2)
+        results = [
+            result(each, draw(contents), **draw(st.sampled_from([{}, {"is_error": True}])))
+            for each in draw(st.permutations(ids))
+        ]
+        turns.append(user(*results, *draw(st.lists(text_blocks, max_size=1))))
+    turns.append(assistant(text(draw(some_text))))
+    return turns
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> dict[str, Any]:
+    """Requests that Anthropic accepts: a conversation with tools, pictures and thinking."""
+    rounds = [draw(_rounds(number)) for number in range(draw(st.integers(0, 2)))]
+    turns = [turn for each in rounds for turn in each]
+    turns.append({"role": "user", "content": draw(some_text | _asked)})
+    optional = st.fixed_dictionaries(
+        {},
+        optional={
+            "system": some_text | st.lists(text_blocks, min_size=1, max_size=3),
+            "tools": st.lists(tools, min_size=1, max_size=3, unique_by=lambda each: each["name"]),
+            "temperature": st.sampled_from([0, 0.5, 1]),
+            "stop_sequences": st.lists(names, min_size=1, max_size=4),
+            "stream": st.booleans(),
+            "metadata": st.builds(lambda name: {"user_id": name}, names),
+            "service_tier": st.sampled_from(["auto", "standard_only"]),
+            "output_config": st.builds(
+                lambda level: {"effort": level}, st.sampled_from(["low", "medium", "high"])
+            ),
+        },
+    )
+    return {"model": MODEL, "max_tokens": draw(st.integers(1, 9999)), "messages": turns} | draw(
+        optional
+    )
