@@ -53,7 +53,8 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `media_tokens_max` is an upper bound of the tokens of all `media` by the published rules of the
     provider; None if there are no rules. `omitted` names the parts that a documented rule leaves
-    out, such as tools without a price. `headers` are sent to an endpoint of the same dialect.
+    out, such as tools without a price. `headers` are sent to an endpoint of the same dialect. With
+    `requires_cap`, the provider rejects a request without an output limit.
 
     `wire` is the client's JSON object, each value as it was sent. Only the dialect that parsed it
     reads it, never the core.
@@ -89,6 +90,7 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     media_tokens_max: int | None = None
     omitted: tuple[str, ...] = ()
     headers: Mapping[str, str] = {}
+    requires_cap: bool = False
 
     def input_tokens(self, *, context_tokens: int, media_tokens: int | None) -> int:
         """Returns a true upper bound of the tokens that the model can read.
