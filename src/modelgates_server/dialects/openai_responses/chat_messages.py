@@ -74,6 +74,8 @@ class ChatMessages:
             self.omitted.append(f"input.{item.kind}")
         elif item.kind in _TURN:
             self._add_to_turn(item, path)
+        elif item.kind in _OUTPUTS:
+            self._end_turn()  # which writes the outputs of all its calls
         elif item.kind == "message":
             self._add_message(item, path)
 
@@ -141,8 +143,11 @@ class ChatMessages:
 
     def _end_turn(self) -> None:
         turn, self._turn = self._turn, None
-        if turn is None or not (turn["texts"] or turn["calls"] or "refusal" in turn):
-            return  # reasoning alone is not a message
+        if turn is None:
+            return
+        if not (turn["texts"] or turn["calls"] or "refusal" in turn):
+            self.omitted.append("input.reasoning")  # alone, it is not a message
+            return
         message: dict[str, Any] = {"role": _ASSISTANT, "content": _answer(turn["texts"])}
         if "refusal" in turn:
             message["refusal"] = turn["refusal"]

@@ -110,14 +110,15 @@ def write_choice(
         known = ", ".join(f"`{word}`" for word in _WORDS)
         raise InvalidInput(f"`tool_choice` must be one of {known}, or an object.")
     if not tools:
-        return [], _without_tools(choice)
+        _refuse_demand(choice)
+        return [], None
     if isinstance(choice, _Choice):
         return tools, {"type": FUNCTION, FUNCTION: {"name": _named(choice, names)}}
     return tools, choice
 
 
-def _without_tools(choice: str | _Choice | None) -> None:
-    """Providers reject a choice where there are no tools."""
+def _refuse_demand(choice: str | _Choice | None) -> None:
+    """Raises `InvalidInput` if a choice demands a tool where there is none."""
     if choice not in (None, "none", "auto"):
         raise InvalidInput("`tool_choice` demands a tool, but `tools` has none. Send the tool.")
 

@@ -97,7 +97,7 @@ _ALIASES = {
 _SINGLE = ("n", "best_of")
 
 _REFUSED = {
-    "prompt": "this server stores no prompts. Send the prompt's text in `instructions` and `input`.",
+    "prompt": "this server stores no prompts. Send its text in `instructions` and `input`.",
     "max_tool_calls": "it limits tools that this server does not run. Leave it out.",
     "context_management": "the tokens of a compaction cannot be metered. Leave it out.",
     "moderation": "this server does not moderate. Leave it out.",

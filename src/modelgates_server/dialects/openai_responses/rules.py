@@ -66,6 +66,12 @@ _GATEWAY = (
 PARAMETERS_TO_CHAT = _table(
     *_all(_H, "The gateway obeys it.", *_GATEWAY),
     *_all(_P, "", "stream", "temperature", "top_p", "service_tier", "user", "modalities"),
+    *_all(
+        _P,
+        "No parameter of this API, but some clients send it.",
+        *("presence_penalty", "frequency_penalty", "repetition_penalty", "top_k", "min_p"),
+        *("seed", "stop", "logit_bias"),
+    ),
     Rule("session_id", "session_id", _P),
     Rule("input", "messages", _T),
     Rule("instructions", "messages", _T, "The first system message."),
@@ -76,7 +82,12 @@ PARAMETERS_TO_CHAT = _table(
     Rule("text", "response_format", _T, "`format`; `verbosity` is sent as `verbosity`."),
     Rule("max_output_tokens", "max_tokens", _T),
     Rule("top_logprobs", "top_logprobs", _T, "With `logprobs`."),
-    Rule("include", "logprobs", _T, "`message.output_text.logprobs`; the response side obeys "),
+    Rule(
+        "include",
+        "logprobs",
+        _T,
+        "`message.output_text.logprobs`; encrypted reasoning is always returned.",
+    ),
     Rule("safety_identifier", "user", _T, "If there is no `user`."),
     Rule("prompt_cache_key", "session_id", _T, "If there is no `session_id`."),
     Rule("truncation", None, _D, "`auto` is dropped; `disabled` is the default."),
@@ -135,7 +146,9 @@ _NO_COUNTERPART = "it has no counterpart in the Responses API, which this model'
 _REASONING = f"{_NO_COUNTERPART}Use `reasoning` instead."
 
 PARAMETERS_FROM_CHAT = _table(
-    *_all(_H, "The gateway obeys it.", *_GATEWAY, "session_id", "include_reasoning"),
+    *_all(
+        _H, "The gateway obeys it.", *_GATEWAY, "session_id", "include_reasoning", "stream_options"
+    ),
     *_all(
         _P,
         "",
@@ -171,7 +184,7 @@ PARAMETERS_FROM_CHAT = _table(
         _D,
         "It has no counterpart.",
         *("seed", "presence_penalty", "frequency_penalty", "repetition_penalty", "top_k"),
-        *("min_p", "top_a", "structured_outputs", "cache_control", "stream_options"),
+        *("min_p", "top_a", "structured_outputs", "cache_control"),
     ),
 )
 """The parameters of a chat completion."""

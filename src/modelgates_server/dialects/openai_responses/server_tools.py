@@ -94,6 +94,8 @@ def _kept(raw: bytes, path: str, taken: _Taken) -> list[JsonObject]:
         if not _is_kept(kind, tool):
             taken.kinds.append(cut(kind))
             continue
+        if kind != _SEARCH and not _text_of(tool, "name"):
+            raise InvalidInput(f"`{where}.name` is missing.")
         if kind == "namespace" and _has_tools(tool):
             before = len(taken.kinds)
             inner = _kept(bytes(tool["tools"]), f"{where}.tools", taken)

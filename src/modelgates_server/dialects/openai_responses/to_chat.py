@@ -96,9 +96,8 @@ def _write_settings(body: dict[str, Any], request: InferenceRequest) -> None:
     if request.cap_tokens is not None:
         # The older name is the one that a server of unknown make obeys.
         body["max_tokens"] = msgspec.Raw(bytes(wire[CAP]))
-    for name, value in (("user", request.user), ("session_id", request.session_id)):
-        if value is not None:
-            body[name] = value
+    known = {"user": request.user, "session_id": request.session_id}
+    body.update({name: value for name, value in known.items() if value is not None})
     if bytes(raw := wire.get("reasoning", _NULL)) != b"null":
         _write_reasoning(body, bytes(raw))
     if bytes(raw := wire.get("text", _NULL)) != b"null":
