@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from modelgates_server.core.errors import InvalidInput
-from modelgates_server.dialects.json_object import JsonObject, misfit
+from modelgates_server.dialects.json_object import JsonObject, compact, misfit
 
 _NULL = msgspec.Raw(b"null")
 
@@ -50,7 +50,6 @@ class Item(msgspec.Struct):
 _items = msgspec.json.Decoder(list[Item])
 _content = msgspec.json.Decoder(str | list[Part])
 _text = msgspec.json.Decoder(str)
-_raws = msgspec.json.Decoder(list[msgspec.Raw])
 _T = TypeVar("_T")
 
 
@@ -73,7 +72,7 @@ def arguments_of(item: Item, path: str) -> str:
     raw = bytes(item.arguments)
     if raw.startswith(b'"'):
         return _decode(_text, raw, path, str)
-    return "{}" if raw == b"null" else raw.decode()
+    return "{}" if raw == b"null" else compact(raw).decode()
 
 
 def needed(value: str | None, path: str) -> str:
