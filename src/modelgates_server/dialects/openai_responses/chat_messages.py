@@ -90,7 +90,7 @@ class ChatMessages:
         self._end_turn()
         texts = [part.text for part in parts if part.type in TEXTUAL]
         if role == _SYSTEM and not self._written and len(texts) == len(parts):
-            self._leading += [text for text in texts if text]
+            self._leading += texts
             return None
         content = chat_content(parts, f"{path}.content")
         self._written.append({"role": role, "content": content})
@@ -98,6 +98,8 @@ class ChatMessages:
 
     def _add_answer(self, parts: list[Part], path: str) -> None:
         turn = self._begin_turn()
+        if not parts:
+            turn["texts"].append("")
         for number, part in enumerate(parts):
             if part.type == "refusal":
                 turn["refusal"] = turn.get("refusal", "") + part.refusal

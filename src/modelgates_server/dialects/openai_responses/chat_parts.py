@@ -14,6 +14,8 @@ TEXTUAL = ("input_text", "output_text", "text")
 
 def chat_content(parts: list[Part], path: str) -> str | list[dict[str, Any]]:
     """A user's or a system's content: a text if it is only one."""
+    if not parts:
+        return ""
     if len(parts) == 1 and parts[0].type in TEXTUAL:
         return parts[0].text
     return [chat_part(part, f"{path}[{number}]") for number, part in enumerate(parts)]

@@ -130,9 +130,11 @@ class ResponseItems:
         answer = self._message(message, path, _output_part)
         if message.refusal:
             text = answer["content"]
-            parts = [{"type": "output_text", "text": text}] if isinstance(text, str) else text
+            parts = [_output_text(text)] if isinstance(text, str) else text
             refusal = {"type": "refusal", "refusal": message.refusal}
             answer["content"] = [part for part in parts if part.get("text") != ""] + [refusal]
+        if isinstance(answer["content"], list):
+            answer["status"] = "completed"
         if answer["content"] or not message.tool_calls:
             self._written.append(answer)
         for number, call in enumerate(message.tool_calls or ()):
@@ -214,10 +216,14 @@ def _source(file: _File) -> dict[str, str]:
 
 def _output_part(part: _Part, path: str) -> dict[str, Any]:
     if part.type == "text":
-        return {"type": "output_text", "text": part.text}
+        return _output_text(part.text)
     if part.type == "refusal":
         return {"type": "refusal", "refusal": part.refusal}
     raise _unsupported(f"{path}.type` of `{cut(part.type)}")
+
+
+def _output_text(text: str) -> dict[str, Any]:
+    return {"type": "output_text", "text": text, "annotations": []}
 
 
 def _unsupported(path: str) -> InvalidInput:
