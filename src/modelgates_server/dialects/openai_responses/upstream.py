@@ -1,0 +1,106 @@
+"""Writes a request for a provider of the Responses API.
+
+Everything that is not mentioned here is sent byte for byte.
+"""
+
+from typing import Any
+
+import msgspec
+
+from modelgates_server.core.metering.request import InferenceRequest
+from modelgates_server.core.pricing.catalog import Endpoint
+from modelgates_server.dialects.json_object import JsonObject, says_nothing
+from modelgates_server.dialects.openai_chat.provider_profiles import BY_NAME
+from modelgates_server.dialects.openai_responses.contents import read_items
+from modelgates_server.dialects.openai_responses.reasoning_items import is_packed
+from modelgates_server.dialects.openai_responses.request import CAP
+
+ENCRYPTED = "reasoning.encrypted_content"
+_NULL = msgspec.Raw(b"null")
+_NOT_FORWARDED = frozenset(
+    (
+        *("models", "route", "provider", "transforms", "plugins", "usage", "debug"),
+        *("trace", "session_id"),
+    )
+)
+_PRIVACY = ("data_collection", "zdr")
+
+_members = msgspec.json.Decoder(JsonObject)
+_texts = msgspec.json.Decoder(list[str] | None)
+_text = msgspec.json.Decoder(str)
+
+
+def upstream_body(
+    request: InferenceRequest,
+    endpoint: Endpoint,
+    *,
+    cap_tokens: int | None,
+    service_tier: str | None = None,
+    refused: frozenset[str] = frozenset(),
+) -> bytes:
+    """The body for the provider; a given cap or service tier replaces the client's.
+
+    The provider stores nothing. Reasoning comes back encrypted, so that a client can return it.
+    """
+    del refused  # every provider of this API knows the parameters that are added here
+    wire = request.wire
+    members: dict[str, Any] = {n: raw for n, raw in wire.items() if n not in _NOT_FORWARDED}
+    members["model"] = endpoint.upstream_model
+    members["store"] = False
+    if cap_tokens is not None:
+        members[CAP] = cap_tokens
+    if service_tier is not None:
+        members["service_tier"] = service_tier
+    if _reasons(wire):
+        members["include"] = _included(wire)
+    if (kept := _readable(wire)) is not None:
+        members["input"] = kept
+    if BY_NAME[endpoint.profile].is_openrouter:
+        members.update(_openrouters(wire))
+    return msgspec.json.encode(members)
+
+
+def _reasons(wire: JsonObject) -> bool:
+    """Whether the client asks for reasoning. Models without it reject encrypted reasoning."""
+    raw = bytes(wire.get("reasoning", _NULL))
+    if says_nothing(raw):
+        return False
+    reasoning = _members.decode(raw)
+    return bytes(reasoning.get("effort", _NULL)) != b'"none"'
+
+
+def _included(wire: JsonObject) -> msgspec.Raw | list[str]:
+    raw = wire.get("include", _NULL)
+    included = _texts.decode(raw) or []
+    return raw if ENCRYPTED in included else [*included, ENCRYPTED]
+
+
+def _readable(wire: JsonObject) -> list[JsonObject] | None:
+    """The items without reasoning that no provider can read; None if that are all.
+
+    That is reasoning of another dialect, which this server packed, and reasoning of which only the
+    id is left, because nothing is stored.
+    """
+    raw = bytes(wire["input"])
+    if b'"reasoning"' not in raw and b"\\u00" not in raw:
+        return None
+    items = read_items(raw)
+    kept = [item for item in items if not _is_unreadable(item)]
+    return None if len(kept) == len(items) else kept
+
+
+def _is_unreadable(item: JsonObject) -> bool:
+    if bytes(item.get("type", _NULL)) != b'"reasoning"':
+        return False
+    content = bytes(item.get("encrypted_content", _NULL))
+    if content.startswith(b'"') and len(content) > len(b'""'):
+        return is_packed(_text.decode(content))
+    return says_nothing(bytes(item.get("content", _NULL)))
+
+
+def _openrouters(wire: JsonObject) -> dict[str, Any]:
+    """Of `provider`, OpenRouter itself needs only what protects privacy."""
+    raw = bytes(wire.get("provider", _NULL))
+    given = _members.decode(raw) if raw != b"null" else {}
+    privacy = {name: given[name] for name in _PRIVACY if name in given}
+    return {"provider": privacy} if privacy else {}
