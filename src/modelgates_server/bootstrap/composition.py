@@ -12,8 +12,8 @@ from modelgates_server.bootstrap.gauges import read_gauges
 from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.service.calls.admission import CallTimeouts, ServedCatalog
 from modelgates_server.service.calls.call import CallService
-from modelgates_server.service.calls.token_counts import TokenCounts
 from modelgates_server.service.calls.outgoing import RefusedParameters
+from modelgates_server.service.calls.token_counts import TokenCounts
 from modelgates_server.service.clock_check import ClockCheck
 from modelgates_server.service.file_checks import FileChecks
 from modelgates_server.service.maintenance import Maintenance

@@ -57,7 +57,10 @@ def routes(services: Services, options: WebOptions, error_responses: ErrorRespon
             f"{BASE_PATH}/messages/count_tokens",
             INFERENCE,
             TokenCountsApi(
-                services.token_counts, clock, body_max_bytes=options.body_max_bytes
+                services.token_counts,
+                clock,
+                body_max_bytes=options.body_max_bytes,
+                allowed_betas=options.allowed_betas,
             ).count,
             ANTHROPIC,
         ),

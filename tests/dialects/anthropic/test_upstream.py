@@ -52,7 +52,7 @@ def test_standard_tier_is_sent_in_anthropics_word(word: str) -> None:
 
 def test_other_tier_is_sent_as_it_is() -> None:
     assert sent(service_tier="auto")["service_tier"] == "auto"
-    assert sent(**{"metadata": None})["model"] == "claude-x"
+    assert sent(metadata=None)["model"] == "claude-x"
 
 
 def test_budget_is_lowered_below_a_limit_that_the_gateway_chose() -> None:

@@ -26,7 +26,7 @@ from modelgates_server.dialects.anthropic.response import MessagesResponse
 from modelgates_server.dialects.anthropic.to_chat import to_chat
 from modelgates_server.dialects.anthropic.upstream import upstream_body, upstream_headers
 from modelgates_server.dialects.dialect import NO_HEADERS, Dialect, ErrorReport, RefusedParameter
-from modelgates_server.dialects.translation import Translation, TranslatedBody
+from modelgates_server.dialects.translation import TranslatedBody, Translation
 
 _PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 _CACHED = ("system", "tools", "messages", "cache_control")
@@ -38,7 +38,7 @@ class Anthropic:
 
     name = NAME
     api = Api.MESSAGES
-    request_id_header = b"request-id"
+    request_id_header: bytes | None = b"request-id"
     stream_keep_alive = _PING
     plain_keep_alive = b"\n"
 
@@ -95,9 +95,7 @@ class Anthropic:
         redactor: Redactor,
     ) -> MessagesResponse:
         """See `Dialect`."""
-        meter = MessagesMeter(
-            rules=model.endpoint.usage_rules, writes_1h=_writes_1h(request)
-        )
+        meter = MessagesMeter(rules=model.endpoint.usage_rules, writes_1h=_writes_1h(request))
         return MessagesResponse(
             generation,
             meter,

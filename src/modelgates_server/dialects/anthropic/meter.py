@@ -42,9 +42,7 @@ class MessagesMeter(ResponseMeter, kw_only=True):
     def reading(self) -> UsageReading:
         """See `ResponseMeter`."""
         if self._reading is None and self.report:
-            chat = chat_usage(
-                self.report, writes_1h=self.writes_1h, has_output=self.knows_output
-            )
+            chat = chat_usage(self.report, writes_1h=self.writes_1h, has_output=self.knows_output)
             self._reading = read_usage(chat, self.rules)
         return self._reading or UsageReading()
 

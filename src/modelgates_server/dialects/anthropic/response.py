@@ -134,7 +134,9 @@ class MessagesResponse(EventStreamResponse):
         self.meter.add_ending(_value(event.delta.get("stop_reason")))
         self.meter.add_report(event.usage or {}, is_final=True)
         earlier, self._last = self._last, _members.decode(payload)
-        return b"" if earlier is None else event_bytes("message_delta", msgspec.json.encode(earlier))
+        return (
+            b"" if earlier is None else event_bytes("message_delta", msgspec.json.encode(earlier))
+        )
 
     def _observe_whole(self, payload: bytes) -> None:
         try:

@@ -48,7 +48,7 @@ class OpenAiChat:
 
     name = "openai-chat"
     api = Api.CHAT
-    request_id_header = None
+    request_id_header: bytes | None = None
     stream_keep_alive = b": MODELGATES PROCESSING\n\n"
     plain_keep_alive = b"\n"
     """White space is allowed before JSON (RFC 8259, 2); line-buffering proxies forward a line."""

@@ -112,7 +112,6 @@ class Logprobs(msgspec.Struct):
     content: list[Any] | None = None
 
 
-
 class _ChunkChoice(msgspec.Struct):
     delta: Delta = msgspec.field(default_factory=Delta)
     finish_reason: str | None = None

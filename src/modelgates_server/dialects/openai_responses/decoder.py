@@ -219,8 +219,8 @@ def _arguments_of(item: dict[str, Any]) -> str:
 
 def _finish_reason(response: dict[str, Any]) -> str:
     if response.get("status") == "incomplete":
-        reason = (response.get("incomplete_details") or {}).get("reason")
-        return _REASONS.get(reason, reason or "length")
+        reason = str((response.get("incomplete_details") or {}).get("reason") or "length")
+        return _REASONS.get(reason, reason)
     has_calls = any(item.get("type") in _CALLS for item in response.get("output") or ())
     return "tool_calls" if has_calls else "stop"
 

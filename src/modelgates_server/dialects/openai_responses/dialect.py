@@ -25,7 +25,7 @@ from modelgates_server.dialects.openai_responses.request import parse_request
 from modelgates_server.dialects.openai_responses.response import ResponsesResponse
 from modelgates_server.dialects.openai_responses.to_chat import to_chat
 from modelgates_server.dialects.openai_responses.upstream import upstream_body
-from modelgates_server.dialects.translation import Translation, TranslatedBody
+from modelgates_server.dialects.translation import TranslatedBody, Translation
 
 _KEEP_ALIVE = b'event: keepalive\ndata: {"type":"keepalive"}\n\n'
 """An event, because a comment does not reset the idle timer of Codex."""
@@ -36,7 +36,7 @@ class OpenAiResponses:
 
     name = NAME
     api = Api.RESPONSES
-    request_id_header = None
+    request_id_header: bytes | None = None
     stream_keep_alive = _KEEP_ALIVE
     plain_keep_alive = b"\n"
 

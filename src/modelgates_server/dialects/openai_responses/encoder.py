@@ -21,17 +21,17 @@ from modelgates_server.dialects.openai_chat.spoken import (
     ToolCallPart,
 )
 from modelgates_server.dialects.openai_responses.errors import failure
+from modelgates_server.dialects.openai_responses.open_items import (
+    OpenCall,
+    OpenMessage,
+    OpenReasoning,
+)
 from modelgates_server.dialects.openai_responses.output_items import (
     ClientCall,
     message_item,
     reasoning_item,
     refusal_part,
     text_part,
-)
-from modelgates_server.dialects.openai_responses.open_items import (
-    OpenCall,
-    OpenMessage,
-    OpenReasoning,
 )
 from modelgates_server.dialects.openai_responses.response_object import (
     Item,

@@ -78,8 +78,8 @@ class ClientCall:
             head["namespace"] = self._namespace
         if self.kind == CUSTOM:
             return {**head, "type": "custom_tool_call", "input": self.input if is_done else ""}
-        arguments = (self.arguments or "{}") if is_done else ""
-        return {**head, "type": "function_call", "arguments": arguments}
+        text = (self.arguments or "{}") if is_done else ""
+        return {**head, "type": "function_call", "arguments": text}
 
     @property
     def input(self) -> str:

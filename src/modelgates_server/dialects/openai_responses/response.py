@@ -151,7 +151,7 @@ class ResponsesResponse(EventStreamResponse):
                 self._skip(payload, error)
 
     def _whole_as_events(self) -> Iterator[bytes]:
-        begun = {
+        begun: dict[str, Any] = {
             **self._whole,
             **_head(self._generation),
             "status": "in_progress",

@@ -70,9 +70,7 @@ class InferenceApi:
         body = await read_json(context, self._body_max_bytes)
         # The client waits from now on, not only from the request to the provider.
         arrived_s = asyncio.get_running_loop().time()
-        inference = context.dialect.parse_request(
-            api, body, context.headers, self._allowed_betas
-        )
+        inference = context.dialect.parse_request(api, body, context.headers, self._allowed_betas)
         request = _request(context, inference, body)
         scope = self._calls.call(context.caller, request, context.client_has_left)
         if inference.stream:
@@ -212,5 +210,3 @@ def _cut(headers: dict[bytes, bytes], name: bytes) -> str | None:
 def _text(headers: dict[bytes, bytes], name: bytes) -> str | None:
     value = headers.get(name)
     return None if value is None else value.decode("latin-1")
-
-

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from modelgates_server.dialects.anthropic.counting import parse_count_request
+from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.service.calls.token_counts import TokenCounts
 from modelgates_server.service.ports import Clock
 from modelgates_server.web.body import read_json
@@ -18,10 +18,18 @@ _UPPER_BOUND = (b"x-modelgates-token-count", b"upper-bound")
 class TokenCountsApi:
     """The operation on token counts. Each key may count twice a second, and 60 times at once."""
 
-    def __init__(self, counts: TokenCounts, clock: Clock, *, body_max_bytes: int) -> None:
+    def __init__(
+        self,
+        counts: TokenCounts,
+        clock: Clock,
+        *,
+        body_max_bytes: int,
+        allowed_betas: frozenset[str],
+    ) -> None:
         self._counts = counts
         self._limiter = RateLimiter(clock, burst=_BURST, every_ms=_EVERY_MS)
         self._body_max_bytes = body_max_bytes
+        self._allowed_betas = allowed_betas
 
     async def count(self, context: RequestContext) -> HttpResponse:
         """POST /messages/count_tokens."""
@@ -33,7 +41,9 @@ class TokenCountsApi:
                 [(b"retry-after", b"%d" % wait_s)],
             )
         body = await read_json(context, self._body_max_bytes)
-        request = parse_count_request(body, context.headers)
+        request = context.dialect.parse_request(
+            Api.MESSAGES, body, context.headers, self._allowed_betas
+        )
         counted = await self._counts.count(caller.account_id, request)
         headers = [JSON] if counted.is_exact else [JSON, _UPPER_BOUND]
         name = context.dialect.request_id_header
