@@ -95,9 +95,17 @@ def _messages_call(
         request["system"] = system
     if stream:
         with client.messages.stream(**request) as events:
+            # The accumulator keeps only the fields that it knows.
+            costs = [
+                getattr(event.usage, "cost", None)
+                for event in events
+                if event.type == "message_delta"
+            ]
             whole: Any = events.get_final_message()
+        cost = costs[-1]
     else:
         whole = client.messages.create(**request)
+        cost = getattr(whole.usage, "cost", None)
     usage = whole.usage
     return Shown(
         text="".join(block.text for block in whole.content if block.type == "text"),
@@ -106,7 +114,7 @@ def _messages_call(
             (block.id, block.input["city"]) for block in whole.content if block.type == "tool_use"
         ),
         stop={"end_turn": "end", "tool_use": "tools", "max_tokens": "length"}[whole.stop_reason],
-        cost=getattr(usage, "cost", None),
+        cost=cost,
         input_tokens=usage.input_tokens
         + (usage.cache_read_input_tokens or 0)
         + (usage.cache_creation_input_tokens or 0),

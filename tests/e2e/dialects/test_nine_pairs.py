@@ -68,11 +68,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 def cost_of(counts: Counts) -> Decimal:
     written = (counts.output - counts.thinking) * Decimal("0.01")
     thought = counts.thinking * Decimal("0.011")
-    return written + thought + sum(rate * getattr(counts, at) for at, rate in RATES.items())
+    read = sum((rate * getattr(counts, at) for at, rate in RATES.items()), Decimal(0))
+    return written + thought + read
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
-@pytest.mark.parametrize(("client", "upstream"), PAIRS, ids="-over-".join)
+@pytest.mark.parametrize(("client", "upstream"), PAIRS, ids=map(" over ".join, PAIRS))
 def test_client_gets_the_same_over_every_dialect_at_the_same_cost(
     client: str, upstream: str, stream: bool, gateway: Gateway
 ) -> None:

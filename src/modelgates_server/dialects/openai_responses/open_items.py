@@ -30,7 +30,7 @@ class _OpenItem:
     def _done(self, item: Item) -> Events:
         return [("response.output_item.done", {"output_index": self.index, "item": item})]
 
-    def _event(self, name: str, **members: Any) -> tuple[str, dict[str, Any]]:
+    def _event(self, name: str, /, **members: Any) -> tuple[str, dict[str, Any]]:
         return name, {"item_id": self.id, "output_index": self.index, **members}
 
 
@@ -125,7 +125,7 @@ class OpenMessage(_OpenItem):
             self._in_part("response.content_part.done", part=part),
         ]
 
-    def _in_part(self, name: str, **members: Any) -> tuple[str, dict[str, Any]]:
+    def _in_part(self, name: str, /, **members: Any) -> tuple[str, dict[str, Any]]:
         return self._event(name, content_index=len(self._parts) - 1, **members)
 
 
