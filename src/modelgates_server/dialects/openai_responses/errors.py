@@ -21,9 +21,6 @@ _CODES = {
     **dict.fromkeys(_QUOTA_CODES, _QUOTA),
     "unknown_model": "model_not_found",
     "model_not_found": "model_not_found",
-    "unauthenticated": "invalid_api_key",
-    "unknown_key": "invalid_api_key",
-    "missing_key": "invalid_api_key",
     "provider_rate_limited": "rate_limit_exceeded",
 }
 """OpenAI's codes, which clients match on; any other error has the gateway's own code."""
@@ -41,6 +38,7 @@ _TYPES = {
     429: "rate_limit_error",
 }
 _SERVER_ERROR = "server_error"
+_KEY, _UNAUTHENTICATED = "invalid_api_key", 401
 _QUOTA_STATUS = 429
 
 
@@ -50,10 +48,11 @@ def error_object(error: ErrorReport) -> dict[str, Any]:
     metadata = dict(error.metadata or {})
     if error.retry_after_s is not None:
         metadata["retry_after_seconds"] = error.retry_after_s
+    is_key = error.status == _UNAUTHENTICATED
     members: dict[str, Any] = {
         "message": error.message,
         "type": _QUOTA if is_quota else _TYPES.get(error.status, _SERVER_ERROR),
-        "code": _CODES.get(error.code or "", error.code),
+        "code": _KEY if is_key else _CODES.get(error.code or "", error.code),
         "param": None,
     }
     return {**members, "metadata": metadata} if metadata else members
