@@ -163,6 +163,21 @@ PARTS_FROM_CHAT: tuple[Rule, ...] = (
     Rule("video_url", None, _X, "Claude reads no videos. Remove the part."),
 )
 
+LOSSES: tuple[Rule, ...] = (
+    Rule("cache_control", None, _D, "Except for providers that read it in chat completions."),
+    Rule("blocks of system", "system", _T, "They come back as one text."),
+    Rule("texts of assistant", "text", _T, "They come back as one text, without gaps."),
+    Rule("order of assistant", None, _T, "Thinking, text and calls come back in this order."),
+    Rule("order of user", None, _T, "Results come back first, then pictures, then texts."),
+    Rule("texts of tool_result", "text", _T, "They come back as one text, line by line."),
+    Rule("pictures of tool_result", "image", _T, "They come back next to their result."),
+    Rule("is_error", "Error: ", _T, "It comes back as the first word of the result."),
+    Rule("document of text", "text", _T, "It comes back as a text below its title."),
+    Rule("turns of one role", None, _T, "They come back as one."),
+    Rule("thinking without a signature", None, _D, "Claude would reject it."),
+)
+"""What differs in a request that went from Messages to chat completions and back."""
+
 
 def by_member(rules: tuple[Rule, ...]) -> Mapping[str, Rule]:
     """The rules by the name of their member."""
