@@ -75,7 +75,7 @@ def test_ids_of_calls_and_results_are_equal_and_not_empty() -> None:
 
 def test_fields_of_anthropics_tools_never_reach_another_provider() -> None:
     """CLIProxyAPI#1725: defer_loading sent to OpenAI."""
-    fields = {"defer_loading": True, "eager_input_streaming": True, "x_new": {"a": 1}}
+    fields: Any = {"defer_loading": True, "eager_input_streaming": True, "x_new": {"a": 1}}
     (sent,) = in_chat(tools=[tool(**fields)])[0]["tools"]
     assert sent["function"].keys() == {"name", "parameters"}
 

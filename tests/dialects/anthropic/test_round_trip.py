@@ -1,7 +1,7 @@
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 
 from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.dialects.anthropic.from_chat import from_chat
@@ -40,6 +40,7 @@ def test_request_comes_back_except_for_what_the_table_of_losses_names(
     assert canonical(back) == expected
 
 
+@settings(max_examples=40)
 @given(messages.bodies())
 def test_second_way_loses_nothing(body: dict[str, Any]) -> None:
     once = there_and_back(body)

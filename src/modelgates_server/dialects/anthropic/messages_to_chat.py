@@ -8,6 +8,7 @@ from modelgates_server.core.errors import InvalidInput
 from modelgates_server.dialects.anthropic.chat_target import ChatTarget, ThinkingForm
 from modelgates_server.dialects.anthropic.omissions import Omissions
 from modelgates_server.dialects.anthropic.parts_to_chat import Parts, texts_of
+from modelgates_server.dialects.anthropic.tool_ids import from_messages
 from modelgates_server.dialects.json_object import JsonObject
 
 ATTRIBUTION = "x-anthropic-billing-header:"
@@ -105,7 +106,7 @@ def _assistant(
 
 
 def _call(block: JsonObject, path: str, called: set[str]) -> dict[str, Any]:
-    name, call_id = _required(block, "name", path), _required(block, "id", path)
+    name, call_id = _required(block, "name", path), from_messages(_required(block, "id", path))
     called.add(call_id)
     arguments = bytes(block.get("input", b"{}")).decode()
     function = {"name": name, "arguments": "{}" if arguments == "null" else arguments}
@@ -163,7 +164,7 @@ def _user(
 
 def _result(block: JsonObject, path: str, parts: Parts, called: set[str]) -> dict[str, Any]:
     """The tool message for a result. What is not text goes to `parts`, with the call's id."""
-    call_id = _required(block, "tool_use_id", path)
+    call_id = from_messages(_required(block, "tool_use_id", path))
     if call_id not in called:
         raise InvalidInput(
             f"`{path}.tool_use_id` is `{call_id:.80}`, which no earlier `tool_use` has, or which "

@@ -14,6 +14,7 @@ from modelgates_server.core.pricing.catalog import Endpoint
 from modelgates_server.core.pricing.service_tiers import STANDARD
 from modelgates_server.dialects.anthropic.effort import BUDGET_MIN
 from modelgates_server.dialects.anthropic.members import GATEWAY
+from modelgates_server.dialects.anthropic.unsigned import without_unsigned
 from modelgates_server.dialects.json_object import JsonObject
 
 _STANDARD_TIER = "standard_only"
@@ -36,6 +37,7 @@ def upstream_body(
     del refused
     members: dict[str, Any] = {n: raw for n, raw in request.wire.items() if n not in GATEWAY}
     members["model"] = endpoint.upstream_model
+    members["messages"] = msgspec.Raw(without_unsigned(bytes(request.wire["messages"])))
     if cap_tokens is not None:
         members["max_tokens"] = cap_tokens
         _fit_budget(members, cap_tokens)
