@@ -134,7 +134,7 @@ LOST: dict[str, Callable[[Body], None]] = {
     "is_error": mark_errors,
     "document of text": read_documents,
     "texts of tool_result": join_results,
-    "pictures of tool_result": move_pictures,
+    "images of tool_result": move_pictures,
     "order of user": order_heard,
 }
 

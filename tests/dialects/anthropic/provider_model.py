@@ -22,7 +22,7 @@ def _bytes(value: str) -> int:
 
 
 def image_tokens(width: int, height: int, *, long_edge: int = 2576, most: int = 4784) -> int:
-    """The patches of a picture after it was scaled down."""
+    """The patches of an image after it was scaled down."""
     scale = min(1.0, long_edge / max(width, height))
     wide, high = math.ceil(width * scale), math.ceil(height * scale)
     return min(math.ceil(wide / 28) * math.ceil(high / 28), most) + 10

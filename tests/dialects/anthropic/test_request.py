@@ -67,6 +67,19 @@ def test_invalid_request_is_rejected_by_the_name_of_its_field(body: bytes, named
     assert named in rejection_of(body)
 
 
+def test_blocks_nested_too_deeply_are_rejected_at_once() -> None:
+    block = messages.text("x" * 1000)
+    for _ in range(200):
+        block = messages.result("t", [block])
+    assert "nested too deeply" in rejection(messages=[messages.user(block)])
+
+
+def test_deepest_nesting_is_read() -> None:
+    source = {"type": "content", "content": [messages.image(messages.png(1, 1))]}
+    turn = messages.user(messages.result("t", [{"type": "document", "source": source}]))
+    assert messages.request(messages=[turn]).media == 1
+
+
 def test_image_without_a_source_is_rejected_by_its_path() -> None:
     turn = messages.user(messages.text("a"), {"type": "image"})
     assert "`messages[0].content[1].source` is missing" in rejection(messages=[turn])

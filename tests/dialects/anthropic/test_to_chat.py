@@ -3,7 +3,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelgates_server.core.errors import InvalidInput
@@ -39,6 +39,7 @@ def rejection(**members: Any) -> str:
     return str(caught.value)
 
 
+@settings(max_examples=50)
 @given(messages.bodies())
 def test_every_conversation_becomes_a_chat_that_openai_knows(body: dict[str, Any]) -> None:
     translated = to_chat(parse_request(Api.MESSAGES, json.dumps(body).encode()))

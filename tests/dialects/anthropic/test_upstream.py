@@ -3,7 +3,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.dialects.anthropic.request import parse_request
@@ -24,6 +24,7 @@ def sent(
     return read
 
 
+@settings(max_examples=50)
 @given(messages.bodies())
 def test_everything_but_the_model_is_sent_byte_for_byte(body: dict[str, Any]) -> None:
     given_body = json.dumps(body, indent=1).encode()
@@ -89,3 +90,7 @@ def test_thinking_of_a_provider_that_signs_nothing_is_left_out() -> None:
     assert signed in after
     assert [len(each["content"]) for each in json.loads(after)["messages"]] == [14, 1, 1]
     assert b'{"role":"user", "content":' in after
+    other = messages.served_by("glm-5").endpoint
+    assert bytes(request.wire["messages"]) in upstream_body(
+        request, other, cap_tokens=None, service_tier=None
+    )

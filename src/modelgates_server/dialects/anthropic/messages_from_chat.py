@@ -53,7 +53,7 @@ class Conversation:
 
     @property
     def continues_without_thinking(self) -> bool:
-        """Whether a turn goes on after results of tools, and began without thinking.
+        """Whether a turn continues after results of tools, and began without thinking.
 
         Models with budgets reject thinking there.
         """

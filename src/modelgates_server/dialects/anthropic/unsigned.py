@@ -15,12 +15,12 @@ _UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-class _Block(msgspec.Struct):
+class _SignedBlock(msgspec.Struct):
     type: str = ""
     signature: str | None = None
 
 
-_block = msgspec.json.Decoder(_Block)
+_block = msgspec.json.Decoder(_SignedBlock)
 _members = msgspec.json.Decoder(JsonObject)
 
 

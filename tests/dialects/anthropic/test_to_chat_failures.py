@@ -1,4 +1,4 @@
-"""What broke elsewhere in requests, one test for each report."""
+"""Failures of other gateways with requests, one test for each report."""
 
 import json
 from typing import Any
@@ -167,7 +167,7 @@ def test_unknown_effort_passes_to_anthropic() -> None:
 
 
 def test_picture_of_a_result_reaches_the_model() -> None:
-    """llama.cpp#22536, claude-code-proxy#59, claude-code#18588: pictures in results were lost."""
+    """llama.cpp#22536, claude-code-proxy#59, claude-code#18588: images in results were lost."""
     picture = messages.image(messages.png(1, 1))
     turns = [*TURNS, user(result_of("toolu_1", [picture, text("a")]), result_of("toolu_2"))]
     *_, first, second, shown = in_chat(messages=turns)[0]["messages"]
@@ -198,7 +198,7 @@ def test_every_kind_of_source_is_carried_or_rejected(source: dict[str, str]) -> 
 
 
 def test_picture_is_never_replaced_by_a_text() -> None:
-    """sandboxed.sh#389: the picture became "[image:url]"."""
+    """sandboxed.sh#389: the image became "[image:url]"."""
     block = {"type": "image", "source": {"type": "url", "url": "https://a/b.png"}}
     (part,) = in_chat(messages=[user(block)])[0]["messages"][0]["content"]
     assert part == {"type": "image_url", "image_url": {"url": "https://a/b.png"}}
