@@ -31,7 +31,7 @@ CLAUDE_CODE_BETAS = (
     *("prompt-caching-scope-2026-01-05", "mid-conversation-system-2026-04-07"),
     "effort-2025-11-24",
 )
-"""What Claude Code sends to an address that is not Anthropic's."""
+"""The betas of Claude Code at an address that is not Anthropic's."""
 
 
 def body_of(**members: Any) -> bytes:
@@ -75,7 +75,7 @@ def image(data: bytes, media_type: str = "image/png") -> dict[str, Any]:
 
 
 def png(width: int, height: int) -> bytes:
-    """A picture's beginning, which is all that a size needs, and an empty image chunk."""
+    """An image's beginning, which is all that a size needs, and an empty image chunk."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
@@ -117,6 +117,21 @@ def from_chat_of(
     translated = from_chat(chat, served_by(upstream_model))
     parse_request(Api.MESSAGES, translated.body)
     return json.loads(translated.body), translated.omitted
+
+
+def call(call_id: str, arguments: str = "{}", name: str = "f") -> dict[str, Any]:
+    """A call of a tool in chat completions."""
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def calls_of(*tool_calls: Any, **members: Any) -> dict[str, Any]:
+    """The message of chat completions with these calls."""
+    return {"role": "assistant", "content": None, "tool_calls": list(tool_calls), **members}
+
+
+def tool_result(call_id: str, content: Any = "ok") -> dict[str, Any]:
+    """The message of chat completions with a result."""
+    return {"role": "tool", "tool_call_id": call_id, "content": content}
 
 
 # Any text that JSON can contain, with characters of one to four bytes.
@@ -170,7 +185,7 @@ def _rounds(draw: st.DrawFn, number: int) -> list[dict[str, Any]]:
 
 @st.composite
 def bodies(draw: st.DrawFn) -> dict[str, Any]:
-    """Requests that Anthropic accepts: a conversation with tools, pictures and thinking."""
+    """Requests that Anthropic accepts: a conversation with tools, images and thinking."""
     rounds = [draw(_rounds(number)) for number in range(draw(st.integers(0, 2)))]
     turns = [turn for each in rounds for turn in each]
     turns.append({"role": "user", "content": draw(some_text | _asked)})

@@ -6,7 +6,7 @@ The tokenizer is the worst that exists: each byte of a text is a token.
 import base64
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 _PROMPT_TOKENS = 700
@@ -22,34 +22,31 @@ def _bytes(value: str) -> int:
 
 
 def image_tokens(width: int, height: int, *, long_edge: int = 2576, most: int = 4784) -> int:
-    """The patches of a picture after it was scaled down."""
+    """The patches of an image after it was scaled down."""
     scale = min(1.0, long_edge / max(width, height))
     wide, high = math.ceil(width * scale), math.ceil(height * scale)
     return min(math.ceil(wide / 28) * math.ceil(high / 28), most) + 10
 
 
-def _of_blocks(content: Any) -> Iterator[int]:
+def _json(value: Any) -> int:
+    return _bytes(json.dumps(value, ensure_ascii=False))
+
+
+_RENDERED: dict[str, Callable[[dict[str, Any]], int]] = {
+    "text": lambda block: _bytes(block["text"]),
+    "image": lambda block: _of_image(block["source"]),
+    "thinking": lambda block: _bytes(block["thinking"]) + _bytes(block["signature"]),
+    "redacted_thinking": lambda block: _bytes(block["data"]),
+    "tool_use": lambda block: _bytes(block["name"]) + _json(block["input"]),
+    "tool_result": lambda block: _of_blocks(block.get("content", "")),
+    "document": lambda block: _bytes(block.get("title", "")) + _bytes(block["source"]["data"]),
+}
+
+
+def _of_blocks(content: Any) -> int:
     if isinstance(content, str):
-        yield _bytes(content)
-        return
-    for block in content:
-        match block["type"]:
-            case "text":
-                yield _bytes(block["text"])
-            case "image":
-                yield _of_image(block["source"])
-            case "thinking":
-                yield _bytes(block["thinking"]) + _bytes(block["signature"])
-            case "redacted_thinking":
-                yield _bytes(block["data"])
-            case "tool_use":
-                yield _bytes(block["name"]) + _bytes(json.dumps(block["input"], ensure_ascii=False))
-            case "tool_result":
-                yield from _of_blocks(block.get("content", ""))
-            case "document":
-                yield _bytes(block.get("title", "")) + _bytes(block["source"]["data"])
-            case kind:
-                raise AssertionError(kind)
+        return _bytes(content)
+    return sum(_RENDERED[block["type"]](block) for block in content)
 
 
 def _of_image(source: dict[str, str]) -> int:
@@ -61,8 +58,8 @@ def _of_image(source: dict[str, str]) -> int:
 def prompt_tokens(body: dict[str, Any]) -> int:
     """The most input tokens that a call with this body is billed for."""
     tokens = _PROMPT_TOKENS + _TURN_TOKENS * (len(body["messages"]) + 1)
-    tokens += sum(_of_blocks(body.get("system", "")))
-    tokens += sum(sum(_of_blocks(message["content"])) for message in body["messages"])
+    tokens += _of_blocks(body.get("system", ""))
+    tokens += sum(_of_blocks(message["content"]) for message in body["messages"])
     for tool in body.get("tools", ()):
         if preset := _PRESETS.get(tool.get("type", "")):
             tokens += preset

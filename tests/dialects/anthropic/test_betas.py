@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from modelgates_server.core.errors import InvalidInput
@@ -12,7 +14,7 @@ def sent(*names: str) -> dict[bytes, bytes]:
     return {b"anthropic-beta": ", ".join(names).encode()}
 
 
-def rejection(*names: str, **members: object) -> str:
+def rejection(*names: str, **members: Any) -> str:
     with pytest.raises(InvalidInput) as caught:
         messages.request(sent(*names), **members)
     return str(caught.value)

@@ -78,6 +78,11 @@ def test_frame_larger_than_its_screen_counts() -> None:
     assert tokens_of(gif(1, 1, (0, 0, 280, 280))) == tokens_of(png(280, 280))
 
 
+@pytest.mark.parametrize("filler", [b"\xff", b"\xff\xd0"])
+def test_endless_markers_have_no_bound(filler: bytes) -> None:
+    assert tokens_of(b"\xff\xd8" + filler * 500_000) is None
+
+
 def test_escaped_slashes_are_read() -> None:
     data = base64.b64encode(jpeg(280, 280)).decode()
     assert "/" in data

@@ -1,3 +1,4 @@
+import contextlib
 import json
 from typing import Any
 
@@ -37,7 +38,9 @@ def test_request_is_read() -> None:
     assert request.cap_tokens == 64
     assert request.service_tier == "standard_only"
     assert (request.user, request.session_id) == ("u1", "s1")
-    assert request.stream and request.has_tools and request.has_output
+    assert request.stream
+    assert request.has_tools
+    assert request.has_output
     assert (request.choices, request.texts, request.messages) == (1, 1, 1)
 
 
@@ -62,6 +65,19 @@ def test_request_is_read() -> None:
 )
 def test_invalid_request_is_rejected_by_the_name_of_its_field(body: bytes, named: str) -> None:
     assert named in rejection_of(body)
+
+
+def test_blocks_nested_too_deeply_are_rejected_at_once() -> None:
+    block = messages.text("x" * 1000)
+    for _ in range(200):
+        block = messages.result("t", [block])
+    assert "nested too deeply" in rejection(messages=[messages.user(block)])
+
+
+def test_deepest_nesting_is_read() -> None:
+    source = {"type": "content", "content": [messages.image(messages.png(1, 1))]}
+    turn = messages.user(messages.result("t", [{"type": "document", "source": source}]))
+    assert messages.request(messages=[turn]).media == 1
 
 
 def test_image_without_a_source_is_rejected_by_its_path() -> None:
@@ -179,7 +195,7 @@ def test_long_user_id_is_cut_and_sent_whole() -> None:
     ],
 )
 def test_cache_is_noticed_where_the_price_of_the_prompt_is_bounded(members: Any) -> None:
-    bounded = {"provider": {"max_price": {"prompt": 1}}}
+    bounded: Any = {"provider": {"max_price": {"prompt": 1}}}
     assert messages.request(**members, **bounded).asks_for_caches
     assert not messages.request(**bounded).asks_for_caches
     assert not messages.request(**members).asks_for_caches
@@ -224,10 +240,11 @@ def test_clearing_of_tools_passes() -> None:
 
 @given(st.data())
 def test_any_value_is_read_or_rejected(data: st.DataObject) -> None:
-    names = (*("messages", "system", "tools", "tool_choice", "metadata", "output_config"),)
-    names += ("context_management", "thinking", "max_tokens", "model", "models", "provider")
+    names = [
+        *("messages", "system", "tools", "tool_choice", "metadata", "output_config"),
+        *("context_management", "thinking", "max_tokens", "model", "models", "provider"),
+    ]
     members = data.draw(st.dictionaries(st.sampled_from(names), JUNK, max_size=3))
-    try:
-        parse_request(Api.MESSAGES, json.dumps({"model": "a", "messages": 1, **members}).encode())
-    except InvalidInput:
-        pass
+    body = json.dumps({"model": "a", "messages": 1, **members}).encode()
+    with contextlib.suppress(InvalidInput):
+        parse_request(Api.MESSAGES, body)

@@ -3,6 +3,8 @@ from typing import Any
 import pytest
 
 from modelgates_server.core.errors import InvalidInput
+from modelgates_server.core.pricing.catalog import Api
+from modelgates_server.dialects.anthropic.request import parse_request
 from tests.dialects.anthropic import messages
 
 SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 5}
@@ -31,7 +33,7 @@ def test_server_tool_is_taken_out_and_named(kind: str) -> None:
 
 def test_request_without_server_tools_keeps_its_bytes() -> None:
     body = b'{"model":"a","messages":[{"role":"user","content":"x"}],"tools":[ {"name" : "f"} ]}'
-    request = messages.parse_request(messages.Api.MESSAGES, body)
+    request = parse_request(Api.MESSAGES, body)
     assert bytes(request.wire["tools"]) == b'[ {"name" : "f"} ]'
 
 
@@ -40,7 +42,7 @@ def test_kept_tools_keep_their_bytes() -> None:
         b'{"model":"a","messages":[{"role":"user","content":"x"}],'
         b'"tools":[{"name" : "f", "a":1.50},{"type":"web_search_20250305","name":"s"}]}'
     )
-    request = messages.parse_request(messages.Api.MESSAGES, body)
+    request = parse_request(Api.MESSAGES, body)
     assert bytes(request.wire["tools"]) == b'[{"name" : "f", "a":1.50}]'
 
 

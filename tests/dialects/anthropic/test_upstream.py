@@ -3,7 +3,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.dialects.anthropic.request import parse_request
@@ -24,6 +24,7 @@ def sent(
     return read
 
 
+@settings(max_examples=50)
 @given(messages.bodies())
 def test_everything_but_the_model_is_sent_byte_for_byte(body: dict[str, Any]) -> None:
     given_body = json.dumps(body, indent=1).encode()
@@ -36,7 +37,7 @@ def test_everything_but_the_model_is_sent_byte_for_byte(body: dict[str, Any]) ->
 
 
 def test_parameters_of_the_gateway_are_not_sent() -> None:
-    gateway = {"models": ["a"], "provider": {}, "session_id": "s", "trace": {}, "usage": {}}
+    gateway: Any = {"models": ["a"], "provider": {}, "session_id": "s", "trace": {}, "usage": {}}
     assert not gateway.keys() & sent(**gateway, plugins=[], route="fallback").keys()
 
 
@@ -73,3 +74,23 @@ def test_headers_are_the_clients_version_and_betas() -> None:
         "anthropic-version": "2026-10-21",
         "anthropic-beta": "effort-2025-11-24",
     }
+
+
+def test_thinking_of_a_provider_that_signs_nothing_is_left_out() -> None:
+    unsigned = {"type": "thinking", "thinking": "a", "signature": ""}
+    signed = b'{"type":"thinking", "thinking":"b","signature":"s"}'
+    body = (
+        b'{"model":"a","messages":[{"role":"user","content":"\\"signature\\":\\"\\""},'
+        b'{"role":"assistant","content":[%b, %b]}, {"role":"assistant","content":[%b]},'
+        b'{"role":"user", "content":[{"type":"text","text":"x","signature":""}]}]}'
+    ) % (json.dumps(unsigned).encode(), signed, json.dumps(unsigned).encode())
+    request = parse_request(Api.MESSAGES, body)
+    endpoint = messages.served_by().endpoint
+    after = upstream_body(request, endpoint, cap_tokens=None, service_tier=None)
+    assert signed in after
+    assert [len(each["content"]) for each in json.loads(after)["messages"]] == [14, 1, 1]
+    assert b'{"role":"user", "content":' in after
+    other = messages.served_by("glm-5").endpoint
+    assert bytes(request.wire["messages"]) in upstream_body(
+        request, other, cap_tokens=None, service_tier=None
+    )

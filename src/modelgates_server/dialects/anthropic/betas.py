@@ -24,7 +24,7 @@ COMPACTION = "context_management.edits"
 
 
 class Effect(StrEnum):
-    """What happens to a beta."""
+    """The treatment of a beta."""
 
     PASSES = "passes"
     """It changes neither the most input, nor the most output, nor a rate."""
@@ -33,7 +33,7 @@ class Effect(StrEnum):
     """It is taken out together with its fields, because clients send it with every request."""
 
     REJECTED = "rejected"
-    """What it bills cannot be known before the call, or not read after it."""
+    """Its bill cannot be known before the call, or not read after it."""
 
 
 class Beta(msgspec.Struct, frozen=True):

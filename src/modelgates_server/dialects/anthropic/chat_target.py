@@ -1,4 +1,4 @@
-"""What a provider of chat completions takes of a conversation beyond texts, pictures and tools."""
+"""The parts of a conversation that only some providers of chat completions take."""
 
 from collections.abc import Mapping
 from enum import StrEnum

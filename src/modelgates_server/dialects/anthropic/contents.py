@@ -13,6 +13,7 @@ from modelgates_server.dialects.anthropic.pictures import picture_tokens
 from modelgates_server.dialects.json_object import (
     Grammar,
     JsonObject,
+    cut,
     misfit,
     read_object,
     read_objects,
@@ -22,6 +23,8 @@ from modelgates_server.dialects.json_object import (
 _NULL = msgspec.Raw(b"null")
 _MESSAGES_MAX = 100_000
 _KINDS_MAX = 100
+_DEPTH_MAX = 3
+"""A message may hold the result of a tool, which may hold a document, which holds blocks."""
 
 ROLES = (b'"user"', b'"assistant"', b'"system"')
 
@@ -54,9 +57,9 @@ _text = msgspec.json.Decoder(str)
 
 
 class Contents(msgspec.Struct):
-    """What the messages contain apart from text.
+    """The contents of the messages apart from text.
 
-    `media_bytes` is at most the bytes of pictures whose tokens are known, and `media_tokens` the
+    `media_bytes` is at most the bytes of images whose tokens are known, and `media_tokens` the
     most that these take. If `has_files`, other parts may fill the context. `calls` are the inputs
     of earlier tool calls, and `references` the names of tools whose definitions are repeated.
     """
@@ -104,6 +107,8 @@ def read_messages(raw: bytes, found: Contents) -> int:
 
 def read_content(raw: bytes, path: str, found: Contents) -> None:
     """Read a text or a list of blocks."""
+    if path.count(".content") > _DEPTH_MAX:
+        raise InvalidInput(f"`{cut(path)}` is nested too deeply.")
     if raw.startswith(b'"'):
         return
     if not raw.startswith(b"["):

@@ -30,7 +30,7 @@ _ANTHROPIC = {"minimal": "low"}
 
 
 class ClaudeModel(msgspec.Struct, frozen=True, kw_only=True):
-    """What the models whose name matches `pattern` accept.
+    """The parameters that models accept whose name matches `pattern`.
 
     `thinking` are the types of `thinking`, `efforts` the levels of `output_config.effort`, in
     ascending order. `samples` says whether it takes `temperature`, `top_p` and `top_k`,
@@ -119,14 +119,18 @@ _NEWEST = ClaudeModel(pattern=r"claude")
 _COMPILED = tuple((re.compile(each.pattern), each) for each in MODELS)
 
 
+def is_claude(upstream_model: str) -> bool:
+    """Whether a provider's model is Anthropic's: other makers offer this API, too."""
+    return "claude" in upstream_model.lower()
+
+
 def claude_model(upstream_model: str) -> ClaudeModel:
-    """What a provider's model accepts, by its name."""
+    """The parameters that a provider's model accepts, by its name."""
+    if not is_claude(upstream_model):
+        return MODELS[-1]
     name = upstream_model.lower()
-    is_claude = "claude" in name
-    for pattern, model in _COMPILED:
-        if pattern.pattern and pattern.search(name) and is_claude:
-            return model
-    return _NEWEST if is_claude else MODELS[-1]
+    known = (model for pattern, model in _COMPILED if pattern.pattern and pattern.search(name))
+    return next(known, _NEWEST)
 
 
 def budget_of(effort: str, cap_tokens: int) -> int | None:

@@ -72,6 +72,9 @@ def _translated(
     body = conversation.body | tools_of(wire, claude, omissions)
     cap_tokens = request.cap_tokens or model.default_output_tokens or model.output_tokens
     thinking = thinking_of(wire, claude, cap_tokens, omissions)
+    if conversation.continues_without_thinking and _has_budget(thinking):
+        thinking = {}
+        omissions.add("reasoning")
     body |= thinking
     body |= _sampling(wire, claude, omissions, is_thinking=_is_on(thinking))
     body |= _short(wire)
@@ -87,6 +90,11 @@ def _is_neutral(name: str, raw: bytes) -> bool:
 def _is_on(thinking: dict[str, Any]) -> bool:
     given = thinking.get("thinking")
     return isinstance(given, dict) and given["type"] != "disabled"
+
+
+def _has_budget(thinking: dict[str, Any]) -> bool:
+    given = thinking.get("thinking")
+    return isinstance(given, dict) and given["type"] == "enabled"
 
 
 def _add_messages(conversation: Conversation, raw: bytes) -> None:

@@ -1,6 +1,5 @@
 """Translates messages of chat completions into the conversation of a Messages request."""
 
-import re
 from typing import Any
 
 import msgspec
@@ -10,6 +9,7 @@ from modelgates_server.dialects.anthropic.effort import ClaudeModel
 from modelgates_server.dialects.anthropic.omissions import Omissions
 from modelgates_server.dialects.anthropic.parts_from_chat import blocks_of
 from modelgates_server.dialects.anthropic.thinking_blocks import thinking_blocks
+from modelgates_server.dialects.anthropic.tool_ids import to_messages
 from modelgates_server.dialects.json_object import JsonObject, says_nothing
 
 _NULL = msgspec.Raw(b"null")
@@ -17,7 +17,8 @@ _SYSTEM = ("system", "developer")
 _REASONING = ("reasoning", "reasoning_content")
 _READ = ("role", "content", "tool_calls", "tool_call_id", "reasoning_details", "refusal")
 _REJECTED = {"function_call": "`tool_calls`", "audio": "its transcript as a text"}
-_NOT_IN_ID = re.compile(r"[^a-zA-Z0-9_-]")
+_THOUGHTS = ("thinking", "redacted_thinking")
+_CALL_AND_RESULT = 2
 
 _members = msgspec.json.Decoder(JsonObject)
 _objects = msgspec.json.Decoder(list[JsonObject])
@@ -25,11 +26,6 @@ _text = msgspec.json.Decoder(str)
 _input = msgspec.json.Decoder(JsonObject)
 
 Content = str | list[dict[str, Any]]
-
-
-def tool_id(given: str) -> str:
-    """An id with only the characters that Anthropic accepts; different ids stay different."""
-    return _NOT_IN_ID.sub(lambda found: f"_{ord(found[0]):x}_", given)
 
 
 class Conversation:
@@ -54,6 +50,21 @@ class Conversation:
             is_text = len(self._system) == 1 and isinstance(one, str)
             body["system"] = one if is_text else _merged(self._system)
         return body
+
+    @property
+    def continues_without_thinking(self) -> bool:
+        """Whether a turn continues after results of tools, and began without thinking.
+
+        Models with budgets reject thinking there.
+        """
+        if len(self._messages) < _CALL_AND_RESULT or not self._holds_results_last():
+            return False
+        said = self._messages[-2]["content"]
+        return isinstance(said, list) and said[0]["type"] not in _THOUGHTS
+
+    def _holds_results_last(self) -> bool:
+        last = self._messages[-1]["content"]
+        return isinstance(last, list) and last[0]["type"] == "tool_result"
 
     def add(self, message: JsonObject, path: str) -> None:
         """Add a message; raises `InvalidInput` by its path."""
@@ -122,7 +133,8 @@ class Conversation:
 
     def _add_result(self, message: JsonObject, path: str) -> None:
         raw = bytes(message.get("tool_call_id", _NULL))
-        call_id = tool_id(_text.decode(raw)) if raw.startswith(b'"') else ""
+        call_id = _text.decode(raw) if raw.startswith(b'"') else ""
+        call_id = to_messages(call_id) if call_id else ""
         if call_id not in self._open:
             raise InvalidInput(
                 f"`{path}.tool_call_id` is `{call_id:.80}`, which is not a tool call of the "
@@ -154,10 +166,11 @@ class Conversation:
     def _use(self, call: JsonObject, path: str) -> dict[str, Any]:
         try:
             function = _members.decode(call["function"])
-            call_id, name = tool_id(_text.decode(call["id"])), _text.decode(function["name"])
+            call_id, name = _text.decode(call["id"]), _text.decode(function["name"])
             arguments = _text.decode(function.get("arguments", b'""')).strip() or "{}"
         except KeyError as missing:
             raise InvalidInput(f"`{path}` has no `{missing.args[0]}`.") from None
+        call_id = to_messages(call_id) if call_id else ""
         if not call_id or call_id in self._open:
             raise InvalidInput(f"`{path}.id` must be an id that no other call has.")
         try:

@@ -8,10 +8,11 @@ from modelgates_server.core.errors import InvalidInput
 from modelgates_server.dialects.anthropic.chat_target import ChatTarget, ThinkingForm
 from modelgates_server.dialects.anthropic.omissions import Omissions
 from modelgates_server.dialects.anthropic.parts_to_chat import Parts, texts_of
+from modelgates_server.dialects.anthropic.tool_ids import from_messages
 from modelgates_server.dialects.json_object import JsonObject
 
 ATTRIBUTION = "x-anthropic-billing-header:"
-"""The start of the block in which Claude Code tells Anthropic about itself. It changes between
+"""The start of the block in which Claude Code names itself to Anthropic. It changes between
 conversations, so it would spoil the prompt cache of any other provider."""
 
 _NULL = msgspec.Raw(b"null")
@@ -105,7 +106,7 @@ def _assistant(
 
 
 def _call(block: JsonObject, path: str, called: set[str]) -> dict[str, Any]:
-    name, call_id = _required(block, "name", path), _required(block, "id", path)
+    name, call_id = _required(block, "name", path), from_messages(_required(block, "id", path))
     called.add(call_id)
     arguments = bytes(block.get("input", b"{}")).decode()
     function = {"name": name, "arguments": "{}" if arguments == "null" else arguments}
@@ -132,7 +133,7 @@ def _thought(kind: str, block: JsonObject) -> dict[str, Any]:
 def _returned(
     thoughts: list[dict[str, Any]], target: ChatTarget, omissions: Omissions
 ) -> dict[str, Any]:
-    """Thinking in the form that the provider takes. What another one signed is dropped whole."""
+    """Thinking in the form that the provider takes; blocks that another one signed are dropped."""
     if target.thinking is ThinkingForm.DETAILS:
         return {"reasoning_details": thoughts}
     own = [each for each in thoughts if "signature" not in each and "text" in each]
@@ -146,7 +147,7 @@ def _returned(
 def _user(
     blocks: list[Block], path: str, target: ChatTarget, omissions: Omissions, called: set[str]
 ) -> list[dict[str, Any]]:
-    """Tool messages first, then one message with their pictures and the user's own parts."""
+    """Tool messages first, then one message with their images and the user's own parts."""
     results, parts = list[dict[str, Any]](), Parts(target, omissions)
     own = Parts(target, omissions)
     for kind, block, at in blocks:
@@ -162,8 +163,8 @@ def _user(
 
 
 def _result(block: JsonObject, path: str, parts: Parts, called: set[str]) -> dict[str, Any]:
-    """The tool message for a result. What is not text goes to `parts`, with the call's id."""
-    call_id = _required(block, "tool_use_id", path)
+    """The tool message for a result. Its images go to `parts`, with the call's id."""
+    call_id = from_messages(_required(block, "tool_use_id", path))
     if call_id not in called:
         raise InvalidInput(
             f"`{path}.tool_use_id` is `{call_id:.80}`, which no earlier `tool_use` has, or which "

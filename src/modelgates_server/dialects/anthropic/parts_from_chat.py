@@ -18,7 +18,7 @@ _STARTS = {
     "R0lGOD": "image/gif",
     "UklGR": "image/webp",
 }
-"""How pictures begin in base64. What a URL says about its type is often wrong."""
+"""How images begin in base64. The type in a URL is often wrong."""
 
 _members = msgspec.json.Decoder(JsonObject)
 _objects = msgspec.json.Decoder(list[JsonObject])
@@ -71,7 +71,7 @@ def _of_image(part: JsonObject, path: str) -> dict[str, Any] | None:
     media_type = next((kind for start, kind in _STARTS.items() if data.startswith(start)), None)
     if media_type is None:
         raise InvalidInput(
-            f"`{path}.image_url` is not a picture that this model reads. Send JPEG, PNG, GIF or "
+            f"`{path}.image_url` is not an image that this model reads. Send JPEG, PNG, GIF or "
             "WebP."
         )
     return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}

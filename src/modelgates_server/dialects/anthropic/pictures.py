@@ -1,4 +1,4 @@
-"""The most tokens of a picture, by Anthropic's published rule, from its real size in pixels.
+"""The most tokens of an image, by Anthropic's published rule, from its real size in pixels.
 
 https://platform.claude.com/docs/en/build-with-claude/vision
 """
@@ -14,26 +14,28 @@ _PIXELS_PER_TOKEN = 750
 """The current rule counts patches; the older one divided the pixels. The higher count is used."""
 
 _PICTURE_MAX_TOKENS = 4784
-"""Larger pictures are scaled down to this, by the models that see the most; others see less."""
+"""Larger images are scaled down to this, by the models that see the most; others see less."""
 
 _FRAME_TOKENS = 20
-"""Around a picture; about ten were measured."""
+"""Around an image; about ten were measured."""
 
+_JPEG = b"/9j/"
 _HEAD_CHARS = 64 * 1024
 _STARTS_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _VP8X_BYTES = 30
 _GIF_EXTENSION, _GIF_FRAME = 0x21, 0x2C
 _MARKER = 0xFF
+_SEGMENTS_MAX = 4096
 _ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
 
 _text = msgspec.json.Decoder(str)
 
 
 def picture_tokens(data: bytes) -> int | None:
-    """The most tokens of a picture in base64, a JSON string; None if its size cannot be read."""
+    """The most tokens of an image in base64, a JSON string; None if its size cannot be read."""
     encoded = _text.decode(data).encode() if b"\\" in data else data.strip(b'"')
     size = _size_of(encoded[:_HEAD_CHARS])
-    if size is None and len(encoded) > _HEAD_CHARS:
+    if size is None and encoded.startswith(_JPEG) and len(encoded) > _HEAD_CHARS:
         size = _size_of(encoded)  # a photo with a large preview in front of its own size
     if size is None or 0 in size:
         return None
@@ -44,7 +46,7 @@ def picture_tokens(data: bytes) -> int | None:
 
 
 def _size_of(encoded: bytes) -> tuple[int, int] | None:
-    """The width and height of the picture that begins so, if they are in this part of it."""
+    """The width and height of the image that begins so, if they are in this part of it."""
     try:
         head = base64.b64decode(encoded[: len(encoded) // 4 * 4])
         if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -81,9 +83,9 @@ def _gif(head: bytes) -> tuple[int, int]:
     return max(width, left + across), max(height, top + down)
 
 
-def _jpeg(head: bytes) -> tuple[int, int]:
+def _jpeg(head: bytes) -> tuple[int, int] | None:
     at = 2
-    while True:
+    for _ in range(_SEGMENTS_MAX):
         if head[at] != _MARKER:
             raise IndexError("no marker where one must be")
         marker = head[at + 1]
@@ -96,6 +98,7 @@ def _jpeg(head: bytes) -> tuple[int, int]:
             at += 2
         else:
             at += 2 + int.from_bytes(head[at + 2 : at + 4])
+    return None
 
 
 def _webp(head: bytes) -> tuple[int, int] | None:

@@ -60,7 +60,7 @@ class _Known(msgspec.Struct):
     session_id: Annotated[str, msgspec.Meta(max_length=MODEL_MAX_CHARS)] | None = None
 
 
-class _Metadata(msgspec.Struct):
+class _UserMetadata(msgspec.Struct):
     user_id: Annotated[str, msgspec.Meta(max_length=_USER_MAX_CHARS)] | None = None
 
 
@@ -87,7 +87,7 @@ _CLEARING = ("clear_tool_uses_20250919", "clear_thinking_20251015")
 
 _known = msgspec.json.Decoder(_Known)
 _text = msgspec.json.Decoder(str)
-_metadata = msgspec.json.Decoder(_Metadata)
+_metadata = msgspec.json.Decoder(_UserMetadata)
 _NONE: frozenset[str] = frozenset()
 
 
@@ -239,7 +239,7 @@ def _user(members: JsonObject) -> str | None:
         read_object(raw, "metadata", _METADATA)
         user = _metadata.decode(raw).user_id
     except msgspec.DecodeError as error:
-        raise misfit(error, "metadata", raw, _Metadata) from None
+        raise misfit(error, "metadata", raw, _UserMetadata) from None
     return user if user is None else user[:MODEL_MAX_CHARS]
 
 

@@ -1,4 +1,4 @@
-"""What becomes of each parameter and part when a request is translated, in each direction.
+"""Tables of how each parameter and part of a request is translated, in each direction.
 
 The translation reads these tables, and so does the reference.
 """
@@ -10,7 +10,7 @@ import msgspec
 
 
 class Action(StrEnum):
-    """What happens to a parameter or a part."""
+    """The treatment of a parameter or a part."""
 
     TRANSLATED = "translated"
     DROPPED = "dropped"
@@ -71,7 +71,7 @@ BLOCKS_TO_CHAT: tuple[Rule, ...] = (
     Rule("document", "file", _T, "Texts become text. A file id and citations are rejected."),
     Rule("search_result", "text", _T, "Source, title and texts. Citations are rejected."),
     Rule("tool_use", "tool_calls", _T),
-    Rule("tool_result", "tool message", _T, "Pictures follow in a user message."),
+    Rule("tool_result", "tool message", _T, "Images follow in a user message."),
     Rule("tool_reference", "text", _T, "All tools are sent anyway."),
     Rule("thinking", "reasoning_details", _T, "Dropped unless the provider has issued it."),
     Rule("redacted_thinking", "reasoning_details", _T, "Dropped like thinking."),
@@ -162,6 +162,21 @@ PARTS_FROM_CHAT: tuple[Rule, ...] = (
     Rule("input_audio", None, _X, "Claude reads no audio. Remove the part."),
     Rule("video_url", None, _X, "Claude reads no videos. Remove the part."),
 )
+
+LOSSES: tuple[Rule, ...] = (
+    Rule("cache_control", None, _D, "Except for providers that read it in chat completions."),
+    Rule("blocks of system", "system", _T, "They come back as one text."),
+    Rule("texts of assistant", "text", _T, "They come back as one text, without gaps."),
+    Rule("order of assistant", None, _T, "Thinking, text and calls come back in this order."),
+    Rule("order of user", None, _T, "Results come back first, then images, then texts."),
+    Rule("texts of tool_result", "text", _T, "They come back as one text, line by line."),
+    Rule("images of tool_result", "image", _T, "They come back next to their result."),
+    Rule("is_error", "Error: ", _T, "It comes back as the first word of the result."),
+    Rule("document of text", "text", _T, "It comes back as a text below its title."),
+    Rule("turns of one role", None, _T, "They come back as one."),
+    Rule("thinking without a signature", None, _D, "Claude would reject it."),
+)
+"""The differences of a request that went from Messages to chat completions and back."""
 
 
 def by_member(rules: tuple[Rule, ...]) -> Mapping[str, Rule]:

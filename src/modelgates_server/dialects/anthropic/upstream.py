@@ -12,8 +12,9 @@ import msgspec
 from modelgates_server.core.metering.request import InferenceRequest
 from modelgates_server.core.pricing.catalog import Endpoint
 from modelgates_server.core.pricing.service_tiers import STANDARD
-from modelgates_server.dialects.anthropic.effort import BUDGET_MIN
+from modelgates_server.dialects.anthropic.effort import BUDGET_MIN, is_claude
 from modelgates_server.dialects.anthropic.members import GATEWAY
+from modelgates_server.dialects.anthropic.unsigned import without_unsigned
 from modelgates_server.dialects.json_object import JsonObject
 
 _STANDARD_TIER = "standard_only"
@@ -36,6 +37,8 @@ def upstream_body(
     del refused
     members: dict[str, Any] = {n: raw for n, raw in request.wire.items() if n not in GATEWAY}
     members["model"] = endpoint.upstream_model
+    if is_claude(endpoint.upstream_model):
+        members["messages"] = msgspec.Raw(without_unsigned(bytes(request.wire["messages"])))
     if cap_tokens is not None:
         members["max_tokens"] = cap_tokens
         _fit_budget(members, cap_tokens)
