@@ -1,6 +1,7 @@
 """Any JSON in place of any field is either accepted or rejected as invalid, and nothing else."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from hypothesis import given, settings
@@ -46,21 +47,17 @@ def damaged(draw: st.DrawFn, folder: str, names: list[str]) -> bytes:
 @settings(max_examples=EXAMPLES)
 @given(damaged("clients", responses.CLIENTS))
 def test_damaged_request_is_served_or_rejected(body: bytes) -> None:
-    try:
+    with suppress(InvalidInput):
         request = parse_request(Api.RESPONSES, body)
         responses.sent_of(request)
         chat = parse_chat(Api.CHAT, to_chat(request).body)
         assert (chat.cap_tokens, chat.stream) == (request.cap_tokens, request.stream)
-    except InvalidInput as error:
-        assert str(error)
 
 
 @settings(max_examples=EXAMPLES)
 @given(damaged("from_chat", ["turns", "every_setting"]))
 def test_damaged_chat_completion_is_served_or_rejected(body: bytes) -> None:
-    try:
+    with suppress(InvalidInput):
         chat = parse_chat(Api.CHAT, body)
         request = parse_request(Api.RESPONSES, from_chat(chat, calls.model()).body)
         assert (chat.cap_tokens, chat.stream) == (request.cap_tokens, request.stream)
-    except InvalidInput as error:
-        assert str(error)

@@ -96,8 +96,8 @@ def _definitions(wire: Mapping[str, msgspec.Raw]) -> Iterator[JsonObject]:
     raw = wire.get("input", _NULL)
     if any(name.encode() in bytes(raw) for name in CARRIERS) or b"\\u00" in bytes(raw):
         for item in _listed(raw):
-            if text_of(item, "type") in CARRIERS:
-                yield from _listed(item.get("tools", _NULL))
+            if "tools" in item and text_of(item, "type") in CARRIERS:
+                yield from _listed(item["tools"])
 
 
 def _flat(definition: JsonObject) -> Iterator[ClientTool]:
