@@ -46,7 +46,7 @@ def rejection(**members: Any) -> str:
 
 
 def sent(**members: Any) -> dict[str, Any]:
-    """What a provider of the Responses API is sent."""
+    """The request that a provider of the Responses API is sent."""
     return sent_of(request(**members))
 
 

@@ -146,7 +146,12 @@ def test_search_for_tools_has_its_arguments_as_text() -> None:
 
 
 def test_search_that_a_provider_ran_is_left_out() -> None:
-    search = {"type": "tool_search_call", "call_id": None, "execution": "server", "arguments": {}}
+    search: dict[str, Any] = {
+        "type": "tool_search_call",
+        "call_id": None,
+        "execution": "server",
+        "arguments": {},
+    }
     found = {"type": "tool_search_output", "call_id": None, "tools": [function("g")]}
     translated = to_chat(request(input=[USER, search, found, USER]))
     assert translated.omitted == ("input.tool_search_call",)

@@ -110,7 +110,7 @@ def test_every_rejected_parameter_is_tested_or_rejected_before() -> None:
 
 @pytest.mark.parametrize("name", ["seed", "top_k", "x_unknown"])
 def test_parameter_that_is_left_out_is_named(name: str) -> None:
-    translated = from_chat(chat.request(**{name: 7}), calls.model())
+    translated = from_chat(chat.request(Api.CHAT, **{name: 7}), calls.model())
     assert translated.omitted == (name,)
     assert name not in json.loads(translated.body)
 

@@ -236,7 +236,7 @@ def test_values_of_the_wire_are_the_bytes_that_were_sent() -> None:
 
 def test_deeply_nested_and_oversized_bodies_are_rejected() -> None:
     deep = b'{"model":"a","input":"x","y":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
-    with pytest.raises(InvalidInput, match="nested too deeply|too many|more than"):
+    with pytest.raises(InvalidInput, match=r"nested too deeply|more than"):
         parse_request(Api.RESPONSES, deep)
     many = msgspec.json.encode({"model": "a", "input": [{} for _ in range(600_000)]})
     with pytest.raises(InvalidInput, match="Send a smaller request"):

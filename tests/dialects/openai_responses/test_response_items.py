@@ -113,7 +113,7 @@ def test_names_and_caches_are_left_out_and_named() -> None:
         ),
     ],
 )
-def test_what_has_no_counterpart_is_rejected_by_its_name(
+def test_message_without_a_counterpart_is_rejected_by_its_name(
     message: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(InvalidInput) as caught:

@@ -3,6 +3,8 @@ from typing import Any
 
 import pytest
 
+from modelgates_server.core.pricing.catalog import Api
+from modelgates_server.dialects.openai_responses.request import parse_request
 from modelgates_server.dialects.openai_responses.rules import TOOLS, Action
 from tests.dialects.openai_responses import responses
 from tests.dialects.openai_responses.responses import WEB, function, rejection, request, sent
@@ -80,5 +82,5 @@ def test_tools_without_changes_are_sent_as_they_came() -> None:
         b'{"model":"a","input":"x","tools":[ {"type":"function", "name":"f",'
         b'"parameters":{"const":1.0e+2,"a":12345678901234567890}} ]}'
     )
-    read = responses.parse_request(responses.Api.RESPONSES, body)
+    read = parse_request(Api.RESPONSES, body)
     assert bytes(read.wire["tools"]) in body

@@ -108,6 +108,6 @@ def test_value_without_a_counterpart_is_rejected_by_its_name(
     assert message in rejection(**members)
 
 
-def test_what_is_left_out_is_named_once() -> None:
+def test_omitted_parameters_are_named_once() -> None:
     read = request(metadata={"a": "b"}, x_unknown=1, truncation="auto", include=["a", "a"])
     assert to_chat(read).omitted == ("metadata", "x_unknown", "truncation", "include.a")

@@ -17,8 +17,8 @@ from modelgates_server.dialects.openai_responses.chat_parts import (
     chat_part,
 )
 from modelgates_server.dialects.openai_responses.items import (
+    ContentPart,
     Item,
-    Part,
     arguments_of,
     content_of,
     needed,
@@ -96,7 +96,7 @@ class ChatMessages:
         self._written.append({"role": role, "content": content})
         return None
 
-    def _add_answer(self, parts: list[Part], path: str) -> None:
+    def _add_answer(self, parts: list[ContentPart], path: str) -> None:
         turn = self._begin_turn()
         if not parts:
             turn["texts"].append("")

@@ -6,13 +6,13 @@ import msgspec
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.dialects.json_object import cut
-from modelgates_server.dialects.openai_responses.items import Part
+from modelgates_server.dialects.openai_responses.items import ContentPart
 from modelgates_server.dialects.openai_responses.rules import PARTS_TO_CHAT
 
 TEXTUAL = ("input_text", "output_text", "text")
 
 
-def chat_content(parts: list[Part], path: str) -> str | list[dict[str, Any]]:
+def chat_content(parts: list[ContentPart], path: str) -> str | list[dict[str, Any]]:
     """A user's or a system's content: a text if it is only one."""
     if not parts:
         return ""
@@ -21,7 +21,7 @@ def chat_content(parts: list[Part], path: str) -> str | list[dict[str, Any]]:
     return [chat_part(part, f"{path}[{number}]") for number, part in enumerate(parts)]
 
 
-def chat_part(part: Part, path: str) -> dict[str, Any]:
+def chat_part(part: ContentPart, path: str) -> dict[str, Any]:
     """One part; raises `InvalidInput` for a type without a counterpart, which it names."""
     if part.type in TEXTUAL:
         return {"type": "text", "text": part.text}
@@ -34,7 +34,7 @@ def chat_part(part: Part, path: str) -> dict[str, Any]:
     return write(part, path)
 
 
-def _image(part: Part, path: str) -> dict[str, Any]:
+def _image(part: ContentPart, path: str) -> dict[str, Any]:
     if part.image_url is None:
         raise InvalidInput(
             f"`{path}.image_url` is missing: the provider of this model cannot read images by "
@@ -46,7 +46,7 @@ def _image(part: Part, path: str) -> dict[str, Any]:
     return {"type": "image_url", "image_url": image}
 
 
-def _file(part: Part, path: str) -> dict[str, Any]:
+def _file(part: ContentPart, path: str) -> dict[str, Any]:
     sources = {
         "file_data": part.file_data if part.file_data is not None else part.file_url,
         "file_id": part.file_id,
@@ -58,7 +58,7 @@ def _file(part: Part, path: str) -> dict[str, Any]:
     return {"type": "file", "file": file}
 
 
-def _audio(part: Part, path: str) -> dict[str, Any]:
+def _audio(part: ContentPart, path: str) -> dict[str, Any]:
     if bytes(part.input_audio) == b"null":
         raise InvalidInput(f"`{path}.input_audio` is missing.")
     return {"type": "input_audio", "input_audio": msgspec.Raw(bytes(part.input_audio))}

@@ -12,7 +12,7 @@ from modelgates_server.dialects.openai_responses.tools import (
     FUNCTION,
     NAMESPACE,
     TOOL_SEARCH,
-    Tool,
+    ClientTool,
     ToolNames,
     text_of,
 )
@@ -29,7 +29,7 @@ _SYNTAX = {"lark": "Lark", "regex": "regular expression"}
 _WORDS = ("none", "auto", "required")
 
 
-class _Format(msgspec.Struct):
+class _CustomFormat(msgspec.Struct):
     """The format of a custom tool's input."""
 
     type: str = "text"
@@ -37,24 +37,24 @@ class _Format(msgspec.Struct):
     definition: str = ""
 
 
-class _Choice(msgspec.Struct):
+class _ChosenTool(msgspec.Struct):
     type: str
     name: str | None = None
     namespace: str | None = None
     mode: str = "auto"
-    tools: list["_Choice"] = []
+    tools: list["_ChosenTool"] = []
 
 
-_format = msgspec.json.Decoder(_Format | None)
-_choice = msgspec.json.Decoder(str | _Choice | None)
+_format = msgspec.json.Decoder(_CustomFormat | None)
+_choice = msgspec.json.Decoder(str | _ChosenTool | None)
 
 
-def chat_tools(tools: Iterable[Tool], names: ToolNames) -> list[dict[str, Any]]:
+def chat_tools(tools: Iterable[ClientTool], names: ToolNames) -> list[dict[str, Any]]:
     """The tools as functions, under their names in chat completions."""
     return [{"type": FUNCTION, FUNCTION: _function(tool, names)} for tool in tools]
 
 
-def _function(tool: Tool, names: ToolNames) -> dict[str, Any]:
+def _function(tool: ClientTool, names: ToolNames) -> dict[str, Any]:
     if tool.kind == TOOL_SEARCH:
         written: dict[str, Any] = {"name": names.search}
     else:
@@ -71,7 +71,7 @@ def _function(tool: Tool, names: ToolNames) -> dict[str, Any]:
     return written
 
 
-def _description(tool: Tool) -> str:
+def _description(tool: ClientTool) -> str:
     """The description, after that of the namespace; a custom tool's grammar belongs to it."""
     texts = [tool.about or "", text_of(tool.definition, "description") or ""]
     if tool.kind == CUSTOM:
@@ -79,12 +79,12 @@ def _description(tool: Tool) -> str:
     return "\n\n".join(text for text in texts if text)
 
 
-def _grammar(tool: Tool) -> str:
+def _grammar(tool: ClientTool) -> str:
     raw = bytes(tool.definition.get("format", _NULL))
     try:
         form = _format.decode(raw)
     except msgspec.DecodeError as error:
-        raise misfit(error, f"the format of tool {tool.name}", raw, _Format) from None
+        raise misfit(error, f"the format of tool {tool.name}", raw, _CustomFormat) from None
     if form is None or not form.definition:
         return ""
     syntax = _SYNTAX.get(form.syntax, form.syntax)
@@ -92,8 +92,8 @@ def _grammar(tool: Tool) -> str:
 
 
 def write_choice(
-    wire: JsonObject, tools: list[Tool], names: ToolNames
-) -> tuple[list[Tool], str | dict[str, Any] | None]:
+    wire: JsonObject, tools: list[ClientTool], names: ToolNames
+) -> tuple[list[ClientTool], str | dict[str, Any] | None]:
     """The tools that may be called, and `tool_choice`; None if none is to be sent.
 
     Chat completions have no list of allowed tools at most providers, so the others are left out.
@@ -102,8 +102,8 @@ def write_choice(
     try:
         choice = _choice.decode(raw)
     except msgspec.DecodeError as error:
-        raise misfit(error, "tool_choice", raw, str | _Choice | None) from None
-    if isinstance(choice, _Choice) and choice.type == "allowed_tools":
+        raise misfit(error, "tool_choice", raw, str | _ChosenTool | None) from None
+    if isinstance(choice, _ChosenTool) and choice.type == "allowed_tools":
         tools = [tool for tool in tools if _is_allowed(tool, choice.tools)]
         choice = choice.mode
     if isinstance(choice, str) and choice not in _WORDS:
@@ -112,18 +112,18 @@ def write_choice(
     if not tools:
         _refuse_demand(choice)
         return [], None
-    if isinstance(choice, _Choice):
+    if isinstance(choice, _ChosenTool):
         return tools, {"type": FUNCTION, FUNCTION: {"name": _named(choice, names)}}
     return tools, choice
 
 
-def _refuse_demand(choice: str | _Choice | None) -> None:
+def _refuse_demand(choice: str | _ChosenTool | None) -> None:
     """Raises `InvalidInput` if a choice demands a tool where there is none."""
     if choice not in (None, "none", "auto"):
         raise InvalidInput("`tool_choice` demands a tool, but `tools` has none. Send the tool.")
 
 
-def _named(choice: _Choice, names: ToolNames) -> str:
+def _named(choice: _ChosenTool, names: ToolNames) -> str:
     if choice.type == TOOL_SEARCH and names.search:
         return names.search
     if not choice.name:
@@ -131,7 +131,7 @@ def _named(choice: _Choice, names: ToolNames) -> str:
     return names.to_chat(choice.namespace, choice.name)
 
 
-def _is_allowed(tool: Tool, allowed: list[_Choice]) -> bool:
+def _is_allowed(tool: ClientTool, allowed: list[_ChosenTool]) -> bool:
     return any(
         (each.type == TOOL_SEARCH and tool.kind == TOOL_SEARCH)
         or (each.type == NAMESPACE and each.name == tool.namespace)

@@ -56,6 +56,7 @@ _ITEM_MODALITIES = {"computer_call_output": "image", "image_generation_call": "i
 _REFUSED_ITEMS = {
     "compaction_trigger": "the tokens of a compaction cannot be metered. Remove the item.",
 }
+_KINDS = {b'"%b"' % kind.encode(): kind for kind in (*_TEXT_ITEMS, *_WITH_OUTPUT)}
 _LONG_TTL = b'"12h"'
 _FAMILY_CHARS = 64
 
@@ -83,6 +84,8 @@ def kinds_of(items: Iterable[JsonObject]) -> list[str]:
 
 def _kind_of(item: JsonObject, path: str) -> str:
     raw = bytes(item.get("type", _NULL))
+    if (known := _KINDS.get(raw)) is not None:
+        return known
     if raw == _NULL:
         if "role" in item:
             return MESSAGE
@@ -110,7 +113,7 @@ def read_media(items: list[JsonObject], kinds: list[str], media: Media) -> None:
     contents: list[tuple[str, bytes]] = []
     for number, (item, kind) in enumerate(zip(items, kinds, strict=True)):
         if kind in _CALLS:
-            media.calls.append(msgspec.json.encode(item))
+            media.calls += map(bytes, item.values())
         if kind == MESSAGE:
             contents.append((f"input[{number}].content", bytes(item.get("content", _NULL))))
         elif kind in _WITH_OUTPUT:

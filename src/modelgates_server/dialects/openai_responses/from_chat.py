@@ -49,12 +49,12 @@ class _Schema(msgspec.Struct):
     strict: bool | None = None
 
 
-class _Format(msgspec.Struct):
+class _ResponseFormat(msgspec.Struct):
     type: str
     json_schema: _Schema | None = None
 
 
-_format = msgspec.json.Decoder(_Format)
+_format = msgspec.json.Decoder(_ResponseFormat)
 _texts = msgspec.json.Decoder(list[str])
 
 
@@ -133,7 +133,7 @@ def _written_format(raw: bytes) -> dict[str, Any]:
     try:
         given = _format.decode(raw)
     except msgspec.DecodeError as error:
-        raise misfit(error, "response_format", raw, _Format) from None
+        raise misfit(error, "response_format", raw, _ResponseFormat) from None
     if given.type in ("text", "json_object"):
         return {"type": given.type}
     if given.type != "json_schema" or given.json_schema is None:

@@ -10,7 +10,7 @@ from modelgates_server.dialects.json_object import JsonObject, compact, misfit
 _NULL = msgspec.Raw(b"null")
 
 
-class Part(msgspec.Struct):
+class ContentPart(msgspec.Struct):
     """A part of a message's content, or of a tool's output."""
 
     type: str
@@ -48,7 +48,7 @@ class Item(msgspec.Struct):
 
 
 _items = msgspec.json.Decoder(list[Item])
-_content = msgspec.json.Decoder(str | list[Part])
+_content = msgspec.json.Decoder(str | list[ContentPart])
 _text = msgspec.json.Decoder(str)
 _T = TypeVar("_T")
 
@@ -61,10 +61,10 @@ def typed_items(wire: JsonObject) -> list[Item]:
     return _decode(_items, raw, "input", list[Item])
 
 
-def content_of(raw: msgspec.Raw, path: str) -> list[Part]:
+def content_of(raw: msgspec.Raw, path: str) -> list[ContentPart]:
     """The parts of a content or an output; a text is one part."""
-    content = _decode(_content, bytes(raw), path, str | list[Part])
-    return [Part("text", content)] if isinstance(content, str) else content
+    content = _decode(_content, bytes(raw), path, str | list[ContentPart])
+    return [ContentPart("text", content)] if isinstance(content, str) else content
 
 
 def arguments_of(item: Item, path: str) -> str:

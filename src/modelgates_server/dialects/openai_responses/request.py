@@ -214,8 +214,9 @@ def _request(api: Api, body: bytes, known: _Known, members: JsonObject) -> Infer
     items = [] if says_nothing(given) else read_items(given)
     if not items and not given.startswith(b'"'):
         raise InvalidInput('Input required: specify "input"')
-    read_media(items, kinds_of(items), media)
-    omitted, has_tools = take_out(members, items)
+    kinds = kinds_of(items)
+    read_media(items, kinds, media)
+    omitted, has_tools = take_out(members, items, kinds)
     preferences = read_preferences(bytes(members.get("provider", _NULL)))
     bounds_prompt = preferences.max_price.prompt is not None
     return InferenceRequest(

@@ -16,7 +16,7 @@ class _Grammar(msgspec.Struct):
     syntax: str = ""
 
 
-class _Format(msgspec.Struct):
+class _GrammarFormat(msgspec.Struct):
     type: str = "text"
     grammar: _Grammar | None = None
 
@@ -26,7 +26,7 @@ class _Callable(msgspec.Struct):
     description: str | None = None
     parameters: msgspec.Raw = _NULL
     strict: bool | None = None
-    format: _Format | None = None
+    format: _GrammarFormat | None = None
 
 
 class _Tool(msgspec.Struct):
@@ -40,7 +40,7 @@ class _Allowed(msgspec.Struct):
     tools: list[_Tool] = []
 
 
-class _Choice(msgspec.Struct):
+class _ChatChoice(msgspec.Struct):
     type: str
     function: _Callable | None = None
     custom: _Callable | None = None
@@ -48,7 +48,7 @@ class _Choice(msgspec.Struct):
 
 
 _tools = msgspec.json.Decoder(list[_Tool])
-_choice = msgspec.json.Decoder(str | _Choice | None)
+_choice = msgspec.json.Decoder(str | _ChatChoice | None)
 
 
 def response_tools(raw: bytes) -> list[dict[str, Any]]:
@@ -76,14 +76,14 @@ def _written(tool: _Tool, path: str) -> dict[str, Any]:
     return written
 
 
-def _format(given: _Format) -> dict[str, Any]:
+def _format(given: _GrammarFormat) -> dict[str, Any]:
     if given.grammar is None:
         return {"type": given.type}
     grammar = given.grammar
     return {"type": given.type, "syntax": grammar.syntax, "definition": grammar.definition}
 
 
-def _callable(tool: _Tool | _Choice, path: str) -> _Callable:
+def _callable(tool: _Tool | _ChatChoice, path: str) -> _Callable:
     given = tool.custom if tool.type == "custom" else tool.function
     if given is None:
         raise InvalidInput(
@@ -97,7 +97,7 @@ def response_choice(raw: bytes) -> str | dict[str, Any] | None:
     try:
         choice = _choice.decode(raw)
     except msgspec.DecodeError as error:
-        raise misfit(error, "tool_choice", raw, str | _Choice | None) from None
+        raise misfit(error, "tool_choice", raw, str | _ChatChoice | None) from None
     if choice is None or isinstance(choice, str):
         return choice
     if choice.type != "allowed_tools" or choice.allowed_tools is None:
@@ -110,5 +110,5 @@ def response_choice(raw: bytes) -> str | dict[str, Any] | None:
     return {"type": choice.type, "mode": allowed.mode, "tools": tools}
 
 
-def _named(tool: _Tool | _Choice, path: str) -> dict[str, Any]:
+def _named(tool: _Tool | _ChatChoice, path: str) -> dict[str, Any]:
     return {"type": tool.type, "name": _callable(tool, path).name}

@@ -1,4 +1,4 @@
-"""What becomes of each part of a request between the Responses API and chat completions.
+"""Rules for each part of a request that is translated to or from chat completions.
 
 The translations obey these tables, and the reference documentation is generated from them. A
 parameter that is in no table is left out of a translated request and named in `omitted`; between
@@ -14,7 +14,7 @@ from modelgates_server.core.errors import InvalidInput
 
 
 class Action(StrEnum):
-    """What becomes of one part of a request."""
+    """The fate of one part of a request."""
 
     PASSED = "passed"
     """Sent under the same name with the same value."""
@@ -102,12 +102,16 @@ PARAMETERS_TO_CHAT = _table(
 
 ITEMS_TO_CHAT = _table(
     Rule("message", "message", _T),
-    Rule("reasoning", "reasoning_details", _T, "If this server packed it; else it is dropped."),
+    Rule(
+        "reasoning", "reasoning_details", _T, "If this server packed it. Otherwise it is dropped."
+    ),
     Rule("function_call", "tool_calls", _T),
     Rule("function_call_output", "tool message", _T, "Images and files follow as user message."),
     Rule("custom_tool_call", "tool_calls", _T, "A function with one `input`."),
     Rule("custom_tool_call_output", "tool message", _T),
-    Rule("tool_search_call", "tool_calls", _T, "If the client executes it; else it is dropped."),
+    Rule(
+        "tool_search_call", "tool_calls", _T, "If the client executes it. Otherwise it is dropped."
+    ),
     Rule("tool_search_output", "tool message", _T, "The tools that it loads join `tools`."),
     Rule("additional_tools", "tools", _T),
     *_all(
@@ -131,7 +135,7 @@ TOOLS = _table(
     Rule("function", "function", _T),
     Rule("custom", "function", _T, "With one string `input`; a grammar joins the description."),
     Rule("namespace", "function", _T, "Each of its tools, under the name `namespace__name`."),
-    Rule("tool_search", "function", _T, "With `execution: client`; else it is dropped."),
+    Rule("tool_search", "function", _T, "With `execution: client`. Otherwise it is dropped."),
     *_all(
         _D,
         "It has no price on this server.",

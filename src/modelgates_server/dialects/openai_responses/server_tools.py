@@ -46,14 +46,16 @@ class _Taken:
         return tuple(f"tools.{kind}" for kind in dict.fromkeys(self.kinds))
 
 
-def take_out(members: JsonObject, items: list[JsonObject]) -> tuple[tuple[str, ...], bool]:
-    """Take these tools out of `members` and its `items`, which are of `input`.
+def take_out(
+    members: JsonObject, items: list[JsonObject], kinds: list[str]
+) -> tuple[tuple[str, ...], bool]:
+    """Take these tools out of `members` and its `items`, which are of `input`, of these `kinds`.
 
     Returns what was left out, and whether any tool remains. Raises `InvalidInput` if a tool is
     demanded that cannot be served, and for one that is malformed.
     """
     taken = _Taken()
-    lists = _lists(members, items)
+    lists = _lists(members, items, kinds)
     kept = [_kept(bytes(holder["tools"]), path, taken) for holder, path in lists]
     if _SEARCH in taken.kinds:
         # Without the search, deferred tools could never be used.
@@ -67,11 +69,13 @@ def take_out(members: JsonObject, items: list[JsonObject]) -> tuple[tuple[str, .
     return taken.omitted, taken.is_any_left
 
 
-def _lists(members: JsonObject, items: list[JsonObject]) -> list[tuple[JsonObject, str]]:
+def _lists(
+    members: JsonObject, items: list[JsonObject], kinds: list[str]
+) -> list[tuple[JsonObject, str]]:
     """The objects with a list of tools, each with its path."""
     found = [(members, "tools")] if _has_tools(members) else []
-    for number, item in enumerate(items):
-        if _has_tools(item) and _text_of(item, "type") in _CARRIERS:
+    for number, (item, kind) in enumerate(zip(items, kinds, strict=True)):
+        if kind in _CARRIERS and _has_tools(item):
             found.append((item, f"input[{number}].tools"))
     return found
 

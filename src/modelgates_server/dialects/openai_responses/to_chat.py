@@ -21,7 +21,7 @@ _NULL = msgspec.Raw(b"null")
 _SERVED_INCLUDES = (ENCRYPTED, LOGPROBS)
 
 
-class _Format(msgspec.Struct):
+class _TextFormat(msgspec.Struct):
     type: str
     name: str | None = None
     description: str | None = None
@@ -30,7 +30,7 @@ class _Format(msgspec.Struct):
 
 
 class _TextConfig(msgspec.Struct):
-    format: _Format | None = None
+    format: _TextFormat | None = None
     verbosity: str | None = None
 
 

@@ -27,7 +27,7 @@ _objects = msgspec.json.Decoder(list[JsonObject])
 _kind = msgspec.json.Decoder(object)
 
 
-class Tool(msgspec.Struct, frozen=True):
+class ClientTool(msgspec.Struct, frozen=True):
     """One tool: its kind, its namespace, its name, and its definition as it was sent.
 
     `about` is the description of its namespace, for the first tool in it.
@@ -43,7 +43,7 @@ class Tool(msgspec.Struct, frozen=True):
 class ToolNames:
     """The names of a request's tools in chat completions."""
 
-    def __init__(self, tools: Iterable[Tool]) -> None:
+    def __init__(self, tools: Iterable[ClientTool]) -> None:
         self._to_client: dict[str, tuple[str, str | None, str]] = {}
         self._to_chat: dict[tuple[str | None, str], str] = {}
         self.search: str | None = None
@@ -62,7 +62,7 @@ class ToolNames:
         """
         return self._to_client.get(chat_name, (FUNCTION, None, chat_name))
 
-    def _add(self, tool: Tool) -> None:
+    def _add(self, tool: ClientTool) -> None:
         if tool.kind == TOOL_SEARCH:
             if self.search is None:
                 self.search = _fit(None, TOOL_SEARCH, self._to_client)
@@ -79,12 +79,12 @@ def tool_names(wire: Mapping[str, msgspec.Raw]) -> ToolNames:
     return ToolNames(tools_of(wire))
 
 
-def tools_of(wire: Mapping[str, msgspec.Raw]) -> list[Tool]:
+def tools_of(wire: Mapping[str, msgspec.Raw]) -> list[ClientTool]:
     """All tools of a request, from `tools` and from the items that bring some.
 
     Of two with one name, the later replaces the earlier: items repeat tools in every turn.
     """
-    found: dict[tuple[bool, str | None, str], Tool] = {}
+    found: dict[tuple[bool, str | None, str], ClientTool] = {}
     for definition in _definitions(wire):
         for tool in _flat(definition):
             found[tool.kind == TOOL_SEARCH, tool.namespace, tool.name] = tool
@@ -96,23 +96,23 @@ def _definitions(wire: Mapping[str, msgspec.Raw]) -> Iterator[JsonObject]:
     raw = wire.get("input", _NULL)
     if any(name.encode() in bytes(raw) for name in CARRIERS) or b"\\u00" in bytes(raw):
         for item in _listed(raw):
-            if text_of(item, "type") in CARRIERS:
-                yield from _listed(item.get("tools", _NULL))
+            if "tools" in item and text_of(item, "type") in CARRIERS:
+                yield from _listed(item["tools"])
 
 
-def _flat(definition: JsonObject) -> Iterator[Tool]:
+def _flat(definition: JsonObject) -> Iterator[ClientTool]:
     kind = text_of(definition, "type")
     name = text_of(definition, "name")
     if kind == TOOL_SEARCH:
-        yield Tool(TOOL_SEARCH, None, TOOL_SEARCH, definition)
+        yield ClientTool(TOOL_SEARCH, None, TOOL_SEARCH, definition)
     elif kind in (FUNCTION, CUSTOM) and name:
-        yield Tool(kind, None, name, definition)
+        yield ClientTool(kind, None, name, definition)
     elif kind == NAMESPACE and name:
         about = text_of(definition, "description")
         for inner in _listed(definition.get("tools", _NULL)):
             inner_kind, inner_name = text_of(inner, "type"), text_of(inner, "name")
             if inner_kind in (FUNCTION, CUSTOM) and inner_name:
-                yield Tool(inner_kind, name, inner_name, inner, about)
+                yield ClientTool(inner_kind, name, inner_name, inner, about)
                 about = None
 
 

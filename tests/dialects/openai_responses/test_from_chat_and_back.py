@@ -1,4 +1,4 @@
-"""What goes to the other dialect and back is equal, or it is in the table of losses here."""
+"""Requests that go to the other dialect and back are equal, except for the losses listed here."""
 
 import json
 from typing import Any
@@ -47,7 +47,7 @@ def _rounds(draw: st.DrawFn) -> list[dict[str, Any]]:
     return [{"role": "assistant", "content": content, "tool_calls": made}, *results]
 
 
-_tools = st.builds(
+_tools: st.SearchStrategy[dict[str, Any]] = st.builds(
     lambda name, about, strict: {
         "type": "function",
         "function": {
@@ -63,14 +63,20 @@ _tools = st.builds(
 )
 
 
+def _name_of(tool: dict[str, Any]) -> str:
+    name: str = tool["function"]["name"]
+    return name
+
+
 @st.composite
 def _chats(draw: st.DrawFn) -> dict[str, Any]:
     # Losses: a second leading system message joins the first; turns without a message of the user
     # between them are one; a list of one text is a text; a tool that is sent twice is sent once.
-    messages = draw(st.sampled_from([[], [{"role": "system", "content": "Be brief."}]]))
+    system = [{"role": "system", "content": "Be brief."}]
+    messages: list[dict[str, Any]] = draw(st.sampled_from([[], system]))
     for turn in draw(st.lists(_answers | _rounds(), max_size=3)):
         messages = [*messages, *draw(_users), *turn]
-    settings = draw(
+    settings: dict[str, Any] = draw(
         st.fixed_dictionaries(
             {},
             optional={
@@ -91,7 +97,7 @@ def _chats(draw: st.DrawFn) -> dict[str, Any]:
             },
         )
     )
-    tools = draw(st.lists(_tools, max_size=3, unique_by=lambda tool: tool["function"]["name"]))
+    tools = draw(st.lists(_tools, max_size=3, unique_by=_name_of))
     if tools:
         settings["tools"] = tools
         settings["tool_choice"] = draw(st.sampled_from(["auto", "none", "required"]))
