@@ -17,8 +17,8 @@ class Exchange(msgspec.Struct, frozen=True):
     """A client's request, and the `outgoing` request of the same meaning in the endpoint's dialect.
 
     They are the same object if the dialects are equal. Holds are sized on the outgoing request,
-    because that is what the provider reads; it names everything that was omitted. `chat` is the request in the form of the hub, through
-    which a response is translated.
+    because that is what the provider reads; it names everything that was omitted. `chat` is the
+    request in the form of the hub, through which a response is translated.
     """
 
     client: Dialect

@@ -1,7 +1,7 @@
 """Errors in Anthropic's form: `{"type": "error", "error": {"type", "message"}, "request_id"}`.
 
-Types and statuses: Anthropic's API reference, "Errors". `error_type` and `metadata` are OpenRouter's
-and ours. A provider's own error passes unchanged, because clients match on its words.
+Types and statuses: Anthropic's API reference, "Errors". OpenRouter adds `error_type`, and this
+server `metadata`. A provider's own error passes unchanged, because clients match on its words.
 """
 
 from typing import Any

@@ -12,7 +12,17 @@ from modelgates_server.dialects.sse import DONE, SseReader
 _CHUNK, _WHOLE = "chat.completion.chunk", "chat.completion"
 _CALLS = frozenset({"function_call", "custom_tool_call"})
 _REASONS = {"max_output_tokens": "length", "content_filter": "content_filter"}
-_ENDS = frozenset({"response.completed", "response.incomplete"})
+_PIECES = {
+    "response.output_text.delta": "content",
+    "response.refusal.delta": "refusal",
+    "response.reasoning_summary_text.delta": "reasoning",
+    "response.reasoning_text.delta": "reasoning",
+}
+"""The field of a chat delta for each kind of text."""
+
+_ARGUMENTS = frozenset(
+    {"response.function_call_arguments.delta", "response.custom_tool_call_input.delta"}
+)
 
 
 class _Event(msgspec.Struct):
@@ -75,26 +85,29 @@ class ResponsesDecoder:
             return b"data: %b\n\n" % payload.replace(b"\n", b" ").replace(b"\r", b" ")
 
     def _of_event(self, event: _Event, payload: bytes) -> bytes:
+        kind = event.type
+        if kind in _PIECES:
+            return self._piece(event, {_PIECES[kind]: event.delta})
+        if kind in _ARGUMENTS:
+            return self._arguments(event.item_id, event.delta)
+        if kind == "error":
+            return b"data: %b\n\n" % _as_error(payload)
+        return self._of_step(event)
+
+    def _of_step(self, event: _Event) -> bytes:
+        """The chunks for the begin or the end of the response, or of an item."""
         match event.type:
             case "response.created":
                 return self._started(event.response)
-            case "response.output_text.delta":
-                return self._piece(event, {"content": event.delta})
-            case "response.refusal.delta":
-                return self._piece(event, {"refusal": event.delta})
-            case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
-                return self._piece(event, {"reasoning": event.delta})
-            case "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta":
-                return self._arguments(event.item_id, event.delta)
             case "response.output_item.added":
                 return self._added(event.item)
             case "response.output_item.done":
                 return self._done(event.item)
             case "response.failed":
                 return _error(event.response.get("error") or {"message": "The response failed."})
-            case "error":
-                return b"data: %b\n\n" % _as_error(payload)
-        return self._ended(event.response) if event.type in _ENDS else b""
+            case "response.completed" | "response.incomplete":
+                return self._ended(event.response)
+        return b""
 
     def _started(self, response: dict[str, Any]) -> bytes:
         if self._begun:

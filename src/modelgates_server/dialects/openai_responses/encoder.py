@@ -1,8 +1,8 @@
 """Turns a chat completion into a response of the Responses API. See `ChatEncoder`.
 
 Each event has a name, a `sequence_number` from 0, and the indexes and ids that clients join events
-by. A stream always ends with `response.completed`, `.incomplete` or `.failed`: without one of these,
-Codex makes the whole call again.
+by. A stream always ends with `response.completed`, `.incomplete` or `.failed`: otherwise Codex
+makes the whole call again.
 """
 
 from typing import Any
@@ -58,7 +58,7 @@ class ResponsesEncoder:
         self._names = tool_names(request.wire)
         self._number = 0
         self._has_begun = False
-        self._output: list[Item] = []  # complete items, and None-like heads of open ones
+        self._output: list[Item] = []  # an open item has only its place here
         self._open: OpenReasoning | OpenMessage | None = None
         self._calls: dict[int, OpenCall] = {}
         self._finish: str | None = None

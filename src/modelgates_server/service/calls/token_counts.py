@@ -29,7 +29,9 @@ class TokenCounts:
         self._clock = clock
 
     async def count(self, account_id: str, request: InferenceRequest) -> TokenCount:
-        """The provider's count if it has Anthropic's API; otherwise, or if it fails, an upper bound.
+        """The provider's count if it has Anthropic's API; an upper bound otherwise.
+
+        The bound also stands in for a provider that fails.
 
         Raises the errors of `core.metering.routing.choose_model`, and `InvalidInput` for what the
         provider's dialect has no counterpart of.

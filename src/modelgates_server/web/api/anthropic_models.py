@@ -1,4 +1,4 @@
-"""`GET /models` in the form that Anthropic's clients read, for requests with `anthropic-version`."""
+"""`GET /models` in the form of Anthropic's API, for requests with `anthropic-version`."""
 
 from datetime import UTC, datetime
 from typing import Any
