@@ -122,6 +122,10 @@ bench-against: setup-dev ## Compare CPU time per call with another commit: make 
 prices: setup-dev ## Regenerate the price list from the pinned genai-prices
 	@$(BIN)/python -m tools.price_seeds
 
+.PHONY: reference
+reference: setup-dev ## Write docs/reference/dialects.md from the tables in the code
+	@$(BIN)/python -m tools.dialect_reference
+
 .PHONY: record
 record: setup-dev ## Record the responses and stored bytes in tests/recorded again
 	@RECORD=1 $(BIN)/pytest -q tests/recorded && git diff --stat -- tests/recorded

@@ -119,7 +119,7 @@ class Dialect(Protocol):
     """The same, before a plain response."""
 
     request_id_header: bytes | None
-    """The header in which its clients look for the id of a request, beside `X-Request-Id`."""
+    """The header in which its clients look for the id of a request, next to `X-Request-Id`."""
 
     def parse_request(
         self,

@@ -1,4 +1,4 @@
-"""What the adapters of Anthropic's Messages and OpenAI's Responses have in common.
+"""The common part of the adapters of Anthropic's Messages and OpenAI's Responses.
 
 The provider speaks the client's dialect, so that all values are kept except the gateway's own. A
 subclass meters and rewrites single events; the last ones are held back until the call is charged.

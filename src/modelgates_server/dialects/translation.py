@@ -1,7 +1,7 @@
 """Translation between a dialect and the hub, which is chat completions.
 
 Every other dialect translates to and from the hub, so that n dialects need n translations, not n².
-A translation is pure; `exchange` combines the two of a call.
+A translation is pure; `pairing` combines the two of a call.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ class TranslatedBody(msgspec.Struct, frozen=True):
 class ChatDecoder(Protocol):
     """Turns a provider's response into one of chat completions, before it is metered.
 
-    Whatever it cannot read, such as an error, it returns in a form that the chat adapter reports.
+    It returns anything else, such as an error, in a form that the chat adapter reports.
     """
 
     def plain(self, payload: bytes) -> bytes:

@@ -40,7 +40,7 @@ from modelgates_server.dialects.body_form import BodyForm, body_form
 from modelgates_server.providers.connector import Connector, always
 from modelgates_server.providers.credentials import secrets_of
 from modelgates_server.providers.network_causes import network_cause
-from modelgates_server.service.ports import NO_HEADERS, Clock
+from modelgates_server.service.ports import NO_HEADERS, Clock, RequestHeaders
 
 _KEEP_ALIVE_S = 4
 """Shorter than the 5 s after which uvicorn, Node and llama.cpp close an idle connection.
@@ -273,9 +273,7 @@ class HttpProvider:
         self.redactor = Redactor(secrets_of(settings, base, self._proxy))
         self._session: ClientSession | None = None
 
-    async def send(
-        self, path: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS
-    ) -> HttpReply:
+    async def send(self, path: str, body: bytes, headers: RequestHeaders = NO_HEADERS) -> HttpReply:
         """See `Provider`."""
         session = self._session or self._open()
         url = self._urls.get(path) or self._url_of(path)

@@ -31,7 +31,10 @@ RandomBytes = Callable[[int], bytes]
 """Returns the given number of unpredictable bytes."""
 
 
-NO_HEADERS: Mapping[str, str] = {}
+RequestHeaders = Mapping[str, str]
+"""The headers of one request to a provider, by lower-case name."""
+
+NO_HEADERS: RequestHeaders = {}
 
 
 class AuthenticatedKey(msgspec.Struct, frozen=True):
@@ -323,7 +326,7 @@ class Provider(Protocol):
     redactor: Redactor
 
     async def send(
-        self, path: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS
+        self, path: str, body: bytes, headers: RequestHeaders = NO_HEADERS
     ) -> ProviderReply:
         """Post a request; returns once the response headers arrive, whatever the status.
 

@@ -18,7 +18,7 @@ SCHEMA = {
 
 
 class Shown(NamedTuple):
-    """What a client shows of a call. `stop` is one of `end`, `tools` and `length`."""
+    """The parts of a response that a client shows. `stop` is one of `end`, `tools` and `length`."""
 
     text: str
     thoughts: str
@@ -31,7 +31,7 @@ class Shown(NamedTuple):
     output_tokens: int
 
 
-Ask = Callable[..., Shown]
+AskFunction = Callable[..., Shown]
 
 
 def _chat(client: OpenAI, model: str, prompt: str, *, stream: bool, system: str = "") -> Shown:
@@ -164,7 +164,7 @@ class Hearer(NamedTuple):
     """An SDK: how it is connected, and how it asks. `answer` sends the results of tools."""
 
     connect: Callable[[str, str], Any]
-    ask: Ask
+    ask: AskFunction
     with_results: Callable[[str, tuple[tuple[str, str], ...]], list[Any]]
     """The messages of a conversation in which these calls were answered with the weather."""
     call: Callable[..., Shown]

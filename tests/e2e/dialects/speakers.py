@@ -1,10 +1,10 @@
-"""The scripted model behind the APIs of providers: requests are heard, and turns spoken."""
+"""The scripted model behind the APIs of providers: requests are view, and turns spoken."""
 
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.e2e.dialects.turns import SIGNATURE, Counts, Heard, Turn, text_of, turn_for
+from tests.e2e.dialects.turns import SIGNATURE, Counts, RequestView, Turn, text_of, turn_for
 from tests.upstream import DONE, UpstreamReply, event, plain
 
 Said = Iterator[tuple[str, dict[str, Any]]]
@@ -15,7 +15,7 @@ class Speaker:
 
     def __init__(
         self,
-        hear: Callable[[Any], Heard],
+        hear: Callable[[Any], RequestView],
         speak: Callable[[Turn], dict[str, Any]],
         stream: Callable[[Turn], list[bytes]],
     ) -> None:
@@ -32,10 +32,10 @@ class Speaker:
 # Chat completions
 
 
-def _hear_chat(body: Any) -> Heard:
+def _hear_chat(body: Any) -> RequestView:
     messages = body["messages"]
     users = [message for message in messages if message["role"] == "user"]
-    return Heard(
+    return RequestView(
         prompt=text_of(users[-1]["content"]),
         tools=tuple(tool["function"]["name"] for tool in body.get("tools") or ()),
         results={m["tool_call_id"]: text_of(m["content"]) for m in messages if m["role"] == "tool"},
@@ -125,7 +125,7 @@ def _stream_chat(turn: Turn) -> list[bytes]:
 # Messages
 
 
-def _hear_messages(body: Any) -> Heard:
+def _hear_messages(body: Any) -> RequestView:
     blocks = [
         block
         for message in body["messages"]
@@ -142,7 +142,7 @@ def _hear_messages(body: Any) -> Heard:
         for message in body["messages"]
         if message["role"] == "user" and (text := text_of(message["content"]))
     ]
-    return Heard(
+    return RequestView(
         prompt=prompts[-1],
         tools=tuple(tool["name"] for tool in body.get("tools") or ()),
         results=results,
@@ -245,13 +245,13 @@ def _named(events: Said) -> list[bytes]:
 # Responses
 
 
-def _hear_responses(body: Any) -> Heard:
+def _hear_responses(body: Any) -> RequestView:
     items = body["input"]
     if isinstance(items, str):
         items = [{"role": "user", "content": items}]
     users = [item for item in items if item.get("role") == "user"]
     told = [item for item in items if item.get("role") in ("system", "developer")]
-    return Heard(
+    return RequestView(
         prompt=text_of(users[-1]["content"]),
         tools=tuple(tool["name"] for tool in body.get("tools") or ()),
         results={

@@ -40,7 +40,7 @@ class Turn(NamedTuple):
     counts: Counts = Counts()
 
 
-class Heard(NamedTuple):
+class RequestView(NamedTuple):
     """The parts of a request that the model looks at."""
 
     prompt: str
@@ -50,22 +50,22 @@ class Heard(NamedTuple):
     system: str
 
 
-def turn_for(heard: Heard, counts: Counts) -> Turn:
-    """What the model says."""
-    if cities := tuple(city for city in CITIES if city in heard.prompt):
-        assert heard.tools == ("weather",), heard
+def turn_for(view: RequestView, counts: Counts) -> Turn:
+    """The model's response."""
+    if cities := tuple(city for city in CITIES if city in view.prompt):
+        assert view.tools == ("weather",), view
         calls = tuple(ToolCall(f"call_{city}", city) for city in cities)
-        if not heard.results:
+        if not view.results:
             return Turn(calls=calls, stop="tools", counts=counts)
-        reports = "; ".join(heard.results[call.id] for call in calls)
+        reports = "; ".join(view.results[call.id] for call in calls)
         return Turn(texts=(reports,), counts=counts)
-    match heard.prompt:
+    match view.prompt:
         case "think":
             return Turn(thoughts=("Let me ", "think."), texts=("42",), counts=counts)
         case "short":
             return Turn(texts=("Hello, wor",), stop="length", counts=counts)
         case "system":
-            return Turn(texts=(heard.system,), counts=counts)
+            return Turn(texts=(view.system,), counts=counts)
     return Turn(texts=("Hello, ", "wörld."), counts=counts)
 
 

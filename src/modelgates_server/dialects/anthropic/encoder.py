@@ -224,7 +224,7 @@ def _content(message: Delta) -> list[dict[str, Any]]:
 
 
 def _input(arguments: str) -> Any:
-    """The arguments of a call; those that are no JSON object as a text, so that nothing is lost."""
+    """The arguments of a call. Anything but a JSON object is kept within one, as it is."""
     try:
         value = json.loads(arguments or "{}")
     except ValueError:

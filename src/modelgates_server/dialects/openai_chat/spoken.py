@@ -1,4 +1,4 @@
-"""What a model says in a chat completion, for the dialects that translate it.
+"""The output of a model in a chat completion, for the dialects that translate it.
 
 The chat adapter has written it: there is one choice, and calls of tools have indexes and ids.
 """
@@ -124,7 +124,7 @@ class Chunk(msgspec.Struct):
     choices: list[_ChunkChoice] = []
 
 
-class _Choice(msgspec.Struct):
+class _WholeChoice(msgspec.Struct):
     message: Delta = msgspec.field(default_factory=Delta)
     finish_reason: str | None = None
     logprobs: Logprobs | None = None
@@ -133,7 +133,7 @@ class _Choice(msgspec.Struct):
 class Completion(msgspec.Struct):
     """A whole completion."""
 
-    choices: list[_Choice]
+    choices: list[_WholeChoice]
 
 
 def _text(content: Any) -> str:

@@ -25,7 +25,7 @@ _ARGUMENTS = frozenset(
 )
 
 
-class _Event(msgspec.Struct):
+class _SentEvent(msgspec.Struct):
     type: str
     item_id: str = ""
     delta: Any = None
@@ -33,7 +33,7 @@ class _Event(msgspec.Struct):
     response: dict[str, Any] = {}
 
 
-_event = msgspec.json.Decoder(_Event)
+_event = msgspec.json.Decoder(_SentEvent)
 
 
 class ResponsesDecoder:
@@ -78,13 +78,13 @@ class ResponsesDecoder:
         return b"".join(map(self._chunks, self._reader.close()))
 
     def _chunks(self, payload: bytes) -> bytes:
-        """The chunks for one event. What cannot be read is passed on, and counted there."""
+        """The chunks for one event. An unreadable one is passed on, and counted there."""
         try:
             return self._of_event(_event.decode(payload), payload)
         except (KeyError, TypeError, *UNREADABLE):
             return b"data: %b\n\n" % payload.replace(b"\n", b" ").replace(b"\r", b" ")
 
-    def _of_event(self, event: _Event, payload: bytes) -> bytes:
+    def _of_event(self, event: _SentEvent, payload: bytes) -> bytes:
         kind = event.type
         if kind in _PIECES:
             return self._piece(event, {_PIECES[kind]: event.delta})
@@ -94,7 +94,7 @@ class ResponsesDecoder:
             return b"data: %b\n\n" % _as_error(payload)
         return self._of_step(event)
 
-    def _of_step(self, event: _Event) -> bytes:
+    def _of_step(self, event: _SentEvent) -> bytes:
         """The chunks for the begin or the end of the response, or of an item."""
         match event.type:
             case "response.created":
@@ -115,7 +115,7 @@ class ResponsesDecoder:
         self._begun = {name: response.get(name) for name in ("id", "model")}
         return self._said({"role": "assistant", "content": ""})
 
-    def _piece(self, event: _Event, delta: dict[str, Any]) -> bytes:
+    def _piece(self, event: _SentEvent, delta: dict[str, Any]) -> bytes:
         self._heard.add(event.item_id)
         return self._said(delta)
 
@@ -132,7 +132,7 @@ class ResponsesDecoder:
         return self._said({"tool_calls": [call]})
 
     def _done(self, item: dict[str, Any]) -> bytes:
-        """Whatever of an item did not come in pieces."""
+        """The parts of an item that did not come in pieces."""
         is_new = item["id"] not in self._heard
         if item["type"] in _CALLS:
             if item["id"] not in self._calls:

@@ -15,10 +15,10 @@ from modelgates_server.dialects.openai_chat.errors import provider_error_of_body
 
 NAME = "openai-responses"
 
-_QUOTA = "insufficient_quota"
-_QUOTA_CODES = frozenset({"insufficient_credits", "max_cost_exceeded", "key_limit_exceeded"})
+_NO_CREDITS = "insufficient_quota"
+_CREDIT_CODES = frozenset({"insufficient_credits", "max_cost_exceeded", "key_limit_exceeded"})
 _CODES = {
-    **dict.fromkeys(_QUOTA_CODES, _QUOTA),
+    **dict.fromkeys(_CREDIT_CODES, _NO_CREDITS),
     "unknown_model": "model_not_found",
     "model_not_found": "model_not_found",
     "provider_rate_limited": "rate_limit_exceeded",
@@ -28,7 +28,7 @@ _CODES = {
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
-    402: _QUOTA,
+    402: _NO_CREDITS,
     403: "permission_error",
     404: "not_found_error",
     409: "conflict_error",
@@ -39,19 +39,19 @@ _TYPES = {
 }
 _SERVER_ERROR = "server_error"
 _KEY, _UNAUTHENTICATED = "invalid_api_key", 401
-_QUOTA_STATUS = 429
+_NO_CREDITS_STATUS = 429
 
 
 def error_object(error: ErrorReport) -> dict[str, Any]:
     """`error` in OpenAI's form."""
-    is_quota = error.code in _QUOTA_CODES
+    is_about_credits = error.code in _CREDIT_CODES
     metadata = dict(error.metadata or {})
     if error.retry_after_s is not None:
         metadata["retry_after_seconds"] = error.retry_after_s
     is_key = error.status == _UNAUTHENTICATED
     members: dict[str, Any] = {
         "message": error.message,
-        "type": _QUOTA if is_quota else _TYPES.get(error.status, _SERVER_ERROR),
+        "type": _NO_CREDITS if is_about_credits else _TYPES.get(error.status, _SERVER_ERROR),
         "code": _KEY if is_key else _CODES.get(error.code or "", error.code),
         "param": None,
     }
@@ -70,7 +70,7 @@ def status(error: ErrorReport) -> int:
     """The status that makes clients stop at once if a repeat cannot help."""
     if error.sent is not None and error.sent.dialect == NAME:
         return error.sent.status
-    return _QUOTA_STATUS if error.code in _QUOTA_CODES else error.status
+    return _NO_CREDITS_STATUS if error.code in _CREDIT_CODES else error.status
 
 
 def failure(error: ErrorReport) -> dict[str, Any]:

@@ -181,7 +181,7 @@ class ResponsesResponse(EventStreamResponse):
         return {**self._whole, **_head(generation), "usage": usage}
 
     def _kept(self) -> JsonObject:
-        """What the provider has said about the response before it failed."""
+        """The fields that the provider sent before its response failed."""
         names = ("created_at", "instructions", "tools", "tool_choice", "metadata")
         return {name: self._begun[name] for name in names if name in self._begun}
 

@@ -1,7 +1,7 @@
 """Runs the sandbox within the gateway's process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from itertools import count
 
 from modelgates_server.core.errors import ProviderUnavailable
@@ -10,7 +10,7 @@ from modelgates_server.core.redaction import NO_SECRETS
 from modelgates_server.providers.sandbox.models import respond
 from modelgates_server.providers.sandbox.offer import PROVIDER
 from modelgates_server.providers.sandbox.script import Script
-from modelgates_server.service.ports import NO_HEADERS, Clock
+from modelgates_server.service.ports import NO_HEADERS, Clock, RequestHeaders
 
 
 class SandboxReply:
@@ -90,7 +90,7 @@ class SandboxProvider:
         self._numbers = count()
 
     async def send(
-        self, path: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS
+        self, path: str, body: bytes, headers: RequestHeaders = NO_HEADERS
     ) -> SandboxReply:
         """See `Provider`."""
         del headers

@@ -29,7 +29,7 @@ from modelgates_server.core.metering.routing import choose_model
 from modelgates_server.core.metering.sizing import HoldQuote, PricedRequest, quote_hold
 from modelgates_server.core.pricing.catalog import Catalog, Model
 from modelgates_server.core.pricing.prices import Price
-from modelgates_server.dialects.exchange import Exchange, exchange_with
+from modelgates_server.dialects.pairing import Pairing, pairing_of
 from modelgates_server.service.calls.call_request import CallRequest, keyed_digest, retry_digest
 from modelgates_server.service.calls.joins import NOT_KEPT, JoinableCall, Joins
 from modelgates_server.service.calls.outgoing import RefusedParameters
@@ -82,7 +82,7 @@ class AdmittedCall(msgspec.Struct, frozen=True):
     """A call whose hold is placed. `cap_tokens` is the output limit if the gateway sets it."""
 
     generation: Generation
-    exchange: Exchange
+    pairing: Pairing
     served: ServedModel
     cap_tokens: int | None
 
@@ -128,14 +128,14 @@ class Admission:
         `ReferenceReused`.
         """
         served = self._served.choose(request.inference, caller.account_id, self._clock())
-        exchange = exchange_with(request.dialect, request.inference, served.model)
-        exchange.upstream.refuse_unsendable(exchange.outgoing, served.model.endpoint)
+        pairing = pairing_of(request.dialect, request.inference, served.model)
+        pairing.upstream.refuse_unsendable(pairing.outgoing, served.model.endpoint)
         identity = await self._identify(caller, request)
         if not isinstance(identity, _Identity):
             return identity
-        priced = PricedRequest(served.model, served.price, exchange.outgoing, served.markup_bp)
+        priced = PricedRequest(served.model, served.price, pairing.outgoing, served.markup_bp)
         generation, quote = await self._place(caller, request, priced, identity)
-        return AdmittedCall(generation, exchange, served, quote.cap_tokens)
+        return AdmittedCall(generation, pairing, served, quote.cap_tokens)
 
     async def _identify(
         self, caller: AuthenticatedKey, request: CallRequest

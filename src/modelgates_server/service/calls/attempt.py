@@ -62,8 +62,8 @@ class RunningAttempt:
     async def open(self) -> None:
         """Send the request and check the response headers; raises the provider's error."""
         call, served = self._call, self._call.served
-        request, endpoint = call.exchange.outgoing, served.model.endpoint
-        dialect = call.exchange.upstream
+        request, endpoint = call.pairing.outgoing, served.model.endpoint
+        dialect = call.pairing.upstream
         path, headers = dialect.path(request.api), dialect.upstream_headers(request)
         outgoing = OutgoingRequest(
             request, endpoint, dialect, served.price, call.cap_tokens, served.refused
@@ -140,7 +140,7 @@ class RunningAttempt:
             checkpoint(
                 call.generation,
                 served.price,
-                call.exchange.outgoing,
+                call.pairing.outgoing,
                 self.response.meter,
                 served.model.media_tokens,
             )
@@ -157,7 +157,7 @@ class RunningAttempt:
             settle(
                 replace(call.generation, cancelled=cancelled, attempts=attempts),
                 served.price,
-                call.exchange.outgoing,
+                call.pairing.outgoing,
                 self.response.meter,
                 media_tokens=served.model.media_tokens,
                 failure=error,
@@ -243,12 +243,12 @@ def _is_success(reply: ProviderReply) -> bool:
 
 def _adapter(call: AdmittedCall) -> ResponseAdapter:
     """The adapter from the endpoint's dialect to the client's; equal dialects pass through."""
-    generation, exchange = call.generation, call.exchange
+    generation, pairing = call.generation, call.pairing
     text_max_bytes = _OUTPUT_SLACK_BYTES + _BYTES_PER_TOKEN_MAX * generation.completion_tokens_max
-    return exchange.response(
+    return pairing.response(
         generation,
         call.served.model,
-        text_max_bytes=text_max_bytes + exchange.outgoing.echo_bytes,
+        text_max_bytes=text_max_bytes + pairing.outgoing.echo_bytes,
         media_max_bytes=ANSWER_MAX_BYTES,
         redactor=call.served.provider.redactor,
     )

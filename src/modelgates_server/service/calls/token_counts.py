@@ -6,7 +6,7 @@ from modelgates_server.core.errors import ProviderError
 from modelgates_server.core.metering.request import InferenceRequest
 from modelgates_server.dialects.anthropic.counting import COUNT_PATH, count_body, read_count
 from modelgates_server.dialects.anthropic.dialect import ANTHROPIC
-from modelgates_server.dialects.exchange import Exchange, exchange_with
+from modelgates_server.dialects.pairing import Pairing, pairing_of
 from modelgates_server.service.calls.admission import ServedCatalog, ServedModel
 from modelgates_server.service.ports import Clock
 
@@ -37,21 +37,21 @@ class TokenCounts:
         provider's dialect has no counterpart of.
         """
         served = self._served.choose(request, account_id, self._clock())
-        exchange = exchange_with(ANTHROPIC, request, served.model)
-        if not exchange.is_translated:
-            tokens = await _counted(served, exchange)
+        pairing = pairing_of(ANTHROPIC, request, served.model)
+        if not pairing.is_translated:
+            tokens = await _counted(served, pairing)
             if tokens is not None:
                 return TokenCount(tokens, is_exact=True)
         model = served.model
-        tokens = exchange.outgoing.input_tokens(
+        tokens = pairing.outgoing.input_tokens(
             context_tokens=model.context_tokens, media_tokens=model.media_tokens
         )
         return TokenCount(tokens, is_exact=False)
 
 
-async def _counted(served: ServedModel, exchange: Exchange) -> int | None:
+async def _counted(served: ServedModel, pairing: Pairing) -> int | None:
     """The provider's count; None if it cannot be had."""
-    outgoing = exchange.outgoing
+    outgoing = pairing.outgoing
     body = count_body(outgoing, served.model.endpoint)
     try:
         reply = await served.provider.send(COUNT_PATH, body, ANTHROPIC.upstream_headers(outgoing))

@@ -70,7 +70,8 @@ class InferenceApi:
         body = await read_json(context, self._body_max_bytes)
         # The client waits from now on, not only from the request to the provider.
         arrived_s = asyncio.get_running_loop().time()
-        inference = context.dialect.parse_request(api, body, context.headers, self._allowed_betas)
+        headers = context.joined_headers
+        inference = context.dialect.parse_request(api, body, headers, self._allowed_betas)
         request = _request(context, inference, body)
         scope = self._calls.call(context.caller, request, context.client_has_left)
         if inference.stream:

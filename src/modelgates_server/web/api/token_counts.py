@@ -42,7 +42,7 @@ class TokenCountsApi:
             )
         body = await read_json(context, self._body_max_bytes)
         request = context.dialect.parse_request(
-            Api.MESSAGES, body, context.headers, self._allowed_betas
+            Api.MESSAGES, body, context.joined_headers, self._allowed_betas
         )
         counted = await self._counts.count(caller.account_id, request)
         headers = [JSON] if counted.is_exact else [JSON, _UPPER_BOUND]

@@ -13,7 +13,7 @@ from modelgates_server.dialects.translation import TranslatedResponse
 replace = msgspec.structs.replace
 
 
-class Exchange(msgspec.Struct, frozen=True):
+class Pairing(msgspec.Struct, frozen=True):
     """A client's request, and the `outgoing` request of the same meaning in the endpoint's dialect.
 
     They are the same object if the dialects are equal. Holds are sized on the outgoing request,
@@ -61,8 +61,8 @@ class Exchange(msgspec.Struct, frozen=True):
         return TranslatedResponse(adapter, decoder, encoder)
 
 
-def exchange_with(client: Dialect, request: InferenceRequest, model: Model) -> Exchange:
-    """The exchange with the endpoint of a model.
+def pairing_of(client: Dialect, request: InferenceRequest, model: Model) -> Pairing:
+    """The pairing with the endpoint of a model.
 
     Equal dialects are preferred: nothing is lost there. Raises `InvalidInput` that names what has
     no counterpart in the endpoint's dialect.
@@ -70,7 +70,7 @@ def exchange_with(client: Dialect, request: InferenceRequest, model: Model) -> E
     names = model.endpoint.dialects
     upstream = DIALECTS[client.name if client.name in names else names[0]]
     if upstream is client:
-        return Exchange(client, client, request, request, request)
+        return Pairing(client, client, request, request, request)
     omitted, chat = list(request.omitted), request
     if client is not HUB:
         translated = TRANSLATIONS[client.name].to_chat(request)
@@ -82,4 +82,4 @@ def exchange_with(client: Dialect, request: InferenceRequest, model: Model) -> E
         omitted += translated.omitted
         outgoing = upstream.parse_request(upstream.api, translated.body)
     outgoing = replace(outgoing, omitted=tuple(dict.fromkeys(omitted)))
-    return Exchange(client, upstream, request, chat, outgoing)
+    return Pairing(client, upstream, request, chat, outgoing)
