@@ -103,7 +103,10 @@ PARAMETERS_TO_CHAT = _table(
 ITEMS_TO_CHAT = _table(
     Rule("message", "message", _T),
     Rule(
-        "reasoning", "reasoning_details", _T, "If this server packed it. Otherwise it is dropped."
+        "reasoning",
+        "reasoning_details",
+        _T,
+        "If it is this server's, in the form that the provider takes.",
     ),
     Rule("function_call", "tool_calls", _T),
     Rule("function_call_output", "tool message", _T, "Images and files follow as user message."),
