@@ -136,7 +136,7 @@ _PARAMETERS_OF_NONE = frozenset(
     (
         *("input", "instructions", "stream", "stream_options", "user", "safety_identifier"),
         *("metadata", "client_metadata", "modalities", "include", "truncation", "service_tier"),
-        *("prompt_cache_key", "session_id", CAP),
+        *("prompt_cache_key", "session_id", "provider", "trace", CAP),
         *(name for name, rule in PARAMETERS_TO_CHAT.items() if rule.action is Action.HANDLED),
     )
 )

@@ -17,10 +17,11 @@ from modelgates_server.dialects.openai_responses.request import CAP
 
 ENCRYPTED = "reasoning.encrypted_content"
 _NULL = msgspec.Raw(b"null")
+_OPENROUTERS = ("trace", "session_id")
 _NOT_FORWARDED = frozenset(
     (
         *("models", "route", "provider", "transforms", "plugins", "usage", "debug"),
-        *("trace", "session_id"),
+        *_OPENROUTERS,
     )
 )
 _PRIVACY = ("data_collection", "zdr")
@@ -99,8 +100,9 @@ def _is_unreadable(item: JsonObject) -> bool:
 
 
 def _openrouters(wire: JsonObject) -> dict[str, Any]:
-    """Of `provider`, OpenRouter itself needs only what protects privacy."""
+    """The parameters for OpenRouter. Of `provider` it needs only what protects privacy."""
+    sent: dict[str, Any] = {name: wire[name] for name in _OPENROUTERS if name in wire}
     raw = bytes(wire.get("provider", _NULL))
     given = _members.decode(raw) if raw != b"null" else {}
     privacy = {name: given[name] for name in _PRIVACY if name in given}
-    return {"provider": privacy} if privacy else {}
+    return {**sent, "provider": privacy} if privacy else sent
