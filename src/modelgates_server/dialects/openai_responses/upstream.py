@@ -26,7 +26,17 @@ _NOT_FORWARDED = frozenset(
 )
 _PRIVACY = ("data_collection", "zdr")
 
+
+class _Head(msgspec.Struct):
+    """The fields of an item that tell whether a provider can read its reasoning."""
+
+    type: str | None = None
+    encrypted_content: msgspec.Raw = _NULL
+    content: msgspec.Raw = _NULL
+
+
 _members = msgspec.json.Decoder(JsonObject)
+_heads = msgspec.json.Decoder(list[_Head])
 _texts = msgspec.json.Decoder(list[str] | None)
 _text = msgspec.json.Decoder(str)
 
@@ -77,7 +87,7 @@ def _included(wire: JsonObject) -> msgspec.Raw | list[str]:
 
 
 def _readable(wire: JsonObject) -> list[JsonObject] | None:
-    """The items without reasoning that no provider can read; None if that are all.
+    """The items without the reasoning that no provider can read; None if there is none.
 
     That is reasoning of another dialect, which this server packed, and reasoning of which only the
     id is left, because nothing is stored.
@@ -85,18 +95,22 @@ def _readable(wire: JsonObject) -> list[JsonObject] | None:
     raw = bytes(wire["input"])
     if b'"reasoning"' not in raw and b"\\u00" not in raw:
         return None
-    items = read_items(raw)
-    kept = [item for item in items if not _is_unreadable(item)]
-    return None if len(kept) == len(items) else kept
+    if not raw.startswith(b"["):
+        return None
+    unreadable = [_is_unreadable(head) for head in _heads.decode(raw)]
+    if not any(unreadable):
+        return None
+    items = zip(read_items(raw), unreadable, strict=True)
+    return [item for item, is_left_out in items if not is_left_out]
 
 
-def _is_unreadable(item: JsonObject) -> bool:
-    if bytes(item.get("type", _NULL)) != b'"reasoning"':
+def _is_unreadable(item: _Head) -> bool:
+    if item.type != "reasoning":
         return False
-    content = bytes(item.get("encrypted_content", _NULL))
+    content = bytes(item.encrypted_content)
     if content.startswith(b'"') and len(content) > len(b'""'):
         return is_packed(_text.decode(content))
-    return says_nothing(bytes(item.get("content", _NULL)))
+    return says_nothing(bytes(item.content))
 
 
 def _openrouters(wire: JsonObject) -> dict[str, Any]:
