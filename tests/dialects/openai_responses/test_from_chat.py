@@ -67,7 +67,11 @@ def test_request_is_translated_as_recorded(name: str) -> None:
         ({"verbosity": "low"}, {"text": {"verbosity": "low"}}),
         ({"stream": True}, {"stream": True}),
         ({"logprobs": False, "n": 1, "stop": None, "tools": []}, {}),
-        ({"models": ["a/b"], "provider": {"zdr": False}, "session_id": "s"}, {}),
+        ({"models": ["a/b"], "route": "fallback", "usage": {"include": True}}, {}),
+        (
+            {"provider": {"zdr": True}, "session_id": "s"},
+            {"provider": {"zdr": True}, "session_id": "s"},
+        ),
         ({"parallel_tool_calls": False}, {"parallel_tool_calls": False}),
     ],
 )

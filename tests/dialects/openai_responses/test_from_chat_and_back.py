@@ -12,6 +12,7 @@ from modelgates_server.dialects.openai_responses.from_chat import from_chat
 from modelgates_server.dialects.openai_responses.request import parse_request
 from modelgates_server.dialects.openai_responses.to_chat import to_chat
 from tests.core import calls
+from tests.dialects.openai_responses import responses as drawn
 from tests.dialects.openai_responses.responses import names, texts
 
 _text_parts = st.builds(lambda text: {"type": "text", "text": text}, texts)
@@ -113,3 +114,32 @@ def test_chat_completion_comes_back_equal(given_chat: dict[str, Any]) -> None:
     assert (there.omitted, responses.omitted, back.omitted) == ((), (), ())
     assert json.loads(back.body) == given_chat
     assert responses.cap_tokens == chat.cap_tokens
+
+
+def turns_of(body: dict[str, Any]) -> list[Any]:
+    """The texts, calls and results of a request, without the parts that one message divides."""
+    given = body["input"]
+    items = [{"role": "user", "content": given}] if isinstance(given, str) else given
+    turns: list[Any] = []
+    for item in items:
+        kind = item.get("type", "message")
+        if kind in ("function_call", "custom_tool_call"):
+            arguments = item.get("arguments") or json.dumps({"input": item.get("input")})
+            turns.append((item["call_id"], item["name"], json.loads(arguments)))
+        elif kind == "message" and item["role"] == "user" and isinstance(item["content"], str):
+            turns.append(item["content"])
+    return turns
+
+
+@given(drawn.bodies)
+def test_responses_request_comes_back_with_the_same_texts_and_calls(body: dict[str, Any]) -> None:
+    # Losses: custom tools return as functions, and namespaces as names.
+    first = parse_request(Api.RESPONSES, json.dumps(body).encode())
+    chat = parse_chat(Api.CHAT, to_chat(first).body)
+    back = json.loads(from_chat(chat, calls.model()).body)
+    assert [each for each in turns_of(body) if isinstance(each, tuple)] == [
+        each for each in turns_of(back) if isinstance(each, tuple)
+    ]
+    texts_before = [each for each in turns_of(body) if isinstance(each, str)]
+    texts_after = [each for each in turns_of(back) if isinstance(each, str)]
+    assert all(text in texts_after for text in texts_before)

@@ -66,6 +66,8 @@ def test_store_is_accepted_because_the_response_says_that_nothing_is_stored(stor
         ("context_management", [{"type": "compaction"}]),
         ("moderation", {"model": "m"}),
         ("n", 2),
+        ("n_cmpl", 2),
+        ("num_return_sequences", 2),
         ("web_search_options", {}),
         ("max_price", {"prompt": 1}),
         ("only", ["acme"]),
@@ -149,6 +151,8 @@ def test_invalid_value_is_rejected_by_its_name(members: dict[str, Any], message:
         (b'{"model":"a","input":"x","maxOutputTokens":5}', "Use `max_output_tokens` instead"),
         (b'{"model":"a","input":"x","max_tokens":5}', "Use `max_output_tokens` instead"),
         (b'{"model":"a","input":"x","max_completion_tokens":5}', "Use `max_output_tokens`"),
+        (b'{"model":"a","input":"x","auto_max_new_tokens":true}', "Use `max_output_tokens`"),
+        (b'{"model":"a","input":"x","nCmpl":2}', "Use `n_cmpl`"),
         (b'{"model":"a","input":"x","messages":[{"role":"user"}]}', "Use `input` instead"),
         (b'{"model":"a","input":"x","previousResponseId":"r"}', "instead"),
         (b'{"model":"a","input":"x","Store":false}', "Use `store` instead"),
@@ -192,6 +196,14 @@ def test_media_are_counted_with_what_a_model_must_read() -> None:
         {**responses.OUTPUT, "output": [{"type": "input_file", "file_url": "https://a/b.pdf"}]},
         {"type": "computer_call_output", "call_id": "c", "output": {"image_url": "https://a"}},
         {"type": "image_generation_call", "result": "AAAA"},
+        {
+            "role": "user",
+            "content": [{"type": "input_text", "text": "x", "image_url": "https://a"}],
+        },
+        {
+            "role": "user",
+            "content": [{"type": "input_image", "image_url": "https://a", "min_pixels": 10**9}],
+        },
         {"type": "hologram", "data": "A"},
     ],
 )
@@ -199,6 +211,14 @@ def test_item_of_unknown_size_fills_the_context(item: dict[str, Any]) -> None:
     read = request(input=[item])
     assert read.has_files
     assert read.input_tokens(context_tokens=123_456, media_tokens=1) == 123_456
+
+
+def test_image_fills_the_context_where_a_parameter_enlarges_it() -> None:
+    content = [{"type": "input_image", "image_url": "https://a/b.png"}]
+    items = [{"role": "user", "content": content}]
+    assert not request(input=items).has_files
+    assert request(input=items, vl_high_resolution_images=True).has_files
+    assert not request(vl_high_resolution_images=True).has_files
 
 
 def test_cache_of_twelve_hours_in_a_part_is_rejected_because_it_has_no_price() -> None:

@@ -23,9 +23,8 @@ EXAMPLES = 200
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """The paths of all values within a value."""
     found = [path]
-    inner: Any = value.items() if isinstance(value, dict) else ()
-    if isinstance(value, list):
-        inner = enumerate(value)
+    inner: list[tuple[Any, Any]] = list(value.items()) if isinstance(value, dict) else []
+    inner += list(enumerate(value)) if isinstance(value, list) else []
     for step, each in inner:
         found += places(each, (*path, step))
     return found

@@ -70,6 +70,7 @@ def test_limit_is_sent_under_the_name_that_all_servers_obey() -> None:
         ({"safety_identifier": "s"}, {"user": "s"}),
         ({"stop": ["x"], "seed": 1}, {"stop": ["x"], "seed": 1}),
         ({"truncation": "disabled"}, {}),
+        ({"provider": {"zdr": True}, "models": ["a/b"]}, {"provider": {"zdr": True}}),
     ],
 )
 def test_setting_is_written_in_the_words_of_chat(

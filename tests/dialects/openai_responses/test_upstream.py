@@ -102,6 +102,9 @@ def test_parameters_for_the_gateway_are_not_forwarded() -> None:
 
 def test_privacy_reaches_openrouter() -> None:
     endpoint = msgspec.structs.replace(calls.endpoint(), profile="openrouter")
-    read = responses.request(provider={"zdr": True, "data_collection": "deny", "sort": "price"})
+    provider = {"zdr": True, "data_collection": "deny", "sort": "price"}
+    read = responses.request(provider=provider, session_id="s", models=["a/b"])
     written = json.loads(upstream_body(read, endpoint, cap_tokens=None))
     assert written["provider"] == {"zdr": True, "data_collection": "deny"}
+    assert written["session_id"] == "s"
+    assert "models" not in written

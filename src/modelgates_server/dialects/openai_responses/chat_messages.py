@@ -23,7 +23,12 @@ from modelgates_server.dialects.openai_responses.items import (
     content_of,
     needed,
 )
-from modelgates_server.dialects.openai_responses.reasoning_items import unpack
+from modelgates_server.dialects.openai_responses.returned_reasoning import (
+    ReasoningForm,
+    details_of,
+    fields_of,
+    returnable,
+)
 from modelgates_server.dialects.openai_responses.rules import ITEMS_TO_CHAT, Action, reject
 from modelgates_server.dialects.openai_responses.tools import ToolNames, tools_of
 
@@ -39,9 +44,15 @@ _SHOWN_BELOW = "The output is shown in the next message."
 class ChatMessages:
     """Writes the messages of one request. `omitted` names what was left out."""
 
-    def __init__(self, names: ToolNames, instructions: str | None) -> None:
+    def __init__(
+        self,
+        names: ToolNames,
+        instructions: str | None,
+        reasoning: ReasoningForm = ReasoningForm.SIGNED,
+    ) -> None:
         self.omitted: list[str] = []
         self._names = names
+        self._reasoning = reasoning
         self._leading = [instructions] if instructions else []
         self._written: list[dict[str, Any]] = []
         self._turn: dict[str, Any] | None = None
@@ -113,16 +124,20 @@ class ChatMessages:
 
     def _add_to_turn(self, item: Item, path: str) -> None:
         if item.kind == "reasoning":
-            details = unpack(item.encrypted_content or "")
-            if details:
-                self._begin_turn()["details"] += details
-            else:
-                self.omitted.append("input.reasoning")
+            self._add_reasoning(item)
             return
         if item.kind == "tool_search_call" and (item.execution == "server" or not item.call_id):
             self.omitted.append("input.tool_search_call")
             return
         self._begin_turn()["calls"].append(self._call(item, path))
+
+    def _add_reasoning(self, item: Item) -> None:
+        details = details_of(item)
+        returned = returnable(details, self._reasoning)
+        if not details or len(returned) < len(details):
+            self.omitted.append("input.reasoning")
+        if returned:
+            self._begin_turn()["details"] += returned
 
     def _call(self, item: Item, path: str) -> dict[str, Any]:
         if item.kind == "tool_search_call":
@@ -153,11 +168,7 @@ class ChatMessages:
         message: dict[str, Any] = {"role": _ASSISTANT, "content": _answer(turn["texts"])}
         if "refusal" in turn:
             message["refusal"] = turn["refusal"]
-        if details := turn["details"]:
-            texts = [detail.get("text") for detail in details]
-            if reasoning := "".join(text for text in texts if isinstance(text, str)):
-                message["reasoning"] = reasoning
-            message["reasoning_details"] = details
+        message |= fields_of(turn["details"], self._reasoning)
         if turn["calls"]:
             message["tool_calls"] = turn["calls"]
         self._written.append(message)

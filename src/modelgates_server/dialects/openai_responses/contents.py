@@ -40,6 +40,13 @@ BREAKPOINT = Grammar(("mode", "ttl", "prewarm"))
 
 _TEXTUAL = frozenset(("input_text", "output_text", "text", "refusal", "summary_text"))
 _MODALITIES = {"input_image": "image", "input_audio": "audio", "input_file": "file"}
+_SOURCES = frozenset(("image_url", "file_id", "file_data", "file_url", "input_audio"))
+_BEYOND_TEXT = _SOURCES | {"prompt_cache_breakpoint"}
+_SINGLE_FIELDS = frozenset(
+    ("type", "image_url", "detail", "file_id", "input_audio", "prompt_cache_breakpoint", "id")
+)
+"""The fields of a part that is a single image or recording; others may enlarge it."""
+
 _CALLS = ("function_call", "custom_tool_call", "tool_search_call", "additional_tools")
 _WITH_OUTPUT = ("function_call_output", "custom_tool_call_output")
 _TEXT_ITEMS = frozenset(
@@ -133,13 +140,17 @@ def _read_parts(contents: list[tuple[str, bytes]], media: Media) -> None:
         raise InvalidInput(
             "Each part of an item's `content` or `output` must be an object with a `type`."
         ) from None
-    if _TEXTUAL.issuperset(kinds) and not any("prompt_cache_breakpoint" in p for p in parts):
+    names = frozenset[str]().union(*parts)
+    if _TEXTUAL.issuperset(kinds) and names.isdisjoint(_BEYOND_TEXT):
         return
     for part, kind, raw_part in zip(parts, kinds, _raws.decode(together), strict=True):
         if "prompt_cache_breakpoint" in part:
             refuse_long_cache(bytes(part["prompt_cache_breakpoint"]), "prompt_cache_breakpoint")
         if kind not in _TEXTUAL:
             _add_part(part, kind, len(bytes(raw_part)), media)
+        elif not _SOURCES.isdisjoint(part):
+            # Some servers read an image next to a text.
+            _add(media, f"{cut(kind)} with a source", OTHER, 0, is_single=False)
 
 
 def _joined(contents: list[tuple[str, bytes]]) -> bytes:
@@ -163,7 +174,9 @@ def _add_part(part: JsonObject, kind: str, size: int, media: Media) -> None:
     modality = _MODALITIES.get(kind, OTHER)
     if kind == "input_audio" and (raw := bytes(part.get(kind, _NULL))).startswith(b"{"):
         read_object(raw, "input_audio", _SOUND)
-    is_single = modality == "audio" or (modality == "image" and _is_image(part))
+    is_single = _SINGLE_FIELDS.issuperset(part) and (
+        modality == "audio" or (modality == "image" and _is_image(part))
+    )
     _add(media, cut(kind), modality, size, is_single=is_single)
 
 

@@ -31,6 +31,8 @@ class Item(msgspec.Struct):
     type: str | None = None
     role: str | None = None
     content: msgspec.Raw = _NULL
+    id: str | None = None
+    summary: list[ContentPart] | None = None
     call_id: str | None = None
     name: str | None = None
     namespace: str | None = None

@@ -87,6 +87,7 @@ _ALIASES = {
     "max_completion_tokens": CAP,
     "n_predict": CAP,
     "max_new_tokens": CAP,
+    "auto_max_new_tokens": CAP,
     "messages": "input",
     "functions": "tools",
     "response_format": "text",
@@ -94,7 +95,11 @@ _ALIASES = {
 }
 """Parameters of chat completions, which a provider of this API may read as well."""
 
-_SINGLE = ("n", "best_of")
+_SINGLE = (*("n", "best_of", "n_cmpl", "num_return_sequences", "num_choices", "candidate_count"),)
+"""The number of completions, under the names that chat servers with this API know."""
+
+_ENLARGING = ("mm_processor_kwargs", "media_io_kwargs", "vl_high_resolution_images")
+"""Parameters of vLLM and Qwen that may raise the number of tokens that an image takes."""
 
 _REFUSED = {
     "prompt": "this server stores no prompts. Send its text in `instructions` and `input`.",
@@ -115,6 +120,7 @@ _ROOT = Grammar(
         *_REFUSED,
         *_READ,
         *_SINGLE,
+        *_ENLARGING,
         *("previous_response_id", "conversation", "background"),
     ),
     {alias: name for alias, name in _ALIASES.items() if name == CAP},
@@ -130,7 +136,7 @@ _PARAMETERS_OF_NONE = frozenset(
     (
         *("input", "instructions", "stream", "stream_options", "user", "safety_identifier"),
         *("metadata", "client_metadata", "modalities", "include", "truncation", "service_tier"),
-        *("prompt_cache_key", "session_id", CAP),
+        *("prompt_cache_key", "session_id", "provider", "trace", CAP),
         *(name for name, rule in PARAMETERS_TO_CHAT.items() if rule.action is Action.HANDLED),
     )
 )
@@ -236,7 +242,7 @@ def _request(api: Api, body: bytes, known: _Known, members: JsonObject) -> Infer
         sounds=media.sounds,
         parts=media.parts,
         returned_parts=RETURNED_PARTS,
-        has_files=media.has_files,
+        has_files=media.has_files or (media.count > 0 and _enlarges(members)),
         has_tools=has_tools,
         unlike_text=frozenset(media.unlike_text),
         parameters=_parameters(members) if preferences.require_parameters else {},
@@ -247,6 +253,10 @@ def _request(api: Api, body: bytes, known: _Known, members: JsonObject) -> Infer
         omitted=omitted,
         wire=members,
     )
+
+
+def _enlarges(members: JsonObject) -> bool:
+    return any(not says_nothing(bytes(members.get(name, _NULL))) for name in _ENLARGING)
 
 
 def _models(known: _Known) -> tuple[str, ...]:

@@ -58,10 +58,7 @@ _P, _T, _D, _X, _H = (
     Action.HANDLED,
 )
 
-_GATEWAY = (
-    *("model", "models", "route", "provider", "transforms", "plugins", "usage", "debug"),
-    *("store", "trace"),
-)
+_GATEWAY = (*("model", "models", "route", "transforms", "plugins", "usage", "debug", "store"),)
 
 PARAMETERS_TO_CHAT = _table(
     *_all(_H, "The gateway obeys it.", *_GATEWAY),
@@ -72,7 +69,7 @@ PARAMETERS_TO_CHAT = _table(
         *("presence_penalty", "frequency_penalty", "repetition_penalty", "top_k", "min_p"),
         *("seed", "stop", "logit_bias"),
     ),
-    Rule("session_id", "session_id", _P),
+    *_all(_P, "OpenRouter is sent what it needs of it.", "provider", "session_id", "trace"),
     Rule("input", "messages", _T),
     Rule("instructions", "messages", _T, "The first system message."),
     Rule("tools", "tools", _T),
@@ -103,7 +100,10 @@ PARAMETERS_TO_CHAT = _table(
 ITEMS_TO_CHAT = _table(
     Rule("message", "message", _T),
     Rule(
-        "reasoning", "reasoning_details", _T, "If this server packed it. Otherwise it is dropped."
+        "reasoning",
+        "reasoning_details",
+        _T,
+        "If it is this server's, in the form that the provider takes.",
     ),
     Rule("function_call", "tool_calls", _T),
     Rule("function_call_output", "tool message", _T, "Images and files follow as user message."),
@@ -150,9 +150,8 @@ _NO_COUNTERPART = "it has no counterpart in the Responses API, which this model'
 _REASONING = f"{_NO_COUNTERPART}Use `reasoning` instead."
 
 PARAMETERS_FROM_CHAT = _table(
-    *_all(
-        _H, "The gateway obeys it.", *_GATEWAY, "session_id", "include_reasoning", "stream_options"
-    ),
+    *_all(_H, "The gateway obeys it.", *_GATEWAY, "include_reasoning", "stream_options"),
+    *_all(_P, "OpenRouter is sent what it needs of it.", "provider", "session_id", "trace"),
     *_all(
         _P,
         "",

@@ -6,11 +6,13 @@ import msgspec
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.metering.request import InferenceRequest
+from modelgates_server.core.pricing.catalog import Model
 from modelgates_server.dialects.json_object import JsonObject, cut, misfit
 from modelgates_server.dialects.openai_responses.chat_messages import ChatMessages
 from modelgates_server.dialects.openai_responses.chat_tools import chat_tools, write_choice
 from modelgates_server.dialects.openai_responses.items import typed_items
 from modelgates_server.dialects.openai_responses.request import CAP
+from modelgates_server.dialects.openai_responses.returned_reasoning import form_for
 from modelgates_server.dialects.openai_responses.rules import PARAMETERS_TO_CHAT, Action, chosen
 from modelgates_server.dialects.openai_responses.tools import ToolNames, tools_of
 from modelgates_server.dialects.openai_responses.upstream import ENCRYPTED
@@ -49,15 +51,16 @@ _texts = msgspec.json.Decoder(list[str] | None)
 _text = msgspec.json.Decoder(str | None)
 
 
-def to_chat(request: InferenceRequest) -> TranslatedBody:
-    """The request of chat completions, and what a rule left out.
+def to_chat(request: InferenceRequest, model: Model | None = None) -> TranslatedBody:
+    """The request of chat completions for an endpoint of `model`, and what a rule left out.
 
     Raises `InvalidInput` that names what has no counterpart.
     """
     wire = {name: raw for name, raw in request.wire.items() if bytes(raw) != b"null"}
     tools = tools_of(wire)
     names = ToolNames(tools)
-    writer = ChatMessages(names, _text.decode(wire.get("instructions", _NULL)))
+    instructions = _text.decode(wire.get("instructions", _NULL))
+    writer = ChatMessages(names, instructions, form_for(model))
     body: dict[str, Any] = {
         "model": request.models[0],
         "messages": writer.write(typed_items(wire)),

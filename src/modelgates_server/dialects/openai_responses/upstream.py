@@ -17,15 +17,26 @@ from modelgates_server.dialects.openai_responses.request import CAP
 
 ENCRYPTED = "reasoning.encrypted_content"
 _NULL = msgspec.Raw(b"null")
+_OPENROUTERS = ("trace", "session_id")
 _NOT_FORWARDED = frozenset(
     (
         *("models", "route", "provider", "transforms", "plugins", "usage", "debug"),
-        *("trace", "session_id"),
+        *_OPENROUTERS,
     )
 )
 _PRIVACY = ("data_collection", "zdr")
 
+
+class _Head(msgspec.Struct):
+    """The fields of an item that tell whether a provider can read its reasoning."""
+
+    type: str | None = None
+    encrypted_content: msgspec.Raw = _NULL
+    content: msgspec.Raw = _NULL
+
+
 _members = msgspec.json.Decoder(JsonObject)
+_heads = msgspec.json.Decoder(list[_Head])
 _texts = msgspec.json.Decoder(list[str] | None)
 _text = msgspec.json.Decoder(str)
 
@@ -76,7 +87,7 @@ def _included(wire: JsonObject) -> msgspec.Raw | list[str]:
 
 
 def _readable(wire: JsonObject) -> list[JsonObject] | None:
-    """The items without reasoning that no provider can read; None if that are all.
+    """The items without the reasoning that no provider can read; None if there is none.
 
     That is reasoning of another dialect, which this server packed, and reasoning of which only the
     id is left, because nothing is stored.
@@ -84,23 +95,28 @@ def _readable(wire: JsonObject) -> list[JsonObject] | None:
     raw = bytes(wire["input"])
     if b'"reasoning"' not in raw and b"\\u00" not in raw:
         return None
-    items = read_items(raw)
-    kept = [item for item in items if not _is_unreadable(item)]
-    return None if len(kept) == len(items) else kept
+    if not raw.startswith(b"["):
+        return None
+    unreadable = [_is_unreadable(head) for head in _heads.decode(raw)]
+    if not any(unreadable):
+        return None
+    items = zip(read_items(raw), unreadable, strict=True)
+    return [item for item, is_left_out in items if not is_left_out]
 
 
-def _is_unreadable(item: JsonObject) -> bool:
-    if bytes(item.get("type", _NULL)) != b'"reasoning"':
+def _is_unreadable(item: _Head) -> bool:
+    if item.type != "reasoning":
         return False
-    content = bytes(item.get("encrypted_content", _NULL))
+    content = bytes(item.encrypted_content)
     if content.startswith(b'"') and len(content) > len(b'""'):
         return is_packed(_text.decode(content))
-    return says_nothing(bytes(item.get("content", _NULL)))
+    return says_nothing(bytes(item.content))
 
 
 def _openrouters(wire: JsonObject) -> dict[str, Any]:
-    """Of `provider`, OpenRouter itself needs only what protects privacy."""
+    """The parameters for OpenRouter. Of `provider` it needs only what protects privacy."""
+    sent: dict[str, Any] = {name: wire[name] for name in _OPENROUTERS if name in wire}
     raw = bytes(wire.get("provider", _NULL))
     given = _members.decode(raw) if raw != b"null" else {}
     privacy = {name: given[name] for name in _PRIVACY if name in given}
-    return {"provider": privacy} if privacy else {}
+    return {**sent, "provider": privacy} if privacy else sent
