@@ -10,6 +10,7 @@ from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.dialects.anthropic.request import parse_request
 from modelgates_server.dialects.anthropic.to_chat import to_chat
+from modelgates_server.dialects.anthropic.tool_ids import to_messages
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from tests.dialects.anthropic import messages
 from tests.dialects.anthropic.messages import assistant, in_chat, result, text, tool, use, user
@@ -148,7 +149,7 @@ def test_result_without_an_open_call_is_rejected(turns: tuple[Any, ...]) -> None
             {"type": "image_url", "image_url": {"url": "data:a/b;base64,QQ=="}},
         ),
         (
-            messages.pdf(b"%PDF", title="t.pdf"),
+            messages.pdf(b"%PDF", title="t.pdf", context=""),
             {
                 "type": "file",
                 "file": {"filename": "t.pdf", "file_data": "data:application/pdf;base64,JVBERg=="},
@@ -199,6 +200,11 @@ def test_part_without_a_counterpart_is_rejected(block: dict[str, Any], named: st
     assert named in rejection(messages=[user(block)])
 
 
+def test_context_of_a_file_is_told_before_it() -> None:
+    content = said(user(messages.pdf(context="From May")))[0]["content"]
+    assert [each["type"] for each in content] == ["text", "file"]
+
+
 def test_linked_file_is_sent_where_links_are_opened() -> None:
     block = {"type": "document", "source": {"type": "url", "url": "https://a/b.pdf"}}
     body, _ = in_chat(OPENROUTER, messages=[user(block)])
@@ -218,6 +224,22 @@ def test_thinking_is_dropped_whole_for_a_provider_that_did_not_issue_it() -> Non
     body, omitted = in_chat(DEEPSEEK, messages=turns)
     assert body["messages"][1] == {"role": "assistant", "content": "so"}
     assert omitted == ("thinking",)
+
+
+def test_message_of_dropped_thinking_alone_is_left_out() -> None:
+    turns = [*messages.HI, assistant(SIGNED), *messages.HI]
+    assert [each["role"] for each in in_chat(messages=turns)[0]["messages"]] == ["user", "user"]
+    kept = in_chat(OPENROUTER, messages=turns)[0]["messages"][1]
+    assert kept.keys() == {"role", "content", "reasoning_details"}
+
+
+def test_ids_that_were_encoded_for_the_client_are_the_providers_again() -> None:
+    encoded = to_messages("functions.get:0")
+    assert encoded != "functions.get:0"
+    turns = (*messages.HI, assistant(use(encoded), use("mgid_!")), user(result(encoded)))
+    _, called, answered = said(*turns)
+    assert [each["id"] for each in called["tool_calls"]] == ["functions.get:0", "mgid_!"]
+    assert answered["tool_call_id"] == "functions.get:0"
 
 
 def test_own_thinking_returns_to_a_provider_that_requires_it() -> None:
@@ -310,6 +332,19 @@ def test_effort_next_to_a_budget_is_named() -> None:
     [
         ({"thinking": {"type": "invented"}}, "`thinking.type`"),
         ({"thinking": {}}, "`thinking.type`"),
+        (
+            {"stop_sequences": ["a"], "metadata": {"user_id": "u"}, "service_tier": 1},
+            "service_tier",
+        ),
+        ({"tool_choice": {"type": "any", "name": 1}}, "`tool_choice`"),
+        (
+            {
+                "messages": [
+                    user({"type": "document", "source": {"type": "content", "content": [1]}})
+                ]
+            },
+            "content",
+        ),
         ({"output_config": {"effort": "extreme"}}, "`output_config.effort`"),
         ({"output_config": {"format": {"type": "xml"}}}, "`output_config.format`"),
         ({"output_config": {"task_budget": {"total": 1}}}, "`output_config.task_budget`"),

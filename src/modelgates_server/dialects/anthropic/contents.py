@@ -133,20 +133,20 @@ def _blocks(contents: list[Content]) -> Iterator[tuple[str, JsonObject]]:
     try:
         blocks = iter(read_objects(b"[%b]" % together, "a block of a message", _BLOCK))
     except msgspec.DecodeError:
-        _refuse_first(lists)
-        raise
+        raise _misfit_of(lists) from None
     for path, raw in lists:
         for number in range(len(_raws.decode(raw))):
             yield f"{path}[{number}]", next(blocks)
 
 
-def _refuse_first(lists: list[Content]) -> None:
-    """Raises `InvalidInput` for the first block that is not an object, by its path."""
+def _misfit_of(lists: list[Content]) -> InvalidInput:
+    """The error for the first block that is not an object."""
     for path, raw in lists:
         try:
             _objects.decode(raw)
         except msgspec.DecodeError as error:
-            raise misfit(error, path, raw) from None
+            return misfit(error, path, raw)
+    raise AssertionError("one of the lists has another value")
 
 
 def _read_block(block: JsonObject, path: str, found: Contents) -> None:
@@ -219,11 +219,14 @@ def _read_call(block: JsonObject, path: str, found: Contents) -> None:
 def _source(block: JsonObject, path: str) -> JsonObject:
     if "source" not in block:
         raise InvalidInput(f"`{path}.source` is missing.")
-    raw = bytes(block["source"])
+    return _object(bytes(block["source"]), f"{path}.source", _SOURCE)
+
+
+def _object(raw: bytes, path: str, grammar: Grammar) -> JsonObject:
     try:
-        return read_object(raw, f"{path}.source", _SOURCE)
+        return read_object(raw, path, grammar)
     except msgspec.DecodeError as error:
-        raise misfit(error, f"{path}.source", raw) from None
+        raise misfit(error, path, raw) from None
 
 
 def _read_citations(block: JsonObject, path: str, found: Contents) -> None:
@@ -238,7 +241,7 @@ def _read_reference(block: JsonObject, path: str, found: Contents) -> None:
     """Note the name of the tool whose definition the provider repeats here."""
     raw = bytes(block.get("tool_name", _NULL))
     if "tool" in block:
-        tool = read_object(bytes(block["tool"]), f"{path}.tool", _REFERENCE)
+        tool = _object(bytes(block["tool"]), f"{path}.tool", _REFERENCE)
         if bytes(tool.get("type", _NULL)) != b'"tool_reference"':
             raise InvalidInput(
                 f"`{path}.tool` must refer to a tool in `tools`, with the type `tool_reference`."
