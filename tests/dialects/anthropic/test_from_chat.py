@@ -173,6 +173,31 @@ def test_model_that_rejects_forced_calls_is_not_asked_for_one() -> None:
     assert "`tool_choice`" in rejection(NEWEST, tools=[FUNCTION], tool_choice="required")
 
 
+@pytest.mark.parametrize(
+    ("members", "named"),
+    [
+        ({"stop": 1}, "`stop`"),
+        ({"response_format": "json"}, "`response_format`"),
+        ({"tools": [{"type": "function", "function": {}}]}, "function.name` is missing"),
+        ({"tools": [{"type": "function", "function": 1}]}, "`tools`"),
+        ({"temperature": "warm"}, "request body"),
+    ],
+)
+def test_value_of_the_wrong_type_is_rejected(members: Any, named: str) -> None:
+    assert named in rejection(**members)
+
+
+def test_words_of_anthropic_pass() -> None:
+    mark = {"cache_control": {"type": "ephemeral"}}
+    body, omitted = from_chat_of(
+        service_tier="auto", response_format={"type": "text"}, tools=[{**FUNCTION, **mark}]
+    )
+    assert body["service_tier"] == "auto"
+    assert body["tools"][0]["cache_control"] == mark["cache_control"]
+    assert "output_config" not in body
+    assert omitted == ()
+
+
 def test_neutral_values_are_accepted_silently() -> None:
     members: Any = {"n": 1, "logprobs": False, "presence_penalty": 0, "store": False}
     members |= {"modalities": ["text"], "stream_options": {"include_usage": True}, "stream": True}

@@ -181,6 +181,14 @@ def test_unreadable_media_are_rejected_and_never_described(part: Any) -> None:
     assert "`messages[0].content[0]." in rejection(messages=[{"role": "user", "content": [part]}])
 
 
+def test_unknown_details_are_dropped_and_named() -> None:
+    details = [{"type": "reasoning.summary", "summary": "s"}]
+    said = {"role": "assistant", "content": "so", "reasoning_details": details}
+    body, omitted = from_chat_of(messages=[*HI, said, *HI])
+    assert body["messages"][1]["content"] == "so"
+    assert omitted == ("messages.reasoning_details",)
+
+
 def test_signed_thinking_comes_first_and_unsigned_is_dropped() -> None:
     details = [
         {"type": "reasoning.text", "text": "wh", "index": 0},

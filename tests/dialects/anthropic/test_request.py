@@ -58,6 +58,8 @@ def test_request_is_read() -> None:
         (b'{"model":"a","messages":[{"role":"user","content":1}]}', "`messages[0].content`"),
         (b'{"model":"a","messages":[{"role":"user","content":[{}]}]}', "content[0].type`"),
         (b'{"model":"a","messages":[{"role":"user","content":[1]}]}', "messages[0].content"),
+        (b'{"model":"a","messages":[{"role":"user","content":[{"type":1}]}]}', "content[0].type`"),
+        (b'{"model":"a","messages":[' + b"[" * 2000 + b"]" * 2000 + b"]}", "nested too deeply"),
         (b"[]", "The request body"),
         (b"{", "is not valid JSON"),
         (b"\xff", "not valid UTF-8"),
@@ -78,6 +80,11 @@ def test_deepest_nesting_is_read() -> None:
     source = {"type": "content", "content": [messages.image(messages.png(1, 1))]}
     turn = messages.user(messages.result("t", [{"type": "document", "source": source}]))
     assert messages.request(messages=[turn]).media == 1
+
+
+def test_tool_that_is_not_an_object_is_rejected_by_its_path() -> None:
+    turn = messages.user({"type": "tool_addition", "tool": 1})
+    assert "`messages[0].content[0].tool`" in rejection(messages=[turn])
 
 
 def test_image_without_a_source_is_rejected_by_its_path() -> None:

@@ -3,7 +3,7 @@
 Blocks stay as they were sent. Only what decides about tokens is read.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -13,7 +13,6 @@ from modelgates_server.dialects.anthropic.pictures import picture_tokens
 from modelgates_server.dialects.json_object import (
     Grammar,
     JsonObject,
-    cut,
     misfit,
     read_object,
     read_objects,
@@ -54,6 +53,11 @@ _CITATIONS = Grammar(("enabled",))
 _REFERENCE = Grammar(("type", "name", "tool_name", "definition"))
 
 _text = msgspec.json.Decoder(str)
+_raws = msgspec.json.Decoder(list[msgspec.Raw])
+_objects = msgspec.json.Decoder(list[JsonObject])
+
+Content = tuple[str, bytes]
+"""The path and the JSON of a content."""
 
 
 class Contents(msgspec.Struct):
@@ -62,6 +66,7 @@ class Contents(msgspec.Struct):
     `media_bytes` is at most the bytes of images whose tokens are known, and `media_tokens` the
     most that these take. If `has_files`, other parts may fill the context. `calls` are the inputs
     of earlier tool calls, and `references` the names of tools whose definitions are repeated.
+    `inner` are the contents of the blocks that were read last.
     """
 
     media: int = 0
@@ -72,6 +77,7 @@ class Contents(msgspec.Struct):
     parts: dict[str, str] = {}
     calls: list[bytes] = []
     references: list[str] = []
+    inner: list[Content] = []
 
     def add(self, kind: str, modality: str) -> None:
         """Add a part that is not text; raises `InvalidInput` for too many types."""
@@ -91,42 +97,62 @@ def read_messages(raw: bytes, found: Contents) -> int:
         raise InvalidInput(
             f"`messages` has {len(messages):,} messages. Send 1 to {_MESSAGES_MAX:,}."
         )
+    contents = list[Content]()
     for number, message in enumerate(messages):
-        path = f"messages[{number}]"
-        role = bytes(message.get("role", _NULL))
-        if role not in ROLES:
+        if bytes(message.get("role", _NULL)) not in ROLES:
             raise InvalidInput(
-                f"`{path}.role` must be `user`, `assistant` or `system`, not "
-                f"`{role.decode()[:80]}`."
+                f"`messages[{number}].role` must be `user`, `assistant` or `system`, not "
+                f"`{bytes(message.get('role', _NULL)).decode()[:80]}`."
             )
         if "content" not in message:
-            raise InvalidInput(f"`{path}.content` is missing.")
-        read_content(bytes(message["content"]), f"{path}.content", found)
+            raise InvalidInput(f"`messages[{number}].content` is missing.")
+        contents.append((f"messages[{number}].content", bytes(message["content"])))
+    read_contents(contents, found)
     return len(messages)
 
 
-def read_content(raw: bytes, path: str, found: Contents) -> None:
-    """Read a text or a list of blocks."""
-    if path.count(".content") > _DEPTH_MAX:
-        raise InvalidInput(f"`{cut(path)}` is nested too deeply.")
-    if raw.startswith(b'"'):
-        return
-    if not raw.startswith(b"["):
-        raise InvalidInput(f"`{path}` must be a string or a list of blocks.")
+def read_contents(contents: list[Content], found: Contents) -> None:
+    """Read texts and lists of blocks, and then the contents of these blocks."""
+    for _ in range(_DEPTH_MAX):
+        found.inner = []
+        for path, block in _blocks(contents):
+            _read_block(block, path, found)
+        contents = found.inner
+        if not contents:
+            return
+    raise InvalidInput(f"`{contents[0][0]}` is nested too deeply.")
+
+
+def _blocks(contents: list[Content]) -> Iterator[tuple[str, JsonObject]]:
+    """The path and the members of each block: thousands are decoded in one step."""
+    lists = [(path, raw) for path, raw in contents if not raw.startswith(b'"')]
+    for path, raw in lists:
+        if not raw.startswith(b"["):
+            raise InvalidInput(f"`{path}` must be a string or a list of blocks.")
+    together = b",".join(raw[1:-1] for _, raw in lists if not raw[1:-1].isspace() and raw != b"[]")
     try:
-        blocks = read_objects(raw, path, _BLOCK)
-        for number, block in enumerate(blocks):
-            if "cache_control" in block and not says_nothing(bytes(block["cache_control"])):
-                found.caches = True
-            _read_block(block, f"{path}[{number}]", found)
-    except msgspec.DecodeError as error:
-        raise misfit(error, path, raw) from None
+        blocks = iter(read_objects(b"[%b]" % together, "a block of a message", _BLOCK))
+    except msgspec.DecodeError:
+        raise _misfit_of(lists) from None
+    for path, raw in lists:
+        for number in range(len(_raws.decode(raw))):
+            yield f"{path}[{number}]", next(blocks)
+
+
+def _misfit_of(lists: list[Content]) -> InvalidInput:
+    """The error for the first block that is not an object."""
+    for path, raw in lists:
+        try:
+            _objects.decode(raw)
+        except msgspec.DecodeError as error:
+            return misfit(error, path, raw)
+    raise AssertionError("one of the lists has another value")
 
 
 def _read_block(block: JsonObject, path: str, found: Contents) -> None:
-    if "type" not in block:
-        raise InvalidInput(f"`{path}.type` is missing.")
-    kind = _text.decode(block["type"])
+    kind = _type_of(block, path)
+    if "cache_control" in block and not says_nothing(bytes(block["cache_control"])):
+        found.caches = True
     if kind in _OF_SERVER_TOOLS:
         raise InvalidInput(
             f"`{path}` is a block of type `{kind}`, which belongs to a tool that the provider "
@@ -138,6 +164,18 @@ def _read_block(block: JsonObject, path: str, found: Contents) -> None:
     elif kind not in _TEXTUAL:
         found.has_files = True
         found.add(f"{kind:.60}", OTHER)
+
+
+def _type_of(block: JsonObject, path: str) -> str:
+    raw = bytes(block.get("type", _NULL))
+    if raw == b'"text"':
+        return "text"
+    if "type" not in block:
+        raise InvalidInput(f"`{path}.type` is missing.")
+    try:
+        return _text.decode(raw)
+    except msgspec.DecodeError as error:
+        raise misfit(error, f"{path}.type", raw) from None
 
 
 def _read_image(block: JsonObject, path: str, found: Contents) -> None:
@@ -160,7 +198,7 @@ def _read_document(block: JsonObject, path: str, found: Contents) -> None:
     if kind == b'"text"':
         found.parts.setdefault("document of text", TEXT)
     elif kind == b'"content"':
-        read_content(bytes(source.get("content", _NULL)), f"{path}.source.content", found)
+        found.inner.append((f"{path}.source.content", bytes(source.get("content", _NULL))))
     else:
         found.has_files = True
         found.add("document", "file")
@@ -170,7 +208,7 @@ def _read_document(block: JsonObject, path: str, found: Contents) -> None:
 def _read_result(block: JsonObject, path: str, found: Contents) -> None:
     content = bytes(block.get("content", _NULL))
     if content != b"null":
-        read_content(content, f"{path}.content", found)
+        found.inner.append((f"{path}.content", content))
 
 
 def _read_call(block: JsonObject, path: str, found: Contents) -> None:
@@ -181,7 +219,14 @@ def _read_call(block: JsonObject, path: str, found: Contents) -> None:
 def _source(block: JsonObject, path: str) -> JsonObject:
     if "source" not in block:
         raise InvalidInput(f"`{path}.source` is missing.")
-    return read_object(bytes(block["source"]), f"{path}.source", _SOURCE)
+    return _object(bytes(block["source"]), f"{path}.source", _SOURCE)
+
+
+def _object(raw: bytes, path: str, grammar: Grammar) -> JsonObject:
+    try:
+        return read_object(raw, path, grammar)
+    except msgspec.DecodeError as error:
+        raise misfit(error, path, raw) from None
 
 
 def _read_citations(block: JsonObject, path: str, found: Contents) -> None:
@@ -196,7 +241,7 @@ def _read_reference(block: JsonObject, path: str, found: Contents) -> None:
     """Note the name of the tool whose definition the provider repeats here."""
     raw = bytes(block.get("tool_name", _NULL))
     if "tool" in block:
-        tool = read_object(bytes(block["tool"]), f"{path}.tool", _REFERENCE)
+        tool = _object(bytes(block["tool"]), f"{path}.tool", _REFERENCE)
         if bytes(tool.get("type", _NULL)) != b'"tool_reference"':
             raise InvalidInput(
                 f"`{path}.tool` must refer to a tool in `tools`, with the type `tool_reference`."

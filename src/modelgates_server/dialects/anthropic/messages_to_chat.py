@@ -8,7 +8,7 @@ from modelgates_server.core.errors import InvalidInput
 from modelgates_server.dialects.anthropic.chat_target import ChatTarget, ThinkingForm
 from modelgates_server.dialects.anthropic.omissions import Omissions
 from modelgates_server.dialects.anthropic.parts_to_chat import Parts, texts_of
-from modelgates_server.dialects.anthropic.tool_ids import from_messages
+from modelgates_server.dialects.anthropic.tool_ids import from_messages, to_messages
 from modelgates_server.dialects.json_object import JsonObject
 
 ATTRIBUTION = "x-anthropic-billing-header:"
@@ -96,17 +96,16 @@ def _assistant(
     message: dict[str, Any] = {"role": "assistant", "content": parts.joined("") or None}
     if calls:
         message["tool_calls"] = calls
-    elif message["content"] is None:
-        if not thoughts:
-            raise InvalidInput(f"`{path}` is empty. Remove the message, or send a text.")
-        message["content"] = ""
+    elif message["content"] is None and not thoughts:
+        raise InvalidInput(f"`{path}` is empty. Remove the message, or send a text.")
     if thoughts:
         message |= _returned(thoughts, target, omissions)
-    return [message]
+    is_empty = message["content"] is None and message.keys() == {"role", "content"}
+    return [] if is_empty else [message]
 
 
 def _call(block: JsonObject, path: str, called: set[str]) -> dict[str, Any]:
-    name, call_id = _required(block, "name", path), from_messages(_required(block, "id", path))
+    name, call_id = _required(block, "name", path), _own_id(_required(block, "id", path))
     called.add(call_id)
     arguments = bytes(block.get("input", b"{}")).decode()
     function = {"name": name, "arguments": "{}" if arguments == "null" else arguments}
@@ -118,6 +117,12 @@ def _required(block: JsonObject, name: str, path: str) -> str:
     if not raw.startswith(b'"') or raw == b'""':
         raise InvalidInput(f"`{path}.{name}` must be a string that is not empty.")
     return _text.decode(raw)
+
+
+def _own_id(call_id: str) -> str:
+    """The provider's id of a call, if the gateway encoded it for the client."""
+    own = from_messages(call_id)
+    return own if to_messages(own) == call_id else call_id
 
 
 def _thought(kind: str, block: JsonObject) -> dict[str, Any]:
@@ -164,7 +169,7 @@ def _user(
 
 def _result(block: JsonObject, path: str, parts: Parts, called: set[str]) -> dict[str, Any]:
     """The tool message for a result. Its images go to `parts`, with the call's id."""
-    call_id = from_messages(_required(block, "tool_use_id", path))
+    call_id = _own_id(_required(block, "tool_use_id", path))
     if call_id not in called:
         raise InvalidInput(
             f"`{path}.tool_use_id` is `{call_id:.80}`, which no earlier `tool_use` has, or which "

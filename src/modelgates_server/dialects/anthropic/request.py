@@ -17,7 +17,7 @@ from modelgates_server.core.metering.request import (
 )
 from modelgates_server.core.pricing.catalog import Api
 from modelgates_server.dialects.anthropic.betas import COMPACTION, read_betas
-from modelgates_server.dialects.anthropic.contents import Contents, read_content, read_messages
+from modelgates_server.dialects.anthropic.contents import Contents, read_contents, read_messages
 from modelgates_server.dialects.anthropic.members import (
     GATEWAY,
     PARAMETER_OF,
@@ -204,7 +204,7 @@ def _contents(members: JsonObject, found: Contents) -> int:
     count = read_messages(bytes(members["messages"]), found)
     system = bytes(members.get("system", _NULL))
     if system != b"null":
-        read_content(system, "system", found)
+        read_contents([("system", system)], found)
     return count
 
 

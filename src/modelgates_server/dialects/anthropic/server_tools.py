@@ -117,13 +117,13 @@ def _check_choice(members: JsonObject, found: Tools) -> None:
     try:
         choice = read_object(raw, "tool_choice", _CHOICE)
         kind = _text.decode(choice.get("type", b'""'))
+        name = _text.decode(choice.get("name", b'""'))
     except msgspec.DecodeError as error:
         raise misfit(error, "tool_choice", raw) from None
     if kind not in _CHOICES:
         raise InvalidInput(
             f"`tool_choice.type` must be `auto`, `any`, `tool` or `none`, not `{kind:.80}`."
         )
-    name = _text.decode(choice["name"]) if "name" in choice else ""
     if found.omitted and (
         (kind == "tool" and name not in found.sizes) or (kind == "any" and not found.kept)
     ):

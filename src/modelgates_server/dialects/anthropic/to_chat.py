@@ -126,8 +126,6 @@ def _tool(tool: JsonObject, number: int, omissions: Omissions) -> dict[str, Any]
             f"`tools[{number}]` is of type {kind:.80}, which only Claude knows. Describe the tool "
             "with an `input_schema`, or choose another model."
         )
-    if "name" not in tool:
-        raise InvalidInput(f"`tools[{number}].name` is missing.")
     omissions.apply(_TOOL_RULES, {n: r for n, r in tool.items() if n != "type"}, "tools.")
     function: dict[str, Any] = {"name": tool["name"]}
     for name, counterpart in (
