@@ -1,4 +1,4 @@
-"""Writes the tables in docs/reference/dialects.md, which the translations obey: `make reference`."""
+"""Writes the tables of the translations in docs/reference/dialects.md: `make reference`."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -73,7 +73,7 @@ def pairing_of(client: Dialect, request: InferenceRequest, model: Model) -> Pair
         return Pairing(client, client, request, request, request)
     omitted, chat = list(request.omitted), request
     if client is not HUB:
-        translated = TRANSLATIONS[client.name].to_chat(request)
+        translated = TRANSLATIONS[client.name].to_chat(request, model)
         omitted += translated.omitted
         chat = HUB.parse_request(HUB.api, translated.body)
     outgoing = chat

@@ -61,8 +61,8 @@ class ChatEncoder(Protocol):
 class Translation(Protocol):
     """The translation of one dialect to the hub and back."""
 
-    def to_chat(self, request: InferenceRequest) -> TranslatedBody:
-        """A client's request as one of chat completions.
+    def to_chat(self, request: InferenceRequest, model: Model) -> TranslatedBody:
+        """A client's request as one of chat completions, for an endpoint of this model.
 
         Raises `InvalidInput` that names the parameter without a counterpart.
         """

@@ -17,7 +17,7 @@ from modelgates_server.core.pricing.catalog import Api, Catalog
 from modelgates_server.core.pricing.prices import dollars
 from modelgates_server.core.redaction import NO_SECRETS
 from modelgates_server.dialects.known import DIALECTS
-from modelgates_server.providers.http import retry_after_s
+from modelgates_server.providers.retry_after import retry_after_s
 from modelgates_server.service.calls.call import Call
 from modelgates_server.service.calls.call_request import CallRequest
 from modelgates_server.service.ports import NO_HEADERS, Provider, Store

@@ -49,7 +49,7 @@ def target_of(model: Model | None) -> ChatTarget:
     """
     if model is None:
         return ChatTarget()
-    if _HUB not in model.endpoint.dialects:
+    if model.endpoint.dialects[0] != _HUB:
         return ChatTarget(ThinkingForm.DETAILS)
     profile = BY_NAME[model.endpoint.profile]
     return ChatTarget(

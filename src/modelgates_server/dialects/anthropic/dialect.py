@@ -132,9 +132,9 @@ class Anthropic:
 class AnthropicTranslation:
     """See `Translation`."""
 
-    def to_chat(self, request: InferenceRequest) -> TranslatedBody:
+    def to_chat(self, request: InferenceRequest, model: Model) -> TranslatedBody:
         """See `Translation`."""
-        return to_chat(request)
+        return to_chat(request, model)
 
     def from_chat(self, request: InferenceRequest, model: Model) -> TranslatedBody:
         """See `Translation`."""

@@ -130,9 +130,9 @@ class OpenAiResponses:
 class ResponsesTranslation:
     """See `Translation`."""
 
-    def to_chat(self, request: InferenceRequest) -> TranslatedBody:
+    def to_chat(self, request: InferenceRequest, model: Model) -> TranslatedBody:
         """See `Translation`."""
-        return to_chat(request)
+        return to_chat(request, model)
 
     def from_chat(self, request: InferenceRequest, model: Model) -> TranslatedBody:
         """See `Translation`."""
