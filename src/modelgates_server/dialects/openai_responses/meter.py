@@ -11,7 +11,14 @@ from modelgates_server.dialects.openai_chat.finish_reasons import known_finish_r
 from modelgates_server.dialects.openai_chat.usage import read_usage
 
 _TEXT_MAX_CHARS = 255
-_CALLS = ("_call", "tool_use")
+_CALLS = frozenset(
+    {
+        *("function_call", "custom_tool_call", "tool_search_call", "computer_call"),
+        *("local_shell_call", "shell_call", "apply_patch_call", "mcp_approval_request"),
+    }
+)
+"""Items that the client has to answer. The provider runs all other tools itself."""
+
 _TEXTS = ("text", "refusal", "arguments", "input", "code")
 
 
@@ -47,8 +54,7 @@ class ResponsesMeter(ResponseMeter, kw_only=True):
     def finish(self, response: dict[str, Any]) -> None:
         """Read the end of a response: why it ended, its usage, and output that had no events."""
         self.begin(response)
-        output = response.get("output")
-        items = [item for item in output if isinstance(item, dict)] if output else []
+        items = _objects(response.get("output"))
         self.output.text_bytes = max(self.output.text_bytes, sum(map(_text_bytes, items)))
         self._note_end(response, items)
         usage = response.get("usage")
@@ -64,7 +70,7 @@ class ResponsesMeter(ResponseMeter, kw_only=True):
             reason = details.get("reason") if isinstance(details, dict) else None
             native = _word(reason) or status
             self.endings[0] = Ending(native, known_finish_reason(native) or FinishReason.LENGTH)
-        elif any(str(item.get("type")).endswith(_CALLS) for item in items):
+        elif any(str(item.get("type")) in _CALLS for item in items):
             self.endings[0] = Ending(status, FinishReason.TOOL_CALLS)
         else:
             self.endings[0] = Ending(status, known_finish_reason(status))
@@ -72,10 +78,13 @@ class ResponsesMeter(ResponseMeter, kw_only=True):
 
 def _text_bytes(item: dict[str, Any]) -> int:
     """The size of the texts in an item; encrypted reasoning has no size that means anything."""
-    nested = [*(item.get("content") or ()), *(item.get("summary") or ())]
-    holders = [item, *(part for part in nested if isinstance(part, dict))]
+    holders = [item, *_objects(item.get("content")), *_objects(item.get("summary"))]
     texts = [holder.get(name) for holder in holders for name in _TEXTS]
     return sum(len(text.encode("utf-8", "replace")) for text in texts if isinstance(text, str))
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _word(value: Any) -> str | None:

@@ -3,7 +3,7 @@
 All values of the provider are kept, except the id, the model, `store` and the cost.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -11,11 +11,13 @@ import msgspec
 from modelgates_server.core.errors import ProviderError
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.meter import InvalidAnswer
+from modelgates_server.core.metering.repairs import Repair
 from modelgates_server.core.redaction import Redactor
 from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.dialects.event_stream import UNREADABLE, EventStreamResponse, event_bytes
 from modelgates_server.dialects.json_object import JsonObject
 from modelgates_server.dialects.openai_chat.errors import provider_error
+from modelgates_server.dialects.openai_responses.encoder import failed_stream
 from modelgates_server.dialects.openai_responses.errors import failure
 from modelgates_server.dialects.openai_responses.meter import ResponsesMeter
 from modelgates_server.dialects.openai_responses.response_object import (
@@ -23,11 +25,13 @@ from modelgates_server.dialects.openai_responses.response_object import (
     response_object,
     usage_object,
 )
+from modelgates_server.dialects.openai_responses.whole_items import item_events
 
 _NULL = msgspec.Raw(b"null")
 _FALSE = msgspec.Raw(b"false")
 _ENDS = frozenset({"response.completed", "response.incomplete"})
 _HEADS = frozenset({"response.created", "response.in_progress", "response.queued"})
+_FAILED, _ITEM_DONE = "response.failed", "response.output_item.done"
 _OUTPUT_ENDS = (
     *("output_text.delta", "refusal.delta", "reasoning_text.delta", "arguments.delta"),
     *("reasoning_summary_text.delta", "custom_tool_call_input.delta", "code.delta"),
@@ -38,6 +42,7 @@ class _Event(msgspec.Struct):
     type: str
     delta: Any = None
     response: JsonObject = {}
+    item: msgspec.Raw = _NULL
     error: Any = None
     message: Any = None
     code: Any = None
@@ -59,6 +64,7 @@ class ResponsesResponse(EventStreamResponse):
         meter: ResponsesMeter,
         redactor: Redactor,
         *,
+        wire: Mapping[str, msgspec.Raw],
         text_max_bytes: int,
         media_max_bytes: int,
     ) -> None:
@@ -69,7 +75,9 @@ class ResponsesResponse(EventStreamResponse):
             text_max_bytes=text_max_bytes,
             media_max_bytes=media_max_bytes,
         )
+        self._wire = wire
         self._whole: JsonObject = {}
+        self._items: list[msgspec.Raw] = []  # whole items, as they came
         self._last = "response.completed"  # the name of the last event, which is held back
         self._number = 0  # the sequence number of the last event
         self._begun: JsonObject = {}
@@ -84,12 +92,15 @@ class ResponsesResponse(EventStreamResponse):
 
     def error_end(self, generation: Generation, error: ErrorReport) -> bytes:
         """See `ResponseAdapter`: the provider's own failure, or one with the gateway's error."""
-        if self._last == "response.failed":
+        if not self._begun:
+            return failed_stream(generation, self._wire, error)
+        # The text of an error about the operator's account is not for clients.
+        if self._last == _FAILED and self._reported_error().account_text is None:
             return self._terminal(self._last, self._charged(generation))
         whole = response_object(
-            generation, {}, "failed", error=failure(error), usage=usage_object(generation)
+            generation, self._wire, "failed", error=failure(error), usage=usage_object(generation)
         )
-        return self._terminal("response.failed", {**whole, **self._kept()})
+        return self._terminal(_FAILED, {**whole, **self._kept()})
 
     def _observe_event(self, payload: bytes) -> bytes:
         try:
@@ -108,11 +119,14 @@ class ResponsesResponse(EventStreamResponse):
             self.meter.begin(_values(event.response))
             self._begun = event.response
             return self._rewritten(kind, event.response, payload)
+        elif kind == _ITEM_DONE:
+            self._items.append(event.item)
         elif kind in _ENDS:
-            self.meter.finish(_values(event.response))
-            self._whole, self._last, self.is_done = event.response, kind, True
+            self._whole, self._last = self._with_output(event.response), kind
+            self.meter.finish(_values(self._whole))
+            self.is_done = True
             return b""
-        elif kind == "response.failed":
+        elif kind == _FAILED:
             values = _values(event.response)
             self.meter.finish(values)
             self.meter.error = values.get("error") or {"message": "The response failed."}
@@ -123,6 +137,13 @@ class ResponsesResponse(EventStreamResponse):
             self.meter.error = event.error or given
             return b""
         return event_bytes(kind, payload)
+
+    def _with_output(self, response: JsonObject) -> JsonObject:
+        """The response with the items of the stream, if its last event repeats none of them."""
+        if not self._items or bytes(response.get("output", _NULL)) not in (b"null", b"[]"):
+            return response
+        self.meter.repaired(Repair.FIELD_REPAIRED)
+        return {**response, "output": msgspec.Raw(b"[%b]" % b",".join(map(bytes, self._items)))}
 
     def _rewritten(self, kind: str, response: JsonObject, payload: bytes) -> bytes:
         members: dict[str, Any] = _members.decode(payload)
@@ -164,13 +185,11 @@ class ResponsesResponse(EventStreamResponse):
         ]
         items = msgspec.json.decode(self._whole["output"], type=list[msgspec.Raw])
         for index, item in enumerate(items):
-            for step in ("added", "done"):
-                name = f"response.output_item.{step}"
-                events.append((name, {"output_index": index, "item": item}))
+            events += item_events(index, item)
+        self._begun, self._number = self._whole, len(events)
         for number, (name, members) in enumerate(events):
             event = {"type": name, "sequence_number": number, **members}
             yield event_bytes(name, msgspec.json.encode(event))
-        self._number = len(events)
 
     def _reported_error(self) -> ProviderError:
         return provider_error(self._generation.provider, self.meter.error)
