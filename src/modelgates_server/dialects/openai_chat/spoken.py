@@ -60,22 +60,28 @@ class _Function(msgspec.Struct):
     arguments: str | None = None
 
 
+class _Custom(msgspec.Struct):
+    name: str | None = None
+    input: str | None = None
+
+
 class ToolCallPart(msgspec.Struct):
     """A call of a tool, or the next piece of its arguments."""
 
     index: int = 0
     id: str | None = None
     function: _Function = msgspec.field(default_factory=_Function)
+    custom: _Custom = msgspec.field(default_factory=_Custom)
 
     @property
     def name(self) -> str:
-        """The name of the function; empty in all pieces but the first."""
-        return self.function.name or ""
+        """The name of the tool; empty in all pieces but the first."""
+        return self.function.name or self.custom.name or ""
 
     @property
     def arguments(self) -> str:
-        """The arguments, or a piece of them."""
-        return self.function.arguments or ""
+        """The arguments, or a piece of them; the text for a custom tool."""
+        return self.function.arguments or self.custom.input or ""
 
 
 class Delta(msgspec.Struct):

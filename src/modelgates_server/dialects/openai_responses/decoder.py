@@ -14,7 +14,8 @@ from modelgates_server.dialects.openai_responses.text_extras import (
 from modelgates_server.dialects.sse import DONE, EVENT_MAX_BYTES, SseReader
 
 _CHUNK, _WHOLE = "chat.completion.chunk", "chat.completion"
-_CALLS = frozenset({"function_call", "custom_tool_call"})
+_CUSTOM = "custom_tool_call"
+_CALLS = frozenset({"function_call", _CUSTOM})
 _REASONS = {"max_output_tokens": "length", "content_filter": "content_filter"}
 _ENDS = frozenset({"response.completed", "response.incomplete"})
 _PIECES = {
@@ -58,7 +59,7 @@ class ResponsesDecoder:
         self._json: bytearray | None = None
         self._is_beyond = False  # what is too long to translate is passed on, and cut off there
         self._begun: dict[str, Any] = {}
-        self._calls: dict[Key, int] = {}  # the number of each call
+        self._calls: dict[Key, tuple[int, str]] = {}  # the number of each call, and its type
         self._heard: set[Key] = set()  # the items of which a piece has arrived
         self._done_items: set[Key] = set()
 
@@ -146,12 +147,13 @@ class ResponsesDecoder:
     def _added(self, key: Key, item: dict[str, Any]) -> bytes:
         if item["type"] not in _CALLS or key in self._calls:
             return b""
-        call = _tool_call(item, "")
-        number = self._calls[key] = len(self._calls)
+        call, number = _tool_call(item, ""), len(self._calls)
+        self._calls[key] = number, item["type"]
         return self._said({"tool_calls": [{"index": number, **call}]})
 
     def _arguments(self, key: Key, text: str) -> bytes:
-        call = {"index": self._calls[key], "function": {"arguments": text}}
+        number, kind = self._calls[key]
+        call = {"index": number, **_input(kind, text)}
         self._heard.add(key)
         return self._said({"tool_calls": [call]})
 
@@ -276,13 +278,18 @@ def _thoughts(item: dict[str, Any]) -> str:
     return "".join(part["text"] for part in parts)
 
 
-def _tool_call(item: dict[str, Any], arguments: str) -> dict[str, Any]:
-    function = {"name": item["name"], "arguments": arguments}
-    return {"id": item["call_id"], "type": "function", "function": function}
+def _tool_call(item: dict[str, Any], text: str) -> dict[str, Any]:
+    ((kind, given),) = _input(item["type"], text).items()
+    return {"id": item["call_id"], "type": kind, kind: {"name": item["name"], **given}}
+
+
+def _input(kind: str, text: str) -> dict[str, dict[str, str]]:
+    """The input of a call, or a piece of it: the arguments of a function, or a text."""
+    return {"custom": {"input": text}} if kind == _CUSTOM else {"function": {"arguments": text}}
 
 
 def _arguments_of(item: dict[str, Any]) -> str:
-    text: str = item["input"] if item["type"] == "custom_tool_call" else item["arguments"]
+    text: str = item["input"] if item["type"] == _CUSTOM else item["arguments"]
     return text
 
 

@@ -163,6 +163,8 @@ class ResponsesResponse(EventStreamResponse):
         except UNREADABLE as error:
             raise InvalidAnswer(f"Not a response: {error}") from error
         self._whole = response
+        if values.get("status") == "incomplete":
+            self._last = "response.incomplete"
 
     def _observe_collected(self, events: Iterable[bytes]) -> None:
         for payload in events:

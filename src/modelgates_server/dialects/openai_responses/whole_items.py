@@ -64,12 +64,21 @@ def _inner_events(item: dict[str, Any]) -> Events:
 
 def _part_events(part: dict[str, Any], at: dict[str, int]) -> Events:
     kind = str(part.get("type"))
-    field = _TEXTS.get(kind, "text")
-    text = part.get(field)
-    extras = {"logprobs": part.get("logprobs") or []} if kind == "output_text" else {}
-    yield "response.content_part.added", {**at, "part": {**part, field: ""}}
-    yield f"response.{kind}.delta", {**at, "delta": text, **extras}
-    yield f"response.{kind}.done", {**at, field: text, **extras}
+    field = _TEXTS.get(kind)
+    if field is not None:
+        is_text = kind == "output_text"
+        extras = {"logprobs": part.get("logprobs") or []} if is_text else {}
+        empty = {"annotations": [], "logprobs": []} if is_text else {}
+        yield "response.content_part.added", {**at, "part": {**part, field: "", **empty}}
+        if text := part.get(field):
+            yield f"response.{kind}.delta", {**at, "delta": text, **extras}
+        annotations = part.get("annotations")
+        for number, each in enumerate(annotations if isinstance(annotations, list) else ()):
+            added = {"annotation_index": number, "annotation": each}
+            yield f"response.{kind}.annotation.added", {**at, **added}
+        yield f"response.{kind}.done", {**at, field: part.get(field), **extras}
+    else:
+        yield "response.content_part.added", {**at, "part": part}
     yield "response.content_part.done", {**at, "part": part}
 
 
