@@ -150,6 +150,14 @@ def test_failure_of_the_provider_passes_with_the_cost(name: str) -> None:
     assert "cost" in events[-1]["response"]["usage"]
 
 
+def test_events_without_numbers_are_counted() -> None:
+    events = log("text")
+    for each in events:
+        del each["sequence_number"]
+    written = read(relayed(native(), wire(events)))
+    assert written[-1]["sequence_number"] == len(events) - 1
+
+
 def test_usage_of_a_failed_response_is_read() -> None:
     adapter = native()
     list(adapter.feed(wire(log("failed_server_error"))))
@@ -179,7 +187,9 @@ def test_failure_of_the_gateway_after_the_last_event_ends_the_stream() -> None:
     adapter = native()
     sent = b"".join(adapter.feed(wire(log("text"))))
     report = ErrorReport(503, "The database is unavailable.", code="database_unavailable")
-    assert read(sent + adapter.error_end(settled(), report))[-1]["type"] == "response.failed"
+    events = read(sent + adapter.error_end(settled(), report))
+    check_events(events)
+    assert events[-1]["type"] == "response.failed"
 
 
 @pytest.mark.parametrize("output", [[], None, "absent"])

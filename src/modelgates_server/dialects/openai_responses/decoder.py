@@ -11,6 +11,7 @@ from modelgates_server.dialects.openai_responses.text_extras import (
     chat_annotations,
     chat_logprobs,
 )
+from modelgates_server.dialects.openai_responses.usage import usage_of
 from modelgates_server.dialects.sse import DONE, EVENT_MAX_BYTES, SseReader
 
 _CHUNK, _WHOLE = "chat.completion.chunk", "chat.completion"
@@ -182,14 +183,14 @@ class ResponsesDecoder:
 
     def _failed(self, response: dict[str, Any]) -> bytes:
         chunk: dict[str, Any] = {"error": response.get("error") or {"message": _FAILED}}
-        if response.get("usage"):
-            chunk["usage"] = response["usage"]
+        if (usage := usage_of(response)) is not None:
+            chunk["usage"] = usage
         return _data(chunk)
 
     def _ended(self, response: dict[str, Any]) -> bytes:
         rest = self._rest(response)
         chunk = self._chunk({}, _finish_reason(response, has_calls=bool(self._calls)))
-        chunk["usage"] = response.get("usage")
+        chunk["usage"] = usage_of(response)
         chunk["service_tier"] = response.get("service_tier")
         return rest + _data(chunk) + b"data: %b\n\n" % DONE
 
@@ -215,7 +216,7 @@ def _completion(response: dict[str, Any]) -> dict[str, Any]:
     output: list[dict[str, Any]] = response["output"]
     if response.get("status") == "failed":
         error = response.get("error") or {"message": _FAILED}
-        return {"error": error, "usage": response.get("usage")}
+        return {"error": error, "usage": usage_of(response)}
     spoken, logprobs = _spoken(output)
     message: dict[str, Any] = {"role": "assistant", **spoken, **_reasoning(output)}
     calls = [item for item in output if item["type"] in _CALLS]
@@ -232,7 +233,7 @@ def _completion(response: dict[str, Any]) -> dict[str, Any]:
         "created": response.get("created_at"),
         "object": _WHOLE,
         "choices": [choice],
-        "usage": response.get("usage"),
+        "usage": usage_of(response),
         "service_tier": response.get("service_tier"),
     }
 

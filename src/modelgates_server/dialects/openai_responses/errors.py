@@ -1,8 +1,9 @@
 """Errors in OpenAI's form: `{"error": {"message", "type", "code", "param", "metadata"?}}`.
 
 A lack of credits is 429 with `insufficient_quota`, as at OpenAI: Codex sends a request that gets
-402, 403 or 404 six times, and stops at once for these codes. Sources: OpenAI's guide "Error codes",
-and requests of Codex 0.171.
+402, 403 or 404 six times, and stops at once for these codes. The same is true of the limits of a
+key and of a call, which no repeat can lift. Credits that other calls still hold come back, so that
+is a limit of the rate. Sources: OpenAI's guide "Error codes", and requests of Codex 0.171.
 """
 
 from typing import Any
@@ -17,6 +18,8 @@ NAME = "openai-responses"
 
 _QUOTA = "insufficient_quota"
 _QUOTA_CODES = frozenset({"insufficient_credits", "max_cost_exceeded", "key_limit_exceeded"})
+_RATE_LIMITED = "rate_limit_exceeded"
+_IN_FLIGHT = "in_flight_budget_exhausted"
 _CODES = {
     **dict.fromkeys(_QUOTA_CODES, _QUOTA),
     "unknown_model": "model_not_found",
@@ -24,14 +27,13 @@ _CODES = {
     "unauthenticated": "invalid_api_key",
     "unknown_key": "invalid_api_key",
     "missing_key": "invalid_api_key",
-    "provider_rate_limited": "rate_limit_exceeded",
+    "provider_rate_limited": _RATE_LIMITED,
 }
 """OpenAI's codes, which clients match on; any other error has the gateway's own code."""
 
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
-    402: _QUOTA,
     403: "permission_error",
     404: "not_found_error",
     409: "conflict_error",
@@ -40,23 +42,31 @@ _TYPES = {
     422: "invalid_request_error",
     429: "rate_limit_error",
 }
+_TYPES_OF_CODES = {_QUOTA: _QUOTA, _RATE_LIMITED: "rate_limit_error"}
 _SERVER_ERROR = "server_error"
 _QUOTA_STATUS = 429
 
 
 def error_object(error: ErrorReport) -> dict[str, Any]:
     """`error` in OpenAI's form."""
-    is_quota = error.code in _QUOTA_CODES
     metadata = dict(error.metadata or {})
     if error.retry_after_s is not None:
         metadata["retry_after_seconds"] = error.retry_after_s
+    code = _code(error)
     members: dict[str, Any] = {
         "message": error.message,
-        "type": _QUOTA if is_quota else _TYPES.get(error.status, _SERVER_ERROR),
-        "code": _CODES.get(error.code or "", error.code),
+        "type": _TYPES_OF_CODES.get(code or "") or _TYPES.get(error.status, _SERVER_ERROR),
+        "code": code or error.code,
         "param": None,
     }
     return {**members, "metadata": metadata} if metadata else members
+
+
+def _code(error: ErrorReport) -> str | None:
+    """OpenAI's code for an error, if it has one."""
+    if error.metadata is not None and error.metadata.get("reason") == _IN_FLIGHT:
+        return _RATE_LIMITED
+    return _CODES.get(error.code or "")
 
 
 def error_body(error: ErrorReport, user_id: str | None) -> bytes:
@@ -76,7 +86,7 @@ def status(error: ErrorReport) -> int:
 
 def failure(error: ErrorReport) -> dict[str, Any]:
     """`error` of a failed response. Clients repeat the call unless they know the code."""
-    code = _CODES.get(error.code or "")
+    code = _code(error)
     if code is None:
         is_ours = error.status < 500 and error.code is not None  # noqa: PLR2004
         code = "invalid_prompt" if is_ours else _SERVER_ERROR

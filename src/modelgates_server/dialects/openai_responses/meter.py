@@ -9,6 +9,7 @@ from modelgates_server.core.pricing.service_tiers import reported_service_tier
 from modelgates_server.core.pricing.usage import UsageReading, UsageRules
 from modelgates_server.dialects.openai_chat.finish_reasons import known_finish_reason
 from modelgates_server.dialects.openai_chat.usage import read_usage
+from modelgates_server.dialects.openai_responses.usage import usage_of
 
 _TEXT_MAX_CHARS = 255
 _CALLS = frozenset(
@@ -27,7 +28,7 @@ class ResponsesMeter(ResponseMeter, kw_only=True):
 
     rules: UsageRules = UsageRules()
     report: dict[str, Any] = msgspec.field(default_factory=dict)
-    _reading: UsageReading | None = None
+    _reading: UsageReading = UsageReading()
 
     @property
     def reported(self) -> dict[str, Any] | None:
@@ -35,10 +36,8 @@ class ResponsesMeter(ResponseMeter, kw_only=True):
         return self.report or None
 
     def reading(self) -> UsageReading:
-        """See `ResponseMeter`. This form of usage has names that chat completions know as well."""
-        if self._reading is None and self.report:
-            self._reading = read_usage(self.report, self.rules)
-        return self._reading or UsageReading()
+        """See `ResponseMeter`."""
+        return self._reading
 
     def begin(self, response: dict[str, Any]) -> None:
         """Note the head of a response."""
@@ -57,9 +56,9 @@ class ResponsesMeter(ResponseMeter, kw_only=True):
         items = _objects(response.get("output"))
         self.output.text_bytes = max(self.output.text_bytes, sum(map(_text_bytes, items)))
         self._note_end(response, items)
-        usage = response.get("usage")
-        if isinstance(usage, dict):
-            self.report, self._reading = usage, None
+        usage = usage_of(response)
+        if usage is not None:
+            self.report, self._reading = response["usage"], read_usage(usage, self.rules)
             self.text_bytes_at_usage = self.output.text_bytes
         self.service_tier = reported_service_tier(response.get("service_tier"))
 

@@ -79,7 +79,7 @@ class ResponsesResponse(EventStreamResponse):
         self._whole: JsonObject = {}
         self._items: list[msgspec.Raw] = []  # whole items, as they came
         self._last = "response.completed"  # the name of the last event, which is held back
-        self._number = 0  # the sequence number of the last event
+        self._number = -1  # the sequence number of the last event that was sent
         self._begun: JsonObject = {}
 
     def answer(self, generation: Generation) -> bytes:
@@ -105,14 +105,16 @@ class ResponsesResponse(EventStreamResponse):
     def _observe_event(self, payload: bytes) -> bytes:
         try:
             event = _event.decode(payload)
-            return self._client_event(event, payload)
+            written = self._client_event(event, payload)
         except UNREADABLE as error:
             raise InvalidAnswer(f"Not an event of this API: {error}") from error
+        if written:
+            number = event.sequence_number
+            self._number = number if type(number) is int else self._number + 1
+        return written
 
     def _client_event(self, event: _Event, payload: bytes) -> bytes:
         kind = event.type
-        if type(event.sequence_number) is int:
-            self._number = event.sequence_number
         if event.delta is not None and kind.endswith(_OUTPUT_ENDS):
             self.meter.add_output(event.delta)
         elif kind in _HEADS:
@@ -188,7 +190,7 @@ class ResponsesResponse(EventStreamResponse):
         items = msgspec.json.decode(self._whole["output"], type=list[msgspec.Raw])
         for index, item in enumerate(items):
             events += item_events(index, item)
-        self._begun, self._number = self._whole, len(events)
+        self._begun, self._number = self._whole, len(events) - 1
         for number, (name, members) in enumerate(events):
             event = {"type": name, "sequence_number": number, **members}
             yield event_bytes(name, msgspec.json.encode(event))
@@ -207,8 +209,7 @@ class ResponsesResponse(EventStreamResponse):
         return {name: self._begun[name] for name in names if name in self._begun}
 
     def _terminal(self, name: str, response: dict[str, Any]) -> bytes:
-        number = self._number + (self._last != name or not self._whole)
-        event = {"type": name, "sequence_number": number, "response": response}
+        event = {"type": name, "sequence_number": self._number + 1, "response": response}
         return event_bytes(name, msgspec.json.encode(event))
 
 
