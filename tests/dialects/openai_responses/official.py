@@ -34,7 +34,7 @@ def accumulated(events: Iterable[dict[str, Any]]) -> Any:
     state: Any = ResponseStreamState(input_tools=omit, text_format=omit)
     for event in events:
         state.handle_event(_event.validate_python(_typed_event(event)))
-    return state._completed_response  # noqa: SLF001 - the client returns exactly this
+    return state._completed_response  # the client returns exactly this
 
 
 def _typed_event(event: dict[str, Any]) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def both_ways(sent: InferenceRequest = SENT) -> TranslatedResponse:
 
 def relayed(adapter: ResponseAdapter, data: bytes, size: int | None = None) -> bytes:
     """What a client gets of a stream that ends well, in pieces of this size."""
-    step = size or len(data)
+    step = size or len(data) or 1
     pieces = [data[at : at + step] for at in range(0, len(data), step)]
     sent = b"".join(b"".join(adapter.feed(piece)) for piece in pieces)
     sent += b"".join(adapter.finish())

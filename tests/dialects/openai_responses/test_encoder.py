@@ -32,7 +32,7 @@ def call(name: str, arguments: str = "{}", number: int = 0) -> dict[str, Any]:
 def stream_of(*deltas: dict[str, Any], finish: str | None = "stop") -> bytes:
     """A provider's chat completion in chunks; without a reason of the end, it is cut off."""
     choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
-    chunks = [{"id": "c1", "model": "m", "choices": [choice]} for choice in choices]
+    chunks: list[Event] = [{"id": "c1", "model": "m", "choices": [each]} for each in choices]
     if finish is not None:
         last = {"index": 0, "delta": {}, "finish_reason": finish}
         chunks.append({"id": "c1", "model": "m", "choices": [last], "usage": USAGE})

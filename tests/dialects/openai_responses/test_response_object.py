@@ -21,11 +21,11 @@ from tests.dialects.openai_responses.provider import (
 from tests.dialects.openai_responses.responses import request
 from tests.dialects.openai_responses.test_encoder import call, stream_of
 
-OPENROUTER = (
-    "completed_at created_at error frequency_penalty id incomplete_details instructions metadata "
-    "model object output parallel_tool_calls presence_penalty status temperature tool_choice tools "
-    "top_p"
-).split()
+OPENROUTER = [
+    *("completed_at", "created_at", "error", "frequency_penalty", "id", "incomplete_details"),
+    *("instructions", "metadata", "model", "object", "output", "parallel_tool_calls"),
+    *("presence_penalty", "status", "temperature", "tool_choice", "tools", "top_p"),
+]
 """The members without which OpenRouter's clients drop a response."""
 
 ALL = [
