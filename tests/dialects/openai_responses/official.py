@@ -1,4 +1,4 @@
-"""What the official packages say about events and responses: types, and an accumulator."""
+"""The official packages as judges of events and responses: types, and an accumulator."""
 
 from collections.abc import Iterable
 from typing import Any

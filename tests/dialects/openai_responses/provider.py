@@ -1,6 +1,6 @@
-"""A provider of the Responses API for tests: event logs, and what the adapters make of them.
+"""A provider of the Responses API for tests: event logs, and the adapters for them.
 
-The logs in `golden/events` have one event in a line. `test_golden_events.py` proves them with the
+The logs in `golden/events` have one event in a line. `test_response_golden.py` proves them with the
 types and the accumulator of OpenAI's client.
 """
 
@@ -143,7 +143,7 @@ def both_ways(sent: InferenceRequest = SENT) -> TranslatedResponse:
 
 
 def relayed(adapter: ResponseAdapter, data: bytes, size: int | None = None) -> bytes:
-    """What a client gets of a stream that ends well, in pieces of this size."""
+    """The client's bytes of a stream that ends well and comes in pieces of this size."""
     step = size or len(data) or 1
     pieces = [data[at : at + step] for at in range(0, len(data), step)]
     sent = b"".join(b"".join(adapter.feed(piece)) for piece in pieces)

@@ -1,4 +1,4 @@
-"""What is packed in a reasoning item."""
+"""The packed details of a reasoning item."""
 
 from typing import Any
 

@@ -52,7 +52,7 @@ SPOKEN: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def spoken(message: Event) -> dict[str, Any]:
-    """What the model says in a message, without what is empty."""
+    """The parts of a message that are not empty."""
     made = [call.get("function") or call["custom"] for call in message.get("tool_calls") or ()]
     texts = [each.get("arguments", each.get("input")) for each in made]
     ids = [call["id"] for call in message.get("tool_calls") or ()]

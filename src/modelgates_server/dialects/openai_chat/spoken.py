@@ -1,4 +1,4 @@
-"""What a model says in a chat completion, for the dialects that translate it.
+"""The words of a model in a chat completion, for the dialects that translate them.
 
 The chat adapter has written it: there is one choice, and calls of tools have indexes and ids.
 """

@@ -58,7 +58,9 @@ class ResponsesDecoder:
         self._reader = SseReader()
         self._head: bytes | None = b""  # None once the form of the body is known
         self._json: bytearray | None = None
-        self._is_beyond = False  # what is too long to translate is passed on, and cut off there
+        self._is_beyond = (
+            False  # a response that is too long to translate is passed on, and cut off there
+        )
         self._begun: dict[str, Any] = {}
         self._calls: dict[Key, tuple[int, str]] = {}  # the number of each call, and its type
         self._heard: set[Key] = set()  # the items of which a piece has arrived
@@ -102,7 +104,7 @@ class ResponsesDecoder:
         return b"".join(map(self._chunks, self._reader.close()))
 
     def _chunks(self, payload: bytes) -> bytes:
-        """The chunks for one event. What cannot be read is passed on, and counted there."""
+        """The chunks for one event. Data that cannot be read is passed on, and counted there."""
         try:
             return self._of_event(_event.decode(payload), payload)
         except (KeyError, TypeError, *UNREADABLE):
@@ -159,7 +161,7 @@ class ResponsesDecoder:
         return self._said({"tool_calls": [call]})
 
     def _done(self, key: Key, item: dict[str, Any]) -> bytes:
-        """Whatever of an item did not come in pieces."""
+        """Write the parts of an item that did not come in pieces."""
         self._done_items.add(key)
         is_new = key not in self._heard
         if item["type"] in _CALLS:

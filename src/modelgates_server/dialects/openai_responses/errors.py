@@ -16,12 +16,12 @@ from modelgates_server.dialects.openai_chat.errors import provider_error_of_body
 
 NAME = "openai-responses"
 
-_QUOTA = "insufficient_quota"
-_QUOTA_CODES = frozenset({"insufficient_credits", "max_cost_exceeded", "key_limit_exceeded"})
+_NO_CREDITS = "insufficient_quota"
+_CREDIT_CODES = frozenset({"insufficient_credits", "max_cost_exceeded", "key_limit_exceeded"})
 _RATE_LIMITED = "rate_limit_exceeded"
 _IN_FLIGHT = "in_flight_budget_exhausted"
 _CODES = {
-    **dict.fromkeys(_QUOTA_CODES, _QUOTA),
+    **dict.fromkeys(_CREDIT_CODES, _NO_CREDITS),
     "unknown_model": "model_not_found",
     "model_not_found": "model_not_found",
     "unauthenticated": "invalid_api_key",
@@ -42,9 +42,9 @@ _TYPES = {
     422: "invalid_request_error",
     429: "rate_limit_error",
 }
-_TYPES_OF_CODES = {_QUOTA: _QUOTA, _RATE_LIMITED: "rate_limit_error"}
+_TYPES_OF_CODES = {_NO_CREDITS: _NO_CREDITS, _RATE_LIMITED: "rate_limit_error"}
 _SERVER_ERROR = "server_error"
-_QUOTA_STATUS = 429
+_NO_CREDITS_STATUS = 429
 
 
 def error_object(error: ErrorReport) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def status(error: ErrorReport) -> int:
     """The status that makes clients stop at once if a repeat cannot help."""
     if error.sent is not None and error.sent.dialect == NAME:
         return error.sent.status
-    return _QUOTA_STATUS if error.code in _QUOTA_CODES else error.status
+    return _NO_CREDITS_STATUS if error.code in _CREDIT_CODES else error.status
 
 
 def failure(error: ErrorReport) -> dict[str, Any]:

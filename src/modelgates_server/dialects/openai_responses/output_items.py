@@ -19,7 +19,7 @@ _FORMAT = "anthropic-claude-v1"
 
 
 def reasoning_item(item_id: str, thoughts: list[Thought]) -> Item:
-    """Reasoning as a summary. What a provider must get back unchanged is packed."""
+    """Reasoning as a summary. Details that a provider must get back unchanged are packed."""
     text = "".join(thought.text for thought in thoughts)
     item: Item = {
         "id": item_id,

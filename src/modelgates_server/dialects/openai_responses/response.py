@@ -204,7 +204,7 @@ class ResponsesResponse(EventStreamResponse):
         return {**self._whole, **_head(generation), "usage": usage}
 
     def _kept(self) -> JsonObject:
-        """What the provider has said about the response before it failed."""
+        """The provider's values of the response from before it failed."""
         names = ("created_at", "instructions", "tools", "tool_choice", "metadata")
         return {name: self._begun[name] for name in names if name in self._begun}
 

@@ -103,7 +103,7 @@ def usage_object(generation: Generation) -> dict[str, Any]:
 
 
 def cost_fields(generation: Generation) -> dict[str, Any]:
-    """What the account is charged."""
+    """The charge of the account."""
     return {"cost": msgspec.Raw(format_pico(generation.cost_pico).encode()), "is_byok": False}
 
 

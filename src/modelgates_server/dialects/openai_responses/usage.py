@@ -14,7 +14,7 @@ _SEARCHES = "num_search_queries"
 
 
 def usage_of(response: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The usage, with the searches that OpenAI counts beside it; None if there is none."""
+    """The usage, with the searches that OpenAI counts next to it; None if there is none."""
     usage = response.get("usage")
     if not isinstance(usage, dict):
         return None

@@ -90,7 +90,7 @@ def test_usage_is_read_from_every_kind_of_end(make: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("make", [native, for_chat])
-def test_searches_beside_the_usage_are_noticed(make: Any) -> None:
+def test_searches_next_to_the_usage_are_noticed(make: Any) -> None:
     """litellm#31355, bifrost#7306: fees of searches were lost, which OpenAI counts elsewhere."""
     events = log("text")
     events[-1]["response"]["tool_usage"] = {"web_search": {"num_requests": 2}}

@@ -26,7 +26,7 @@ from tests.dialects.openai_responses.reasoning import unpacked
 LOSSES = {
     "reasoning": "The provider's own data is packed, because other providers cannot read it",
 }
-"""What a log loses on the way, and why that does no harm. Equal dialects lose nothing."""
+"""The losses of a log on the way, and why they do no harm. Equal dialects lose nothing."""
 
 _IDS = ("id", "item_id")
 _OURS = ("id", "model", "store", "usage", "output_text", "created_at", "completed_at")
