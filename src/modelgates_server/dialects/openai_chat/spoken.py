@@ -1,9 +1,9 @@
-"""The output of a model in a chat completion, for the dialects that translate it.
+"""The words of a model in a chat completion, for the dialects that translate them.
 
 The chat adapter has written it: there is one choice, and calls of tools have indexes and ids.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -25,9 +25,25 @@ class Thought(msgspec.Struct, frozen=True):
         """Whether the next piece is another thought: a signature ends a text."""
         return self.data is not None or self.signature is not None
 
-    def continued(self, other: "Thought") -> "Thought":
-        """Both as one."""
-        return Thought(self.text + other.text, other.signature, None, other.format or self.format)
+
+def join_thoughts(pieces: Iterable[Thought]) -> list[Thought]:
+    """Whole thoughts: a text without a signature continues in the next piece."""
+    groups: list[list[Thought]] = []
+    for piece in pieces:
+        if not groups or groups[-1][-1].is_complete or piece.data is not None:
+            groups.append([])
+        groups[-1].append(piece)
+    return [_joined(group) for group in groups]
+
+
+def _joined(group: list[Thought]) -> Thought:
+    formats = [piece.format for piece in group if piece.format]
+    return Thought(
+        "".join(piece.text for piece in group),
+        group[-1].signature,
+        group[-1].data,
+        formats[-1] if formats else None,
+    )
 
 
 class _Detail(msgspec.Struct):
@@ -44,22 +60,28 @@ class _Function(msgspec.Struct):
     arguments: str | None = None
 
 
+class _Custom(msgspec.Struct):
+    name: str | None = None
+    input: str | None = None
+
+
 class ToolCallPart(msgspec.Struct):
     """A call of a tool, or the next piece of its arguments."""
 
     index: int = 0
     id: str | None = None
     function: _Function = msgspec.field(default_factory=_Function)
+    custom: _Custom = msgspec.field(default_factory=_Custom)
 
     @property
     def name(self) -> str:
-        """The name of the function; empty in all pieces but the first."""
-        return self.function.name or ""
+        """The name of the tool; empty in all pieces but the first."""
+        return self.function.name or self.custom.name or ""
 
     @property
     def arguments(self) -> str:
-        """The arguments, or a piece of them."""
-        return self.function.arguments or ""
+        """The arguments, or a piece of them; the text for a custom tool."""
+        return self.function.arguments or self.custom.input or ""
 
 
 class Delta(msgspec.Struct):
@@ -70,6 +92,7 @@ class Delta(msgspec.Struct):
     reasoning: str | None = None
     reasoning_details: list[_Detail] | None = None
     tool_calls: list[ToolCallPart] | None = None
+    annotations: Any = None
 
     @property
     def text(self) -> str:
@@ -96,14 +119,8 @@ class Delta(msgspec.Struct):
 
     @property
     def joined_thoughts(self) -> list[Thought]:
-        """The same for a whole message: a text without a signature continues in the next one."""
-        joined: list[Thought] = []
-        for each in self.thoughts:
-            if not joined or joined[-1].is_complete or each.data is not None:
-                joined.append(each)
-            else:
-                joined[-1] = joined[-1].continued(each)
-        return joined
+        """The same for a whole message."""
+        return join_thoughts(self.thoughts)
 
 
 class Logprobs(msgspec.Struct):
@@ -124,7 +141,9 @@ class Chunk(msgspec.Struct):
     choices: list[_ChunkChoice] = []
 
 
-class _WholeChoice(msgspec.Struct):
+class Choice(msgspec.Struct):
+    """The choice of a whole completion."""
+
     message: Delta = msgspec.field(default_factory=Delta)
     finish_reason: str | None = None
     logprobs: Logprobs | None = None
@@ -133,7 +152,7 @@ class _WholeChoice(msgspec.Struct):
 class Completion(msgspec.Struct):
     """A whole completion."""
 
-    choices: list[_WholeChoice]
+    choices: list[Choice]
 
 
 def _text(content: Any) -> str:

@@ -7,45 +7,64 @@ import msgspec
 from modelgates_server.dialects.body_form import BodyForm, body_form
 from modelgates_server.dialects.event_stream import UNREADABLE
 from modelgates_server.dialects.openai_responses.reasoning_items import RESPONSES_FORMAT
-from modelgates_server.dialects.sse import DONE, SseReader
+from modelgates_server.dialects.openai_responses.text_extras import (
+    chat_annotations,
+    chat_logprobs,
+)
+from modelgates_server.dialects.openai_responses.usage import usage_of
+from modelgates_server.dialects.sse import DONE, EVENT_MAX_BYTES, SseReader
 
 _CHUNK, _WHOLE = "chat.completion.chunk", "chat.completion"
-_CALLS = frozenset({"function_call", "custom_tool_call"})
+_CUSTOM = "custom_tool_call"
+_CALLS = frozenset({"function_call", _CUSTOM})
 _REASONS = {"max_output_tokens": "length", "content_filter": "content_filter"}
+_ENDS = frozenset({"response.completed", "response.incomplete"})
 _PIECES = {
     "response.output_text.delta": "content",
     "response.refusal.delta": "refusal",
     "response.reasoning_summary_text.delta": "reasoning",
     "response.reasoning_text.delta": "reasoning",
 }
-"""The field of a chat delta for each kind of text."""
+"""The field of a message that an event continues."""
 
-_ARGUMENTS = frozenset(
+_INPUTS = frozenset(
     {"response.function_call_arguments.delta", "response.custom_tool_call_input.delta"}
 )
+_FAILED = "The response failed."
 
 
-class _SentEvent(msgspec.Struct):
+class _Event(msgspec.Struct):
     type: str
     item_id: str = ""
+    output_index: int | None = None
     delta: Any = None
+    logprobs: Any = None
+    annotation: Any = None
     item: dict[str, Any] = {}
     response: dict[str, Any] = {}
 
 
-_event = msgspec.json.Decoder(_SentEvent)
+_event = msgspec.json.Decoder(_Event)
+
+
+Key = int | str
+"""An item of a stream: its index, or its id if there is no index."""
 
 
 class ResponsesDecoder:
-    """See `ChatDecoder`. Items are identified by their ids; calls get numbers."""
+    """See `ChatDecoder`. Items are known by their index, because some providers change the ids."""
 
     def __init__(self) -> None:
         self._reader = SseReader()
         self._head: bytes | None = b""  # None once the form of the body is known
         self._json: bytearray | None = None
+        self._is_beyond = (
+            False  # a response that is too long to translate is passed on, and cut off there
+        )
         self._begun: dict[str, Any] = {}
-        self._calls: dict[str, int] = {}
-        self._heard: set[str] = set()  # the items of which a piece has arrived
+        self._calls: dict[Key, tuple[int, str]] = {}  # the number of each call, and its type
+        self._heard: set[Key] = set()  # the items of which a piece has arrived
+        self._done_items: set[Key] = set()
 
     def plain(self, payload: bytes) -> bytes:
         """See `ChatDecoder`. An error stays as it is: the chat adapter knows its form."""
@@ -58,6 +77,8 @@ class ResponsesDecoder:
 
     def feed(self, data: bytes) -> bytes:
         """See `ChatDecoder`."""
+        if self._is_beyond:
+            return data
         if self._head is not None:
             form = body_form(self._head + data)
             if form is None:
@@ -68,45 +89,52 @@ class ResponsesDecoder:
                 self._json = bytearray()
         if self._json is not None:
             self._json += data
-            return b""
-        return b"".join(map(self._chunks, self._reader.feed(data)))
+            self._is_beyond = len(self._json) > EVENT_MAX_BYTES
+            return bytes(self._json) if self._is_beyond else b""
+        chunks = b"".join(map(self._chunks, self._reader.feed(data)))
+        self._is_beyond = self._reader.is_too_long
+        return chunks
 
     def close(self) -> bytes:
         """See `ChatDecoder`."""
+        if self._is_beyond:
+            return b""
         if self._json is not None:
             return self.plain(bytes(self._json))
         return b"".join(map(self._chunks, self._reader.close()))
 
     def _chunks(self, payload: bytes) -> bytes:
-        """The chunks for one event. An unreadable one is passed on, and counted there."""
+        """The chunks for one event. Data that cannot be read is passed on, and counted there."""
         try:
             return self._of_event(_event.decode(payload), payload)
         except (KeyError, TypeError, *UNREADABLE):
             return b"data: %b\n\n" % payload.replace(b"\n", b" ").replace(b"\r", b" ")
 
-    def _of_event(self, event: _SentEvent, payload: bytes) -> bytes:
-        kind = event.type
-        if kind in _PIECES:
-            return self._piece(event, {_PIECES[kind]: event.delta})
-        if kind in _ARGUMENTS:
-            return self._arguments(event.item_id, event.delta)
-        if kind == "error":
+    def _of_event(self, event: _Event, payload: bytes) -> bytes:
+        if (field := _PIECES.get(event.type)) is not None:
+            return self._piece(event, {field: event.delta})
+        if event.type in _INPUTS:
+            return self._arguments(_key(event), event.delta)
+        if event.type in _ENDS:
+            return self._ended(event.response)
+        if event.type == "error":
             return b"data: %b\n\n" % _as_error(payload)
-        return self._of_step(event)
+        return self._of_state(event)
 
-    def _of_step(self, event: _SentEvent) -> bytes:
-        """The chunks for the begin or the end of the response, or of an item."""
+    def _of_state(self, event: _Event) -> bytes:
+        """The chunks for an event about an item, or about the whole response."""
         match event.type:
             case "response.created":
                 return self._started(event.response)
+            case "response.output_text.annotation.added":
+                annotations = chat_annotations([event.annotation])
+                return self._piece(event, {"annotations": annotations}) if annotations else b""
             case "response.output_item.added":
-                return self._added(event.item)
+                return self._added(_key(event), event.item)
             case "response.output_item.done":
-                return self._done(event.item)
+                return self._done(_key(event), event.item)
             case "response.failed":
-                return _error(event.response.get("error") or {"message": "The response failed."})
-            case "response.completed" | "response.incomplete":
-                return self._ended(event.response)
+                return self._failed(event.response)
         return b""
 
     def _started(self, response: dict[str, Any]) -> bytes:
@@ -115,32 +143,32 @@ class ResponsesDecoder:
         self._begun = {name: response.get(name) for name in ("id", "model")}
         return self._said({"role": "assistant", "content": ""})
 
-    def _piece(self, event: _SentEvent, delta: dict[str, Any]) -> bytes:
-        self._heard.add(event.item_id)
-        return self._said(delta)
+    def _piece(self, event: _Event, delta: dict[str, Any]) -> bytes:
+        self._heard.add(_key(event))
+        return self._said(delta, event.logprobs)
 
-    def _added(self, item: dict[str, Any]) -> bytes:
-        if item["type"] not in _CALLS:
+    def _added(self, key: Key, item: dict[str, Any]) -> bytes:
+        if item["type"] not in _CALLS or key in self._calls:
             return b""
-        number = self._calls[item["id"]] = len(self._calls)
-        call = _tool_call(item, "")
+        call, number = _tool_call(item, ""), len(self._calls)
+        self._calls[key] = number, item["type"]
         return self._said({"tool_calls": [{"index": number, **call}]})
 
-    def _arguments(self, item_id: str, text: str) -> bytes:
-        self._heard.add(item_id)
-        call = {"index": self._calls[item_id], "function": {"arguments": text}}
+    def _arguments(self, key: Key, text: str) -> bytes:
+        number, kind = self._calls[key]
+        call = {"index": number, **_input(kind, text)}
+        self._heard.add(key)
         return self._said({"tool_calls": [call]})
 
-    def _done(self, item: dict[str, Any]) -> bytes:
-        """The parts of an item that did not come in pieces."""
-        is_new = item["id"] not in self._heard
+    def _done(self, key: Key, item: dict[str, Any]) -> bytes:
+        """Write the parts of an item that did not come in pieces."""
+        self._done_items.add(key)
+        is_new = key not in self._heard
         if item["type"] in _CALLS:
-            if item["id"] not in self._calls:
-                started = self._added(item)
-                return started + self._arguments(item["id"], _arguments_of(item))
-            return self._arguments(item["id"], _arguments_of(item)) if is_new else b""
+            started = self._added(key, item)
+            return started + (self._arguments(key, _arguments_of(item)) if is_new else b"")
         if item["type"] == "message":
-            return self._said(_spoken([item])) if is_new else b""
+            return self._said(*_spoken([item])) if is_new else b""
         if item["type"] == "reasoning":
             delta = _reasoning([item])
             if not is_new:
@@ -148,50 +176,83 @@ class ResponsesDecoder:
             return self._said(delta) if delta else b""
         return b""
 
-    def _ended(self, response: dict[str, Any]) -> bytes:
-        chunk = self._chunk({}, _finish_reason(response))
-        chunk["usage"] = response.get("usage")
-        chunk["service_tier"] = response.get("service_tier")
-        return _data(chunk) + b"data: %b\n\n" % DONE
+    def _rest(self, response: dict[str, Any]) -> bytes:
+        """The items that only the last event has."""
+        if self._done_items or self._heard:
+            return b""
+        output = response.get("output") or []
+        return b"".join(self._done(index, item) for index, item in enumerate(output))
 
-    def _said(self, delta: dict[str, Any]) -> bytes:
-        return _data(self._chunk(delta))
+    def _failed(self, response: dict[str, Any]) -> bytes:
+        chunk: dict[str, Any] = {"error": response.get("error") or {"message": _FAILED}}
+        if (usage := usage_of(response)) is not None:
+            chunk["usage"] = usage
+        return _data(chunk)
+
+    def _ended(self, response: dict[str, Any]) -> bytes:
+        rest = self._rest(response)
+        chunk = self._chunk({}, _finish_reason(response, has_calls=bool(self._calls)))
+        chunk["usage"] = usage_of(response)
+        chunk["service_tier"] = response.get("service_tier")
+        return rest + _data(chunk) + b"data: %b\n\n" % DONE
+
+    def _said(self, delta: dict[str, Any], logprobs: Any = None) -> bytes:
+        chunk = self._chunk(delta)
+        if logprobs:
+            chunk["choices"][0]["logprobs"] = chat_logprobs(logprobs)
+        return _data(chunk)
 
     def _chunk(self, delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
         return {**self._begun, "object": _CHUNK, "choices": [choice]}
 
 
+def _key(event: _Event) -> Key:
+    if event.output_index is not None:
+        return event.output_index
+    return event.item_id or str(event.item.get("id"))
+
+
 def _completion(response: dict[str, Any]) -> dict[str, Any]:
     """A response as a completion; raises `KeyError` if it is none, such as an error."""
     output: list[dict[str, Any]] = response["output"]
     if response.get("status") == "failed":
-        return {"error": response.get("error") or {"message": "The response failed."}}
-    message: dict[str, Any] = {"role": "assistant", **_spoken(output), **_reasoning(output)}
+        error = response.get("error") or {"message": _FAILED}
+        return {"error": error, "usage": usage_of(response)}
+    spoken, logprobs = _spoken(output)
+    message: dict[str, Any] = {"role": "assistant", **spoken, **_reasoning(output)}
     calls = [item for item in output if item["type"] in _CALLS]
     if calls:
         message["tool_calls"] = [_tool_call(item, _arguments_of(item)) for item in calls]
     message.setdefault("content", None if calls else "")
-    choice = {"index": 0, "message": message, "finish_reason": _finish_reason(response)}
+    reason = _finish_reason(response, has_calls=bool(calls))
+    choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": reason}
+    if logprobs:
+        choice["logprobs"] = chat_logprobs(logprobs)
     return {
         "id": response.get("id"),
         "model": response.get("model"),
         "created": response.get("created_at"),
         "object": _WHOLE,
         "choices": [choice],
-        "usage": response.get("usage"),
+        "usage": usage_of(response),
         "service_tier": response.get("service_tier"),
     }
 
 
-def _spoken(output: list[dict[str, Any]]) -> dict[str, Any]:
-    """The text and the refusal of all messages, as fields of one message."""
+def _spoken(output: list[dict[str, Any]]) -> tuple[dict[str, Any], list[Any]]:
+    """All messages as the fields of one, and the probabilities of its tokens."""
     parts = [part for item in output if item["type"] == "message" for part in item["content"]]
+    texts = [part for part in parts if part["type"] == "output_text"]
     spoken = {
-        "content": "".join(part["text"] for part in parts if part["type"] == "output_text"),
+        "content": "".join(part["text"] for part in texts),
         "refusal": "".join(part["refusal"] for part in parts if part["type"] == "refusal"),
+        "annotations": [
+            each for part in texts for each in chat_annotations(part.get("annotations"))
+        ],
     }
-    return {name: text for name, text in spoken.items() if text}
+    logprobs = [each for part in texts for each in part.get("logprobs") or ()]
+    return {name: value for name, value in spoken.items() if value}, logprobs
 
 
 def _reasoning(output: list[dict[str, Any]]) -> dict[str, Any]:
@@ -202,7 +263,7 @@ def _reasoning(output: list[dict[str, Any]]) -> dict[str, Any]:
         {
             "type": "reasoning.encrypted",
             "data": item["encrypted_content"],
-            "id": item["id"],
+            "id": item.get("id"),
             "format": RESPONSES_FORMAT,
         }
         for item in items
@@ -220,21 +281,25 @@ def _thoughts(item: dict[str, Any]) -> str:
     return "".join(part["text"] for part in parts)
 
 
-def _tool_call(item: dict[str, Any], arguments: str) -> dict[str, Any]:
-    function = {"name": item["name"], "arguments": arguments}
-    return {"id": item["call_id"], "type": "function", "function": function}
+def _tool_call(item: dict[str, Any], text: str) -> dict[str, Any]:
+    ((kind, given),) = _input(item["type"], text).items()
+    return {"id": item["call_id"], "type": kind, kind: {"name": item["name"], **given}}
+
+
+def _input(kind: str, text: str) -> dict[str, dict[str, str]]:
+    """The input of a call, or a piece of it: the arguments of a function, or a text."""
+    return {"custom": {"input": text}} if kind == _CUSTOM else {"function": {"arguments": text}}
 
 
 def _arguments_of(item: dict[str, Any]) -> str:
-    text: str = item["input"] if item["type"] == "custom_tool_call" else item["arguments"]
+    text: str = item["input"] if item["type"] == _CUSTOM else item["arguments"]
     return text
 
 
-def _finish_reason(response: dict[str, Any]) -> str:
+def _finish_reason(response: dict[str, Any], *, has_calls: bool) -> str:
     if response.get("status") == "incomplete":
         reason = str((response.get("incomplete_details") or {}).get("reason") or "length")
         return _REASONS.get(reason, reason)
-    has_calls = any(item.get("type") in _CALLS for item in response.get("output") or ())
     return "tool_calls" if has_calls else "stop"
 
 
@@ -242,10 +307,6 @@ def _as_error(payload: bytes) -> bytes:
     event = msgspec.json.decode(payload)
     error = event.get("error") or {name: event.get(name) for name in ("message", "code", "param")}
     return msgspec.json.encode({"error": error})
-
-
-def _error(error: dict[str, Any]) -> bytes:
-    return b"data: %b\n\n" % msgspec.json.encode({"error": error})
 
 
 def _data(chunk: dict[str, Any]) -> bytes:

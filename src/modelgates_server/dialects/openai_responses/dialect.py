@@ -95,11 +95,11 @@ class OpenAiResponses:
         redactor: Redactor,
     ) -> ResponsesResponse:
         """See `Dialect`."""
-        del request
         return ResponsesResponse(
             generation,
             ResponsesMeter(rules=model.endpoint.usage_rules),
             redactor,
+            wire=request.wire,
             text_max_bytes=text_max_bytes,
             media_max_bytes=media_max_bytes,
         )
@@ -120,7 +120,7 @@ class OpenAiResponses:
 
     def error_end(self, generation: Generation, error: ErrorReport) -> bytes:
         """See `Dialect`."""
-        return failed_stream(generation, error)
+        return failed_stream(generation, {}, error)
 
     def late_error_body(self, error: ErrorReport, user_id: str | None = None) -> bytes:
         """See `Dialect`."""
@@ -145,7 +145,7 @@ class ResponsesTranslation:
 
     def encoder(self, generation: Generation, request: InferenceRequest) -> ResponsesEncoder:
         """See `Translation`."""
-        return ResponsesEncoder(generation, request)
+        return ResponsesEncoder(generation, request.wire)
 
 
 OPENAI_RESPONSES: Dialect = OpenAiResponses()

@@ -1,19 +1,20 @@
 """Turns a chat completion into a response of the Responses API. See `ChatEncoder`.
 
 Each event has a name, a `sequence_number` from 0, and the indexes and ids that clients join events
-by. A stream always ends with `response.completed`, `.incomplete` or `.failed`: otherwise Codex
-makes the whole call again.
+by. A stream always ends with `response.completed`, `.incomplete` or `.failed`: without one of
+these, Codex makes the whole call again.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from modelgates_server.core.metering.generations import Generation
-from modelgates_server.core.metering.request import InferenceRequest
 from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.dialects.event_stream import event_bytes
 from modelgates_server.dialects.openai_chat.spoken import (
+    Choice,
     Chunk,
     Completion,
     Delta,
@@ -27,6 +28,8 @@ from modelgates_server.dialects.openai_responses.open_items import (
     OpenReasoning,
 )
 from modelgates_server.dialects.openai_responses.output_items import (
+    COMPLETED,
+    INCOMPLETE,
     ClientCall,
     message_item,
     reasoning_item,
@@ -38,10 +41,16 @@ from modelgates_server.dialects.openai_responses.response_object import (
     response_object,
     usage_object,
 )
+from modelgates_server.dialects.openai_responses.text_extras import (
+    response_annotations,
+    response_logprobs,
+)
 from modelgates_server.dialects.openai_responses.tools import tool_names
 
 _REASONS = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Finish reasons of incomplete responses."""
+
+_OPEN: Item = {}
 
 _chunk = msgspec.json.Decoder(Chunk)
 _completion = msgspec.json.Decoder(Completion)
@@ -52,13 +61,14 @@ Events = list[tuple[str, dict[str, Any]]]
 class ResponsesEncoder:
     """See `ChatEncoder`."""
 
-    def __init__(self, generation: Generation, request: InferenceRequest) -> None:
+    def __init__(self, generation: Generation, wire: Mapping[str, msgspec.Raw]) -> None:
         self._generation = generation
-        self._wire = request.wire
-        self._names = tool_names(request.wire)
+        self._wire = wire
+        self._names = tool_names(wire)
         self._number = 0
         self._has_begun = False
-        self._output: list[Item] = []  # an open item has only its place here
+        self._output: list[Item] = []  # complete items, and `_OPEN` in the places of others
+        self._has_message = False
         self._open: OpenReasoning | OpenMessage | None = None
         self._calls: dict[int, OpenCall] = {}
         self._finish: str | None = None
@@ -67,11 +77,12 @@ class ResponsesEncoder:
         """See `ChatEncoder`."""
         choice = _completion.decode(answer).choices[0]
         reason = _REASONS.get(choice.finish_reason or "")
+        status = COMPLETED if reason is None else INCOMPLETE
         whole = response_object(
             generation,
             self._wire,
-            "completed" if reason is None else "incomplete",
-            self._items(choice.message, _logprobs(choice.logprobs), generation.id),
+            status,
+            self._items(choice, status, generation.id),
             reason=reason,
             usage=usage_object(generation),
         )
@@ -89,34 +100,38 @@ class ResponsesEncoder:
     def end(self, generation: Generation) -> bytes:
         """See `ChatEncoder`."""
         reason = _REASONS.get(self._finish or "")
-        status = "completed" if reason is None else "incomplete"
-        return self._ended(generation, status, reason=reason)
+        return self._ended(generation, COMPLETED if reason is None else INCOMPLETE, reason)
 
     def error_end(self, generation: Generation, error: ErrorReport) -> bytes:
-        """See `ChatEncoder`."""
-        return self._ended(generation, "failed", error=failure(error))
-
-    def _ended(
-        self,
-        generation: Generation,
-        status: str,
-        *,
-        reason: str | None = None,
-        error: dict[str, Any] | None = None,
-    ) -> bytes:
+        """See `ChatEncoder`. Open items never end, so that no client runs a call of this turn."""
         events = [] if self._has_begun else self._begin()
-        events += self._close()
-        for call in self._calls.values():
-            done, item = call.close()
+        whole = response_object(
+            generation,
+            self._wire,
+            "failed",
+            [item for item in self._output if item is not _OPEN],
+            error=failure(error),
+            usage=usage_object(generation),
+        )
+        return self._written([*events, ("response.failed", {"response": whole})])
+
+    def _ended(self, generation: Generation, status: str, reason: str | None = None) -> bytes:
+        events = [] if self._has_begun else self._begin()
+        if not self._calls and not self._has_message:
+            # Some clients ask again, and pay again, until a response has a message or a call.
+            events += self._message()
+        last = len(self._output) - 1
+        opened = [*([] if self._open is None else [self._open]), *self._calls.values()]
+        for each in opened:
+            done, item = each.close(status if each.index == last else COMPLETED)
             events += done
-            self._output[call.index] = item
+            self._output[each.index] = item
         whole = response_object(
             generation,
             self._wire,
             status,
             self._output,
             reason=reason,
-            error=error,
             usage=usage_object(generation),
         )
         return self._written([*events, (f"response.{status}", {"response": whole})])
@@ -139,6 +154,10 @@ class ResponsesEncoder:
             events += self._message()
             assert isinstance(self._open, OpenMessage)
             events += self._open.add_text(text, logprobs)
+        for annotation in response_annotations(delta.annotations):
+            events += self._message()
+            assert isinstance(self._open, OpenMessage)
+            events += self._open.add_annotation(annotation)
         if delta.refusal:
             events += self._message()
             assert isinstance(self._open, OpenMessage)
@@ -151,6 +170,7 @@ class ResponsesEncoder:
         if isinstance(self._open, OpenMessage):
             return []
         events = self._close()
+        self._has_message = True
         self._open = OpenMessage(self._new_id("msg"), self._add())
         return [*events, *self._open.start()]
 
@@ -159,7 +179,7 @@ class ResponsesEncoder:
         call = self._calls.get(part.index)
         if call is None:
             known = ClientCall(self._names, part.id or f"call_{part.index}", part.name)
-            call = OpenCall(known, self._new_id("fc"), self._add())
+            call = OpenCall(known, self._new_id(known.prefix), self._add())
             self._calls[part.index] = call
             events += call.start()
         return [*events, *call.add(part.arguments)]
@@ -175,7 +195,7 @@ class ResponsesEncoder:
 
     def _add(self) -> int:
         """The index of the next item."""
-        self._output.append({"type": "open"})
+        self._output.append(_OPEN)
         return len(self._output) - 1
 
     def _new_id(self, prefix: str) -> str:
@@ -189,30 +209,42 @@ class ResponsesEncoder:
             self._number += 1
         return b"".join(written)
 
-    def _items(self, message: Delta, logprobs: list[Any], name: str) -> list[Item]:
-        """The output of a plain response."""
+    def _items(self, choice: Choice, status: str, name: str) -> list[Item]:
+        """The output of a plain response; its last item has the status of the response."""
+        message = choice.message
         items: list[Item] = []
+        calls = message.tool_calls or []
         if thoughts := message.joined_thoughts:
             items.append(reasoning_item(f"rs_{name}_0", thoughts))
-        parts = [text_part(message.text, logprobs)] if message.text else []
-        parts += [refusal_part(message.refusal)] if message.refusal else []
-        if parts or not message.tool_calls:
-            items.append(message_item(f"msg_{name}_{len(items)}", parts))
-        for part in message.tool_calls or ():
-            call = ClientCall(self._names, part.id or f"call_{part.index}", part.name)
-            call.arguments = part.arguments
-            items.append(call.item(f"fc_{name}_{len(items)}", is_done=True))
+        parts = _parts(message, _logprobs(choice.logprobs))
+        if parts or not calls:
+            of_message = COMPLETED if calls else status
+            item_id = f"msg_{name}_{len(items)}"
+            items.append(message_item(item_id, parts or [text_part("")], of_message))
+        for number, part in enumerate(calls, 1):
+            call_id = part.id or f"call_{part.index}"
+            call = ClientCall(self._names, call_id, part.name, part.arguments)
+            of_call = status if number == len(calls) else COMPLETED
+            items.append(call.item(f"{call.prefix}_{name}_{len(items)}", of_call))
         return items
 
 
+def _parts(message: Delta, logprobs: list[Any]) -> list[Item]:
+    annotations = list(response_annotations(message.annotations))
+    parts = []
+    if message.text or annotations:
+        parts.append({**text_part(message.text, logprobs), "annotations": annotations})
+    if message.refusal:
+        parts.append(refusal_part(message.refusal))
+    return parts
+
+
 def _logprobs(given: Logprobs | None) -> list[Any]:
-    return [] if given is None else given.content or []
+    return [] if given is None else response_logprobs(given.content)
 
 
-def failed_stream(generation: Generation, error: ErrorReport) -> bytes:
-    """The whole stream of a call that failed for this client, and of which it got nothing."""
-    whole = response_object(
-        generation, {}, "failed", error=failure(error), usage=usage_object(generation)
-    )
-    event = {"type": "response.failed", "sequence_number": 0, "response": whole}
-    return event_bytes("response.failed", msgspec.json.encode(event))
+def failed_stream(
+    generation: Generation, wire: Mapping[str, msgspec.Raw], error: ErrorReport
+) -> bytes:
+    """The whole stream of a call that failed, and of which this client got nothing."""
+    return ResponsesEncoder(generation, wire).error_end(generation, error)

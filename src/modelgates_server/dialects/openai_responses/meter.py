@@ -9,9 +9,17 @@ from modelgates_server.core.pricing.service_tiers import reported_service_tier
 from modelgates_server.core.pricing.usage import UsageReading, UsageRules
 from modelgates_server.dialects.openai_chat.finish_reasons import known_finish_reason
 from modelgates_server.dialects.openai_chat.usage import read_usage
+from modelgates_server.dialects.openai_responses.usage import usage_of
 
 _TEXT_MAX_CHARS = 255
-_CALLS = ("_call", "tool_use")
+_CALLS = frozenset(
+    {
+        *("function_call", "custom_tool_call", "tool_search_call", "computer_call"),
+        *("local_shell_call", "shell_call", "apply_patch_call", "mcp_approval_request"),
+    }
+)
+"""Items that the client has to answer. The provider runs all other tools itself."""
+
 _TEXTS = ("text", "refusal", "arguments", "input", "code")
 
 
@@ -20,7 +28,7 @@ class ResponsesMeter(ResponseMeter, kw_only=True):
 
     rules: UsageRules = UsageRules()
     report: dict[str, Any] = msgspec.field(default_factory=dict)
-    _reading: UsageReading | None = None
+    _reading: UsageReading = UsageReading()
 
     @property
     def reported(self) -> dict[str, Any] | None:
@@ -28,10 +36,8 @@ class ResponsesMeter(ResponseMeter, kw_only=True):
         return self.report or None
 
     def reading(self) -> UsageReading:
-        """See `ResponseMeter`. This form of usage has names that chat completions know as well."""
-        if self._reading is None and self.report:
-            self._reading = read_usage(self.report, self.rules)
-        return self._reading or UsageReading()
+        """See `ResponseMeter`."""
+        return self._reading
 
     def begin(self, response: dict[str, Any]) -> None:
         """Note the head of a response."""
@@ -47,13 +53,12 @@ class ResponsesMeter(ResponseMeter, kw_only=True):
     def finish(self, response: dict[str, Any]) -> None:
         """Read the end of a response: why it ended, its usage, and output that had no events."""
         self.begin(response)
-        output = response.get("output")
-        items = [item for item in output if isinstance(item, dict)] if output else []
+        items = _objects(response.get("output"))
         self.output.text_bytes = max(self.output.text_bytes, sum(map(_text_bytes, items)))
         self._note_end(response, items)
-        usage = response.get("usage")
-        if isinstance(usage, dict):
-            self.report, self._reading = usage, None
+        usage = usage_of(response)
+        if usage is not None:
+            self.report, self._reading = response["usage"], read_usage(usage, self.rules)
             self.text_bytes_at_usage = self.output.text_bytes
         self.service_tier = reported_service_tier(response.get("service_tier"))
 
@@ -64,7 +69,7 @@ class ResponsesMeter(ResponseMeter, kw_only=True):
             reason = details.get("reason") if isinstance(details, dict) else None
             native = _word(reason) or status
             self.endings[0] = Ending(native, known_finish_reason(native) or FinishReason.LENGTH)
-        elif any(str(item.get("type")).endswith(_CALLS) for item in items):
+        elif any(str(item.get("type")) in _CALLS for item in items):
             self.endings[0] = Ending(status, FinishReason.TOOL_CALLS)
         else:
             self.endings[0] = Ending(status, known_finish_reason(status))
@@ -72,10 +77,13 @@ class ResponsesMeter(ResponseMeter, kw_only=True):
 
 def _text_bytes(item: dict[str, Any]) -> int:
     """The size of the texts in an item; encrypted reasoning has no size that means anything."""
-    nested = [*(item.get("content") or ()), *(item.get("summary") or ())]
-    holders = [item, *(part for part in nested if isinstance(part, dict))]
+    holders = [item, *_objects(item.get("content")), *_objects(item.get("summary"))]
     texts = [holder.get(name) for holder in holders for name in _TEXTS]
     return sum(len(text.encode("utf-8", "replace")) for text in texts if isinstance(text, str))
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _word(value: Any) -> str | None:

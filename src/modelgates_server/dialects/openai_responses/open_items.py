@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from modelgates_server.dialects.openai_chat.spoken import Thought
+from modelgates_server.dialects.openai_chat.spoken import Thought, join_thoughts
 from modelgates_server.dialects.openai_responses.output_items import (
+    COMPLETED,
+    IN_PROGRESS,
     ClientCall,
     message_item,
     reasoning_item,
@@ -39,32 +41,30 @@ class OpenReasoning(_OpenItem):
 
     def __init__(self, item_id: str, index: int) -> None:
         super().__init__(item_id, index)
-        self._thoughts: list[Thought] = []
+        self._pieces: list[Thought] = []
         self._has_part = False
 
     def start(self) -> Events:
         """The events at the start."""
-        return self._added({"id": self.id, "type": "reasoning", "summary": []})
+        return self._added(reasoning_item(self.id, []))
 
     def add(self, thought: Thought) -> Events:
         """The events for the next piece."""
-        last = self._thoughts[-1] if self._thoughts else None
-        if last is None or last.is_complete or thought.data is not None:
-            self._thoughts.append(thought)
-        else:
-            self._thoughts[-1] = last.continued(thought)
+        self._pieces.append(thought)
         if not thought.text:
             return []
         events = [] if self._has_part else [self._part("added", "")]
         self._has_part = True
         return [*events, self._event(f"{_SUMMARY}_text.delta", summary_index=0, delta=thought.text)]
 
-    def close(self) -> Closed:
+    def close(self, status: str = COMPLETED) -> Closed:
         """The events at the end, and the whole item."""
-        item = reasoning_item(self.id, self._thoughts)
+        del status  # clients send a reasoning item back as it is, and it has no use for a status
+        thoughts = join_thoughts(self._pieces)
+        item = reasoning_item(self.id, thoughts)
         if not self._has_part:
             return self._done(item), item
-        text = "".join(thought.text for thought in self._thoughts)
+        text = "".join(thought.text for thought in thoughts)
         done = self._event(f"{_SUMMARY}_text.done", summary_index=0, text=text)
         return [done, self._part("done", text), *self._done(item)], item
 
@@ -79,30 +79,41 @@ class OpenMessage(_OpenItem):
     def __init__(self, item_id: str, index: int) -> None:
         super().__init__(item_id, index)
         self._parts: list[Item] = []
+        self._pieces: list[str] = []  # of the open part
         self._field = ""  # of the open part: `text` or `refusal`
 
     def start(self) -> Events:
         """The events at the start."""
-        return self._added(message_item(self.id, [], "in_progress"))
+        return self._added(message_item(self.id, [], IN_PROGRESS))
 
     def add_text(self, text: str, logprobs: list[Any]) -> Events:
         """The events for the next piece of text."""
         events = self._open_part("text", text_part(""))
-        self._parts[-1]["text"] += text
+        self._pieces.append(text)
         self._parts[-1]["logprobs"] += logprobs
         delta = {"delta": text, "logprobs": logprobs}
         return [*events, self._in_part("response.output_text.delta", **delta)]
 
+    def add_annotation(self, annotation: dict[str, Any]) -> Events:
+        """The events for an annotation of the text so far."""
+        events = self._open_part("text", text_part(""))
+        known = self._parts[-1]["annotations"]
+        known.append(annotation)
+        added = {"annotation_index": len(known) - 1, "annotation": annotation}
+        return [*events, self._in_part("response.output_text.annotation.added", **added)]
+
     def add_refusal(self, text: str) -> Events:
         """The events for the next piece of a refusal."""
         events = self._open_part("refusal", refusal_part(""))
-        self._parts[-1]["refusal"] += text
+        self._pieces.append(text)
         return [*events, self._in_part("response.refusal.delta", delta=text)]
 
-    def close(self) -> Closed:
-        """The events at the end, and the whole item."""
-        item = message_item(self.id, self._parts)
-        return [*self._close_part(), *self._done(item)], item
+    def close(self, status: str = COMPLETED) -> Closed:
+        """The events at the end, and the whole item. A message has at least one part."""
+        events = [] if self._parts else self._open_part("text", text_part(""))
+        events += self._close_part()
+        item = message_item(self.id, self._parts, status)
+        return [*events, *self._done(item)], item
 
     def _open_part(self, field: str, empty: Item) -> Events:
         if self._field == field:
@@ -110,12 +121,16 @@ class OpenMessage(_OpenItem):
         events = self._close_part()
         self._field = field
         self._parts.append(empty)
-        return [*events, self._in_part("response.content_part.added", part=dict(empty))]
+        # Lists of the part grow later, and the event is written after that.
+        shown = {name: [] if isinstance(value, list) else value for name, value in empty.items()}
+        return [*events, self._in_part("response.content_part.added", part=shown)]
 
     def _close_part(self) -> Events:
         if not self._field:
             return []
         part, field, self._field = self._parts[-1], self._field, ""
+        part[field] = "".join(self._pieces)
+        self._pieces = []
         members = {field: part[field]}
         if field == "text":
             members["logprobs"] = part["logprobs"]
@@ -138,18 +153,20 @@ class OpenCall(_OpenItem):
 
     def start(self) -> Events:
         """The events at the start."""
-        return self._added(self._call.item(self.id, is_done=False))
+        return self._added(self._call.item(self.id, IN_PROGRESS))
 
     def add(self, arguments: str) -> Events:
         """The events for the next piece of the arguments."""
-        self._call.arguments += arguments
-        if not arguments or self._call.kind != FUNCTION:
+        if not arguments:
+            return []
+        self._call.add(arguments)
+        if self._call.kind != FUNCTION:
             return []
         return [self._event("response.function_call_arguments.delta", delta=arguments)]
 
-    def close(self) -> Closed:
+    def close(self, status: str = COMPLETED) -> Closed:
         """The events at the end, and the whole item."""
-        item = self._call.item(self.id, is_done=True)
+        item = self._call.item(self.id, status)
         events: Events = []
         if self._call.kind == FUNCTION:
             done = {"name": item["name"], "arguments": item["arguments"]}
