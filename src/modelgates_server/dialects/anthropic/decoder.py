@@ -34,6 +34,7 @@ class MessagesDecoder:
         self._head: bytes | None = b""  # None once the form of the body is known
         self._json: bytearray | None = None
         self._usage: dict[str, Any] = {}
+        self._knows_output = False
         self._begun: dict[str, Any] = {}
         self._calls: dict[int, int] = {}  # the number of the call in each block
         self._without_input: dict[int, str] = {}
@@ -101,8 +102,9 @@ class MessagesDecoder:
         self._begun = {name: message.get(name) for name in ("id", "model")}
         self._usage = merged_usage({}, message.get("usage") or {})
         chunk = self._chunk({"role": "assistant", "content": ""})
-        # The output is not known yet: the count here is a placeholder.
-        chunk["usage"] = chat_usage(self._usage, writes_1h=self._writes_1h, has_output=False)
+        # A report of a choice counts only as long as there is none of the whole response: the
+        # later one corrects it, even downwards.
+        chunk["choices"][0]["usage"] = self._chat_usage()
         return _data(chunk)
 
     def _block(self, index: int, block: dict[str, Any]) -> bytes:
@@ -149,11 +151,17 @@ class MessagesDecoder:
         return self._said({"tool_calls": [call]})
 
     def _ending(self, event: _Event) -> bytes:
-        self._usage = merged_usage(self._usage, event.usage or {})
+        usage = event.usage or {}
+        self._usage = merged_usage(self._usage, usage)
+        self._knows_output = self._knows_output or usage.get("output_tokens") is not None
         reason = event.delta.get("stop_reason")
         chunk = self._chunk({}, reason) if reason else {**self._of_all(), "choices": []}
-        chunk["usage"] = chat_usage(self._usage, writes_1h=self._writes_1h)
+        chunk["usage"] = self._chat_usage()
         return _data(chunk)
+
+    def _chat_usage(self) -> dict[str, Any]:
+        """The usage so far. Before the end, its output is a placeholder."""
+        return chat_usage(self._usage, writes_1h=self._writes_1h, has_output=self._knows_output)
 
     def _said(self, delta: dict[str, Any]) -> bytes:
         return _data(self._chunk(delta))
