@@ -105,7 +105,7 @@ class Way:
         self.in_chat = chat.request(stream_options={"include_usage": True})
         priced = calls.priced(PRICE, self.asked)
         self.price = PRICE
-        self.generation = calls.replace(calls.held(priced), api=Api.MESSAGES)
+        self.generation = calls.replace(calls.held(priced), api=Api.MESSAGES, hold_pico=10**18)
         self.adapter = self._adapter(client, provider)
 
     def _adapter(self, client: str, provider: str) -> ResponseAdapter:

@@ -7,14 +7,12 @@ from tests.core.calls import MODEL
 from tests.dialects.anthropic import responses
 from tests.dialects.anthropic.responses import NAMES, Way
 
+_NO_DETAILS = {"stop_details": {"type": "refusal", "category": None, "explanation": None}}
 _LOST: dict[str, dict[str, Any]] = {
     # In chat completions, there is one reason for both ends, and no sequence.
     "stop_sequence": {"stop_reason": "end_turn", "stop_sequence": None},
-    # There are no details of a refusal.
-    **{
-        key: {"stop_details": {"type": "refusal", "category": None, "explanation": None}}
-        for key in ("refusal", "refusal_without_text")
-    },
+    "refusal": _NO_DETAILS,
+    "refusal_without_text": _NO_DETAILS,
 }
 """What is lost on the way through chat completions, by golden file."""
 

@@ -95,29 +95,33 @@ class MessagesResponse(EventStreamResponse):
             raise InvalidAnswer(f"Not an event of this API: {error}") from error
 
     def _client_event(self, event: _Event, payload: bytes) -> bytes:
-        meter, kind = self.meter, event.type
+        kind = event.type
         if kind == "content_block_delta":
-            meter.add_output(event.delta)
+            self.meter.add_output(event.delta)
             return self._of_block(event, payload)
         if kind == "content_block_start":
             return self._block(event, payload)
         if kind == _STOP:
             self._open.discard(-1 if (number := self._number(event)) is None else number)
             return self._of_block(event, payload)
-        if kind == "message_start":
-            return self._started(event, payload)
-        if kind == "message_delta":
-            return self._ending(event, payload)
-        if kind == "message_stop":
-            self.is_done = True
-            return self._closed()
-        if kind == "error":
-            meter.error = event.error or {"message": "unknown error"}
-            return b""
-        if kind != "ping":
-            meter.repaired(Repair.DATA_SKIPPED)
-            return b""
-        return event_bytes(kind, payload)
+        return self._of_message(event, payload)
+
+    def _of_message(self, event: _Event, payload: bytes) -> bytes:
+        match event.type:
+            case "message_start":
+                return self._started(event, payload)
+            case "message_delta":
+                return self._ending(event, payload)
+            case "message_stop":
+                self.is_done = True
+                return self._closed()
+            case "error":
+                self.meter.error = event.error or {"message": "unknown error"}
+            case "ping":
+                return event_bytes("ping", payload)
+            case _:
+                self.meter.repaired(Repair.DATA_SKIPPED)
+        return b""
 
     def _block(self, event: _Event, payload: bytes) -> bytes:
         if not self.meter.choices:
