@@ -155,6 +155,9 @@ class Dialect(Protocol):
         chose are left out or renamed, unless that would lift a limit.
         """
 
+    def counts_media(self, endpoint: Endpoint) -> bool:
+        """Whether an endpoint counts images by the rules behind `media_tokens_max`."""
+
     def refuse_unsendable(self, request: InferenceRequest, endpoint: Endpoint) -> None:
         """Raises `InvalidInput` for a limit that the endpoint has no parameter for."""
 

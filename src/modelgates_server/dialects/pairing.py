@@ -16,7 +16,7 @@ replace = msgspec.structs.replace
 class Pairing(msgspec.Struct, frozen=True):
     """A client's request, and the `outgoing` request of the same meaning in the endpoint's dialect.
 
-    They are the same object if the dialects are equal. Holds are sized on the outgoing request,
+    They are the same if the dialects are equal. Holds are sized on the outgoing request,
     because that is what the provider reads; it names everything that was omitted. `chat` is the
     request in the form of the hub, through which a response is translated.
     """
@@ -70,7 +70,8 @@ def pairing_of(client: Dialect, request: InferenceRequest, model: Model) -> Pair
     names = model.endpoint.dialects
     upstream = DIALECTS[client.name if client.name in names else names[0]]
     if upstream is client:
-        return Pairing(client, client, request, request, request)
+        outgoing = _sized(request, upstream, model)
+        return Pairing(client, client, request, request, outgoing)
     omitted, chat = list(request.omitted), request
     if client is not HUB:
         translated = TRANSLATIONS[client.name].to_chat(request, model)
@@ -82,4 +83,11 @@ def pairing_of(client: Dialect, request: InferenceRequest, model: Model) -> Pair
         omitted += translated.omitted
         outgoing = upstream.parse_request(upstream.api, translated.body)
     outgoing = replace(outgoing, omitted=tuple(dict.fromkeys(omitted)))
-    return Pairing(client, upstream, request, chat, outgoing)
+    return Pairing(client, upstream, request, chat, _sized(outgoing, upstream, model))
+
+
+def _sized(request: InferenceRequest, upstream: Dialect, model: Model) -> InferenceRequest:
+    """The request without a bound of its images that is not true for this endpoint."""
+    if request.media_tokens_max is None or upstream.counts_media(model.endpoint):
+        return request
+    return replace(request, media_tokens_max=None)

@@ -13,7 +13,7 @@ _FORMAT = "anthropic-claude-v1"
 _CHUNK, _WHOLE = "chat.completion.chunk", "chat.completion"
 
 
-class _SentEvent(msgspec.Struct):
+class _Event(msgspec.Struct):
     type: str
     index: int = 0
     message: dict[str, Any] = {}
@@ -22,7 +22,7 @@ class _SentEvent(msgspec.Struct):
     usage: dict[str, Any] | None = None
 
 
-_event = msgspec.json.Decoder(_SentEvent)
+_event = msgspec.json.Decoder(_Event)
 
 
 class MessagesDecoder:
@@ -34,6 +34,7 @@ class MessagesDecoder:
         self._head: bytes | None = b""  # None once the form of the body is known
         self._json: bytearray | None = None
         self._usage: dict[str, Any] = {}
+        self._knows_output = False
         self._begun: dict[str, Any] = {}
         self._calls: dict[int, int] = {}  # the number of the call in each block
         self._without_input: dict[int, str] = {}
@@ -70,13 +71,13 @@ class MessagesDecoder:
         return b"".join(map(self._chunks, self._reader.close()))
 
     def _chunks(self, payload: bytes) -> bytes:
-        """The chunks for one event. An unreadable one is passed on, and counted there."""
+        """The chunks for one event. What cannot be read is passed on, and counted there."""
         try:
             return self._of_event(_event.decode(payload), payload)
         except (KeyError, TypeError, *UNREADABLE):
             return b"data: %b\n\n" % payload.replace(b"\n", b" ").replace(b"\r", b" ")
 
-    def _of_event(self, event: _SentEvent, payload: bytes) -> bytes:
+    def _of_event(self, event: _Event, payload: bytes) -> bytes:
         match event.type:
             case "message_start":
                 return self._started(event.message)
@@ -101,8 +102,9 @@ class MessagesDecoder:
         self._begun = {name: message.get(name) for name in ("id", "model")}
         self._usage = merged_usage({}, message.get("usage") or {})
         chunk = self._chunk({"role": "assistant", "content": ""})
-        # The output is not known yet: the count here is a placeholder.
-        chunk["usage"] = chat_usage(self._usage, writes_1h=self._writes_1h, has_output=False)
+        # A report of a choice counts only as long as there is none of the whole response: the
+        # later one corrects it, even downwards.
+        chunk["choices"][0]["usage"] = self._chat_usage()
         return _data(chunk)
 
     def _block(self, index: int, block: dict[str, Any]) -> bytes:
@@ -148,12 +150,18 @@ class MessagesDecoder:
         call = {"index": self._calls[index], "function": {"arguments": text}}
         return self._said({"tool_calls": [call]})
 
-    def _ending(self, event: _SentEvent) -> bytes:
-        self._usage = merged_usage(self._usage, event.usage or {})
+    def _ending(self, event: _Event) -> bytes:
+        usage = event.usage or {}
+        self._usage = merged_usage(self._usage, usage)
+        self._knows_output = self._knows_output or usage.get("output_tokens") is not None
         reason = event.delta.get("stop_reason")
         chunk = self._chunk({}, reason) if reason else {**self._of_all(), "choices": []}
-        chunk["usage"] = chat_usage(self._usage, writes_1h=self._writes_1h)
+        chunk["usage"] = self._chat_usage()
         return _data(chunk)
+
+    def _chat_usage(self) -> dict[str, Any]:
+        """The usage so far. Before the end, its output is a placeholder."""
+        return chat_usage(self._usage, writes_1h=self._writes_1h, has_output=self._knows_output)
 
     def _said(self, delta: dict[str, Any]) -> bytes:
         return _data(self._chunk(delta))

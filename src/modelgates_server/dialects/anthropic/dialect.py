@@ -10,6 +10,7 @@ from modelgates_server.core.metering.request import InferenceRequest
 from modelgates_server.core.pricing.catalog import Api, Endpoint, Model
 from modelgates_server.core.redaction import Redactor
 from modelgates_server.dialects.anthropic.decoder import MessagesDecoder
+from modelgates_server.dialects.anthropic.effort import is_claude
 from modelgates_server.dialects.anthropic.encoder import MessagesEncoder
 from modelgates_server.dialects.anthropic.errors import (
     NAME,
@@ -73,6 +74,10 @@ class Anthropic:
         return upstream_body(
             request, endpoint, cap_tokens=cap_tokens, service_tier=service_tier, refused=refused
         )
+
+    def counts_media(self, endpoint: Endpoint) -> bool:
+        """See `Dialect`: other companies' models behind this API count in their own way."""
+        return is_claude(endpoint.upstream_model)
 
     def refuse_unsendable(self, request: InferenceRequest, endpoint: Endpoint) -> None:
         """See `Dialect`: there is no such limit."""

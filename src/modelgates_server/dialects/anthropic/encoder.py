@@ -17,7 +17,13 @@ from modelgates_server.dialects.anthropic.tool_ids import to_messages
 from modelgates_server.dialects.anthropic.usage import usage_object
 from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.dialects.event_stream import event_bytes
-from modelgates_server.dialects.openai_chat.spoken import Chunk, Completion, Delta, ToolCallPart
+from modelgates_server.dialects.openai_chat.spoken import (
+    Chunk,
+    Completion,
+    Delta,
+    Thought,
+    ToolCallPart,
+)
 
 _STOPS = {
     "stop": "end_turn",
@@ -57,6 +63,9 @@ class MessagesEncoder:
         self._open: str | None = None  # the kind of the open block
         self._calls: dict[int, _Call] = {}
         self._sent: list[int] = []  # the calls whose blocks have begun, in order
+        self._is_blocked = False  # whether the rest waits for the end of an incomplete call
+        self._waiting: list[Thought] = []  # what was thought meanwhile
+        self._waiting_text = ""  # and said
         self._stop: str | None = None
 
     def plain(self, answer: bytes, generation: Generation) -> bytes:
@@ -83,7 +92,7 @@ class MessagesEncoder:
     def end(self, generation: Generation) -> bytes:
         """See `ChatEncoder`."""
         events = b"" if self._has_begun else self._begin()
-        events += self._rest_of_calls()
+        events += self._rest()
         stop = _stop_reason(self._stop, has_calls=bool(self._calls))
         ending = {"delta": _ending(stop), "usage": usage_object(generation)}
         return events + _event("message_delta", ending) + _event("message_stop", {})
@@ -111,17 +120,31 @@ class MessagesEncoder:
         return _event("message_start", {"message": message})
 
     def _said(self, delta: Delta) -> bytes:
+        thoughts, text = list(delta.thoughts), delta.spoken
         events = b""
-        for thought in delta.thoughts:
-            if thought.data is not None:
-                events += self._redacted(thought.data)
-            else:
-                events += self._text("thinking", thought.text)
-                events += self._signature(thought.signature)
-        events += self._text("text", delta.spoken)
+        if (thoughts or text) and self._must_wait():
+            self._waiting += thoughts
+            self._waiting_text += text
+        else:
+            events = b"".join(map(self._thought, thoughts)) + self._text("text", text)
         for part in delta.tool_calls or ():
             events += self._call(part)
         return events
+
+    def _must_wait(self) -> bool:
+        """Whether the open block is a call that is incomplete, so that no other may begin.
+
+        Whatever waits once waits for the end of the response: checking again and again would cost
+        quadratic time.
+        """
+        if self._open == "tool_use" and not self._is_blocked:
+            self._is_blocked = not _is_complete(self._calls[self._sent[-1]].arguments)
+        return self._is_blocked
+
+    def _thought(self, thought: Thought) -> bytes:
+        if thought.data is not None:
+            return self._redacted(thought.data)
+        return self._text("thinking", thought.text) + self._signature(thought.signature)
 
     def _text(self, kind: str, text: str) -> bytes:
         if not text:
@@ -143,16 +166,15 @@ class MessagesEncoder:
 
     def _call(self, part: ToolCallPart) -> bytes:
         call = self._calls.get(part.index)
+        is_new = call is None
         if call is None:
             call = self._calls[part.index] = _Call(to_messages(part.id or ""), part.name)
         call.arguments += part.arguments
-        if self._sent and self._sent[-1] == part.index and self._open == "tool_use":
-            return self._arguments(part.arguments)
-        if part.index in self._sent:
-            return b""  # it was complete; the chat adapter numbers calls, so this is white space
-        if self._open == "tool_use" and not _is_complete(self._calls[self._sent[-1]].arguments):
-            return b""  # its turn comes when the call before it is complete
-        return self._start_call(part.index)
+        if not is_new and part.index in self._sent:
+            # Nothing but white space follows a call that was complete.
+            is_open = self._open == "tool_use" and self._sent[-1] == part.index
+            return self._arguments(part.arguments) if is_open else b""
+        return b"" if self._must_wait() else self._start_call(part.index)
 
     def _start_call(self, number: int) -> bytes:
         call = self._calls[number]
@@ -165,10 +187,13 @@ class MessagesEncoder:
             return b""
         return self._delta({"type": "input_json_delta", "partial_json": text})
 
-    def _rest_of_calls(self) -> bytes:
-        """The calls whose turn had not come, and the end of the open block."""
+    def _rest(self) -> bytes:
+        """Everything whose turn had not come, and the end of the open block."""
+        events = b"".join(map(self._thought, self._waiting)) + self._text(
+            "text", self._waiting_text
+        )
         waiting = [number for number in self._calls if number not in self._sent]
-        return b"".join(map(self._start_call, waiting)) + self._close()
+        return events + b"".join(map(self._start_call, waiting)) + self._close()
 
     def _start(self, kind: str, block: dict[str, Any]) -> bytes:
         events = self._close()

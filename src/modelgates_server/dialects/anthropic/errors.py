@@ -12,7 +12,7 @@ from modelgates_server.core.errors import ProviderBody, ProviderError
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.dialects.anthropic.usage import usage_object
 from modelgates_server.dialects.dialect import ErrorReport
-from modelgates_server.dialects.event_stream import event_bytes
+from modelgates_server.dialects.event_stream import UNREADABLE, event_bytes
 from modelgates_server.dialects.openai_chat.errors import provider_error, provider_error_of_body
 
 NAME = "anthropic"
@@ -33,6 +33,19 @@ _TYPES = {
     529: "overloaded_error",
 }
 _OTHER = "api_error"
+
+
+class _SentError(msgspec.Struct):
+    type: str
+    message: str
+
+
+class _Sent(msgspec.Struct):
+    type: str
+    error: _SentError
+
+
+_sent = msgspec.json.Decoder(_Sent)
 
 
 def error_object(error: ErrorReport) -> dict[str, Any]:
@@ -87,6 +100,14 @@ def message_error_of_body(
 ) -> ProviderError:
     """The error of a response whose status is not 200; clients may see it unless it is hidden."""
     error = provider_error_of_body(provider, status_code, body, retry_after_s)
-    if error.account_text is None:
+    if error.account_text is None and _is_of_this_form(body):
         error.sent = ProviderBody(NAME, status_code, body)
     return error
+
+
+def _is_of_this_form(body: bytes) -> bool:
+    """Whether an error is Anthropic's, and not that of a proxy on the way, such as a page."""
+    try:
+        return _sent.decode(body).type == "error"
+    except UNREADABLE:
+        return False

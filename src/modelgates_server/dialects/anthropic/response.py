@@ -23,10 +23,12 @@ from modelgates_server.dialects.event_stream import UNREADABLE, EventStreamRespo
 from modelgates_server.dialects.json_object import JsonObject
 
 _NULL = msgspec.Raw(b"null")
+_STOP = "content_block_stop"
 
 
 class _Event(msgspec.Struct):
     type: str
+    index: int | None = None
     message: JsonObject = {}
     content_block: JsonObject = {}
     delta: JsonObject = {}
@@ -38,8 +40,6 @@ _event = msgspec.json.Decoder(_Event)
 _members = msgspec.json.Decoder(JsonObject)
 _blocks = msgspec.json.Decoder(list[JsonObject])
 _usage = msgspec.json.Decoder(dict[str, Any] | None)
-
-_PASSED = frozenset({"content_block_stop", "ping"})
 
 
 class MessagesResponse(EventStreamResponse):
@@ -65,6 +65,8 @@ class MessagesResponse(EventStreamResponse):
         )
         self._whole: JsonObject = {}
         self._last: JsonObject | None = None  # the newest `message_delta`, held back
+        self._numbers: dict[int, int] = {}  # the positions of blocks, by the provider's indexes
+        self._open: set[int] = set()
 
     def answer(self, generation: Generation) -> bytes:
         """See `ResponseAdapter`."""
@@ -93,26 +95,69 @@ class MessagesResponse(EventStreamResponse):
             raise InvalidAnswer(f"Not an event of this API: {error}") from error
 
     def _client_event(self, event: _Event, payload: bytes) -> bytes:
-        meter, kind = self.meter, event.type
+        kind = event.type
         if kind == "content_block_delta":
-            meter.add_output(event.delta)
-        elif kind == "content_block_start":
-            meter.add_output(event.content_block)
-            meter.add_input(event.content_block.get("input"))
-        elif kind == "message_start":
-            return self._started(event, payload)
-        elif kind == "message_delta":
-            return self._ending(event, payload)
-        elif kind == "message_stop":
-            self.is_done = True
+            self.meter.add_output(event.delta)
+            return self._of_block(event, payload)
+        if kind == "content_block_start":
+            return self._block(event, payload)
+        if kind == _STOP:
+            self._open.discard(-1 if (number := self._number(event)) is None else number)
+            return self._of_block(event, payload)
+        return self._of_message(event, payload)
+
+    def _of_message(self, event: _Event, payload: bytes) -> bytes:
+        match event.type:
+            case "message_start":
+                return self._started(event, payload)
+            case "message_delta":
+                return self._ending(event, payload)
+            case "message_stop":
+                self.is_done = True
+                return self._closed()
+            case "error":
+                self.meter.error = event.error or {"message": "unknown error"}
+            case "ping":
+                return event_bytes("ping", payload)
+            case _:
+                self.meter.repaired(Repair.DATA_SKIPPED)
+        return b""
+
+    def _block(self, event: _Event, payload: bytes) -> bytes:
+        if not self.meter.choices:
+            raise InvalidAnswer("A block before the start of the message")
+        number = len(self._numbers)
+        self._numbers[number if event.index is None else event.index] = number
+        self._open.add(number)
+        self.meter.add_output(event.content_block)
+        self.meter.add_input(event.content_block.get("input"))
+        return self._of_block(event, payload)
+
+    def _of_block(self, event: _Event, payload: bytes) -> bytes:
+        """An event of a block. Clients find a block by its position, so gaps are closed."""
+        number = self._number(event)
+        if number is None:
+            self.meter.error = {"message": "an event of a block that has not begun"}
             return b""
-        elif kind == "error":
-            meter.error = event.error or {"message": "unknown error"}
-            return b""
-        elif kind not in _PASSED:
-            meter.repaired(Repair.DATA_SKIPPED)
-            return b""
-        return event_bytes(kind, payload)
+        if number != event.index:
+            self.meter.repaired(Repair.FIELD_REPAIRED)
+            payload = msgspec.json.encode({**_members.decode(payload), "index": number})
+        return event_bytes(event.type, payload)
+
+    def _number(self, event: _Event) -> int | None:
+        """The position of the block: the newest one if the event names none."""
+        if event.index is None:
+            return len(self._numbers) - 1 if self._numbers else None
+        return self._numbers.get(event.index)
+
+    def _closed(self) -> bytes:
+        """The ends of blocks that the provider forgot: some clients would lose a call of a tool."""
+        events = b""
+        for number in sorted(self._open):
+            self.meter.repaired(Repair.FIELD_REPAIRED)
+            events += event_bytes(_STOP, b'{"type":"%b","index":%d}' % (_STOP.encode(), number))
+        self._open.clear()
+        return events
 
     def _started(self, event: _Event, payload: bytes) -> bytes:
         meter, message = self.meter, event.message
@@ -134,9 +179,10 @@ class MessagesResponse(EventStreamResponse):
         self.meter.add_ending(_value(event.delta.get("stop_reason")))
         self.meter.add_report(event.usage or {}, is_final=True)
         earlier, self._last = self._last, _members.decode(payload)
-        return (
-            b"" if earlier is None else event_bytes("message_delta", msgspec.json.encode(earlier))
-        )
+        events = self._closed()
+        if earlier is None:
+            return events
+        return events + event_bytes("message_delta", msgspec.json.encode(earlier))
 
     def _observe_whole(self, payload: bytes) -> None:
         try:

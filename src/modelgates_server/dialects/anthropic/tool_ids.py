@@ -20,6 +20,7 @@ def from_messages(tool_id: str) -> str:
         return tool_id
     text = tool_id.removeprefix(_ENCODED)
     try:
-        return urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+        decoded = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
     except ValueError:
-        return tool_id  # a client made it up
+        return tool_id
+    return decoded if to_messages(decoded) == tool_id else tool_id  # a client made it up

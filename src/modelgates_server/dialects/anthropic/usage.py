@@ -16,6 +16,7 @@ from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.dialects.openai_chat.usage import read_count
 
 _READ, _WRITTEN = "cache_read_input_tokens", "cache_creation_input_tokens"
+_INPUTS, _OUTPUT = ("input_tokens", _READ, _WRITTEN), "output_tokens"
 _SPLIT = "cache_creation"
 _FIVE_MINUTES, _HOUR = "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"
 _UNPRICED = "server_tool_use"
@@ -24,9 +25,15 @@ _UNPRICED = "server_tool_use"
 def merged_usage(start: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
     """The usage of `message_start`, overwritten by the fields of a `message_delta`.
 
-    Counts are cumulative, so they are never added. A null changes nothing.
+    Counts are cumulative, so they are never added. A null changes nothing, and neither does an
+    input of zero: no prompt is empty, but some servers fill the last report with zeros.
     """
-    return {**start, **{name: value for name, value in later.items() if value is not None}}
+    given = {name: value for name, value in later.items() if value is not None}
+    if not any(read_count(given.get(name)) for name in _INPUTS):
+        given = {name: value for name, value in given.items() if name not in _INPUTS}
+    if read_count(given.get(_OUTPUT)) == 0 and read_count(start.get(_OUTPUT)):
+        del given[_OUTPUT]
+    return {**start, **given}
 
 
 def chat_usage(

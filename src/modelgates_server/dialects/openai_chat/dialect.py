@@ -87,6 +87,11 @@ class OpenAiChat:
             request, endpoint, cap_tokens=cap_tokens, service_tier=service_tier, refused=refused
         )
 
+    def counts_media(self, endpoint: Endpoint) -> bool:
+        """See `Dialect`: there are no such rules."""
+        del endpoint
+        return False
+
     def refuse_unsendable(self, request: InferenceRequest, endpoint: Endpoint) -> None:
         """See `Dialect`."""
         refuse_unsendable(request, endpoint)

@@ -74,6 +74,11 @@ class OpenAiResponses:
             request, endpoint, cap_tokens=cap_tokens, service_tier=service_tier, refused=refused
         )
 
+    def counts_media(self, endpoint: Endpoint) -> bool:
+        """See `Dialect`: there are no such rules."""
+        del endpoint
+        return False
+
     def refuse_unsendable(self, request: InferenceRequest, endpoint: Endpoint) -> None:
         """See `Dialect`: there is no such limit."""
 
