@@ -68,7 +68,7 @@ def _part_events(part: dict[str, Any], at: dict[str, int]) -> Events:
     if field is not None:
         is_text = kind == "output_text"
         extras = {"logprobs": part.get("logprobs") or []} if is_text else {}
-        empty = {"annotations": [], "logprobs": []} if is_text else {}
+        empty: dict[str, Any] = {"annotations": [], "logprobs": []} if is_text else {}
         yield "response.content_part.added", {**at, "part": {**part, field: "", **empty}}
         if text := part.get(field):
             yield f"response.{kind}.delta", {**at, "delta": text, **extras}
