@@ -26,7 +26,7 @@ def official(status: int, body: bytes) -> anthropic.APIStatusError:
     """The error that the official client makes of a response."""
     client = anthropic.Anthropic(api_key="k", base_url="http://gateway.test", max_retries=0)
     request = httpx.Request("POST", "http://gateway.test/v1/messages")
-    response = httpx.Response(status, content=body, request=request)
+    response: Any = httpx.Response(status, content=body, request=request)
     return client._make_status_error_from_response(response)
 
 

@@ -13,7 +13,7 @@ _FORMAT = "anthropic-claude-v1"
 _CHUNK, _WHOLE = "chat.completion.chunk", "chat.completion"
 
 
-class _Event(msgspec.Struct):
+class _SentEvent(msgspec.Struct):
     type: str
     index: int = 0
     message: dict[str, Any] = {}
@@ -22,7 +22,7 @@ class _Event(msgspec.Struct):
     usage: dict[str, Any] | None = None
 
 
-_event = msgspec.json.Decoder(_Event)
+_event = msgspec.json.Decoder(_SentEvent)
 
 
 class MessagesDecoder:
@@ -71,13 +71,13 @@ class MessagesDecoder:
         return b"".join(map(self._chunks, self._reader.close()))
 
     def _chunks(self, payload: bytes) -> bytes:
-        """The chunks for one event. What cannot be read is passed on, and counted there."""
+        """The chunks for one event. An unreadable one is passed on, and counted there."""
         try:
             return self._of_event(_event.decode(payload), payload)
         except (KeyError, TypeError, *UNREADABLE):
             return b"data: %b\n\n" % payload.replace(b"\n", b" ").replace(b"\r", b" ")
 
-    def _of_event(self, event: _Event, payload: bytes) -> bytes:
+    def _of_event(self, event: _SentEvent, payload: bytes) -> bytes:
         match event.type:
             case "message_start":
                 return self._started(event.message)
@@ -150,7 +150,7 @@ class MessagesDecoder:
         call = {"index": self._calls[index], "function": {"arguments": text}}
         return self._said({"tool_calls": [call]})
 
-    def _ending(self, event: _Event) -> bytes:
+    def _ending(self, event: _SentEvent) -> bytes:
         usage = event.usage or {}
         self._usage = merged_usage(self._usage, usage)
         self._knows_output = self._knows_output or usage.get("output_tokens") is not None

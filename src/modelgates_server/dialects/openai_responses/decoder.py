@@ -33,7 +33,7 @@ _INPUTS = frozenset(
 _FAILED = "The response failed."
 
 
-class _Event(msgspec.Struct):
+class _SentEvent(msgspec.Struct):
     type: str
     item_id: str = ""
     output_index: int | None = None
@@ -44,7 +44,7 @@ class _Event(msgspec.Struct):
     response: dict[str, Any] = {}
 
 
-_event = msgspec.json.Decoder(_Event)
+_event = msgspec.json.Decoder(_SentEvent)
 
 
 Key = int | str
@@ -110,7 +110,7 @@ class ResponsesDecoder:
         except (KeyError, TypeError, *UNREADABLE):
             return b"data: %b\n\n" % payload.replace(b"\n", b" ").replace(b"\r", b" ")
 
-    def _of_event(self, event: _Event, payload: bytes) -> bytes:
+    def _of_event(self, event: _SentEvent, payload: bytes) -> bytes:
         if (field := _PIECES.get(event.type)) is not None:
             return self._piece(event, {field: event.delta})
         if event.type in _INPUTS:
@@ -121,7 +121,7 @@ class ResponsesDecoder:
             return b"data: %b\n\n" % _as_error(payload)
         return self._of_state(event)
 
-    def _of_state(self, event: _Event) -> bytes:
+    def _of_state(self, event: _SentEvent) -> bytes:
         """The chunks for an event about an item, or about the whole response."""
         match event.type:
             case "response.created":
@@ -143,7 +143,7 @@ class ResponsesDecoder:
         self._begun = {name: response.get(name) for name in ("id", "model")}
         return self._said({"role": "assistant", "content": ""})
 
-    def _piece(self, event: _Event, delta: dict[str, Any]) -> bytes:
+    def _piece(self, event: _SentEvent, delta: dict[str, Any]) -> bytes:
         self._heard.add(_key(event))
         return self._said(delta, event.logprobs)
 
@@ -207,7 +207,7 @@ class ResponsesDecoder:
         return {**self._begun, "object": _CHUNK, "choices": [choice]}
 
 
-def _key(event: _Event) -> Key:
+def _key(event: _SentEvent) -> Key:
     if event.output_index is not None:
         return event.output_index
     return event.item_id or str(event.item.get("id"))

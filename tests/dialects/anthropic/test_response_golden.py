@@ -14,7 +14,7 @@ _LOST: dict[str, dict[str, Any]] = {
     "refusal": _NO_DETAILS,
     "refusal_without_text": _NO_DETAILS,
 }
-"""What is lost on the way through chat completions, by golden file."""
+"""The losses on the way through chat completions, by golden file."""
 
 
 def without_ours(message: dict[str, Any]) -> dict[str, Any]:
