@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import anthropic
-import httpx
+import httpx2
 import pytest
 
 from modelgates_server.core.errors import (
@@ -25,8 +25,8 @@ _TOO_LONG = (
 def official(status: int, body: bytes) -> anthropic.APIStatusError:
     """The error that the official client makes of a response."""
     client = anthropic.Anthropic(api_key="k", base_url="http://gateway.test", max_retries=0)
-    request = httpx.Request("POST", "http://gateway.test/v1/messages")
-    response: Any = httpx.Response(status, content=body, request=request)
+    request = httpx2.Request("POST", "http://gateway.test/v1/messages")
+    response = httpx2.Response(status, content=body, request=request)
     return client._make_status_error_from_response(response)
 
 
