@@ -16,6 +16,10 @@ from tests.core.calls import COUNT, MODEL
 HI = [{"role": "user", "content": "hi"}]
 
 
+BODIES = (Api.CHAT, Api.COMPLETIONS, Api.EMBEDDINGS)
+"""The APIs of this dialect."""
+
+
 def body_of(api: Api = Api.CHAT, **members: Any) -> bytes:
     """A request's body; parameters that are left out have minimal values."""
     given: dict[Api, dict[str, Any]] = {

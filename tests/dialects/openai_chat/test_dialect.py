@@ -8,7 +8,7 @@ from modelgates_server.dialects.known import DIALECTS
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.dialects.sse import SseReader
 from tests.core.calls import UPSTREAM_MODEL, endpoint
-from tests.dialects.openai_chat.chat import body_of
+from tests.dialects.openai_chat.chat import BODIES, body_of
 
 
 def test_endpoint_without_a_dialect_uses_this_one() -> None:
@@ -17,7 +17,7 @@ def test_endpoint_without_a_dialect_uses_this_one() -> None:
 
 
 def test_paths_of_operations_are_those_of_openai() -> None:
-    assert [OPENAI_CHAT.path(api) for api in Api] == [
+    assert [OPENAI_CHAT.path(api) for api in BODIES] == [
         "chat/completions",
         "completions",
         "embeddings",

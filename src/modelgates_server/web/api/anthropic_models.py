@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 from starlette.datastructures import QueryParams
 
 from modelgates_server.core.errors import InvalidInput
@@ -16,27 +15,17 @@ _QUERY = ("limit", "after_id", "before_id", "beta")
 _PAGE, _PAGE_MAX = 20, 1000
 
 
-class AnthropicModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A model. `created_at` is an RFC 3339 time; the epoch if it is unknown, as there."""
-
-    type: str = "model"
-    id: str
-    display_name: str
-    created_at: str
-    max_input_tokens: int
-    max_tokens: int
-
-
-def anthropic_model(model: Model) -> AnthropicModel:
-    """A model in Anthropic's form."""
+def anthropic_model(model: Model) -> dict[str, Any]:
+    """A model in Anthropic's form. `created_at` is the epoch if it is unknown, as there."""
     created = datetime.fromtimestamp(model.created_at_s, UTC)
-    return AnthropicModel(
-        id=model.id,
-        display_name=model.name,
-        created_at=created.isoformat().replace("+00:00", "Z"),
-        max_input_tokens=model.context_tokens,
-        max_tokens=model.output_tokens,
-    )
+    return {
+        "type": "model",
+        "id": model.id,
+        "display_name": model.name,
+        "created_at": created.isoformat().replace("+00:00", "Z"),
+        "max_input_tokens": model.context_tokens,
+        "max_tokens": model.output_tokens,
+    }
 
 
 def anthropic_page(models: list[Model], query: QueryParams) -> dict[str, Any]:
