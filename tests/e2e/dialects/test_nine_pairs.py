@@ -1,75 +1,19 @@
 """Each official client over each API of a provider: the same answers at the same cost."""
 
-from collections.abc import Iterator
-from decimal import Decimal
 from functools import partial
-from typing import NamedTuple
 
 import pytest
 
 from modelgates_server.core.pricing.prices import dollars
 from tests.e2e.calls import Session
+from tests.e2e.dialects.conftest import Gateway, cost_of
 from tests.e2e.dialects.hearers import HEARERS, Shown
-from tests.e2e.dialects.speakers import SPEAKERS, Speaker
+from tests.e2e.dialects.speakers import SPEAKERS
 from tests.e2e.dialects.turns import Counts
-from tests.server import Customer, RunningServer, open_customer_now, running_server
+from tests.server import Customer, open_customer_now
 from tests.upstream import running_upstream
 
-PROVIDER = """
-[providers.{name}]
-base_url = "{url}"
-dialect = "{dialect}"
-
-[models."{name}/large"]
-provider = "{name}"
-context_length = 100000
-max_output_tokens = 1000
-
-[[models."{name}/large".prices]]
-input = "0.0001"
-cache_read = "0.00001"
-cache_write = "0.000125"
-cache_write_1h = "0.0002"
-output = "0.01"
-reasoning = "0.011"
-"""
-RATES = {
-    "input": Decimal("0.0001"),
-    "cache_read": Decimal("0.00001"),
-    "cache_write_5m": Decimal("0.000125"),
-    "cache_write_1h": Decimal("0.0002"),
-}
 PAIRS = [(client, upstream) for client in HEARERS for upstream in SPEAKERS]
-
-
-class Gateway(NamedTuple):
-    server: RunningServer
-    speakers: dict[str, Speaker]
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("pairs")
-    with running_upstream() as chat, running_upstream() as messages, running_upstream() as items:
-        upstreams = {"openai-chat": chat, "anthropic": messages, "openai-responses": items}
-        speakers = {dialect: SPEAKERS[dialect]() for dialect in upstreams}
-        for dialect, upstream in upstreams.items():
-            upstream.say = speakers[dialect]
-        tables = [
-            PROVIDER.format(name=dialect, url=upstream.url, dialect=dialect)
-            for dialect, upstream in upstreams.items()
-        ]
-        path = folder / "modelgates.toml"
-        path.write_text("".join(tables))
-        with running_server(folder, MODELGATES_CONFIG=str(path)) as server:
-            yield Gateway(server, speakers)
-
-
-def cost_of(counts: Counts) -> Decimal:
-    written = (counts.output - counts.thinking) * Decimal("0.01")
-    thought = counts.thinking * Decimal("0.011")
-    read = sum((rate * getattr(counts, at) for at, rate in RATES.items()), Decimal(0))
-    return written + thought + read
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
