@@ -13,7 +13,7 @@ from modelgates_server.core.errors import ProviderError
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.meter import ResponseMeter
 from modelgates_server.core.metering.request import InferenceRequest
-from modelgates_server.core.pricing.catalog import Model
+from modelgates_server.core.pricing.catalog import Api, Model
 from modelgates_server.dialects.dialect import ErrorReport, ResponseAdapter
 
 _DATA, _EVENT_END = b"data: ", b"\n\n"
@@ -106,7 +106,7 @@ class TranslatedResponse:
 
     def answer(self, generation: Generation) -> bytes:
         """See `ResponseAdapter`."""
-        answer = self._chat.answer(generation)
+        answer = self._chat.answer(_as_chat(generation))
         return answer if self._encoder is None else self._encoder.plain(answer, generation)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -149,13 +149,13 @@ class TranslatedResponse:
     def end(self, generation: Generation) -> bytes:
         """See `ResponseAdapter`."""
         if self._encoder is None:
-            return self._chat.end(generation)
+            return self._chat.end(_as_chat(generation))
         return self._encoder.end(generation)
 
     def error_end(self, generation: Generation, error: ErrorReport) -> bytes:
         """See `ResponseAdapter`."""
         if self._encoder is None:
-            return self._chat.error_end(generation, error)
+            return self._chat.error_end(_as_chat(generation), error)
         return self._encoder.error_end(generation, error)
 
     def _encoded(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -166,3 +166,8 @@ class TranslatedResponse:
             chunk = piece.removeprefix(_DATA).removesuffix(_EVENT_END)
             if encoded := self._encoder.feed(chunk):
                 yield encoded
+
+
+def _as_chat(generation: Generation) -> Generation:
+    """The generation for the chat adapter, which writes each API in its own form."""
+    return msgspec.structs.replace(generation, api=Api.CHAT)
