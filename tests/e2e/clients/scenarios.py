@@ -144,4 +144,4 @@ async def raised_later(kind: type[Exception] | tuple[type[Exception], ...], call
         await call
     except kind as error:
         return error
-    raise AssertionError(f"expected {kind.__name__}")
+    raise AssertionError(f"expected {kind}")
