@@ -68,7 +68,7 @@ _CHAT_STOPS = {"end": "stop", "tools": "tool_calls", "length": "length"}
 
 
 def _chat_call(call: Any) -> dict[str, Any]:
-    function = {"name": "weather", "arguments": call.arguments}
+    function = {"name": call.name, "arguments": call.arguments}
     return {"id": call.id, "type": "function", "function": function}
 
 
@@ -176,7 +176,12 @@ def _blocks(turn: Turn) -> list[dict[str, Any]]:
     if turn.texts:
         blocks.append({"type": "text", "text": "".join(turn.texts)})
     blocks += [
-        {"type": "tool_use", "id": call.id, "name": "weather", "input": {"city": call.city}}
+        {
+            "type": "tool_use",
+            "id": call.id,
+            "name": call.name,
+            "input": json.loads(call.arguments),
+        }
         for call in turn.calls
     ]
     return blocks
@@ -288,7 +293,7 @@ def _items(turn: Turn) -> list[dict[str, Any]]:
             "type": "function_call",
             "status": "completed",
             "call_id": call.id,
-            "name": "weather",
+            "name": call.name,
             "arguments": call.arguments,
         }
         for call in turn.calls

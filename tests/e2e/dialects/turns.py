@@ -8,15 +8,16 @@ CITIES = ("Bern", "Oslo")
 SIGNATURE = "c2lnbmVkIGJ5IHRoZSBtb2RlbA=="
 
 
+SHELL, COMMAND = "exec_command", "echo modelgates-was-here"
+"""The tool with which Codex runs commands, and the command that the model asks for."""
+
+
 class ToolCall(NamedTuple):
-    """A call of the tool `weather`."""
+    """A call of a tool; its arguments are JSON."""
 
     id: str
-    city: str
-
-    @property
-    def arguments(self) -> str:
-        return json.dumps({"city": self.city})
+    arguments: str
+    name: str = "weather"
 
 
 class Counts(NamedTuple):
@@ -54,11 +55,16 @@ def turn_for(view: RequestView, counts: Counts) -> Turn:
     """The model's response."""
     if cities := tuple(city for city in CITIES if city in view.prompt):
         assert view.tools == ("weather",), view
-        calls = tuple(ToolCall(f"call_{city}", city) for city in cities)
+        calls = tuple(ToolCall(f"call_{city}", json.dumps({"city": city})) for city in cities)
         if not view.results:
             return Turn(calls=calls, stop="tools", counts=counts)
         reports = "; ".join(view.results[call.id] for call in calls)
         return Turn(texts=(reports,), counts=counts)
+    if SHELL in view.tools:
+        if view.results:
+            return Turn(texts=("It printed: ", *view.results.values()), counts=counts)
+        call = ToolCall("call_1", json.dumps({"cmd": COMMAND}), SHELL)
+        return Turn(calls=(call,), stop="tools", counts=counts)
     match view.prompt:
         case "think":
             return Turn(thoughts=("Let me ", "think."), texts=("42",), counts=counts)
