@@ -97,6 +97,11 @@ test-generators: setup-dev $(VENV)/generators.stamp $(NODE_GENERATORS_INSTALLED)
 		echo "$$tool was not found. Install a JDK (17 or newer), Maven, Go (1.23 or newer) and Node (20 or newer)."; exit 1; }; done
 	@ALL_GENERATORS=1 $(BIN)/pytest tests/generators
 
+.PHONY: test-codex
+test-codex: setup-dev ## Let the real Codex do a task over each dialect, without any network but loopback
+	@cd tests/e2e/clients/codex && npm ci --no-audit --no-fund --loglevel=error >/dev/null
+	@unshare --map-root-user --net $(BIN)/python -m tests.e2e.dialects.codex
+
 .PHONY: check
 check: setup-dev ## Check format, lint, types and layers, without network
 	@$(BIN)/ruff format --check . || { echo 'Some files are not formatted. Run make fix.'; exit 1; }
@@ -121,6 +126,10 @@ bench-against: setup-dev ## Compare CPU time per call with another commit: make 
 .PHONY: prices
 prices: setup-dev ## Regenerate the price list from the pinned genai-prices
 	@$(BIN)/python -m tools.price_seeds
+
+.PHONY: reference
+reference: setup-dev ## Write docs/reference/dialects.md from the tables in the code
+	@$(BIN)/python -m tools.dialect_reference
 
 .PHONY: record
 record: setup-dev ## Record the responses and stored bytes in tests/recorded again
@@ -151,7 +160,7 @@ lock: $(UV) ## Pin the newest dependencies that are old enough (pyproject.toml, 
 
 .PHONY: clean
 clean: ## Delete the environment and all caches
-	@rm -rf $(VENV) $(NODE_SDKS)/node_modules $(NODE_GENERATORS)/node_modules $(PORTKEY)/node_modules .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist
+	@rm -rf $(VENV) $(NODE_SDKS)/node_modules $(NODE_GENERATORS)/node_modules $(PORTKEY)/node_modules tests/e2e/clients/codex/node_modules .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 COMPILE = $(UV) pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 \

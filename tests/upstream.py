@@ -30,12 +30,14 @@ class UpstreamReply(NamedTuple):
 class Upstream:
     """Replies to every request with what `say` returns for its body.
 
-    `asked` has the bodies of all requests, and `sent` their paths and bytes.
+    `asked` has the bodies of all requests, `sent` their paths and bytes, `heads` their headers by
+    lower-case name.
     """
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
         self.sent: list[tuple[str, bytes]] = []
+        self.heads: list[dict[str, str]] = []
         self.say: Callable[[Any], UpstreamReply] = lambda _: plain(answer("hello"))
         self.errors: list[Exception] = []
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -77,6 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
         data = self.rfile.read(int(self.headers["content-length"]))
         body = json.loads(data)
         upstream.sent.append((self.path, data))
+        upstream.heads.append({name.lower(): value for name, value in self.headers.items()})
         upstream.asked.append(body)
         reply = upstream.say(body)
         try:

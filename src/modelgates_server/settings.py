@@ -74,6 +74,10 @@ class Settings(BaseSettings):
         default=False,
         description="accept unknown parameters of POST and PATCH /keys, and ignore them",
     )
+    allowed_betas: str = Field(
+        default="",
+        description="unknown `anthropic-beta` features that may pass, between commas",
+    )
     hold_ttl_s: int = Field(
         default=120, ge=3, description="seconds after which the hold of a lost call is resolved"
     )

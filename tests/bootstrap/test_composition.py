@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from modelgates_server.bootstrap.composition import http_app
 from modelgates_server.core.errors import Stopping
 from modelgates_server.core.redaction import NO_SECRETS
-from modelgates_server.service.ports import ProviderReply, Store
+from modelgates_server.service.ports import NO_HEADERS, ProviderReply, Store
 from modelgates_server.web.services import Services, WebOptions
 from tests.deadlines import async_http_client
 from tests.gateway import metered
@@ -25,8 +26,10 @@ class Closable:
     closed = False
     redactor = NO_SECRETS
 
-    async def send(self, path: str, body: bytes) -> ProviderReply:
-        raise AssertionError(path, body)
+    async def send(
+        self, path: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS
+    ) -> ProviderReply:
+        raise AssertionError(path, body, headers)
 
     async def close(self) -> None:
         self.closed = True

@@ -15,12 +15,13 @@ ACCOUNT = "user_0000000000000000000000"
 
 
 def test_example_file_is_valid_and_shows_every_kind_of_table() -> None:
-    keys = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "GROQ_API_KEY", "MISTRAL_API_KEY")
+    makers = ("OPENAI", "AZURE_OPENAI", "ANTHROPIC", "GROQ", "MISTRAL")
+    keys = [f"{maker}_API_KEY" for maker in makers]
     configuration = load_configuration(
         ROOT / "modelgates.example.toml", dict.fromkeys(keys, "sk-test")
     )
     assert [settings.name for settings in configuration.providers] == [
-        "openai", "azure", "groq", "relay", "mistral", "ollama",
+        "openai", "azure", "anthropic", "groq", "relay", "mistral", "ollama",
     ]  # fmt: skip
     models = {model.id: model for model in configuration.models}
     assert models["azure/gpt-4o"].endpoint.id == "azure:my-deployment"
@@ -82,7 +83,7 @@ def test_model_has_the_values_of_its_table(tmp_path: Path) -> None:
         16_384,
         1100,
     )
-    assert model.apis == {Api.CHAT, Api.COMPLETIONS}
+    assert model.apis == {Api.CHAT, Api.MESSAGES, Api.RESPONSES, Api.COMPLETIONS}
     assert (model.input_modalities, model.output_modalities) == (("text", "image"), ("text",))
     assert (model.parameters, model.markup_bp) == (("tools",), 100)
 

@@ -57,6 +57,10 @@ CONFIG = schemathesis.Config.from_dict(
                 ("get-activity", ["400"]),
                 # Unknown model, no text, one Idempotency-Key for two requests.
                 ("create-chat-completion", ["400", "402", "422"]),
+                ("create-message", ["400", "402", "422"]),
+                ("create-response", ["400", "422", "429"]),
+                # Counting is limited for each key.
+                ("count-message-tokens", ["400", "429"]),
                 ("create-completion", ["400", "402", "422"]),
                 ("create-embeddings", ["400", "402", "422"]),
             )

@@ -28,6 +28,8 @@ def named(models: Iterable[Any]) -> dict[Api, set[str]]:
 def test_samples_name_models_that_the_server_offers() -> None:
     assert named(sandbox_models()) == {
         Api.CHAT: {"sandbox/echo"},
+        Api.MESSAGES: {"sandbox/echo"},
+        Api.RESPONSES: {"sandbox/echo"},
         Api.COMPLETIONS: {"sandbox/echo"},
         Api.EMBEDDINGS: {"sandbox/embed"},
     }
@@ -46,6 +48,8 @@ def test_look_up_example_names_a_model_that_the_server_offers() -> None:
 def test_example_stays_when_the_server_offers_no_such_model() -> None:
     assert named([]) == {
         Api.CHAT: {"openai/gpt-4o-mini"},
+        Api.MESSAGES: {"openai/gpt-4o-mini"},
+        Api.RESPONSES: {"openai/gpt-4o-mini"},
         Api.COMPLETIONS: {"openai/gpt-4o-mini"},
         Api.EMBEDDINGS: {"sandbox/embed"},
     }

@@ -158,8 +158,8 @@ def test_every_client_error_has_an_example_with_its_status() -> None:
     ]
     described: dict[str, set[int]] = {}
     for one in examples:
-        if "x-error-code" in one:
-            status = one["value"]["error"]["code"]
+        status = one["value"]["error"].get("code") if "x-error-code" in one else None
+        if isinstance(status, int):  # other dialects than OpenRouter's have words
             described.setdefault(one["x-error-code"], set()).add(status)
     # An overloaded provider is a 503.
     assert described["provider_unavailable"] == {502, 503}

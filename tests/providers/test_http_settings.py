@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from modelgates_server.core.errors import InvalidInput, ProviderError
 from modelgates_server.core.pricing.catalog import Api
-from modelgates_server.providers.http import ProviderSettings, retry_after_s
+from modelgates_server.providers.http import ProviderSettings
+from modelgates_server.providers.retry_after import retry_after_s
 from tests.providers.upstream import KEY, STREAM, always, answer, asking, once, serving
 from tests.support import T0_MS
 

@@ -197,6 +197,28 @@ async def embeddings(script: Script) -> None:
 
 
 @scenario
+async def other_dialects(script: Script) -> None:
+    """The operations of Anthropic's and OpenAI's newer API, translated to chat completions."""
+    key = script.customer.inference
+    said = [{"role": "user", "content": "one two"}]
+    body: dict[str, Any] = {"model": "sandbox/echo", "max_tokens": 50, "messages": said}
+    await script.send("a message", "POST", "/messages", key=key, body=body)
+    await script.send("streamed", "POST", "/messages", key=key, body={**body, "stream": True})
+    await script.send("its tokens", "POST", "/messages/count_tokens", key=key, body=body)
+    await script.send("without a key", "POST", "/messages", body=body)
+    unknown = {**body, "model": "acme/none"}
+    await script.send("an unknown model", "POST", "/messages", key=key, body=unknown)
+    body = {"model": "sandbox/echo", "input": "one two", "tools": [{"type": "web_search"}]}
+    exchange = await script.send("a response", "POST", "/responses", key=key, body=body)
+    await script.receipt("its receipt", exchange.header("x-generation-id"))
+    await script.send("streamed", "POST", "/responses", key=key, body={**body, "stream": True})
+    stored = {**body, "previous_response_id": "resp_1"}
+    await script.send("with stored items", "POST", "/responses", key=key, body=stored)
+    unknown = {**body, "model": "acme/none"}
+    await script.send("an unknown model", "POST", "/responses", key=key, body=unknown)
+
+
+@scenario
 async def sandbox(script: Script) -> None:
     for model in ("sandbox/echo", "sandbox/lorem"):
         await script.chat(f"{model} answers", model=model, text="3")

@@ -103,7 +103,8 @@ def expected(step: Step) -> Step:
         step = {**step, "status": status, "answer": {"error": {"code": status}}}
     if step.get("path", "").startswith("/generation") and step["status"] < ERRORS_FROM:
         data = step["answer"]["data"]
-        step = {**step, "answer": {"data": {"error": ERRORS.get(data["state"]), **data}}}
+        added: dict[str, Any] = {"error": ERRORS.get(data["state"]), "omitted": []}
+        step = {**step, "answer": {"data": {**added, **data}}}
     if step.get("path", "").startswith("/activity") and step["status"] < ERRORS_FROM:
         step = {**step, "answer": {**step["answer"], "links": {"next": None}}}
     return comparable(step)

@@ -36,6 +36,11 @@ ADMITTED: dict[str, set[str]] = {
     operation["operationId"]: set(operation["x-key-kinds"])
     for *_, operation in operations_of(our_document())
 } | {name: ALL_KINDS if name == "account-mcp" else set() for name in UNDESCRIBED_PLACES}
+DIALECTS = dict.fromkeys(ADMITTED, "openai-chat") | {
+    "create-message": "anthropic",
+    "count-message-tokens": "anthropic",
+    "create-response": "openai-responses",
+}
 PROTECTED = sorted(name for name, kinds in ADMITTED.items() if kinds)
 PUBLIC = sorted(name for name, kinds in ADMITTED.items() if not kinds)
 NAMED_KEY = ["delete-key", "delete-key-by-id", "get-key", "update-key"]
@@ -55,10 +60,25 @@ BODIES: dict[str, dict[str, Any]] = {
         "model": "sandbox/echo",
         "messages": [{"role": "user", "content": "hello"}],
     },
+    "create-message": {
+        "model": "sandbox/echo",
+        "max_tokens": 5,
+        "messages": [{"role": "user", "content": "hello"}],
+    },
+    "count-message-tokens": {
+        "model": "sandbox/echo",
+        "messages": [{"role": "user", "content": "hello"}],
+    },
+    "create-response": {"model": "sandbox/echo", "input": "hello"},
     "create-completion": {"model": "sandbox/echo", "prompt": "hello"},
     "create-embeddings": {"model": "sandbox/embed", "input": "hello"},
     "account-mcp": PING,
     "docs-mcp": PING,
+}
+DIALECTS = dict.fromkeys(ADMITTED, "openai-chat") | {
+    "create-message": "anthropic",
+    "count-message-tokens": "anthropic",
+    "create-response": "openai-responses",
 }
 PLACES = {
     name: (method, path)
@@ -113,8 +133,13 @@ async def test_key_kind_is_admitted_only_where_documented(
                 assert answer.status_code == 403
                 calls = ADMITTED[operation_id] == {"inference"}
                 message = WRONG_FOR_CALLS.format(kind.capitalize()) if calls else WRONG_KIND
-                error = {"message": message, "code": 403}
-                assert answer.json() == {"error": error, "user_id": acme.account_id}
+                told = answer.json()
+                assert told["error"]["message"] == message
+                if DIALECTS[operation_id] == "openai-chat":
+                    error = {"message": message, "code": 403}
+                    assert told == {"error": error, "user_id": acme.account_id}
+                else:
+                    assert told["error"]["type"] == "permission_error"
                 key = await api.services.keys.get(named)
                 assert key.updated_at_ms is None, "a refused request changed the key"
 
@@ -205,7 +230,11 @@ async def test_unusable_key_is_refused_by_every_protected_route(
             answer = await ask(api, operation_id, key, key_hash(acme.inference), prefix)
             assert answer.status_code == 401
             error = answer.json()["error"]
-            assert (error["message"], error["code"]) == (message, 401)
+            assert (answer.status_code, error["message"]) == (401, message)
+            if DIALECTS[operation_id] == "openai-chat":
+                assert error["code"] == 401
+            else:
+                assert error["type"] == "authentication_error"
             assert answer.headers["www-authenticate"].startswith("Bearer ")
     assert before == await api.store.key(key_hash(acme.inference))
 

@@ -13,6 +13,7 @@ from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.service.calls.admission import CallTimeouts, ServedCatalog
 from modelgates_server.service.calls.call import CallService
 from modelgates_server.service.calls.outgoing import RefusedParameters
+from modelgates_server.service.calls.token_counts import TokenCounts
 from modelgates_server.service.clock_check import ClockCheck
 from modelgates_server.service.file_checks import FileChecks
 from modelgates_server.service.maintenance import Maintenance
@@ -86,6 +87,7 @@ def compose(
         spool=spool,
         metrics=metrics,
         calls=calls,
+        token_counts=TokenCounts(served, clock),
         maintenance=Maintenance(store, calls, observer, clock, ledger.key_repair, grace_s),
         parts=parts,
         checks=_checks(store, disk, calls, metrics, clock_check, FileChecks(store, clock)),

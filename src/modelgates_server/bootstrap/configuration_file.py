@@ -11,7 +11,15 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -33,6 +41,15 @@ Cap = Annotated[CapParameter, Strict(strict=False)]
 Cache = Annotated[CacheTokens, Strict(strict=False)]
 Reasoning = Annotated[ReasoningTokens, Strict(strict=False)]
 
+DialectName = Literal["openai-chat", "openai-responses", "anthropic"]
+Dialects = Annotated[
+    tuple[DialectName, ...],
+    BeforeValidator(lambda given: [given] if isinstance(given, str) else given),
+    Strict(strict=False),
+    Field(min_length=1),
+]
+"""One name, or a list of them."""
+
 _BARE_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
@@ -48,6 +65,7 @@ class ProviderTable(Table):
     """`[providers.NAME]`. The defaults of timeouts are in `providers.http.ProviderSettings`."""
 
     base_url: str = Field(examples=['"https://api.openai.com/v1"'])
+    dialect: Dialects = Field(default=("openai-chat",), examples=['"anthropic"'])
     api_key_env: Word | None = Field(default=None, examples=['"OPENAI_API_KEY"'])
     api_key_header: Word | None = Field(default=None, examples=['"api-key"'])
     headers: dict[str, str] = Field(default={}, examples=['{ "X-Team" = "search" }'])

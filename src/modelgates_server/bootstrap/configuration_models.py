@@ -17,10 +17,10 @@ from modelgates_server.bootstrap.configuration_providers import (
     standard_service_tier,
     usage_rules,
 )
-from modelgates_server.bootstrap.configuration_requests import request_rules
+from modelgates_server.bootstrap.configuration_requests import CHAT, request_rules
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.metering.request import MODEL_MAX_CHARS
-from modelgates_server.core.pricing.catalog import Api, Endpoint, Model
+from modelgates_server.core.pricing.catalog import CONVERSATIONS, Api, Endpoint, Model
 from modelgates_server.core.pricing.prices import Price, plain
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.providers.sandbox.offer import PROVIDER as SANDBOX
@@ -30,10 +30,6 @@ _ID = re.compile(rf"{_WORD}(/{_WORD})+(:{_WORD})?", re.ASCII)
 _FREE = Decimal(0)
 _UNLIKELY_RATE = Decimal("0.01")
 """Dollars per token, which is 10,000 dollars per million tokens."""
-_APIS = {
-    "chat": frozenset({Api.CHAT, Api.COMPLETIONS}),
-    "embeddings": frozenset({Api.EMBEDDINGS}),
-}
 
 
 def read_model(
@@ -69,7 +65,7 @@ def read_model(
         aliases=provider.aliases,
         zdr=provider.zdr,
         denies_data_collection=provider.data_collection == "deny",
-        standard_service_tier=standard_service_tier(provider.base_url),
+        standard_service_tier=standard_service_tier(provider),
     )
     sourced = priced(path, file, table, provider, endpoint.id)
     embeds = table.kind == "embeddings"
@@ -83,13 +79,27 @@ def read_model(
         description=table.description,
         media_tokens=table.media_tokens,
         default_output_tokens=table.default_output_tokens or provider.default_output_tokens,
-        apis=_APIS[table.kind],
+        apis=_apis(path, table, provider),
         input_modalities=table.input_modalities,
         output_modalities=table.output_modalities or (("embeddings",) if embeds else ("text",)),
         parameters=table.parameters,
         markup_bp=markup_bp if table.markup_bp is None else table.markup_bp,
     )
     return model, sourced.prices
+
+
+def _apis(path: str, table: ModelTable, provider: ProviderTable) -> frozenset[Api]:
+    """The APIs of a model. Conversations are translated; nothing else is."""
+    speaks_chat = CHAT in provider.dialect
+    if table.kind == "embeddings":
+        if not speaks_chat:
+            raise InvalidInput(
+                f"`{path}.kind` is `embeddings`, but the provider `{table.provider}` speaks "
+                f"{' and '.join(f'`{each}`' for each in provider.dialect)}. Embeddings need the "
+                f"dialect `{CHAT}`."
+            )
+        return frozenset({Api.EMBEDDINGS})
+    return CONVERSATIONS | {Api.COMPLETIONS} if speaks_chat else CONVERSATIONS
 
 
 def unpriced_media(model: Model, prices: tuple[Price, ...]) -> list[str]:

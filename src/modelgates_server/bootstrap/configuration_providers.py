@@ -91,6 +91,8 @@ def provider_settings(name: str, table: ProviderTable, key: str | None) -> "Prov
     # Shared fields have the same names in both, and `ProviderSettings` has their defaults.
     shared = fields(ProviderTable).keys() & set(ProviderSettings.__struct_fields__)
     values: dict[str, Any] = {field: getattr(table, field) for field in shared}
+    if table.api_key_header is None and table.dialect[0] == "anthropic":
+        values["api_key_header"] = "x-api-key"
     try:
         return ProviderSettings(
             name=name,
@@ -139,10 +141,12 @@ def provider_key(name: str, variable: str | None, environment: Mapping[str, str]
     return key
 
 
-def standard_service_tier(base_url: str) -> str:
+def standard_service_tier(table: ProviderTable) -> str:
     """Returns the name of a provider's standard service tier: Groq rejects the one of OpenAI."""
+    if table.dialect[0] == "anthropic":
+        return "standard_only"
     words = {"api.groq.com": "on_demand", "generativelanguage.googleapis.com": "standard"}
-    return words.get(_host(base_url), "default")
+    return words.get(_host(table.base_url), "default")
 
 
 def host_and_port(base_url: str) -> tuple[str, int | None]:

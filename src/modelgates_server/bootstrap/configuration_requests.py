@@ -14,6 +14,9 @@ from modelgates_server.dialects.openai_chat.provider_profiles import (
     profile_of,
 )
 
+CHAT, ANTHROPIC = "openai-chat", "anthropic"
+"""The dialect with all APIs of OpenAI, and the one whose provider reads keys from `x-api-key`."""
+
 _REASONING_MODEL = re.compile(r"(.*/)?(o[1-9]|gpt-?[5-9])([^0-9].*)?", re.ASCII)
 """OpenAI's models that reject `max_tokens`: o1, o3-mini, gpt-5 and so on."""
 
@@ -27,11 +30,14 @@ def request_rules(table: ProviderTable) -> dict[str, Any]:
         "cap_parameter": table.cap_parameter or profile.cap or CapParameter.MAX_TOKENS,
         "keeps_cap_name": is_automatic and profile.cap is None,
         "stream_options": table.stream_options,
+        "dialects": table.dialect,
     }
 
 
 def doubtful_requests(path: str, table: ProviderTable) -> Iterator[str]:
     """Returns warnings about the request parameters that a provider is sent."""
+    if CHAT not in table.dialect:
+        return
     profile, cap = _profile(table), table.cap_parameter
     if not table.stream_options:
         yield (
@@ -64,7 +70,8 @@ def doubtful_requests(path: str, table: ProviderTable) -> Iterator[str]:
 
 def doubtful_cap(model: Model, table: ProviderTable) -> Iterator[str]:
     """Returns warnings about the output limit of a model, each without its subject, the model."""
-    is_openai = _profile(table).name in ("openai", "azure", COMPATIBLE.name)
+    speaks_chat = CHAT in table.dialect
+    is_openai = speaks_chat and _profile(table).name in ("openai", "azure", COMPATIBLE.name)
     is_reasoning = _REASONING_MODEL.fullmatch(model.endpoint.upstream_model) is not None
     if is_openai and is_reasoning and table.cap_parameter is CapParameter.MAX_TOKENS:
         yield (

@@ -180,6 +180,9 @@ def _web_options(settings: Settings) -> WebOptions:
         metrics_token=None if token is None else token.get_secret_value(),
         limit_source_prefix=settings.limit_source_prefix,
         allow_unknown_key_members=settings.allow_unknown_key_members,
+        allowed_betas=frozenset(
+            name.strip() for name in settings.allowed_betas.split(",") if name.strip()
+        ),
         v1_alias=settings.v1_alias,
         keep_alive=KeepAliveRules(every_s=settings.keep_alive_s, plain=settings.plain_keep_alive),
     )

@@ -5,7 +5,7 @@ Each class has its own `code`, which is stored with failed calls, counted, logge
 maps codes to HTTP statuses; a code that is not listed there has the status of its base class.
 """
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import msgspec
 
@@ -300,12 +300,21 @@ class KeyLimitExceeded(GatewayError, code="key_limit_exceeded"):
         self.resets_at_ms = resets_at_ms
 
 
+class ProviderBody(NamedTuple):
+    """A provider's error response as it was sent, in the dialect of that name."""
+
+    dialect: str
+    status: int
+    body: bytes
+
+
 class ProviderError(GatewayError, code="provider_error"):
     """A provider failed, or returned an error instead of a completion.
 
     `raw` is the provider's own text, truncated. `status` is its HTTP status if there was one, and
     `provider_code` its own code for the error. `cause` is for the operator alone, and so is
-    `account_text`: what the provider says about the operator's account, such as its key.
+    `account_text`: what the provider says about the operator's account, such as its key. `sent` is
+    the response itself, if clients of its dialect may see it.
     """
 
     usual_cause: ClassVar[ProviderCause] = ProviderCause.PROVIDER_FAILED
@@ -321,8 +330,10 @@ class ProviderError(GatewayError, code="provider_error"):
         retry_after_s: int | None = None,
         cause: ProviderCause | None = None,
         account_text: str | None = None,
+        sent: ProviderBody | None = None,
     ) -> None:
         super().__init__(message)
+        self.sent = sent
         self.cause = cause or self.usual_cause
         self.account_text = account_text
         self.provider = provider

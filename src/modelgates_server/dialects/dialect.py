@@ -9,21 +9,31 @@ from typing import Protocol
 
 import msgspec
 
-from modelgates_server.core.errors import ProviderError
+from modelgates_server.core.errors import ProviderBody, ProviderError
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.meter import ResponseMeter
 from modelgates_server.core.metering.request import InferenceRequest
 from modelgates_server.core.pricing.catalog import Api, Endpoint, Model
 from modelgates_server.core.redaction import Redactor
 
+NO_HEADERS: Mapping[bytes, bytes] = {}
+
 
 class ErrorReport(msgspec.Struct, frozen=True):
-    """An error as a client sees it: HTTP status, message, and `metadata` for programs."""
+    """An error as a client sees it: HTTP status, message, and `metadata` for programs.
+
+    `code` is that of its class in `core.errors`; None for an error of HTTP alone. `sent` is the
+    provider's own response, if clients of its dialect may see it. `request_id` is that of the
+    request.
+    """
 
     status: int
     message: str
     metadata: Mapping[str, object] | None = None
     retry_after_s: int | None = None
+    code: str | None = None
+    sent: ProviderBody | None = None
+    request_id: str | None = None
 
 
 class RefusedParameter(msgspec.Struct, frozen=True):
@@ -99,17 +109,36 @@ class Dialect(Protocol):
     name: str
     """The name that an endpoint's configuration uses."""
 
+    api: Api
+    """Its API for conversations."""
+
     stream_keep_alive: bytes
     """Bytes that keep a stream's connection alive and are not part of the response."""
 
     plain_keep_alive: bytes
     """The same, before a plain response."""
 
-    def parse_request(self, api: Api, body: bytes) -> InferenceRequest:
-        """Read a client's request; raises `InvalidInput` that names the invalid parameter."""
+    request_id_header: bytes | None
+    """The header in which its clients look for the id of a request, next to `X-Request-Id`."""
+
+    def parse_request(
+        self,
+        api: Api,
+        body: bytes,
+        headers: Mapping[bytes, bytes] = NO_HEADERS,
+        allowed_betas: frozenset[str] = frozenset(),
+    ) -> InferenceRequest:
+        """Read a client's request; raises `InvalidInput` that names the invalid parameter.
+
+        `headers` are the client's, by lower-case name. `allowed_betas` are features beyond the
+        known ones that the operator lets pass.
+        """
 
     def path(self, api: Api) -> str:
         """The path of an operation, relative to a provider's base URL."""
+
+    def upstream_headers(self, request: InferenceRequest) -> Mapping[str, str]:
+        """The headers for a provider that belong to this request, in addition to the usual ones."""
 
     def upstream_body(
         self,
@@ -125,6 +154,9 @@ class Dialect(Protocol):
         `refused` are names of parameters that the endpoint has rejected. Those that the gateway
         chose are left out or renamed, unless that would lift a limit.
         """
+
+    def counts_media(self, endpoint: Endpoint) -> bool:
+        """Whether an endpoint counts images by the rules behind `media_tokens_max`."""
 
     def refuse_unsendable(self, request: InferenceRequest, endpoint: Endpoint) -> None:
         """Raises `InvalidInput` for a limit that the endpoint has no parameter for."""
@@ -154,8 +186,11 @@ class Dialect(Protocol):
     ) -> ProviderError:
         """The error of a provider's response whose status is not one of success (2xx)."""
 
+    def status(self, error: ErrorReport) -> int:
+        """The HTTP status under which the clients of this dialect handle an error correctly."""
+
     def error_body(self, error: ErrorReport, user_id: str | None = None) -> bytes:
-        """The body of an error response that is sent with the error's own status."""
+        """The body of an error response that is sent with that status."""
 
     def error_end(self, generation: Generation, error: ErrorReport) -> bytes:
         """See `ResponseAdapter.error_end`; for the stream of a call that has ended before."""

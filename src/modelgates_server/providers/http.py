@@ -3,11 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from io import BytesIO
-from math import ceil
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
@@ -29,7 +25,6 @@ from yarl import URL
 
 from modelgates_server import __version__
 from modelgates_server.core.errors import (
-    RETRY_AFTER_MAX_S,
     InvalidInput,
     ProviderError,
     ProviderTimedOut,
@@ -40,7 +35,8 @@ from modelgates_server.dialects.body_form import BodyForm, body_form
 from modelgates_server.providers.connector import Connector, always
 from modelgates_server.providers.credentials import secrets_of
 from modelgates_server.providers.network_causes import network_cause
-from modelgates_server.service.ports import Clock
+from modelgates_server.providers.retry_after import retry_after_s
+from modelgates_server.service.ports import NO_HEADERS, Clock, RequestHeaders
 
 _KEEP_ALIVE_S = 4
 """Shorter than the 5 s after which uvicorn, Node and llama.cpp close an idle connection.
@@ -55,8 +51,6 @@ _FIXED_HEADERS = frozenset(
 )
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _HEADER_VALUE = re.compile(r"[!-~]+([ \t]+[!-~]+)*", re.ASCII)
-_NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?", re.ASCII)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BROKEN = (ClientError, OSError)
 _READABLE_ENCODINGS = frozenset({"gzip", "deflate", "br", "zstd"})
 _NO_ENCODINGS = frozenset({"", "identity"})
@@ -273,7 +267,7 @@ class HttpProvider:
         self.redactor = Redactor(secrets_of(settings, base, self._proxy))
         self._session: ClientSession | None = None
 
-    async def send(self, path: str, body: bytes) -> HttpReply:
+    async def send(self, path: str, body: bytes, headers: RequestHeaders = NO_HEADERS) -> HttpReply:
         """See `Provider`."""
         session = self._session or self._open()
         url = self._urls.get(path) or self._url_of(path)
@@ -283,6 +277,7 @@ class HttpProvider:
                 response = await session.post(
                     url,
                     data=BytesIO(body),  # aiohttp warns about `bytes` above 1 MiB
+                    headers=headers,
                     proxy=self._proxy,
                     allow_redirects=False,  # the key must not reach another host
                 )
@@ -324,22 +319,6 @@ class HttpProvider:
             ),
         )
         return self._session
-
-
-def retry_after_s(milliseconds: str, seconds_or_date: str, now_ms: int) -> int | None:
-    """Read OpenAI's `retry-after-ms`, or `Retry-After` (RFC 9110, 10.2.3); either may be empty."""
-    if _NUMBER.fullmatch(milliseconds):
-        wait_s = ceil(Decimal(milliseconds) / 1000)
-    elif _NUMBER.fullmatch(seconds_or_date):
-        wait_s = ceil(Decimal(seconds_or_date))
-    else:
-        try:
-            at = parsedate_to_datetime(seconds_or_date)
-        except (ValueError, OverflowError):
-            return None
-        since = at.replace(tzinfo=at.tzinfo or UTC) - _EPOCH
-        wait_s = ceil((since - timedelta(milliseconds=now_ms)) / timedelta(seconds=1))
-    return min(max(wait_s, 0), RETRY_AFTER_MAX_S)
 
 
 def _url(text: str, *schemes: str) -> URL | None:

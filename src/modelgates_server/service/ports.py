@@ -1,6 +1,6 @@
 """Protocols for everything that services need from outside. All I/O is async."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
@@ -29,6 +29,12 @@ Clock = Callable[[], int]
 
 RandomBytes = Callable[[int], bytes]
 """Returns the given number of unpredictable bytes."""
+
+
+RequestHeaders = Mapping[str, str]
+"""The headers of one request to a provider, by lower-case name."""
+
+NO_HEADERS: RequestHeaders = {}
 
 
 class AuthenticatedKey(msgspec.Struct, frozen=True):
@@ -319,10 +325,13 @@ class Provider(Protocol):
 
     redactor: Redactor
 
-    async def send(self, path: str, body: bytes) -> ProviderReply:
+    async def send(
+        self, path: str, body: bytes, headers: RequestHeaders = NO_HEADERS
+    ) -> ProviderReply:
         """Post a request; returns once the response headers arrive, whatever the status.
 
         `path` is relative to the base URL, and `body` contains the provider's name of the model.
+        `headers` belong to this request; they override those of all requests.
         Raises `ProviderUnavailable` or `ProviderTimedOut`.
         """
 

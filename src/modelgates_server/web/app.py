@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
+import msgspec
 import structlog
 
 from modelgates_server.core.errors import GatewayError, NotPermitted, Stopping
 from modelgates_server.core.keys import KeyKind
-from modelgates_server.dialects.dialect import ErrorReport
 from modelgates_server.service.keys import KeyService
 from modelgates_server.telemetry.rejected_requests import RejectedRequests
 from modelgates_server.web.body_budget import BodyBudget
@@ -126,7 +126,7 @@ class App:
             reported = _to_report(error, route_id, context)
             if not writer.started:
                 return self._error_response(reported, context)
-            await writer.fail(self._error_responses.report(reported))
+            await writer.fail(self._error_responses.report(reported, context.head.text_id))
             return None
 
     async def _admit(self, context: RequestContext, route: Route) -> None:
@@ -137,13 +137,16 @@ class App:
 
     def _error_response(self, error: Exception, context: RequestContext) -> HttpResponse:
         context.error = error
-        status, message, headers, metadata = self._error_responses.describe(error)
+        report, headers = self._error_responses.response(error, context.head.text_id)
         if isinstance(error, UnknownPath):
             message = self._unknown_paths.message(context)
+            report = msgspec.structs.replace(report, message=message)
         caller = context.known_caller
         user_id = None if caller is None else caller.account_id
-        body = context.dialect.error_body(ErrorReport(status, message, metadata), user_id)
-        return HttpResponse(status, body, [JSON, *headers])
+        body = context.dialect.error_body(report, user_id)
+        if context.dialect.request_id_header is not None:
+            headers = [*headers, (context.dialect.request_id_header, context.head.request_id)]
+        return HttpResponse(context.dialect.status(report), body, [JSON, *headers])
 
     def _log_rejected(
         self, scope: Scope, context: RequestContext, route_id: str, status: int, began_at_s: float

@@ -6,6 +6,8 @@ prefix of `limit_source` for clients that match OpenRouter's `openrouter_…` va
 
 from collections.abc import Callable
 
+import msgspec
+
 from modelgates_server.core import errors as e
 from modelgates_server.core.errors import GatewayError, Shortfall
 from modelgates_server.core.times import format_instant
@@ -15,6 +17,8 @@ from modelgates_server.web.errors import describe, look_up
 from modelgates_server.web.head import Headers
 
 Metadata = dict[str, object]
+
+replace = msgspec.structs.replace
 
 _ADD_CREDITS = "Add credits, or lower max_tokens / prompt size to fit your remaining balance."
 _OVERLOADED = (503, 529)
@@ -59,18 +63,33 @@ class ErrorResponses:
         metadata = look_up(self._metadata, type(error))
         return status, message, headers, metadata and metadata(error)
 
-    def report(self, error: Exception) -> ErrorReport:
+    def response(
+        self, error: Exception, request_id: str | None = None
+    ) -> tuple[ErrorReport, Headers]:
+        """The report and the additional headers of an error, for a dialect to write."""
+        status, message, headers, metadata = self.describe(error)
+        report = ErrorReport(
+            status,
+            message,
+            metadata,
+            code=error.code if isinstance(error, GatewayError) else None,
+            sent=error.sent if isinstance(error, e.ProviderError) else None,
+            request_id=request_id,
+        )
+        return report, headers
+
+    def report(self, error: Exception, request_id: str | None = None) -> ErrorReport:
         """The same without headers, for a response whose head was sent.
 
         An error with a time to retry has metadata. It must have an `error_type`, otherwise
         OpenRouter's clients fail to parse the chunk.
         """
-        status, message, headers, metadata = self.describe(error)
+        report, headers = self.response(error, request_id)
         retry_after = dict(headers).get(b"retry-after")
         if retry_after is None:
-            return ErrorReport(status, message, metadata)
-        metadata = metadata or {"error_type": _error_type(error)}
-        return ErrorReport(status, message, metadata, int(retry_after))
+            return report
+        metadata = report.metadata or {"error_type": _error_type(error)}
+        return replace(report, metadata=metadata, retry_after_s=int(retry_after))
 
     def _credits(self, error: e.InsufficientCredits) -> Metadata:
         in_flight = error.retry_after_s is not None

@@ -86,6 +86,20 @@ class RequestContext:
         """The headers by lower-case name; the last value of a duplicate header."""
         return dict(self._scope["headers"])
 
+    @property
+    def joined_headers(self) -> dict[bytes, bytes]:
+        """The headers by lower-case name; several values of a header are joined by commas.
+
+        RFC 9110, 5.2: that is what lists such as `anthropic-beta` mean.
+        """
+        headers: Headers = self._scope["headers"]
+        if len(headers) == len(self.headers):
+            return self.headers
+        joined = dict[bytes, bytes]()
+        for name, value in headers:
+            joined[name] = b"%b,%b" % (joined[name], value) if name in joined else value
+        return joined
+
     def single_header(self, shown_name: str) -> str | None:
         """A header that must not be repeated, byte for byte as Latin-1; raises `InvalidInput`.
 

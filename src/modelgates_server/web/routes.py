@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from modelgates_server.core.pricing.catalog import Api
+from modelgates_server.dialects.anthropic.dialect import ANTHROPIC
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
+from modelgates_server.dialects.openai_responses.dialect import OPENAI_RESPONSES
 from modelgates_server.docsite.openapi import BASE_PATH
 from modelgates_server.service.ports import Clock, Store
 from modelgates_server.web.api.activity import ActivityApi
@@ -16,6 +19,7 @@ from modelgates_server.web.api.keys import KeysApi
 from modelgates_server.web.api.metrics import MetricsApi
 from modelgates_server.web.api.models import ModelsApi
 from modelgates_server.web.api.openapi import OpenApi
+from modelgates_server.web.api.token_counts import TokenCountsApi
 from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.long_lists import LongLists
 from modelgates_server.web.mcp.account import AccountMcp
@@ -43,9 +47,23 @@ def routes(services: Services, options: WebOptions, error_responses: ErrorRespon
         services.calls,
         body_max_bytes=options.body_max_bytes,
         keep_alive=options.keep_alive,
+        allowed_betas=options.allowed_betas,
     )
     described = [
         *_inference(inference),
+        Route(
+            "count-message-tokens",
+            "POST",
+            f"{BASE_PATH}/messages/count_tokens",
+            INFERENCE,
+            TokenCountsApi(
+                services.token_counts,
+                clock,
+                body_max_bytes=options.body_max_bytes,
+                allowed_betas=options.allowed_betas,
+            ).count,
+            ANTHROPIC,
+        ),
         *_models(ModelsApi(services.catalog, clock)),
         *_accounts(store, clock, lists),
         *_keys(KeysApi(keys, clock, lists, allow_unknown=options.allow_unknown_key_members)),
@@ -78,13 +96,15 @@ def _with_aliases(everything: Iterable[Route]) -> list[Route]:
 
 def _inference(api: InferenceApi) -> list[Route]:
     operations = {
-        "create-chat-completion": ("chat/completions", api.chat),
-        "create-completion": ("completions", api.complete),
-        "create-embeddings": ("embeddings", api.embed),
+        "create-chat-completion": (Api.CHAT, OPENAI_CHAT),
+        "create-message": (Api.MESSAGES, ANTHROPIC),
+        "create-response": (Api.RESPONSES, OPENAI_RESPONSES),
+        "create-completion": (Api.COMPLETIONS, OPENAI_CHAT),
+        "create-embeddings": (Api.EMBEDDINGS, OPENAI_CHAT),
     }
     return [
-        Route(name, "POST", f"{BASE_PATH}/{path}", INFERENCE, answer, OPENAI_CHAT)
-        for name, (path, answer) in operations.items()
+        Route(name, "POST", f"{BASE_PATH}/{each}", INFERENCE, api.operation(each), dialect)
+        for name, (each, dialect) in operations.items()
     ]
 
 

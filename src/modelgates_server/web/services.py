@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from modelgates_server.core.pricing.catalog import Catalog
 from modelgates_server.service.calls.call import CallService
+from modelgates_server.service.calls.token_counts import TokenCounts
 from modelgates_server.service.maintenance import Maintenance
 from modelgates_server.service.part_states import Check, PartStates
 from modelgates_server.service.ports import Clock, Provider
@@ -24,6 +25,7 @@ class Services(LedgerServices):
     spool: Spool
     metrics: Metrics
     calls: CallService
+    token_counts: TokenCounts
     maintenance: Maintenance
     parts: PartStates
     checks: Mapping[str, Check]
@@ -50,5 +52,6 @@ class WebOptions:
     metrics_token: str | None = None
     limit_source_prefix: str = "modelgates"
     allow_unknown_key_members: bool = False
+    allowed_betas: frozenset[str] = frozenset()
     v1_alias: bool = True
     keep_alive: KeepAliveRules = field(default_factory=KeepAliveRules)

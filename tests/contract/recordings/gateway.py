@@ -17,10 +17,10 @@ from modelgates_server.core.pricing.catalog import Api, Catalog
 from modelgates_server.core.pricing.prices import dollars
 from modelgates_server.core.redaction import NO_SECRETS
 from modelgates_server.dialects.known import DIALECTS
-from modelgates_server.providers.http import retry_after_s
+from modelgates_server.providers.retry_after import retry_after_s
 from modelgates_server.service.calls.call import Call
 from modelgates_server.service.calls.call_request import CallRequest
-from modelgates_server.service.ports import Provider, Store
+from modelgates_server.service.ports import NO_HEADERS, Provider, Store
 from modelgates_server.web.error_responses import ErrorResponses
 from tests.contract.recordings.recording import RATES_PICO, Recording
 from tests.gateway import CallHarness, FakeClient, metered, new_caller, relay, take
@@ -130,7 +130,10 @@ class RecordedProvider:
         self.recording = recording
         self.cuts: list[int] = []
 
-    async def send(self, path: str, body: bytes) -> RecordedReply:
+    async def send(
+        self, path: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS
+    ) -> RecordedReply:
+        del headers
         assert path == DIALECT.path(self.recording.api)
         assert msgspec.json.decode(body)["model"] == self.recording.name
         return RecordedReply(self.recording, self.cuts)

@@ -8,16 +8,16 @@ from modelgates_server.dialects.known import DIALECTS
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
 from modelgates_server.dialects.sse import SseReader
 from tests.core.calls import UPSTREAM_MODEL, endpoint
-from tests.dialects.openai_chat.chat import body_of
+from tests.dialects.openai_chat.chat import BODIES, body_of
 
 
 def test_endpoint_without_a_dialect_uses_this_one() -> None:
     silent = Endpoint(id="acme:m", provider="acme", upstream_model="m")
-    assert DIALECTS[silent.dialect] is OPENAI_CHAT
+    assert DIALECTS[silent.dialects[0]] is OPENAI_CHAT
 
 
 def test_paths_of_operations_are_those_of_openai() -> None:
-    assert [OPENAI_CHAT.path(api) for api in Api] == [
+    assert [OPENAI_CHAT.path(api) for api in BODIES] == [
         "chat/completions",
         "completions",
         "embeddings",

@@ -1,20 +1,34 @@
-"""Plays the scenarios with OpenAI's Agents SDK and its model for chat completions."""
+"""Plays the scenarios with OpenAI's Agents SDK and one of its models: `chat` or `responses`."""
 
 import json
+import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 import openai
 from agents import Agent, ModelSettings, Runner, function_tool, set_tracing_disabled
+from agents.exceptions import ModelBehaviorError
 from agents.items import ReasoningItem, ToolCallItem
 from agents.models.openai_chatcompletions import OpenAIChatCompletionsModel
+from agents.models.openai_responses import OpenAIResponsesModel
 
 from tests.e2e.clients.scenarios import City, Setup, play, raised_later, weather
 
+MODELS: dict[str, Any] = {
+    "chat": OpenAIChatCompletionsModel,
+    "responses": OpenAIResponsesModel,
+}
+
+
+BROKEN = (openai.APIError, ModelBehaviorError)
+"""The errors for a stream that fails: of the client, and of the SDK's model for Responses."""
+
 
 class AgentsPlayer:
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, kind: Any, setup: Setup) -> None:
+        self._kind = kind
         self._setup = setup
         self._model = self._connect(setup.model, setup.key)
 
@@ -52,7 +66,7 @@ class AgentsPlayer:
     async def broken(self, prompt: str) -> Any:
         result = Runner.run_streamed(self._agent(), prompt)
         pieces: list[str] = []
-        await raised_later(openai.APIError, read(result, pieces.append))
+        await raised_later(BROKEN, read(result, pieces.append))
         return "".join(pieces)
 
     async def leave(self, prompt: str, farewell: str) -> Any:
@@ -69,10 +83,10 @@ class AgentsPlayer:
 
     def _connect(self, model: str, key: str) -> Any:
         client = openai.AsyncOpenAI(api_key=key, base_url=self._setup.base_url, max_retries=0)
-        return OpenAIChatCompletionsModel(model=model, openai_client=client)
+        return self._kind(model=model, openai_client=client)
 
     def _agent(self, **options: Any) -> Any:
-        settings = ModelSettings(include_usage=True)
+        settings = ModelSettings(include_usage=True, store=False)
         return Agent(name="Agent", model_settings=settings, **{"model": self._model, **options})
 
     async def _run(self, agent: Any, prompt: str, *, stream: bool) -> Any:
@@ -96,4 +110,4 @@ async def read(result: Any, take: Callable[[str], None]) -> None:
 
 if __name__ == "__main__":
     set_tracing_disabled(disabled=True)
-    play(version("openai-agents"), AgentsPlayer)
+    play(version("openai-agents"), partial(AgentsPlayer, MODELS[sys.argv.pop(1)]))

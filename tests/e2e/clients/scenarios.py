@@ -135,13 +135,13 @@ def raised(kind: type[Exception], call: Callable[[], object]) -> Any:
         call()
     except kind as error:
         return error
-    raise AssertionError(f"expected {kind.__name__}")
+    raise AssertionError(f"expected {kind}")
 
 
-async def raised_later(kind: type[Exception], call: Any) -> Any:
+async def raised_later(kind: type[Exception] | tuple[type[Exception], ...], call: Any) -> Any:
     """The error of something that is awaited."""
     try:
         await call
     except kind as error:
         return error
-    raise AssertionError(f"expected {kind.__name__}")
+    raise AssertionError(f"expected {kind}")

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import closing, nullcontext
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +18,7 @@ from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.redaction import NO_SECRETS
 from modelgates_server.dialects.openai_chat.dialect import OPENAI_CHAT
-from modelgates_server.service.ports import ProviderReply, Store
+from modelgates_server.service.ports import NO_HEADERS, ProviderReply, Store
 from modelgates_server.service.verify import verify
 from modelgates_server.web.keep_alive import KeepAliveRules
 from modelgates_server.web.response import Message
@@ -73,8 +73,10 @@ class Acme:
         self.go = asyncio.Event()
         self.reply: ScriptedReply | None = None
 
-    async def send(self, path: str, body: bytes) -> ProviderReply:
-        del path, body
+    async def send(
+        self, path: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS
+    ) -> ProviderReply:
+        del path, body, headers
         await self.go.wait()
         if self.reply is None:
             raise ZeroDivisionError

@@ -89,6 +89,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `service_tier` is the tier that the provider reports, and `requested_service_tier` the one that
     the client requested. The lines have the rates of `charged_service_tier` (None: standard).
+    `omitted` names the parts of the request that a documented rule left out.
     """
 
     id: str
@@ -126,6 +127,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     service_tier: str | None = None
     requested_service_tier: str | None = None
     charged_service_tier: str | None = None
+    omitted: tuple[str, ...] = ()
 
     def check_command(self, command: Command) -> None:
         """See `Attachment.check_command`."""

@@ -51,6 +51,11 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     `excludes_reasoning`, the client wants no reasoning in the response, although it pays for it;
     with `asks_for_usage`, it wants the usage of a stream in a separate chunk.
 
+    `media_tokens_max` is an upper bound of the tokens of all `media` by the published rules of the
+    provider; None if there are no rules. `omitted` names the parts that a documented rule leaves
+    out, such as tools without a price. `headers` are sent to an endpoint of the same dialect. With
+    `requires_cap`, the provider rejects a request without an output limit.
+
     `wire` is the client's JSON object, each value as it was sent. Only the dialect that parsed it
     reads it, never the core.
     """
@@ -82,23 +87,30 @@ class InferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
     wire: dict[str, msgspec.Raw]
     excludes_reasoning: bool = False
     asks_for_usage: bool = False
+    media_tokens_max: int | None = None
+    omitted: tuple[str, ...] = ()
+    headers: Mapping[str, str] = {}
+    requires_cap: bool = False
 
     def input_tokens(self, *, context_tokens: int, media_tokens: int | None) -> int:
         """Returns a true upper bound of the tokens that the model can read.
 
         A byte-level tokenizer makes at most one token of a byte, templates add a few tokens to each
         message and may escape tools, and no text is longer than the context. An image or a
-        recording may fill the context, unless the model takes at most `media_tokens` for one. A
-        file may always fill the context.
+        recording may fill the context, unless the model takes at most `media_tokens` for one, or
+        the provider publishes how it counts. A file may always fill the context.
         """
         most = self.texts * context_tokens
-        if self.has_files or (self.media and media_tokens is None):
+        known = [] if media_tokens is None else [self.media * media_tokens]
+        if self.media_tokens_max is not None:
+            known.append(self.media_tokens_max)
+        if self.has_files or (self.media and not known):
             return most
         tokens = self.text_bytes + self.escape_bytes + _REQUEST_TOKENS
         tokens += _MESSAGE_TOKENS * (self.messages + self.texts)
         if self.has_tools:
             tokens += _TOOLS_TOKENS
-        return min(tokens + self.media * (media_tokens or 0), most)
+        return min(tokens + min(known, default=0), most)
 
     def bounds(
         self, *, context_tokens: int, media_tokens: int | None, output_tokens: int

@@ -61,13 +61,14 @@ class PricedRequest(msgspec.Struct, frozen=True):
     def default_cap(self) -> int | None:
         """The limit to send if the client sets none, because the hold depends on it.
 
-        None if the prompt and this limit might exceed the context, which providers reject.
+        None if the prompt and this limit might exceed the context, which providers reject, unless
+        the provider rejects a request without a limit.
         """
         if not self.request.has_output:
             return None
         cap = min(self.model.default_output_tokens or self.output_max, self.output_max)
         fits = self.bounds(cap).input_tokens + cap <= self.model.context_tokens
-        return cap if fits else None
+        return cap if fits or self.request.requires_cap else None
 
     @property
     def output_tokens(self) -> int:

@@ -17,6 +17,12 @@ class Api(StrEnum):
     CHAT = "chat/completions"
     COMPLETIONS = "completions"
     EMBEDDINGS = "embeddings"
+    MESSAGES = "messages"
+    RESPONSES = "responses"
+
+
+CONVERSATIONS = frozenset({Api.CHAT, Api.MESSAGES, Api.RESPONSES})
+"""The APIs that any model for conversations has: one is translated into another."""
 
 
 class CapParameter(StrEnum):
@@ -32,8 +38,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     `usage_rules` describe how the provider counts tokens. `aliases` are other names of the provider
     that requests may use. `zdr` (no retention of prompts) and `denies_data_collection` are promises
     of the provider's contract, as configured by the operator. `standard_service_tier` is the
-    provider's name for the standard tier. `dialect` names the wire format of the endpoint, and
-    `profile` the dialect's knowledge of the provider's request parameters.
+    provider's name for the standard tier. `dialects` names the wire formats that the endpoint
+    speaks, the preferred one first. `profile` names what is known of the provider's request
+    parameters.
 
     The output limit is sent as `cap_parameter`. With `keeps_cap_name`, that is only so where the
     client sends none; its own name is kept otherwise. Without `stream_options`, the endpoint is
@@ -52,7 +59,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     zdr: bool = False
     denies_data_collection: bool = False
     standard_service_tier: str = "default"
-    dialect: str = "openai-chat"
+    dialects: tuple[str, ...] = ("openai-chat",)
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +79,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     media_tokens: int | None = None
     default_output_tokens: int | None = None
-    apis: frozenset[Api] = frozenset({Api.CHAT, Api.COMPLETIONS})
+    apis: frozenset[Api] = CONVERSATIONS | {Api.COMPLETIONS}
     input_modalities: tuple[str, ...] = ("text",)
     output_modalities: tuple[str, ...] = ("text",)
     parameters: tuple[str, ...] | None = None

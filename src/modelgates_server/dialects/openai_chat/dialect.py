@@ -12,7 +12,12 @@ from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.request import InferenceRequest
 from modelgates_server.core.pricing.catalog import Api, Endpoint, Model
 from modelgates_server.core.redaction import Redactor
-from modelgates_server.dialects.dialect import Dialect, ErrorReport, RefusedParameter
+from modelgates_server.dialects.dialect import (
+    NO_HEADERS,
+    Dialect,
+    ErrorReport,
+    RefusedParameter,
+)
 from modelgates_server.dialects.openai_chat.errors import provider_error_of_body
 from modelgates_server.dialects.openai_chat.refused_parameters import refused_parameter
 from modelgates_server.dialects.openai_chat.request import parse_request
@@ -42,17 +47,31 @@ class OpenAiChat:
     """See `Dialect`."""
 
     name = "openai-chat"
+    api = Api.CHAT
+    request_id_header: bytes | None = None
     stream_keep_alive = b": MODELGATES PROCESSING\n\n"
     plain_keep_alive = b"\n"
     """White space is allowed before JSON (RFC 8259, 2); line-buffering proxies forward a line."""
 
-    def parse_request(self, api: Api, body: bytes) -> InferenceRequest:
+    def parse_request(
+        self,
+        api: Api,
+        body: bytes,
+        headers: Mapping[bytes, bytes] = NO_HEADERS,
+        allowed_betas: frozenset[str] = frozenset(),
+    ) -> InferenceRequest:
         """See `Dialect`."""
+        del headers, allowed_betas  # neither means anything in this dialect
         return parse_request(api, body)
 
     def path(self, api: Api) -> str:
         """See `Dialect`."""
         return api.value
+
+    def upstream_headers(self, request: InferenceRequest) -> Mapping[str, str]:
+        """See `Dialect`."""
+        del request
+        return {}
 
     def upstream_body(
         self,
@@ -67,6 +86,11 @@ class OpenAiChat:
         return upstream_body(
             request, endpoint, cap_tokens=cap_tokens, service_tier=service_tier, refused=refused
         )
+
+    def counts_media(self, endpoint: Endpoint) -> bool:
+        """See `Dialect`: there are no such rules."""
+        del endpoint
+        return False
 
     def refuse_unsendable(self, request: InferenceRequest, endpoint: Endpoint) -> None:
         """See `Dialect`."""
@@ -107,6 +131,10 @@ class OpenAiChat:
     ) -> ProviderError:
         """See `Dialect`."""
         return provider_error_of_body(provider, status, body, retry_after_s)
+
+    def status(self, error: ErrorReport) -> int:
+        """See `Dialect`."""
+        return error.status
 
     def error_body(self, error: ErrorReport, user_id: str | None = None) -> bytes:
         """See `Dialect`."""

@@ -46,7 +46,10 @@ _HIDDEN_STATUSES = frozenset({401, 402, 403, 404})
 
 _HIDDEN_TEXTS = {
     ProviderCause.PAYMENT_REQUIRED: re.compile(
-        r"insufficient.(?:balance|credit|quot)|billing.details|余额|欠费", re.IGNORECASE
+        r"insufficient.(?:balance|credit|quot)|billing.details|余额|欠费"
+        # Anthropic rejects an unpaid account, or one at its own limit, with 400.
+        r"|credit.balance.is.too.low|reached.your.specified.api.usage.limits",
+        re.IGNORECASE,
     ),
     ProviderCause.KEY_REJECTED: re.compile(
         r"(?:valid|incorrect|wrong|expired|missing|your)[^\"']{1,16}api.{0,3}key"

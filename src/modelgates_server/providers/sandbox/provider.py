@@ -10,7 +10,7 @@ from modelgates_server.core.redaction import NO_SECRETS
 from modelgates_server.providers.sandbox.models import respond
 from modelgates_server.providers.sandbox.offer import PROVIDER
 from modelgates_server.providers.sandbox.script import Script
-from modelgates_server.service.ports import Clock
+from modelgates_server.service.ports import NO_HEADERS, Clock, RequestHeaders
 
 
 class SandboxReply:
@@ -89,8 +89,11 @@ class SandboxProvider:
         self._clock = clock
         self._numbers = count()
 
-    async def send(self, path: str, body: bytes) -> SandboxReply:
+    async def send(
+        self, path: str, body: bytes, headers: RequestHeaders = NO_HEADERS
+    ) -> SandboxReply:
         """See `Provider`."""
+        del headers
         script = respond(Api(path), body, at_ms=self._clock(), number=next(self._numbers))
         if script.head_ms:
             await asyncio.sleep(script.head_ms / 1000)

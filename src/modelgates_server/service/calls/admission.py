@@ -29,7 +29,7 @@ from modelgates_server.core.metering.routing import choose_model
 from modelgates_server.core.metering.sizing import HoldQuote, PricedRequest, quote_hold
 from modelgates_server.core.pricing.catalog import Catalog, Model
 from modelgates_server.core.pricing.prices import Price
-from modelgates_server.dialects.dialect import Dialect
+from modelgates_server.dialects.pairing import Pairing, pairing_of
 from modelgates_server.service.calls.call_request import CallRequest, keyed_digest, retry_digest
 from modelgates_server.service.calls.joins import NOT_KEPT, JoinableCall, Joins
 from modelgates_server.service.calls.outgoing import RefusedParameters
@@ -82,8 +82,7 @@ class AdmittedCall(msgspec.Struct, frozen=True):
     """A call whose hold is placed. `cap_tokens` is the output limit if the gateway sets it."""
 
     generation: Generation
-    inference: InferenceRequest
-    dialect: Dialect
+    pairing: Pairing
     served: ServedModel
     cap_tokens: int | None
 
@@ -129,14 +128,14 @@ class Admission:
         `ReferenceReused`.
         """
         served = self._served.choose(request.inference, caller.account_id, self._clock())
-        request.dialect.refuse_unsendable(request.inference, served.model.endpoint)
+        pairing = pairing_of(request.dialect, request.inference, served.model)
+        pairing.upstream.refuse_unsendable(pairing.outgoing, served.model.endpoint)
         identity = await self._identify(caller, request)
         if not isinstance(identity, _Identity):
             return identity
-        generation, quote = await self._place(caller, request, served, identity)
-        return AdmittedCall(
-            generation, request.inference, request.dialect, served, quote.cap_tokens
-        )
+        priced = PricedRequest(served.model, served.price, pairing.outgoing, served.markup_bp)
+        generation, quote = await self._place(caller, request, priced, identity)
+        return AdmittedCall(generation, pairing, served, quote.cap_tokens)
 
     async def _identify(
         self, caller: AuthenticatedKey, request: CallRequest
@@ -196,12 +195,11 @@ class Admission:
         self,
         caller: AuthenticatedKey,
         request: CallRequest,
-        served: ServedModel,
+        priced: PricedRequest,
         identity: _Identity,
     ) -> tuple[Generation, HoldQuote]:
         """Quote and place the hold; if another call was faster and the ledger rejects it, retry."""
         self._disk.require_room()
-        priced = PricedRequest(served.model, served.price, request.inference, served.markup_bp)
         for tries_left in reversed(range(_TRIES)):
             row = await self._store.account_and_key(caller.key_hash)
             if row is None:
@@ -269,4 +267,5 @@ def _open_generation(
         requested_service_tier=inference.service_tier,
         idempotency=identity.idempotency,
         request_digest=identity.request_digest,
+        omitted=priced.request.omitted,
     )

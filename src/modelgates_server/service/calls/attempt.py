@@ -14,7 +14,6 @@ from modelgates_server.core.metering.repairs import Repair, Repairs
 from modelgates_server.core.metering.settlement import checkpoint, settle
 from modelgates_server.dialects.body_form import BodyForm, body_form
 from modelgates_server.dialects.dialect import ResponseAdapter
-from modelgates_server.dialects.known import DIALECTS
 from modelgates_server.service.calls.admission import AdmittedCall
 from modelgates_server.service.calls.body import ANSWER_MAX_BYTES, Body
 from modelgates_server.service.calls.outgoing import OutgoingRequest
@@ -63,16 +62,15 @@ class RunningAttempt:
     async def open(self) -> None:
         """Send the request and check the response headers; raises the provider's error."""
         call, served = self._call, self._call.served
-        request, endpoint = call.inference, served.model.endpoint
-        dialect = DIALECTS[endpoint.dialect]
+        request, endpoint = call.pairing.outgoing, served.model.endpoint
+        dialect = call.pairing.upstream
+        path, headers = dialect.path(request.api), dialect.upstream_headers(request)
         outgoing = OutgoingRequest(
             request, endpoint, dialect, served.price, call.cap_tokens, served.refused
         )
         while True:
             self._reply, self._started_at_ms = None, self._clock()
-            self._reply = reply = await served.provider.send(
-                dialect.path(request.api), outgoing.body
-            )
+            self._reply = reply = await served.provider.send(path, outgoing.body, headers)
             if _is_success(reply):
                 break
             try:
@@ -142,7 +140,7 @@ class RunningAttempt:
             checkpoint(
                 call.generation,
                 served.price,
-                call.inference,
+                call.pairing.outgoing,
                 self.response.meter,
                 served.model.media_tokens,
             )
@@ -159,7 +157,7 @@ class RunningAttempt:
             settle(
                 replace(call.generation, cancelled=cancelled, attempts=attempts),
                 served.price,
-                call.inference,
+                call.pairing.outgoing,
                 self.response.meter,
                 media_tokens=served.model.media_tokens,
                 failure=error,
@@ -245,14 +243,12 @@ def _is_success(reply: ProviderReply) -> bool:
 
 def _adapter(call: AdmittedCall) -> ResponseAdapter:
     """The adapter from the endpoint's dialect to the client's; equal dialects pass through."""
-    generation, request, model = call.generation, call.inference, call.served.model
-    assert model.endpoint.dialect == call.dialect.name, "there is no translation yet"
+    generation, pairing = call.generation, call.pairing
     text_max_bytes = _OUTPUT_SLACK_BYTES + _BYTES_PER_TOKEN_MAX * generation.completion_tokens_max
-    return call.dialect.response(
+    return pairing.response(
         generation,
-        request,
-        model,
-        text_max_bytes=text_max_bytes + request.echo_bytes,
+        call.served.model,
+        text_max_bytes=text_max_bytes + pairing.outgoing.echo_bytes,
         media_max_bytes=ANSWER_MAX_BYTES,
         redactor=call.served.provider.redactor,
     )

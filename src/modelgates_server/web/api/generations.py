@@ -112,6 +112,7 @@ class GenerationResponse(msgspec.Struct, frozen=True, kw_only=True):
     estimated: bool
     price_id: str
     lines: list[ReceiptLineResponse]
+    omitted: tuple[str, ...]
 
 
 class GenerationsApi:
@@ -175,6 +176,7 @@ def generation_response(generation: Generation) -> GenerationResponse:
         estimated=g.usage is not None and g.usage.estimated,
         price_id=g.price_id,
         lines=[_receipt_line(line) for line in g.lines],
+        omitted=g.omitted,
     )
 
 

@@ -1,4 +1,4 @@
-"""The inference operations: `/chat/completions`, `/completions`, `/embeddings`.
+"""The inference operations, such as `/chat/completions` and `/messages`, in any dialect.
 
 The response to a call is written after its cost is committed; the headers and the usage contain it.
 Clients that would not wait that long get signs of life before it: see `web.keep_alive`.
@@ -6,6 +6,7 @@ Clients that would not wait that long get signs of life before it: see `web.keep
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from modelgates_server.core.errors import InvalidInput
@@ -33,39 +34,44 @@ _RETRY_MARK = b"x-stainless-retry-count"
 
 _RETRY_COUNT = re.compile(rb"0*[1-9][0-9]*")
 
+_UNPRINTABLE = re.compile(rb"[^ -~]")
+_LIST_HEADER_MAX_BYTES = 2000
+
 _SHAPING = (b"anthropic-", b"x-modelgates-metadata")
 """Headers whose names start like this may change the response."""
 
 _TITLES = (b"x-modelgates-title", b"x-openrouter-title", b"x-title")
 
 
+_Answer = HttpResponse | StreamedResponse
+
+
 class InferenceApi:
     """The inference operations. Bodies have at most `body_max_bytes`."""
 
     def __init__(
-        self, calls: CallService, *, body_max_bytes: int, keep_alive: KeepAliveRules
+        self,
+        calls: CallService,
+        *,
+        body_max_bytes: int,
+        keep_alive: KeepAliveRules,
+        allowed_betas: frozenset[str],
     ) -> None:
         self._calls = calls
         self._body_max_bytes = body_max_bytes
         self._keep_alive = keep_alive
+        self._allowed_betas = allowed_betas
 
-    async def chat(self, context: RequestContext) -> HttpResponse | StreamedResponse:
-        """POST /chat/completions."""
-        return await self._answer(Api.CHAT, context)
+    def operation(self, api: Api) -> Callable[[RequestContext], Awaitable[_Answer]]:
+        """POST to the path of an API, in the dialect of the route."""
+        return partial(self._answer, api)
 
-    async def complete(self, context: RequestContext) -> HttpResponse | StreamedResponse:
-        """POST /completions."""
-        return await self._answer(Api.COMPLETIONS, context)
-
-    async def embed(self, context: RequestContext) -> HttpResponse | StreamedResponse:
-        """POST /embeddings."""
-        return await self._answer(Api.EMBEDDINGS, context)
-
-    async def _answer(self, api: Api, context: RequestContext) -> HttpResponse | StreamedResponse:
+    async def _answer(self, api: Api, context: RequestContext) -> _Answer:
         body = await read_json(context, self._body_max_bytes)
         # The client waits from now on, not only from the request to the provider.
         arrived_s = asyncio.get_running_loop().time()
-        inference = context.dialect.parse_request(api, body)
+        headers = context.joined_headers
+        inference = context.dialect.parse_request(api, body, headers, self._allowed_betas)
         request = _request(context, inference, body)
         scope = self._calls.call(context.caller, request, context.client_has_left)
         if inference.stream:
@@ -74,7 +80,9 @@ class InferenceApi:
         if self._keep_alive.covers_plain(user_agent, context.http_version):
             return StreamedResponse(partial(self._plain_kept_alive, context, scope, arrived_s))
         async with scope as call:
-            return _repeated(call) if isinstance(call, StoredAnswer) else await _plain(call)
+            if isinstance(call, StoredAnswer):
+                return _repeated(call, context)
+            return await _plain(call, context)
 
     async def _stream(
         self, context: RequestContext, scope: CallScope, arrived_s: float, writer: ResponseWriter
@@ -82,8 +90,8 @@ class InferenceApi:
         """Begin with the provider's response, or with a comment if that takes too long."""
         async with scope as call:
             if isinstance(call, StoredAnswer):
-                return _repeated(call)
-            headers = [EVENT_STREAM, _UNBUFFERED, *_call_headers(call)]
+                return _repeated(call, context)
+            headers = [EVENT_STREAM, _UNBUFFERED, *_call_headers(call, context)]
             writer.prepare(headers, call.error_end)
             async with self._signs(writer, context.dialect.stream_keep_alive, arrived_s):
                 await call.open()
@@ -100,11 +108,11 @@ class InferenceApi:
         dialect, account_id = context.dialect, context.caller.account_id
         async with scope as call:
             if isinstance(call, StoredAnswer):
-                return _repeated(call)
-            headers = [JSON, _UNBUFFERED, *_call_headers(call)]
+                return _repeated(call, context)
+            headers = [JSON, _UNBUFFERED, *_call_headers(call, context)]
             writer.prepare(headers, partial(dialect.late_error_body, user_id=account_id))
             async with self._signs(writer, dialect.plain_keep_alive, arrived_s):
-                response = await _plain(call)
+                response = await _plain(call, context)
         if not writer.started:
             return response
         await writer.write(response.body)
@@ -115,22 +123,39 @@ class InferenceApi:
         return KeepAlive(writer, sign, every_s=self._keep_alive.every_s, since_s=arrived_s)
 
 
-async def _plain(call: Call | JoinedCall) -> HttpResponse:
+async def _plain(call: Call | JoinedCall, context: RequestContext) -> HttpResponse:
     await call.open()
     answer = await call.answer()
     cost = format_pico(call.generation.cost_pico).encode()
-    headers = [JSON, *_call_headers(call), (b"x-modelgates-cost", cost)]
+    headers = [JSON, *_call_headers(call, context), (b"x-modelgates-cost", cost)]
     return HttpResponse(200, answer, headers)
 
 
-def _repeated(answer: StoredAnswer) -> HttpResponse:
-    headers = [JSON, _id_header(answer.generation_id), _REPLAYED]
+def _repeated(answer: StoredAnswer, context: RequestContext) -> HttpResponse:
+    headers = [JSON, *_ids(answer.generation_id, context), _REPLAYED]
     return HttpResponse(200, answer.body, headers)
 
 
-def _call_headers(call: Call | JoinedCall) -> Headers:
-    id_header = _id_header(call.generation.id)
-    return [id_header, _REPLAYED] if call.is_repeat else [id_header]
+def _call_headers(call: Call | JoinedCall, context: RequestContext) -> Headers:
+    headers = _ids(call.generation.id, context)
+    if call.generation.omitted:
+        headers.append((b"x-modelgates-omitted", _list_header(call.generation.omitted)))
+    if call.is_repeat:
+        headers.append(_REPLAYED)
+    return headers
+
+
+def _ids(generation_id: str, context: RequestContext) -> Headers:
+    headers = [(b"x-generation-id", generation_id.encode())]
+    if context.dialect.request_id_header is not None:
+        headers.append((context.dialect.request_id_header, context.head.request_id))
+    return headers
+
+
+def _list_header(names: tuple[str, ...]) -> bytes:
+    """Names from a request as one header, cut off where it would be too long to be read."""
+    text = ", ".join(names).encode("ascii", "replace")
+    return _UNPRINTABLE.sub(b"?", text[:_LIST_HEADER_MAX_BYTES])
 
 
 def _request(context: RequestContext, inference: InferenceRequest, body: bytes) -> CallRequest:
@@ -186,7 +211,3 @@ def _cut(headers: dict[bytes, bytes], name: bytes) -> str | None:
 def _text(headers: dict[bytes, bytes], name: bytes) -> str | None:
     value = headers.get(name)
     return None if value is None else value.decode("latin-1")
-
-
-def _id_header(generation_id: str) -> tuple[bytes, bytes]:
-    return (b"x-generation-id", generation_id.encode())

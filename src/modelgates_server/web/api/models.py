@@ -18,6 +18,11 @@ from modelgates_server.core.pricing.model_names import did_you_mean
 from modelgates_server.core.pricing.prices import Price
 from modelgates_server.core.pricing.usage import Meter
 from modelgates_server.service.ports import Clock
+from modelgates_server.web.api.anthropic_models import (
+    VERSION_HEADER,
+    anthropic_model,
+    anthropic_page,
+)
 from modelgates_server.web.api.model_responses import (
     endpoints_response,
     model_answer,
@@ -28,6 +33,8 @@ from modelgates_server.web.body import query_integer
 from modelgates_server.web.members import check_filters, quoted
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
+
+_NO_QUERY = QueryParams()
 
 PAGE = 500
 PAGE_MAX = 1000
@@ -102,7 +109,10 @@ class ModelsApi:
         self._encoded: dict[tuple[str, str, int], msgspec.Raw] = {}
 
     async def list(self, context: RequestContext) -> HttpResponse:
-        """GET /models."""
+        """GET /models; in Anthropic's form if the request has `anthropic-version`."""
+        if VERSION_HEADER in context.headers:
+            models = [priced.model for priced in self._priced_models(_NO_QUERY, None)]
+            return _json_response(anthropic_page(models, context.request.query_params))
         return self._list(context, None)
 
     async def list_for_caller(self, context: RequestContext) -> HttpResponse:
@@ -121,6 +131,8 @@ class ModelsApi:
     async def get(self, context: RequestContext) -> HttpResponse:
         """GET /models/{author}/{slug}, and `/model/…`, which OpenRouter's clients use."""
         priced = self._named(context)
+        if VERSION_HEADER in context.headers:
+            return HttpResponse(200, msgspec.json.encode(anthropic_model(priced.model)))
         answer = model_answer(priced.model, self._encoded_model(priced))
         return HttpResponse(200, msgspec.json.encode(answer))
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.service.ports import Clock
 from modelgates_server.web.mcp.jsonrpc import INVALID_REQUEST, JsonRpcError
-from modelgates_server.web.mcp.rate_limit import RateLimiter
 from modelgates_server.web.mcp.server import StatelessMcpServer
+from modelgates_server.web.rate_limit import RateLimiter
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import HttpResponse
 

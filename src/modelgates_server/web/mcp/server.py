@@ -19,7 +19,7 @@ from modelgates_server.web.mcp.jsonrpc import (
     left_out,
     split,
 )
-from modelgates_server.web.mcp.rate_limit import RateLimiter
+from modelgates_server.web.rate_limit import RateLimiter
 from modelgates_server.web.request import RequestContext
 from modelgates_server.web.response import JSON, HttpResponse
 

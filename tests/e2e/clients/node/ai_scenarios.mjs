@@ -1,7 +1,9 @@
-// Plays the scenarios with the AI SDK, and OpenRouter's provider or that for compatible servers.
+// Plays the scenarios with the AI SDK and one of its providers: chat completions, Messages, Responses.
 // The first argument names the provider's package.
 import assert from "node:assert/strict";
 
+import { createAnthropic } from "@ai-sdk/anthropic";
+import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { createOpenRouter } from "@openrouter/ai-sdk-provider";
 import { APICallError, generateText, isStepCount, jsonSchema, Output, streamText, tool } from "ai";
@@ -24,6 +26,16 @@ const PROVIDERS = {
             }),
         costOf: ({ usage }) => usage.raw.cost,
     },
+    "@ai-sdk/openai": {
+        connect: (baseURL, apiKey) => createOpenAI({ baseURL, apiKey }),
+        // Nothing is stored, so the whole conversation is sent with each step.
+        more: { providerOptions: { openai: { store: false, reasoningSummary: "auto" } } },
+        costOf: ({ usage }) => usage.raw.cost,
+    },
+    "@ai-sdk/anthropic": {
+        connect: (baseURL, apiKey) => createAnthropic({ baseURL, apiKey }),
+        costOf: ({ providerMetadata }) => providerMetadata.anthropic.usage.cost,
+    },
 };
 const { description, parameters } = WEATHER;
 const TOOLS = {
@@ -34,7 +46,7 @@ const TOOLS = {
     }),
 };
 const [packageName, ...args] = process.argv.slice(2);
-const { connect, costOf } = PROVIDERS[packageName];
+const { connect, costOf, more: always } = PROVIDERS[packageName];
 
 function player({ baseURL, key, model, charged }) {
     // The result of a run, which ends when the model calls no more tools.
@@ -54,6 +66,7 @@ function player({ baseURL, key, model, charged }) {
         model: connect(baseURL, apiKey)(name),
         prompt,
         maxRetries: 0,
+        ...always,
     });
 
     const say = async (prompt, stream) => (await run(prompt, stream)).last.text;

@@ -1,7 +1,7 @@
 """The rate limit of one client."""
 
 from modelgates_server.web.mcp import rate_limit as limits
-from modelgates_server.web.mcp.rate_limit import RateLimiter
+from modelgates_server.web.rate_limit import RateLimiter
 from tests.support import HOUR_MS, ManualClock
 
 BURST, EVERY_MS = 3, 500
