@@ -55,7 +55,16 @@ CHECKED = {
 """Languages of blocks that are neither typed nor shown after one that is."""
 
 ON_THE_MACHINE = "test_guides_machine.py runs it on a simulated machine"
+SCENARIOS_RUN = "tests/e2e/test_clients_scenarios.py runs this client"
+NOT_INSTALLED = "its package is not among those of the tests"
+AGENTS = "docs/guides/agents"
 NOT_RUN = {
+    (f"{AGENTS}/claude-code.md", "export ANTHROPIC_BASE_URL"): "it needs Claude Code",
+    (f"{AGENTS}/codex.md", 'model = "openai/gpt-5.5"'): "`make test-codex` runs Codex with it",
+    (f"{AGENTS}/codex.md", "export MODELGATES_KEY"): "`make test-codex` runs Codex",
+    (f"{AGENTS}/agents-sdk.md", "import os"): SCENARIOS_RUN,
+    (f"{AGENTS}/agents-sdk.md", "import { Agent, run"): NOT_INSTALLED,
+    (f"{AGENTS}/langchain.md", "import os"): NOT_INSTALLED,
     ("docs/concepts/architecture.md", "   HTTP ──►"): "a diagram",
     ("docs/guides/credits/credits-usage-and-holds.md", "                 ┌─►"): "a diagram",
     ("docs/reference/cli.md", "$ modelgates"): "tests/cli/test_program_reference.py runs it",

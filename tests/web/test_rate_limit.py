@@ -1,6 +1,6 @@
 """The rate limit of one client."""
 
-from modelgates_server.web.mcp import rate_limit as limits
+from modelgates_server.web import rate_limit as limits
 from modelgates_server.web.rate_limit import RateLimiter
 from tests.support import HOUR_MS, ManualClock
 

@@ -16,7 +16,11 @@ async def send(
     api: Api, acme: Customer, name: str, encodings: list[str], body: bytes
 ) -> tuple[int, str, str]:
     method, path = PLACES[name]
-    key = acme.inference if name.startswith("create-") and name != "create-key" else acme.management
+    key = (
+        acme.inference
+        if name.startswith(("create-", "count-")) and name != "create-key"
+        else acme.management
+    )
     _, named = await api.issue(acme.account_id)
     headers = [
         ("Authorization", f"Bearer {key}"),

@@ -55,9 +55,7 @@ async def test_path_with_a_wrong_base_gets_the_right_path(
 @pytest.mark.parametrize(
     ("path", "hint"),
     [
-        ("/api/v1/responses", "Use `/chat/completions`: client libraries have an option for it."),
-        ("/v1/responses/resp_1", "Use `/chat/completions`"),
-        ("/v1/messages", "Use `/chat/completions` with a client for OpenAI's API."),
+        ("/v1/generate", "Use `/completions`."),
         ("/api/v1/images/generations", "This server does not offer this API."),
         ("/v1/audio/transcriptions", "This server does not offer this API."),
     ],

@@ -31,8 +31,6 @@ _BASES_WITH_NAME = frozenset({"deployments", "engines"})
 """The same, followed by a name: Azure has `/openai/deployments/{deployment}/chat/completions`."""
 
 _INSTEAD = {
-    "responses": "Use `/chat/completions`: client libraries have an option for it.",
-    "messages": "Use `/chat/completions` with a client for OpenAI's API.",
     "generate": "Use `/completions`.",
     # Ollama's, and OpenAI's older balance, which some proxies read.
     "tags": "Use `/models` with a client for OpenAI's API.",

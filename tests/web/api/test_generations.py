@@ -189,6 +189,7 @@ async def test_generation_has_all_fields_that_old_and_new_clients_require(
             line("reasoning", 400, "0.000000000002", "0.0000000008"),
             line("output_image", 7, "0.000000000002", "0.000000000014"),
         ],
+        "omitted": [],
         **dict.fromkeys(NOTHING),
     }
 

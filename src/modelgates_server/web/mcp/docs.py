@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from modelgates_server.docsite.site import Site
     from modelgates_server.web.mcp.transport import McpTransport
 
-BURST = 200
+BURST = 400
 EVERY_MS = 100
 """A response takes 1 to 2 ms, a search up to 10: the busiest client gets a tenth of a core."""
 
