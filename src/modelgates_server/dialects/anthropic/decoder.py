@@ -7,7 +7,7 @@ import msgspec
 from modelgates_server.dialects.anthropic.usage import chat_usage, merged_usage
 from modelgates_server.dialects.body_form import BodyForm, body_form
 from modelgates_server.dialects.event_stream import UNREADABLE
-from modelgates_server.dialects.sse import DONE, SseReader
+from modelgates_server.dialects.sse import DONE, EVENT_MAX_BYTES, SseReader
 
 _FORMAT = "anthropic-claude-v1"
 _CHUNK, _WHOLE = "chat.completion.chunk", "chat.completion"
@@ -33,6 +33,7 @@ class MessagesDecoder:
         self._reader = SseReader()
         self._head: bytes | None = b""  # None once the form of the body is known
         self._json: bytearray | None = None
+        self._is_passed = False
         self._usage: dict[str, Any] = {}
         self._knows_output = False
         self._begun: dict[str, Any] = {}
@@ -59,10 +60,20 @@ class MessagesDecoder:
             data, self._head = self._head + data, None
             if form is BodyForm.JSON:
                 self._json = bytearray()
+        if self._is_passed:
+            return data
         if self._json is not None:
-            self._json += data
-            return b""
+            return self._collected(data)
         return b"".join(map(self._chunks, self._reader.feed(data)))
+
+    def _collected(self, data: bytes) -> bytes:
+        """Collect a plain response; one above the limit is passed on, and cut off there."""
+        assert self._json is not None
+        self._json += data
+        if len(self._json) <= EVENT_MAX_BYTES:
+            return b""
+        passed, self._json, self._is_passed = bytes(self._json), None, True
+        return passed
 
     def close(self) -> bytes:
         """See `ChatDecoder`."""
