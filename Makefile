@@ -141,8 +141,9 @@ crash: setup-dev ## Kill the server 1,000 times, fill its disk 40 times, and cou
 	@$(BIN)/python -m tests.crash.full_disk --rounds 40
 
 .PHONY: overrun
-overrun: setup-dev ## Send 100,000 random calls to a simulated provider and count overruns
+overrun: setup-dev ## Send 100,000 random calls of each dialect to simulated providers and count overruns
 	@$(BIN)/python -m tests.overrun.run --calls 100000
+	@$(BIN)/python -m tests.overrun.dialects --calls 100000
 
 .PHONY: mutants
 mutants: setup-dev $(VENV)/mutator.stamp ## Plant 400 faults in core, dialects and store; fail if more than 5% survive

@@ -5,7 +5,7 @@ import os
 import platform
 
 from benchmarks import credits as credits_api
-from benchmarks import docs, inference, ledger, memory, startup, storage, streams
+from benchmarks import dialects, docs, inference, ledger, memory, startup, storage, streams
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 parser.add_argument(
@@ -23,5 +23,6 @@ storage.report()
 startup.report()
 docs.report()
 inference.report()
+dialects.report()
 streams.report()
 memory.report(given.calls)

@@ -10,7 +10,11 @@ import uvloop
 _PATIENCE_S = 300
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
-_WHOLE_STREAM = b"data: [DONE]\n\n" + _LAST_CHUNK
+_ENDS = (b"data: [DONE]\n\n", b'{"type":"message_stop"}\n\n', b"}}\n\n")
+"""The ends of whole streams of chat completions, Messages and Responses."""
+
+_TAIL_BYTES = 64
+_ERROR = re.compile(rb'"error": *[{"]')
 
 
 class Load(NamedTuple):
@@ -55,12 +59,13 @@ class _Client(asyncio.Protocol):
             return
         if self._first == 0.0:
             self._first = time.perf_counter()
-        if b'"error"' in data:
+        if b'"error"' in data and _ERROR.search(data):
             self._failed = True
         if self._missing is None:
-            self._tail = (self._tail + data)[-len(_WHOLE_STREAM) :]
+            self._tail = (self._tail + data)[-_TAIL_BYTES:]
             if self._tail.endswith(_LAST_CHUNK):
-                self._end(whole=self._tail == _WHOLE_STREAM or not self._is_stream)
+                whole = self._tail.removesuffix(_LAST_CHUNK).endswith(_ENDS)
+                self._end(whole=whole or not self._is_stream)
         else:
             self._missing -= len(data)
             assert self._missing >= 0, data

@@ -258,13 +258,14 @@ def _hear_responses(body: Any) -> RequestView:
     told = [item for item in items if item.get("role") in ("system", "developer")]
     return RequestView(
         prompt=text_of(users[-1]["content"]),
-        tools=tuple(tool["name"] for tool in body.get("tools") or ()),
+        tools=tuple(tool.get("name", "") for tool in body.get("tools") or ()),
         results={
             item["call_id"]: text_of(item["output"])
             for item in items
             if item.get("type") == "function_call_output"
         },
-        system=(body.get("instructions") or "") + "".join(text_of(i["content"]) for i in told),
+        system=(body.get("instructions") or "")
+        + "".join(text_of(item.get("content")) for item in told),
     )
 
 

@@ -13,6 +13,7 @@ from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.metering.request import InferenceRequest
 from modelgates_server.core.pricing.usage import BYTES_PER_TOKEN
 from modelgates_server.dialects.anthropic.errors import error_event
+from modelgates_server.dialects.anthropic.thinking_blocks import FORMATS
 from modelgates_server.dialects.anthropic.tool_ids import to_messages
 from modelgates_server.dialects.anthropic.usage import usage_object
 from modelgates_server.dialects.dialect import ErrorReport
@@ -143,8 +144,9 @@ class MessagesEncoder:
 
     def _thought(self, thought: Thought) -> bytes:
         if thought.data is not None:
-            return self._redacted(thought.data)
-        return self._text("thinking", thought.text) + self._signature(thought.signature)
+            return self._redacted(thought.data) if _is_claudes(thought) else b""
+        signature = thought.signature if _is_claudes(thought) else None
+        return self._text("thinking", thought.text) + self._signature(signature)
 
     def _text(self, kind: str, text: str) -> bytes:
         if not text:
@@ -230,10 +232,12 @@ def _content(message: Delta) -> list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = []
     for thought in message.joined_thoughts:
         if thought.data is not None:
-            blocks.append({"type": "redacted_thinking", "data": thought.data})
+            if _is_claudes(thought):
+                blocks.append({"type": "redacted_thinking", "data": thought.data})
         else:
             block = {"type": "thinking", "thinking": thought.text}
-            blocks.append({**block, "signature": thought.signature or ""})
+            signature = thought.signature if _is_claudes(thought) else None
+            blocks.append({**block, "signature": signature or ""})
     if message.spoken:
         blocks.append({"type": "text", "text": message.spoken})
     blocks += [
@@ -275,3 +279,8 @@ def _ending(stop: str) -> dict[str, Any]:
     if stop == "refusal":
         ending["stop_details"] = {"type": "refusal", "category": None, "explanation": None}
     return ending
+
+
+def _is_claudes(thought: Thought) -> bool:
+    """Whether a signature or encrypted data may be Claude's: a client sends them back to it."""
+    return thought.format in FORMATS

@@ -10,7 +10,9 @@ import msgspec
 from modelgates_server.dialects.anthropic.omissions import Omissions
 from modelgates_server.dialects.json_object import says_nothing
 
-_FORMATS = (None, "unknown", "anthropic-claude-v1")
+FORMATS = (None, "unknown", "anthropic-claude-v1")
+"""The formats of details that Claude may have signed; others are those of other companies."""
+
 _DROPPED = "messages.reasoning_details"
 
 
@@ -34,7 +36,7 @@ def thinking_blocks(raw: bytes, omissions: Omissions) -> list[dict[str, Any]]:
     blocks, text = list[dict[str, Any]](), ""
     is_whole = True
     for detail in _details.decode(raw):
-        if detail.format not in _FORMATS:
+        if detail.format not in FORMATS:
             is_whole = False
         elif detail.type == "reasoning.encrypted" and detail.data:
             blocks.append({"type": "redacted_thinking", "data": detail.data})
