@@ -150,8 +150,9 @@ def test_excess_clients_get_503_when_descriptors_run_out(
     [warning] = [
         line
         for line in map(json.loads, server.log_path.read_text().splitlines())
-        if line["level"] == "warning"
+        if "remedy" in line  # a slow machine also logs that more requests were rejected
     ]
+    assert warning["level"] == "warning"
     assert warning["connections"] == MOST
     assert warning["open_files"] == OPEN_FILES
     assert "ulimit -Hn" in warning["remedy"]

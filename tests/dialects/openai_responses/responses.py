@@ -87,8 +87,13 @@ _other_parts = st.sampled_from(
     ]
 )
 contents = texts | st.lists(_text_parts | _other_parts, min_size=1, max_size=3)
+# Chat Completions knows only text in a system message.
+_instructions = texts | st.lists(_text_parts, min_size=1, max_size=3)
 _messages = st.fixed_dictionaries(
-    {"role": st.sampled_from(["system", "developer", "user"]), "content": contents},
+    {"role": st.just("user"), "content": contents},
+    optional={"type": st.just("message"), "id": st.just("msg_1")},
+) | st.fixed_dictionaries(
+    {"role": st.sampled_from(["system", "developer"]), "content": _instructions},
     optional={"type": st.just("message"), "id": st.just("msg_1")},
 )
 _answers = st.builds(

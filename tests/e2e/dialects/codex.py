@@ -97,7 +97,7 @@ def problems(
 
 
 def main() -> int:
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)  # of this network namespace
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True, timeout=DEADLINE_S)
     with tempfile.TemporaryDirectory() as folder:
         found = [
             f"{dialect}: {problem}"

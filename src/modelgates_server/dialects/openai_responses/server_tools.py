@@ -66,7 +66,8 @@ def take_out(
         if any(holder is not members for holder, _ in lists):
             members["input"] = msgspec.Raw(msgspec.json.encode(items))
     _check_choice(members, taken)
-    return taken.omitted, taken.is_any_left
+    # An empty namespace is sent too, and the provider renders it.
+    return taken.omitted, any(kept)
 
 
 def _lists(
