@@ -50,6 +50,9 @@ def reads(account: str) -> list[list[str]]:
         "account list --json",
         f"key list --account {account} --json",
         "prices show sandbox/echo --json",
+        "usage report --by key --json",
+        "spool show --json",
+        "archive --before 2026-11-01 --to . --dry-run --json",
     )
     return [line.split() for line in lines]
 
