@@ -13,6 +13,7 @@ def mark_backup(path: Path) -> None:
     """
     with suppress(OSError):
         new = _mark(path).with_name(f"{path.name}-backup.{os.getpid()}")
+        new.unlink(missing_ok=True)  # of a process that was killed
         os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         new.replace(_mark(path))
 
