@@ -165,7 +165,7 @@ def test_day_that_is_too_recent_is_rejected(ledger: Path, folder: Path, before: 
 def test_day_and_folder_are_checked(ledger: Path, folder: Path) -> None:
     with pytest.raises(InvalidInput, match="is not a day"):
         archiving.archive(ledger, folder, "yesterday", NOW_MS, lambda _: None)
-    with pytest.raises(InvalidInput, match="The folder .*/missing does not exist"):
+    with pytest.raises(InvalidInput, match=r"The folder .*/missing does not exist"):
         run(ledger, folder / "missing")
 
 
