@@ -133,8 +133,8 @@ def rotate(
 ) -> None:
     """Give a key a new text, which is printed once. Its hash, limit and usage stay the same.
 
-    A key has at most two texts that work: if it was rotated before, the text before the old one
-    ends now.
+    The old text works until the grace period ends. At most two texts work: a second rotation within
+    the grace period ends the oldest one at once.
     """
     record = _find(key)
     rotation, text = run(lambda gateway: gateway.keys.rotate(record, grace_hours * 3600))
