@@ -5,11 +5,16 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import islice
 
 _AT_ONCE = 1
 """A turn of the loop for each connection: when a thousand come, those that are here go on, and the
 connections to providers do not all have to be opened within the same few seconds."""
 _LOOK_AGAIN_S = 0.1
+HANDSHAKE_SPARED_S = 2
+"""A TLS handshake that takes longer is dropped when there is no room for another connection. Its
+client may have said nothing at all."""
+_DROP_MOST = 256
 
 
 class Acceptor:
@@ -37,8 +42,9 @@ class Acceptor:
         self._handshake_timeout_s = handshake_timeout_s if tls else None
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
-        self.opening = set[asyncio.Task[None]]()
-        """The connections that are not yet connections of the HTTP server."""
+        self.opening = dict[asyncio.Task[None], float]()
+        """The connections that are not yet connections of the HTTP server, the oldest first, and
+        when each began."""
         self._resume()
 
     def close(self, queue_max: int) -> None:
@@ -68,6 +74,7 @@ class Acceptor:
         """Accept waiting connections; returns whether there is room for more."""
         for _ in range(most):
             if not self._has_room(len(self.opening)):
+                self._drop_slow_handshakes()
                 return False
             try:
                 client, _address = self._listener.accept()
@@ -77,9 +84,15 @@ class Acceptor:
                 return False  # the system has no descriptor or memory left
             client.setblocking(False)
             task = self._loop.create_task(self._open(client))
-            self.opening.add(task)
-            task.add_done_callback(self.opening.discard)
+            self.opening[task] = self._loop.time()
+            task.add_done_callback(self.opening.pop)
         return True
+
+    def _drop_slow_handshakes(self) -> None:
+        spared_s = self._loop.time() - HANDSHAKE_SPARED_S
+        for task, began_s in tuple(islice(self.opening.items(), _DROP_MOST)):
+            if began_s <= spared_s:
+                task.cancel()
 
     async def _open(self, client: socket.socket) -> None:
         # Most errors are a handshake that failed: the client's business.

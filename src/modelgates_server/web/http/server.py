@@ -24,7 +24,7 @@ from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
 from modelgates_server.core.errors import GatewayError, InvalidInput
-from modelgates_server.web.http.accepting import Acceptor
+from modelgates_server.web.http.accepting import HANDSHAKE_SPARED_S, Acceptor
 from modelgates_server.web.http.connection import LimitedHttpProtocol
 from modelgates_server.web.http.handover import Handover, open_listeners
 from modelgates_server.web.http.limits import ConnectionLimits
@@ -35,7 +35,6 @@ UNSAVED = 75
 """Exit code of a process that could not save the ends of all its calls: EX_TEMPFAIL."""
 
 _WORKER_SILENT_MAX_S = 30
-_HANDSHAKE_MAX_S = 2
 _REFUSED_MAX = 256
 
 Factory = Callable[[], Any]
@@ -137,7 +136,9 @@ class GatewayServer(uvicorn.Server):
         for acceptor in self._acceptors:
             acceptor.close(self.config.backlog)
         if opening := {task for acceptor in self._acceptors for task in acceptor.opening}:
-            await asyncio.wait(opening, timeout=_HANDSHAKE_MAX_S)
+            _, unfinished = await asyncio.wait(opening, timeout=HANDSHAKE_SPARED_S)
+            for task in unfinished:  # uvicorn would not tell these connections to end
+                task.cancel()
         await super().shutdown(sockets)
 
 
