@@ -134,7 +134,9 @@ def test_handshake_that_hangs_ends_before_the_running_calls_do(tmp_path: Path) -
 
     with running_upstream() as upstream:
         upstream.say = say
-        table = PROVIDER.format(name="acme", url=upstream.url, more="", input="0.0001", output="0.01")
+        table = PROVIDER.format(
+            name="acme", url=upstream.url, more="", input="0.0001", output="0.01"
+        )
         (tmp_path / "modelgates.toml").write_text(table)
         with running_server(tmp_path, **settings) as server, raw(server) as silent:
             key = open_customer_now(server.database_path).inference

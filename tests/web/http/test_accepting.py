@@ -15,7 +15,6 @@ from modelgates_server.web.http.accepting import Acceptor
 from tests.deadlines import DEADLINE_S, within
 from tests.gateway import until
 
-
 TLS = Path(__file__).parents[2] / "e2e/tls"
 
 
