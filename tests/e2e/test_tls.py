@@ -177,3 +177,14 @@ def received(client: socket.socket) -> bytes:
         return client.recv(65536)
     except ConnectionResetError:
         return b""
+
+
+def test_handshake_that_hangs_is_logged(tmp_path: Path) -> None:
+    settings = {
+        "MODELGATES_TLS_CERT": str(CERT),
+        "MODELGATES_TLS_KEY": str(KEY),
+        "MODELGATES_REQUEST_TIMEOUT_S": "3",
+    }
+    with running_server(tmp_path, **settings) as server, raw(server) as silent:
+        assert received(silent) == b""
+        eventually(lambda: "TLS handshake did not finish" in server.log_path.read_text())

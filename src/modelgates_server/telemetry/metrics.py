@@ -50,7 +50,7 @@ class Metrics:
         )
         self._connections_rejected = self._counter(
             "connections_rejected",
-            "Responses to connections on which no whole request arrived, by status.",
+            "Rejections of connections on which no whole request arrived, by status.",
             "status",
         )
         self._generations = self._counter(

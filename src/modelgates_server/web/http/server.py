@@ -28,6 +28,7 @@ from modelgates_server.web.http.accepting import HANDSHAKE_SPARED_S, Acceptor
 from modelgates_server.web.http.connection import LimitedHttpProtocol
 from modelgates_server.web.http.handover import Handover, open_listeners
 from modelgates_server.web.http.limits import ConnectionLimits
+from modelgates_server.web.request import ON_CONNECTION_REJECTED
 
 log = structlog.get_logger()
 
@@ -116,7 +117,13 @@ class GatewayServer(uvicorn.Server):
             has_room=is_acceptable,
             tls=config.ssl,
             handshake_timeout_s=handshake_s,
+            on_slow_handshake=self._report_slow_handshake,
         )
+
+    def _report_slow_handshake(self, address: Any) -> None:
+        if report := self.lifespan.state.get(ON_CONNECTION_REJECTED):
+            client = address[0] if isinstance(address, tuple) else None
+            report(408, "The TLS handshake did not finish in time.", client)
 
     async def on_tick(self, counter: int) -> bool:
         """See uvicorn, which calls this ten times a second."""
