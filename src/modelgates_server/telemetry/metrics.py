@@ -48,6 +48,11 @@ class Metrics:
             "operation",
             "status",
         )
+        self._connections_rejected = self._counter(
+            "connections_rejected",
+            "Rejections of connections on which no whole request arrived, by status.",
+            "status",
+        )
         self._generations = self._counter(
             "generations", "Calls ended, by model and state.", "model", "state"
         )
@@ -117,6 +122,10 @@ class Metrics:
     def count_request(self, operation: str, status: int) -> None:
         """Count one response."""
         self._count(self._requests, 1, operation, str(status))
+
+    def count_connection_rejected(self, status: int) -> None:
+        """Count one response to something that did not become a request."""
+        self._count(self._connections_rejected, 1, str(status))
 
     def count_ended(self, generation: Generation, capture_lag_ms: int) -> None:
         """Count a settled call with its tokens, cost, overrun, warnings and attempts."""
