@@ -23,7 +23,7 @@ from modelgates_server.service.calls import registry, settling
 from modelgates_server.settings import Settings
 from modelgates_server.store import emergency
 from modelgates_server.telemetry import process_output
-from modelgates_server.web.http import server as http_server
+from modelgates_server.web.http import accepting
 from tests.deadlines import DEADLINE_S, http_client, http_request
 from tests.e2e.guides import ROOT, free_port
 from tests.server import MODELGATES, RunningServer, open_customer_now, running_server
@@ -35,7 +35,7 @@ CONTAINERFILE = (DEPLOY / "Containerfile").read_text("utf-8").replace("\\\n", ""
 TLS = Path(__file__).with_name("tls")
 PUBLIC_URL = "https://www.example.com/llm"
 STOPPING_S = (
-    http_server._HANDSHAKE_MAX_S
+    accepting.HANDSHAKE_SPARED_S
     + registry._STOP_MAX_S
     + 3 * settling._STEP_MAX_S  # the database, the spool and the emergency folder
     + emergency._DEADLINE_S
