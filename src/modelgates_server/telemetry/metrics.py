@@ -53,6 +53,16 @@ class Metrics:
             "Rejections of connections on which no whole request arrived, by status.",
             "status",
         )
+        self._log_lines_dropped = self._counter(
+            "log_lines_dropped", "Log lines dropped because standard error was not read."
+        )
+        self._open_call_counters()
+        self._open_provider_counters()
+        self._open_histograms()
+        # `labels()` takes a lock and builds strings, so the hot path caches its results.
+        self._children: dict[tuple[Counter | Histogram, str, str], Counter | Histogram] = {}
+
+    def _open_call_counters(self) -> None:
         self._generations = self._counter(
             "generations", "Calls ended, by model and state.", "model", "state"
         )
@@ -71,6 +81,16 @@ class Metrics:
         self._usage_warnings = self._counter(
             "usage_warnings", "Inconsistencies in providers' usage reports.", "endpoint", "warning"
         )
+        self._captures_after_expiry = self._counter(
+            "late_captures",
+            "Captures that arrived after their hold was resolved; charged as late usage.",
+            "endpoint",
+        )
+        self._spooled = self._counter(
+            "spooled_captures", "Ends of calls that had to wait for the database.", "endpoint"
+        )
+
+    def _open_provider_counters(self) -> None:
         self._upstream_errors = self._counter(
             "upstream_errors", "Failed attempts, by error code.", "endpoint", "error"
         )
@@ -83,20 +103,6 @@ class Metrics:
             "provider",
             "repair",
         )
-        self._captures_after_expiry = self._counter(
-            "late_captures",
-            "Captures that arrived after their hold was resolved; charged as late usage.",
-            "endpoint",
-        )
-        self._spooled = self._counter(
-            "spooled_captures", "Ends of calls that had to wait for the database.", "endpoint"
-        )
-        self._log_lines_dropped = self._counter(
-            "log_lines_dropped", "Log lines dropped because standard error was not read."
-        )
-        self._open_histograms()
-        # `labels()` takes a lock and builds strings, so the hot path caches its results.
-        self._children: dict[tuple[Counter | Histogram, str, str], Counter | Histogram] = {}
 
     def _open_histograms(self) -> None:
         self._capture_lag = self._histogram(

@@ -87,4 +87,4 @@ def _report_left_out(count: int) -> None:
 
 
 def _report_connections_left_out(count: int) -> None:
-    log.warning("more connections rejected", count=count, window_s=_WINDOW_S)
+    log.info("more connections rejected", count=count, window_s=_WINDOW_S)
