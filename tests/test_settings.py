@@ -31,21 +31,30 @@ def test_first_source_that_sets_a_value_wins(
     assert load_settings(database_url=None).database_url == "sqlite:///environment.db"
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", None])
-def test_unreadable_file_gives_a_one_line_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"\xff\xfes\0", "it is not UTF-8 text"), (None, "No such file or directory")],
+)
+def test_file_that_cannot_be_read_is_named_with_its_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, reason: str
 ) -> None:
+    secret = tmp_path / "secret"
     if content:
-        (tmp_path / "secret").write_bytes(content)
-    monkeypatch.setenv(f"{NAME}_FILE", str(tmp_path / "secret"))
-    with pytest.raises(InvalidInput, match="The file of a setting cannot be read") as error:
+        secret.write_bytes(content)
+    monkeypatch.setenv(f"{NAME}_FILE", str(secret))
+    with pytest.raises(InvalidInput) as error:
         load_settings()
-    assert "0xff" not in str(error.value)
+    assert str(error.value) == (
+        f"`{NAME}_FILE` names a file that cannot be read: {secret}: {reason}. Correct the path or "
+        f"the file, or unset `{NAME}_FILE`."
+    )
 
 
 def test_dotenv_that_is_not_text_gives_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InvalidInput, match="cannot be read"):
+    with pytest.raises(
+        InvalidInput, match=r"The file `\.env` cannot be read: it is not UTF-8 text"
+    ):
         load_settings()
 
 

@@ -197,17 +197,30 @@ class _Filled(PydanticBaseSettingsSource):
         }
 
 
+def _text_of(file: Path, name: str) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror
+    except UnicodeDecodeError:  # the error contains a part of the file
+        reason = "it is not UTF-8 text"
+    raise InvalidInput(
+        f"`{name}` names a file that cannot be read: {file}: {reason}. Correct the path or the "
+        f"file, or unset `{name}`."
+    )
+
+
 class _NamedFiles(PydanticBaseSettingsSource):
     """Reads settings from files that `MODELGATES_<NAME>_FILE` names, such as mounted secrets."""
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        """See pydantic-settings. Raises `InvalidInput` for an empty file."""
+        """See pydantic-settings. Raises `InvalidInput` for a file without a value."""
         del field
         name = f"{variable(field_name)}_FILE"
         file = filled(os.environ.get(name))
         if not file:
             return None, field_name, False
-        value = filled(Path(file).read_text(encoding="utf-8"))
+        value = filled(_text_of(Path(file), name))
         if not value:
             raise InvalidInput(
                 f"`{name}` names an empty file: {file}. Write the value into the file, or unset "

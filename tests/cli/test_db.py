@@ -180,6 +180,31 @@ def test_missing_database_is_an_error_and_not_an_empty_ledger(console: Console, 
     assert list(console.folder.glob("modelgates.db*")) == []
 
 
+@pytest.mark.parametrize("command", ["serve", "account create x", "db migrate"])
+@pytest.mark.parametrize("is_missing", [False, True])
+@pytest.mark.parametrize("left", ["wal", "backup"])
+def test_database_that_was_lost_is_not_replaced_by_an_empty_one(
+    left: str, is_missing: bool, command: str, console: Console
+) -> None:
+    console.account()
+    remains = console.path.with_name(f"{console.path.name}-{left}")
+    if left == "wal":
+        remains.write_bytes(b"commits that SQLite would delete")
+    else:
+        console.call("db", "backup", "copy.db")
+    content = remains.read_bytes()
+    console.path.write_bytes(b"")
+    if is_missing:
+        console.path.unlink()
+    refusal = console.call(*command.split()).refusal
+    assert f"{remains.name} shows that there was one. Restore a backup" in refusal
+    assert remains.read_bytes() == content
+    assert not is_missing or not console.path.exists()
+    remains.unlink()
+    if command != "serve":
+        assert console.call(*command.split()).code == 0
+
+
 def test_ledger_and_backup_are_readable_by_their_owner_only(
     console: Console, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """`modelgates db restore`: a backup takes the place of the database, and nothing else is lost."""
 
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -177,10 +178,11 @@ def edit(path: Path, *statements: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("missing", "There is no database at"),
-        ("empty", "There is no database at"),
-        ("text", "is damaged or not a database"),
-        ("foreign", "the SQLite database of another program"),
+        ("missing", "There is no backup at"),
+        ("empty", "There is no backup at"),
+        ("text", "The backup backup.db is damaged or not a database. Choose another backup."),
+        ("cut", "The backup backup.db is damaged or not a database. Choose another backup."),
+        ("foreign", "is the SQLite database of another program. Give the path of a backup."),
         ("newer", "has schema 99, but this program knows only"),
         ("page", "is damaged ("),
         ("wrong", "fails verification: account user_"),
@@ -203,11 +205,15 @@ def test_unusable_backup_is_rejected_and_nothing_changes(
         backup.write_bytes(content)
     elif kind == "wrong":
         edit(backup, f"update account set credits_pico = 1 where id = '{account}'")
+    elif kind == "cut":
+        os.truncate(backup, 5 * 4096)
     elif kind in ("text", "empty"):
         backup.write_bytes(b"text" * 999 if kind == "text" else b"")
     before = contents(console.folder)
     name = "modelgates.db" if kind == "itself" else "backup.db"
-    assert reason in console.call("db", "restore", name).refusal
+    refusal = console.call("db", "restore", name).refusal
+    assert reason in refusal
+    assert not re.search(r"Restore it|Create one|MODELGATES_DATABASE_URL", refusal), "the database?"
     assert contents(console.folder) == before
 
 

@@ -1,6 +1,7 @@
 """`modelgates healthcheck` against real servers, and against other programs on its port."""
 
 import contextlib
+import re
 import socket
 import ssl
 import threading
@@ -82,7 +83,7 @@ def test_server_on_every_address_is_ready_whatever_the_proxies(
     port = urlsplit(server.url).port
     assert console.run("healthcheck") == (0, f"http://127.0.0.1:{port}/readyz is ready.\n", "")
     ended = console.call("healthcheck", "--live", "--timeout", str(DEADLINE_S))
-    assert ended == (0, f"http://127.0.0.1:{port}/healthz is ready.\n", "")
+    assert ended == (0, f"http://127.0.0.1:{port}/healthz responds.\n", "")
 
 
 def test_unready_server_is_named_with_the_cause(console: Console, server: RunningServer) -> None:
@@ -156,11 +157,46 @@ def test_certificate_of_the_settings_is_accepted_and_no_other(
         assert "its certificate is not the one in" in refusal
         assert "restart the server" in refusal
         console.environment["MODELGATES_TLS_CERT"] = key
-        assert "there is no certificate in" in console.call("healthcheck").refusal
+        assert (
+            "cannot be read: there is no certificate in it." in console.call("healthcheck").refusal
+        )
+        del console.environment["MODELGATES_TLS_CERT"]
+        refusal = console.call("healthcheck").refusal
+        assert "/readyz: the connection was closed. Check `MODELGATES_TLS_CERT`" in refusal
     with replying(200, b'{"status":"ok"}') as url:
         use(console, url)
         console.environment["MODELGATES_TLS_CERT"] = cert
-        assert "No response from https://" in console.call("healthcheck").refusal
+        refusal = console.call("healthcheck").refusal
+        assert re.fullmatch(
+            r"No response from https://\S+: it does not speak TLS. Check .*", refusal
+        )
+        assert "_ssl.c" not in refusal
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file or directory"),
+        ("-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n", "it is not a PEM file"),
+    ],
+    ids=["missing", "damaged"],
+)
+def test_certificate_that_cannot_be_read_is_named(
+    content: str | None, reason: str, console: Console
+) -> None:
+    cert = console.folder / "cert.pem"
+    if content is not None:
+        cert.write_text(content)
+    console.environment["MODELGATES_TLS_CERT"] = str(cert)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        use(console, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        refusal = console.call("healthcheck").refusal
+    assert f"`MODELGATES_TLS_CERT` names {cert}, which cannot be read: {reason}" in refusal
+    assert "No response" not in refusal
+
+
+def test_timeout_without_an_end_is_rejected(console: Console) -> None:
+    assert console.call("healthcheck", "--timeout", "inf").code == 2
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
@@ -179,7 +215,8 @@ def test_server_on_every_ipv6_address_is_reached_at_the_loopback(
 def test_server_on_a_unix_socket_is_reached(console: Console) -> None:
     console.environment |= {"MODELGATES_HOST": "unix:server.sock", "MODELGATES_PORT": "0"}
     shown = "http://unix:server.sock/readyz"
-    assert f"No response from {shown}" in console.call("healthcheck").refusal
+    refusal = console.call("healthcheck").refusal
+    assert refusal.endswith("/readyz: the socket does not exist: the server is not running.")
     with (
         contextlib.chdir(console.folder),
         UnixStreamServer("server.sock", responder(200, WARNING)) as server,

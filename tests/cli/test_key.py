@@ -198,7 +198,10 @@ def test_key_is_identified_by_its_hash_only(console: Console, verb: str) -> None
     created = console.key(console.account())
     for wrong in (created["key"], created["label"], created["hash"].upper(), "", "x"):
         assert "must be given by its hash" in console.call("key", verb, wrong).refusal
-    assert "not found" in console.call("key", verb, "0" * 64, *_yes(verb)).refusal
+    assert (
+        f"The key with the hash `{'0' * 64}` was not found. `modelgates key list"
+        in console.call("key", verb, "0" * 64, *_yes(verb)).refusal
+    )
 
 
 def _yes(verb: str) -> list[str]:

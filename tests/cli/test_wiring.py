@@ -38,7 +38,7 @@ def folders() -> Iterator[list[Path]]:
         paths[1].chmod(0o700)
 
 
-def reads(account: str) -> list[list[str]]:
+def reads(account: str, key_hash: str) -> list[list[str]]:
     """Every command that only reads."""
     lines = (
         "ledger verify --json",
@@ -50,8 +50,20 @@ def reads(account: str) -> list[list[str]]:
         "account list --json",
         f"key list --account {account} --json",
         "prices show sandbox/echo --json",
+        "usage report --by key --json",
+        "spool show --json",
+        f"key show {key_hash} --json",
+        f"key repair {key_hash} --dry-run --json",
+        "archive --before 2026-11-01 --to . --dry-run --json",
     )
     return [line.split() for line in lines]
+
+
+def hash_of(console: Console, account: str) -> str:
+    """The hash of the account's key."""
+    [key] = console.call("key", "list", "--account", account, "--json").json
+    key_hash: str = key["hash"]
+    return key_hash
 
 
 def contents(folder: Path) -> dict[str, Any]:
@@ -98,7 +110,7 @@ def test_read_only_folder_is_read_and_stays_unchanged(
     before = contents(folder)
     environment = {**console.environment, "MODELGATES_DATABASE_URL": "sqlite:///modelgates.db"}
     backup = ["db", "backup", f"{output}/copy{{round}}.db", "--json"]
-    commands = [*reads(account), backup]
+    commands = [*reads(account, hash_of(console, account)), backup]
     results = run_unprivileged(environment, rehearsal, folder, *commands)
     ended = {" ".join(words): each for words, each in zip(commands, results, strict=True)}
     assert contents(folder) == before
@@ -117,9 +129,10 @@ def test_writable_files_are_read_and_stay_unchanged(
     folder = tmp_path / "other"
     folder.mkdir()
     put_database(console, kind, account, folder)
+    commands = reads(account, hash_of(console, account))
     console.environment["MODELGATES_DATABASE_URL"] = f"sqlite:///{folder}/modelgates.db"
     before = {name: found for name, found in contents(folder).items() if name != folder.name}
-    for words in reads(account):
+    for words in commands:
         ended = console.call(*words)
         assert ended.code == 0, ended
     assert console.call("credits", "show", account, "--json").json["total_credits"] == "6"
@@ -134,14 +147,15 @@ def test_read_only_files_are_read_while_another_process_writes(
     for target in (rehearsal, folder):
         shutil.copy(console.path, target)
     console.environment["MODELGATES_DATABASE_URL"] = f"sqlite:///{folder}/modelgates.db"
+    commands = reads(account, hash_of(console, account))
     with busy_writer(console, account) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
         forbid_writing(folder)
         granted = int(writer.stdout.readline())
         environment = {**console.environment, "MODELGATES_DATABASE_URL": "sqlite:///modelgates.db"}
-        ended = run_unprivileged(environment, rehearsal, folder, *reads(account))
-        assert [each.code for each in ended] == [0] * len(reads(account)), ended
+        ended = run_unprivileged(environment, rehearsal, folder, *commands)
+        assert [each.code for each in ended] == [0] * len(commands), ended
         assert ended[0].json["ok"] is True
         assert int(ended[4].json["total_credits"]) >= 5 + granted
         assert writer.poll() is None

@@ -32,6 +32,14 @@ ENCODINGS = {
     "escaped": escaped(SECRET),
     "partly escaped": "\\u0073" + SECRET[1:],
     "escaped twice": escaped(SECRET).replace("\\", "\\\\"),
+    "escaped with escaped backslashes": escaped(SECRET).replace("\\", "\\u005c"),
+    "escaped with backslashes for URLs": escaped(SECRET).replace("\\", "%5C"),
+    "URL in an escape": "".join(f"\\u0025{ord(each):02x}" for each in SECRET),
+    "HTML twice": "".join(f"&amp;#{ord(each)};" for each in SECRET),
+    "escaped in braces": "".join(f"\\u{{{ord(each):x}}}" for each in SECRET),
+    "escaped with eight digits": "".join(f"\\U{ord(each):08x}" for each in SECRET),
+    "hexadecimal with colons": SECRET.encode().hex(":"),
+    "hexadecimal with spaces": SECRET.encode().hex(" "),
     "escaped for Python": "\\x73" + SECRET[1:],
     "URL": "".join(f"%{ord(each):02X}" for each in SECRET),
     "URL twice": "".join(f"%25{ord(each):02x}" for each in SECRET),
@@ -121,11 +129,18 @@ def test_texts_in_a_value_are_redacted_and_cut() -> None:
     assert redacted["\ud800"] == "\ud800"
 
 
+def test_secret_that_looks_like_escapes_is_redacted() -> None:
+    secret = "ab:cd:ef:01:%41%42%43:de:ad:be:ef:00"
+    assert Redactor([secret]).text(f"Key {secret}, said the server.") == (
+        f"Key {REDACTED}, said the server."
+    )
+
+
 def test_repr_shows_no_secret() -> None:
     assert repr(REDACTOR) == "Redactor(…)"
 
 
-_KEYS = st.text("abcXYZ019_-./+=", min_size=24, max_size=80)
+_KEYS = st.text("abcXYZ019_-./+=:%", min_size=24, max_size=80)
 
 
 @given(_KEYS, _KEYS, st.integers(0, 5), st.sampled_from([str, escaped, quote, in_base64]))

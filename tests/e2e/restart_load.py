@@ -105,4 +105,4 @@ class RestartLoad:
         if self._server.url.startswith(UNIX):
             return await asyncio.open_unix_connection(self._server.url.removeprefix(UNIX))
         host, port = self._server.url.removeprefix("http://").rsplit(":", 1)
-        return await asyncio.open_connection(host, int(port))
+        return await asyncio.open_connection(host.strip("[]"), int(port))

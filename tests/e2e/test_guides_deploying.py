@@ -17,8 +17,13 @@ from zipfile import ZipFile
 
 import pytest
 
+from modelgates_server.bootstrap import serving
 from modelgates_server.bootstrap.descriptors import connections_max
+from modelgates_server.service.calls import registry, settling
 from modelgates_server.settings import Settings
+from modelgates_server.store import emergency
+from modelgates_server.telemetry import process_output
+from modelgates_server.web.http import accepting
 from tests.deadlines import DEADLINE_S, http_client, http_request
 from tests.e2e.guides import ROOT, free_port
 from tests.server import MODELGATES, RunningServer, open_customer_now, running_server
@@ -29,8 +34,15 @@ USER_UNIT = DEPLOY / "modelgates-user.service"
 CONTAINERFILE = (DEPLOY / "Containerfile").read_text("utf-8").replace("\\\n", "")
 TLS = Path(__file__).with_name("tls")
 PUBLIC_URL = "https://www.example.com/llm"
-SETTLING_S = 30
-"""How long a stopping server waits for the costs of its calls: service/calls/registry.py."""
+STOPPING_S = (
+    accepting.HANDSHAKE_SPARED_S
+    + registry._STOP_MAX_S
+    + 3 * settling._STEP_MAX_S  # the database, the spool and the emergency folder
+    + emergency._DEADLINE_S
+    + serving._CLOSE_MAX_S
+    + 2 * process_output.FLUSH_MAX_S  # of a worker, then of its parent
+)
+"""How long a server takes to end after the grace period, if everything that it waits for hangs."""
 
 Proxy = Callable[[str, str, Path], AbstractContextManager[str]]
 
@@ -76,11 +88,21 @@ def test_unit_gives_a_server_the_time_it_takes_to_end(unit: Path, program: str) 
     read = ConfigParser(strict=False, interpolation=None)
     read.read_string(unit.read_text("utf-8"))
     grace_s = Settings.model_fields["shutdown_grace_s"].default
-    assert int(read["Service"]["TimeoutStopSec"]) > grace_s + SETTLING_S
+    assert int(read["Service"]["TimeoutStopSec"]) > grace_s + STOPPING_S
     assert read["Service"]["ExecStart"] == f"{program} serve"
     most = Settings.model_fields["max_connections"].default
     assert connections_max(most, int(read["Service"]["LimitNOFILE"])) == most
     assert read["Service"]["Type"] == "notify", "a restart needs it"
+
+
+def test_containers_get_as_long_to_end_as_units() -> None:
+    guide = (ROOT / "docs" / "guides" / "deploying.md").read_text("utf-8")
+    options = (
+        r"(?:TimeoutStopSec=|--stop-timeout |terminationGracePeriodSeconds: |stop_grace_period: )"
+    )
+    times_s = re.findall(rf"{options}(\d+)", guide)
+    assert len(times_s) == 5
+    assert set(times_s) == set(re.findall(r"TimeoutStopSec=(\d+)", UNIT.read_text("utf-8")))
 
 
 def analyzed(unit: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

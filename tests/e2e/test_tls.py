@@ -6,13 +6,16 @@ import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from tests.cli.console import Console
-from tests.deadlines import DEADLINE_S, http_connection, tcp_connection
+from tests.deadlines import DEADLINE_S, eventually, http_connection, tcp_connection
+from tests.e2e.calls import PROVIDER, chat_body
 from tests.e2e.wire import request
 from tests.server import RunningServer, open_customer_now, running_server
+from tests.upstream import UpstreamReply, answer, plain, running_upstream
 
 TLS = Path(__file__).with_name("tls")
 CERT, KEY = TLS / "cert.pem", TLS / "key.pem"
@@ -116,6 +119,37 @@ def test_idle_client_does_not_delay_the_stop_of_the_server(tmp_path: Path) -> No
         assert server.process.wait(DEADLINE_S) == 0
 
 
+def test_handshake_that_hangs_ends_before_the_running_calls_do(tmp_path: Path) -> None:
+    settings = {
+        "MODELGATES_TLS_CERT": str(CERT),
+        "MODELGATES_TLS_KEY": str(KEY),
+        "MODELGATES_REQUEST_TIMEOUT_S": str(2 * DEADLINE_S),
+        "MODELGATES_SHUTDOWN_GRACE_S": str(2 * DEADLINE_S),
+    }
+    released = Event()
+
+    def say(_: object) -> UpstreamReply:
+        assert released.wait(DEADLINE_S)
+        return plain(answer("hello"))
+
+    with running_upstream() as upstream:
+        upstream.say = say
+        table = PROVIDER.format(
+            name="acme", url=upstream.url, more="", input="0.0001", output="0.01"
+        )
+        (tmp_path / "modelgates.toml").write_text(table)
+        with running_server(tmp_path, **settings) as server, raw(server) as silent:
+            key = open_customer_now(server.database_path).inference
+            call = json.dumps(chat_body("hello", max_tokens=2)).encode()
+            with client_context().wrap_socket(raw(server), server_hostname="localhost") as client:
+                client.sendall(request("POST /api/v1/chat/completions", key, body=call))
+                eventually(lambda: len(upstream.asked) == 1)
+                server.process.terminate()
+                assert received(silent) == b"", "otherwise it could go on to use a server that ends"
+                released.set()
+                assert b"200 OK" in received(client)
+
+
 @pytest.mark.parametrize(
     ("key", "reason"),
     [
@@ -143,3 +177,14 @@ def received(client: socket.socket) -> bytes:
         return client.recv(65536)
     except ConnectionResetError:
         return b""
+
+
+def test_handshake_that_hangs_is_logged(tmp_path: Path) -> None:
+    settings = {
+        "MODELGATES_TLS_CERT": str(CERT),
+        "MODELGATES_TLS_KEY": str(KEY),
+        "MODELGATES_REQUEST_TIMEOUT_S": "3",
+    }
+    with running_server(tmp_path, **settings) as server, raw(server) as silent:
+        assert received(silent) == b""
+        eventually(lambda: "TLS handshake did not finish" in server.log_path.read_text())

@@ -91,6 +91,14 @@ def test_database_stays_if_its_copy_differs(ledger: Path, monkeypatch: pytest.Mo
     assert verified(ledger).findings == []
 
 
+def test_copies_of_killed_runs_are_deleted(ledger: Path) -> None:
+    for ending in ("", "-journal"):
+        left = ledger.with_name(f"{ledger.name}.1.compact.partial{ending}")
+        left.write_bytes(b"unfinished")
+    compact(ledger)
+    assert [path.name for path in ledger.parent.iterdir()] == [ledger.name]
+
+
 def test_path_that_is_a_link_stays_one(ledger: Path) -> None:
     link = ledger.with_name("link.db")
     link.symlink_to(ledger)

@@ -14,6 +14,7 @@ from modelgates_server.core.provider_causes import ProviderCause
 from modelgates_server.service.file_checks import BACKUP_MAX_MS, WAL_MAX_BYTES, FileChecks
 from modelgates_server.service.part_states import PartState, Status
 from modelgates_server.service.ports import Store, StoreFiles
+from modelgates_server.store.sqlite.backup_mark import mark_backup, newest_backup_ms
 from modelgates_server.telemetry.gauges import GAUGES
 from tests.support import ManualClock
 from tests.web.harness import Api
@@ -70,6 +71,25 @@ async def test_backup_of_a_database_is_noted_with_its_time(
     assert (mark.stat().st_size, mark.stat().st_mode & 0o777) == (0, 0o600)
     os.utime(mark, ns=(10**18, 10**18))
     assert api.store.files().newest_backup_ms == 10**12
+
+
+def test_backup_is_noted_when_the_mark_of_another_user_is_there(
+    sqlite_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = sqlite_path.with_name(f"{sqlite_path.name}-backup")
+    mark.touch()
+    os.utime(mark, ns=(10**18, 10**18))
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    # Root's first backup leaves a file whose time only root may change, and tests may run as root.
+    monkeypatch.setattr(os, "utime", forbidden)
+    monkeypatch.setattr(Path, "touch", forbidden)
+    mark_backup(sqlite_path)
+    assert (newest_backup_ms(sqlite_path) or 0) > 10**12
+    assert mark.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in mark.parent.glob(f"{mark.name}*")] == [mark.name]
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,11 @@ class TestsOfLines:
             tests = {test for found in by_line.values() for test in found if test}
         return sorted(tests, key=lambda test: (self.seconds([test]), test))
 
+    @property
+    def all_seconds(self) -> float:
+        """How long all tests took together."""
+        return sum(self._seconds.values())
+
     def seconds(self, tests: list[str]) -> float:
         """How long some tests took together."""
         return sum(self._seconds.get(test, 0) for test in tests)

@@ -1,14 +1,16 @@
 """Plants faults one at a time and runs the tests of their lines: `make mutants`.
 
-A mutant is killed if a test fails or does not end. One that survives the tests of its line is run
-once more with all tests of the packages. One that cannot even be imported is not counted: any test
-would kill it. Repeat a run with its seed, or a single mutant with `--only`.
+A mutant is killed if a test fails or does not end. The tests that run its line come first, those
+of few files before the others, then all tests of the packages. One that cannot even be imported is
+not counted: any test would kill it. Repeat a run with its seed, or a single mutant with `--only`.
 """
 
 import argparse
 import json
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -29,11 +31,14 @@ PACKAGE = Path("src/modelgates_server")
 MUTATED = ("core", "dialects", "store")
 TESTS = ("tests/core", "tests/dialects", "tests/service", "tests/store")
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
+_FIRST_FILES = 3
+"""A test run spends most of its time on reading files of tests."""
+
 _SELECTED_MAX = 300
 _START_S = 60
-_ALL_S = 1800
-_NO_SUCH_TESTS = (4, 5)
-"""How pytest ends if the fault changed the names of tests that are named after our tables."""
+_SLOWER = 10
+"""A mutant does not end if its tests take so many times as long as with the original, in CPU time,
+or three times that in real time."""
 
 _SPARE = 1.5
 """More are drawn than are counted, because some cannot be imported."""
@@ -47,6 +52,16 @@ class Fate(StrEnum):
     SURVIVED = "survived"
     INVALID = "not importable"
     EQUIVALENT = "equivalent"
+
+
+_FATES = {
+    0: Fate.SURVIVED,
+    4: Fate.SURVIVED,  # pytest finds no such tests: the fault changed names made from our tables
+    5: Fate.SURVIVED,
+    -signal.SIGXCPU: Fate.ENDLESS,
+    -signal.SIGKILL: Fate.ENDLESS,  # the limit of CPU time, where it is the hard one
+}
+"""By how a process ended; all else is a failed test."""
 
 
 class Mutant(NamedTuple):
@@ -92,18 +107,37 @@ class Planter:
         if _outcome(copy, ["-c", whole], _START_S) is not Fate.SURVIVED:
             return Fate.INVALID
         selected = self._tests.find(mutant.path, mutant.line)[:_SELECTED_MAX]
+        first, others = in_stages(selected)
+        for stage in (first, others):
+            fate = self._outcome_of(copy, stage) if stage else Fate.SURVIVED
+            if fate is not Fate.SURVIVED:
+                return fate
+        limit_s = _START_S + _SLOWER * self._tests.all_seconds
+        return _outcome(copy, [*_PYTEST, *TESTS], limit_s)
+
+    def _outcome_of(self, copy: Path, tests: list[str]) -> Fate:
         arguments = copy / "tests.txt"
-        arguments.write_text("\n".join(selected), "utf-8")
-        limit_s = _START_S + 10 * self._tests.seconds(selected)
-        fate = _outcome(copy, [*_PYTEST, f"@{arguments}"], limit_s) if selected else Fate.SURVIVED
-        return fate if fate is not Fate.SURVIVED else _outcome(copy, [*_PYTEST, *TESTS], _ALL_S)
+        arguments.write_text("\n".join(tests), "utf-8")
+        limit_s = _START_S + _SLOWER * self._tests.seconds(tests)
+        return _outcome(copy, [*_PYTEST, f"@{arguments}"], limit_s)
+
+
+def in_stages(tests: list[str]) -> tuple[list[str], list[str]]:
+    """Some tests, and the others: first those of the files that most of them stand in."""
+    files = Counter(test.partition("::")[0] for test in tests)
+    most = {file for file, _ in files.most_common(_FIRST_FILES)}
+    first = [test for test in tests if test.partition("::")[0] in most]
+    return first, [test for test in tests if test not in set(first)]
 
 
 _PYTEST = ("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", "-m", "not slow")
 
 
 def _outcome(copy: Path, arguments: Iterable[str], seconds: float) -> Fate:
-    """Whether a Python program fails (the mutant is killed), does not end in time, or succeeds."""
+    """Whether a Python program fails (the mutant is killed), does not end in time, or succeeds.
+
+    The limit is one of CPU time, so that a busy machine kills no mutants.
+    """
     path = os.pathsep.join((str(copy / "src"), str(Path.cwd())))
     process = subprocess.Popen(
         [sys.executable, *arguments],
@@ -112,12 +146,13 @@ def _outcome(copy: Path, arguments: Iterable[str], seconds: float) -> Fate:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    resource.prlimit(process.pid, resource.RLIMIT_CPU, (int(seconds), int(seconds)))
     try:
-        code = process.wait(seconds)
+        code = process.wait(3 * seconds)
     except subprocess.TimeoutExpired:
         return Fate.ENDLESS
     else:
-        return Fate.SURVIVED if code in (0, *_NO_SUCH_TESTS) else Fate.KILLED
+        return _FATES.get(code, Fate.KILLED)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, 9)
@@ -176,7 +211,7 @@ def judge(
 
 
 def main() -> int:
-    """Print each survivor and the shares; returns 1 if too many survive."""
+    """Print each mutant that no test failed for, and the shares; returns 1 if too many survive."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--python", required=True, help="interpreter that has Cosmic Ray")
     parser.add_argument("--count", type=int, default=400)
@@ -197,9 +232,10 @@ def main() -> int:
         counted = (each for each in judged if each[1] not in (Fate.INVALID, Fate.EQUIVALENT))
         for number, (mutant, fate) in enumerate(islice(counted, given.count), start=1):
             fates[mutant.path.partition("/")[0], fate] += 1
-            if fate is Fate.SURVIVED:
-                print(f"\n{mutant.path}:{mutant.line} {mutant.operator}\n{mutant.diff}", flush=True)
-            elif number % 20 == 0:
+            if fate is not Fate.KILLED:
+                where = f"{mutant.path}:{mutant.line} {mutant.operator} {fate}"
+                print(f"\n{where}\n{mutant.diff}", flush=True)
+            if number % 20 == 0:
                 print(f"{number} of {given.count}", file=sys.stderr, flush=True)
     return report(fates, given.least)
 

@@ -77,10 +77,10 @@ def load_settings(**given: Any) -> Settings:
         problems = map(_sentence, error.errors(include_url=False))
         raise InvalidInput(" ".join(problems)) from None
     except OSError as error:
-        raise InvalidInput(f"The file of a setting cannot be read: {error}.") from error
+        raise InvalidInput(f"The file `.env` cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError:
         # The error contains a part of the file.
-        raise InvalidInput("The file of a setting cannot be read: it is not UTF-8 text.") from None
+        raise InvalidInput("The file `.env` cannot be read: it is not UTF-8 text.") from None
 
 
 def _sentence(problem: ErrorDetails) -> str:

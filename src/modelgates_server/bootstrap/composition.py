@@ -124,5 +124,5 @@ def http_app(services: Services, options: WebOptions, lifespan: Lifespan) -> App
         lifespan,
         BodyBudget(options.bodies_max_bytes, options.body_max_bytes),
         KnownHosts(options.public_url, options.allowed_hosts),
-        RejectedRequests(),
+        RejectedRequests(services.metrics.count_connection_rejected),
     )

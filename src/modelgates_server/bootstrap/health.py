@@ -9,14 +9,20 @@ import socket
 import ssl
 import time
 from contextlib import closing
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, RemoteDisconnected
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.settings import Settings
 
+_REASONS = {
+    ssl.SSLError: "it does not speak TLS. Check `MODELGATES_TLS_CERT` and `MODELGATES_PORT`",
+    RemoteDisconnected: "the connection was closed. Check `MODELGATES_TLS_CERT`: without it, this "
+    "command does not speak TLS",
+}
+"""The reasons for errors whose own text says little."""
 _MAX_BYTES = 64 * 1024
 _OK, _UNAVAILABLE = 200, 503
 
@@ -29,29 +35,45 @@ class CheckedHealth(NamedTuple):
 
 
 def check_health(settings: Settings, *, live: bool, timeout_s: float) -> CheckedHealth:
-    """Asks for /readyz, or with `live` for /healthz. Raises `InvalidInput` without a fixed port."""
+    """Asks for /readyz, or with `live` for /healthz.
+
+    Raises `InvalidInput` without a fixed port, or for a certificate that cannot be read.
+    """
     if settings.port == 0 and _socket_path(settings) is None:
         raise InvalidInput(
             "`MODELGATES_PORT` is 0, so the server chooses a port that this command cannot know. "
             "Set a port."
         )
+    certificate = None if settings.tls_cert is None else _first_certificate(settings.tls_cert)
     path = "/healthz" if live else "/readyz"
     shown = f"http{'s' if settings.tls_cert else ''}://{_shown(settings)}{path}"
     try:
-        status, body = _get(settings, path, time.monotonic() + timeout_s)
+        status, body = _get(settings, certificate, path, time.monotonic() + timeout_s)
     except TimeoutError:
         return CheckedHealth(False, f"No response from {shown} within {timeout_s:g} seconds.")
     except (OSError, HTTPException) as error:
         return CheckedHealth(False, f"No response from {shown}: {_reason(error)}.")
+    if live and status == _OK and _is_ours(body):
+        return CheckedHealth(True, f"{shown} responds.")
     return _judged(status, body, shown)
 
 
-def _judged(status: int, body: bytes, shown: str) -> CheckedHealth:
+def _is_ours(body: bytes) -> bool:
+    return "status" in _fields(body)
+
+
+def _fields(body: bytes) -> dict[str, Any]:
+    """Returns the object in a body, an empty one if there is another value or none."""
     try:
         given = json.loads(body)
     except ValueError:
-        given = None
-    if status not in (_OK, _UNAVAILABLE) or not isinstance(given, dict) or "status" not in given:
+        return {}
+    return given if isinstance(given, dict) else {}
+
+
+def _judged(status: int, body: bytes, shown: str) -> CheckedHealth:
+    given = _fields(body)
+    if status not in (_OK, _UNAVAILABLE) or "status" not in given:
         return CheckedHealth(
             False,
             f"{shown} responds with status {status}, but not like ModelGates. Check the port.",
@@ -65,8 +87,10 @@ def _judged(status: int, body: bytes, shown: str) -> CheckedHealth:
     return CheckedHealth(True, f"{shown} is ready. {reasons}".rstrip())
 
 
-def _get(settings: Settings, path: str, deadline: float) -> tuple[int, bytes]:
-    with _connected(settings, deadline) as connection:
+def _get(
+    settings: Settings, certificate: bytes | None, path: str, deadline: float
+) -> tuple[int, bytes]:
+    with _connected(settings, certificate, deadline) as connection:
         connection.settimeout(_left(deadline))
         connection.sendall(
             f"GET {path} HTTP/1.1\r\nHost: {_host_header(settings)}\r\n"
@@ -78,13 +102,13 @@ def _get(settings: Settings, path: str, deadline: float) -> tuple[int, bytes]:
         return response.status, response.read(_MAX_BYTES)
 
 
-def _connected(settings: Settings, deadline: float) -> socket.socket:
+def _connected(settings: Settings, certificate: bytes | None, deadline: float) -> socket.socket:
     connection = _plain_connection(settings, deadline)
-    if settings.tls_cert is None:
+    if certificate is None:
         return connection
     with closing(connection):  # does nothing if it has become part of an encrypted connection
         connection.settimeout(_left(deadline))
-        return _encrypted(connection, settings.tls_cert)
+        return _encrypted(connection, certificate)
 
 
 def _plain_connection(settings: Settings, deadline: float) -> socket.socket:
@@ -96,6 +120,9 @@ def _plain_connection(settings: Settings, deadline: float) -> socket.socket:
     try:
         connection.settimeout(_left(deadline))
         connection.connect(path)
+    except FileNotFoundError:
+        connection.close()
+        raise ConnectionError("the socket does not exist: the server is not running") from None
     except BaseException:
         connection.close()
         raise
@@ -108,9 +135,8 @@ def _socket_path(settings: Settings) -> str | None:
     return path if found and scheme == "unix" else None
 
 
-def _encrypted(connection: socket.socket, cert: Path) -> ssl.SSLSocket:
+def _encrypted(connection: socket.socket, expected: bytes) -> ssl.SSLSocket:
     """Accepts exactly the certificate of the settings: its names do not include the loopback."""
-    expected = _first_certificate(cert)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -118,18 +144,28 @@ def _encrypted(connection: socket.socket, cert: Path) -> ssl.SSLSocket:
     if encrypted.getpeercert(binary_form=True) != expected:
         encrypted.close()
         raise ConnectionError(
-            f"its certificate is not the one in {cert}. If you renewed it, restart the server"
+            "its certificate is not the one in `MODELGATES_TLS_CERT`. If you renewed it, restart "
+            "the server"
         )
     return encrypted
 
 
 def _first_certificate(file: Path) -> bytes:
-    """The server's own certificate, which comes first in its file."""
+    """The server's own certificate, which comes first in its file. Raises `InvalidInput`."""
     begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-    _, found, rest = file.read_text(encoding="ascii", errors="replace").partition(begin)
-    if not found:
-        raise ConnectionError(f"there is no certificate in {file}")
-    return ssl.PEM_cert_to_DER_cert(f"{begin}{rest.partition(end)[0]}{end}\n")
+    try:
+        _, found, rest = file.read_text(encoding="ascii", errors="replace").partition(begin)
+        if found:
+            return ssl.PEM_cert_to_DER_cert(f"{begin}{rest.partition(end)[0]}{end}\n")
+        reason = "there is no certificate in it"
+    except OSError as error:
+        reason = _reason(error)
+    except ValueError:
+        reason = "it is not a PEM file"
+    raise InvalidInput(
+        f"`MODELGATES_TLS_CERT` names {file}, which cannot be read: {reason}. Give the "
+        "certificate of the server."
+    )
 
 
 def _loopback(host: str) -> str:
@@ -162,5 +198,8 @@ def _left(deadline: float) -> float:
 
 
 def _reason(error: Exception) -> str:
+    for kind, explained in _REASONS.items():
+        if isinstance(error, kind):
+            return explained
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return text or type(error).__name__

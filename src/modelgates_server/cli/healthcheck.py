@@ -18,7 +18,10 @@ def healthcheck(
         bool, typer.Option("--live", help="Check only that the server responds, not its parts.")
     ] = False,
     timeout: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="Time that the server has to respond.")
+        float,
+        typer.Option(
+            min=0.1, max=3600, metavar="SECONDS", help="Time that the server has to respond."
+        ),
     ] = 5,
 ) -> None:
     """Check that the server is ready. If it is not, print the reason and exit with code 1.

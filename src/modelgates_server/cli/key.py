@@ -17,7 +17,7 @@ from modelgates_server.cli.output import (
     show_all,
 )
 from modelgates_server.cli.wiring import now_ms, run, run_read_only
-from modelgates_server.core.errors import InvalidAmount, InvalidInput
+from modelgates_server.core.errors import InvalidAmount, InvalidInput, KeyNotFound
 from modelgates_server.core.key_rotation import KeySecret
 from modelgates_server.core.keys import (
     KEY_HASH,
@@ -110,7 +110,7 @@ def list_all(account: AccountOption, as_json: AsJson = False) -> None:
 def show_one(key: Hash, as_json: AsJson = False) -> None:
     """Show one key with its limit and usage, but not its text."""
     record = _find(key)
-    secrets = run(lambda gateway: gateway.store.key_secrets(record.hash))
+    secrets = run_read_only(lambda gateway: gateway.store.key_secrets(record.hash))
     show({**_key_record(record), **_replaced(secrets)}, as_json)
 
 
@@ -133,8 +133,8 @@ def rotate(
 ) -> None:
     """Give a key a new text, which is printed once. Its hash, limit and usage stay the same.
 
-    A key has at most two texts that work: if it was rotated before, the text before the old one
-    ends now.
+    The old text works until the grace period ends. At most two texts work: a second rotation within
+    the grace period ends the oldest one at once.
     """
     record = _find(key)
     rotation, text = run(lambda gateway: gateway.keys.rotate(record, grace_hours * 3600))
@@ -179,7 +179,7 @@ def repair(
             return plan, None
         return plan, await gateway.key_repair.repair(plan, reason, ref)
 
-    show(_repair_record(*run(repaired)), as_json)
+    show(_repair_record(*(run_read_only if dry_run else run)(repaired)), as_json)
 
 
 @app.command(
@@ -220,7 +220,13 @@ def _find(key_hash: str) -> Key:
             "The key must be given by its hash, 64 hex digits. "
             "`modelgates key list --account ACCOUNT` lists the hashes."
         )
-    return run_read_only(lambda gateway: gateway.keys.get(key_hash))
+    try:
+        return run_read_only(lambda gateway: gateway.keys.get(key_hash))
+    except KeyNotFound as error:
+        raise KeyNotFound(
+            f"The key with the hash `{key_hash}` was not found. "
+            "`modelgates key list --account ACCOUNT` lists the hashes."
+        ) from error
 
 
 def _replaced(secrets: list[KeySecret]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ belongs to the secret is replaced.
 
 import base64
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 REDACTED = "[redacted]"
@@ -24,14 +24,22 @@ _SOUND_PIECE = 16
 _BASE64_CHARS_PER_3_BYTES = 4
 
 _ESCAPE = re.compile(
-    rb"\\+u00([2-7][0-9a-f])|\\+x([2-7][0-9a-f])|%(?:25)*([2-7][0-9a-f])|&#x0*([2-7][0-9a-f]);"
-    rb"|&#0*([0-9]{2,3});|\\+(/)|(\\+u202[26]|\xe2\x80[\xa2\xa6])|(\0+)",
+    rb"\\+u(?:0000)?00([2-7][0-9a-f])|\\+u\{0*([2-7][0-9a-f])\}|\\+x([2-7][0-9a-f])"
+    rb"|%([2-7][0-9a-f])|&#x0*([2-7][0-9a-f]);|&#0*([0-9]{2,3});|\\+(/)|&(amp;)"
+    rb"|(\\+u202[26]|\xe2\x80[\xa2\xa6])"
+    rb"|(\0+|(?<=[0-9a-f]{2})[:\x20](?=[0-9a-f]{2}(?:[^0-9a-z]|$)))",
     re.IGNORECASE,
 )
-_ESCAPE_SIGNS = (b"\\", b"%", b"&#")
-_DECIMAL, _SLASH, _DOTS, _ZEROS = 5, 6, 7, 8
-"""Groups of the pattern. Dots are an ellipsis or a bullet, which count as a mask; zero bytes are
-every second one of a text in UTF-16."""
+_ESCAPE_SIGNS = (b"\\", b"%", b"&")
+_DECIMAL, _SLASH, _AMPERSAND, _DOTS, _NOTHING = 6, 7, 8, 9, 10
+"""Groups of the pattern. Dots are an ellipsis or a bullet, which count as a mask. Without meaning
+are zero bytes, which are every second one of a text in UTF-16, and what separates bytes in
+hexadecimal (`73:6b`)."""
+
+_FIXED = {_SLASH: b"/", _AMPERSAND: b"&", _DOTS: b"**", _NOTHING: b""}
+
+_LAYERS_MAX = 8
+"""How often escapes of escapes (`\\u0025\\u0037\\u0033`, which is `%73`) are followed."""
 
 _ESCAPED_WORD = re.compile(
     rb"\\u00(?:2d|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9a])", re.IGNORECASE
@@ -136,8 +144,9 @@ NO_SECRETS = Redactor()
 
 
 def _forms(secret: bytes) -> Iterator[bytes]:
-    """A secret as it is, and encoded as a part of any longer text."""
+    """A secret as it is, as it is read where it has the form of escapes (`%41`), and encoded."""
     yield secret
+    yield _unescaped(secret)[0]
     yield secret.hex().encode()
     for before in range(3):
         encoded = base64.b64encode(b"\0" * before + secret)
@@ -190,8 +199,19 @@ def _joined(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def _unescaped(data: bytes) -> tuple[bytes, "range | list[int]"]:
+def _unescaped(data: bytes) -> tuple[bytes, Sequence[int]]:
     """The text without escapes, and the place in `data` of each of its bytes and of its end."""
+    starts: Sequence[int] = range(len(data) + 1)
+    for _ in range(_LAYERS_MAX):
+        plain, inner = _without_a_layer(data)
+        if inner is None:
+            break
+        data, starts = plain, [starts[each] for each in inner]
+    return data, starts
+
+
+def _without_a_layer(data: bytes) -> tuple[bytes, list[int] | None]:
+    """The same for escapes that stand in the text itself; without places if there are none."""
     plain, starts, at = bytearray(), list[int](), 0
     for match in _ESCAPE.finditer(data):
         text = _meaning(match)
@@ -200,7 +220,7 @@ def _unescaped(data: bytes) -> tuple[bytes, "range | list[int]"]:
         starts.extend([match.start()] * len(text))
         at = match.end()
     if not at:
-        return data, range(len(data) + 1)
+        return data, None
     plain += data[at:]
     starts.extend(range(at, len(data) + 1))
     return bytes(plain), starts
@@ -209,10 +229,6 @@ def _unescaped(data: bytes) -> tuple[bytes, "range | list[int]"]:
 def _meaning(match: re.Match[bytes]) -> bytes:
     group = match.lastindex
     assert group is not None, "each alternative has a group"
-    if group == _DOTS:
-        return b"**"
-    if group == _ZEROS:
-        return b""
-    if group == _SLASH:
-        return b"/"
+    if group in _FIXED:
+        return _FIXED[group]
     return bytes([int(match[group], 10 if group == _DECIMAL else 16) & 0x7F])

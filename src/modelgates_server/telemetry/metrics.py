@@ -48,6 +48,21 @@ class Metrics:
             "operation",
             "status",
         )
+        self._connections_rejected = self._counter(
+            "connections_rejected",
+            "Rejections of connections on which no whole request arrived, by status.",
+            "status",
+        )
+        self._log_lines_dropped = self._counter(
+            "log_lines_dropped", "Log lines dropped because standard error was not read."
+        )
+        self._open_call_counters()
+        self._open_provider_counters()
+        self._open_histograms()
+        # `labels()` takes a lock and builds strings, so the hot path caches its results.
+        self._children: dict[tuple[Counter | Histogram, str, str], Counter | Histogram] = {}
+
+    def _open_call_counters(self) -> None:
         self._generations = self._counter(
             "generations", "Calls ended, by model and state.", "model", "state"
         )
@@ -66,6 +81,16 @@ class Metrics:
         self._usage_warnings = self._counter(
             "usage_warnings", "Inconsistencies in providers' usage reports.", "endpoint", "warning"
         )
+        self._captures_after_expiry = self._counter(
+            "late_captures",
+            "Captures that arrived after their hold was resolved; charged as late usage.",
+            "endpoint",
+        )
+        self._spooled = self._counter(
+            "spooled_captures", "Ends of calls that had to wait for the database.", "endpoint"
+        )
+
+    def _open_provider_counters(self) -> None:
         self._upstream_errors = self._counter(
             "upstream_errors", "Failed attempts, by error code.", "endpoint", "error"
         )
@@ -78,20 +103,6 @@ class Metrics:
             "provider",
             "repair",
         )
-        self._captures_after_expiry = self._counter(
-            "late_captures",
-            "Captures that arrived after their hold was resolved; charged as late usage.",
-            "endpoint",
-        )
-        self._spooled = self._counter(
-            "spooled_captures", "Ends of calls that had to wait for the database.", "endpoint"
-        )
-        self._log_lines_dropped = self._counter(
-            "log_lines_dropped", "Log lines dropped because standard error was not read."
-        )
-        self._open_histograms()
-        # `labels()` takes a lock and builds strings, so the hot path caches its results.
-        self._children: dict[tuple[Counter | Histogram, str, str], Counter | Histogram] = {}
 
     def _open_histograms(self) -> None:
         self._capture_lag = self._histogram(
@@ -117,6 +128,10 @@ class Metrics:
     def count_request(self, operation: str, status: int) -> None:
         """Count one response."""
         self._count(self._requests, 1, operation, str(status))
+
+    def count_connection_rejected(self, status: int) -> None:
+        """Count one response to something that did not become a request."""
+        self._count(self._connections_rejected, 1, str(status))
 
     def count_ended(self, generation: Generation, capture_lag_ms: int) -> None:
         """Count a settled call with its tokens, cost, overrun, warnings and attempts."""

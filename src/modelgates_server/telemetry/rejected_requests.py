@@ -1,5 +1,7 @@
 """The access log: a line for each request that is rejected or fails, and none for the others."""
 
+from collections.abc import Callable
+
 import structlog
 
 from modelgates_server.core.errors import GatewayError
@@ -10,6 +12,8 @@ from modelgates_server.telemetry.logs import write_line
 
 LINES_MAX_PER_S = 100
 _WINDOW_S = 1
+CONNECTION_LINES_MAX_PER_S = 10
+"""Anybody can open connections: their lines must not take the places of others."""
 
 _LOGGED = frozenset({401, 402, 403, 413, 429})
 _FAILED = 500
@@ -18,10 +22,27 @@ log = structlog.get_logger()
 
 
 class RejectedRequests:
-    """Writes up to 100 lines a second, and then the number of those that were left out."""
+    """Writes up to 100 lines a second, and then the number of those that were left out.
 
-    def __init__(self) -> None:
+    `count_connection` receives the status of each response to what did not become a request.
+    """
+
+    def __init__(self, count_connection: Callable[[int], None] = lambda _: None) -> None:
+        self._count_connection = count_connection
         self._budget = LineBudget(LINES_MAX_PER_S, _WINDOW_S, _report_left_out)
+        self._connections = LineBudget(
+            CONNECTION_LINES_MAX_PER_S, _WINDOW_S, _report_connections_left_out
+        )
+
+    def of_connection(self, status: int, reason: str, client: str | None) -> None:
+        """Count, and log up to 10 times a second, what was rejected before it was a request."""
+        self._count_connection(status)
+        if self._connections.admits():
+            write_line(
+                "connection rejected",
+                {"status": status, "reason": reason, "client": client or None},
+                "warning" if status >= _FAILED else "info",
+            )
 
     def admits(self, status: int) -> bool:
         """Whether to write a line for a response."""
@@ -63,3 +84,7 @@ class RejectedRequests:
 
 def _report_left_out(count: int) -> None:
     log.warning("more requests rejected", count=count, window_s=_WINDOW_S)
+
+
+def _report_connections_left_out(count: int) -> None:
+    log.info("more connections rejected", count=count, window_s=_WINDOW_S)

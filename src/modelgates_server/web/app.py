@@ -16,7 +16,7 @@ from modelgates_server.web.error_responses import ErrorResponses
 from modelgates_server.web.errors import HttpError, UnknownPath
 from modelgates_server.web.head import Headers, RequestHead
 from modelgates_server.web.pages.negotiation import KnownHosts
-from modelgates_server.web.request import RequestContext
+from modelgates_server.web.request import ON_CONNECTION_REJECTED, RequestContext
 from modelgates_server.web.response import (
     ALWAYS,
     JSON,
@@ -75,6 +75,10 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI 3."""
         if scope["type"] == "lifespan":
+            if self._rejections is not None:
+                scope.setdefault("state", {})[ON_CONNECTION_REJECTED] = (
+                    self._rejections.of_connection
+                )
             await self._live(receive, send)
             return
         context = RequestContext(scope, receive, RequestHead(scope["headers"]), self._budget)

@@ -17,6 +17,10 @@ from modelgates_server.web.response import Receive, Scope
 CLIENT_HAS_LEFT = "modelgates.client_has_left"
 """The key of an ASGI scope that holds a function with this result; see `web.http.connection`."""
 
+ON_CONNECTION_REJECTED = "modelgates.on_connection_rejected"
+"""The key of the state of an ASGI lifespan that holds a function: it receives the status of a
+response to something that did not become a request, its text, and the address of the client."""
+
 UNPAID_MAX_BYTES = 256 * 1024
 """The largest body of an account whose balance is at its floor."""
 

@@ -2,14 +2,20 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, Self, cast
 
+import pytest
 import uvloop
 
+from modelgates_server.web.http import accepting
 from modelgates_server.web.http.accepting import Acceptor
-from tests.deadlines import within
+from tests.deadlines import DEADLINE_S, within
 from tests.gateway import until
+
+TLS = Path(__file__).parents[2] / "e2e/tls"
 
 
 class Greeter(asyncio.Protocol):
@@ -32,13 +38,16 @@ class Room:
 
 
 def with_acceptor(
-    room: Room, test: Callable[[Acceptor, int], Coroutine[Any, Any, None]], listener: Any = None
+    room: Callable[[int], bool],
+    test: Callable[[Acceptor, int], Coroutine[Any, Any, None]],
+    listener: Any = None,
+    tls: ssl.SSLContext | None = None,
 ) -> None:
     async def main() -> None:
         with listener or socket.create_server(("127.0.0.1", 0)) as listening:
             port = listening.getsockname()[1]
             acceptor = Acceptor(
-                listening, Greeter, has_room=room, tls=None, handshake_timeout_s=None
+                listening, Greeter, has_room=room, tls=tls, handshake_timeout_s=DEADLINE_S
             )
             async with within():
                 await test(acceptor, port)
@@ -47,8 +56,8 @@ def with_acceptor(
     uvloop.run(main())
 
 
-async def greeting(port: int) -> bytes:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def greeting(port: int, tls: ssl.SSLContext | None = None) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
     try:
         return await reader.readexactly(5)
     finally:
@@ -125,6 +134,54 @@ def test_connections_in_the_queue_are_accepted_before_the_socket_is_closed() -> 
         room.is_free = True
         acceptor.close(queue_max=100)
         assert await asyncio.gather(*clients) == [b"hello"] * 8
-        assert acceptor.opening == set()
+        assert acceptor.opening == {}
 
     with_acceptor(room, close)
+
+
+def server_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(TLS / "cert.pem", TLS / "key.pem")
+    return context
+
+
+def client_context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def test_slow_handshakes_are_dropped_when_another_client_needs_the_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(accepting, "HANDSHAKE_SPARED_S", 0)
+
+    async def hang(acceptor: Acceptor, port: int) -> None:
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        await until(lambda: len(acceptor.opening) == 3)
+        assert await greeting(port, client_context()) == b"hello"
+        for reader, writer in silent:
+            assert await reader.read() == b""
+            writer.close()
+
+    with_acceptor(lambda opening: opening < 3, hang, tls=server_context())
+
+
+def test_new_handshake_keeps_its_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accepting, "HANDSHAKE_SPARED_S", DEADLINE_S)
+    looks = 0
+
+    def has_room(opening: int) -> bool:
+        nonlocal looks
+        looks += opening
+        return not opening
+
+    async def hang(acceptor: Acceptor, port: int) -> None:
+        silent = await asyncio.open_connection("127.0.0.1", port)
+        waiting = asyncio.create_task(greeting(port, client_context()))
+        await until(lambda: looks >= 3)
+        assert len(acceptor.opening) == 1
+        silent[1].close()
+        assert await waiting == b"hello"
+
+    with_acceptor(has_room, hang, tls=server_context())

@@ -186,7 +186,7 @@ def _lines_of(file: IO[bytes]) -> io.BufferedReader:
 def check_folder(folder: Path) -> None:
     """Raise `InvalidInput` unless archives can be in this folder."""
     if not folder.is_dir():
-        raise InvalidInput(f"The folder {folder} does not exist. Create it first.")
+        raise InvalidInput(f"The folder {folder} does not exist. Create it, or correct its path.")
 
 
 def free_name(folder: Path, before: str, taken: set[str]) -> str:

@@ -10,6 +10,7 @@ from modelgates_server.core.errors import DiskFull, InvalidInput
 from modelgates_server.store.files import is_full, sync
 from modelgates_server.store.sqlite.connection import (
     Connect,
+    check_not_lost,
     connect_stdlib,
     explained,
     make_private,
@@ -53,6 +54,7 @@ def status(path: Path) -> dict[str, int | str | bool]:
 
 def migrate_file(path: Path, report: Progress = lambda _: None) -> list[int]:
     """Migrate a database, creating it if needed; returns the numbers of applied migrations."""
+    check_not_lost(path)
     with explained(path):
         make_private(path)
         connection = prepare(connect_stdlib(path), read_only=False)

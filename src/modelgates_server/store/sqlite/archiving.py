@@ -24,7 +24,7 @@ from modelgates_server.core.errors import Conflict, InvalidInput, StoreUnavailab
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.metering.archives import Archive
 from modelgates_server.core.metering.generations import Generation
-from modelgates_server.core.times import MS_PER_DAY, parse_instant
+from modelgates_server.core.times import MS_PER_DAY, parse_day
 from modelgates_server.store import rows
 from modelgates_server.store.archives import files
 from modelgates_server.store.sql import bind, load_statements
@@ -38,6 +38,7 @@ from modelgates_server.store.sqlite.connection import (
     size_of,
     writing,
 )
+from modelgates_server.store.sqlite.reading import readable
 from modelgates_server.store.sqlite.schema import check_version
 from modelgates_server.store.sqlite.snapshot import READS, generation_rows
 
@@ -98,14 +99,17 @@ def archive(
 
 
 def count_old(path: Path, before: str, now_ms: int, report: Progress) -> int:
-    """The number of records that `archive` would move; changes nothing."""
+    """The number of records that `archive` would move; changes nothing, like `reading`."""
     before_ms = _check_before(before, now_ms)
-    with _working(path, path.parent, now_ms, report, connect_stdlib) as archiver:
+    with (
+        readable(path) as connect,
+        _working(path, path.parent, now_ms, report, connect) as archiver,
+    ):
         return archiver.collect(before_ms)
 
 
 def _check_before(before: str, now_ms: int) -> int:
-    before_ms = parse_instant(f"{before}T00:00:00Z")
+    before_ms = parse_day(before) * MS_PER_DAY
     if before_ms > now_ms - MS_PER_DAY:
         raise InvalidInput(
             f"{before} is too recent. Clients still repeat calls of the last 24 hours: give a date "

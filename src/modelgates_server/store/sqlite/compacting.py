@@ -16,6 +16,7 @@ from modelgates_server.store.sqlite.connection import (
 )
 from modelgates_server.store.sqlite.schema import check_version
 
+_PARTIAL = ".compact.partial"
 _SCHEMA = "select type, name, tbl_name, sql from sqlite_schema order by name"
 _TABLES = "select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'"
 _MARKS = "select user_version, application_id from pragma_user_version, pragma_application_id"
@@ -29,10 +30,12 @@ def compact(path: Path) -> tuple[int, int]:
     check_exists(path)
     path = path.resolve()
     before = path.stat()
-    partial = path.with_name(f"{path.name}.{os.getpid()}.compact.partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}{_PARTIAL}")
     with explained(path), closing(connect_stdlib(path)) as connection:
         check_version(connection)
         _lock(connection, path)
+        for left in path.parent.glob(f"{path.name}.*{_PARTIAL}*"):  # of processes that were killed
+            left.unlink(missing_ok=True)
         try:
             make_private(partial)
             connection.execute("vacuum into ?", (str(partial),))

@@ -90,6 +90,24 @@ def check_exists(path: Path) -> None:
         )
 
 
+def check_not_lost(path: Path) -> None:
+    """Raise `StoreUnavailable` if there is no database, or an empty one, in the place of another.
+
+    A new one would reject every key, and SQLite would delete the log, which has acknowledged
+    changes.
+    """
+    if size_of(path):
+        return
+    for log, is_left in (("wal", size_of), ("backup", Path.exists)):
+        remains = path.with_name(f"{path.name}-{log}")
+        if is_left(remains):
+            raise StoreUnavailable(
+                f"The database {path} is missing or empty, but {remains.name} shows that there was "
+                "one. Restore a backup with `modelgates db restore FILE`, or move "
+                f"{remains.name} away to start with an empty ledger."
+            )
+
+
 def moved(path: Path) -> StoreUnavailable:
     """The error for a database file that was moved or replaced, which the caller raises."""
     error = StoreUnavailable(

@@ -8,6 +8,7 @@ from modelgates_server.store.sqlite.connection import (
     Connection,
     begin_write,
     check_exists,
+    check_not_lost,
     connect_stdlib,
     explained,
     insist,
@@ -49,6 +50,7 @@ def open_store(
 
 def prepare_file(path: Path, connect: Connect = connect_stdlib) -> None:
     """Make sure that the file has the needed schema and can be written; see `open_store`."""
+    check_not_lost(path)
     with explained(path):
         make_private(path)
         connection = prepare(connect(path), read_only=False)

@@ -20,6 +20,7 @@ from modelgates_server.store.sqlite.schema import newest_version, version_of
 
 _STAGED = ".restoring"
 _LOGS = ("-wal", "-shm", "-journal")
+_GIVE_A_BACKUP = "Give the path of a backup."
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -30,12 +31,14 @@ def check_backup(path: Path, backup: Path) -> int:
     """
     if path.exists() and backup.exists() and path.samefile(backup):
         raise InvalidInput(f"{backup} is the database itself. Give the path of a backup.")
-    with readable(backup) as connect, explained(backup):
+    if not size_of(backup):
+        raise StoreUnavailable(f"There is no backup at {backup}, or it is empty. {_GIVE_A_BACKUP}")
+    with _damage_named(backup), readable(backup) as connect, explained(backup):
         connection = prepare(connect(backup), read_only=True)
         try:
-            version = version_of(connection)
+            version = version_of(connection, _GIVE_A_BACKUP)
             if version == 0:
-                raise StoreUnavailable(f"{backup} has no ledger. Give the path of a backup.")
+                raise StoreUnavailable(f"{backup} has no ledger. {_GIVE_A_BACKUP}")
             if version > newest_version():
                 raise StoreUnavailable(
                     f"{backup} has schema {version}, but this program knows only "
@@ -47,6 +50,17 @@ def check_backup(path: Path, backup: Path) -> int:
     if problem != "ok":
         raise StoreDamaged(f"{backup} is damaged ({problem}). Choose another backup.")
     return version
+
+
+@contextmanager
+def _damage_named(backup: Path) -> Iterator[None]:
+    """Names the backup: the advice for a damaged database is to restore a backup."""
+    try:
+        yield
+    except StoreDamaged as error:
+        raise StoreDamaged(
+            f"The backup {backup} is damaged or not a database. Choose another backup."
+        ) from error
 
 
 def check_not_in_use(path: Path) -> None:

@@ -42,17 +42,19 @@ def newest_version() -> int:
     return migrations()[-1][0]
 
 
-def version_of(connection: Connection) -> int:
+_NOT_FOREIGN = (
+    "Set MODELGATES_DATABASE_URL to a ModelGates database, or to a file that does not exist yet."
+)
+
+
+def version_of(connection: Connection, remedy: str = _NOT_FOREIGN) -> int:
     """A file's schema version, 0 if empty; raises `StoreUnavailable` for a foreign database."""
     version: int
     version, application, objects = connection.execute(_MARKS).fetchone()
     if application == APPLICATION_ID:
         return version
     if version or objects:
-        raise StoreUnavailable(
-            "This file is the SQLite database of another program. Set MODELGATES_DATABASE_URL to a "
-            "ModelGates database, or to a file that does not exist yet."
-        )
+        raise StoreUnavailable(f"This file is the SQLite database of another program. {remedy}")
     return 0
 
 

@@ -4,12 +4,17 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from contextlib import suppress
+from itertools import islice
+from typing import Any
 
 _AT_ONCE = 1
 """A turn of the loop for each connection: when a thousand come, those that are here go on, and the
 connections to providers do not all have to be opened within the same few seconds."""
 _LOOK_AGAIN_S = 0.1
+HANDSHAKE_SPARED_S = 2
+"""A TLS handshake that takes longer is dropped when there is no room for another connection. Its
+client may have said nothing at all."""
+_DROP_MOST = 256
 
 
 class Acceptor:
@@ -27,18 +32,24 @@ class Acceptor:
         has_room: Callable[[int], bool],
         tls: ssl.SSLContext | None,
         handshake_timeout_s: float | None,
+        on_slow_handshake: Callable[[Any], None] = lambda _: None,
     ) -> None:
-        """`has_room` receives the number of connections that are being opened at this moment."""
+        """`has_room` receives the number of connections that are being opened at this moment.
+
+        `on_slow_handshake` receives the address of a client whose handshake is ended.
+        """
         listener.setblocking(False)
         self._listener = listener
         self._protocol = protocol
         self._has_room = has_room
         self._tls = tls
         self._handshake_timeout_s = handshake_timeout_s if tls else None
+        self._on_slow_handshake = on_slow_handshake
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
-        self.opening = set[asyncio.Task[None]]()
-        """The connections that are not yet connections of the HTTP server."""
+        self.opening = dict[asyncio.Task[None], float]()
+        """The connections that are not yet connections of the HTTP server, the oldest first, and
+        when each began."""
         self._resume()
 
     def close(self, queue_max: int) -> None:
@@ -68,25 +79,36 @@ class Acceptor:
         """Accept waiting connections; returns whether there is room for more."""
         for _ in range(most):
             if not self._has_room(len(self.opening)):
+                self._drop_slow_handshakes()
                 return False
             try:
-                client, _address = self._listener.accept()
+                client, address = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return True  # another process may have been faster
             except OSError:
                 return False  # the system has no descriptor or memory left
             client.setblocking(False)
-            task = self._loop.create_task(self._open(client))
-            self.opening.add(task)
-            task.add_done_callback(self.opening.discard)
+            task = self._loop.create_task(self._open(client, address))
+            self.opening[task] = self._loop.time()
+            task.add_done_callback(self.opening.pop)
         return True
 
-    async def _open(self, client: socket.socket) -> None:
-        # Most errors are a handshake that failed: the client's business.
-        with suppress(OSError, TimeoutError):
+    def _drop_slow_handshakes(self) -> None:
+        spared_s = self._loop.time() - HANDSHAKE_SPARED_S
+        for task, began_s in tuple(islice(self.opening.items(), _DROP_MOST)):
+            if began_s <= spared_s:
+                task.cancel()
+
+    async def _open(self, client: socket.socket, address: Any) -> None:
+        began_s = self._loop.time()
+        try:
             await self._loop.connect_accepted_socket(
                 self._protocol,
                 client,
                 ssl=self._tls,
                 ssl_handshake_timeout=self._handshake_timeout_s,
             )
+        except (OSError, asyncio.CancelledError):
+            # Most errors are a handshake that failed: the client's business.
+            if self._loop.time() - began_s >= HANDSHAKE_SPARED_S:
+                self._on_slow_handshake(address)

@@ -36,7 +36,7 @@ from modelgates_server.web.http.limits import (
     Turn,
 )
 from modelgates_server.web.http.transport import CoalescingTransport
-from modelgates_server.web.request import CLIENT_HAS_LEFT
+from modelgates_server.web.request import CLIENT_HAS_LEFT, ON_CONNECTION_REJECTED
 from modelgates_server.web.response import ALWAYS, JSON
 
 HEAD_MAX_BYTES = 32 * 1024
@@ -311,6 +311,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._task.cancel()
 
     def _write_refusal(self, status: int, message: str, headers: Headers) -> None:
+        if report := self.app_state.get(ON_CONNECTION_REJECTED):
+            report(status, message, self.client[0] if self.client else None)
         body = OPENAI_CHAT.error_body(ErrorReport(status, message))
         lines = [
             *self.server_state.default_headers,

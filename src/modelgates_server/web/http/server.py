@@ -24,10 +24,11 @@ from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
 from modelgates_server.core.errors import GatewayError, InvalidInput
-from modelgates_server.web.http.accepting import Acceptor
+from modelgates_server.web.http.accepting import HANDSHAKE_SPARED_S, Acceptor
 from modelgates_server.web.http.connection import LimitedHttpProtocol
 from modelgates_server.web.http.handover import Handover, open_listeners
 from modelgates_server.web.http.limits import ConnectionLimits
+from modelgates_server.web.request import ON_CONNECTION_REJECTED
 
 log = structlog.get_logger()
 
@@ -35,7 +36,6 @@ UNSAVED = 75
 """Exit code of a process that could not save the ends of all its calls: EX_TEMPFAIL."""
 
 _WORKER_SILENT_MAX_S = 30
-_HANDSHAKE_MAX_S = 2
 _REFUSED_MAX = 256
 
 Factory = Callable[[], Any]
@@ -117,7 +117,13 @@ class GatewayServer(uvicorn.Server):
             has_room=is_acceptable,
             tls=config.ssl,
             handshake_timeout_s=handshake_s,
+            on_slow_handshake=self._report_slow_handshake,
         )
+
+    def _report_slow_handshake(self, address: Any) -> None:
+        if report := self.lifespan.state.get(ON_CONNECTION_REJECTED):
+            client = address[0] if isinstance(address, tuple) else None
+            report(408, "The TLS handshake did not finish in time.", client)
 
     async def on_tick(self, counter: int) -> bool:
         """See uvicorn, which calls this ten times a second."""
@@ -137,7 +143,9 @@ class GatewayServer(uvicorn.Server):
         for acceptor in self._acceptors:
             acceptor.close(self.config.backlog)
         if opening := {task for acceptor in self._acceptors for task in acceptor.opening}:
-            await asyncio.wait(opening, timeout=_HANDSHAKE_MAX_S)
+            _, unfinished = await asyncio.wait(opening, timeout=HANDSHAKE_SPARED_S)
+            for task in unfinished:  # uvicorn would not tell these connections to end
+                task.cancel()
         await super().shutdown(sockets)
 
 
