@@ -37,8 +37,8 @@ _FIRST_FILES = 3
 _SELECTED_MAX = 300
 _START_S = 60
 _SLOWER = 10
-"""A mutant does not end if its tests take so many times as long as with the original, in CPU time,
-or three times that in real time."""
+"""The times that the original takes in its tests, after which a mutant does not end: in CPU time;
+three times that in real time."""
 
 _SPARE = 1.5
 """More are drawn than are counted, because some cannot be imported."""
