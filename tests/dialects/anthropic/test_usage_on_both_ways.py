@@ -1,4 +1,4 @@
-"""A call costs the same whether its response passes or is translated, whatever usage is reported."""
+"""A call costs the same on both ways, passed or translated, whatever usage is reported."""
 
 import json
 from typing import Any

@@ -24,7 +24,7 @@ from modelgates_server.dialects.anthropic.from_chat import from_chat
 from modelgates_server.dialects.anthropic.meter import MessagesMeter
 from modelgates_server.dialects.anthropic.request import parse_request
 from modelgates_server.dialects.anthropic.response import MessagesResponse
-from modelgates_server.dialects.anthropic.to_chat import to_chat
+from modelgates_server.dialects.anthropic.to_chat import no_cache_to_fill, to_chat
 from modelgates_server.dialects.anthropic.upstream import upstream_body, upstream_headers
 from modelgates_server.dialects.dialect import NO_HEADERS, Dialect, ErrorReport, RefusedParameter
 from modelgates_server.dialects.translation import TranslatedBody, Translation
@@ -80,7 +80,9 @@ class Anthropic:
         return is_claude(endpoint.upstream_model)
 
     def refuse_unsendable(self, request: InferenceRequest, endpoint: Endpoint) -> None:
-        """See `Dialect`: there is no such limit."""
+        """See `Dialect`. Others than Anthropic read an output limit of 0 as none."""
+        if request.cap_tokens == 0 and not is_claude(endpoint.upstream_model):
+            raise no_cache_to_fill()
 
     def refused_parameter(
         self, request: InferenceRequest, sent: bytes, status: int, error: bytes
