@@ -1,5 +1,6 @@
 """Anthropic's Messages API as a dialect, and its translation."""
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -31,7 +32,8 @@ from modelgates_server.dialects.translation import TranslatedBody, Translation
 
 _PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 _CACHED = ("system", "tools", "messages", "cache_control")
-_HOUR = b'"1h"'
+_HOUR, _ESCAPE = b'"1h"', rb"\u00"
+_ESCAPED_HOUR = re.compile(rb'"(?:1|\\u0031)(?:h|\\u0068)"')
 
 
 class Anthropic:
@@ -158,7 +160,12 @@ class AnthropicTranslation:
 
 def _writes_1h(request: InferenceRequest) -> bool:
     """Whether the request asks for cache entries of an hour, perhaps."""
-    return any(_HOUR in bytes(request.wire[name]) for name in _CACHED if name in request.wire)
+    return any(_names_an_hour(bytes(request.wire[n])) for n in _CACHED if n in request.wire)
+
+
+def _names_an_hour(raw: bytes) -> bool:
+    """Whether JSON has the text `1h`, any character of which may be escaped."""
+    return _HOUR in raw or (_ESCAPE in raw and _ESCAPED_HOUR.search(raw) is not None)
 
 
 ANTHROPIC: Dialect = Anthropic()
