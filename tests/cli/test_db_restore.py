@@ -278,7 +278,7 @@ def test_waiting_end_is_kept_for_the_calls_of_the_backup_and_set_aside_for_other
     (spool / "unreadable.json").unlink()
     assert console.call("spool", "replay").code == 0, "only the end of the backup's call waits"
     shown = console.call("account", "show", account, "--json").json
-    assert (Decimal(shown["total_usage"]), Decimal(shown["held"])) == (Decimal("3e-12"), 0)
+    assert (Decimal(shown["total_usage"]), Decimal(shown["held"])) == (Decimal("3e-12"), Decimal(0))
     assert console.call("ledger", "verify").code == 0
 
 

@@ -260,11 +260,12 @@ def test_any_value_is_read_or_rejected(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("name", ["n", "best_of", "num_return_sequences", "candidate_count"])
 def test_more_than_one_response_is_rejected(name: str) -> None:
-    """A gateway behind this API may pass the number on to a model that writes so many."""
+    """A gateway behind this API may pass the number on to a model that writes several."""
     assert f"`{name}` is not supported" in rejection(**{name: 5})
     assert f"`{name}` is not supported" in rejection(**{name: "5"})
     for value in (None, 1):
-        messages.request(**{name: value})
+        members: dict[str, Any] = {name: value}
+        messages.request(**members)
     assert "Use `n` instead of `N`." in rejection(N=5)
 
 

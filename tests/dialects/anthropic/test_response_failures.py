@@ -12,7 +12,7 @@ from modelgates_server.core.redaction import NO_SECRETS
 from modelgates_server.dialects.anthropic.dialect import ANTHROPIC
 from modelgates_server.dialects.anthropic.meter import MessagesMeter
 from tests.core import calls
-from tests.dialects.anthropic import responses
+from tests.dialects.anthropic import messages, responses
 from tests.dialects.anthropic.responses import Way
 
 _TEXT = responses.events_of(responses.golden_stream("text"))
@@ -293,9 +293,8 @@ def test_stream_with_any_line_ends_is_read(line_end: bytes) -> None:
 @pytest.mark.parametrize("ttl", [r"1h", r"\u0031h", r"1\u0068", r"\u0031\u0068"])
 def test_life_of_an_hour_is_seen_however_it_is_written(ttl: str) -> None:
     """Otherwise, escapes would make the writes of a provider that reports no lives cheaper."""
-    mark = '"cache_control":{"type":"ephemeral","ttl":"%s"}' % ttl
-    body = '{"model":"m","max_tokens":1,%s,"messages":[{"role":"user","content":"a"}]}' % mark
-    request = ANTHROPIC.parse_request(Api.MESSAGES, body.encode())
+    body = messages.body_of(cache_control={"type": "ephemeral", "ttl": "?"})
+    request = ANTHROPIC.parse_request(Api.MESSAGES, body.replace(b"?", ttl.encode()))
     response = ANTHROPIC.response(
         Way().generation,
         request,

@@ -10,7 +10,9 @@ from modelgates_server.core.metering.generations import Generation
 from tests.dialects.anthropic.responses import Way, stream_of
 
 _counts = st.sampled_from([0, 1, 7, 40, 900]) | st.integers(0, 2000)
-_odd = st.sampled_from([None, -1, -40, 1.5, "12", "x", 10**10, 2.0, True, [], {}])
+_odd: st.SearchStrategy[Any] = st.sampled_from(
+    [None, -1, -40, 1.5, "12", "x", 10**10, 2.0, True, [], {}]
+)
 _values = _counts | _odd
 _splits = st.dictionaries(
     st.sampled_from(["ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"]), _values
@@ -27,7 +29,7 @@ _fields = {
 }
 usages = st.fixed_dictionaries({}, optional={**_fields, "output_tokens": _values})
 # Only a report with an output count covers the text before it.
-_reports = st.just({}) | st.fixed_dictionaries(
+_reports: st.SearchStrategy[Any] = st.just({}) | st.fixed_dictionaries(
     {"output_tokens": _values.filter(lambda value: value is not None)}, optional=_fields
 )
 _TEXT = "A text of more than sixteen tokens, which is more than the least late text that counts."

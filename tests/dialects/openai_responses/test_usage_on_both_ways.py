@@ -22,7 +22,9 @@ from tests.dialects.openai_responses.provider import (
 from tests.support import T0_MS
 
 _counts = st.sampled_from([0, 1, 7, 40, 900]) | st.integers(0, 2000)
-_odd = st.sampled_from([None, -1, -40, 1.5, "12", "x", 10**10, 2.0, True, [], {}])
+_odd: st.SearchStrategy[Any] = st.sampled_from(
+    [None, -1, -40, 1.5, "12", "x", 10**10, 2.0, True, [], {}]
+)
 _values = _counts | _odd
 _inputs = st.dictionaries(
     st.sampled_from(["cached_tokens", "cache_write_tokens", "image_tokens"]), _values
