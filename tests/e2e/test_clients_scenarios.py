@@ -113,7 +113,18 @@ CLIENTS = {
         "agents_scenarios responses", FRAMEWORKS, hidden=("finish",), instead=RESPONSES
     ),
     "npm openai": node("openai_scenarios.mjs"),
+    "npm openai, Responses": node("openai_responses_scenarios.mjs")._replace(
+        hidden=frozenset({"finish"}), instead=RESPONSES
+    ),
+    "npm @anthropic-ai/sdk": node("anthropic_scenarios.mjs"),
+    "npm @anthropic-ai/sdk, beta": node("anthropic_scenarios.mjs", "beta"),
+    "npm @openai/agents": node("agents_scenarios.mjs")._replace(
+        hidden=frozenset({"finish"}), instead=RESPONSES
+    ),
     "npm @openrouter/sdk": node("openrouter_scenarios.mjs"),
+    "npm @openrouter/sdk, callModel": node("call_model_scenarios.mjs")._replace(
+        hidden=frozenset({"finish"}), instead=RESPONSES
+    ),
     "npm @openrouter/ai-sdk-provider": node("ai_scenarios.mjs", "@openrouter/ai-sdk-provider"),
     "npm @ai-sdk/openai-compatible": node("ai_scenarios.mjs", "@ai-sdk/openai-compatible"),
     "npm @ai-sdk/openai": node("ai_scenarios.mjs", "@ai-sdk/openai")._replace(instead=RESPONSES),
