@@ -22,6 +22,10 @@ class Speaker:
         self.counts = Counts()
         self._hear, self._speak, self._stream = hear, speak, stream
 
+    def prompt_of(self, body: Any) -> str:
+        """The last message of the user."""
+        return self._hear(body).prompt
+
     def __call__(self, body: Any) -> UpstreamReply:
         turn = turn_for(self._hear(body), self.counts)
         if body.get("stream"):
@@ -239,7 +243,7 @@ def _block_events(block: dict[str, Any], turn: Turn) -> tuple[dict[str, Any], li
     ]
 
 
-def _named(events: Said) -> list[bytes]:
+def named(events: Said) -> list[bytes]:
     """Events with their names in the data and in a line of their own."""
     return [
         f"event: {name}\ndata: {json.dumps({'type': name, **data})}\n\n".encode()
@@ -386,10 +390,10 @@ SPEAKERS: dict[str, Callable[[], Speaker]] = {
     "openai-responses": lambda: Speaker(
         _hear_responses,
         _speak_responses,
-        lambda turn: _named(_numbered(_responses_events(turn))),
+        lambda turn: named(_numbered(_responses_events(turn))),
     ),
     "anthropic": lambda: Speaker(
-        _hear_messages, _speak_messages, lambda turn: _named(_messages_events(turn))
+        _hear_messages, _speak_messages, lambda turn: named(_messages_events(turn))
     ),
 }
 """A new speaker for each dialect, by the name that the configuration uses."""

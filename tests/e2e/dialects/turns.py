@@ -70,6 +70,10 @@ def turn_for(view: RequestView, counts: Counts) -> Turn:
             return Turn(thoughts=("Let me ", "think."), texts=("42",), counts=counts)
         case "short":
             return Turn(texts=("Hello, wor",), stop="length", counts=counts)
+        case "break":
+            return Turn(texts=("Hello, ", "wor"), counts=counts)
+        case "city":
+            return Turn(texts=('{"name": "Bern",', ' "people": 137000}'), counts=counts)
         case "system":
             return Turn(texts=(view.system,), counts=counts)
     return Turn(texts=("Hello, ", "wörld."), counts=counts)
