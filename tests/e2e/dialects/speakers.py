@@ -23,7 +23,6 @@ class Speaker:
         self._hear, self._speak, self._stream = hear, speak, stream
 
     def prompt_of(self, body: Any) -> str:
-        """The last message of the user."""
         return self._hear(body).prompt
 
     def __call__(self, body: Any) -> UpstreamReply:
@@ -275,9 +274,10 @@ def _hear_responses(body: Any) -> RequestView:
 
 def _responses_usage(counts: Counts) -> dict[str, Any]:
     chat = _chat_usage(counts)
+    details = chat["prompt_tokens_details"]
     return {
         "input_tokens": chat["prompt_tokens"],
-        "input_tokens_details": chat["prompt_tokens_details"],
+        "input_tokens_details": {n: v for n, v in details.items() if n != "cache_creation"},
         "output_tokens": counts.output,
         "output_tokens_details": {"reasoning_tokens": counts.thinking},
         "total_tokens": chat["total_tokens"],
