@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import httpx2
 from click.testing import CliRunner
+from llm.cli import cli
 
 OPENROUTER = "https://openrouter.ai/api/v1"
 MODEL = "sandbox/echo"
@@ -36,8 +37,6 @@ def redirect(package: Any, base_url: str) -> None:
 
 def shell(*arguments: str) -> str:
     """What the command prints."""
-    from llm.cli import cli  # it looks for models at once, so not before they are redirected
-
     result = CliRunner().invoke(cli, list(arguments), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout.strip()
