@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +20,12 @@ from llm.cli import cli
 
 OPENROUTER = "https://openrouter.ai/api/v1"
 MODEL = "sandbox/echo"
+EXTRA = f"""
+- model_id: echo
+  model_name: {MODEL}
+  api_base: {{base_url}}
+  api_key_name: modelgates
+"""
 
 
 def redirect(package: Any, base_url: str) -> None:
@@ -27,8 +34,9 @@ def redirect(package: Any, base_url: str) -> None:
 
     def handle(transport: Any, request: Any) -> Any:
         url = str(request.url)
-        assert url.startswith(f"{OPENROUTER}/"), url
-        request.url = package.URL(base_url + url.removeprefix(OPENROUTER))
+        path = url.removeprefix(OPENROUTER).removeprefix(base_url)
+        assert path.startswith("/"), url
+        request.url = package.URL(base_url + path)
         request.headers["host"] = request.url.netloc.decode()
         return send(transport, request)
 
@@ -57,6 +65,10 @@ def main(base_url: str, key: str) -> None:
         assert shell(*ask, "--no-stream", "Hello again") == "Hello again"
         assert shell(*ask, "-o", "chat_completions", "1", "In chat") == "In chat"
         assert "And more" in shell("-c", "And more")
+        # Without the plugin, as the guide says.
+        Path(folder, "extra-openai-models.yaml").write_text(EXTRA.format(base_url=base_url))
+        shell("keys", "set", "modelgates", "--value", key)
+        assert shell("-m", "echo", "Hello") == "Hello"
         calls = json.loads(shell("logs", "--json", "-n", "0"))
     used = [call["response_json"] for call in calls]
     generations = [{"id": each["id"], "cost": str(each["usage"]["cost"])} for each in used]
