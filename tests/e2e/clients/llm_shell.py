@@ -44,7 +44,7 @@ def redirect(package: Any, base_url: str) -> None:
 
 
 def shell(*arguments: str) -> str:
-    """What the command prints."""
+    """The output of a command."""
     result = CliRunner().invoke(cli, list(arguments), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout.strip()
