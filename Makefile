@@ -6,7 +6,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 # Clients whose packages conflict with those of the tests have separate folders.
-SDKS := openai==1.109.1 openrouter==0.11.46 langchain-openrouter==0.2.9
+SDKS := openai==1.109.1 openrouter==0.11.46 langchain-openrouter==0.2.9 llm-openrouter==0.7.1
 # These share one folder.
 FRAMEWORKS := langchain-openai==1.7.4 pydantic-ai-slim[openai]==2.68.0 openai-agents==0.24.0
 NODE_SDKS := tests/e2e/clients/node

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from modelgates_server.core.pricing.usage import Usage
 from modelgates_server.service.spool_ports import PendingSettlement
+from modelgates_server.store.emergency import emergency_folder
 from modelgates_server.store.spool import FolderSpool
 from modelgates_server.store.sqlite import schema
 from tests.cli.console import Console
@@ -40,6 +42,7 @@ KILLED_AT_STEP = """
 import os, shutil, signal, sys
 from pathlib import Path
 from modelgates_server.bootstrap import restoring
+from modelgates_server.store.spool import FolderSpool
 
 step, path, backup = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
 
@@ -55,7 +58,7 @@ def counted(name):
 
 for name in ("link", "rename", "fsync", "chown", "unlink"):
     counted(name)
-restoring.restore_backup(path, backup, path.with_name("spool"), 0, lambda _: None)
+restoring.restore_backup(path, backup, [FolderSpool(path.with_name("spool"))], 0, lambda _: None)
 """
 
 
@@ -245,24 +248,20 @@ def test_backup_with_an_older_schema_is_restored_and_needs_a_migration(
     assert console.call("ledger", "verify").code == 0
 
 
-async def spool_end(folder: Path, account: str, key_hash: str, generation_id: str) -> None:
-    generation = open_generation(account, key_hash, generation_id, 4)
-    ended = finished(generation, Usage(input=3))
-    await FolderSpool(folder).put(PendingSettlement(ended))
-
-
-def test_spooled_end_is_kept_for_the_calls_of_the_backup_and_set_aside_for_others(
-    console: Console,
+@pytest.mark.parametrize("where", ["spool", "emergency"])
+def test_waiting_end_is_kept_for_the_calls_of_the_backup_and_set_aside_for_others(
+    where: str, console: Console
 ) -> None:
     account = console.account("5")
     key = console.key(account)["hash"]
-    spool = console.folder / "modelgates.db-spool"
+    console.environment["MODELGATES_EMERGENCY_DIR"] = str(console.folder / "elsewhere")
+    spool = console.folder / {"spool": "modelgates.db-spool", "emergency": "elsewhere"}[where]
+    ends = FolderSpool(spool) if where == "spool" else emergency_folder(spool)
 
     async def place_hold(gateway: Any, hold_id: str) -> None:
-        await gateway.store.execute(
-            place(account, key, hold_id, 4), open_generation(account, key, hold_id, 4)
-        )
-        await spool_end(spool, account, key, hold_id)
+        opened = open_generation(account, key, hold_id, 4)
+        await gateway.store.execute(place(account, key, hold_id, 4), opened)
+        await ends.put(PendingSettlement(finished(opened, Usage(input=3))))
 
     console.do(lambda gateway: place_hold(gateway, "known"))
     console.run("db", "backup", "backup.db")
@@ -270,10 +269,17 @@ def test_spooled_end_is_kept_for_the_calls_of_the_backup_and_set_aside_for_other
     (spool / "unreadable.json").write_text("{")
     ended = console.call("db", "restore", "backup.db", "--json")
     assert (ended.json["spooled"], ended.json["set_aside"]) == (1, 1)
-    assert {path.stem for path in spool.iterdir()} == {"known", "unreadable"}
-    assert [path.name for path in Path(ended.json["set_aside_in"]).iterdir()] == ["later.json"]
-    assert "1 spooled call of the backup will be charged" in ended.err
-    assert "1 spooled call began after the backup and cannot be charged" in ended.err
+    [set_aside] = map(Path, ended.json["set_aside_in"])
+    assert set_aside.parent == spool
+    assert {path.stem for path in spool.iterdir()} == {"known", "unreadable", set_aside.name}
+    assert [path.name for path in set_aside.iterdir()] == ["later.json"]
+    assert "1 waiting call of the backup will be charged" in ended.err
+    assert "1 waiting call began after the backup and cannot be charged" in ended.err
+    (spool / "unreadable.json").unlink()
+    assert console.call("spool", "replay").code == 0, "only the end of the backup's call waits"
+    shown = console.call("account", "show", account, "--json").json
+    assert (Decimal(shown["total_usage"]), Decimal(shown["held"])) == (Decimal("3e-12"), Decimal(0))
+    assert console.call("ledger", "verify").code == 0
 
 
 def test_restore_leaves_the_old_or_the_new_database_when_it_is_killed_at_any_step(

@@ -4,6 +4,7 @@ from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from modelgates_server.core.ledger.records import HoldState
@@ -218,3 +219,20 @@ def test_missing_log_is_an_error(waiting: Waiting) -> None:
     assert waiting.console.call("spool", "replay", "gone.log").refusal == (
         "gone.log: No such file or directory."
     )
+
+
+def test_end_of_an_earlier_call_with_the_same_id_is_not_charged_to_the_later_one(
+    waiting: Waiting,
+) -> None:
+    """A backup may lack a call with an `Idempotency-Key`; its repeat gets the same id."""
+    end = waiting.end("gen-1")
+    later = msgspec.structs.replace(end.generation, created_at_ms=T0_MS - 1)
+    end = msgspec.structs.replace(end, generation=later)
+    log = log_of(waiting.console.folder, to_line(end))
+    asyncio.run(waiting.emergency.put(end))
+    for words in ((), (log,)):
+        ended = waiting.console.call("spool", "replay", *words)
+        assert ended.code == 1
+        assert "belongs to another call" in ended.out
+        assert waiting.charged() == (0, HOLD_PICO)
+    assert asyncio.run(waiting.emergency.ids()) == ["gen-1"]

@@ -23,6 +23,7 @@ PYTHON_CLIENTS = {
     "openrouter-0.11.46": ("openrouter_chat.py", "openrouter-0.11.46"),
     "modelgates": ("modelgates_chat.py", None),
     "langchain-openrouter": ("langchain_chat.py", "langchain-openrouter-0.2.9"),
+    "llm-openrouter": ("llm_shell.py", "llm-openrouter-0.7.1"),
 }
 NODE_CLIENTS = ("openrouter_sdk.mjs", "ai_sdk.mjs")
 

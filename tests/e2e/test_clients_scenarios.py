@@ -1,14 +1,16 @@
-"""Official clients use tools, types, reasoning and streams of two providers, and see their errors.
+"""Official clients use tools, types, reasoning and streams of providers, and see their errors.
 
-One provider behaves as OpenAI does; the other has the deviations of many. Clients see no
-difference. What they pay is what they see: their costs are those of the ledger.
+One provider behaves as OpenAI does, one has the deviations of many, and two speak Anthropic's API
+and OpenAI's Responses. Clients see no difference. What they pay is what they see: their costs are
+those of the ledger.
 """
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
@@ -21,14 +23,15 @@ from modelgates_server.core.metering.generations import Generation
 from modelgates_server.core.pricing.prices import dollars
 from tests.deadlines import DEADLINE_S
 from tests.e2e.calls import PROVIDER, Session
+from tests.e2e.clients.agent_providers import AgentProvider
 from tests.e2e.clients.provider import ODD, SOUND, ScriptedModel
 from tests.server import RunningServer, open_customer_now, running_server
-from tests.upstream import running_upstream
+from tests.upstream import UpstreamReply, running_upstream
 
 ROOT = Path(__file__).parents[2]
 NODE = Path(__file__).parent / "clients" / "node"
 SDKS = Path(sys.prefix) / "sdks"
-MODELS = ("sound/large", "odd/large")
+MODELS = ("sound/large", "odd/large", "claude/large", "items/large")
 FRAMEWORKS = "frameworks"
 """The folder that several clients share; the others are named after a client and its version."""
 INPUT, OUTPUT = Decimal("0.0001"), Decimal("0.01")
@@ -45,8 +48,8 @@ TWO_CALLS = {
     "text": "sunny in Bern; sunny in Oslo",
 }
 EXPECTED = {
-    "text": "Hello, world.",
-    "text_stream": "Hello, world.",
+    "text": "Hello, wörld.",
+    "text_stream": "Hello, wörld.",
     "tool": ONE_CALL,
     "tool_stream": ONE_CALL,
     "tools": TWO_CALLS,
@@ -113,7 +116,18 @@ CLIENTS = {
         "agents_scenarios responses", FRAMEWORKS, hidden=("finish",), instead=RESPONSES
     ),
     "npm openai": node("openai_scenarios.mjs"),
+    "npm openai, Responses": node("openai_responses_scenarios.mjs")._replace(
+        hidden=frozenset({"finish"}), instead=RESPONSES
+    ),
+    "npm @anthropic-ai/sdk": node("anthropic_scenarios.mjs"),
+    "npm @anthropic-ai/sdk, beta": node("anthropic_scenarios.mjs", "beta"),
+    "npm @openai/agents": node("agents_scenarios.mjs")._replace(
+        hidden=frozenset({"finish"}), instead=RESPONSES
+    ),
     "npm @openrouter/sdk": node("openrouter_scenarios.mjs"),
+    "npm @openrouter/sdk, callModel": node("call_model_scenarios.mjs")._replace(
+        hidden=frozenset({"finish"}), instead=RESPONSES
+    ),
     "npm @openrouter/ai-sdk-provider": node("ai_scenarios.mjs", "@openrouter/ai-sdk-provider"),
     "npm @ai-sdk/openai-compatible": node("ai_scenarios.mjs", "@ai-sdk/openai-compatible"),
     "npm @ai-sdk/openai": node("ai_scenarios.mjs", "@ai-sdk/openai")._replace(instead=RESPONSES),
@@ -124,15 +138,26 @@ CLIENTS = {
 }
 
 
+PROVIDERS: dict[str, tuple[str, Callable[[Any], UpstreamReply]]] = {
+    "sound": ("openai-chat", ScriptedModel(SOUND)),
+    "odd": ("openai-chat", ScriptedModel(ODD)),
+    "claude": ("anthropic", AgentProvider("anthropic")),
+    "items": ("openai-responses", AgentProvider("openai-responses")),
+}
+"""The dialect of each provider, and what it says."""
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("scenarios")
-    with running_upstream() as sound, running_upstream() as odd:
-        sound.say, odd.say = ScriptedModel(SOUND), ScriptedModel(ODD)
-        tables = [
-            PROVIDER.format(name=name, url=upstream.url, more="", input=INPUT, output=OUTPUT)
-            for name, upstream in (("sound", sound), ("odd", odd))
-        ]
+    tables: list[str] = []
+    with ExitStack() as upstreams:
+        for name, (dialect, say) in PROVIDERS.items():
+            upstream = upstreams.enter_context(running_upstream())
+            upstream.say = say
+            more = f'dialect = "{dialect}"'
+            rates = {"input": INPUT, "output": OUTPUT}
+            tables.append(PROVIDER.format(name=name, url=upstream.url, more=more, **rates))
         path = folder / "modelgates.toml"
         path.write_text("".join(tables))
         with running_server(folder, MODELGATES_CONFIG=str(path)) as running:
@@ -140,7 +165,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-def test_client_sees_the_same_of_both_providers_and_pays_what_it_sees(
+def test_client_sees_the_same_of_all_providers_and_pays_what_it_sees(
     name: str, server: RunningServer
 ) -> None:
     client = CLIENTS[name]

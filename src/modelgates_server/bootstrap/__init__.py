@@ -140,7 +140,8 @@ def database(settings: Settings | None = None) -> "Database":
     from modelgates_server.bootstrap.database_file import Database  # noqa: PLC0415 - see above
 
     settings = settings or load_settings()
-    return Database(database_path(settings.database_url), settings.spool_dir)
+    path = database_path(settings.database_url)
+    return Database(path, settings.spool_dir, settings.emergency_dir)
 
 
 def ledger_services(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from modelgates_server.bootstrap.restoring import Restored, restore_backup
 from modelgates_server.store.archives.folder import ArchiveFolder
+from modelgates_server.store.spool import FolderSpool
 from modelgates_server.store.sqlite import admin, compacting
 from modelgates_server.store.sqlite.backup_mark import mark_backup
 
@@ -25,6 +26,7 @@ class Database:
 
     path: Path
     spool_dir: Path | None = None
+    emergency_dir: Path | None = None
 
     def status(self) -> dict[str, int | str | bool]:
         """Returns figures for people and scripts."""
@@ -44,8 +46,14 @@ class Database:
 
     def restore(self, backup: Path, now_ms: int, on_progress: Callable[[str], None]) -> Restored:
         """Replaces the database by a copy of a backup; see `restore_backup`."""
-        spool_folder = self.spool_dir or self.default_spool_dir
-        return restore_backup(self.path, backup, spool_folder, now_ms, on_progress)
+        from modelgates_server.store.emergency import (  # noqa: PLC0415 - see `cli.wiring`
+            emergency_folder,
+        )
+
+        spools = [FolderSpool(self.spool_dir or self.default_spool_dir)]
+        if self.emergency_dir is not None:
+            spools.append(emergency_folder(self.emergency_dir))
+        return restore_backup(self.path, backup, spools, now_ms, on_progress)
 
     def archive(
         self, folder: Path, before: str, now_ms: int, report: Callable[[str], None]

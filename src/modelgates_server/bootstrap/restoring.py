@@ -1,7 +1,7 @@
-"""Restores a backup: checks it, verifies its ledger, puts it in place, and sorts the spool."""
+"""Restores a backup: checks it, verifies its ledger, puts it in place, and sorts the spools."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import gmtime, strftime
@@ -20,7 +20,7 @@ OnProgress = Callable[[str], None]
 class Restored:
     """The outcome of a restore. `verified` is None for an older schema, which is migrated first.
 
-    `kept` is where the database is that was there, and `set_aside` where the spooled ends are of
+    `kept` is where the database is that was there, and `set_aside` the folders with the ends of
     calls that the backup does not have (`unknown`). `spooled` ends are charged at the next start.
     """
 
@@ -28,15 +28,19 @@ class Restored:
     schema: int
     verified: VerifyResult | None
     kept: Path | None = None
-    spooled: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-    set_aside: Path | None = None
+    spooled: set[str] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
+    set_aside: list[Path] = field(default_factory=list)
 
 
 def restore_backup(
-    path: Path, backup: Path, spool_folder: Path, now_ms: int, on_progress: OnProgress
+    path: Path,
+    backup: Path,
+    spools: Sequence[FolderSpool],
+    now_ms: int,
+    on_progress: OnProgress,
 ) -> Restored:
-    """Replaces a database by a copy of a backup.
+    """Replaces a database by a copy of a backup. `spools` are all folders with ends of calls.
 
     Raises `InvalidInput` or `StoreUnavailable`; then the database is unchanged.
     """
@@ -51,14 +55,16 @@ def restore_backup(
 
     with restore.staged(path, backup, copied) as copy:
         verified = _verified(copy, backup, on_progress) if schema == newest_version() else None
-        spool = FolderSpool(spool_folder)
-        spooled, unknown = asyncio.run(_sorted(spool, copy))
+        sorted_ends = [asyncio.run(_sorted(spool, copy)) for spool in spools]
         there_was_one = restore.put_in_place(path, copy, kept)
-    restored = Restored(path, schema, verified, kept if there_was_one else None, spooled, unknown)
-    if unknown:
-        # After the swap: a crash in between leaves files that the ledger rejects, and loses none.
-        restored.set_aside = spool_folder.with_name(f"{spool_folder.name}.{stamp}")
-        spool.set_aside(unknown, restored.set_aside)
+    restored = Restored(path, schema, verified, kept if there_was_one else None)
+    for spool, (spooled, unknown) in zip(spools, sorted_ends, strict=True):
+        restored.spooled.update(spooled)
+        if unknown:
+            # After the swap: a crash in between leaves ends that the server rejects, and loses
+            # none.
+            restored.unknown.update(unknown)
+            restored.set_aside.append(spool.set_aside(unknown, stamp))
     return restored
 
 

@@ -59,7 +59,10 @@ def restore(
     """
     with progress() as report:
         restored = database().restore(file, now_ms(), report)
-    show(_restored_record(restored), as_json)
+    record = _restored_record(restored)
+    if not as_json:
+        record["set_aside_in"] = ", ".join(record["set_aside_in"]) or None
+    show(record, as_json)
     for advice in _advice(restored):
         note(advice)
 
@@ -76,7 +79,7 @@ def _restored_record(restored: "Restored") -> dict[str, Any]:
         "entries": verified and verified.entries,
         "spooled": len(restored.spooled),
         "set_aside": len(restored.unknown),
-        "set_aside_in": restored.set_aside and str(restored.set_aside),
+        "set_aside_in": [str(folder) for folder in restored.set_aside],
     }
 
 
@@ -88,11 +91,11 @@ def _advice(restored: "Restored") -> Iterator[str]:
         )
     if restored.spooled:
         yield (
-            f"{counted(len(restored.spooled), 'spooled call')} of the backup will be charged when "
+            f"{counted(len(restored.spooled), 'waiting call')} of the backup will be charged when "
             "the server starts."
         )
     if restored.unknown:
         yield (
-            f"{counted(len(restored.unknown), 'spooled call')} began after the backup and cannot "
+            f"{counted(len(restored.unknown), 'waiting call')} began after the backup and cannot "
             "be charged; see set_aside_in."
         )

@@ -90,6 +90,8 @@ class TranslatedResponse:
         self, chat: ResponseAdapter, decoder: ChatDecoder | None, encoder: ChatEncoder | None
     ) -> None:
         self._chat = chat
+        # A decoder merges reports by the rules of its dialect, as in a response that passes.
+        chat.meter.reports_replace = decoder is not None
         self._decoder = decoder
         self._encoder = encoder
 

@@ -96,14 +96,19 @@ class FolderSpool:
         """See `Spool.tend`."""
         return await asyncio.to_thread(self._tend)
 
-    def set_aside(self, generation_ids: Iterable[str], folder: Path) -> None:
-        """Move settlements into a new folder on the same disk, where no server looks for them."""
+    def set_aside(self, generation_ids: Iterable[str], name: str) -> Path:
+        """Move settlements into a new folder in this one, where no server looks for them.
+
+        The spool may be a disk of its own, from which nothing can be moved.
+        """
+        folder = self._folder / name
         folder.mkdir(mode=0o700)
         for generation_id in generation_ids:
             path = self._path(generation_id)
             path.rename(folder / path.name)
         sync(folder)
         sync(self._folder)
+        return folder
 
     def _write(self, settlement: PendingSettlement) -> None:
         """Write a file; if the disk is full, make room until it fits or no room is left."""

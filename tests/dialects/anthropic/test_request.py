@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from modelgates_server.core.errors import InvalidInput
 from modelgates_server.core.pricing.catalog import Api
+from modelgates_server.dialects.anthropic.dialect import ANTHROPIC
 from modelgates_server.dialects.anthropic.request import parse_request
 from tests.dialects.anthropic import messages
 from tests.dialects.openai_chat.chat import JUNK
@@ -255,3 +256,22 @@ def test_any_value_is_read_or_rejected(data: st.DataObject) -> None:
     body = json.dumps({"model": "a", "messages": 1, **members}).encode()
     with contextlib.suppress(InvalidInput):
         parse_request(Api.MESSAGES, body)
+
+
+@pytest.mark.parametrize("name", ["n", "best_of", "num_return_sequences", "candidate_count"])
+def test_more_than_one_response_is_rejected(name: str) -> None:
+    """A gateway behind this API may pass the number on to a model that writes several."""
+    assert f"`{name}` is not supported" in rejection(**{name: 5})
+    assert f"`{name}` is not supported" in rejection(**{name: "5"})
+    for value in (None, 1):
+        members: dict[str, Any] = {name: value}
+        messages.request(**members)
+    assert "Use `n` instead of `N`." in rejection(N=5)
+
+
+def test_output_limit_of_zero_is_only_sent_to_claude() -> None:
+    """Others read it as no limit."""
+    request = messages.request(max_tokens=0)
+    ANTHROPIC.refuse_unsendable(request, messages.served_by("claude-opus-4-8").endpoint)
+    with pytest.raises(InvalidInput, match="`max_tokens` is 0"):
+        ANTHROPIC.refuse_unsendable(request, messages.served_by("glm-5").endpoint)

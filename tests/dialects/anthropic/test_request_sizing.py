@@ -133,3 +133,28 @@ def test_warm_up_of_a_cache_holds_only_its_input() -> None:
     quote = quote_hold(priced, account=calls.account(), key=calls.key(), at_ms=T0_MS)
     assert quote.bounds.output_tokens == 0
     assert quote.amount_pico == 0
+
+
+_ELSEWHERE = {"type": "image", "source": {"type": "url", "url": "https://a/b.png"}}
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        messages.text("a", source=_ELSEWHERE["source"]),
+        messages.text("a", content=[_ELSEWHERE]),
+        {"type": "thinking", "thinking": "a", "signature": "b", "content": [_ELSEWHERE]},
+        {"type": "search_result", "source": "a", "title": "b", "content": [_ELSEWHERE]},
+        messages.result("t", [messages.text("a", content=[_ELSEWHERE])]),
+    ],
+)
+def test_image_in_an_odd_place_may_fill_the_context(block: dict[str, Any]) -> None:
+    assert is_context(messages=[messages.user(block)])
+
+
+@pytest.mark.parametrize("name", ["mm_processor_kwargs", "vl_high_resolution_images"])
+def test_image_that_a_parameter_enlarges_may_fill_the_context(name: str) -> None:
+    turn = messages.user(messages.image(messages.png(28, 28)))
+    assert not is_context(messages=[turn])
+    assert is_context(messages=[turn], **{name: {"min_pixels": 10**9}})
+    assert not is_context(**{name: {"min_pixels": 10**9}}), "there is no image"

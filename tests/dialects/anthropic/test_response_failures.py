@@ -7,7 +7,12 @@ import pytest
 
 from modelgates_server.core.errors import ProviderUnavailable
 from modelgates_server.core.metering.repairs import Repair
-from tests.dialects.anthropic import responses
+from modelgates_server.core.pricing.catalog import Api
+from modelgates_server.core.redaction import NO_SECRETS
+from modelgates_server.dialects.anthropic.dialect import ANTHROPIC
+from modelgates_server.dialects.anthropic.meter import MessagesMeter
+from tests.core import calls
+from tests.dialects.anthropic import messages, responses
 from tests.dialects.anthropic.responses import Way
 
 _TEXT = responses.events_of(responses.golden_stream("text"))
@@ -283,3 +288,20 @@ def test_stream_with_any_line_ends_is_read(line_end: bytes) -> None:
     stream = responses.golden_stream("thinking_and_tool")
     other = stream.replace(b"\n", line_end)
     assert Way().streamed(other, 13) == Way().streamed(stream)
+
+
+@pytest.mark.parametrize("ttl", [r"1h", r"\u0031h", r"1\u0068", r"\u0031\u0068"])
+def test_life_of_an_hour_is_seen_however_it_is_written(ttl: str) -> None:
+    """Otherwise, escapes would make the writes of a provider that reports no lives cheaper."""
+    body = messages.body_of(cache_control={"type": "ephemeral", "ttl": "?"})
+    request = ANTHROPIC.parse_request(Api.MESSAGES, body.replace(b"?", ttl.encode()))
+    response = ANTHROPIC.response(
+        Way().generation,
+        request,
+        calls.model(),
+        text_max_bytes=9,
+        media_max_bytes=9,
+        redactor=NO_SECRETS,
+    )
+    assert isinstance(response.meter, MessagesMeter)
+    assert response.meter.writes_1h

@@ -261,3 +261,27 @@ def test_deeply_nested_and_oversized_bodies_are_rejected() -> None:
     many = msgspec.json.encode({"model": "a", "input": [{} for _ in range(600_000)]})
     with pytest.raises(InvalidInput, match="Send a smaller request"):
         parse_request(Api.RESPONSES, many)
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        {"reasoning": {"mode": "pro"}},
+        {"reasoning": {"effort": "low", "Mode": "pro"}},
+        {"tools": [{"type": "web_search"}]},
+        {"model": "gpt-5-pro"},
+        {"max_output_tokens": 10**6},
+    ],
+)
+def test_update_of_the_configuration_cannot_change_the_price(update: dict[str, Any]) -> None:
+    item = {"type": "configuration_update"}
+    request(input=[{**item, "reasoning": {"effort": "low"}, "id": "cu_1"}])
+    with pytest.raises(InvalidInput, match=r"input\[0\]"):
+        request(input=[{**item, **update}])
+
+
+def test_images_of_code_that_ran_may_fill_the_context() -> None:
+    ran = {"type": "code_interpreter_call", "id": "ci_1", "code": "x", "container_id": "c"}
+    shown = {**ran, "outputs": [{"type": "image", "url": "https://a/b.png"}]}
+    assert not responses.request(input=[ran]).has_files
+    assert responses.request(input=[shown]).has_files

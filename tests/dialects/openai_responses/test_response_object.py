@@ -12,11 +12,14 @@ from tests.dialects.openai_responses.provider import (
     ERROR,
     TOOLS,
     Event,
+    log,
+    native,
     of_chat,
     open_call,
     read,
     relayed,
     settled,
+    wire,
 )
 from tests.dialects.openai_responses.responses import request
 from tests.dialects.openai_responses.test_encoder import call, stream_of
@@ -72,6 +75,17 @@ def test_member_is_in_every_response_of_a_stream(name: str) -> None:
     ]
     assert len(responses) == 6
     assert all(name in each for each in responses)
+
+
+@pytest.mark.parametrize("name", OPENROUTER)
+def test_member_is_added_when_the_provider_leaves_it_out(name: str) -> None:
+    events = log("text")
+    for response in (each["response"] for each in events if "response" in each):
+        response.pop(name)
+    responses = [e["response"] for e in read(relayed(native(), wire(events))) if "response" in e]
+    assert len(responses) == 3
+    assert all(name in each for each in responses)
+    check_response(responses[-1])
 
 
 def test_request_is_repeated() -> None:

@@ -73,7 +73,8 @@ class OpenRouterPlayer:
 
     def leave(self, prompt: str, farewell: str) -> Any:
         with self._chat.send(**self._ask(prompt, stream=True)) as chunks:
-            text = next(chunks).choices[0].delta.content
+            contents = (chunk.choices[0].delta.content for chunk in chunks)
+            text = next(filter(None, contents))  # the first one may have only a role
         self._complete(self._ask(farewell))
         return text
 

@@ -69,7 +69,7 @@ class ScriptedModel:
     def _until_left(self) -> Iterator[bytes]:
         """A stream that continues when the client says that it left, in another call."""
         self._left.clear()
-        first, *rest = self._streamed(Turn(texts=("Hello, ", "world.")))
+        first, *rest = self._streamed(Turn(texts=("Hello, ", "wörld.")))
         yield first
         assert self._left.wait(DEADLINE_S), "the client never said that it left"
         yield from rest
@@ -99,7 +99,7 @@ def _turn(prompt: str, body: Any) -> Turn:
         return Turn(texts=('{"name": "Bern",', ' "people": 137000}'))
     if prompt == "think":
         return Turn(thoughts=("Let me ", "think."), texts=("42",))
-    return Turn(texts=("Hello, ", "world."))
+    return Turn(texts=("Hello, ", "wörld."))
 
 
 def _call_id(city: str) -> str:

@@ -22,6 +22,9 @@ class Speaker:
         self.counts = Counts()
         self._hear, self._speak, self._stream = hear, speak, stream
 
+    def prompt_of(self, body: Any) -> str:
+        return self._hear(body).prompt
+
     def __call__(self, body: Any) -> UpstreamReply:
         turn = turn_for(self._hear(body), self.counts)
         if body.get("stream"):
@@ -239,7 +242,7 @@ def _block_events(block: dict[str, Any], turn: Turn) -> tuple[dict[str, Any], li
     ]
 
 
-def _named(events: Said) -> list[bytes]:
+def named(events: Said) -> list[bytes]:
     """Events with their names in the data and in a line of their own."""
     return [
         f"event: {name}\ndata: {json.dumps({'type': name, **data})}\n\n".encode()
@@ -271,9 +274,10 @@ def _hear_responses(body: Any) -> RequestView:
 
 def _responses_usage(counts: Counts) -> dict[str, Any]:
     chat = _chat_usage(counts)
+    details = chat["prompt_tokens_details"]
     return {
         "input_tokens": chat["prompt_tokens"],
-        "input_tokens_details": chat["prompt_tokens_details"],
+        "input_tokens_details": {n: v for n, v in details.items() if n != "cache_creation"},
         "output_tokens": counts.output,
         "output_tokens_details": {"reasoning_tokens": counts.thinking},
         "total_tokens": chat["total_tokens"],
@@ -386,10 +390,10 @@ SPEAKERS: dict[str, Callable[[], Speaker]] = {
     "openai-responses": lambda: Speaker(
         _hear_responses,
         _speak_responses,
-        lambda turn: _named(_numbered(_responses_events(turn))),
+        lambda turn: named(_numbered(_responses_events(turn))),
     ),
     "anthropic": lambda: Speaker(
-        _hear_messages, _speak_messages, lambda turn: _named(_messages_events(turn))
+        _hear_messages, _speak_messages, lambda turn: named(_messages_events(turn))
     ),
 }
 """A new speaker for each dialect, by the name that the configuration uses."""

@@ -51,6 +51,15 @@ class RequestView(NamedTuple):
     system: str
 
 
+_HELLO = Turn(texts=("Hello, ", "wörld."))
+_TURNS = {
+    "think": Turn(thoughts=("Let me ", "think."), texts=("42",)),
+    "short": Turn(texts=("Hello, wor",), stop="length"),
+    "break": Turn(texts=("Hello, ", "wor")),
+    "city": Turn(texts=('{"name": "Bern",', ' "people": 137000}')),
+}
+
+
 def turn_for(view: RequestView, counts: Counts) -> Turn:
     """The model's response."""
     if cities := tuple(city for city in CITIES if city in view.prompt):
@@ -65,14 +74,9 @@ def turn_for(view: RequestView, counts: Counts) -> Turn:
             return Turn(texts=("It printed: ", *view.results.values()), counts=counts)
         call = ToolCall("call_1", json.dumps({"cmd": COMMAND}), SHELL)
         return Turn(calls=(call,), stop="tools", counts=counts)
-    match view.prompt:
-        case "think":
-            return Turn(thoughts=("Let me ", "think."), texts=("42",), counts=counts)
-        case "short":
-            return Turn(texts=("Hello, wor",), stop="length", counts=counts)
-        case "system":
-            return Turn(texts=(view.system,), counts=counts)
-    return Turn(texts=("Hello, ", "wörld."), counts=counts)
+    if view.prompt == "system":
+        return Turn(texts=(view.system,), counts=counts)
+    return _TURNS.get(view.prompt, _HELLO)._replace(counts=counts)
 
 
 def text_of(content: Any) -> str:

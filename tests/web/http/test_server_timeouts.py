@@ -5,6 +5,7 @@ import select
 import selectors
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,12 +13,19 @@ from typing import cast
 
 import pytest
 
-from tests.deadlines import DEADLINE_S
+from tests.deadlines import DEADLINE_MS, DEADLINE_S
+from tests.e2e.calls import chat_body
 from tests.e2e.wire import exchange, request, serves, wire
 from tests.server import Customer, RunningServer, open_customer_now
 from tests.web.http.limited import CHUNK, CHUNKED, HEALTH, MB, limited_server, served_again
 
 GROWTH_MAX_BYTES = 16 * 2**20
+READ_BYTES = 8 * 2**20
+LONG = "16000"
+"""The tokens of each choice: 28 MB of events in all."""
+
+NOTICED_S = 2
+"""After this time, the server has looked at the connection."""
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +105,20 @@ def test_accepted_requests_get_responses_before_a_bad_request_ends_the_connectio
     assert [answer.status for answer in answers[3:]] in ([], [400], [408])
 
 
+def test_connection_ends_when_client_stops_reading_after_it_has_read_much(
+    server: RunningServer, acme: Customer
+) -> None:
+    body = json.dumps({**chat_body(LONG, model="sandbox/lorem"), "n": 8, "stream": True}).encode()
+    with wire(server.url) as client:
+        client.send(request("POST /api/v1/chat/completions", acme.inference, body=body))
+        received, begun_s = 0, time.monotonic()
+        while received < READ_BYTES or time.monotonic() - begun_s < NOTICED_S:
+            received += len(client.socket.recv(64 * 1024))
+        gone = select.poll()
+        gone.register(client.socket, select.POLLHUP | select.POLLERR)
+        assert gone.poll(DEADLINE_MS), "it was reset"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 def test_memory_stays_bounded_when_clients_flood_the_server(
     server: RunningServer, acme: Customer
@@ -112,7 +134,9 @@ def test_memory_stays_bounded_when_clients_flood_the_server(
         [HEALTH * 25_000] * 20,
         [request("GET /openapi.json") * 25_000] * 20,
     ]
-    exchange(server.url, request("GET /openapi.json"))  # what a first request loads is no flood's
+    with wire(server.url) as first:  # what a first request loads is no flood's
+        first.send(request("GET /openapi.json"))
+        assert first.answer() is not None
     before = memory_bytes(server, "VmRSS")
     Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")  # forget the peak
     with ExitStack() as stack, selectors.DefaultSelector() as selector:

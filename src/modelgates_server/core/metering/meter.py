@@ -60,7 +60,8 @@ class ResponseMeter(msgspec.Struct, kw_only=True):
     `text_bytes_at_usage` is the amount of text that the newest usage report covers. `service_tier`
     is the provider's word for the tier that served the call. `error` is the provider's error, in
     the form in which it was sent; None if there is none. `repairs` counts the deviations that were
-    repaired.
+    repaired. With `reports_replace`, a usage report has all that earlier ones had, so that it
+    replaces them; otherwise the dialect merges them.
     """
 
     upstream_id: str | None = None
@@ -73,6 +74,7 @@ class ResponseMeter(msgspec.Struct, kw_only=True):
     text_bytes_at_usage: int = 0
     error: Any = None
     repairs: Repairs = msgspec.field(default_factory=Repairs)
+    reports_replace: bool = False
 
     def repaired(self, repair: Repair) -> None:
         """Count a deviation that was repaired or passed over."""

@@ -39,6 +39,8 @@ _OF_SERVER_TOOLS = frozenset(
 """Blocks of tools that the provider ran. Without the tool, a provider rejects them."""
 
 _TEXTUAL = frozenset(("text", "thinking", "redacted_thinking", "tool_removal"))
+_WITH_CONTENT = ("tool_result", "image", "document")
+"""Blocks whose readers read `source` and `content`."""
 
 _MESSAGE = Grammar(("role", "content"))
 _BLOCK = Grammar(
@@ -164,6 +166,9 @@ def _read_block(block: JsonObject, path: str, found: Contents) -> None:
     elif kind not in _TEXTUAL:
         found.has_files = True
         found.add(f"{kind:.60}", OTHER)
+        return
+    if kind not in _WITH_CONTENT:
+        _read_odd(block, kind, path, found)
 
 
 def _type_of(block: JsonObject, path: str) -> str:
@@ -176,6 +181,15 @@ def _type_of(block: JsonObject, path: str) -> str:
         return _text.decode(raw)
     except msgspec.DecodeError as error:
         raise misfit(error, f"{path}.type", raw) from None
+
+
+def _read_odd(block: JsonObject, kind: str, path: str, found: Contents) -> None:
+    """Read what other servers may read: an image in a block that must not have one."""
+    if bytes(block.get("content", _NULL)).startswith(b"["):
+        found.inner.append((f"{path}.content", bytes(block["content"])))
+    if bytes(block.get("source", _NULL)).startswith(b"{"):
+        found.has_files = True
+        found.add(f"{kind:.60} with a source", OTHER)
 
 
 def _read_image(block: JsonObject, path: str, found: Contents) -> None:

@@ -113,9 +113,7 @@ class MessagesDecoder:
         self._begun = {name: message.get(name) for name in ("id", "model")}
         self._usage = merged_usage({}, message.get("usage") or {})
         chunk = self._chunk({"role": "assistant", "content": ""})
-        # A report of a choice counts only as long as there is none of the whole response: the
-        # later one corrects it, even downwards.
-        chunk["choices"][0]["usage"] = self._chat_usage()
+        chunk["usage"] = self._chat_usage()
         return _data(chunk)
 
     def _block(self, index: int, block: dict[str, Any]) -> bytes:
@@ -167,7 +165,9 @@ class MessagesDecoder:
         self._knows_output = self._knows_output or usage.get("output_tokens") is not None
         reason = event.delta.get("stop_reason")
         chunk = self._chunk({}, reason) if reason else {**self._of_all(), "choices": []}
-        chunk["usage"] = self._chat_usage()
+        if any(value is not None for value in usage.values()):
+            # Nothing else covers the text so far.
+            chunk["usage"] = self._chat_usage()
         return _data(chunk)
 
     def _chat_usage(self) -> dict[str, Any]:
@@ -200,7 +200,7 @@ class MessagesDecoder:
             spoken["tool_calls"] = [_tool_call(block) for block in calls]
             spoken["content"] = spoken["content"] or None
         choice = {"index": 0, "message": spoken, "finish_reason": message.get("stop_reason")}
-        usage = message.get("usage") or {}
+        usage = merged_usage({}, message.get("usage") or {})
         return {
             "id": message.get("id"),
             "model": message.get("model"),

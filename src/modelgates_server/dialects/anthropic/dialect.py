@@ -1,5 +1,6 @@
 """Anthropic's Messages API as a dialect, and its translation."""
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -24,14 +25,15 @@ from modelgates_server.dialects.anthropic.from_chat import from_chat
 from modelgates_server.dialects.anthropic.meter import MessagesMeter
 from modelgates_server.dialects.anthropic.request import parse_request
 from modelgates_server.dialects.anthropic.response import MessagesResponse
-from modelgates_server.dialects.anthropic.to_chat import to_chat
+from modelgates_server.dialects.anthropic.to_chat import no_cache_to_fill, to_chat
 from modelgates_server.dialects.anthropic.upstream import upstream_body, upstream_headers
 from modelgates_server.dialects.dialect import NO_HEADERS, Dialect, ErrorReport, RefusedParameter
 from modelgates_server.dialects.translation import TranslatedBody, Translation
 
 _PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 _CACHED = ("system", "tools", "messages", "cache_control")
-_HOUR = b'"1h"'
+_HOUR, _ESCAPE = b'"1h"', rb"\u00"
+_ESCAPED_HOUR = re.compile(rb'"(?:1|\\u0031)(?:h|\\u0068)"')
 
 
 class Anthropic:
@@ -80,7 +82,9 @@ class Anthropic:
         return is_claude(endpoint.upstream_model)
 
     def refuse_unsendable(self, request: InferenceRequest, endpoint: Endpoint) -> None:
-        """See `Dialect`: there is no such limit."""
+        """See `Dialect`. Others than Anthropic read an output limit of 0 as none."""
+        if request.cap_tokens == 0 and not is_claude(endpoint.upstream_model):
+            raise no_cache_to_fill()
 
     def refused_parameter(
         self, request: InferenceRequest, sent: bytes, status: int, error: bytes
@@ -156,7 +160,12 @@ class AnthropicTranslation:
 
 def _writes_1h(request: InferenceRequest) -> bool:
     """Whether the request asks for cache entries of an hour, perhaps."""
-    return any(_HOUR in bytes(request.wire[name]) for name in _CACHED if name in request.wire)
+    return any(_names_an_hour(bytes(request.wire[n])) for n in _CACHED if n in request.wire)
+
+
+def _names_an_hour(raw: bytes) -> bool:
+    """Whether JSON has the text `1h`, any character of which may be escaped."""
+    return _HOUR in raw or (_ESCAPE in raw and _ESCAPED_HOUR.search(raw) is not None)
 
 
 ANTHROPIC: Dialect = Anthropic()

@@ -35,9 +35,19 @@ from modelgates_server.dialects.json_object import (
     refuse_too_many_values,
     says_nothing,
 )
-from modelgates_server.dialects.openai_chat.contents import escape_bytes, new_media
+from modelgates_server.dialects.openai_chat.contents import (
+    ENLARGING,
+    enlarges_media,
+    escape_bytes,
+    new_media,
+)
 from modelgates_server.dialects.openai_chat.preferences import read_preferences
-from modelgates_server.dialects.openai_chat.unserved import UNPRICED, refuse_unserved
+from modelgates_server.dialects.openai_chat.unserved import (
+    SINGLE,
+    UNPRICED,
+    refuse_choices,
+    refuse_unserved,
+)
 
 _NULL = msgspec.Raw(b"null")
 _MODELS_MAX = 100
@@ -77,7 +87,9 @@ _ALIASES = dict.fromkeys(
     ),
     "max_tokens",
 )
-_ROOT = Grammar((*_SHORT, *_LONG, *GATEWAY, *REJECTED, *UNPRICED, *_ALIASES), _ALIASES)
+_ROOT = Grammar(
+    (*_SHORT, *_LONG, *GATEWAY, *REJECTED, *UNPRICED, *SINGLE, *ENLARGING, *_ALIASES), _ALIASES
+)
 _METADATA = Grammar(("user_id",))
 _FORMAT = Grammar(("effort", "format", "task_budget"))
 _MANAGEMENT = Grammar(("edits",))
@@ -109,6 +121,7 @@ def parse_request(
         betas = read_betas(headers, allowed_betas)
         gone = [name for name in betas.fields if members.pop(name, None) is not None]
         _refuse({n: raw for n, raw in members.items() if n not in betas.allowed})
+        refuse_choices(members)
         if COMPACTION not in betas.allowed:
             _refuse_compaction(bytes(members.get("context_management", _NULL)))
         request = _request(api, body, _read(members), members)
@@ -164,7 +177,7 @@ def _request(api: Api, body: bytes, known: _Known, members: JsonObject) -> Infer
     preferences = read_preferences(bytes(members.get("provider", _NULL)))
     caches = found.caches or tools.caches
     caches = caches or not says_nothing(bytes(members.get("cache_control", _NULL)))
-    has_hidden = tools.hidden_tokens is None
+    has_hidden = tools.hidden_tokens is None or (found.media > 0 and enlarges_media(members))
     return InferenceRequest(
         api=api,
         models=_models(known),

@@ -71,12 +71,17 @@ _NOT_NOTED = frozenset(
 """Dropped, but not worth a note: the gateway obeys them, or they say what applies anyway."""
 
 
+def no_cache_to_fill() -> InvalidInput:
+    """The error for an output limit of 0 that would not be sent to Anthropic."""
+    return InvalidInput(
+        "`max_tokens` is 0, which fills Anthropic's cache. This model's provider has none to "
+        "fill. Send at least 1."
+    )
+
+
 def _max_tokens(raw: bytes, _: Omissions) -> dict[str, Any]:
     if raw == b"0":
-        raise InvalidInput(
-            "`max_tokens` is 0, which fills Anthropic's cache. This model's provider has none to "
-            "fill. Send at least 1."
-        )
+        raise no_cache_to_fill()
     return {"max_tokens": msgspec.Raw(raw)}
 
 

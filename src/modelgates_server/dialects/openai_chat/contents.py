@@ -27,6 +27,9 @@ _CALLS = ("tool_calls", "function_call")
 _OUTPUT_OF = {"audio": Meter.OUTPUT_AUDIO, "image": Meter.OUTPUT_IMAGE}
 _TEXTUAL = ("text", "refusal")
 _SINGLE = ("image_url", "input_audio", "audio_url")
+ENLARGING = ("mm_processor_kwargs", "media_io_kwargs", "vl_high_resolution_images")
+"""Parameters of vLLM and Qwen that may raise the number of tokens that an image takes."""
+
 _LINKED = {"image_url": "image", "audio_url": "audio"}
 """Types with one image or one recording each. Others may be long documents, videos, or text."""
 
@@ -149,6 +152,11 @@ def read_messages(raw: bytes, media: Media) -> int:
         ) from None
     read_objects(_listed(sources), "a part of a message", _SOURCE)
     return len(messages)
+
+
+def enlarges_media(members: JsonObject) -> bool:
+    """Whether a parameter of a request may raise the number of tokens that an image takes."""
+    return any(not says_nothing(bytes(members.get(name, b"null"))) for name in ENLARGING)
 
 
 def escape_bytes(members: JsonObject, media: Media) -> int:

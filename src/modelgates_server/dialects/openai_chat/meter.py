@@ -170,7 +170,7 @@ class ChatResponseMeter(ResponseMeter, kw_only=True):
 
         A report of zeros does neither: text after the last real report is in no report.
         """
-        merged = merge_reports(known, report)
+        merged = report if self.reports_replace else merge_reports(known, report)
         if merged == report or merged != known:
             self.text_bytes_at_usage = self.output.text_bytes
         if merged != known:

@@ -29,6 +29,7 @@ from modelgates_server.dialects.json_object import (
 from modelgates_server.dialects.openai_chat.contents import (
     RETURNED_PARTS,
     Media,
+    enlarges_media,
     escape_bytes,
     new_media,
     read_messages,
@@ -134,7 +135,6 @@ _CACHE_CONTROL = re.compile(
     % b"".join(rb"(?:%c|\\u00(?i:%02x))" % (letter, letter) for letter in b"cache_control")
 )
 
-_ENLARGING = ("mm_processor_kwargs", "media_io_kwargs", "vl_high_resolution_images")
 _STREAM_OPTIONS = Grammar(("include_usage",))
 
 
@@ -193,7 +193,7 @@ def _request(api: Api, body: bytes, known: _Known, members: JsonObject) -> Infer
         sounds=media.sounds,
         parts=media.parts,
         returned_parts=RETURNED_PARTS,
-        has_files=media.has_files or (media.count > 0 and _enlarges(members)),
+        has_files=media.has_files or (media.count > 0 and enlarges_media(members)),
         has_tools=read_tools(members),
         unlike_text=frozenset(media.unlike_text),
         parameters=_parameters(members) if preferences.require_parameters else {},
@@ -214,11 +214,6 @@ def _parameters(members: JsonObject) -> dict[str, str]:
         for name, raw in members.items()
         if name not in _PARAMETERS_OF_NONE and not says_nothing(bytes(raw))
     }
-
-
-def _enlarges(members: JsonObject) -> bool:
-    """Whether the request may raise the number of tokens that an image takes."""
-    return any(not says_nothing(bytes(members.get(name, _NULL))) for name in _ENLARGING)
 
 
 def _models(known: _Known) -> tuple[str, ...]:

@@ -72,6 +72,9 @@ tokens of a prediction are billed as output beyond `max_tokens`. A client's chat
 prompt of any length from its request, and prompt embeddings can exceed what their bytes suggest.
 """
 
+SINGLE = ("n", "best_of", "n_cmpl", "num_return_sequences", "num_choices", "candidate_count")
+"""The number of completions, under the names that chat servers know."""
+
 _ON_WHEN_EMPTY = ("web_search_options", "search_parameters")
 _STANDARD_WORDS = {"speed": b'"standard"', "inference_geo": b'"global"'}
 _READ = ("transforms", "extra_body")
@@ -97,6 +100,13 @@ def refuse_unserved(members: JsonObject) -> None:
             _refuse_read(name, bytes(raw))
         elif reason := _BY_SPELLING.get(spelling(name[:80])):
             _refuse(name, bytes(raw), reason)
+
+
+def refuse_choices(members: JsonObject) -> None:
+    """Raises `InvalidInput` if an API whose requests have one response is asked for several."""
+    for name in SINGLE:
+        if bytes(members.get(name, b"null")) not in (b"null", b"1"):
+            raise InvalidInput(f"`{name}` is not supported: a request has one response.")
 
 
 def _refuse_read(name: str, raw: bytes) -> None:

@@ -26,7 +26,7 @@ _ITEM = Grammar(
     (
         *("type", "role", "content", "id", "call_id", "name", "namespace", "arguments"),
         *("input", "output", "summary", "encrypted_content", "execution", "tools", "status"),
-        *("result", "image_url", "file_id"),
+        *("result", "image_url", "file_id", "outputs", "reasoning", "text"),
     )
 )
 _PART = Grammar(
@@ -60,6 +60,9 @@ _TEXT_ITEMS = frozenset(
     )
 )
 _ITEM_MODALITIES = {"computer_call_output": "image", "image_generation_call": "image"}
+_SHOWN = "outputs"
+"""The field of a `code_interpreter_call` with its images."""
+
 _REFUSED_ITEMS = {
     "compaction_trigger": "the tokens of a compaction cannot be metered. Remove the item.",
 }
@@ -125,7 +128,7 @@ def read_media(items: list[JsonObject], kinds: list[str], media: Media) -> None:
             contents.append((f"input[{number}].content", bytes(item.get("content", _NULL))))
         elif kind in _WITH_OUTPUT:
             contents.append((f"input[{number}].output", bytes(item.get("output", _NULL))))
-        elif kind not in _TEXT_ITEMS:
+        elif kind not in _TEXT_ITEMS or not says_nothing(bytes(item.get(_SHOWN, _NULL))):
             modality = _ITEM_MODALITIES.get(kind, OTHER)
             _add(media, cut(kind), modality, len(msgspec.json.encode(item)), is_single=False)
     _read_parts(contents, media)

@@ -24,13 +24,20 @@ from modelgates_server.dialects.json_object import (
     says_nothing,
 )
 from modelgates_server.dialects.openai_chat.contents import (
+    ENLARGING,
     RETURNED_PARTS,
+    enlarges_media,
     escape_bytes,
     new_media,
 )
 from modelgates_server.dialects.openai_chat.preferences import read_preferences
 from modelgates_server.dialects.openai_chat.request import MODELS_MAX
-from modelgates_server.dialects.openai_chat.unserved import UNPRICED, refuse_unserved
+from modelgates_server.dialects.openai_chat.unserved import (
+    SINGLE,
+    UNPRICED,
+    refuse_choices,
+    refuse_unserved,
+)
 from modelgates_server.dialects.openai_responses.contents import (
     kinds_of,
     read_items,
@@ -95,12 +102,6 @@ _ALIASES = {
 }
 """Parameters of chat completions, which a provider of this API may read as well."""
 
-_SINGLE = (*("n", "best_of", "n_cmpl", "num_return_sequences", "num_choices", "candidate_count"),)
-"""The number of completions, under the names that chat servers with this API know."""
-
-_ENLARGING = ("mm_processor_kwargs", "media_io_kwargs", "vl_high_resolution_images")
-"""Parameters of vLLM and Qwen that may raise the number of tokens that an image takes."""
-
 _REFUSED = {
     "prompt": "this server stores no prompts. Send its text in `instructions` and `input`.",
     "max_tool_calls": "it limits tools that this server does not run. Leave it out.",
@@ -119,8 +120,8 @@ _ROOT = Grammar(
         *_ALIASES,
         *_REFUSED,
         *_READ,
-        *_SINGLE,
-        *_ENLARGING,
+        *SINGLE,
+        *ENLARGING,
         *("previous_response_id", "conversation", "background"),
     ),
     {alias: name for alias, name in _ALIASES.items() if name == CAP},
@@ -130,6 +131,8 @@ _REASONING = Grammar(
 )
 _FORMAT = Grammar(("format", "verbosity"))
 _STANDARD = (b'"standard"', b"null")
+_UPDATE = "configuration_update"
+_UPDATED = frozenset(("type", "id", "reasoning", "text"))
 
 _PARAMETER_OF = {"text": "response_format", "parallel_tool_calls": "parallel_tool_calls"}
 _PARAMETERS_OF_NONE = frozenset(
@@ -178,9 +181,7 @@ def _refuse(members: JsonObject) -> None:
     for name, reason in _REFUSED.items():
         if not says_nothing(bytes(members.get(name, _NULL))):
             raise InvalidInput(f"`{name}` is not supported: {reason}")
-    for name in _SINGLE:
-        if bytes(members.get(name, _NULL)) not in (b"null", b"1"):
-            raise InvalidInput(f"`{name}` is not supported: a request has one response.")
+    refuse_choices(members)
     for alias, name in _ALIASES.items():
         if alias in members and bytes(members[alias]) != b"null":
             raise InvalidInput(f"Use `{name}` instead of `{alias}`.")
@@ -194,23 +195,35 @@ def _read(members: JsonObject) -> _Known:
     if not instructions.startswith((b'"', b"n")):
         raise InvalidInput("`instructions` must be a string or `null`.")
     _read_objects(members)
+    refuse_long_cache(bytes(members.get("prompt_cache_options", _NULL)), "prompt_cache_options")
     return known
 
 
-def _read_objects(members: JsonObject) -> None:
+def _read_objects(members: JsonObject, where: str = "") -> None:
     """Check the short objects, of which a provider reads more than the gateway does."""
     for name, grammar in (("reasoning", _REASONING), ("text", _FORMAT)):
         raw = bytes(members.get(name, _NULL))
         if raw == b"null":
             continue
         if not raw.startswith(b"{"):
-            raise InvalidInput(f"`{name}` must be an object or `null`.")
-        fields = read_object(raw, name, grammar)
+            raise InvalidInput(f"`{where}{name}` must be an object or `null`.")
+        fields = read_object(raw, f"{where}{name}", grammar)
         if name == "reasoning" and bytes(fields.get("mode", _NULL)) not in _STANDARD:
             raise InvalidInput(
-                "`reasoning.mode` has no price on this server except `standard`. Leave it out."
+                f"`{where}{name}.mode` has no price on this server except `standard`. Leave it out."
             )
-    refuse_long_cache(bytes(members.get("prompt_cache_options", _NULL)), "prompt_cache_options")
+
+
+def _read_updates(items: list[JsonObject], kinds: list[str]) -> None:
+    """Check the items that change the parameters: what has no price must not come in this way."""
+    for number, (item, kind) in enumerate(zip(items, kinds, strict=True)):
+        if kind == _UPDATE:
+            for name in item.keys() - _UPDATED:
+                raise InvalidInput(
+                    f"`input[{number}].{name:.80}` is not supported: a `{_UPDATE}` changes only "
+                    "`reasoning` and `text`. Leave it out."
+                )
+            _read_objects(item, f"input[{number}].")
 
 
 def _request(api: Api, body: bytes, known: _Known, members: JsonObject) -> InferenceRequest:
@@ -221,6 +234,7 @@ def _request(api: Api, body: bytes, known: _Known, members: JsonObject) -> Infer
     if not items and not given.startswith(b'"'):
         raise InvalidInput('Input required: specify "input"')
     kinds = kinds_of(items)
+    _read_updates(items, kinds)
     read_media(items, kinds, media)
     omitted, has_tools = take_out(members, items, kinds)
     preferences = read_preferences(bytes(members.get("provider", _NULL)))
@@ -242,7 +256,7 @@ def _request(api: Api, body: bytes, known: _Known, members: JsonObject) -> Infer
         sounds=media.sounds,
         parts=media.parts,
         returned_parts=RETURNED_PARTS,
-        has_files=media.has_files or (media.count > 0 and _enlarges(members)),
+        has_files=media.has_files or (media.count > 0 and enlarges_media(members)),
         has_tools=has_tools,
         unlike_text=frozenset(media.unlike_text),
         parameters=_parameters(members) if preferences.require_parameters else {},
@@ -253,10 +267,6 @@ def _request(api: Api, body: bytes, known: _Known, members: JsonObject) -> Infer
         omitted=omitted,
         wire=members,
     )
-
-
-def _enlarges(members: JsonObject) -> bool:
-    return any(not says_nothing(bytes(members.get(name, _NULL))) for name in _ENLARGING)
 
 
 def _models(known: _Known) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Adapts a provider's response of the Responses API for a client of that API.
 
-All values of the provider are kept, except the id, the model, `store` and the cost.
+All values of the provider are kept, except the id, the model, `store` and the cost. Members that
+clients need are added.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +22,7 @@ from modelgates_server.dialects.openai_responses.encoder import failed_stream
 from modelgates_server.dialects.openai_responses.errors import failure
 from modelgates_server.dialects.openai_responses.meter import ResponsesMeter
 from modelgates_server.dialects.openai_responses.response_object import (
+    complete,
     cost_fields,
     response_object,
     usage_object,
@@ -149,7 +151,8 @@ class ResponsesResponse(EventStreamResponse):
 
     def _rewritten(self, kind: str, response: JsonObject, payload: bytes) -> bytes:
         members: dict[str, Any] = _members.decode(payload)
-        members["response"] = {**response, **_head(self._generation)}
+        begun = complete(response, self._generation, self._wire, "in_progress")
+        members["response"] = {**begun, **_head(self._generation)}
         return event_bytes(kind, msgspec.json.encode(members))
 
     def _observe_whole(self, payload: bytes) -> None:
@@ -177,7 +180,7 @@ class ResponsesResponse(EventStreamResponse):
 
     def _whole_as_events(self) -> Iterator[bytes]:
         begun: dict[str, Any] = {
-            **self._whole,
+            **complete(self._whole, self._generation, self._wire, "in_progress"),
             **_head(self._generation),
             "status": "in_progress",
             "output": [],
@@ -201,7 +204,9 @@ class ResponsesResponse(EventStreamResponse):
     def _charged(self, generation: Generation) -> dict[str, Any]:
         """The provider's response with the cost; the usage is ours if it reported none."""
         usage = {**usage_object(generation), **self.meter.report, **cost_fields(generation)}
-        return {**self._whole, **_head(generation), "usage": usage}
+        status = self._last.removeprefix("response.")
+        whole = complete(self._whole, generation, self._wire, status)
+        return {**whole, **_head(generation), "usage": usage}
 
     def _kept(self) -> JsonObject:
         """The provider's values of the response from before it failed."""

@@ -43,6 +43,13 @@ _FIXED: dict[str, Any] = {
     "frequency_penalty": 0,
 }
 
+_NEEDED = (
+    *("completed_at", "created_at", "error", "frequency_penalty", "id", "incomplete_details"),
+    *("instructions", "metadata", "model", "object", "output", "parallel_tool_calls"),
+    *("presence_penalty", "status", "temperature", "tool_choice", "tools", "top_p"),
+)
+"""The members without which OpenRouter's clients drop a response."""
+
 
 def response_object(
     generation: Generation,
@@ -73,6 +80,20 @@ def response_object(
         **_FIXED,
         "usage": usage,
     }
+
+
+def complete(
+    response: Mapping[str, Any],
+    generation: Generation,
+    wire: Mapping[str, msgspec.Raw],
+    status: str,
+) -> Mapping[str, Any]:
+    """A provider's response, with the members that it lacks but clients need."""
+    missing = [name for name in _NEEDED if name not in response]
+    if not missing:
+        return response
+    whole = response_object(generation, wire, status)
+    return {**response, **{name: whole[name] for name in missing}}
 
 
 def output_text(output: Sequence[Item]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from modelgates_server.core.errors import DiskFull, HoldEnded
+from modelgates_server.core.errors import Conflict, DiskFull, GenerationArchived, HoldEnded
 from modelgates_server.core.ledger.records import HoldState
 from modelgates_server.core.times import MS_PER_DAY
 from modelgates_server.service.holds import Holds
@@ -93,7 +93,11 @@ class Settling:
                 await self.drain_spool()
 
     async def replay(self, settlement: PendingSettlement) -> None:
-        """Commit an end that may be committed already, and delete what the spools have of it."""
+        """Commit an end that may be committed already, and delete what the spools have of it.
+
+        Raises `Conflict` if the ledger has another call with this id.
+        """
+        await self._check_same_call(settlement)
         await self._commit(settlement, first=False)
         generation_id = settlement.generation.id
         self._forget(generation_id)
@@ -146,6 +150,22 @@ class Settling:
             if first or not result.replayed:
                 lag_ms = self._clock() - (generation.ended_at_ms or 0)
                 self._observer.ended(generation, lag_ms)
+
+    async def _check_same_call(self, settlement: PendingSettlement) -> None:
+        """Raise `Conflict` if the end is that of another call with the same id.
+
+        A restored backup may lack a call with an `Idempotency-Key`. If the client repeats the call,
+        the new one gets the id of the first, whose end may still wait here.
+        """
+        ended = settlement.generation
+        with suppress(GenerationArchived):
+            known = await self._store.generation(ended.account_id, ended.id)
+            if known is not None and known.created_at_ms != ended.created_at_ms:
+                raise Conflict(
+                    f"This end belongs to another call with the ID `{ended.id}`, which the ledger "
+                    "does not have, since a backup was restored. It cannot be charged: move its "
+                    "file out of the folder."
+                )
 
     async def _commit_late(self, settlement: PendingSettlement, *, first: bool) -> None:
         """Charge what the resolution of the hold did not; a hold ends once.

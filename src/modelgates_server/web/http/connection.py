@@ -30,6 +30,7 @@ from modelgates_server.web.http.limits import (
     IDLE_MAX_S,
     LINGER_S,
     READ_BYTES_PER_S,
+    STALL_TIMES,
     STOP_IDLE_MAX_S,
     STOP_S,
     ConnectionLimits,
@@ -81,7 +82,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.used = 0
         self._turn: Turn | None = Turn.BEGIN
         self._turn_scope: object = None
-        self._moved_before = 0
+        self._moved_before = self._moved_last = 0
+        self._moved_at_s = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a connection, or respond that there are too many."""
@@ -204,7 +206,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def check(self, now_s: float) -> None:
         """End the connection if its client takes too long."""
         turn = self.turn(now_s)
-        if turn is not None and now_s - self.since_s >= self._patience_s(turn):
+        if turn is None:
+            return
+        if now_s - self.since_s >= self._patience_s(turn) or self._is_stalled(turn, now_s):
             self._give_up(turn)
 
     def turn(self, now_s: float) -> Turn | None:
@@ -212,7 +216,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         turn = self._current_turn()
         if turn is not self._turn or self.scope is not self._turn_scope:
             self._turn, self._turn_scope, self.since_s = turn, self.scope, now_s
-            self._moved_before = self._moved_bytes(turn)
+            self._moved_before = self._moved_last = self._moved_bytes(turn)
+            self._moved_at_s = now_s
         return turn
 
     def _current_turn(self) -> Turn | None:
@@ -245,6 +250,15 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         # No rate for a head: its size is limited.
         rate = READ_BYTES_PER_S if turn is Turn.READ else BODY_BYTES_PER_S
         return self._timeout_s + (self._moved_bytes(turn) - self._moved_before) / rate
+
+    def _is_stalled(self, turn: Turn, now_s: float) -> bool:
+        """Whether nothing of a body or of a response has moved for a long time."""
+        if turn not in (Turn.SEND_BODY, Turn.READ):
+            return False
+        moved = self._moved_bytes(turn)
+        if moved != self._moved_last:
+            self._moved_last, self._moved_at_s = moved, now_s
+        return now_s - self._moved_at_s >= STALL_TIMES * self._timeout_s
 
     def _give_up(self, turn: Turn) -> None:
         if turn in (Turn.READ, Turn.LEAVE):

@@ -18,6 +18,10 @@ may be slow, but one that only drips does not keep its connection."""
 READ_BYTES_PER_S = 1024
 """The same for a response that its client is slow to read."""
 
+STALL_TIMES = 10
+"""A body or a response of which nothing has moved for as many times the time of a request is given
+up, however fast it was before. Buffers of the operating system take megabytes in no time."""
+
 LINGER_S = 2
 STOP_S = 5
 """From SIGTERM on, the time for a client that sends or reads nothing."""

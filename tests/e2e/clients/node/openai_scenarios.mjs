@@ -100,7 +100,7 @@ function player({ baseURL, key, model, charged }) {
         let text;
         for await (const { choices } of stream) {
             text = choices[0].delta.content;
-            break; // aborts the request
+            if (text) break; // aborts the request
         }
         await complete(ask(farewell));
         return text;

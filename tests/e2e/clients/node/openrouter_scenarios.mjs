@@ -79,10 +79,12 @@ function player({ baseURL, key, model, charged }) {
         const controller = new AbortController();
         const fetchOptions = { signal: controller.signal };
         const stream = await send(ask(prompt, { stream: true }), key, { fetchOptions });
-        const { value } = await stream.getReader().read();
+        const reader = stream.getReader();
+        let text;
+        while (!text) text = (await reader.read()).value.choices[0].delta.content;
         controller.abort();
         await complete(ask(farewell));
-        return value.choices[0].delta.content;
+        return text;
     }
 
     const status = async (name, apiKey) =>
